@@ -1,0 +1,1 @@
+"""DMNet suite: annotations -> points -> density -> regions -> crops -> detections -> report."""

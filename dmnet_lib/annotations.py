@@ -1,0 +1,183 @@
+"""VisDrone annotation text in, one table of a whole split out (and the classes' names).
+
+A line is `x,y,w,h,score,category,truncation,occlusion` (VisDrone2018-DET-toolkit, README).
+Category 0 is an ignored region, 1..10 are the classes below, 11 is "others"; score 0 means that
+the row is not evaluated.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib.files import InputError
+
+CLASSES = (
+    "pedestrian", "people", "bicycle", "car", "van",
+    "truck", "tricycle", "awning-tricycle", "bus", "motor",
+)  # fmt: skip
+IGNORED, OTHERS = 0, 11  # the two categories that are no class
+CLASS_IDS = tuple(range(1, 11))
+FIELDS = ("x", "y", "w", "h", "score", "category", "truncation", "occlusion")
+FIELD_RANGES = {"w": (0, None), "h": (0, None), "score": (0, 1), "category": (0, 11),
+                "truncation": (0, 1), "occlusion": (0, 2)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """One split as one table of N rows over M images.
+
+    names: M file stems; sizes_wh [M, 2] int; offsets [M + 1] int: the rows of image i are
+    offsets[i]:offsets[i + 1]. boxes_xywh [N, 4] int pixels; class_ids [N] in 0..11;
+    evaluated [N] bool (the score field); truncation [N] 0..1; occlusion [N] 0..2.
+    """
+
+    names: tuple[str, ...]
+    sizes_wh: np.ndarray
+    offsets: np.ndarray
+    boxes_xywh: np.ndarray
+    class_ids: np.ndarray
+    evaluated: np.ndarray
+    truncation: np.ndarray
+    occlusion: np.ndarray
+
+    def __post_init__(self) -> None:
+        rows, images = len(self.boxes_xywh), len(self.names)
+        shapes = {"sizes_wh": (images, 2), "offsets": (images + 1,), "boxes_xywh": (rows, 4)}
+        shapes |= dict.fromkeys(("class_ids", "evaluated", "truncation", "occlusion"), (rows,))
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
+        if self.offsets[0] != 0 or self.offsets[-1] != rows or np.any(np.diff(self.offsets) < 0):
+            raise ValueError(f"offsets must rise from 0 to {rows}")
+        if len(set(self.names)) != images:
+            raise ValueError("two images have the same name")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator["Annotations"]:
+        return (self.image(index) for index in range(len(self)))
+
+    @property
+    def image_index(self) -> np.ndarray:
+        """The [N] image number of every row."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def is_object(self) -> np.ndarray:
+        """The [N] mask of rows that count: a class 1..10, evaluated, with an area."""
+        named = (self.class_ids != IGNORED) & (self.class_ids != OTHERS)
+        return named & self.evaluated & np.all(self.boxes_xywh[:, 2:] > 0, axis=1)
+
+    def image(self, index: int) -> "Annotations":
+        """Return the one-image table of image `index` (views, no copies)."""
+        rows = slice(self.offsets[index], self.offsets[index + 1])
+        return Annotations(
+            names=self.names[index : index + 1],
+            sizes_wh=self.sizes_wh[index : index + 1],
+            offsets=self.offsets[index : index + 2] - self.offsets[index],
+            boxes_xywh=self.boxes_xywh[rows],
+            class_ids=self.class_ids[rows],
+            evaluated=self.evaluated[rows],
+            truncation=self.truncation[rows],
+            occlusion=self.occlusion[rows],
+        )
+
+    def rows(self) -> np.ndarray:
+        """Return the [N, 8] int table in the field order of a VisDrone line."""
+        flags = (self.evaluated, self.class_ids, self.truncation, self.occlusion)
+        return np.column_stack([self.boxes_xywh, *flags]).astype(np.int64)
+
+
+def from_rows(
+    names: Sequence[str], sizes_wh: np.ndarray, rows: Sequence[np.ndarray]
+) -> Annotations:
+    """Join one [n, 8] int array of VisDrone fields per image into a split's table."""
+    table = np.concatenate([np.zeros((0, 8), np.int64), *rows]).astype(np.int64)
+    return Annotations(
+        names=tuple(names),
+        sizes_wh=np.asarray(sizes_wh, np.int64).reshape(-1, 2),
+        offsets=np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64),
+        boxes_xywh=table[:, :4],
+        class_ids=table[:, 5],
+        evaluated=table[:, 4] == 1,
+        truncation=table[:, 6],
+        occlusion=table[:, 7],
+    )
+
+
+def parse(text: str, *, source: Path) -> np.ndarray:
+    """Return the [n, 8] int fields of one annotation file's text.
+
+    A line may end with a comma (a few official ones do). Raises InputError that names source,
+    line and field.
+    """
+    lines = [line.strip().rstrip(",") for line in text.splitlines() if line.strip()]
+    if all(line.count(",") == len(FIELDS) - 1 for line in lines):
+        try:
+            table = np.array(",".join(lines).split(","), dtype=np.int64) if lines else np.zeros(0)
+        except (ValueError, OverflowError):
+            pass  # the slow path below says which line and field
+        else:
+            table = table.astype(np.int64).reshape(-1, len(FIELDS))
+            if not _out_of_range(table).any():
+                return table
+    return _parse_slowly(text, source)
+
+
+def _out_of_range(table: np.ndarray) -> np.ndarray:
+    """Return the [n, 8] mask of fields outside FIELD_RANGES."""
+    bad = np.zeros(table.shape, dtype=bool)
+    for name, (low, high) in FIELD_RANGES.items():
+        column = FIELDS.index(name)
+        bad[:, column] |= table[:, column] < low
+        bad[:, column] |= table[:, column] > (np.inf if high is None else high)
+    return bad
+
+
+def _parse_slowly(text: str, source: Path) -> np.ndarray:
+    """Parse line by line, to name the first fault."""
+    table = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        fields = line.strip().rstrip(",").split(",")
+        if not line.strip():
+            continue
+        if len(fields) != len(FIELDS):
+            expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
+            raise InputError(f"{source}:{number}: {len(fields)} fields, expected {expected}")
+        table.append(
+            [_integer(v, f"{source}:{number}: {n}") for n, v in zip(FIELDS, fields, strict=True)]
+        )
+        bad = np.flatnonzero(_out_of_range(np.array(table[-1:]))[0])
+        if len(bad):
+            name = FIELDS[bad[0]]
+            low, high = FIELD_RANGES[name]
+            allowed = f"at least {low}" if high is None else f"{low} to {high}"
+            raise InputError(
+                f"{source}:{number}: {name} is {table[-1][bad[0]]}, expected {allowed}"
+            )
+    return np.array(table, dtype=np.int64).reshape(-1, len(FIELDS))
+
+
+def _integer(value: str, where: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise InputError(f"{where} is {value.strip()!r}, expected a whole number") from None
+
+
+def read(path: Path) -> np.ndarray:
+    """Return the [n, 8] int fields of one annotation file; an empty file is an image with no box."""
+    try:
+        return parse(path.read_text(encoding="utf-8-sig"), source=path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such annotation file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file") from None
+
+
+def format_rows(rows: np.ndarray) -> str:
+    """Return VisDrone text for [n, 8] int fields; no row gives an empty string."""
+    return "".join(",".join(map(str, row)) + "\n" for row in np.asarray(rows).tolist())

@@ -1,0 +1,172 @@
+"""Command lines in, exit status out: 0, or 1 with one line on standard error."""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from dmnet_lib.files import ROOT, InputError
+
+INTERRUPTED = 130  # what shells give a command that Ctrl-C ended
+ABOUT = "Density-map guided object detection in aerial images."
+EXAMPLES = """\
+examples:
+  dmnet run params/demo.yaml             every notebook of the demo, then its report
+  dmnet run params/demo.yaml --dry-run   what would run, and why
+  dmnet data check data/VisDrone         is a folder of images and annotations whole?
+  dmnet doctor                           what this machine has
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command in one line, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(1, f"dmnet: {message}; see `{self.prog} --help`\n")
+
+
+def say(line: str) -> None:
+    """Write one line to standard output at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return chosen.command(chosen) or 0
+    except KeyboardInterrupt:
+        sys.stderr.write("dmnet: stopped; what was finished is kept\n")
+        return INTERRUPTED
+    except BrokenPipeError:  # `dmnet … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (InputError, OSError) as error:
+        sys.stderr.write(f"dmnet: {' '.join(str(error).split())}\n")
+        return 1
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from dmnet_lib import runner
+
+    switches = {"until": chosen.until, "force": chosen.force, "dry_run": chosen.dry_run}
+    try:
+        runner.run(chosen.params, say=say, **switches)
+    except runner.StageError as error:
+        sys.stderr.write(f"dmnet: {error}\n")
+        return 1
+    return 0
+
+
+def _data_check(chosen: argparse.Namespace) -> int:
+    from dmnet_lib import datasets
+
+    found = datasets.check(chosen.root)
+    for line in found.lines():
+        say(line)
+    return 1 if found.errors else 0
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    from dmnet_lib import provenance, report
+
+    results = provenance.results_root()
+    homes = [path.parent for path in sorted(results.glob(f"*/{provenance.LATEST}"))]
+    for path in [*(report.write_experiment(home) for home in homes), *report.write_index(results)]:
+        say(f"{path}")
+    readme = ROOT / "README.md"
+    say(f"{readme}  {'changed' if report.update_readme(readme, results) else 'as it was'}")
+    return 0
+
+
+def _clean(chosen: argparse.Namespace) -> int:
+    from dmnet_lib import runner
+
+    say(f"freed {runner.clean(chosen.experiment) / 1e6:.1f} MB")
+    return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    import platform
+
+    from dmnet_lib import provenance
+
+    versions = ", ".join(f"{name} {found}" for name, found in provenance.versions().items())
+    results = provenance.results_root()
+    home = next(path for path in (results, *results.parents) if path.exists())
+    say(f"python    {platform.python_version()} on {platform.system()} {platform.machine()}")
+    say(f"packages  {versions}")
+    say(f"cores     {len(os.sched_getaffinity(0))}")
+    say(f"device    {_device()}")
+    for root in _data_roots():
+        state = "found" if any(root.glob("*/images")) else "no */images there"
+        say(f"data      {root}  {state}")
+    say(f"results   {results}  {shutil.disk_usage(home).free / 1e9:.1f} GB free")
+    return 0
+
+
+def _data_roots() -> list[Path]:
+    """Return where data is looked for: DMNET_DATA_ROOT, and what the parameter files declare."""
+    from dmnet_lib import params
+
+    given = os.environ.get("DMNET_DATA_ROOT")
+    found = [Path(given)] if given else []
+    for path in sorted(params.BASE.parent.glob("*.yaml")):
+        found.append(ROOT / str(params.load(path).sections[params.COMMON]["data_root"]))
+    return list(dict.fromkeys(found))
+
+
+def _device() -> str:
+    """Return the device that networks would run on."""
+    try:
+        import torch
+    except ImportError as error:
+        return f"none: torch cannot be imported ({error})"
+    if torch.cuda.is_available():
+        return f"cuda: {torch.cuda.get_device_name()}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; each sets `command` to its function."""
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="dmnet", description=ABOUT, epilog=EXAMPLES, formatter_class=plain)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, function: object, words: str, example: str) -> argparse.ArgumentParser:
+        """Add one command, with its example below its help."""
+        added = commands.add_parser(
+            name, help=words, description=f"{words.capitalize()}.", epilog=f"example: {example}"
+        )
+        added.set_defaults(command=function)
+        return added
+
+    run = command(
+        "run", _run, "run an experiment's notebooks in order and write its report",
+        "dmnet run params/demo.yaml --until 03_density_crops",
+    )  # fmt: skip
+    run.add_argument("params", type=Path, metavar="PARAMS", help="a parameter file")
+    run.add_argument("--until", metavar="STAGE", help="the last stage to run")
+    run.add_argument("--force", action="store_true", help="run finished stages again")
+    run.add_argument("--dry-run", action="store_true", help="only say what would run, and why")
+
+    data = command("data", None, "look at data", "dmnet data check data/VisDrone")
+    check = data.add_subparsers(required=True, metavar="check").add_parser(
+        "check", help="say whether a folder in VisDrone's layout is whole"
+    )
+    check.set_defaults(command=_data_check)
+    check.add_argument("root", type=Path, metavar="ROOT", help="the folder that holds the splits")
+
+    command(
+        "report", _report, "write all reports, the index and README's table again", "dmnet report"
+    )
+    clean = command(
+        "clean", _clean, "remove superseded, failed and unfinished runs", "dmnet clean demo"
+    )
+    clean.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="only this one")
+    command("doctor", _doctor, "say what this machine has", "dmnet doctor")
+    return parser

@@ -1,0 +1,93 @@
+"""Window sums of a split -> its crop regions at a threshold, and the threshold chosen on val."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dmnet_lib import regions, windows
+from dmnet_lib.annotations import Annotations
+from dmnet_lib.boxes import Regions
+from dmnet_lib.evaluation import geometry
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How dense windows become crops; lengths in pixels, areas in square pixels."""
+
+    window_wh: tuple[int, int] = (70, 70)
+    connectivity: int = 8
+    min_area_px: int = 70 * 70
+    padding_px: int = 0
+
+
+def split_regions(
+    sums: Sequence[np.ndarray], sizes_wh: np.ndarray, *, threshold: float, policy: Policy
+) -> Regions:
+    """Return the crops of every image from its [rows, columns] window sums."""
+    found = [_image_regions(s, wh, threshold, policy) for s, wh in zip(sums, sizes_wh, strict=True)]
+    return Regions.from_lists(found)
+
+
+def _image_regions(
+    sums: np.ndarray, size_wh: np.ndarray, threshold: float, policy: Policy
+) -> np.ndarray:
+    cells = windows.grid(size_wh, policy.window_wh)
+    found = regions.from_mask(
+        windows.mask(sums, threshold),
+        (cells.x_starts, cells.x_ends),
+        (cells.y_starts, cells.y_ends),
+        connectivity=policy.connectivity,
+        min_area_px=policy.min_area_px,
+    )
+    return regions.pad(found, policy.padding_px, size_wh)
+
+
+def thresholds(sums: Sequence[np.ndarray], *, count: int = 24) -> np.ndarray:
+    """Return rising thresholds, evenly spaced in the logarithm, over the sums that occur."""
+    values = np.concatenate([s.ravel() for s in sums])
+    return np.geomspace(0.01, max(0.02, np.quantile(values, 0.995)), count)
+
+
+def sweep(
+    sums: Sequence[np.ndarray], truth: Annotations, candidates: np.ndarray, *, policy: Policy
+) -> pd.DataFrame:
+    """Return one row a threshold: hit rate, cut share, area share, crops per image on a split."""
+    rows = []
+    for threshold in candidates:
+        found = split_regions(sums, truth.sizes_wh, threshold=threshold, policy=policy)
+        rows.append({"threshold": threshold, **geometry.crop_geometry(truth, found)})
+    return pd.DataFrame(rows)
+
+
+def choose(curve: pd.DataFrame, *, target_hit_rate: float) -> float:
+    """Return the threshold with the least crop area among those that reach the hit rate.
+
+    Where none reaches it, the one with the highest hit rate.
+    """
+    reached = curve[curve["hit_rate"] >= target_hit_rate]
+    if len(reached):
+        return float(reached.sort_values(["area_share", "crops_per_image"])["threshold"].iloc[0])
+    return float(curve.sort_values("hit_rate")["threshold"].iloc[-1])
+
+
+def whole(sizes_wh: np.ndarray) -> Regions:
+    """Return one region an image: all of it."""
+    return Regions.from_lists([np.array([[0, 0, *size]]) for size in sizes_wh])
+
+
+def controls(
+    sizes_wh: np.ndarray, *, rows: int, columns: int, tile_px: int, overlap: float
+) -> dict[str, Regions]:
+    """Return the plain ways to cut every image: an even grid, and overlapping tiles."""
+    grid = [regions.uniform(size, rows=rows, columns=columns) for size in sizes_wh]
+    tiles = [regions.sliding(size, tile_px=tile_px, overlap=overlap) for size in sizes_wh]
+    return {"uniform": Regions.from_lists(grid), "sliding": Regions.from_lists(tiles)}
+
+
+def threshold(
+    curve: pd.DataFrame, *, calibrate: bool, fixed: float, target_hit_rate: float
+) -> float:
+    """Return the threshold chosen from val's curve, or the fixed one."""
+    return choose(curve, target_hit_rate=target_hit_rate) if calibrate else fixed

@@ -1,0 +1,93 @@
+"""Regions and annotations -> crops: their pixels, their names and the boxes seen in them."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from dmnet_lib import boxes
+from dmnet_lib.annotations import IGNORED, Annotations, from_rows
+
+NAME = re.compile(r"(?P<stem>.+)__(?P<x1>\d+)_(?P<y1>\d+)_(?P<x2>\d+)_(?P<y2>\d+)")
+
+
+@dataclass(frozen=True)
+class CropAnnotations:
+    """The annotations of R crops, with parent [R] (image number) and regions_xyxy [R, 4]."""
+
+    annotations: Annotations
+    parents: np.ndarray
+    regions_xyxy: np.ndarray
+
+
+def name(stem: str, region_xyxy: np.ndarray) -> str:
+    """Return the file stem of a crop: the whole image's stem and the rectangle x1_y1_x2_y2."""
+    return f"{stem}__" + "_".join(str(int(value)) for value in region_xyxy)
+
+
+def parse_name(crop_name: str) -> tuple[str, np.ndarray]:
+    """Return the whole image's stem and the [4] xyxy rectangle of a crop's stem."""
+    match = NAME.fullmatch(crop_name)
+    if match is None:
+        raise ValueError(f"{crop_name!r} is no crop name; expected stem__x1_y1_x2_y2")
+    return match["stem"], np.array([int(match[key]) for key in ("x1", "y1", "x2", "y2")])
+
+
+def fit_scale(region_wh: np.ndarray, *, input_long_px: int, max_upscale: float) -> float:
+    """Return the factor that brings a region's longer side to input_long_px.
+
+    Never more than max_upscale: beyond some factor enlarging shows nothing new and costs pixels.
+    """
+    return min(input_long_px / max(region_wh), max_upscale)
+
+
+def cut(image: np.ndarray, region_xyxy: np.ndarray, *, scale: float = 1.0) -> np.ndarray:
+    """Return the [h, w, 3] pixels of a region (float xyxy allowed), resampled by `scale`."""
+    x1, y1, x2, y2 = (float(value) for value in region_xyxy)
+    size = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
+    if scale == 1.0 and all(v == int(v) for v in (x1, y1, x2, y2)):
+        return image[int(y1) : int(y2), int(x1) : int(x2)]
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=(x1, y1, x2, y2))
+    return np.asarray(resized)
+
+
+def annotate(
+    annotations: Annotations, regions: boxes.Regions, *, min_visible: float = 0.5
+) -> CropAnnotations:
+    """Return the boxes of each region, shifted and clipped to it.
+
+    A cut object is kept from a visible share of min_visible on, marked truncated; one that shows
+    less stays as a row that is not evaluated, so that it counts as neither right nor wrong.
+    Ignored regions are clipped and stay.
+    """
+    rows = [
+        _rows_in(annotations.image(i), region)
+        for region, i in zip(regions.boxes_xyxy, regions.image_index, strict=True)
+    ]
+    names = [
+        name(annotations.names[i], r)
+        for r, i in zip(regions.boxes_xyxy, regions.image_index, strict=True)
+    ]
+    sizes = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
+    kept = [_flag(row, visible, min_visible) for row, visible in rows]
+    return CropAnnotations(from_rows(names, sizes, kept), regions.image_index, regions.boxes_xyxy)
+
+
+def _rows_in(image: Annotations, region_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the [n, 8] rows that show in the region, clipped, and their visible shares [n]."""
+    rows, whole = image.rows(), boxes.xywh_to_xyxy(image.boxes_xywh)
+    local = boxes.shift(whole, -region_xyxy[:2])
+    clipped = boxes.clip(local, region_xyxy[2:] - region_xyxy[:2])
+    visible = boxes.area(clipped) / np.maximum(boxes.area(whole), 1)
+    shown = visible > 0
+    rows[:, :4] = boxes.xyxy_to_xywh(clipped)
+    return rows[shown], visible[shown]
+
+
+def _flag(rows: np.ndarray, visible: np.ndarray, min_visible: float) -> np.ndarray:
+    """Return the rows, cut ones marked truncated, those that show too little not evaluated."""
+    flagged, cut_short = rows.copy(), visible < 1
+    flagged[cut_short & (rows[:, 5] != IGNORED), 6] = 1
+    flagged[visible < min_visible, 4] = 0
+    return flagged

@@ -1,0 +1,73 @@
+"""Points -> density maps of objects per cell, at any stride; every object's mass is 1.
+
+A cell holds the exact integral of the kernels over its area, so the map at stride 8 is the block
+sum of the map at stride 1, and both sum to the number of objects.
+"""
+
+import numpy as np
+
+from dmnet_lib.points import Points, axis_masses
+
+
+def edges(length: int, stride: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the starts and ends, in pixels, of the cells of one axis; the last may be cut."""
+    starts = np.arange(0, length, stride, dtype=np.float64)
+    return starts, np.minimum(starts + stride, length)
+
+
+def draw(points: Points, index: int, *, stride: float = 1) -> np.ndarray:
+    """Return image `index` as a [ceil(H / stride), ceil(W / stride)] float32 map of objects."""
+    rows = points.rows_of(index)
+    return density_map(
+        points.xy[rows], points.sigmas_px[rows], points.sizes_wh[index], stride=stride
+    )
+
+
+def density_map(
+    xy: np.ndarray, sigmas_px: np.ndarray, size_wh: np.ndarray, *, stride: float = 1
+) -> np.ndarray:
+    """Return the map of points [P, 2] with sigmas [P] in an image of size_wh; it sums to P."""
+    width, height = (int(side) for side in size_wh)
+    in_x = axis_masses(xy[:, 0], sigmas_px, *edges(width, stride), length=width)
+    in_y = axis_masses(xy[:, 1], sigmas_px, *edges(height, stride), length=height)
+    return (in_y.T @ in_x).astype(np.float32)
+
+
+def mass_errors(points: Points, *, stride: float = 1) -> np.ndarray:
+    """Return, for each image, the map's sum less the number of its objects ([M] floats)."""
+    sums = [draw(points, i, stride=stride).sum(dtype=np.float64) for i in range(len(points.names))]
+    return np.array(sums) - points.counts()
+
+
+def compare(predicted: list[np.ndarray], true: list[np.ndarray]) -> dict[str, float]:
+    """Return MAE and RMSE of the counts and the maps' correlation over all cells of all images.
+
+    Count errors are per image, in objects; the correlation is Pearson's over the joined cells.
+    """
+    counts = np.array([[p.sum(dtype=np.float64), t.sum(dtype=np.float64)]
+                       for p, t in zip(predicted, true, strict=True)]).reshape(-1, 2)  # fmt: skip
+    error = counts[:, 0] - counts[:, 1]
+    return {
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt((error**2).mean())),
+        "cell_rmse": cell_rmse(predicted, true),
+        "correlation": correlation(predicted, true),
+        "mass_ratio": float(counts[:, 0].sum() / max(counts[:, 1].sum(), 1e-12)),
+    }
+
+
+def cell_rmse(predicted: list[np.ndarray], true: list[np.ndarray]) -> float:
+    """Return the root of the mean squared difference of all cells, in objects a cell."""
+    squares = [
+        ((p - t).astype(np.float64) ** 2).ravel() for p, t in zip(predicted, true, strict=True)
+    ]
+    return float(np.sqrt(np.concatenate(squares).mean()))
+
+
+def correlation(predicted: list[np.ndarray], true: list[np.ndarray]) -> float:
+    """Return Pearson's correlation of all cells; 0 where one side is constant."""
+    a = np.concatenate([m.ravel() for m in predicted]).astype(np.float64)
+    b = np.concatenate([m.ravel() for m in true]).astype(np.float64)
+    a, b = a - a.mean(), b - b.mean()
+    scale = np.sqrt((a**2).sum() * (b**2).sum())
+    return float((a * b).sum() / scale) if scale > 0 else 0.0

@@ -1,0 +1,91 @@
+"""Annotations and detections in, metrics by the rules of the VisDrone2018-DET-toolkit out.
+
+AP is the area under every step of the precision curve (not COCO's 101 points), and the toolkit's
+means count a class once for each image that contains it; `macro` has the plain class means.
+"""
+
+import numpy as np
+
+from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations
+from dmnet_lib.detections import Detections
+from dmnet_lib.evaluation.matching import (
+    FALSE,
+    THRESHOLDS,
+    TRUE,
+    drop_in_ignored_regions,
+    match,
+    require_same_images,
+)
+
+CAPS = (1, 10, 100, 500)  # detections of an image, over all classes, in the order given
+AP50, AP75 = 0, 5  # positions in THRESHOLDS
+
+
+def evaluate(truth: Annotations, found: Detections) -> dict[str, object]:
+    """Return AP, AP50, AP75, AR1, AR10, AR100 and AR500 as fractions, weighted as the toolkit does.
+
+    Rows of an image are taken in the order given, so sort them by score. `macro` holds the same
+    as plain means over the classes that occur, `per_class` one entry for each of these. A mean of
+    nothing is None. Raises ValueError when truth and found count different images.
+    """
+    require_same_images(truth, found)
+    truth, found = drop_in_ignored_regions(truth, found)
+    tables = _class_tables(truth, found)
+    in_class = truth.class_ids[:, None] == CLASS_IDS
+    images = np.array([len(np.unique(truth.image_index[rows])) for rows in in_class.T])
+    present = np.flatnonzero(images)
+    per_class = {CLASSES[k]: _means(tables, np.eye(len(CLASSES))[k]) for k in present}
+    for k in present:
+        per_class[CLASSES[k]] |= {"images": int(images[k]), "boxes": int(in_class[:, k].sum())}
+    return _means(tables, images) | {
+        "macro": _means(tables, images > 0),
+        "per_class": per_class,
+        "protocol": "visdrone",
+        "images": len(truth),
+        "boxes": int(in_class.sum()),
+        "max_detections": CAPS[-1],
+    }
+
+
+def _means(tables: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, float | None]:
+    """Return the metrics' means over classes with weights [K] (all zero: None)."""
+    if not np.any(weights):
+        return dict.fromkeys(("AP", "AP50", "AP75", *(f"AR{cap}" for cap in CAPS)))
+    rows = {name: np.average(table, axis=0, weights=weights) for name, table in tables.items()}
+    return {
+        "AP50": float(rows["AP"][AP50]),
+        "AP75": float(rows["AP"][AP75]),
+        **{name: float(row.mean()) for name, row in rows.items()},
+    }
+
+
+def _class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
+    """Return AP, AR1, AR10, AR100 and AR500, each [classes, thresholds]; 0 without boxes."""
+    boxes = np.array([(truth.class_ids == k).sum() for k in CLASS_IDS])
+    tables = {"AP": np.zeros((len(CLASSES), len(THRESHOLDS)))}
+    place = np.arange(len(found)) - np.searchsorted(found.image_index, found.image_index)
+    for cap in CAPS:
+        first = found.select(place < cap)
+        outcome, order = match(truth, first), np.argsort(-first.scores, kind="stable")
+        recalls = tables.setdefault(f"AR{cap}", np.zeros_like(tables["AP"]))
+        for row, class_id in enumerate(CLASS_IDS):
+            chosen = outcome[:, order[first.class_ids[order] == class_id]]
+            recall, precision = _curve(chosen, boxes[row])
+            recalls[row] = recall[:, -1]
+            if cap == CAPS[-1]:
+                tables["AP"][row] = _area_under(recall, precision)
+    return tables
+
+
+def _curve(outcome: np.ndarray, boxes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return recall and precision [T, 1 + n] after each of n detections; both start at 0."""
+    start = np.zeros((len(outcome), 1))
+    true = np.concatenate([start, np.cumsum(outcome == TRUE, axis=1)], axis=1)
+    false = np.concatenate([start, np.cumsum(outcome == FALSE, axis=1)], axis=1)
+    return true / max(1, boxes), true / np.maximum(1, true + false)
+
+
+def _area_under(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Return the [T] areas under the curves, precision made non-increasing from the right."""
+    falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    return (np.diff(recall, axis=1) * falling[:, 1:]).sum(axis=1)

@@ -1,0 +1,134 @@
+"""Paths to values and back: files are written whole or not at all, and images are decoded here.
+
+Every error that a person can mend by changing their input is an `InputError` of one line.
+"""
+
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
+
+ROOT = Path(__file__).resolve().parents[1]
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
+
+
+class InputError(ValueError):
+    """The input is at fault: the message names the file, the place and the remedy in one line."""
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write data to path whole or not at all; parent folders are made. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(part).chmod(0o644)  # mkstemp makes files that only their owner can read
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write text as UTF-8, whole or not at all."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: object, *, indent: int | None = 2) -> Path:
+    """Write JSON with sorted keys and a newline at the end; NaN and infinity are refused."""
+    return write_text(
+        path, json.dumps(value, indent=indent, sort_keys=True, allow_nan=False) + "\n"
+    )
+
+
+def read_json(path: Path) -> object:
+    """Read JSON. Raises InputError when the file is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> Path:
+    """Write named arrays as a compressed npz; object arrays are refused (no pickles)."""
+    for name, array in arrays.items():
+        if np.asarray(array).dtype == object:
+            raise ValueError(f"{name}: object arrays would be pickled; give it a plain dtype")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return write_bytes(path, buffer.getvalue())
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read named arrays. Raises InputError when the file is missing, torn or holds pickles."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except Exception as error:  # zipfile, zlib and numpy each have their own for a torn archive
+        raise InputError(f"{path}: not a readable npz of plain arrays ({error})") from None
+
+
+def from_root(path: str | Path) -> Path:
+    """Return path, counted from the project's folder where it is relative."""
+    return ROOT / path
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return folder/name; raises InputError if the name would leave the folder."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise InputError(f"{name}: leads out of {folder}")
+    return path
+
+
+def image_size_wh(path: Path) -> tuple[int, int]:
+    """Return (width, height) from an image's header, without decoding it."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such image") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputError(f"{path}: not a readable image ({error})") from None
+
+
+def ends_whole(path: Path) -> bool:
+    """Tell whether a JPEG ends with its end marker (FF D9); one cut short does not.
+
+    A camera may pad the file after the marker, so it is looked for in the last 64 bytes.
+    """
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 64))
+        return b"\xff\xd9" in stream.read()
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Return the [H, W, 3] uint8 RGB image. Raises InputError for a missing or torn file."""
+    try:
+        data = path.read_bytes()
+        if path.suffix.lower() in JPEG_SUFFIXES:
+            return simplejpeg.decode_jpeg(data, strict=True)
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such image") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: torn or not an image ({error}); fetch it again") from None
+
+
+def encode_jpeg(image: np.ndarray, *, quality: int = 92) -> bytes:
+    """Return the JPEG bytes of an [H, W, 3] uint8 RGB image."""
+    pixels = np.ascontiguousarray(image)
+    return simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB", colorsubsampling="444")

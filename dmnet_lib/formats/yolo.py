@@ -1,0 +1,112 @@
+"""A YOLO dataset in, a table out, and back: `labels/<stem>.txt` and `classes.txt`.
+
+A line is `class cx cy w h`: class 0..9, the box's centre and size as shares of the image's size.
+The format has no place for ignored regions, others, rows with score 0, truncation and occlusion:
+rows of the first three kinds are dropped and counted, the two fields become 0. What is kept comes
+back exact, to the pixel; a box that crosses the border keeps its numbers, below 0 or above 1.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib import boxes, files
+from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations, from_rows
+from dmnet_lib.files import InputError
+
+LIMIT = 10**6  # image sizes; keeps whole pixels in int64
+FIELDS = ("class", "cx", "cy", "w", "h")
+
+
+def write(folder: Path, annotations: Annotations) -> int:
+    """Write labels/<name>.txt of every image, and classes.txt; return the count of rows dropped.
+
+    An image without a row that counts gets an empty file.
+    """
+    for one in annotations:
+        keep, size_wh = one.is_object, one.sizes_wh[0]
+        centres = boxes.centres_xy(one.boxes_xywh[keep]) / size_wh
+        table = np.concatenate([centres, one.boxes_xywh[keep, 2:] / size_wh], axis=1).tolist()
+        labels = (one.class_ids[keep] - CLASS_IDS[0]).tolist()
+        # Ten decimals place the corner of a box in an image of 100,000 px to 0.00001 px.
+        lines = (
+            f"{label} " + " ".join(f"{value:.10f}" for value in row) + "\n"
+            for label, row in zip(labels, table, strict=True)
+        )
+        files.write_text(_label_path(folder, one.names[0]), "".join(lines))
+    files.write_text(folder / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
+    return int((~annotations.is_object).sum())
+
+
+def read(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
+    """Return the table of labels/<name>.txt for images of sizes_wh [M, 2].
+
+    Classes are those of classes.txt, by name, or ours where there is no such file. As YOLO has it,
+    an image without a file has no box, but some image must have one. Every row is evaluated.
+    Raises InputError that names file and line.
+    """
+    class_ids = _class_ids(folder)
+    paths = [_label_path(folder, name) for name in names]
+    if names and not any(path.is_file() for path in paths):
+        raise InputError(f"{folder / 'labels'}: has labels for none of {len(names)} images")
+    sizes = np.asarray(sizes_wh).reshape(-1, 2)
+    rows = [_read_image(path, size, class_ids) for path, size in zip(paths, sizes, strict=True)]
+    return from_rows(names, sizes, rows)
+
+
+def _label_path(folder: Path, name: str) -> Path:
+    return files.inside(folder / "labels", f"{name}.txt")
+
+
+def _class_ids(folder: Path) -> list[int]:
+    """Return our class id for each class number of the dataset."""
+    path = folder / "classes.txt"
+    names = [line.strip() for line in _lines(path) if line.strip()] or list(CLASSES)
+    unknown = [name for name in names if name not in CLASSES]
+    if unknown:
+        raise InputError(f"{path}: {unknown[0]!r} is none of {', '.join(CLASSES)}")
+    return [CLASSES.index(name) + CLASS_IDS[0] for name in names]
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a text file, none where it does not exist."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file") from None
+
+
+def _read_image(path: Path, size_wh: np.ndarray, class_ids: list[int]) -> np.ndarray:
+    """Return the [n, 8] VisDrone fields of one label file; none where it does not exist."""
+    lines = enumerate(_lines(path), start=1)
+    numbered = [(f"{path}:{n}", line.split()) for n, line in lines if line.strip()]
+    labels = [_label(fields, len(class_ids), where) for where, fields in numbered]
+    table = np.array([_shares(fields, where) for where, fields in numbered]).reshape(-1, 4)
+    first = np.floor((table[:, :2] - table[:, 2:] / 2) * size_wh + 0.5)
+    sides = np.floor(table[:, 2:] * size_wh + 0.5)
+    flags = [[1, class_ids[label], 0, 0] for label in labels]
+    return np.column_stack([first, sides, np.array(flags).reshape(-1, 4)]).astype(np.int64)
+
+
+def _label(fields: list[str], classes: int, where: str) -> int:
+    """Return the class number of a line."""
+    if len(fields) != len(FIELDS):
+        raise InputError(
+            f"{where}: {len(fields)} fields, expected {len(FIELDS)} ({' '.join(FIELDS)})"
+        )
+    if not fields[0].isdecimal() or int(fields[0]) >= classes:
+        raise InputError(f"{where}: class is {fields[0]!r}, expected 0 to {classes - 1}")
+    return int(fields[0])
+
+
+def _shares(fields: list[str], where: str) -> list[float]:
+    """Return cx, cy, w, h of a line."""
+    try:
+        shares = [float(field) for field in fields[1:]]
+    except ValueError:
+        shares = [math.nan]
+    if not all(abs(share) < LIMIT for share in shares) or min(shares[2:]) < 0:
+        raise InputError(f"{where}: cx, cy, w, h must be shares of the image, w and h at least 0")
+    return shares

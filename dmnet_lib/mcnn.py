@@ -1,0 +1,67 @@
+"""Image -> density map at a quarter of its size: three-column MCNN (Zhang et al., CVPR 2016)."""
+
+import numpy as np
+import torch
+from torch import nn
+
+STRIDE = 4  # two poolings
+MEAN, STD = 114.0, 64.0  # of 8-bit pixels; one pair for all channels
+COLUMNS = {"large": (9, 16), "medium": (7, 20), "small": (5, 24)}  # first kernel, first width
+
+
+def column(kernel: int, width: int) -> nn.Sequential:
+    """Return one column: four convolutions, the first two pooled (Zhang et al., figure 3).
+
+    Later kernels are 2 smaller; widths go w, 2w, w, w / 2.
+    """
+    inner = kernel - 2
+    return nn.Sequential(
+        nn.Conv2d(3, width, kernel, padding=kernel // 2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(width, 2 * width, inner, padding=inner // 2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(2 * width, width, inner, padding=inner // 2), nn.ReLU(),
+        nn.Conv2d(width, width // 2, inner, padding=inner // 2), nn.ReLU(),
+    )  # fmt: skip
+
+
+class MCNN(nn.Module):
+    """[B, 3, H, W] normalised pixels -> [B, 1, H / 4, W / 4]; 133,705 parameters.
+
+    He initialisation: the normal(0.01) of older recipes does not move. No ReLU after the last
+    convolution, where it can die; `predict` clips instead.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.columns = nn.ModuleDict({name: column(*shape) for name, shape in COLUMNS.items()})
+        self.merge = nn.Conv2d(sum(width // 2 for _, width in COLUMNS.values()), 1, 1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the merged map of the three columns."""
+        return self.merge(torch.cat([branch(pixels) for branch in self.columns.values()], dim=1))
+
+
+def to_input(pixels: np.ndarray) -> torch.Tensor:
+    """Return [B, 3, H, W] float32 for [B, H, W, 3] uint8 RGB pixels."""
+    planes = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float()
+    return (planes - MEAN) / STD
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.ndarray:
+    """Return the [ceil(s H / 4), ceil(s W / 4)] float32 output for an [H, W, 3] uint8 image.
+
+    s is input_scale, the size that the network sees over the original. The image is padded to
+    whole cells by repeating its border; negative output is set to 0.
+    """
+    device = next(model.parameters()).device
+    pixels = to_input(image[None]).to(device)
+    size = [max(STRIDE, round(side * input_scale)) for side in image.shape[:2]]
+    if input_scale != 1:
+        pixels = nn.functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+    bottom, right = (-side % STRIDE for side in size)
+    padded = nn.functional.pad(pixels, (0, right, 0, bottom), mode="replicate")
+    return model(padded)[0, 0].clamp(min=0).cpu().numpy()

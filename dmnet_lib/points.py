@@ -1,0 +1,180 @@
+"""Annotations -> one point an object, with the width of its Gaussian kernel.
+
+The kernel is a product of one Gaussian in x and one in y, so the mass that a point leaves in any
+rectangle is a product of two one-dimensional masses: maps and window sums both come from
+`axis_masses`, and neither has to draw the other.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+from scipy.special import ndtr
+
+from dmnet_lib import boxes, files
+from dmnet_lib.annotations import CLASS_IDS, Annotations
+
+
+@dataclass(frozen=True)
+class Points:
+    """P points over M images.
+
+    names: M file stems; sizes_wh [M, 2] int; xy [P, 2] float pixels; class_ids [P] in 1..10;
+    image_index [P], non-decreasing; sigmas_px [P], the standard deviation of each kernel.
+    """
+
+    names: tuple[str, ...]
+    sizes_wh: np.ndarray
+    xy: np.ndarray
+    class_ids: np.ndarray
+    image_index: np.ndarray
+    sigmas_px: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.xy.shape != (len(self.xy), 2):
+            raise ValueError(f"xy must be [P, 2], got {self.xy.shape}")
+        for name in ("class_ids", "image_index", "sigmas_px"):
+            if getattr(self, name).shape != (len(self.xy),):
+                raise ValueError(
+                    f"{name} must be [{len(self.xy)}], got {getattr(self, name).shape}"
+                )
+        if np.any(self.sigmas_px <= 0):
+            raise ValueError("every sigma must be greater than 0 px")
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def rows_of(self, index: int) -> slice:
+        """Return the rows of one image."""
+        return slice(*np.searchsorted(self.image_index, [index, index + 1]))
+
+    def counts(self) -> np.ndarray:
+        """Return the [M] number of points of each image."""
+        return np.bincount(self.image_index, minlength=len(self.names))
+
+    def with_sigmas(self, sigmas_px: np.ndarray) -> "Points":
+        """Return the same points with other kernel widths ([P] or one for all)."""
+        return replace(self, sigmas_px=np.broadcast_to(sigmas_px, len(self)).astype(np.float64))
+
+
+def from_annotations(annotations: Annotations, *, sigma_px: float = 15.0) -> Points:
+    """Return the centre of every object that counts, kept inside its image, at one sigma."""
+    rows = annotations.is_object
+    image_index = annotations.image_index[rows]
+    centres = boxes.centres_xy(annotations.boxes_xywh[rows])
+    return Points(
+        names=annotations.names,
+        sizes_wh=annotations.sizes_wh,
+        xy=np.clip(centres, 0, annotations.sizes_wh[image_index]),
+        class_ids=annotations.class_ids[rows],
+        image_index=image_index,
+        sigmas_px=np.full(len(centres), float(sigma_px)),
+    )
+
+
+def class_scales_px(annotations: Annotations) -> dict[int, float]:
+    """Return the mean half diagonal, in pixels, of each class that has objects.
+
+    DMNet (Li et al. 2020, section 3.2) gives each class one sigma, from the mean scale of its
+    objects in the train split. Half the diagonal comes within a tenth of the values in circulation.
+    """
+    rows = annotations.is_object
+    half_diagonal = np.hypot(*annotations.boxes_xywh[rows, 2:].T.astype(np.float64)) / 2
+    found = annotations.class_ids[rows]
+    return {c: float(half_diagonal[found == c].mean()) for c in CLASS_IDS if np.any(found == c)}
+
+
+def class_sigmas(points: Points, scales_px: dict[int, float]) -> np.ndarray:
+    """Return [P] sigmas: the scale of each point's class; a class without one takes their mean."""
+    if not scales_px:
+        raise files.InputError("no class has a scale: the train split has no object to measure")
+    default = float(np.mean(list(scales_px.values())))
+    table = np.array([scales_px.get(class_id, default) for class_id in range(max(CLASS_IDS) + 1)])
+    return table[points.class_ids]
+
+
+def adaptive_sigmas(
+    points: Points, *, neighbours: int = 3, beta: float = 0.3, alone_px: float = 15.0
+) -> np.ndarray:
+    """Return [P] sigmas: beta times the mean distance to the nearest neighbours in the image.
+
+    Geometry-adaptive kernels (MCNN, Zhang et al. 2016, section 3.2). Distances are in the plane.
+    A point without neighbours takes alone_px; no sigma is under 1 px or over 4 times alone_px.
+    """
+    sigmas = np.full(len(points), float(alone_px))
+    for index in range(len(points.names)):
+        rows = points.rows_of(index)
+        xy = points.xy[rows]
+        if len(xy) > 1:
+            nearest = min(neighbours, len(xy) - 1)
+            distances, _ = cKDTree(xy).query(xy, k=nearest + 1)
+            sigmas[rows] = beta * distances[:, 1:].mean(axis=1)
+    return np.clip(sigmas, 1.0, 4 * alone_px)
+
+
+def with_rule(
+    points: Points, rule: str, *, sigma_px: float, scales_px: dict[int, float],
+    neighbours: int, beta: float,
+) -> Points:  # fmt: skip
+    """Return the points with sigmas by rule: "fixed", "class_wise" or "adaptive"."""
+    if rule == "fixed":
+        return points.with_sigmas(sigma_px)
+    if rule == "class_wise":
+        return points.with_sigmas(class_sigmas(points, scales_px))
+    if rule == "adaptive":
+        found = adaptive_sigmas(points, neighbours=neighbours, beta=beta, alone_px=sigma_px)
+        return points.with_sigmas(found)
+    raise files.InputError(f"sigma rule {rule!r}: expected fixed, class_wise or adaptive")
+
+
+def axis_masses(
+    centres: np.ndarray, sigmas: np.ndarray, starts: np.ndarray, ends: np.ndarray, *, length: float
+) -> np.ndarray:
+    """Return [P, E]: the share of each kernel that lies in each interval of one axis.
+
+    centres, sigmas [P]; starts, ends [E]; all in pixels of an axis 0..length. The part of a kernel
+    outside the axis is put back inside in proportion, so intervals that tile it sum to 1.
+    """
+
+    def below(edges: np.ndarray) -> np.ndarray:
+        return ndtr((edges[None, :] - centres[:, None]) / sigmas[:, None])
+
+    whole = below(np.array([float(length)])) - below(np.array([0.0]))
+    return (below(np.asarray(ends, float)) - below(np.asarray(starts, float))) / whole
+
+
+def write(path: Path, points: Points) -> Path:
+    """Write points as an npz of plain arrays."""
+    return files.write_npz(
+        path,
+        names=np.array(points.names, dtype=str),
+        sizes_wh=points.sizes_wh,
+        xy=points.xy,
+        class_ids=points.class_ids,
+        image_index=points.image_index,
+        sigmas_px=points.sigmas_px,
+    )
+
+
+def read(path: Path) -> Points:
+    """Read what `write` wrote. Raises InputError for a missing or torn file."""
+    arrays = files.read_npz(path)
+    return Points(names=tuple(arrays.pop("names").tolist()), **arrays)
+
+
+def width_table(points: Points, annotations: Annotations) -> pd.DataFrame:
+    """Return, for COCO's small, medium and large objects, the median sigma over the object's side.
+
+    points must come from `from_annotations` of the same table.
+    """
+    side = np.sqrt(annotations.boxes_xywh[annotations.is_object, 2:].prod(axis=1))
+    size = pd.cut(side, [0, 32, 96, np.inf], right=False, labels=["small", "medium", "large"])
+    ratio = pd.Series(points.sigmas_px / side).groupby(size, observed=True).median()
+    return pd.DataFrame({"size": ratio.index.astype(str), "sigma_over_side": ratio.to_numpy()})
+
+
+def read_scales(path: Path) -> dict[int, float]:
+    """Return class scales from the JSON that the dataset notebook writes."""
+    return {int(class_id): float(scale) for class_id, scale in files.read_json(path).items()}

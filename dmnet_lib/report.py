@@ -1,0 +1,350 @@
+"""Executed notebooks and result folders in, self-contained HTML pages and Markdown tables out.
+
+A page opens offline: pictures are data URIs, links are anchors, styles are inline, there is no
+script. Rendering twice gives the same bytes.
+"""
+
+import copy
+import html
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import nbformat
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import TagRemovePreprocessor
+from pygments.formatters import HtmlFormatter
+
+from dmnet_lib import files, params
+from dmnet_lib.files import InputError
+from dmnet_lib.provenance import LATEST, METRICS, PARAMS, PROVENANCE
+
+NOTEBOOK, PAGE, ERROR, FAILED = "notebook.ipynb", "report.html", "error.json", "failed"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+TEMPLATE = """\
+{%- extends 'classic/base.html.j2' -%}
+{%- block codecell -%}<div class="cell">{{ super.super() }}</div>{%- endblock -%}
+{%- block input -%}
+<details class="code"><summary>code</summary>
+{{- cell.source | highlight_code(metadata=cell.metadata) -}}
+</details>
+{%- endblock -%}
+{%- block markdowncell scoped -%}
+<div class="prose">{{ cell.source | markdown2html | strip_files_prefix }}</div>
+{%- endblock -%}
+"""
+CSS = """\
+:root { color-scheme: light dark; --ink: #1c2024; --paper: #fff; --soft: #f4f5f7; --line: #d5d9de;
+  --mark: #fff3d6; --link: #0b5cad; --bad: #b3261e; --bad-soft: #fdeceb; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e6e9; --paper: #16181b; --soft: #212429;
+  --line: #3a3f46; --mark: #45391a; --link: #7db8f5; --bad: #ff8a80; --bad-soft: #3b1f1e; } }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
+main { max-width: 1100px; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
+h1, h2, h3, h4 { line-height: 1.25; margin: 2em 0 .6em; }
+h1 { margin-top: .5em; }
+section { border-top: 1px solid var(--line); margin-top: 2.5rem; }
+a { color: var(--link); }
+p, li { max-width: 75ch; }
+pre, code { font: .88em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
+pre { background: var(--soft); padding: .7em .9em; border-radius: 6px; overflow-x: auto; }
+table { display: block; max-width: 100%; overflow-x: auto; border-collapse: collapse;
+  margin: 1em 0; font-variant-numeric: tabular-nums; }
+th, td { border-bottom: 1px solid var(--line); padding: .3em .8em .3em 0; text-align: left;
+  vertical-align: top; font-size: .92em; }
+figure { margin: 1.2em 0; }
+img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+figcaption, .note { font-size: .92em; opacity: .85; }
+details.code > summary { cursor: pointer; font-size: .8em; opacity: .6; }
+details { margin: .4em 0; }
+tr.changed { background: var(--mark); }
+.failed { border: 2px solid var(--bad); background: var(--bad-soft); border-radius: 8px;
+  padding: .2em 1em; }
+.failed h2, .failed strong { color: var(--bad); }
+"""
+
+
+def latest(home: Path) -> dict[str, dict]:
+    """Return an experiment's latest.json: question, changed, stages {name: {key, headline}}."""
+    empty = {"question": "", "changed": {}, "stages": {}}
+    return empty | files.read_json(home / LATEST) if (home / LATEST).exists() else empty
+
+
+def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
+    """Write report.html of one stage's folder (executed notebook, parameters, provenance)."""
+    made_by = _json(folder / PROVENANCE)
+    title = f"{made_by.get('stage', folder.name)} · {made_by.get('experiment', '')}".strip(" ·")
+    failure = _json(folder / ERROR).get("message")
+    parts = [_failure(folder.name, failure)] if failure else []
+    parts += [_body(folder / NOTEBOOK), _details("Parameters", _parameters(folder, base_path))]
+    parts += [_details("Provenance", _table(("what", "value"), _flat(made_by)))]
+    return files.write_text(folder / PAGE, _page(title, parts))
+
+
+def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
+    """Write report.html of an experiment: headline, contents, all stages, what made them."""
+    about = latest(home)
+    stages = {name: home / name / entry["key"] for name, entry in about["stages"].items()}
+    stale = _stale(stages)
+    bodies = {n: _section(n, folder, n in stale, base_path) for n, folder in stages.items()}
+    broken = sorted((home / FAILED).glob(f"*/{ERROR}"))
+    failures = [
+        _failure(p.parent.name, _json(p).get("message"), p.parent / NOTEBOOK) for p in broken
+    ]
+    rows = [
+        (name, metric, _number(value))
+        for name, entry in reversed(about["stages"].items())
+        for metric, value in _flat(entry.get("headline", {}))
+    ]
+    parts = [f"<h1>{_esc(home.name)}</h1><p>{_esc(about['question'])}</p>", *failures]
+    parts += ["<h2>Headline</h2>" + _table(("stage", "metric", "value"), rows)] if rows else []
+    parts += ['<h2>Contents</h2><nav aria-label="Contents">' + _contents(bodies) + "</nav>"]
+    return files.write_text(home / PAGE, _page(home.name, [*parts, *bodies.values()]))
+
+
+def write_index(results: Path) -> tuple[Path, Path]:
+    """Write index.html and README.md: each experiment's question, changes and headline."""
+    homes = [path.parent for path in sorted(results.glob(f"*/{LATEST}"))]
+    head = ("experiment", "question", "changed parameters", "headline")
+    rows = [(home.name, *_summary(home)) for home in homes]
+    linked = [(_Raw(f'<a href="{_esc(n)}/{PAGE}">{_esc(n)}</a>'), *rest) for n, *rest in rows]
+    page = _page("Experiments", ["<h1>Experiments</h1>", _table(head, linked)])
+    text = "# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n" + _markdown(head, rows)
+    return files.write_text(results / "index.html", page), files.write_text(
+        results / "README.md", text
+    )
+
+
+def readme_table(results: Path) -> str:
+    """Return the Markdown table of the demo's strategies. InputError where there are none."""
+    entry = latest(results / "demo")["stages"].get("06_evaluation")
+    if entry is None:
+        raise InputError(
+            f"{params.shown(results / 'demo')}: run `dmnet run params/demo.yaml` first"
+        )
+    metrics = files.read_json(results / "demo" / "06_evaluation" / entry["key"] / METRICS)
+    columns = {"AP": 100, "AP50": 100, "AP75": 100, "APs": 100, "APm": 100, "AR500": 100}
+    columns |= {"crops_per_image": 1, "megapixels": 1, "hit_rate": 100, "cut_share": 100}
+    columns |= {"area_share": 100}
+    versus = ("vs_global", "vs_uniform")
+    rows = [
+        (
+            name,
+            *(_scaled(found.get(column), scale) for column, scale in columns.items()),
+            *(_interval(found.get(column)) for column in versus),
+        )
+        for name, found in metrics["strategies"].items()
+    ]
+    head = ("strategy", *columns, *versus)
+    note = "AP, AR, rates and shares in percent; differences of AP in points, with their interval."
+    return f"{_markdown([name.replace('_', ' ') for name in head], rows)}\n{note}\n"
+
+
+def update_readme(readme_path: Path, results: Path) -> bool:
+    """Replace what stands between the results marks of a README; tell whether it changed."""
+    text = readme_path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise InputError(f"{params.shown(readme_path)}: needs one {BEGIN} before one {END}")
+    before, rest = text.split(BEGIN)
+    new = f"{before}{BEGIN}\n{readme_table(results)}{END}{rest.split(END)[1]}"
+    if new != text:
+        files.write_text(readme_path, new)
+    return new != text
+
+
+class _Raw(str):
+    """Text that is HTML already."""
+
+
+def _body(path: Path, *, prefix: str = "", deeper: int = 0) -> str:
+    """Return a notebook as HTML; prefix keeps heading anchors apart, deeper moves headings down."""
+    if not path.exists():
+        return "<p>Its notebook was not kept; run the experiment again to see it here.</p>"
+    notebook = _showable(nbformat.read(path, as_version=4))
+    exporter = HTMLExporter(template_name="basic", raw_template=TEMPLATE)
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    tags = TagRemovePreprocessor(
+        remove_input_tags={"remove-input"}, remove_cell_tags={"remove-cell"}
+    )
+    exporter.register_preprocessor(tags, enabled=True)
+    text = exporter.from_notebook_node(notebook)[0]
+    text = re.sub(r'<a class="anchor-link".*?</a>', "", text)
+    text = re.sub(r'(<(?:h[1-6]|span) id="|<a href="#)', rf"\g<1>{prefix}", text)
+    if not deeper:
+        return text
+    return re.sub(r"(</?h)([1-5])\b", lambda found: f"{found[1]}{int(found[2]) + deeper}", text)
+
+
+def _showable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a copy without progress bars, widgets and what a script would be needed for."""
+    shown = copy.deepcopy(notebook)
+    shown.metadata.pop("widgets", None)
+    for cell in shown.cells:
+        outputs = cell.get("outputs", ())
+        for output in outputs:
+            for kind in ("application/javascript", "application/vnd.jupyter.widget-state+json"):
+                output.get("data", {}).pop(kind, None)
+        if "outputs" in cell:
+            cell.outputs = [
+                output
+                for output in outputs
+                if output.get("name") != "stderr" and WIDGET not in output.get("data", {})
+            ]
+    return shown
+
+
+def _section(name: str, folder: Path, is_stale: bool, base_path: Path) -> str:
+    """Return one stage's part of the experiment's page."""
+    note = '<p class="note"><strong>Out of date:</strong> a stage it needs was run again since.</p>'
+    body = _body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
+    made_by = _table(("what", "value"), [("key", folder.name), *_flat(_json(folder / PROVENANCE))])
+    tables = _details("Parameters", _parameters(folder, base_path)) + _details(
+        "Provenance", made_by
+    )
+    return f'<section id="{_esc(name)}">{note if is_stale else ""}{body}{tables}</section>'
+
+
+def _failure(stage: str, message: str | None, notebook: Path | None = None) -> str:
+    """Return the box that says what broke and how to go on."""
+    body = _body(notebook, prefix=f"failed-{stage}-", deeper=2) if notebook else ""
+    body = _details("The notebook up to the error", body) if body else ""
+    return (
+        f'<div class="failed"><h2>Failed: {_esc(stage)}</h2><p><strong>{_esc(message)}</strong></p>'
+        "<p>Mend it and run the same command again: stages that finished are kept, and the run "
+        f"goes on from here.</p>{body}</div>"
+    )
+
+
+def _stale(stages: Mapping[str, Path]) -> set[str]:
+    """Return the stages that were made from a run of another stage that is no longer the latest."""
+    found: set[str] = set()
+    for name, folder in stages.items():
+        for need, key in _json(folder / PROVENANCE).get("upstream", {}).items():
+            if need in found or (need in stages and stages[need].name != key):
+                found.add(name)
+    return found
+
+
+def _contents(bodies: Mapping[str, str]) -> str:
+    """Return the list of stages and of their numbered steps, as links within the page."""
+    items = []
+    for name, body in bodies.items():
+        heads = re.findall(r'<h([23]) id="([^"]+)">(.*?)</h', body, flags=re.DOTALL)
+        title = next((_words(text) for level, _, text in heads if level == "2"), _esc(name))
+        steps = [
+            f'<li><a href="#{a}">{_words(t)}</a></li>' for level, a, t in heads if level == "3"
+        ]
+        below = f"<ul>{''.join(steps)}</ul>" if steps else ""
+        items.append(f'<li><a href="#{_esc(name)}">{title}</a>{below}</li>')
+    return f"<ul>{''.join(items)}</ul>"
+
+
+def _parameters(folder: Path, base_path: Path) -> str:
+    """Return the table of a stage's parameters; those that differ from base.yaml are marked."""
+    if not (folder / PARAMS).exists():
+        return "<p>None were written.</p>"
+    values = params.parse((folder / PARAMS).read_text(encoding="utf-8"))
+    stage = _json(folder / PROVENANCE).get("stage", "")
+    known = params.of_stage(params.declared(base_path), stage)
+    rows, changed = [], set()
+    for name, value in sorted(values.items(), key=lambda pair: (known[pair[0]].section, pair[0])):
+        parameter = known[name]
+        if value != parameter.default:
+            changed.add(len(rows))
+        default = _number(parameter.default) + (" (changed)" if len(rows) in changed else "")
+        about = f"{parameter.allowed} {parameter.help}".strip()
+        rows.append((parameter.section, name, _number(value), default, about))
+    return _table(("section", "name", "value", "default", "what it is"), rows, marked=changed)
+
+
+def _summary(home: Path) -> tuple[str, str, str]:
+    """Return an experiment's question, changed parameters and headline metrics as text."""
+    about = latest(home)
+    changed = [
+        f"{name}: {_number(v)}" for vs in about["changed"].values() for name, v in vs.items()
+    ]
+    heads = [pair for e in about["stages"].values() for pair in _flat(e.get("headline", {}))]
+    headline = [f"{name}: {_number(value)}" for name, value in heads]
+    return about["question"], ", ".join(changed) or "none", ", ".join(headline) or "none yet"
+
+
+def _page(title: str, parts: Iterable[str]) -> str:
+    """Return a whole HTML page."""
+    light = HtmlFormatter(style="default").get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    style = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{CSS}"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_esc(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(parts)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _details(summary: str, body: str) -> str:
+    return f"<details><summary>{_esc(summary)}</summary>{body}</details>"
+
+
+def _table(
+    head: Sequence[str], rows: Sequence[Sequence[object]], *, marked: set[int] | None = None
+) -> str:
+    """Return an HTML table; rows in marked get the class `changed`."""
+    titles = "".join(f'<th scope="col">{_esc(title)}</th>' for title in head)
+    lines = [f"<tr>{titles}</tr>"]
+    for index, row in enumerate(rows):
+        kind = ' class="changed"' if index in (marked or ()) else ""
+        cells = "".join(f"<td>{_esc(cell)}</td>" for cell in row)
+        lines.append(f"<tr{kind}>{cells}</tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def _flat(values: Mapping[str, object], above: str = "") -> list[tuple[str, object]]:
+    """Return (dotted name, value) of nested mappings, in order of name."""
+    rows: list[tuple[str, object]] = []
+    for name, value in sorted(values.items()):
+        rows += (
+            _flat(value, f"{above}{name}.") if isinstance(value, dict) else [(above + name, value)]
+        )
+    return rows
+
+
+def _scaled(value: float | None, scale: int) -> str:
+    return "-" if value is None else f"{value * scale:.1f}"
+
+
+def _interval(found: Mapping[str, float] | None) -> str:
+    """Return `+1.2 [0.3, 2.1]` in points, or a dash."""
+    if not found:
+        return "-"
+    low, high = (f"{100 * found[end]:.1f}" for end in ("low", "high"))
+    return f"{100 * found['difference']:+.1f} [{low}, {high}]"
+
+
+def _number(value: object) -> str:
+    """Return a value as a table shows it: floats in at most four digits, the rest as JSON."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _words(text: str) -> str:
+    """Return HTML without its tags."""
+    return re.sub(r"<[^>]+>", "", text).strip()
+
+
+def _json(path: Path) -> dict:
+    return files.read_json(path) if path.exists() else {}
+
+
+def _esc(value: object) -> str:
+    return value if isinstance(value, _Raw) else html.escape(str(value))

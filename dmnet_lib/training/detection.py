@@ -1,0 +1,157 @@
+"""Images, boxes and density crops -> batches of patches for a torchvision detector."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from dmnet_lib import boxes, crops, detectors
+from dmnet_lib.annotations import IGNORED
+from dmnet_lib.boxes import Regions
+from dmnet_lib.datasets import Split
+
+GREY = 114  # fills ignored regions and what lies outside the image
+
+Batch = tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the detector is shown in training: whole images and crops, at the scales of inference.
+
+    A patch of patch_px is taken from a view scaled as in inference times a random factor, around
+    an object in object_share of the cases. whole_share of the patches come from whole images.
+    """
+
+    input_long_px: int
+    max_upscale: float
+    patch_px: int
+    whole_share: float
+    object_share: float = 0.8
+    scale_jitter: float = 0.25  # natural logarithm
+    min_visible: float = 0.4  # share of a box that must show in the patch
+
+
+def patch_batch(
+    rng: np.random.Generator, split: Split, regions: Regions, views: Views, *, count: int
+) -> Batch:
+    """Return `count` patches [3, p, p] in 0..1 and their targets (boxes xyxy, labels)."""
+    return tuple(
+        map(list, zip(*(_patch(rng, split, regions, views) for _ in range(count)), strict=True))
+    )
+
+
+def _patch(
+    rng: np.random.Generator, split: Split, regions: Regions, views: Views
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    index = int(rng.integers(len(split.annotations)))
+    image = split.annotations.image(index)
+    view = _view(rng, image.sizes_wh[0], regions.of_image(index), views.whole_share)
+    fit = crops.fit_scale(
+        view[2:] - view[:2], input_long_px=views.input_long_px, max_upscale=views.max_upscale
+    )
+    scale = fit * float(np.exp(rng.uniform(-views.scale_jitter, views.scale_jitter)))
+    shown = boxes.xywh_to_xyxy(image.boxes_xywh)
+    corner = _corner(rng, view, shown[image.is_object], views.patch_px / scale, views.object_share)
+    pixels = _pixels(split.images[index], corner, scale, views.patch_px)
+    local = boxes.shift(shown, -corner) * scale
+    _grey_out(pixels, local[image.class_ids == IGNORED])
+    kept, labels = _visible(local[image.is_object], image.class_ids[image.is_object], views)
+    return _target(rng, pixels, kept, labels)
+
+
+def _view(
+    rng: np.random.Generator, size_wh: np.ndarray, crops_xyxy: np.ndarray, whole_share: float
+) -> np.ndarray:
+    """Return the [4] rectangle of the whole image or of one of its crops."""
+    if len(crops_xyxy) == 0 or rng.random() < whole_share:
+        return np.array([0, 0, *size_wh])
+    return crops_xyxy[rng.integers(len(crops_xyxy))]
+
+
+def _corner(
+    rng: np.random.Generator, view: np.ndarray, objects: np.ndarray, side: float, share: float
+) -> np.ndarray:
+    """Return the [2] corner of a square of `side` in the view, often around an object there."""
+    centres = (objects[:, :2] + objects[:, 2:]) / 2
+    inside = centres[np.all((centres >= view[:2]) & (centres < view[2:]), axis=1)]
+    if len(inside) and rng.random() < share:
+        corner = inside[rng.integers(len(inside))] - rng.uniform(0, side, 2)
+    else:
+        corner = rng.uniform(view[:2], np.maximum(view[2:] - side, view[:2] + 1e-6))
+    # Inside the view as far as it reaches: a crop shows nothing of what lies around it.
+    return np.maximum(np.minimum(corner, view[2:] - side), view[:2])
+
+
+def _pixels(image: np.ndarray, corner: np.ndarray, scale: float, patch_px: int) -> np.ndarray:
+    """Return the [p, p, 3] patch whose corner is at `corner`, grey outside the image."""
+    end = np.minimum(corner + patch_px / scale, image.shape[1::-1])
+    cut = crops.cut(image, (*corner, *end), scale=scale)[:patch_px, :patch_px]
+    patch = np.full((patch_px, patch_px, 3), GREY, np.uint8)
+    patch[: cut.shape[0], : cut.shape[1]] = cut
+    return patch
+
+
+def _grey_out(pixels: np.ndarray, ignored_xyxy: np.ndarray) -> None:
+    """Paint ignored regions grey, so that their unlabelled objects are not taught as background."""
+    for x1, y1, x2, y2 in boxes.clip(ignored_xyxy, pixels.shape[1::-1]).astype(int):
+        pixels[y1:y2, x1:x2] = GREY
+
+
+def _visible(local: np.ndarray, labels: np.ndarray, views: Views) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes clipped to the patch and their labels, where enough of them shows."""
+    clipped = boxes.clip(local, np.array([views.patch_px] * 2))
+    shown = boxes.area(clipped) / np.maximum(boxes.area(local), 1e-6) >= views.min_visible
+    large = np.all(clipped[:, 2:] - clipped[:, :2] >= 1, axis=1)
+    return clipped[shown & large], labels[shown & large]
+
+
+def _target(
+    rng: np.random.Generator, pixels: np.ndarray, kept: np.ndarray, labels: np.ndarray
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return tensors, mirrored in half of the cases and a little brighter or darker."""
+    if rng.random() < 0.5:
+        pixels = pixels[:, ::-1]
+        kept = np.column_stack(
+            [len(pixels) - kept[:, 2], kept[:, 1], len(pixels) - kept[:, 0], kept[:, 3]]
+        )
+    lit = np.clip(pixels * rng.uniform(0.8, 1.2), 0, 255).astype(np.uint8)
+    target = {"boxes": torch.from_numpy(kept).float(), "labels": torch.from_numpy(labels)}
+    return detectors.to_input(lit, torch.device("cpu")), target
+
+
+def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Return the sum of the detector's own losses."""
+    device = next(model.parameters()).device
+    pixels = [patch.to(device) for patch in batch[0]]
+    targets = [{key: value.to(device) for key, value in t.items()} for t in batch[1]]
+    return sum(model(pixels, targets).values())
+
+
+def batches(
+    split: Split, regions: Regions, views: Views, *, count: int
+) -> Callable[[np.random.Generator], Batch]:
+    """Return what draws a batch from a generator, for the training loop."""
+    return partial(patch_batch, split=split, regions=regions, views=views, count=count)
+
+
+def measures(
+    split: Split, regions: Regions, views: Views, *, count: int, draws: int = 8, seed: int = 0
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Return what measures the loss on the same `draws` batches of a held-out split every time."""
+    rng = np.random.default_rng([seed, draws])
+    held_out = [patch_batch(rng, split, regions, views, count=count) for _ in range(draws)]
+    return partial(held_out_loss, batches=held_out)
+
+
+@torch.no_grad()
+def held_out_loss(model: nn.Module, batches: list[Batch]) -> dict[str, float]:
+    """Return the mean loss on batches; normalisation uses what it learned, and learns nothing."""
+    model.train()  # torchvision's detectors give losses in training mode only
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
+    return {"val_loss": float(np.mean([loss(model, batch).item() for batch in batches]))}

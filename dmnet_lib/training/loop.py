@@ -1,0 +1,155 @@
+"""A model, batches and a loss -> the trained model and its learning curve; stops and goes on.
+
+Every step draws its batch from a generator of its own, made from the seed and the step's number,
+so a run that was killed and goes on from its checkpoint ends where an unbroken one does.
+"""
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from dmnet_lib import files
+from dmnet_lib.files import InputError
+
+Batch = TypeVar("Batch")
+WARM_UP_SHARE = 0.05  # of all steps, to let the normalisation settle before the full rate
+GRADIENT_NORM = 10.0  # clips only the outliers that would undo the warm-up
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast: AdamW, a linear warm-up, then a cosine down to zero."""
+
+    steps: int
+    learning_rate: float
+    evaluate_every: int  # steps; also how often the checkpoint is written
+    weight_decay: float = 1e-4
+    seed: int = 0
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, 0..steps - 1."""
+        warm_up = max(1, round(WARM_UP_SHARE * self.steps))
+        if step < warm_up:
+            return self.learning_rate * (step + 1) / warm_up
+        done = (step - warm_up) / max(1, self.steps - warm_up)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the named device, or with "auto" the best one that is here."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def fit(
+    model: nn.Module,
+    recipe: Recipe,
+    *,
+    draw_batch: Callable[[np.random.Generator], Batch],
+    loss_of: Callable[[nn.Module, Batch], torch.Tensor],
+    evaluate: Callable[[nn.Module], dict[str, float]],
+    minimise: str | None = None,
+    checkpoint: Path | None = None,
+    label: str = "training",
+) -> pd.DataFrame:
+    """Train the model in place and return its curve: step, loss and what `evaluate` measured.
+
+    minimise names a measure: the model ends with the weights that had it lowest (None: the last).
+    evaluate may raise InputError to stop a run that has gone wrong. The checkpoint is a file of
+    plain tensors and numbers; one that is there is gone on from.
+    """
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    state = _State.load(checkpoint, model, optimiser)
+    bar = tqdm(total=recipe.steps, initial=state.step, desc=label, unit="step", mininterval=2)
+    losses: list[float] = []
+    while state.step < recipe.steps:
+        rng = np.random.default_rng([recipe.seed, state.step])
+        losses.append(_step(model, optimiser, recipe.rate(state.step), loss_of, draw_batch(rng)))
+        state.step += 1
+        bar.update()
+        if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
+            model.eval()
+            row = {"step": state.step, "loss": float(np.mean(losses)), **evaluate(model)}
+            bar.set_postfix({k: f"{v:.3g}" for k, v in row.items() if k != "step"}, refresh=False)
+            state.record(row, model, minimise)
+            state.save(checkpoint, model, optimiser)
+            losses = []
+    bar.close()
+    model.load_state_dict(state.best)
+    model.eval()
+    return pd.DataFrame(state.rows)
+
+
+def _step(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    rate: float,
+    loss_of: Callable[[nn.Module, Batch], torch.Tensor],
+    batch: Batch,
+) -> float:
+    """Take one step and return its loss. Raises InputError when the loss is no number."""
+    model.train()
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    loss = loss_of(model, batch)
+    if not torch.isfinite(loss):
+        raise InputError(f"the loss became {loss.item()}: lower learning_rate and run again")
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+    optimiser.step()
+    return float(loss.detach())
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds beside the weights and the optimiser: where we are, and the best."""
+
+    step: int
+    rows: list[dict[str, float]]
+    best: dict[str, torch.Tensor]
+
+    @classmethod
+    def load(
+        cls, path: Path | None, model: nn.Module, optimiser: torch.optim.Optimizer
+    ) -> "_State":
+        if path is None or not path.is_file():
+            return cls(0, [], {})
+        try:
+            saved = torch.load(path, weights_only=True, map_location="cpu")
+            model.load_state_dict(saved["model"])
+            optimiser.load_state_dict(saved["optimiser"])
+        except Exception as error:  # a torn or foreign file raises a dozen different types
+            raise InputError(
+                f"{path}: not a checkpoint of this model; remove it ({error})"
+            ) from None
+        return cls(saved["step"], saved["rows"], saved["best"])
+
+    def record(self, row: dict[str, float], model: nn.Module, minimise: str | None) -> None:
+        lowest = min((r[minimise] for r in self.rows), default=math.inf) if minimise else math.inf
+        self.rows.append(row)
+        if minimise is None or row[minimise] < lowest:
+            self.best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+
+    def save(self, path: Path | None, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        if path is None:
+            return
+        buffer = io.BytesIO()
+        saved = {"step": self.step, "rows": self.rows, "best": self.best}
+        saved |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+        torch.save(saved, buffer)
+        files.write_bytes(path, buffer.getvalue())

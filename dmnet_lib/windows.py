@@ -1,0 +1,79 @@
+"""Points or density maps -> objects in each window of a grid, and the mask of dense windows.
+
+Windows stand side by side from the top left; the last of a row or column is moved back to end at
+the border, so that all have one size (DMNet's own grid, where the paper says nothing).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dmnet_lib.points import Points, axis_masses
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The windows of one image: starts and ends in pixels along x and along y."""
+
+    x_starts: np.ndarray
+    x_ends: np.ndarray
+    y_starts: np.ndarray
+    y_ends: np.ndarray
+
+
+def grid(size_wh: np.ndarray, window_wh: tuple[int, int]) -> Grid:
+    """Return the window grid of an image of size_wh."""
+    x, y = (_axis(int(s), w) for s, w in zip(size_wh, window_wh, strict=True))
+    return Grid(*x, *y)
+
+
+def _axis(length: int, window: int) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.clip(np.arange(0, length, window), 0, max(0, length - window))
+    return starts, np.minimum(starts + window, length)
+
+
+def sums_from_points(points: Points, window_wh: tuple[int, int]) -> list[np.ndarray]:
+    """Return, per image, the [rows, columns] number of objects in each window.
+
+    The exact sums of the density map over the windows, with no map drawn.
+    """
+    return [_image_sums(points, index, window_wh) for index in range(len(points.names))]
+
+
+def _image_sums(points: Points, index: int, window_wh: tuple[int, int]) -> np.ndarray:
+    rows, size_wh = points.rows_of(index), points.sizes_wh[index]
+    cells = grid(size_wh, window_wh)
+    xy, sigmas = points.xy[rows], points.sigmas_px[rows]
+    in_x = axis_masses(xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=size_wh[0])
+    in_y = axis_masses(xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=size_wh[1])
+    return in_y.T @ in_x
+
+
+def sums_from_map(
+    density: np.ndarray, size_wh: np.ndarray, window_wh: tuple[int, int], *, stride: float
+) -> np.ndarray:
+    """Return the [rows, columns] sums over windows of an [h, w] map of cells of `stride` pixels.
+
+    A cell cut by a window's border gives the share of its area inside: nothing is upsampled, so no
+    mass is made (a map of stride 4 enlarged without dividing by 16 would be 16 times too dense).
+    """
+    cells = grid(size_wh, window_wh)
+    in_y = _coverage(cells.y_starts, cells.y_ends, density.shape[0], stride, int(size_wh[1]))
+    in_x = _coverage(cells.x_starts, cells.x_ends, density.shape[1], stride, int(size_wh[0]))
+    return in_y @ density.astype(np.float64) @ in_x.T
+
+
+def _coverage(
+    starts: np.ndarray, ends: np.ndarray, count: int, stride: float, length: int
+) -> np.ndarray:
+    """Return [windows, cells]: the share of each cell of one axis that lies in each window."""
+    left = np.arange(count) * stride
+    # A map padded beyond the image keeps its outer mass in the last cell inside.
+    right = np.where(np.arange(count) == count - 1, max(length, left[-1]), left + stride)
+    shared = np.minimum(ends[:, None], right) - np.maximum(starts[:, None], left)
+    return np.clip(shared, 0, None) / np.maximum(right - left, 1e-9)
+
+
+def mask(sums: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the [rows, columns] bool mask of windows with at least `threshold` objects."""
+    return sums >= threshold

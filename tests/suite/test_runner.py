@@ -1,0 +1,402 @@
+"""The runner on two made-up notebooks: 00_numbers writes numbers, 01_sum adds them up."""
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dmnet_lib import cli, files, params, provenance, report, runner
+from dmnet_lib.files import InputError
+
+BASE = """\
+common:
+  dataset: scenes  # {scenes, visdrone} where the data comes from
+  data_root: .  # folder of the data
+  seed: 0  # [0, inf) of every random draw
+00_numbers:
+  count: 3  # [1, 10] numbers
+01_sum:
+  scale: 1.0  # (0, inf) factor
+  fail: none  # {none, error, input, exit, kill, full, forget, wait} how to go wrong
+"""
+COMMON = 'dataset: str = "scenes"\ndata_root: str = "."\nseed: int = 0\n'
+NUMBERS = ["from dmnet_lib import files, provenance", COMMON + "count: int = 3"]
+NUMBERS += [
+    'stage = provenance.begin("00_numbers", globals())\nstage',
+    'files.write_json(stage.out / "numbers.json", list(range(count)))',
+    'stage.write_metrics({"count": count})',
+]
+SUM = [
+    "import os, sys, time, signal\nfrom dmnet_lib import files, provenance",
+    COMMON + 'scale: float = 1.0\nfail: str = "none"',
+    'stage = provenance.begin("01_sum", globals())',
+    'numbers = files.read_json(stage.needs("00_numbers") / "numbers.json")',
+    """\
+if fail == "error": {}["no such thing"]
+if fail == "input": raise files.InputError("numbers.json: line 1 is bad\\nsecond line")
+if fail == "exit": sys.exit(0)
+if fail == "kill": os.kill(os.getpid(), signal.SIGKILL)
+if fail == "full": raise OSError(28, os.strerror(28))
+if fail == "wait": time.sleep(60)""",
+    'print("total:", sum(numbers)); print("bar", 5 * 2, file=sys.stderr)',
+    "total = scale * sum(numbers)",
+    'if fail != "forget": files.write_json(stage.out / "t.json", total)',
+    'stage.write_metrics({"headline": {"total": total}})',
+]
+
+
+@dataclass
+class Project:
+    """A folder with base.yaml, notebooks and results, and what the runner said."""
+
+    root: Path
+    said: list[str] = field(default_factory=list)
+
+    def notebook(self, name: str, cells: list[str], dmnet: object) -> None:
+        tags = [["remove-cell"], ["parameters"]]
+        made = nbformat.v4.new_notebook(metadata={"dmnet": dmnet} if dmnet else {})
+        made.cells = [nbformat.v4.new_markdown_cell(f"# Title of {name}\n\n## A step")]
+        for index, cell in enumerate(cells):
+            added = nbformat.v4.new_code_cell(cell)
+            added.metadata.tags = tags[index] if index < len(tags) else []
+            made.cells.append(added)
+        path = self.root / "notebooks" / f"{name}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(made, path)
+
+    def experiment(self, text: str = "", name: str = "x") -> Path:
+        return files.write_text(self.root / f"{name}.yaml", f"# Does it add up?\n{text}")
+
+    def run(self, text: str = "", **switches: object) -> Path:
+        self.said.clear()
+        return runner.run(self.experiment(text), say=self.said.append, **self.places, **switches)
+
+    @property
+    def places(self) -> dict[str, Path]:
+        base, results = self.root / "base.yaml", self.root / "results"
+        return {"notebooks": self.root / "notebooks", "results": results, "base_path": base}
+
+    @property
+    def home(self) -> Path:
+        return self.root / "results" / "x"
+
+    def folder(self, stage: str) -> Path:
+        return self.home / stage / report.latest(self.home)["stages"][stage]["key"]
+
+    def whys(self) -> dict[str, str]:
+        return {line.split()[0]: line.split(maxsplit=2)[2] for line in self.said[:2]}
+
+
+def make(root: Path) -> Project:
+    project = Project(root)
+    files.write_text(root / "base.yaml", BASE)
+    project.notebook("00_numbers", NUMBERS, {"needs": [], "writes": ["numbers.json"]})
+    project.notebook("01_sum", SUM, {"needs": ["00_numbers"], "writes": ["t.json"]})
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose experiment was run once; its folder's name has braces and a space."""
+    project = make(tmp_path_factory.mktemp("odd {name} here"))
+    project.run()
+    return project
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("DMNET_")]:
+        monkeypatch.delenv(name)
+
+
+def test_a_folder_without_notebooks_is_refused(project: Project) -> None:
+    with pytest.raises(InputError, match="no notebook named like"):
+        runner.read_notebooks(project.root)
+
+
+def test_a_run_leaves_whole_stages_and_nothing_else(done: Project) -> None:
+    assert sorted(path.name for path in done.folder("01_sum").iterdir()) == [
+        "metrics.json", "notebook.ipynb", "params.yaml", "provenance.json", "report.html", "t.json",
+    ]  # fmt: skip
+    assert files.read_json(done.folder("01_sum") / "t.json") == 3.0
+    assert list((done.home / ".work").iterdir()) == []
+    assert not (done.home / "failed").exists()
+
+
+def test_what_is_versioned_names_no_machine_and_no_time(done: Project) -> None:
+    for name in ("metrics.json", "params.yaml", "provenance.json"):
+        text = (done.folder("01_sum") / name).read_text()
+        assert str(done.root) not in text
+        assert not re.search(r"20\d\d-\d\d", text)
+    found = files.read_json(done.folder("01_sum") / "provenance.json")
+    assert found["upstream"] == {"00_numbers": done.folder("00_numbers").name}
+    assert (found["experiment"], found["data"]) == ("x", "scenes")
+
+
+def test_latest_names_keys_question_and_headline(done: Project) -> None:
+    latest = report.latest(done.home)
+    assert latest["question"] == "Does it add up?"
+    assert latest["stages"]["01_sum"]["headline"] == {"total": 3.0}
+
+
+def test_the_same_key_is_kept(done: Project) -> None:
+    before = (done.folder("01_sum") / "notebook.ipynb").stat().st_mtime_ns
+    done.run()
+    assert set(done.whys().values()) == {"kept: same key finished before"}
+    assert (done.folder("01_sum") / "notebook.ipynb").stat().st_mtime_ns == before
+
+
+def test_a_dry_run_says_why_and_touches_nothing(done: Project) -> None:
+    before = sorted(done.root.rglob("*"))
+    done.run("01_sum: {scale: 2.0}", dry_run=True)
+    assert done.whys()["00_numbers"] == "kept: same key finished before"
+    assert done.whys()["01_sum"] == "would run: changed parameters: scale"
+    done.run("00_numbers: {count: 4}", dry_run=True)
+    assert done.whys()["01_sum"] == "would run: new 00_numbers"
+    done.run(force=True, dry_run=True)
+    assert set(done.whys().values()) == {"would run: forced"}
+    assert sorted(done.root.rglob("*")) == before
+
+
+def test_a_folder_with_its_metrics_only_is_not_finished(done: Project) -> None:
+    product = done.folder("01_sum") / "t.json"
+    product.rename(product.with_suffix(".kept"))
+    done.run(dry_run=True)
+    product.with_suffix(".kept").rename(product)
+    assert done.whys()["01_sum"] == "would run: the outputs were not kept"
+
+
+def test_prose_keeps_the_key_and_code_changes_it(done: Project) -> None:
+    path = done.root / "notebooks" / "01_sum.ipynb"
+    text = path.read_text()
+    path.write_text(text.replace("A step", "Other words"))
+    done.run(dry_run=True)
+    assert done.whys()["01_sum"].startswith("kept")
+    path.write_text(text.replace("scale * sum", "scale + sum"))
+    done.run(dry_run=True)
+    path.write_text(text)
+    assert done.whys()["01_sum"] == "would run: changed code"
+
+
+def test_the_page_of_the_experiment_holds_all_stages_and_points_nowhere(done: Project) -> None:
+    page = (done.home / "report.html").read_text()
+    assert "Title of 00_numbers" in page
+    assert "Title of 01_sum" in page
+    assert "total: 3" in page
+    assert "bar 10" not in page
+    assert not re.search(r"""(?:src|href)=["'](?!#|data:)|url\(|https?://|<script""", page)
+    anchors = re.findall(r'id="([^"]+)"', page)
+    assert len(anchors) == len(set(anchors))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(anchors)
+
+
+def test_a_stage_that_was_run_again_marks_what_was_made_from_it(done: Project) -> None:
+    kept = files.read_json(done.home / "latest.json")
+    other = json.loads(json.dumps(kept))
+    other["stages"]["00_numbers"]["key"] = "000000000000"
+    files.write_json(done.home / "latest.json", other)
+    report.write_experiment(done.home, base_path=done.places["base_path"])
+    files.write_json(done.home / "latest.json", kept)
+    assert (done.home / "report.html").read_text().count("Out of date") == 1
+
+
+@pytest.mark.parametrize(
+    ("fail", "message"),
+    [
+        ("error", "01_sum stopped: KeyError: 'no such thing'; see "),
+        ("input", "01_sum stopped: numbers.json: line 1 is bad; see "),
+        ("exit", "01_sum stopped: a cell ended with SystemExit"),
+        ("kill", "01_sum stopped: its kernel died"),
+        ("full", "01_sum stopped: the disk is full"),
+        ("forget", "01_sum stopped: it did not write t.json; see "),
+    ],
+)
+def test_a_failed_stage_leaves_its_notebook_and_no_result(
+    done: Project, fail: str, message: str
+) -> None:
+    before = (done.home / "latest.json").read_bytes()
+    with pytest.raises(runner.StageError) as caught:
+        done.run(f"01_sum: {{fail: {fail}}}")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("run the same command again")
+    assert (done.home / "latest.json").read_bytes() == before
+    assert list((done.home / ".work").iterdir()) == []
+    assert (done.home / "failed" / "01_sum" / "report.html").exists()
+    assert "Failed: 01_sum" in (done.home / "report.html").read_text()
+    done.run()  # with the fault mended, the earlier result still stands and the failure is gone
+    assert "Failed" not in (done.home / "report.html").read_text()
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_work_folder(
+    done: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(runner, "_put", full)
+    with pytest.raises(runner.StageError, match=r"the disk is full .*dmnet clean"):
+        done.run("01_sum: {scale: 3.0}")
+    assert list((done.home / ".work").iterdir()) == []
+
+
+def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done: Project) -> None:
+    arguments = ["run", str(done.experiment("01_sum: {fail: wait}"))]
+    places = {name: str(path) for name, path in done.places.items()}
+    code = (
+        "import sys; from pathlib import Path; from dmnet_lib import cli, runner\n"
+        "whole = runner.run\n"
+        f"places = {{name: Path(path) for name, path in {places}.items()}}\n"
+        "runner.run = lambda *a, **k: whole(*a, **k, **places)\n"
+        f"sys.exit(cli.main({arguments}))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: any((done.home / ".work").glob("01_sum-*/provenance.json")))
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1].startswith("dmnet: stopped")
+    assert list((done.home / ".work").iterdir()) == []
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < ends, "nothing happened in 30 s"
+        time.sleep(0.05)
+
+
+def test_two_runs_of_one_experiment_do_not_mix(done: Project) -> None:
+    with (done.home / ".lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="x is in use by process"):
+            done.run()
+
+
+def test_clean_keeps_the_latest_and_frees_the_rest(done: Project) -> None:
+    old = files.write_json(done.home / "01_sum" / "0123456789ab" / "metrics.json", {}).parent
+    assert runner.clean("x", results=done.places["results"]) >= 3
+    assert not old.exists()
+    assert (done.folder("01_sum") / "t.json").exists()
+    with pytest.raises(InputError, match="no such experiment"):
+        runner.clean("y", results=done.places["results"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["rum"], ["run"], ["run", "none.yaml"], ["data", "check"], ["clean", "none"]]
+)
+def test_a_wrong_command_is_one_line_and_status_1(
+    arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = cli.main(arguments)
+    except SystemExit as left:
+        status = left.code
+    assert status == 1
+    assert re.fullmatch(r"dmnet: .+\n", capfd.readouterr().err)
+
+
+def test_help_teaches_with_examples_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from dmnet_lib import cli\n"
+        "try: cli.main(['--help'])\n"
+        "finally: sys.exit(int(bool({'torch', 'papermill', 'nbconvert'} & set(sys.modules))))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0
+    assert "dmnet run params/demo.yaml" in found.stdout
+
+
+def test_until_stops_after_that_stage(project: Project) -> None:
+    project.run(until="00_numbers")
+    assert list(report.latest(project.home)["stages"]) == ["00_numbers"]
+    with pytest.raises(InputError, match="did you mean 01_sum"):
+        project.run(until="01_sun")
+
+
+def test_names_that_only_one_side_knows_stop_the_run(project: Project) -> None:
+    project.notebook("00_numbers", [NUMBERS[0], COMMON + "countt: int = 3"], {"writes": []})
+    with pytest.raises(InputError, match=r"00_numbers\.ipynb: count: declared in base\.yaml, not"):
+        project.run()
+    project.notebook("00_numbers", [NUMBERS[0], COMMON + "count: int = 3\nb: int = 1"], {"a": 1})
+    with pytest.raises(InputError, match=r"00_numbers\.ipynb: b: in the parameters cell, not"):
+        project.run()
+    assert not project.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("dmnet", "message"),
+    [(None, "its metadata must hold dmnet"), ({"needs": ["00_numers"]}, "did you mean 00_numbers")],
+)
+def test_a_notebook_that_says_too_little_of_itself_is_refused(
+    project: Project, dmnet: object, message: str
+) -> None:
+    project.notebook("01_sum", SUM, dmnet)
+    with pytest.raises(InputError, match=message):
+        project.run()
+
+
+def test_a_cell_that_is_no_python_is_named(project: Project) -> None:
+    project.notebook("01_sum", [*SUM, "def"], {"needs": ["00_numbers"]})
+    with pytest.raises(InputError, match=r"01_sum\.ipynb: a code cell is not Python"):
+        project.run()
+
+
+def test_missing_data_stop_the_run_before_it_starts(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DMNET_DATA_ROOT", str(project.root / "nowhere"))
+    with pytest.raises(InputError, match=r"nowhere: no data there; set DMNET_DATA_ROOT"):
+        project.run("common: {dataset: visdrone}")
+    assert not project.home.exists()
+
+
+def test_where_the_data_lies_does_not_enter_the_key(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+    for place in ("one", "two"):
+        files.write_text(project.root / place / "val" / "images" / "a.txt", "the same")
+        monkeypatch.setenv("DMNET_DATA_ROOT", str(project.root / place))
+        experiment = params.load(
+            project.experiment("common: {dataset: visdrone}"), base_path=project.places["base_path"]
+        )
+        data_root = runner.find_data(experiment)
+        assert data_root == project.root / place
+        places = {"notebooks": project.root / "notebooks", "results": project.root / "results"}
+        keys.append([p.key for p in runner.plan(experiment, data_root=data_root, **places)])
+    assert keys[0] == keys[1]
+    files.write_text(project.root / "two" / "val" / "images" / "a.txt", "another")
+    plans = runner.plan(experiment, data_root=data_root, **places)
+    assert not {p.key for p in plans} & set(keys[0])
+
+
+def test_real_data_reach_the_cells_and_stay_out_of_what_is_versioned(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write_text(project.root / "here" / "val" / "images" / "a.txt", "data")
+    monkeypatch.setenv("DMNET_DATA_ROOT", str(project.root / "here"))
+    project.run("common: {dataset: visdrone, data_root: data/declared}", until="00_numbers")
+    folder = project.folder("00_numbers")
+    assert str(project.root / "here") in (folder / "notebook.ipynb").read_text()
+    assert params.parse((folder / "params.yaml").read_text())["data_root"] == "data/declared"
+    written = files.read_json(folder / "provenance.json")
+    assert written["data"] == provenance.data_fingerprint(project.root / "here")

@@ -1,0 +1,186 @@
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmnet_lib import files
+from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.boxes import xywh_to_xyxy
+from dmnet_lib.detections import Detections
+from dmnet_lib.evaluation import matching, visdrone
+from dmnet_lib.formats import visdrone as visdrone_format
+
+GOLDEN = Path(__file__).parent / "golden"
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+METRICS = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500")
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data at {SHARED}")
+
+Row = tuple[float, ...]
+
+
+def truth(*images: list[Row]) -> Annotations:
+    """One 100x100 image for each list of x, y, w, h, score, category."""
+    rows = [np.array([[*row, 0, 0] for row in rows], int).reshape(-1, 8) for rows in images]
+    return from_rows([f"i{n}" for n in range(len(images))], [(100, 100)] * len(images), rows)
+
+
+def found(*images: list[Row]) -> Detections:
+    """One image for each list of x, y, w, h, score, category."""
+    table = np.array([row for rows in images for row in rows], float).reshape(-1, 6)
+    index = np.repeat(np.arange(len(images)), [len(rows) for rows in images])
+    names = tuple(f"i{n}" for n in range(len(images)))
+    return Detections(
+        names, xywh_to_xyxy(table[:, :4]), table[:, 4], table[:, 5].astype(int), index
+    )
+
+
+def kept(truth_rows: list[Row], found_rows: list[Row]) -> tuple[int, int]:
+    left = matching.drop_in_ignored_regions(truth(truth_rows), found(found_rows))
+    return len(left[0].boxes_xywh), len(left[1])
+
+
+def test_nothing_gives_none_not_nan():
+    metrics = visdrone.evaluate(truth(), found())
+    assert [metrics[name] for name in METRICS] == [None] * 7
+    assert metrics["macro"]["AP"] is None
+    assert metrics["per_class"] == {}
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_without_detections_everything_is_missed():
+    metrics = visdrone.evaluate(truth([(10, 10, 5, 5, 1, 4)]), found([]))
+    assert [metrics[name] for name in METRICS] == [0.0] * 7
+
+
+def test_ground_truth_against_itself_is_one():
+    rows = [(10, 10, 8, 8, 1, 4), (30, 30, 9, 7, 1, 1)]
+    metrics = visdrone.evaluate(truth(rows), found(rows))
+    assert [metrics[name] for name in METRICS] == [1, 1, 1, 0.5, 1, 1, 1]
+    assert metrics["per_class"]["car"] == metrics["per_class"]["pedestrian"] | {"AR1": 1.0}
+
+
+def test_different_images_are_refused():
+    with pytest.raises(ValueError, match="differ in their images"):
+        visdrone.evaluate(truth([]), found([], []))
+
+
+@pytest.mark.parametrize(
+    ("box", "stays"),
+    [
+        pytest.param((40, 40, 10, 10), False, id="inside"),
+        pytest.param((60, 40, 10, 10), True, id="outside"),
+        # The region's last column, 51, counts, the box's first column does not: 6 of 10 columns.
+        pytest.param((45, 40, 10, 10), False, id="half and more inside"),
+        pytest.param((46, 40, 10, 10), False, id="exactly half inside"),
+        pytest.param((47, 40, 10, 10), True, id="less than half inside"),
+        pytest.param((46.5, 40, 10, 10), True, id="rounds half away from zero"),
+        pytest.param((40, 40, 0.2, 0.2), False, id="sides count as one pixel at least"),
+        pytest.param((95, 95, 10, 10), True, id="its area counts also outside the image"),
+    ],
+)
+def test_half_in_an_ignored_region_is_dropped(box: Row, stays: bool) -> None:
+    region = (31, 31, 20, 20, 0, 0)
+    assert kept([region], [(*box, 0.5, 4)]) == (0, stays)
+    if np.all(np.mod(box, 1) == 0):
+        assert kept([region, (*box, 1, 4)], []) == (stays, 0)
+
+
+def test_the_union_of_ignored_regions_counts():
+    regions = [(10, 10, 4, 20, 0, 0), (14, 10, 4, 20, 0, 0)]
+    assert kept(regions[:1], [(10, 12, 10, 10, 0.5, 4)]) == (0, 1)
+    assert kept(regions, [(10, 12, 10, 10, 0.5, 4)]) == (0, 0)
+
+
+def test_others_are_no_class_and_do_not_excuse():
+    rows = [(10, 10, 8, 8, 1, 4), (50, 50, 8, 8, 0, 11)]
+    metrics = visdrone.evaluate(
+        truth(rows), found([(50, 50, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4)])
+    )
+    assert list(metrics["per_class"]) == ["car"]
+    assert metrics["AP"] == 0.5
+
+
+def test_a_row_not_evaluated_excuses_but_counts_in_recall():
+    rows = [(10, 10, 8, 8, 1, 4), (50, 50, 8, 8, 0, 4)]
+    twice = [(50, 50, 4, 4, 0.9, 4), (52, 52, 4, 4, 0.9, 4), (10, 10, 8, 8, 0.8, 4)]
+    metrics = visdrone.evaluate(truth(rows), found(twice))
+    assert (metrics["AP"], metrics["AR500"]) == (0.5, 0.5)
+
+
+def test_a_box_is_taken_once_by_the_best_score():
+    detections = found([(11, 10, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4)])
+    outcome = matching.match(truth([(10, 10, 8, 8, 1, 4)]), detections)
+    assert outcome[0].tolist() == [1, 0]  # at 0.50 the first takes it
+    assert outcome[-1].tolist() == [0, 1]  # at 0.95 the first does not fit
+
+
+def test_equal_overlaps_go_to_the_later_box():
+    same = [(10, 10, 8, 8, 1, 4), (12, 10, 8, 8, 1, 4)]
+    detections = found([(11, 10, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4)])
+    assert matching.match(truth(same), detections)[-2].tolist() == [0, 1]
+    assert matching.match(truth(same), detections)[0].tolist() == [1, 1]
+
+
+def test_caps_count_all_classes_in_file_order():
+    rows = [(10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)]
+    metrics = visdrone.evaluate(truth(rows), found(rows))
+    assert metrics["per_class"]["car"]["AR1"] == 1
+    assert metrics["per_class"]["van"]["AR1"] == 0
+
+
+def test_means_weigh_classes_by_images_and_macro_does_not():
+    car, van = (10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)
+    metrics = visdrone.evaluate(truth([car], [car], [car, van]), found([car], [car], [car]))
+    assert metrics["AP"] == pytest.approx(3 / 4)
+    assert metrics["macro"]["AP"] == pytest.approx(1 / 2)
+
+
+def golden(name: str, folder: Path, annotations: Path, sizes: dict) -> tuple[dict, dict, tuple]:
+    """Return the toolkit's numbers, ours, and both tables after the ignored regions."""
+    expected = json.loads((GOLDEN / f"visdrone_toolkit_{name}.json").read_text())
+    names = expected["names"]
+    sizes_wh = np.array([sizes[n] for n in names])
+    annotated = visdrone_format.read_annotations(annotations, names, sizes_wh)
+    detections = visdrone_format.read_detections(folder, names).by_score()
+    left = matching.drop_in_ignored_regions(annotated, detections)
+    return expected, visdrone.evaluate(annotated, detections), left
+
+
+def assert_as_the_toolkit(expected: dict, metrics: dict, left: tuple) -> None:
+    for name, value in expected["summary"].items():
+        assert 100 * metrics[name] == pytest.approx(value, abs=1e-6), name
+    for row, one in enumerate(visdrone.CLASSES):
+        images = expected["images_per_class"][row]
+        assert metrics["per_class"].get(one, {"images": 0})["images"] == images
+        for name in ("AP", "AR1", "AR10", "AR100", "AR500") if images else ():
+            value = 100 * metrics["per_class"][one][name]
+            assert value == pytest.approx(np.mean(expected[name][row]), abs=1e-6), (one, name)
+    assert np.diff(left[0].offsets).tolist() == expected["kept"]
+    assert np.bincount(left[1].image_index).tolist() == expected["kept_det"]
+
+
+@needs_data
+def test_real_detector_gives_the_toolkits_numbers(tmp_path: Path) -> None:
+    archives = (
+        "visdrone-annotations/VisDrone2019-DET-val",
+        "detections/yolo11l-visdrone5cls_val_640",
+    )
+    for archive in archives:
+        with tarfile.open(SHARED / f"{archive}.tar.xz") as tar:
+            tar.extractall(tmp_path, filter="data")
+    sizes = files.read_json(SHARED / "visdrone-annotations" / "image_sizes_val.json")
+    detections, annotations = (next(tmp_path.glob(g)) for g in ("yolo11l*", "*/annotations"))
+    assert_as_the_toolkit(*golden("yolo11l_val_640", detections, annotations, sizes))
+
+
+@needs_data
+def test_sample_gives_the_toolkits_numbers():
+    split = SHARED / "visdrone-sample" / "VisDrone2019-DET-val"
+    detections = SHARED.parent / "golden" / "visdrone_toolkit" / "sample_val_detections"
+    if not detections.is_dir():
+        pytest.skip(f"no reference detections at {detections}")
+    sizes = {p.stem: files.image_size_wh(p) for p in (split / "images").glob("*.jpg")}
+    assert_as_the_toolkit(*golden("sample_val", detections, split / "annotations", sizes))

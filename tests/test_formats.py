@@ -1,0 +1,417 @@
+"""VisDrone, COCO, VOC and YOLO: what is written comes back, and what is malformed is said so."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import globox
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+
+from dmnet_lib.annotations import CLASSES, Annotations, from_rows
+from dmnet_lib.boxes import xywh_to_xyxy
+from dmnet_lib.detections import Detections
+from dmnet_lib.files import InputError
+from dmnet_lib.formats import coco, visdrone, voc, yolo
+
+quick = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+ROWS = st.lists(
+    st.tuples(
+        st.integers(-20, 4000), st.integers(-20, 4000), st.integers(0, 900), st.integers(0, 900),
+        st.integers(0, 1), st.integers(0, 11), st.integers(0, 1), st.integers(0, 2),
+    ),
+    max_size=6,
+)  # fmt: skip
+SPLITS = st.dictionaries(
+    st.from_regex(r"[a-z0-9_.]{0,6}[a-z0-9]", fullmatch=True), ROWS, max_size=4
+)
+SIZES = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
+
+
+def split(images: dict[str, list], size_wh: tuple[int, int] = (1360, 765)) -> Annotations:
+    """The table of {name: rows of eight fields}, by sorted names."""
+    names = sorted(images)
+    rows = [np.array(images[name], np.int64).reshape(-1, 8) for name in names]
+    return from_rows(names, [size_wh] * len(names), rows)
+
+
+SMALL = split(
+    {
+        "b.1": [(3, 4, 10, 20, 1, 4, 1, 2), (0, 0, 50, 40, 0, 0, 0, 0), (5, 5, 9, 9, 1, 10, 0, 1)],
+        "a": [(7, 7, 8, 8, 0, 11, 1, 1), (1, 2, 3, 4, 0, 5, 0, 0)],
+        "empty": [],
+    }
+)
+
+
+def assert_same(a: Annotations, b: Annotations) -> None:
+    assert a.names == b.names
+    np.testing.assert_array_equal(a.sizes_wh, b.sizes_wh)
+    np.testing.assert_array_equal(a.offsets, b.offsets)
+    np.testing.assert_array_equal(a.rows(), b.rows())
+
+
+def detections(names: tuple[str, ...], rows: list[tuple]) -> Detections:
+    """Rows of image number, x, y, w, h, score, class."""
+    table = np.array(rows, float).reshape(-1, 7)
+    image, class_id = table[:, 0].astype(int), table[:, 6].astype(int)
+    return Detections(names, xywh_to_xyxy(table[:, 1:5]), table[:, 5], class_id, image)
+
+
+def assert_same_detections(a: Detections, b: Detections) -> None:
+    assert a.names == b.names
+    for field in ("image_index", "class_ids"):
+        np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
+    for field in ("boxes_xyxy", "scores"):
+        np.testing.assert_allclose(getattr(a, field), getattr(b, field), atol=1e-6)
+
+
+def fault(call: Callable, *arguments: object) -> str:
+    """The one line with which the call refuses its input."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# The empty split
+
+
+def test_no_image_comes_back_from_every_format(tmp_path: Path) -> None:
+    nothing = split({})
+    none = np.zeros((0, 2))
+    assert_same(coco.from_coco(coco.to_coco(nothing)), nothing)
+    visdrone.write_annotations(tmp_path, nothing)
+    assert_same(visdrone.read_annotations(tmp_path, [], none), nothing)
+    voc.write(tmp_path, nothing)
+    assert_same(voc.read(tmp_path, []), nothing)
+    assert yolo.write(tmp_path, nothing) == 0
+    assert_same(yolo.read(tmp_path, [], none), nothing)
+    assert len(visdrone.read_detections(tmp_path, [])) == 0
+    assert coco.detections_to_coco(coco.detections_from_coco([], [])) == []
+
+
+# Round trips
+
+
+@quick
+@given(SPLITS, SIZES)
+def test_visdrone_text_keeps_all_eight_fields(tmp_path: Path, images: dict, size: tuple) -> None:
+    table = split(images, size)
+    visdrone.write_annotations(tmp_path, table)
+    assert_same(visdrone.read_annotations(tmp_path, table.names, table.sizes_wh), table)
+
+
+@quick
+@given(SPLITS, SIZES)
+def test_coco_keeps_all_eight_fields_and_their_order(images: dict, size: tuple) -> None:
+    table = split(images, size)
+    assert_same(coco.from_coco(json.loads(json.dumps(coco.to_coco(table)))), table)
+
+
+@quick
+@given(SPLITS, SIZES)
+def test_voc_keeps_all_eight_fields(tmp_path: Path, images: dict, size: tuple) -> None:
+    table = split(images, size)
+    voc.write(tmp_path, table)
+    assert_same(voc.read(tmp_path, table.names), table)
+
+
+@quick
+@given(SPLITS, SIZES)
+def test_yolo_keeps_boxes_to_the_pixel_and_counts_what_it_drops(
+    tmp_path: Path, images: dict, size: tuple
+) -> None:
+    table = split(images, size)
+    dropped = yolo.write(tmp_path, table)
+    back = yolo.read(tmp_path, table.names, table.sizes_wh)
+    kept = table.is_object
+    np.testing.assert_array_equal(back.boxes_xywh, table.boxes_xywh[kept])
+    np.testing.assert_array_equal(back.class_ids, table.class_ids[kept])
+    assert dropped == len(kept) - kept.sum()
+    assert back.is_object.all()
+
+
+def test_a_chain_through_coco_and_voc_ends_as_the_same_text(tmp_path: Path) -> None:
+    coco.write(tmp_path / "a.json", SMALL)
+    voc.write(tmp_path / "voc", coco.read(tmp_path / "a.json"))
+    visdrone.write_annotations(tmp_path / "txt", voc.read(tmp_path / "voc"))
+    assert (tmp_path / "txt" / "b.1.txt").read_text() == (
+        "3,4,10,20,1,4,1,2\n0,0,50,40,0,0,0,0\n5,5,9,9,1,10,0,1\n"
+    )
+    assert (tmp_path / "txt" / "empty.txt").read_text() == ""
+
+
+# What other programs see
+
+
+def test_pycocotools_sees_ten_classes_and_rows_not_evaluated_as_crowds(tmp_path: Path) -> None:
+    coco.write(tmp_path / "a.json", SMALL)
+    read = COCO(tmp_path / "a.json")
+    assert [c["name"] for c in read.loadCats(read.getCatIds())] == list(CLASSES)
+    assert {a["category_id"]: a["iscrowd"] for a in read.anns.values()} == {4: 0, 10: 0, 5: 1}
+    assert sorted(read.getImgIds()) == [1, 2, 3]
+    assert min(read.anns) >= 1
+    assert read.imgs[2]["file_name"] == "b.1.jpg"
+    assert all(a["area"] == a["bbox"][2] * a["bbox"][3] for a in read.anns.values())
+
+
+def seen_by_globox(found: globox.AnnotationSet) -> list[tuple]:
+    return sorted(
+        (Path(one.image_id).stem, box.label, *np.round([box.xmin, box.ymin, box.xmax, box.ymax], 3))
+        for one in found
+        for box in one.boxes
+    )
+
+
+def expected_boxes(
+    table: Annotations, rows: np.ndarray, shift: tuple = (0, 0, 0, 0)
+) -> list[tuple]:
+    corners = xywh_to_xyxy(table.boxes_xywh[rows]) + shift
+    names = [table.names[image] for image in table.image_index[rows]]
+    labels = [visdrone.CATEGORY_NAMES[k] for k in table.class_ids[rows]]
+    return sorted(
+        (n, c, *map(float, box)) for n, c, box in zip(names, labels, corners, strict=True)
+    )
+
+
+def test_globox_reads_our_coco_alike(tmp_path: Path) -> None:
+    coco.write(tmp_path / "a.json", SMALL)
+    classed = (SMALL.class_ids > 0) & (SMALL.class_ids < 11)
+    seen = seen_by_globox(globox.AnnotationSet.from_coco(tmp_path / "a.json"))
+    assert seen == expected_boxes(SMALL, classed)
+
+
+def test_globox_reads_our_voc_alike_counting_from_one(tmp_path: Path) -> None:
+    voc.write(tmp_path, SMALL)
+    seen = seen_by_globox(globox.AnnotationSet.from_pascal_voc(tmp_path))
+    assert seen == expected_boxes(SMALL, np.ones(5, dtype=bool), (1, 1, 0, 0))
+
+
+def test_globox_reads_our_yolo_alike(tmp_path: Path) -> None:
+    assert yolo.write(tmp_path, SMALL) == 3
+    for name in SMALL.names:
+        label = (tmp_path / "labels" / f"{name}.txt").read_text()
+        seen = [
+            globox.BoundingBox.from_yolo_v7(line + " 1", image_size=(1360, 765))
+            for line in label.splitlines()
+        ]
+        corners = np.array([[b.xmin, b.ymin, b.xmax, b.ymax] for b in seen]).reshape(-1, 4)
+        one = SMALL.image(SMALL.names.index(name))
+        np.testing.assert_allclose(corners, xywh_to_xyxy(one.boxes_xywh[one.is_object]), atol=1e-4)
+        assert [int(b.label) + 1 for b in seen] == one.class_ids[one.is_object].tolist()
+    assert (tmp_path / "classes.txt").read_text().split() == list(CLASSES)
+
+
+def test_coco_of_others_is_known_by_names_and_may_lack_our_keys():
+    foreign = {
+        "images": [{"id": 9, "file_name": "train/x.png", "width": 30, "height": 20}],
+        "categories": [{"id": 0, "name": "car"}, {"id": 1, "name": "others"}],
+        "annotations": [
+            {"id": 4, "image_id": 9, "category_id": 0, "bbox": [1.4, 2.5, 3, 4], "iscrowd": 1},
+            {"id": 3, "image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4]},
+        ],
+    }
+    table = coco.from_coco(foreign)
+    assert table.names == ("x",)
+    assert table.rows().tolist() == [[1, 2, 3, 4, 1, 11, 0, 0], [1, 3, 3, 4, 0, 4, 0, 0]]
+
+
+# Crops
+
+
+def test_coco_of_crops_says_where_each_stands(tmp_path: Path) -> None:
+    crops = [
+        {"file_name": f"{n}.png", "parent": "p.jpg", "x0": 10 * i, "y0": 5, "scale": 1.5}
+        for i, n in enumerate(SMALL.names)
+    ]
+    images = coco.images_of(coco.to_coco(SMALL, crops=crops))
+    assert [{k: image[k] for k in coco.CROP_KEYS} for image in images.values()] == crops
+    assert_same(coco.from_coco(coco.to_coco(SMALL, crops=crops)), SMALL)
+
+
+def test_crops_must_be_as_many_as_images():
+    with pytest.raises(ValueError, match="zip"):
+        coco.to_coco(SMALL, crops=[])
+
+
+# Results
+
+FOUND = [(0, 1.25, 2, 3.5, 4, 0.5, 4), (0, 9, 9, 1, 1, 0.75, 10), (2, 1, 1, 2, 2, 0.125, 1)]
+
+
+def test_results_come_back_from_coco_in_their_order(tmp_path: Path) -> None:
+    found = detections(("z", "b", "c"), FOUND)
+    coco.write_detections(tmp_path / "r.json", found)
+    assert_same_detections(coco.read_detections(tmp_path / "r.json", found.names), found)
+    assert [entry["image_id"] for entry in coco.detections_to_coco(found)] == [3, 3, 2]
+
+
+def test_coco_results_may_name_images_and_count_classes_from_zero():
+    results = [{"image_id": "b", "category_id": 0, "bbox": [1, 2, 3, 4], "score": 0.5}]
+    found = coco.detections_from_coco(results, ["a", "b"], first_class=0)
+    assert (found.image_index.tolist(), found.class_ids.tolist()) == ([1], [1])
+
+
+def test_results_come_back_from_visdrone_text_by_score(tmp_path: Path) -> None:
+    found = detections(("z", "b", "c"), FOUND)
+    visdrone.write_detections(tmp_path, found)
+    assert_same_detections(visdrone.read_detections(tmp_path, found.names), found.by_score())
+    assert (tmp_path / "z.txt").read_text() == "9,9,1,1,0.75,10,-1,-1\n1.25,2,3.5,4,0.5,4,-1,-1\n"
+    assert (tmp_path / "b.txt").read_text() == ""
+
+
+def test_visdrone_results_keep_the_best_500_of_an_image(tmp_path: Path) -> None:
+    rows = [(0, 1, 1, 2, 2, (n + 1) / 1000, 4) for n in range(600)]
+    visdrone.write_detections(tmp_path, detections(("a",), rows))
+    scores = visdrone.read_detections(tmp_path, ["a"]).scores
+    assert (len(scores), scores.max(), scores.min()) == (500, 0.6, 0.101)
+
+
+def test_visdrone_results_may_lack_images_but_not_all(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1,2,3,4,0.5,4,-1,-1,\n\n5,6,7,8,0.4,1\n")
+    assert visdrone.read_detections(tmp_path, ["a", "b"]).image_index.tolist() == [0, 0]
+    assert "none of 1 images" in fault(visdrone.read_detections, tmp_path, ["b"])
+
+
+# Malformed input
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("1,2,3", "a.txt:2: 3 fields, expected 8"),
+        ("1,2,x,4,0.5,4,-1,-1", "a.txt:2: a field is not a number"),
+        ("1,2,nan,4,0.5,4,-1,-1", "a.txt:2: boxes and scores must be finite"),
+        ("1,2,1e300,4,0.5,4,-1,-1", "a.txt:2: boxes and scores must be finite"),
+        ("1,2,-3,4,0.5,4,-1,-1", "a.txt:2: boxes and scores must be finite, w and h at least 0"),
+        ("1,2,3,4,0.5,0,-1,-1", "a.txt:2: category is 0, expected 1 to 10"),
+    ],
+)
+def test_malformed_result_is_named(tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "a.txt").write_text(f"1,2,3,4,0.5,4,-1,-1\n{line}\n")
+    assert says in fault(visdrone.read_detections, tmp_path, ["a"])
+
+
+def changed(path: list, value: object) -> dict:
+    """SMALL as COCO with the member at path set to value."""
+    whole = member = coco.to_coco(SMALL)
+    for key in path[:-1]:
+        member = member[key]
+    member[path[-1]] = value
+    return whole
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (["images"], None, "no list of entries under 'images'"),
+        (["annotations"], [3], "no list of entries under 'annotations'"),
+        (["images", 0, "width"], "9", "images[0]: width is '9'"),
+        (["images", 0, "height"], 0, "images[0]: width and height must be at least 1"),
+        (["images", 0, "file_name"], "x/b.1.png", "two images share"),
+        (["images", 0, "id"], 2, "two images share"),
+        (["categories", 0, "name"], "person", "categories[0]: name is 'person'"),
+        (["annotations", 0, "image_id"], 77, "annotations[0]: image_id is 77"),
+        (["annotations", 0, "image_id"], [1], "annotations[0]: image_id is [1]"),
+        (["annotations", 0, "category_id"], 0, "annotations[0]: category_id is 0"),
+        (["annotations", 0, "bbox"], [1, 2, 3], "annotations[0]: bbox is [1, 2, 3]"),
+        (["annotations", 0, "bbox"], [1, 2, 3, float("nan")], "annotations[0]: bbox is"),
+        (["annotations", 0, "bbox"], [1, 2, 3, 1e300], "annotations[0]: bbox is"),
+        (["annotations", 0, "bbox"], [1, 2, 3, -4], "annotations[0]: bbox is [1, 2, 3, -4]"),
+        (["annotations", 0, "occlusion"], 3, "annotations[0]: score and truncation"),
+        ([coco.EXTRA_LIST, 0, "category_id"], 12, f"{coco.EXTRA_LIST}[0]: category_id is 12"),
+    ],
+)
+def test_malformed_coco_is_named(path: list, value: object, says: str) -> None:
+    assert f"COCO json: {says}" in fault(coco.from_coco, changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("image_id", 3, "[0]: image_id is 3"),
+        ("category_id", 11, "[0]: category_id is 11"),
+        ("bbox", None, "[0]: bbox is None"),
+        ("score", "high", "[0]: score is 'high'"),
+    ],
+)
+def test_malformed_coco_result_is_named(key: str, value: object, says: str) -> None:
+    entry = {"image_id": 1, "category_id": 4, "bbox": [1, 2, 3, 4], "score": 0.5} | {key: value}
+    assert says in fault(coco.detections_from_coco, [entry], ["a"])
+    assert "no list of entries" in fault(coco.detections_from_coco, {"a": entry}, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("<annotation>", "", "not valid XML"),
+        ("<annotation>", '<!DOCTYPE a [<!ENTITY b "c">]><annotation>', "remove its DOCTYPE"),
+        ("<annotation>", '<?xml version="1.0" encoding="none"?><annotation>', "not valid XML"),
+        ("<name>car</name>", "<name>auto</name>", "object 1: name is 'auto'"),
+        ("<xmin>4</xmin>", "", "object 1: bndbox/xmin is None"),
+        ("<xmin>4</xmin>", "<xmin>four</xmin>", "object 1: bndbox/xmin is 'four'"),
+        ("<xmin>4</xmin>", "<xmin>1e300</xmin>", "object 1: bndbox/xmin is 1e300"),
+        ("<xmin>4</xmin>", "<xmin>40</xmin>", "object 1: bndbox ends before it begins"),
+        ("<truncated>1", "<truncated>2", "object 1: truncated is 2, expected 0 to 1"),
+        ("<width>1360</width>", "", "size/width is None"),
+    ],
+)  # fmt: skip
+def test_malformed_voc_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    voc.write(tmp_path, SMALL)
+    path = tmp_path / "b.1.xml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    message = fault(voc.read, tmp_path)
+    assert message.startswith(f"{path}: ")
+    assert says in message
+
+
+def test_a_folder_without_voc_files_is_named(tmp_path: Path) -> None:
+    assert "holds no xml file" in fault(voc.read, tmp_path)
+    assert "x.xml: no such file" in fault(voc.read, tmp_path, ["x"])
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("0 0.5 0.5 0.1", "a.txt:1: 4 fields, expected 5 (class cx cy w h)"),
+        ("10 0.5 0.5 0.1 0.1", "a.txt:1: class is '10', expected 0 to 9"),
+        ("car 0.5 0.5 0.1 0.1", "a.txt:1: class is 'car'"),
+        ("0 0.5 0.5 0.1 wide", "a.txt:1: cx, cy, w, h must be shares"),
+        ("0 0.5 0.5 0.1 inf", "a.txt:1: cx, cy, w, h must be shares"),
+        ("0 0.5 0.5 0.1 -0.1", "a.txt:1: cx, cy, w, h must be shares"),
+    ],
+)
+def test_malformed_yolo_is_named(tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text(line + "\n")
+    assert says in fault(yolo.read, tmp_path, ["a"], np.array([[10, 10]]))
+
+
+def test_yolo_classes_are_known_by_name(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "classes.txt").write_text("car\nbus\n")
+    table = yolo.read(tmp_path, ["a", "b"], np.array([[10, 10], [10, 10]]))
+    assert table.rows().tolist() == [[4, 4, 2, 2, 1, 9, 0, 0]]
+    (tmp_path / "classes.txt").write_text("car\ncoach\n")
+    assert "classes.txt: 'coach' is none of pedestrian" in fault(
+        yolo.read, tmp_path, ["a"], np.array([[10, 10]])
+    )
+
+
+def test_yolo_labels_for_none_of_the_images_is_an_error(tmp_path: Path) -> None:
+    assert "has labels for none of 1 images" in fault(yolo.read, tmp_path, ["a"], np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("write", [visdrone.write_annotations, voc.write, yolo.write])
+def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, write: Callable) -> None:
+    assert "leads out of" in fault(write, tmp_path / "in", split({"../../x": []}))

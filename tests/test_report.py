@@ -1,0 +1,221 @@
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dmnet_lib import files, report
+from dmnet_lib.files import InputError
+
+BASE = (
+    "common:\n  seed: 0  # [0, inf) of every draw\n01_a:\n  sigma_px: 15.0  # (0, inf) px, width\n"
+)
+OUTSIDE = re.compile(r"""(?:src|href)=["'](?!#|data:)|url\(|https?://|<script""")
+
+
+def output(kind: str, **data: str) -> nbformat.NotebookNode:
+    if kind == "stream":
+        return nbformat.v4.new_output("stream", **data)
+    return nbformat.v4.new_output(
+        "display_data", data={k.replace("_", "/"): v for k, v in data.items()}
+    )
+
+
+def stage(folder: Path, cells: list, *, sigma: float = 15.0, upstream: dict | None = None) -> Path:
+    folder.mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebook.ipynb")
+    files.write_text(folder / "params.yaml", f"seed: 0\nsigma_px: {sigma}\n")
+    made_by = {"stage": "01_a", "experiment": "x", "code": "abc", "upstream": upstream or {}}
+    files.write_json(folder / "provenance.json", made_by)
+    return folder
+
+
+def code(source: str, outputs: list, tags: list[str] | None = None) -> nbformat.NotebookNode:
+    cell = nbformat.v4.new_code_cell(source, outputs=outputs)
+    cell.metadata.tags = tags or []
+    return cell
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return files.write_text(tmp_path / "base.yaml", BASE)
+
+
+def page_of(base: Path, cells: list, **about: object) -> str:
+    folder = stage(base.parent / "stage", cells, **about)
+    return report.write_stage(folder, base_path=base).read_text()
+
+
+def test_an_empty_notebook_gives_a_whole_page(base: Path) -> None:
+    page = page_of(base, [])
+    assert page.startswith("<!doctype html>")
+    assert "<title>01_a · x</title>" in page
+    assert not OUTSIDE.search(page)
+
+
+def test_no_experiment_gives_an_empty_list(tmp_path: Path) -> None:
+    page, readme = report.write_index(tmp_path)
+    assert "<h1>Experiments</h1>" in page.read_text()
+    assert readme.read_text().count("\n|") == 2
+
+
+def test_rendering_twice_gives_the_same_bytes(base: Path) -> None:
+    cells = [
+        nbformat.v4.new_markdown_cell("# T"),
+        code("x = 1", [output("stream", name="stdout", text="1")]),
+    ]
+    folder = stage(base.parent / "s", cells)
+    first = report.write_stage(folder, base_path=base).read_bytes()
+    assert report.write_stage(folder, base_path=base).read_bytes() == first
+
+
+def test_a_page_shows_results_and_leaves_progress_out(base: Path) -> None:
+    figure = '<figure><img alt="F" src="data:image/png;base64,AA=="/></figure>'
+    widget = {"application_vnd.jupyter.widget-view+json": "{}", "text_plain": "HBox(bar)"}
+    outputs = [
+        output("stream", name="stdout", text="<told>\n"),
+        output("stream", name="stderr", text="loading 10%"),
+        output("display", text_html=figure, text_plain="Figure(1)"),
+        output("display", **widget),
+        output("display", application_javascript="alert(1)", text_plain="Javascript object"),
+    ]
+    page = page_of(base, [code("shown = 1", outputs)])
+    assert figure in page
+    assert "&lt;told&gt;" in page
+    for absent in ("loading 10%", "Figure(1)", "HBox", "alert(1)"):
+        assert absent not in page
+    assert not OUTSIDE.search(page)
+
+
+def test_a_picture_keeps_its_words(base: Path) -> None:
+    shown = output("display", image_png="AA==")
+    shown.metadata = {"image/png": {"alt": "a curve"}}
+    assert 'alt="a curve"' in page_of(base, [code("x", [shown])])
+
+
+def test_code_is_folded_and_tags_are_honoured(base: Path) -> None:
+    said = [output("stream", name="stdout", text="result")]
+    cells = [
+        code("folded", []),
+        code("hidden", said, ["remove-input"]),
+        code("gone", [], ["remove-cell"]),
+    ]
+    page = page_of(base, cells)
+    assert page.count('<details class="code">') == 1
+    assert "folded" in page
+    assert "hidden" not in page
+    assert "gone" not in page
+    assert "result" in page
+
+
+def test_a_parameter_that_differs_is_marked_in_words(base: Path) -> None:
+    page = page_of(base, [], sigma=4.0)
+    assert (
+        '<tr class="changed"><td>01_a</td><td>sigma_px</td><td>4</td><td>15 (changed)</td>' in page
+    )
+    assert page.count('class="changed"') == 1
+
+
+def experiment(base: Path, name: str = "x", **metrics: object) -> Path:
+    home = base.parent / "results" / name
+    entry = {"key": "k1", "headline": {"AP": 0.41234}}
+    cells = [nbformat.v4.new_markdown_cell("# Points\n\n## What was measured\n\n[up](#Points)")]
+    for number in ("01_a", "02_b"):
+        stage(home / number / "k1", cells, upstream={"01_a": "k1"} if number == "02_b" else {})
+    stages = {"01_a": {"key": "k1", "headline": {}}, "02_b": entry}
+    about = {"question": "Is it <so>?", "changed": {"01_a": {"sigma_px": 4.0}}, "stages": stages}
+    files.write_json(home / "latest.json", about)
+    return home
+
+
+def test_an_experiments_page_leads_with_its_question_and_headline(base: Path) -> None:
+    page = report.write_experiment(experiment(base), base_path=base).read_text()
+    places = [page.index(text) for text in ("Is it &lt;so&gt;?", "0.4123", "Contents", "<section")]
+    assert places == sorted(places)
+    anchors = re.findall(r'id="([^"]+)"', page)
+    assert len(anchors) == len(set(anchors))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(anchors)
+    assert page.count("<h1") == 1
+    assert not OUTSIDE.search(page)
+
+
+def test_what_was_made_from_an_older_run_is_called_out_of_date(base: Path) -> None:
+    home = experiment(base)
+    assert "Out of date" not in report.write_experiment(home, base_path=base).read_text()
+    latest = report.latest(home)
+    latest["stages"]["01_a"]["key"] = "k2"
+    files.write_json(home / "latest.json", latest)
+    assert report.write_experiment(home, base_path=base).read_text().count("Out of date") == 1
+
+
+def test_a_failed_stage_says_what_broke_and_how_to_go_on(base: Path) -> None:
+    home = experiment(base)
+    folder = stage(home / "failed" / "02_b", [nbformat.v4.new_markdown_cell("# Points")])
+    files.write_json(folder / "error.json", {"message": "KeyError: 'no <such> thing'"})
+    page = report.write_experiment(home, base_path=base).read_text()
+    assert "Failed: 02_b" in page
+    assert "no &lt;such&gt; thing" in page
+    assert "run the same command again" in page
+    anchors = re.findall(r'id="([^"]+)"', page)
+    assert len(anchors) == len(set(anchors))
+
+
+def test_the_index_lists_each_experiment_with_a_link_beside_it(base: Path) -> None:
+    experiment(base, "x")
+    experiment(base, "y|z")
+    page, readme = (path.read_text() for path in report.write_index(base.parent / "results"))
+    assert '<a href="x/report.html">x</a>' in page
+    assert "| x | Is it <so>? | sigma_px: 4 | AP: 0.4123 |" in readme
+    assert "y\\|z" in readme
+
+
+STRATEGIES = {
+    "global": {"AP": 0.25, "crops_per_image": 0.0, "megapixels": 0.23},
+    "density": {
+        "AP": 0.3126, "crops_per_image": 3.25, "megapixels": 0.91, "hit_rate": 0.9,
+        "vs_global": {"difference": 0.0626, "low": 0.041, "high": 0.08},
+        "vs_uniform": {"difference": -0.004, "low": -0.01, "high": 0.002},
+    },
+}  # fmt: skip
+
+
+def demo(tmp_path: Path) -> Path:
+    results = tmp_path / "results"
+    stages = {"06_evaluation": {"key": "k", "headline": {}}}
+    files.write_json(results / "demo" / "latest.json", {"stages": stages})
+    folder = results / "demo" / "06_evaluation" / "k"
+    files.write_json(folder / "metrics.json", {"strategies": STRATEGIES})
+    return results
+
+
+def test_the_readme_table_shows_each_strategy_in_points(tmp_path: Path) -> None:
+    rows = report.readme_table(demo(tmp_path)).splitlines()
+    assert rows[0].startswith("| strategy | AP | AP50 |")
+    assert rows[2].startswith("| density | 31.3 | - |")
+    assert "| +6.3 [4.1, 8.0] | -0.4 [-1.0, 0.2] |" in rows[2]
+    assert rows[3].startswith("| global | 25.0 | - |")
+
+
+def test_a_demo_that_was_not_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"run `dmnet run params/demo\.yaml` first"):
+        report.readme_table(tmp_path)
+
+
+def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
+    readme = files.write_text(tmp_path / "README.md", f"a\n{report.BEGIN}\nold\n{report.END}\nb\n")
+    assert report.update_readme(readme, demo(tmp_path))
+    text = readme.read_text()
+    assert text.startswith(f"a\n{report.BEGIN}\n| strategy")
+    assert text.endswith(f"{report.END}\nb\n")
+    assert "old" not in text
+    assert not report.update_readme(readme, tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    "text", ["", f"{report.END}{report.BEGIN}", f"{report.BEGIN * 2}{report.END}"]
+)
+def test_a_readme_without_its_marks_is_named(tmp_path: Path, text: str) -> None:
+    readme = files.write_text(tmp_path / "README.md", text)
+    with pytest.raises(InputError, match=r"README\.md: needs one"):
+        report.update_readme(readme, demo(tmp_path))
+    assert readme.read_text() == text
