@@ -169,7 +169,7 @@ def _integer(value: str, where: str) -> int:
 
 
 def read(path: Path) -> np.ndarray:
-    """Return the [n, 8] int fields of one annotation file; an empty file is an image with no box."""
+    """Return the [n, 8] int fields of one file; an empty file is an image with no box."""
     try:
         return parse(path.read_text(encoding="utf-8-sig"), source=path)
     except FileNotFoundError:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from dmnet_lib import boxes
@@ -19,6 +20,39 @@ class CropAnnotations:
     annotations: Annotations
     parents: np.ndarray
     regions_xyxy: np.ndarray
+
+    def origins(self, parent_names: tuple[str, ...], *, suffix: str = ".jpg") -> list[dict]:
+        """Return, for each crop, its file name, its parent's, its corner x0, y0 and its scale."""
+        return [
+            {
+                "file_name": f"{crop}{suffix}",
+                "parent": f"{parent_names[parent]}{suffix}",
+                "x0": int(x0),
+                "y0": int(y0),
+                "scale": 1.0,
+            }
+            for crop, parent, (x0, y0) in zip(
+                self.annotations.names, self.parents, self.regions_xyxy[:, :2], strict=True
+            )
+        ]
+
+    def summary(self) -> pd.DataFrame:
+        """Return how many crops, objects, cut objects and rows that do not count there are."""
+        table = self.annotations
+        cut = table.is_object & (table.truncation > 0)
+        counts = {
+            "crops": len(table),
+            "objects": int(table.is_object.sum()),
+            "of these truncated": int(cut.sum()),
+            "not evaluated": int((~table.is_object).sum()),
+        }
+        return pd.DataFrame(counts, index=["count"]).T
+
+    def busiest(self, count: int) -> list[int]:
+        """Return the crops with the most objects."""
+        table = self.annotations
+        objects = np.bincount(table.image_index[table.is_object], minlength=len(table))
+        return np.argsort(-objects, kind="stable")[:count].tolist()
 
 
 def name(stem: str, region_xyxy: np.ndarray) -> str:

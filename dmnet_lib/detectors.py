@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,6 +78,13 @@ def build(
     )
 
 
+def builder(
+    architecture: str, *, score_threshold: float, pretrained: bool
+) -> Callable[[], nn.Module]:
+    """Return what builds the detector, for `weights.seeded`."""
+    return partial(build, architecture, score_threshold=score_threshold, pretrained=pretrained)
+
+
 def _fcos_small(labels: int, score_threshold: float) -> FCOS:
     """FCOS (Tian et al., ICCV 2019) on three fine levels, since the objects are small."""
     anchors = AnchorGenerator(sizes=((4,), (8,), (16,)), aspect_ratios=((1.0,),) * 3)
@@ -92,7 +100,7 @@ def _fcos_small(labels: int, score_threshold: float) -> FCOS:
 
 def to_input(view: np.ndarray, device: torch.device) -> torch.Tensor:
     """Return [3, h, w] float32 in 0..1 for [h, w, 3] uint8 RGB pixels."""
-    planes = torch.from_numpy(np.ascontiguousarray(view)).to(device).permute(2, 0, 1)
+    planes = torch.from_numpy(np.array(view)).to(device).permute(2, 0, 1)
     return planes.float() / 255
 
 

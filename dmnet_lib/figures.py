@@ -16,6 +16,7 @@ from PIL import Image
 
 from dmnet_lib import boxes, files
 from dmnet_lib.annotations import CLASSES, IGNORED, Annotations
+from dmnet_lib.detections import Detections
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -118,6 +119,21 @@ def density_pair(predicted: np.ndarray, true: np.ndarray) -> tuple[Panel, Panel]
     return density_panel(predicted, "predicted", vmax=top), density_panel(true, "true", vmax=top)
 
 
+def before_and_after(
+    image: np.ndarray, truth: Annotations, before: Detections, after: Detections,
+    crops_xyxy: np.ndarray, *, min_score: float = 0.3,
+) -> tuple[Panel, Panel]:  # fmt: skip
+    """Return an image with its truth and the first detections, and with crops and the second."""
+    name = truth.names[0]
+    found = [d.boxes_xyxy[d.scores > min_score] for d in (before, after)]
+    real = Boxes(boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object]), SKY, "objects", 0.8)
+    crops = Boxes(crops_xyxy, "#FFFFFF", "crops", 2)
+    return (
+        Panel(image, f"{name}: global", (real, Boxes(found[0], ORANGE, "detections"))),
+        Panel(image, f"{name}: fused", (real, Boxes(found[1], ORANGE, "detections"), crops)),
+    )
+
+
 def _draw_panel(ax: Axes, panel: Panel) -> None:
     height, width = panel.image.shape[:2]
     if panel.image.ndim == 2:
@@ -214,8 +230,11 @@ def lines(
 
 def calibration(curve: pd.DataFrame, *, chosen: float, paper: float) -> Figure:
     """Return hit rate, cut share, area share and crops per image over the threshold."""
-    panels = {"share of objects": ["hit_rate", "cut_share"], "share of the image area": ["area_share"],
-              "crops per image": ["crops_per_image"]}  # fmt: skip
+    panels = {
+        "share of objects": ["hit_rate", "cut_share"],
+        "share of the image area": ["area_share"],
+        "crops per image": ["crops_per_image"],
+    }
     marks = {f"chosen {chosen:.3g}": chosen, f"paper {paper:g}": paper}
     return lines(curve, "threshold", panels, marks=marks, log_x=True,
                  x_label="threshold, objects in a window")  # fmt: skip

@@ -33,6 +33,8 @@ TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml", ".csv")
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one size apart
 METRICS, PARAMS, PROVENANCE = "metrics.json", "params.yaml", "provenance.json"
+TRAINING = "import dmnet_lib.training.counting, dmnet_lib.training.detection"
+CHECKPOINTS = ".cache/checkpoints"  # below the folder of results
 LATEST, INTERACTIVE = "latest.json", "interactive"
 
 
@@ -123,6 +125,18 @@ class Stage:
             raise InputError(f"{self.name} builds on {stage}: run notebooks/{stage}.ipynb first")
         return self.upstream[stage]
 
+    def checkpoint(self, name: str, *inputs: Path) -> Path:
+        """Return the file where training keeps its state: one for all that decides the weights.
+
+        That is the stage's parameters, the content of the input files, and the code that is
+        training (not the code that draws figures), so a training is gone on with, or taken as it
+        is, wherever the same one was begun. Call it when the training's modules are imported.
+        """
+        content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
+        chosen = {n: v for n, v in self.params.items() if n not in ("data_root", "examples")}
+        key = digest([self.name, chosen, content, code_digest(code_modules(TRAINING))])
+        return self.out.parents[2] / CHECKPOINTS / f"{name}-{key}.pt"
+
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
         """Write metrics.json. Raises ValueError that names an entry that is no finite number."""
         files.write_json(self.out / METRICS, _plain(metrics, "metrics"))
@@ -161,6 +175,11 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     files.write_text(out / PARAMS, params.dump(chosen | told.get("declared", {})))
     files.write_json(out / PROVENANCE, _provenance(stage, told))
     return stage
+
+
+def parameters_of(folder: Path) -> dict[str, params.Value]:
+    """Return the parameters that a stage's folder was made with."""
+    return params.parse((folder / PARAMS).read_text(encoding="utf-8"))
 
 
 def versions() -> dict[str, str]:

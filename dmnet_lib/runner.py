@@ -22,9 +22,10 @@ from pathlib import Path
 import nbformat
 import papermill
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.paths import jupyter_runtime_dir
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
-from traitlets import CaselessStrEnum
+from traitlets import CaselessStrEnum, default
 
 from dmnet_lib import files, params, provenance, report
 from dmnet_lib.files import ROOT, InputError
@@ -42,6 +43,10 @@ class KernelManager(AsyncKernelManager):
     """Talks to kernels through sockets in the file system: runs side by side share no ports."""
 
     transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc", config=True)
+
+    @default("ip")
+    def _sockets(self) -> str:
+        return str(Path(jupyter_runtime_dir()) / "kernel")
 
 
 class StageError(RuntimeError):
@@ -168,6 +173,7 @@ def run(
             _tell(say, step, "would run")
         return job.home / REPORT
     with _locked(job.home):
+        shutil.rmtree(job.home / WORK, ignore_errors=True)  # what a killed run left
         try:
             for step in steps:
                 _tell(say, step, "runs")
@@ -298,7 +304,6 @@ def _tell(say: Say, step: StagePlan, verb: str) -> None:
 def _run_stage(job: Job, step: StagePlan) -> None:
     """Run one stage in its work folder and move it to its place. Raises StageError."""
     work = job.home / WORK / f"{step.name}-{step.key}"
-    shutil.rmtree(work, ignore_errors=True)  # what a killed run left
     try:
         work.mkdir(parents=True)
         _execute(job, step.name, work)
@@ -308,7 +313,7 @@ def _run_stage(job: Job, step: StagePlan) -> None:
     except KeyboardInterrupt:
         shutil.rmtree(work, ignore_errors=True)
         raise
-    except (PapermillExecutionError, OSError, RuntimeError, InputError) as error:
+    except (PapermillExecutionError, OSError, RuntimeError, ValueError) as error:
         message = _message(error)
         kept = _keep_failed(job, step.name, work, message)
         shutil.rmtree(work, ignore_errors=True)
@@ -340,6 +345,7 @@ def _execute(job: Job, stage: str, work: Path) -> None:
             kernel_name="python3",
             language="python",
             kernel_manager_class=KernelManager,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how it was shut down
             cwd=str(ROOT),
             progress_bar={"desc": stage, "disable": None},  # none where there is no terminal
             stderr_file=sys.stderr,
@@ -447,7 +453,7 @@ def _locked(home: Path) -> Iterator[None]:
             lock.seek(0)
             who = lock.read().strip() or "unknown"
             raise InputError(f"{home.name} is in use by process {who}; wait for it") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with contextlib.suppress(OSError):  # a full disk is told by the stage that meets it
+            lock.truncate(0)
+            os.write(lock.fileno(), str(os.getpid()).encode())
         yield

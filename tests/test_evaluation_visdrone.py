@@ -124,6 +124,15 @@ def test_equal_overlaps_go_to_the_later_box():
     assert matching.match(truth(same), detections)[0].tolist() == [1, 1]
 
 
+def test_ap_is_the_area_under_every_step_of_the_falling_precision():
+    cars = [(10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 4)]
+    guesses = [(70, 70, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4), (30, 30, 8, 8, 0.7, 4)]
+    # Precision 0, 1/2, 2/3 at recall 0, 1/2, 1: falling, it is 2/3 throughout.
+    assert visdrone.evaluate(truth(cars), found(guesses))["AP"] == pytest.approx(2 / 3)
+    # Precision 0, 1/2, 1/3 at recall 0, 1/2, 1/2: the half that is missed counts as 0.
+    assert visdrone.evaluate(truth(cars), found(guesses[:2]))["AP"] == pytest.approx(1 / 4)
+
+
 def test_caps_count_all_classes_in_file_order():
     rows = [(10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)]
     metrics = visdrone.evaluate(truth(rows), found(rows))

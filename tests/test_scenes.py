@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet_lib import annotations, boxes, files, scenes, sprites, terrain
+from dmnet_lib import annotations, boxes, files, scenes
 from dmnet_lib.annotations import CLASS_IDS, CLASSES, IGNORED
+from dmnet_lib.scenes import sprites, terrain
 
 SEEDS = range(4)
 

@@ -17,11 +17,10 @@ from dmnet_lib import boxes, files
 from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations, from_rows
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
-from dmnet_lib.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
+from dmnet_lib.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES, LIMIT_PX
 
 EXTRA_LIST = "ignored_regions_and_others"
 CROP_KEYS = ("file_name", "parent", "x0", "y0", "scale")
-LIMIT_PX = 10**9  # no image is so large; keeps whole pixels in int64
 Entry = Mapping[str, object]
 
 
@@ -170,9 +169,15 @@ def read(path: Path) -> Annotations:
     return from_coco(files.read_json(path), source=path)
 
 
-def write(path: Path, annotations: Annotations, *, file_suffix: str = ".jpg") -> None:
-    """Write a COCO file on one line (a split has 40,000 boxes)."""
-    files.write_json(path, to_coco(annotations, file_suffix=file_suffix), indent=None)
+def write(
+    path: Path,
+    annotations: Annotations,
+    *,
+    file_suffix: str = ".jpg",
+    crops: Sequence[Entry] | None = None,
+) -> None:
+    """Write `to_coco` on one line (a split has 40,000 boxes)."""
+    files.write_json(path, to_coco(annotations, file_suffix=file_suffix, crops=crops), indent=None)
 
 
 def detections_to_coco(

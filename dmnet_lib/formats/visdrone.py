@@ -23,7 +23,7 @@ CATEGORY_NAMES = {
 }
 CATEGORY_IDS = {name: category for category, name in CATEGORY_NAMES.items()}
 MAX_DETECTIONS = 500  # of an image, in the challenge and in its toolkit
-LIMIT_PX = 10**9  # no image is so large
+LIMIT_PX = 10**9  # no image is so large; keeps whole pixels in int64
 RESULT_FIELDS = 6  # those before truncation and occlusion, which say nothing in results
 
 

@@ -16,9 +16,8 @@ import numpy as np
 from dmnet_lib import files
 from dmnet_lib.annotations import Annotations, from_rows
 from dmnet_lib.files import InputError
-from dmnet_lib.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
+from dmnet_lib.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES, LIMIT_PX
 
-LIMIT_PX = 10**9  # no image is so large; keeps whole pixels in int64
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 

@@ -134,7 +134,7 @@ def test_a_run_leaves_whole_stages_and_nothing_else(done: Project) -> None:
         "metrics.json", "notebook.ipynb", "params.yaml", "provenance.json", "report.html", "t.json",
     ]  # fmt: skip
     assert files.read_json(done.folder("01_sum") / "t.json") == 3.0
-    assert list((done.home / ".work").iterdir()) == []
+    assert left_over(done) == []
     assert not (done.home / "failed").exists()
 
 
@@ -179,6 +179,12 @@ def test_a_folder_with_its_metrics_only_is_not_finished(done: Project) -> None:
     done.run(dry_run=True)
     product.with_suffix(".kept").rename(product)
     assert done.whys()["01_sum"] == "would run: the outputs were not kept"
+
+
+def test_scenes_that_were_deleted_are_drawn_again(done: Project) -> None:
+    done.run("common: {data_root: data/no-such-folder}", dry_run=True)
+    assert done.whys()["00_numbers"] == "would run: the scenes it draws are gone"
+    assert done.whys()["01_sum"].startswith("kept")
 
 
 def test_prose_keeps_the_key_and_code_changes_it(done: Project) -> None:
@@ -236,7 +242,7 @@ def test_a_failed_stage_leaves_its_notebook_and_no_result(
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith("run the same command again")
     assert (done.home / "latest.json").read_bytes() == before
-    assert list((done.home / ".work").iterdir()) == []
+    assert left_over(done) == []
     assert (done.home / "failed" / "01_sum" / "report.html").exists()
     assert "Failed: 01_sum" in (done.home / "report.html").read_text()
     done.run()  # with the fault mended, the earlier result still stands and the failure is gone
@@ -252,7 +258,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_work_folder(
     monkeypatch.setattr(runner, "_put", full)
     with pytest.raises(runner.StageError, match=r"the disk is full .*dmnet clean"):
         done.run("01_sum: {scale: 3.0}")
-    assert list((done.home / ".work").iterdir()) == []
+    assert left_over(done) == []
 
 
 def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done: Project) -> None:
@@ -274,7 +280,11 @@ def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done: Project) -> N
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1].startswith("dmnet: stopped")
-    assert list((done.home / ".work").iterdir()) == []
+    assert left_over(done) == []
+
+
+def left_over(project: Project) -> list[Path]:
+    return list((project.home / ".work").glob("*"))
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -289,6 +299,22 @@ def test_two_runs_of_one_experiment_do_not_mix(done: Project) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(InputError, match="x is in use by process"):
             done.run()
+
+
+def test_kernels_of_two_runs_share_no_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = set()
+    for name in ("one", "two"):
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / name))
+        places.add(runner.KernelManager().ip)
+    assert places == {str(tmp_path / "one" / "kernel"), str(tmp_path / "two" / "kernel")}
+
+
+def test_what_a_killed_run_left_goes_with_the_next(done: Project) -> None:
+    files.write_text(done.home / ".work" / "01_sum-0123456789ab" / "half.npz", "")
+    done.run()
+    assert not (done.home / ".work").exists()
 
 
 def test_clean_keeps_the_latest_and_frees_the_rest(done: Project) -> None:

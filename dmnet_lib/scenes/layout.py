@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dmnet_lib import boxes, sprites, terrain
+from dmnet_lib import boxes
 from dmnet_lib.annotations import CLASSES, OTHERS
+from dmnet_lib.scenes import sprites, terrain
 
 SCATTERED = 0.1  # share of the objects that stand in no cluster
 SQUARE = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from tqdm import tqdm
 
-from dmnet_lib import annotations, boxes, files, layout, sprites, terrain
+from dmnet_lib import annotations, boxes, files
 from dmnet_lib.annotations import IGNORED, OTHERS
 from dmnet_lib.files import InputError
+from dmnet_lib.scenes import layout, sprites, terrain
 
 SPLITS = ("train", "val", "test-dev")  # the position is the split's number in the seed
 EMPTY_EVERY, EMPTY_AT = 17, 11  # image k of a split shows no object where k % 17 == 11
@@ -145,6 +147,16 @@ def write(
         if progress:
             progress(done, len(wanted))
     return files.write_json(root / "scenes.json", label).parent
+
+
+def prepare(root: Path, *, dataset: str, train: int, val: int, test: int, seed: int) -> Path:
+    """Return root, with the scenes drawn there first when dataset is "scenes"."""
+    if dataset == "scenes":
+        with tqdm(total=train + val + test, desc="scenes", unit="image") as bar:
+            write(
+                root, train=train, val=val, test=test, seed=seed, progress=lambda *_: bar.update()
+            )
+    return root
 
 
 def _run(

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from dmnet_lib.sprites import FORESHORTEN, on_screen
+from dmnet_lib.scenes.sprites import FORESHORTEN, on_screen
 
 SIZES_WH = ((1920, 1080), (2000, 1500))
 LANE_M = 3.2
@@ -104,7 +104,7 @@ def noise(
     rng: np.random.Generator, size_wh: tuple[int, int], octaves: tuple[int, ...], strength: float
 ) -> Image.Image:
     """Return a grey texture around 128 with a standard deviation of 42 * strength."""
-    whole = _noise(int(rng.integers(3)), octaves)
+    whole = _noise(int(rng.integers(2)), octaves)
     x, y = rng.integers(0, 2400 - size_wh[0] + 1), rng.integers(0, 1900 - size_wh[1] + 1)
     part = whole.crop((x, y, x + size_wh[0], y + size_wh[1]))
     if rng.random() < 0.5:

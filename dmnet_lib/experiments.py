@@ -1,0 +1,91 @@
+"""Folders of finished experiments -> tables of what differed between them and what it did."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dmnet_lib import files, params, provenance
+
+EVALUATION = "06_evaluation"
+MEASURES = ("AP", "AP50", "APs", "APm", "AR500", "crops_per_image", "megapixels", "hit_rate")
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names in a text with commas; nothing gives an empty tuple."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def load(
+    results: Path, names: tuple[str, ...] = (), *, own: provenance.Stage | None = None
+) -> dict[str, dict[str, Path]]:
+    """Return {experiment: {stage: folder}} of those that were evaluated; names () means all.
+
+    own is the running stage: its experiment counts with the folders it builds on. Raises
+    InputError for a named experiment that is not there.
+    """
+    found = {path.parent.name: _folders(path) for path in sorted(results.glob("*/latest.json"))}
+    if own:
+        found[own.experiment] = dict(own.upstream)
+    missing = [name for name in names if name not in found]
+    if missing:
+        hint = params.nearest(missing[0], found)
+        raise files.InputError(f"{results}: no finished experiment {missing[0]!r}{hint}")
+    chosen = names or sorted(found)
+    done = {name: found[name] for name in chosen if _is_evaluated(found[name])}
+    return done
+
+
+def _folders(latest: Path) -> dict[str, Path]:
+    stages = files.read_json(latest)["stages"]
+    return {name: latest.parent / name / entry["key"] for name, entry in stages.items()}
+
+
+def _is_evaluated(folders: dict[str, Path]) -> bool:
+    return EVALUATION in folders and (folders[EVALUATION] / provenance.METRICS).exists()
+
+
+def _metrics(folders: dict[str, Path]) -> dict:
+    return files.read_json(folders[EVALUATION] / provenance.METRICS)
+
+
+def overview(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
+    """Return one row an experiment: its split, images, best strategy and AP."""
+    rows = {}
+    for name, folders in found.items():
+        metrics = _metrics(folders)
+        scores = {s: row["AP"] or 0.0 for s, row in metrics["strategies"].items()}
+        best = max(scores, key=scores.get)
+        rows[name] = {"split": metrics["split"], "images": metrics["images"], "best": best,
+                      "AP": round(scores[best], 3)}  # fmt: skip
+    return pd.DataFrame(rows).T.rename_axis("experiment")
+
+
+def parameter_differences(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
+    """Return one row a parameter that is not the same everywhere, one column an experiment."""
+    table = pd.DataFrame({name: _parameters(folders) for name, folders in found.items()})
+    if table.empty:
+        return table
+    return table[table.astype(str).nunique(axis=1) > 1].rename_axis("parameter").sort_index()
+
+
+def _parameters(folders: dict[str, Path]) -> dict[str, object]:
+    """Return {"stage.name": value} of every stage that left its parameters."""
+    values: dict[str, object] = {}
+    for stage, folder in sorted(folders.items()):
+        path = folder / provenance.PARAMS
+        if path.exists():
+            flat = params.parse(path.read_text(encoding="utf-8"))
+            values |= {f"{stage}.{name}": value for name, value in flat.items()}
+    return values
+
+
+def strategy_table(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
+    """Return one row a strategy and experiment with its measures."""
+    rows = {
+        (strategy, name): {measure: row.get(measure) for measure in MEASURES}
+        for name, folders in found.items()
+        for strategy, row in _metrics(folders)["strategies"].items()
+    }
+    table = pd.DataFrame(rows).T.astype(float)
+    table.index = pd.MultiIndex.from_tuples(rows, names=["strategy", "experiment"])
+    return table
