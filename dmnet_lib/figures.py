@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -23,6 +24,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK, YELLOW = COLOURS
 DPI = 100
 PANEL_PX = 640  # longer side of an image in a figure
+GALLERY_WIDTH = 10  # inches
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,23 @@ def new(
 
 
 def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
-    """Return pictures side by side with their boxes; maps are drawn in one colour scale each."""
-    rows = -(-len(panels) // columns)
-    shape = max(p.image.shape[0] / p.image.shape[1] for p in panels)
-    figure, axes = new(columns, rows, width=10, height=10 / columns * shape + 0.35)
+    """Return pictures side by side with their boxes, each row as high as its tallest picture."""
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    column = GALLERY_WIDTH / columns
+    heights = [max(_picture_height(panel, column) for panel in row) for row in rows]
+    figure = Figure(figsize=(GALLERY_WIDTH, sum(heights)), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, panel in zip(axes.flat, panels, strict=False):
         _draw_panel(ax, panel)
     return figure
+
+
+def _picture_height(panel: Panel, width: float) -> float:
+    """Return the inches that a picture of this width takes with its title and legend."""
+    height, across = panel.image.shape[:2]
+    return width * height / across + 0.25 + (0.2 if panel.layers else 0)
 
 
 def density_panel(density: np.ndarray, title: str, *, vmax: float | None = None) -> Panel:
@@ -137,7 +147,9 @@ def before_and_after(
 def _draw_panel(ax: Axes, panel: Panel) -> None:
     height, width = panel.image.shape[:2]
     if panel.image.ndim == 2:
-        ax.imshow(panel.image, cmap="magma", vmin=0, vmax=panel.vmax, aspect="equal")
+        # The square root, or a crowd would hide what is faint.
+        scale = PowerNorm(0.5, vmin=0, vmax=panel.vmax or max(float(panel.image.max()), 1e-9))
+        ax.imshow(panel.image, cmap="magma", norm=scale, aspect="equal")
     else:
         shrink = max(1, round(max(height, width) / (2 * PANEL_PX)))
         small = Image.fromarray(panel.image).reduce(shrink)
@@ -146,7 +158,8 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
         _draw_boxes(ax, layer)
     ax.set_title(panel.title, fontsize=9)
     if panel.layers:
-        ax.legend(loc="lower right", fontsize=7, framealpha=0.8, handlelength=1)
+        where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 0.2}
+        ax.legend(**where, fontsize=7, frameon=False, handlelength=1, ncols=len(panel.layers))
 
 
 def _draw_boxes(ax: Axes, layer: Boxes) -> None:

@@ -119,13 +119,18 @@ def read_image(path: Path) -> np.ndarray:
     try:
         data = path.read_bytes()
         if path.suffix.lower() in JPEG_SUFFIXES:
-            return simplejpeg.decode_jpeg(data, strict=True)
+            return decode_jpeg(data)
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such image") from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: torn or not an image ({error}); fetch it again") from None
+
+
+def decode_jpeg(data: bytes) -> np.ndarray:
+    """Return the [H, W, 3] uint8 RGB pixels of a JPEG. Raises ValueError for a torn one."""
+    return simplejpeg.decode_jpeg(data, strict=True)
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int = 92) -> bytes:

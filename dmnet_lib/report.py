@@ -7,6 +7,7 @@ script. Rendering twice gives the same bytes.
 import copy
 import html
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,12 @@ from dmnet_lib.files import InputError
 from dmnet_lib.provenance import LATEST, METRICS, PARAMS, PROVENANCE
 
 NOTEBOOK, PAGE, ERROR, FAILED = "notebook.ipynb", "report.html", "error.json", "failed"
+EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
+UNITS = (
+    "AP, AR, rates and shares in percent; differences of AP in points, with 95 % intervals of a "
+    "paired bootstrap over the test images."
+)
 WIDGET = "application/vnd.jupyter.widget-view+json"
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 TEMPLATE = """\
 {%- extends 'classic/base.html.j2' -%}
 {%- block codecell -%}<div class="cell">{{ super.super() }}</div>{%- endblock -%}
@@ -52,6 +57,7 @@ pre, code { font: .88em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace;
 pre { background: var(--soft); padding: .7em .9em; border-radius: 6px; overflow-x: auto; }
 table { display: block; max-width: 100%; overflow-x: auto; border-collapse: collapse;
   margin: 1em 0; font-variant-numeric: tabular-nums; }
+table, th, td { border: 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .3em .8em .3em 0; text-align: left;
   vertical-align: top; font-size: .92em; }
 figure { margin: 1.2em 0; }
@@ -84,7 +90,7 @@ def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
 
 
 def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
-    """Write report.html of an experiment: headline, contents, all stages, what made them."""
+    """Write report.html of an experiment: findings, contents, all stages, what made them."""
     about = latest(home)
     stages = {name: home / name / entry["key"] for name, entry in about["stages"].items()}
     stale = _stale(stages)
@@ -99,7 +105,9 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
         for metric, value in _flat(entry.get("headline", {}))
     ]
     parts = [f"<h1>{_esc(home.name)}</h1><p>{_esc(about['question'])}</p>", *failures]
-    parts += ["<h2>Headline</h2>" + _table(("stage", "metric", "value"), rows)] if rows else []
+    parts += _findings(stages) or (
+        ["<h2>Headline</h2>" + _table(("stage", "metric", "value"), rows)] if rows else []
+    )
     parts += ['<h2>Contents</h2><nav aria-label="Contents">' + _contents(bodies) + "</nav>"]
     return files.write_text(home / PAGE, _page(home.name, [*parts, *bodies.values()]))
 
@@ -119,12 +127,18 @@ def write_index(results: Path) -> tuple[Path, Path]:
 
 def readme_table(results: Path) -> str:
     """Return the Markdown table of the demo's strategies. InputError where there are none."""
-    entry = latest(results / "demo")["stages"].get("06_evaluation")
+    entry = latest(results / "demo")["stages"].get(EVALUATION)
     if entry is None:
         raise InputError(
             f"{params.shown(results / 'demo')}: run `dmnet run params/demo.yaml` first"
         )
-    metrics = files.read_json(results / "demo" / "06_evaluation" / entry["key"] / METRICS)
+    metrics = files.read_json(results / "demo" / EVALUATION / entry["key"] / METRICS)
+    head, rows = _strategies(metrics)
+    return f"{_markdown(head, rows)}\n{UNITS}\n"
+
+
+def _strategies(metrics: Mapping[str, dict]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return head and rows of the strategy table of 06_evaluation's metrics."""
     columns = {"AP": 100, "AP50": 100, "AP75": 100, "APs": 100, "APm": 100, "AR500": 100}
     columns |= {"crops_per_image": 1, "megapixels": 1, "hit_rate": 100, "cut_share": 100}
     columns |= {"area_share": 100}
@@ -137,21 +151,48 @@ def readme_table(results: Path) -> str:
         )
         for name, found in metrics["strategies"].items()
     ]
-    head = ("strategy", *columns, *versus)
-    note = "AP, AR, rates and shares in percent; differences of AP in points, with their interval."
-    return f"{_markdown([name.replace('_', ' ') for name in head], rows)}\n{note}\n"
+    return [name.replace("_", " ") for name in ("strategy", *columns, *versus)], rows
+
+
+def _findings(stages: Mapping[str, Path]) -> list[str]:
+    """Return what the experiment found, first of all in words; nothing before it was evaluated."""
+    metrics = _json(stages[EVALUATION] / METRICS) if EVALUATION in stages else {}
+    if "strategies" not in metrics:
+        return []
+    words = "".join(f"<li>{_code(line)}</li>" for line in metrics.get("words", ()))
+    head, rows = _strategies(metrics)
+    return [f"<h2>Findings</h2><ul>{words}</ul>", _table(head, rows), f"<p>{UNITS}</p>"]
+
+
+def _code(text: str) -> str:
+    """Return escaped text with `names` in code type."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", _esc(text))
+
+
+def readme_figure(results: Path, *, seen_from: Path) -> str:
+    """Return the Markdown of the README's figure: what crops add, on test images of the demo."""
+    entry = latest(results / "demo")["stages"].get(FUSED, {"key": ""})
+    path = results / "demo" / FUSED / entry["key"] / "figures" / "fused.png"
+    if not path.exists():
+        raise InputError(f"{params.shown(path)}: missing; run `dmnet run params/demo.yaml` first")
+    about = "Test images with the detections of one pass, and with those of density crops"
+    return f"![{about}]({Path(os.path.relpath(path, seen_from)).as_posix()})\n"
 
 
 def update_readme(readme_path: Path, results: Path) -> bool:
-    """Replace what stands between the results marks of a README; tell whether it changed."""
-    text = readme_path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise InputError(f"{params.shown(readme_path)}: needs one {BEGIN} before one {END}")
-    before, rest = text.split(BEGIN)
-    new = f"{before}{BEGIN}\n{readme_table(results)}{END}{rest.split(END)[1]}"
-    if new != text:
-        files.write_text(readme_path, new)
-    return new != text
+    """Replace what stands between the marks of a README; tell whether it changed."""
+    text = old = readme_path.read_text(encoding="utf-8")
+    figure = readme_figure(results, seen_from=readme_path.parent)
+    contents = {"figure": figure, "results": readme_table(results)}
+    for mark, content in contents.items():
+        begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+            raise InputError(f"{params.shown(readme_path)}: needs one {begin} before one {end}")
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{content}{end}{rest.split(end)[1]}"
+    if text != old:
+        files.write_text(readme_path, text)
+    return text != old
 
 
 class _Raw(str):
@@ -249,6 +290,7 @@ def _parameters(folder: Path, base_path: Path) -> str:
     stage = _json(folder / PROVENANCE).get("stage", "")
     known = params.of_stage(params.declared(base_path), stage)
     rows, changed = [], set()
+    values = {name: value for name, value in values.items() if name in known}
     for name, value in sorted(values.items(), key=lambda pair: (known[pair[0]].section, pair[0])):
         parameter = known[name]
         if value != parameter.default:

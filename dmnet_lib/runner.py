@@ -35,6 +35,7 @@ NOTEBOOKS = ROOT / "notebooks"
 NOTEBOOK, REPORT, FAILED, WORK = "notebook.ipynb", "report.html", "failed", ".work"
 LAYOUT = "VisDrone2019-DET-train/images, VisDrone2019-DET-train/annotations and the same for val"
 SCENES = "scenes"  # stands for the data where stage 00 draws it: parameters and code say the rest
+DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it drew
 NOT_RUN = "not run before"
 Say = Callable[[str], None]
 
@@ -57,14 +58,14 @@ class StageError(RuntimeError):
 class Notebook:
     """One stage's source: stages it needs, files it writes, names in its parameters cell.
 
-    always: it is run each time, as its result depends on more than its key (other experiments).
+    reads_results: it looks at the other experiments too, so what these found enters its key.
     """
 
     path: Path
     needs: tuple[str, ...]
     writes: tuple[str, ...]
     names: frozenset[str]
-    always: bool
+    reads_results: bool
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -222,7 +223,7 @@ def _read_notebook(path: Path) -> Notebook:
     assigned = ast.parse("".join(cells[0]["source"])).body
     names = (node.target.id for node in assigned if isinstance(node, ast.AnnAssign))
     needs, writes = tuple(about.get("needs", ())), tuple(about.get("writes", ()))
-    return Notebook(path, needs, writes, frozenset(names), bool(about.get("always")))
+    return Notebook(path, needs, writes, frozenset(names), bool(about.get("reads_results")))
 
 
 def _prepare(
@@ -257,9 +258,12 @@ def _plan(
             "data": data,
             "upstream": {need: keys[need] for need in notebook.needs},
         }
+        if notebook.reads_results:
+            made_of["results"] = _other_results(home, name)
         keys[name] = provenance.digest(made_of)
         why = _why_not(home / name / keys[name], notebook)
-        if name == min(notebooks) and data == SCENES and not _scenes_are_there(values):
+        folder = home / name / keys[name]
+        if name == min(notebooks) and data == SCENES and not _scenes_are_there(values, folder):
             why = why or "the scenes it draws are gone"
         if why == NOT_RUN and name in latest:
             why = _difference(home / name / latest[name]["key"], made_of)
@@ -267,8 +271,24 @@ def _plan(
     return plans
 
 
-def _scenes_are_there(values: dict[str, params.Value]) -> bool:
-    return "data_root" not in values or (ROOT / str(values["data_root"])).is_dir()
+def _other_results(home: Path, stage: str) -> dict[str, dict[str, str]]:
+    """Return the keys of all stages but this one in the other experiments."""
+    others = (path.parent for path in home.parent.glob(f"*/{LATEST}") if path.parent != home)
+    found = {other.name: report.latest(other)["stages"] for other in others}
+    return {
+        other: {name: entry["key"] for name, entry in stages.items() if name != stage}
+        for other, stages in found.items()
+    }
+
+
+def _scenes_are_there(values: dict[str, params.Value], folder: Path) -> bool:
+    """Tell whether the scenes on disk are those that a finished stage 00 drew."""
+    if "data_root" not in values:
+        return True
+    root, seen = ROOT / str(values["data_root"]), folder / DATASET
+    if not (root.is_dir() and seen.exists()):
+        return root.is_dir()
+    return files.read_json(seen).get("fingerprint") == provenance.data_fingerprint(root)
 
 
 def _why_not(folder: Path, notebook: Notebook) -> str:
@@ -278,7 +298,7 @@ def _why_not(folder: Path, notebook: Notebook) -> str:
     wanted = (*notebook.outputs, NOTEBOOK, REPORT)
     if not all((folder / name).exists() for name in wanted):
         return "the outputs were not kept"
-    return "it looks at other results" if notebook.always else ""
+    return ""
 
 
 def _difference(folder: Path, made_of: dict[str, object]) -> str:

@@ -181,8 +181,10 @@ STRATEGIES = {
 
 def demo(tmp_path: Path) -> Path:
     results = tmp_path / "results"
-    stages = {"06_evaluation": {"key": "k", "headline": {}}}
+    entry = {"key": "k", "headline": {}}
+    stages = {"05_fused_detection": entry, "06_evaluation": entry}
     files.write_json(results / "demo" / "latest.json", {"stages": stages})
+    files.write_bytes(results / "demo" / "05_fused_detection" / "k" / "figures" / "fused.png", b"")
     folder = results / "demo" / "06_evaluation" / "k"
     files.write_json(folder / "metrics.json", {"strategies": STRATEGIES})
     return results
@@ -201,18 +203,26 @@ def test_a_demo_that_was_not_run_is_named(tmp_path: Path) -> None:
         report.readme_table(tmp_path)
 
 
+FIGURE = "<!-- figure:begin -->\n<!-- figure:end -->\n"
+TABLE = "<!-- results:begin -->\nold\n<!-- results:end -->\n"
+
+
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
-    readme = files.write_text(tmp_path / "README.md", f"a\n{report.BEGIN}\nold\n{report.END}\nb\n")
+    readme = files.write_text(tmp_path / "README.md", f"a\n{FIGURE}b\n{TABLE}c\n")
     assert report.update_readme(readme, demo(tmp_path))
     text = readme.read_text()
-    assert text.startswith(f"a\n{report.BEGIN}\n| strategy")
-    assert text.endswith(f"{report.END}\nb\n")
+    assert text.startswith("a\n<!-- figure:begin -->\n![")
+    assert (
+        "](results/demo/05_fused_detection/k/figures/fused.png)\n<!-- figure:end -->\nb\n" in text
+    )
+    assert "<!-- results:begin -->\n| strategy" in text
+    assert text.endswith("<!-- results:end -->\nc\n")
     assert "old" not in text
     assert not report.update_readme(readme, tmp_path / "results")
 
 
 @pytest.mark.parametrize(
-    "text", ["", f"{report.END}{report.BEGIN}", f"{report.BEGIN * 2}{report.END}"]
+    "text", ["", FIGURE, TABLE, FIGURE + TABLE * 2, FIGURE.replace("begin", "end") + TABLE]
 )
 def test_a_readme_without_its_marks_is_named(tmp_path: Path, text: str) -> None:
     readme = files.write_text(tmp_path / "README.md", text)

@@ -1,0 +1,1 @@
+"""Truth and detections in, metrics out: two protocols, crop geometry, intervals."""

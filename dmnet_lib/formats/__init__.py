@@ -1,0 +1,1 @@
+"""Annotations and detections in and out of other programs' file formats."""

@@ -1,0 +1,93 @@
+"""The tiny experiment through the real runner: every stage, the report, and the second run."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dmnet_lib import runner
+from dmnet_lib.files import ROOT
+
+PARAMS = ROOT / "params" / "tiny.yaml"
+STRATEGIES = ["density mcnn", "density oracle", "global", "native", "sliding", "uniform"]
+STAGES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished experiment: its folder, and what the runner said the first and second time."""
+
+    home: Path
+    first: list[str]
+    second: list[str]
+
+    def folder(self, stage: str) -> Path:
+        latest = json.loads((self.home / "latest.json").read_text())
+        return self.home / stage / latest["stages"][stage]["key"]
+
+    def metrics(self, stage: str) -> dict:
+        return json.loads((self.folder(stage) / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    results = tmp_path_factory.mktemp("results")
+    said: tuple[list[str], list[str]] = ([], [])
+    for lines in said:
+        runner.run(PARAMS, say=lines.append, results=results)
+    yield Run(results / "tiny", *said)
+    shutil.rmtree(results)
+
+
+def test_the_first_run_runs_and_the_second_keeps_every_stage(run: Run) -> None:
+    assert [line.split()[0] for line in run.first[:-1]] == STAGES
+    assert all("runs:" in line for line in run.first[:-1])
+    assert all("kept:" in line for line in run.second[:-1])
+
+
+def test_every_strategy_has_its_figures_and_intervals(run: Run) -> None:
+    metrics = run.metrics("06_evaluation")
+    assert sorted(metrics["strategies"]) == STRATEGIES
+    for name, row in metrics["strategies"].items():
+        assert 0 <= row["AP"] <= 0.9
+        assert (row["vs_global"] is None) == (name == "global")
+        assert (row["vs_uniform"] is None) == (name == "uniform")
+        assert (row["hit_rate"] is None) == (name in ("global", "native"))
+    assert metrics["words"]
+
+
+def test_plain_grids_cost_what_geometry_says(run: Run) -> None:
+    rows = run.metrics("06_evaluation")["strategies"]
+    assert rows["uniform"]["crops_per_image"] == 6
+    assert rows["uniform"]["area_share"] == rows["sliding"]["area_share"] == 1
+    assert rows["global"]["megapixels"] < rows["density oracle"]["megapixels"]
+
+
+def test_formats_came_back_without_loss(run: Run) -> None:
+    whole = run.metrics("04_format_conversion")["whole_images"]
+    assert all(whole[name]["lossless"] for name in ("visdrone", "coco", "voc"))
+    assert whole["yolo"]["same_boxes"] == whole["yolo"]["rows"]
+    assert run.metrics("04_format_conversion")["crops"]["lossless"]
+
+
+def test_no_mass_is_lost(run: Run) -> None:
+    assert run.metrics("01_density_ground_truth")["largest_mass_error"] < 1e-3
+
+
+@pytest.mark.parametrize("stage", [None, *STAGES])
+def test_a_report_loads_nothing_from_outside(run: Run, stage: str | None) -> None:
+    page = ((run.folder(stage) if stage else run.home) / "report.html").read_text()
+    places = re.findall(r"""(?:src|href)\s*=\s*["']?([^"'\s>]+)|url\(\s*["']?([^"')]+)""", page)
+    outside = [a or b for a, b in places if not (a or b).startswith(("#", "data:"))]
+    assert outside == []
+    assert "<script" not in page
+    assert all('alt=""' not in tag and "alt=" in tag for tag in re.findall(r"<img[^>]*>", page))
+
+
+def test_each_figure_has_the_numbers_behind_it(run: Run) -> None:
+    for stage in STAGES:
+        for picture in (run.folder(stage) / "figures").glob("*.png"):
+            assert picture.with_suffix(".csv").read_text().count("\n") > 1
