@@ -163,8 +163,8 @@ def _parse_slowly(text: str, source: Path) -> np.ndarray:
 
 def _integer(value: str, where: str) -> int:
     try:
-        return int(value)
-    except ValueError:
+        return int(np.int64(int(value)))
+    except (ValueError, OverflowError):  # no number, or one that no table can hold
         raise InputError(f"{where} is {value.strip()!r}, expected a whole number") from None
 
 

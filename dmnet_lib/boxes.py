@@ -103,5 +103,5 @@ def write_regions(path: Path, regions: Regions) -> Path:
 
 
 def read_regions(path: Path) -> Regions:
-    """Read what `write_regions` wrote. Raises InputError for a missing or torn file."""
-    return Regions(**files.read_npz(path))
+    """Read what `write_regions` wrote. Raises InputError for a missing, torn or foreign file."""
+    return files.read_table(path, Regions)

@@ -10,6 +10,7 @@ from dmnet_lib import regions, windows
 from dmnet_lib.annotations import Annotations
 from dmnet_lib.boxes import Regions
 from dmnet_lib.evaluation import geometry
+from dmnet_lib.files import InputError
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,13 @@ def sweep(
 def choose(curve: pd.DataFrame, *, target_hit_rate: float) -> float:
     """Return the threshold with the least crop area among those that reach the hit rate.
 
-    Where none reaches it, the one with the highest hit rate.
+    Where none reaches it, the one with the highest hit rate. Raises InputError where the split
+    has no object to hold.
     """
+    if curve["hit_rate"].isna().all():
+        raise InputError(
+            "no threshold can be chosen: the val split has no object; set calibrate: false"
+        )
     reached = curve[curve["hit_rate"] >= target_hit_rate]
     if len(reached):
         return float(reached.sort_values(["area_share", "crops_per_image"])["threshold"].iloc[0])

@@ -109,8 +109,12 @@ def annotate(
 
 
 def _rows_in(image: Annotations, region_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the [n, 8] rows that show in the region, clipped, and their visible shares [n]."""
-    rows, whole = image.rows(), boxes.xywh_to_xyxy(image.boxes_xywh)
+    """Return the [n, 8] rows that show in the region, clipped, and their visible shares [n].
+
+    A share is of what the image shows: what lies beyond its border is not cut by the region.
+    """
+    rows = image.rows()
+    whole = boxes.clip(boxes.xywh_to_xyxy(image.boxes_xywh), image.sizes_wh[0])
     local = boxes.shift(whole, -region_xyxy[:2])
     clipped = boxes.clip(local, region_xyxy[2:] - region_xyxy[:2])
     visible = boxes.area(clipped) / np.maximum(boxes.area(whole), 1)

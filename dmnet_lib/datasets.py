@@ -1,8 +1,7 @@
 """A folder in VisDrone's layout -> its splits: annotations, images decoded on demand, a check."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +64,7 @@ def image_paths(folder: Path) -> tuple[Path, ...]:
     paths = sorted(p for p in images.glob("*") if p.suffix.lower() in files.IMAGE_SUFFIXES)
     if not paths:
         raise InputError(f"{images}: no image (.jpg, .jpeg, .png) found; expected {LAYOUT}")
-    twice = {p.stem for p, q in pairwise(paths) if p.stem == q.stem}
+    twice = [stem for stem, count in Counter(p.stem for p in paths).items() if count > 1]
     if twice:
         raise InputError(f"{images}: two images are called {min(twice)}; keep one of them")
     return tuple(paths)

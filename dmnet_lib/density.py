@@ -4,6 +4,8 @@ A cell holds the exact integral of the kernels over its area, so the map at stri
 sum of the map at stride 1, and both sum to the number of objects.
 """
 
+import math
+
 import numpy as np
 
 from dmnet_lib.points import Points, axis_masses
@@ -11,8 +13,9 @@ from dmnet_lib.points import Points, axis_masses
 
 def edges(length: int, stride: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the starts and ends, in pixels, of the cells of one axis; the last may be cut."""
-    starts = np.arange(0, length, stride, dtype=np.float64)
-    return starts, np.minimum(starts + stride, length)
+    cells = math.ceil(length / stride - 1e-9)  # a stride of 4 / 0.3 is rounded: no sliver of a cell
+    borders = np.append(np.arange(cells) * float(stride), length)
+    return borders[:-1], borders[1:]
 
 
 def draw(points: Points, index: int, *, stride: float = 1) -> np.ndarray:

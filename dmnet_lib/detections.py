@@ -61,7 +61,12 @@ class Detections:
 
 
 def join(parts: list[Detections], names: tuple[str, ...]) -> Detections:
-    """Join tables that count the same images (`names`) into one, in the order given per image."""
+    """Join tables that count the same images (`names`) into one, in the order given per image.
+
+    Raises ValueError for a part that counts other images: its boxes would go to wrong ones.
+    """
+    if any(part.names != names for part in parts):
+        raise ValueError("a part counts other images, or in another order, than names")
     stacked = [
         np.concatenate([getattr(part, field) for part in parts] or [empty])
         for field, empty in (
@@ -88,6 +93,5 @@ def write(path: Path, found: Detections) -> Path:
 
 
 def read(path: Path) -> Detections:
-    """Read what `write` wrote. Raises InputError for a missing or torn file."""
-    arrays = files.read_npz(path)
-    return Detections(names=tuple(arrays.pop("names").tolist()), **arrays)
+    """Read what `write` wrote. Raises InputError for a missing, torn or foreign file."""
+    return files.read_table(path, Detections)

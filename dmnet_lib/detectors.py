@@ -10,6 +10,7 @@ from torch import nn
 from torchvision.models.detection import FCOS, fasterrcnn_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
 
 from dmnet_lib import boxes, crops
@@ -23,7 +24,8 @@ ARCHITECTURES = ("fcos_small", "fasterrcnn_resnet50_fpn")
 MAX_DETECTIONS = 500  # of one view, as VisDrone scores of one image
 WIDTHS = (16, 24, 48, 64)  # channels at strides 2, 4, 8, 16
 PYRAMID_WIDTH = 64
-PAD_TO = 16  # the coarsest stride: views are padded to a multiple of it
+PAD_TO = 32  # the coarsest stride of both architectures: views are padded to a multiple of it
+Target = dict[str, torch.Tensor] | None
 
 
 def block(width_in: int, width_out: int, stride: int) -> nn.Sequential:
@@ -66,16 +68,33 @@ def build(
     """
     labels = len(CLASSES) + 1
     if architecture == "fcos_small":
-        return _fcos_small(labels, score_threshold)
-    if architecture == "fasterrcnn_resnet50_fpn":
-        return fasterrcnn_resnet50_fpn(
+        model = _fcos_small(labels, score_threshold)
+    elif architecture == "fasterrcnn_resnet50_fpn":
+        model = fasterrcnn_resnet50_fpn(
             weights=None, weights_backbone="DEFAULT" if pretrained else None, num_classes=labels,
             box_score_thresh=score_threshold, box_detections_per_img=MAX_DETECTIONS,
-            _skip_resize=True,
         )  # fmt: skip
-    raise InputError(
-        f"no detector is called {architecture!r}; there are {', '.join(ARCHITECTURES)}"
-    )
+    else:
+        known = ", ".join(ARCHITECTURES)
+        raise InputError(f"no detector is called {architecture!r}; there are {known}")
+    model.transform = AsGiven(model.transform)
+    return model
+
+
+class AsGiven(GeneralizedRCNNTransform):
+    """torchvision's normalisation and padding without its resizing: views come at their scale.
+
+    (Its own switch, _skip_resize, holds in training only; in evaluation it enlarges to 800 px.)
+    """
+
+    def __init__(self, usual: GeneralizedRCNNTransform) -> None:
+        super().__init__(
+            usual.min_size, usual.max_size, usual.image_mean, usual.image_std, size_divisible=PAD_TO
+        )
+
+    def resize(self, image: torch.Tensor, target: Target = None) -> tuple[torch.Tensor, Target]:
+        """Return both as they are."""
+        return image, target
 
 
 def builder(
@@ -92,9 +111,7 @@ def _fcos_small(labels: int, score_threshold: float) -> FCOS:
         SmallBackbone(), num_classes=labels, anchor_generator=anchors,
         head=FCOSHead(PYRAMID_WIDTH, 1, labels, num_convs=2),
         score_thresh=score_threshold, nms_thresh=0.6, detections_per_img=MAX_DETECTIONS,
-        _skip_resize=True,
     )  # fmt: skip
-    model.transform.size_divisible = PAD_TO
     return model
 
 

@@ -21,7 +21,7 @@ def load(
     """Return {experiment: {stage: folder}} of those that were evaluated; names () means all.
 
     own is the running stage: its experiment counts with the folders it builds on. Raises
-    InputError for a named experiment that is not there.
+    InputError for a named experiment that is not there or was not evaluated.
     """
     found = {path.parent.name: _folders(path) for path in sorted(results.glob("*/latest.json"))}
     if own:
@@ -30,8 +30,10 @@ def load(
     if missing:
         hint = params.nearest(missing[0], found)
         raise files.InputError(f"{results}: no finished experiment {missing[0]!r}{hint}")
-    chosen = names or sorted(found)
-    done = {name: found[name] for name in chosen if _is_evaluated(found[name])}
+    done = {name: found[name] for name in names or sorted(found) if _is_evaluated(found[name])}
+    unfinished = [name for name in names if name not in done]
+    if unfinished:
+        raise files.InputError(f"{results}: {unfinished[0]!r} has no {EVALUATION} yet; run it")
     return done
 
 
@@ -62,10 +64,12 @@ def overview(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
 
 def parameter_differences(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
     """Return one row a parameter that is not the same everywhere, one column an experiment."""
-    table = pd.DataFrame({name: _parameters(folders) for name, folders in found.items()})
-    if table.empty:
-        return table
-    return table[table.astype(str).nunique(axis=1) > 1].rename_axis("parameter").sort_index()
+    columns = {name: _parameters(folders) for name, folders in found.items()}
+    names = sorted({name for values in columns.values() for name in values})
+    rows = {name: [values.get(name) for values in columns.values()] for name in names}
+    differing = {name: row for name, row in rows.items() if any(v != row[0] for v in row)}
+    table = pd.DataFrame.from_dict(differing, orient="index", columns=list(columns), dtype=object)
+    return table.rename_axis("parameter")
 
 
 def _parameters(folders: dict[str, Path]) -> dict[str, object]:

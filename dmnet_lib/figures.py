@@ -100,6 +100,7 @@ def new(
 
 def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
     """Return pictures side by side with their boxes, each row as high as its tallest picture."""
+    panels = panels or [Panel(np.full((1, 8, 3), 255, np.uint8), "nothing to show")]
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     column = GALLERY_WIDTH / columns
     heights = [max(_picture_height(panel, column) for panel in row) for row in rows]
@@ -283,12 +284,13 @@ def strategies(table: pd.DataFrame) -> Figure:
     cost.margins(x=0.2)
     rest = table[table.index != "global"]
     middle = rest["vs_global_difference"]
-    reach = [middle - rest["vs_global_low"], rest["vs_global_high"] - middle]
+    reach = np.array([middle - rest["vs_global_low"], rest["vs_global_high"] - middle])
+    reach = np.clip(reach, 0, None)  # an interval of percentiles may leave out the middle
     gain.errorbar(middle, np.arange(len(rest)), xerr=reach, fmt="o", color=BLUE, capsize=3)
     gain.axvline(0, color=BLACK, lw=1)
     gain.set_yticks(np.arange(len(rest)), rest.index)
     gain.invert_yaxis()
-    gain.set_xlabel("difference in AP to global, 95 % interval over images")
+    gain.set_xlabel("difference in AP to global, with its interval")
     return figure
 
 

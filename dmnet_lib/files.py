@@ -7,15 +7,20 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
+# What the decoders raise for a broken image; Pillow has a SyntaxError for some parts of a PNG.
+BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+Table = TypeVar("Table")
 
 
 class InputError(ValueError):
@@ -80,6 +85,18 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: not a readable npz of plain arrays ({error})") from None
 
 
+def read_table(path: Path, make: Callable[..., Table]) -> Table:
+    """Return make(**columns) of an npz; `names` are given as a tuple of text.
+
+    Raises InputError when the file is missing, torn or of another table.
+    """
+    columns = read_npz(path)
+    try:
+        return make(**{n: tuple(c.tolist()) if n == "names" else c for n, c in columns.items()})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: holds another table ({error})") from None
+
+
 def from_root(path: str | Path) -> Path:
     """Return path, counted from the project's folder where it is relative."""
     return ROOT / path
@@ -100,7 +117,7 @@ def image_size_wh(path: Path) -> tuple[int, int]:
             return image.size
     except FileNotFoundError:
         raise InputError(f"{path}: no such image") from None
-    except (UnidentifiedImageError, OSError) as error:
+    except BROKEN as error:
         raise InputError(f"{path}: not a readable image ({error})") from None
 
 
@@ -124,7 +141,7 @@ def read_image(path: Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such image") from None
-    except (ValueError, OSError) as error:
+    except BROKEN as error:
         raise InputError(f"{path}: torn or not an image ({error}); fetch it again") from None
 
 

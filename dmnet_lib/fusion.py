@@ -28,8 +28,10 @@ def suppress(found: Detections, *, iou_threshold: float, class_wise: bool = True
     """Return what greedy NMS within each image (and class) keeps, in the rows' order."""
     classes = found.class_ids if class_wise else np.zeros_like(found.class_ids)
     groups = found.image_index * (classes.max(initial=0) + 1) + classes
+    # batched_nms sets groups apart by the greatest coordinate, which holds from 0 on only.
+    xyxy = found.boxes_xyxy - found.boxes_xyxy.min(initial=0)
     kept = batched_nms(
-        torch.from_numpy(np.ascontiguousarray(found.boxes_xyxy, dtype=np.float64)),
+        torch.from_numpy(np.ascontiguousarray(xyxy, dtype=np.float64)),
         torch.from_numpy(np.ascontiguousarray(found.scores, dtype=np.float64)),
         torch.from_numpy(np.ascontiguousarray(groups, dtype=np.int64)),
         iou_threshold,

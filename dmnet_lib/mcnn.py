@@ -1,5 +1,7 @@
 """Image -> density map at a quarter of its size: three-column MCNN (Zhang et al., CVPR 2016)."""
 
+import math
+
 import numpy as np
 import torch
 from torch import nn
@@ -59,8 +61,9 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
     """
     device = next(model.parameters()).device
     pixels = to_input(image[None]).to(device)
-    size = [max(STRIDE, round(side * input_scale)) for side in image.shape[:2]]
-    if input_scale != 1:
+    # Up, so that an odd side at one half has the cells that the true map has.
+    size = [max(STRIDE, math.ceil(side * input_scale - 1e-9)) for side in image.shape[:2]]
+    if size != list(image.shape[:2]):
         pixels = nn.functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
     bottom, right = (-side % STRIDE for side in size)
     padded = nn.functional.pad(pixels, (0, right, 0, bottom), mode="replicate")

@@ -159,9 +159,8 @@ def write(path: Path, points: Points) -> Path:
 
 
 def read(path: Path) -> Points:
-    """Read what `write` wrote. Raises InputError for a missing or torn file."""
-    arrays = files.read_npz(path)
-    return Points(names=tuple(arrays.pop("names").tolist()), **arrays)
+    """Read what `write` wrote. Raises InputError for a missing, torn or foreign file."""
+    return files.read_table(path, Points)
 
 
 def width_table(points: Points, annotations: Annotations) -> pd.DataFrame:

@@ -32,9 +32,14 @@ def from_mask(
 
 
 def pad(rectangles_xyxy: np.ndarray, padding_px: int, size_wh: np.ndarray) -> np.ndarray:
-    """Return the rectangles grown by padding_px on every side, within the image."""
+    """Return the rectangles grown by padding_px on every side, within the image.
+
+    Those that become the same rectangle stay once, at the first one's place.
+    """
     grown = np.asarray(rectangles_xyxy) + np.array([-1, -1, 1, 1]) * padding_px
-    return np.clip(grown, 0, np.tile(size_wh, 2))
+    grown = np.clip(grown, 0, np.tile(size_wh, 2))
+    _, first = np.unique(grown, axis=0, return_index=True)
+    return grown[np.sort(first)]
 
 
 def uniform(size_wh: np.ndarray, *, rows: int, columns: int) -> np.ndarray:

@@ -143,6 +143,8 @@ def sentences(frame: pd.DataFrame, *, images: int, level: float, seen: bool) -> 
 
     seen says that the images also served for choosing, which makes every figure too good.
     """
+    if frame["AP"].isna().all():
+        return Words(f"On {images} images there is no object to find: nothing can be told.")
     best = frame["AP"].idxmax()
     lines = [
         f"On {images} images, `{best}` has the highest AP, {frame['AP'][best]:.3f}, "
@@ -176,8 +178,6 @@ def _cheapest(frame: pd.DataFrame) -> str:
     if gain.empty or gain.max() <= 0:
         return "No strategy buys AP with the pixels it spends beyond the global pass."
     name = gain.idxmax()
-    return (
-        f"For each megapixel beyond the global pass `{name}` buys the most: {gain[name]:.3f} AP; "
-        + ", ".join(f"`{other}` {gain[other]:.3f}" for other in gain.index if other != name)
-        + "."
-    )
+    others = [f"`{other}` {gain[other]:.3f}" for other in gain.index if other != name]
+    most = f"For each megapixel beyond the global pass `{name}` buys the most: {gain[name]:.3f} AP"
+    return "; ".join([most, ", ".join(others)] if others else [most]) + "."

@@ -15,7 +15,7 @@ from dmnet_lib.annotations import CLASSES, Annotations, from_rows
 from dmnet_lib.boxes import xywh_to_xyxy
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
-from dmnet_lib.formats import coco, visdrone, voc, yolo
+from dmnet_lib.formats import coco, roundtrip, visdrone, voc, yolo
 
 quick = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -416,3 +416,42 @@ def test_yolo_labels_for_none_of_the_images_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("write", [visdrone.write_annotations, voc.write, yolo.write])
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, write: Callable) -> None:
     assert "leads out of" in fault(write, tmp_path / "in", split({"../../x": []}))
+
+
+def test_nothing_comes_back_as_nothing() -> None:
+    found = roundtrip.compare(split({}), split({}))
+    assert found == {"images": 0, "rows": 0, "same_rows": 0, "same_boxes": 0, "lossless": True}
+
+
+def test_a_table_comes_back_as_itself_in_any_order() -> None:
+    shuffled = split({"b.1": [SMALL.image(1).rows()[i] for i in (2, 0, 1)], "a": [], "empty": []})
+    only_b = split({"b.1": SMALL.image(1).rows(), "a": [], "empty": []})
+    assert roundtrip.compare(SMALL, SMALL)["lossless"]
+    assert roundtrip.compare(only_b, shuffled) == {
+        "images": 3, "rows": 3, "same_rows": 3, "same_boxes": 3, "lossless": True,
+    }  # fmt: skip
+
+
+ROW = (3, 4, 10, 20, 1, 4, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "size_wh", "same"),
+    [
+        pytest.param([(*ROW[:7], 0)], (50, 40), (1, 0, 1), id="another occlusion"),
+        pytest.param([(4, *ROW[1:])], (50, 40), (1, 0, 0), id="another box"),
+        pytest.param([(*ROW[:5], 5, *ROW[6:])], (50, 40), (1, 0, 0), id="another class"),
+        pytest.param([], (50, 40), (0, 0, 0), id="a row lost"),
+        pytest.param([ROW, ROW], (50, 40), (2, 1, 1), id="a row made"),
+        pytest.param([ROW], (51, 40), (1, 1, 1), id="another size"),
+    ],
+)
+def test_what_differs_is_counted_and_never_lossless(rows: list, size_wh: tuple, same: tuple):
+    found = roundtrip.compare(split({"a": [ROW]}, (50, 40)), split({"a": rows}, size_wh))
+    assert (found["rows"], found["same_rows"], found["same_boxes"]) == same
+    assert not found["lossless"]
+
+
+def test_a_lost_image_is_not_lossless() -> None:
+    found = roundtrip.compare(split({"a": [ROW], "b": []}), split({"a": [ROW]}))
+    assert (found["images"], found["same_rows"], found["lossless"]) == (1, 1, False)

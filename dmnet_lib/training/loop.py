@@ -83,7 +83,8 @@ def fit(
         bar.update()
         if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
             model.eval()
-            row = {"step": state.step, "loss": float(np.mean(losses)), **evaluate(model)}
+            measured = {name: float(value) for name, value in evaluate(model).items()}
+            row = {"step": state.step, "loss": float(np.mean(losses)), **measured}
             bar.set_postfix({k: f"{v:.3g}" for k, v in row.items() if k != "step"}, refresh=False)
             state.record(row, model, minimise)
             state.save(checkpoint, model, optimiser)
@@ -133,16 +134,18 @@ class _State:
             saved = torch.load(path, weights_only=True, map_location="cpu")
             model.load_state_dict(saved["model"])
             optimiser.load_state_dict(saved["optimiser"])
+            return cls(saved["step"], saved["rows"], saved["best"])
         except Exception as error:  # a torn or foreign file raises a dozen different types
+            first = str(error).partition("\n")[0]
             raise InputError(
-                f"{path}: not a checkpoint of this model; remove it ({error})"
+                f"{path}: not a checkpoint of this model; remove it ({first})"
             ) from None
-        return cls(saved["step"], saved["rows"], saved["best"])
 
     def record(self, row: dict[str, float], model: nn.Module, minimise: str | None) -> None:
-        lowest = min((r[minimise] for r in self.rows), default=math.inf) if minimise else math.inf
+        earlier = [r[minimise] for r in self.rows] if minimise else []
+        lowest = min((value for value in earlier if not math.isnan(value)), default=math.inf)
         self.rows.append(row)
-        if minimise is None or row[minimise] < lowest:
+        if minimise is None or not self.best or row[minimise] < lowest:
             self.best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
 
     def save(self, path: Path | None, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:

@@ -1,0 +1,160 @@
+"""Annotations: text to one table and back; every malformed line is named with its file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmnet_lib import annotations
+from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.files import InputError
+
+SOURCE = Path("a.txt")
+GOOD = "10,20,3,4,1,4,0,2"
+ROWS = (
+    np.array([[1, 2, 3, 4, 1, 4, 1, 2], [5, 6, 7, 8, 0, 0, 0, 0]]),
+    np.zeros((0, 8), np.int64),
+    np.array([[0, 0, 0, 9, 1, 1, 0, 0]]),
+)
+
+
+def table() -> Annotations:
+    """Three images of 100x50: two rows, none, one without area."""
+    return from_rows(["a", "b", "c"], np.array([[100, 50]] * 3), ROWS)
+
+
+def with_fields(**changed: object) -> Annotations:
+    return Annotations(**(vars(table()) | changed))
+
+
+def test_no_image_no_row_and_an_empty_file(tmp_path: Path):
+    nothing = from_rows([], np.zeros((0, 2)), [])
+    assert (len(nothing), nothing.rows().shape, list(nothing)) == (0, (0, 8), [])
+    assert nothing.is_object.shape == nothing.image_index.shape == (0,)
+    (tmp_path / "a.txt").write_text("")
+    assert annotations.read(tmp_path / "a.txt").shape == (0, 8)
+    assert annotations.parse("\n  \n", source=SOURCE).shape == (0, 8)
+    assert annotations.format_rows(np.zeros((0, 8))) == ""
+
+
+def test_text_comes_back():
+    rows = np.concatenate(ROWS)
+    text = annotations.format_rows(rows)
+    assert text.splitlines()[0] == "1,2,3,4,1,4,1,2"
+    np.testing.assert_array_equal(annotations.parse(text, source=SOURCE), rows)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(GOOD, id="no newline at the end"),
+        pytest.param(GOOD + ",\n", id="comma at the end"),
+        pytest.param("\n" + GOOD + "\r\n\r\n", id="blank lines, carriage returns"),
+        pytest.param(" 10, 20, 3, 4, 1, 4, 0, 2 \n", id="spaces"),
+    ],
+)
+def test_official_spellings_are_read(text: str) -> None:
+    assert annotations.parse(text, source=SOURCE).tolist() == [[10, 20, 3, 4, 1, 4, 0, 2]]
+
+
+def test_a_byte_order_mark_is_no_field(tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert annotations.read(tmp_path / "a.txt")[0, 0] == 10
+
+
+def test_a_box_may_leave_the_image():
+    assert annotations.parse("-3,-4,9,9,1,4,0,0", source=SOURCE)[0, :2].tolist() == [-3, -4]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("10,20,3,4,1,4", "6 fields, expected 8"),
+        ("10,20,3,4,1,4,0,0,7", "9 fields, expected 8"),
+        (",", "1 fields, expected 8"),
+        ("10 20 3 4 1 4 0 0", "1 fields, expected 8"),
+        ("10,20,3,4,1,car,0,0", "category is 'car', expected a whole number"),
+        ("10,20,3.5,4,1,4,0,0", "w is '3.5', expected a whole number"),
+        ("10,,3,4,1,4,0,0", "y is '', expected a whole number"),
+        ("nan,20,3,4,1,4,0,0", "x is 'nan', expected a whole number"),
+        ("10,20,-3,4,1,4,0,0", "w is -3, expected at least 0"),
+        ("10,20,3,-4,1,4,0,0", "h is -4, expected at least 0"),
+        ("10,20,3,4,2,4,0,0", "score is 2, expected 0 to 1"),
+        ("10,20,3,4,1,12,0,0", "category is 12, expected 0 to 11"),
+        ("10,20,3,4,1,-1,0,0", "category is -1, expected 0 to 11"),
+        ("10,20,3,4,1,4,2,0", "truncation is 2, expected 0 to 1"),
+        ("10,20,3,4,1,4,0,3", "occlusion is 3, expected 0 to 2"),
+        ("99999999999999999999,20,3,4,1,4,0,0", "x is '99999999999999999999', expected"),
+    ],
+)
+def test_a_malformed_line_is_named_with_file_line_and_field(line: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        annotations.parse(f"{GOOD}\n\n{line}\n{GOOD}\n", source=SOURCE)
+    assert str(caught.value).startswith(f"a.txt:3: {words}")
+    assert "\n" not in str(caught.value)
+
+
+def test_fields_do_not_move_between_lines():
+    """Seven and nine fields are sixteen in all, and still two faults."""
+    with pytest.raises(InputError, match=r"a\.txt:1: 7 fields"):
+        annotations.parse("1,2,3,4,1,4,0\n0,1,2,3,4,1,4,0,0\n", source=SOURCE)
+
+
+def test_a_missing_and_a_binary_file_are_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"a\.txt: no such annotation file"):
+        annotations.read(tmp_path / "a.txt")
+    (tmp_path / "b.txt").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(InputError, match=r"b\.txt: not a text file"):
+        annotations.read(tmp_path / "b.txt")
+
+
+def test_the_table_counts_rows_by_image():
+    assert table().image_index.tolist() == [0, 0, 2]
+    assert [len(one.boxes_xywh) for one in table()] == [2, 0, 1]
+    assert [one.names for one in table()] == [("a",), ("b",), ("c",)]
+
+
+def test_an_image_is_a_view_with_offsets_of_its_own():
+    whole = table()
+    last = whole.image(2)
+    assert np.shares_memory(last.boxes_xywh, whole.boxes_xywh)
+    assert last.offsets.tolist() == [0, 1]
+    np.testing.assert_array_equal(last.rows(), ROWS[2])
+
+
+def test_objects_are_evaluated_classes_with_an_area():
+    rows = np.array(
+        [
+            [0, 0, 5, 5, 1, 4, 0, 0],
+            [0, 0, 5, 5, 0, 4, 0, 0],  # not evaluated
+            [0, 0, 5, 5, 1, 0, 0, 0],  # ignored region
+            [0, 0, 5, 5, 1, 11, 0, 0],  # others
+            [0, 0, 5, 0, 1, 4, 0, 0],  # no area
+        ]
+    )
+    found = from_rows(["a"], np.array([[9, 9]]), [rows])
+    assert found.is_object.tolist() == [True, False, False, False, False]
+
+
+def test_read_only_rows_are_taken_and_left_alone():
+    rows = ROWS[0].copy()
+    rows.flags.writeable = False
+    found = from_rows(["a"], np.array([[100, 50]]), [rows])
+    changed = found.rows()
+    changed[:] = 0
+    np.testing.assert_array_equal(found.rows(), rows)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"sizes_wh": np.zeros((2, 2))}, r"sizes_wh must be \(3, 2\)"),
+        ({"class_ids": np.zeros(2)}, r"class_ids must be \(3,\)"),
+        ({"offsets": np.array([0, 2, 1, 3])}, "offsets must rise from 0 to 3"),
+        ({"offsets": np.array([0, 2, 2, 2])}, "offsets must rise from 0 to 3"),
+        ({"names": ("a", "b", "a")}, "two images have the same name"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(changed: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        with_fields(**changed)

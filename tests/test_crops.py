@@ -1,0 +1,127 @@
+"""Crops: a box goes into a crop and back to its place; what is cut is marked, not lost."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmnet_lib import boxes, crops
+from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.boxes import Regions
+
+REGION = [40, 20, 80, 50]
+
+
+def table(*rows: tuple) -> Annotations:
+    """One image of 100x60 with rows of eight fields."""
+    return from_rows(["a"], np.array([[100, 60]]), [np.array(rows, np.int64).reshape(-1, 8)])
+
+
+def car(x: int, y: int, w: int = 10, h: int = 10) -> tuple[int, ...]:
+    return (x, y, w, h, 1, 4, 0, 2)
+
+
+def cropped(*rows: tuple, region: list[int] = REGION, min_visible: float = 0.5) -> list[list[int]]:
+    """Return the rows of one region."""
+    found = crops.annotate(table(*rows), Regions.from_lists([[region]]), min_visible=min_visible)
+    return found.annotations.rows().tolist()
+
+
+def test_no_region_gives_no_crop_and_an_empty_one_stays():
+    none = crops.annotate(table(car(0, 0)), Regions.from_lists([[]]))
+    assert (len(none.annotations), none.origins(("a",)), none.busiest(3)) == (0, [], [])
+    assert none.summary()["count"].tolist() == [0, 0, 0, 0]
+    empty = crops.annotate(table(car(0, 0)), Regions.from_lists([[REGION]]))
+    assert (len(empty.annotations), len(empty.annotations.boxes_xywh)) == (1, 0)
+    assert empty.annotations.sizes_wh.tolist() == [[40, 30]]
+
+
+def test_a_box_inside_is_moved_and_otherwise_unchanged():
+    assert cropped(car(50, 30)) == [[10, 10, 10, 10, 1, 4, 0, 2]]
+    assert cropped(car(40, 20, 40, 30)) == [[0, 0, 40, 30, 1, 4, 0, 2]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(40, 69), st.integers(20, 39)), min_size=1, max_size=5))
+def test_boxes_in_a_crop_shift_back_to_their_place(corners: list) -> None:
+    rows = [car(x, y) for x, y in corners]
+    found = crops.annotate(table(*rows), Regions.from_lists([[REGION]]))
+    local = boxes.xywh_to_xyxy(found.annotations.boxes_xywh)
+    back = boxes.shift(local, found.regions_xyxy[0, :2])
+    np.testing.assert_array_equal(boxes.xyxy_to_xywh(back), [row[:4] for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        pytest.param(75, [[35, 10, 5, 10, 1, 4, 1, 2]], id="half shows: kept, truncated"),
+        pytest.param(76, [[36, 10, 4, 10, 0, 4, 1, 2]], id="less shows: not evaluated"),
+        pytest.param(79, [[39, 10, 1, 10, 0, 4, 1, 2]], id="a sliver is still a row"),
+        pytest.param(80, [], id="touches from outside"),
+        pytest.param(31, [[0, 10, 1, 10, 0, 4, 1, 2]], id="a sliver at the left"),
+    ],
+)
+def test_a_cut_object_counts_from_its_visible_share_on(x: int, expected: list) -> None:
+    assert cropped(car(x, 30)) == expected
+
+
+def test_the_least_visible_share_is_chosen():
+    assert cropped(car(79, 30), min_visible=0.1)[0][4] == 1
+    assert cropped(car(71, 30), min_visible=1.0)[0][4] == 0
+    assert cropped(car(70, 30), min_visible=1.0)[0][4] == 1
+
+
+def test_an_ignored_region_is_clipped_and_never_truncated():
+    assert cropped((0, 0, 100, 60, 0, 0, 0, 0)) == [[0, 0, 40, 30, 0, 0, 0, 0]]
+
+
+def test_a_box_that_leaves_the_image_is_not_cut_by_a_crop_of_all_of_it():
+    row = (94, 0, 20, 10, 1, 4, 0, 0)
+    assert cropped(row, region=[0, 0, 100, 60]) == [[94, 0, 6, 10, 1, 4, 0, 0]]
+
+
+def test_the_whole_table_is_left_alone():
+    annotations = table(car(75, 30))
+    annotations.boxes_xywh.flags.writeable = False
+    before = annotations.rows()
+    crops.annotate(annotations, Regions.from_lists([[REGION]]))
+    np.testing.assert_array_equal(annotations.rows(), before)
+
+
+def test_crops_say_where_they_come_from():
+    regions = Regions.from_lists([[], [[0, 0, 9, 9], REGION]])
+    pair = from_rows(["a", "b"], np.array([[100, 60]] * 2), [np.array([car(50, 30)])] * 2)
+    found = crops.annotate(pair, regions)
+    assert found.annotations.names == ("b__0_0_9_9", "b__40_20_80_50")
+    assert found.origins(("a", "b"))[1] == {
+        "file_name": "b__40_20_80_50.jpg", "parent": "b.jpg", "x0": 40, "y0": 20, "scale": 1.0,
+    }  # fmt: skip
+    assert found.busiest(1) == [1]
+    assert found.summary()["count"].tolist() == [2, 1, 0, 0]
+
+
+@pytest.mark.parametrize("stem", ["a", "0000001_02999_d_0000005", "a__1_2_3_4", "with space.b"])
+def test_names_come_back(stem: str) -> None:
+    back, region = crops.parse_name(crops.name(stem, np.array(REGION)))
+    assert (back, region.tolist()) == (stem, REGION)
+
+
+@pytest.mark.parametrize("text", ["", "a", "a_1_2_3_4", "a__1_2_3", "a__1_2_3_x", "__1_2_3_4"])
+def test_what_is_no_crop_name_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no crop name"):
+        crops.parse_name(text)
+
+
+def test_the_scale_fits_the_longer_side_and_has_a_limit():
+    assert crops.fit_scale(np.array([200, 100]), input_long_px=300, max_upscale=2) == 1.5
+    assert crops.fit_scale(np.array([200, 800]), input_long_px=400, max_upscale=2) == 0.5
+    assert crops.fit_scale(np.array([20, 10]), input_long_px=300, max_upscale=2) == 2
+
+
+def test_a_cut_has_the_pixels_of_its_region():
+    image = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
+    image.flags.writeable = False
+    np.testing.assert_array_equal(crops.cut(image, np.array(REGION)), image[20:50, 40:80])
+    assert crops.cut(image, np.array(REGION), scale=2).shape == (60, 80, 3)
+    assert crops.cut(image, (10.25, 10.5, 20.5, 20), scale=1).shape == (10, 10, 3)
+    assert crops.cut(image, np.array([0, 0, 100, 1]), scale=0.1).shape == (1, 10, 3)

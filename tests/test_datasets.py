@@ -1,0 +1,176 @@
+"""Data folders: both spellings, decoded on demand, and every fault found with its file named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmnet_lib import datasets, files
+from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.datasets import Images
+from dmnet_lib.files import InputError
+
+GOOD = "1,2,3,4,1,4,0,0\n"
+JPEG = files.encode_jpeg(np.full((12, 16, 3), 90, np.uint8))
+
+
+def write_split(folder: Path, texts: dict[str, str], *, suffix: str = ".jpg") -> Path:
+    """Write images of 16x12 pixels with these annotation texts; return the split's folder."""
+    (folder / "annotations").mkdir(parents=True)
+    for stem, text in texts.items():
+        files.write_bytes(folder / "images" / f"{stem}{suffix}", JPEG)
+        files.write_text(folder / "annotations" / f"{stem}.txt", text)
+    return folder
+
+
+def table(*counts: int) -> Annotations:
+    """One image for each number of cars; cars are 10x20, each image has one ignored region."""
+    rows = [np.array([[0, 0, 10, 20, 1, 4, 0, 0]] * n + [[0, 0, 9, 9, 0, 0, 0, 0]]) for n in counts]
+    names = [f"i{n}" for n in range(len(counts))]
+    return from_rows(names, np.array([[100, 50]] * len(counts)), rows)
+
+
+def test_no_folder_no_split_and_no_image_are_named(tmp_path: Path):
+    with pytest.raises(InputError, match="nowhere: no such data folder; expected"):
+        datasets.load(tmp_path / "nowhere", "val")
+    with pytest.raises(InputError, match="nowhere: no such data folder; expected"):
+        datasets.check(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no split found; expected"):
+        datasets.check(tmp_path)
+    with pytest.raises(InputError, match="no folder for split 'val'"):
+        datasets.load(tmp_path, "val")
+    (tmp_path / "val").mkdir()
+    with pytest.raises(InputError, match=r"no image \(.jpg, .jpeg, .png\) found"):
+        datasets.load(tmp_path, "val")
+
+
+@pytest.mark.parametrize("folder", ["val", "VisDrone2019-DET-val"])
+def test_both_spellings_of_a_split_are_read_in_the_order_of_names(
+    tmp_path: Path, folder: str
+) -> None:
+    write_split(tmp_path / folder, {"b": GOOD, "a": "", "c.1": GOOD + GOOD})
+    split = datasets.load(tmp_path, "val")
+    assert split.annotations.names == ("a", "b", "c.1")
+    assert np.diff(split.annotations.offsets).tolist() == [0, 1, 2]
+    assert split.annotations.sizes_wh.tolist() == [[16, 12]] * 3
+    assert split.images[2].shape == (12, 16, 3)
+    assert datasets.load(tmp_path, "val", limit=2).annotations.names == ("a", "b")
+    assert datasets.present_splits(tmp_path) == ("val",)
+    assert datasets.check(tmp_path).counts == {"val": (3, 3)}
+
+
+def test_images_need_an_annotation_each(tmp_path: Path):
+    folder = write_split(tmp_path / "val", {"a": GOOD, "b": GOOD})
+    (folder / "annotations" / "b.txt").unlink()
+    with pytest.raises(InputError, match=r"b\.txt: missing; every image needs one"):
+        datasets.load(tmp_path, "val")
+    (folder / "annotations" / "a.txt").unlink()
+    (folder / "annotations").rmdir()
+    with pytest.raises(InputError, match="images but no annotations folder"):
+        datasets.load(tmp_path, "val")
+
+
+def test_two_images_of_one_name_are_refused_also_when_others_stand_between(tmp_path: Path):
+    folder = write_split(tmp_path / "val", {"a": GOOD, "a.k": GOOD})
+    files.write_bytes(folder / "images" / "a.png", JPEG)
+    with pytest.raises(InputError, match="two images are called a;"):
+        datasets.load(tmp_path, "val")
+
+
+def test_a_sound_folder_has_no_error(tmp_path: Path):
+    write_split(tmp_path / "val", {"a": GOOD, "b": ""})
+    found = datasets.check(tmp_path)
+    found.require_sound()
+    assert (found.errors, found.notes) == ([], [])
+    assert found.lines() == ["val: 2 images, 1 boxes"]
+    assert found.table().loc["val"].tolist() == [2, 1]
+
+
+def test_check_finds_every_fault_and_goes_on(tmp_path: Path):
+    folder = write_split(tmp_path / "val", dict.fromkeys("abcd", GOOD))
+    files.write_bytes(folder / "images" / "a.jpg", JPEG[: len(JPEG) // 2])
+    files.write_text(folder / "annotations" / "b.txt", "1,2,3\n")
+    (folder / "annotations" / "c.txt").unlink()
+    files.write_bytes(folder / "images" / "d.jpg", b"text")
+    found = datasets.check(tmp_path)
+    faults = ("a.jpg", "b.txt:1: 3 fields", "c.txt: missing", "d.jpg: not a readable image")
+    assert len(found.errors) == 4
+    assert all(words in error for words, error in zip(faults, found.errors, strict=True))
+    with pytest.raises(InputError, match=r"\(and 3 more\)"):
+        found.require_sound()
+
+
+def test_a_jpeg_without_its_end_is_found_without_decoding(tmp_path: Path):
+    """Its header is whole, so its size can be read."""
+    large = files.encode_jpeg(
+        np.random.default_rng(0).integers(0, 255, (99, 99, 3), dtype=np.uint8)
+    )
+    folder = write_split(tmp_path / "val", {"a": GOOD})
+    path = files.write_bytes(folder / "images" / "a.jpg", large[: len(large) // 2])
+    assert files.image_size_wh(path) == (99, 99)
+    assert "a.jpg: torn JPEG" in datasets.check(tmp_path).errors[0]
+
+
+def test_what_real_data_has_is_noted_and_no_error(tmp_path: Path):
+    text = "1,2,0,4,1,4,0,0\n-1,0,5,5,1,4,0,0\n10,0,7,5,1,4,0,0\n0,0,16,12,1,4,0,0\n"
+    folder = write_split(tmp_path / "val", {"a": text})
+    files.write_text(folder / "annotations" / "spare.txt", GOOD)
+    found = datasets.check(tmp_path)
+    assert found.errors == []
+    assert found.notes[:2] == [
+        "a: 1 boxes without area",
+        "a: 2 boxes crossing the image's border",
+    ]
+    assert "1 annotations without image, first spare.txt" in found.notes[2]
+
+
+def test_decoded_images_stay_in_memory_up_to_a_limit(tmp_path: Path):
+    folder = write_split(tmp_path / "val", dict.fromkeys("abc", ""))
+    one = 12 * 16 * 3
+    images = Images(datasets.image_paths(folder), max_bytes=2 * one)
+    first = images[0]
+    assert images[0] is first
+    images[1], images[0], images[2]  # 1 is the one not used for longest
+    assert images[0] is first
+    assert sorted(images._kept) == [0, 2]
+    assert images._bytes == 2 * one
+
+
+def test_an_image_over_the_limit_is_still_given(tmp_path: Path):
+    folder = write_split(tmp_path / "val", {"a": "", "b": ""})
+    images = Images(datasets.image_paths(folder), max_bytes=1)
+    assert images[0].shape == images[1].shape == (12, 16, 3)
+    assert list(images._kept) == [1]
+
+
+def test_a_torn_image_is_named_when_it_is_decoded(tmp_path: Path):
+    folder = write_split(tmp_path / "val", {"a": ""})
+    files.write_bytes(folder / "images" / "a.jpg", JPEG[: len(JPEG) // 2])
+    with pytest.raises(InputError, match=r"a\.jpg: torn"):
+        Images(datasets.image_paths(folder))[0]
+
+
+def test_a_summary_counts_objects_regions_and_empty_images():
+    assert datasets.summary(table(2, 0)) == {
+        "images": 2, "objects": 2, "ignored_regions": 2, "not_evaluated": 0,
+        "images_without_objects": 1,
+    }  # fmt: skip
+    assert datasets.summary(table())["images"] == 0
+
+
+def test_the_window_suggested_is_the_mean_object():
+    assert datasets.suggestions(table(2)) == {"window_w_px": 10.0, "window_h_px": 20.0}
+    assert datasets.suggestions(table(0)) == {"window_w_px": 0.0, "window_h_px": 0.0}
+
+
+def test_examples_spread_from_few_objects_to_many():
+    assert datasets.spread(table(5, 0, 1, 9, 3), 3) == [2, 0, 3]
+    assert datasets.spread(table(5, 0, 1), 2) == [2, 0]
+    assert datasets.spread(table(0, 0, 0), 2) == [0, 1]
+    assert datasets.spread(table(4), 9) == [0]
+    assert datasets.spread(table(), 2) == []
+
+
+def test_the_image_table_has_a_row_an_image():
+    found = datasets.image_table(table(2, 0))
+    assert found.to_numpy().tolist() == [["i0", 100, 50, 2], ["i1", 100, 50, 0]]

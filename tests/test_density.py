@@ -1,0 +1,96 @@
+"""Density maps: they sum to the number of objects, at the border and at every stride."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmnet_lib import density
+from dmnet_lib.points import Points
+
+SIZE_WH = (90, 61)  # no multiple of 4 or 8
+
+
+def cloud(count: int = 20, *, sigma_px: float = 6.0) -> Points:
+    """One image with points anywhere, in all corners and on all borders, and one without."""
+    width, height = SIZE_WH
+    corners = [(0, 0), (width, 0), (0, height), (width, height), (width / 2, 0), (0, height / 2)]
+    xy = np.random.default_rng(0).uniform(0, SIZE_WH, (count, 2))
+    xy = np.concatenate([xy, np.array(corners)[: 6 if count else 0].reshape(-1, 2)])
+    nought = np.zeros(len(xy), np.int64)
+    sizes = np.array([SIZE_WH, SIZE_WH])
+    return Points(("a", "b"), sizes, xy, nought + 4, nought, np.full(len(xy), sigma_px))
+
+
+def block_sums(cells: np.ndarray, side: int) -> np.ndarray:
+    """Return the sums of side x side blocks; the last ones may be smaller."""
+    down = np.add.reduceat(cells, np.arange(0, cells.shape[0], side), axis=0)
+    return np.add.reduceat(down, np.arange(0, cells.shape[1], side), axis=1)
+
+
+def test_no_object_is_a_map_of_zeros():
+    found = density.draw(cloud(0), 0, stride=4)
+    assert found.shape == (16, 23)
+    assert found.dtype == np.float32
+    assert not found.any()
+
+
+@pytest.mark.parametrize("stride", [1, 4, 8, 4 / 0.3, 1000])
+@pytest.mark.parametrize("sigma_px", [0.8, 6.0, 200.0])
+def test_a_map_sums_to_the_number_of_objects(stride: float, sigma_px: float) -> None:
+    points = cloud(sigma_px=sigma_px)
+    found = density.draw(points, 0, stride=stride)
+    assert found.sum(dtype=np.float64) == pytest.approx(len(points), abs=1e-4)
+    assert found.min() >= 0
+    assert np.abs(density.mass_errors(points, stride=stride)).max() < 1e-4
+
+
+@pytest.mark.parametrize("stride", [4, 8])
+def test_a_coarse_map_is_the_block_sums_of_the_fine_one(stride: int) -> None:
+    fine = density.draw(cloud(), 0)
+    assert fine.shape == SIZE_WH[::-1]
+    coarse = density.draw(cloud(), 0, stride=stride)
+    np.testing.assert_allclose(coarse, block_sums(fine, stride), atol=1e-5)
+
+
+def test_each_object_peaks_at_its_place():
+    one = density.density_map(np.array([[70.5, 10.5]]), np.array([3.0]), np.array(SIZE_WH))
+    assert np.unravel_index(one.argmax(), one.shape) == (10, 70)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 4000), st.sampled_from([0.1, 0.3, 0.35, 0.5, 0.6, 0.7, 1.0]))
+def test_cells_tile_the_axis_and_none_is_empty(length: int, input_scale: float) -> None:
+    starts, ends = density.edges(length, 4 / input_scale)
+    assert len(starts) == math.ceil(round(length * input_scale / 4, 6))
+    assert (starts[0], ends[-1]) == (0, length)
+    np.testing.assert_array_equal(starts[1:], ends[:-1])
+    assert np.all(ends - starts > 1e-6)
+
+
+def test_a_map_compared_with_itself_has_no_error():
+    maps = [density.draw(cloud(), i, stride=4) for i in range(2)]
+    found = density.compare(maps, maps)
+    assert (found["mae"], found["rmse"], found["cell_rmse"]) == (0, 0, 0)
+    assert found["correlation"] == pytest.approx(1)
+    assert found["mass_ratio"] == pytest.approx(1)
+
+
+def test_errors_of_counts_are_in_objects():
+    true = [np.full((2, 2), 1.0), np.full((1, 3), 1.0)]
+    found = density.compare([true[0] + 1, true[1] - 1], true)  # 4 too many, 3 too few
+    assert found["mae"] == pytest.approx(3.5)
+    assert found["rmse"] == pytest.approx(math.sqrt(12.5))
+    assert found["cell_rmse"] == pytest.approx(1)
+    assert found["mass_ratio"] == pytest.approx(8 / 7)
+
+
+def test_a_constant_map_has_no_correlation():
+    assert density.correlation([np.zeros((2, 2))], [np.eye(2)]) == 0
+
+
+def test_no_object_anywhere_gives_finite_numbers():
+    found = density.compare([np.zeros((2, 2))], [np.zeros((2, 2))])
+    assert np.isfinite(list(found.values())).all()

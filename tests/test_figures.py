@@ -1,0 +1,160 @@
+"""Figures: the same data give the same bytes, words are escaped, numbers lie beside the picture."""
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dmnet_lib import figures
+from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.detections import Detections
+from dmnet_lib.figures import Boxes, Panel
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+DATA = pd.DataFrame({"x": [1, 2, 3], "y": [0.123456789, 2.0, 3.0]})
+SQUARE = np.array([[4, 4, 20, 20]])
+STRATEGIES = pd.DataFrame(
+    {
+        "AP": [0.2, 0.3, 0.1],
+        "megapixels": [0.2, 0.8, 0.5],
+        "vs_global_difference": [np.nan, 0.1, -0.1],
+        "vs_global_low": [np.nan, 0.05, -0.2],
+        "vs_global_high": [np.nan, 0.15, 0.0],
+    },
+    index=["global", "native", "uniform"],
+)
+
+
+def truth(*rows: tuple) -> Annotations:
+    return from_rows(["a"], np.array([[64, 48]]), [np.array(rows, np.int64).reshape(-1, 8)])
+
+
+def show(folder: Path, figure: Figure, **words: str) -> figures.Shown:
+    words = {"caption": "a caption", "alt": "an alt text"} | words
+    return figures.show(figure, folder, "name", data=DATA, **words)
+
+
+def plain() -> Figure:
+    return figures.lines(DATA, "x", {"value": ["y"]}, marks={"here": 2.0})
+
+
+def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
+    assert show(tmp_path, figures.gallery([])).png.startswith(b"\x89PNG")
+    assert figures.truth_layers(truth()) == ()
+    assert len(figures.class_table(truth())) == 0
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        plain,
+        lambda: figures.gallery([Panel(PHOTO, "photo", (Boxes(SQUARE, figures.SKY, "objects"),))]),
+        lambda: figures.gallery([figures.density_panel(np.eye(6), "map"), Panel(PHOTO, "b")]),
+        lambda: figures.strategies(STRATEGIES),
+        lambda: figures.bars(STRATEGIES[["AP"]], y_label="AP"),
+        lambda: figures.precision_recall({"a": np.linspace(1, 0, 5)}, np.linspace(0, 1, 5)),
+    ],
+    ids=["lines", "photo", "map", "strategies", "bars", "curves"],
+)
+def test_a_figure_drawn_twice_has_the_same_bytes(tmp_path: Path, draw: Callable) -> None:
+    first, second = (show(tmp_path / name, draw()) for name in "ab")
+    assert first.png == second.png
+    assert len(Image.open(io.BytesIO(first.png)).convert("RGB").getcolors(256)) > 2
+
+
+def test_a_figure_is_written_with_its_numbers(tmp_path: Path):
+    shown = show(tmp_path, plain())
+    assert (tmp_path / "figures" / "name.png").read_bytes() == shown.png
+    text = (tmp_path / "figures" / "name.csv").read_text()
+    assert text.splitlines() == ["x,y", "1,0.123457", "2,2", "3,3"]
+    assert b"matplotlib" not in shown.png
+
+
+def test_caption_and_alt_text_are_escaped(tmp_path: Path):
+    page = show(tmp_path, plain(), caption="a < b & <b>c</b>", alt='"><script>')._repr_html_()
+    assert "a &lt; b &amp; &lt;b&gt;c&lt;/b&gt;" in page
+    assert 'alt="&quot;&gt;&lt;script&gt;"' in page
+    assert "<script>" not in page
+
+
+def test_a_shown_figure_holds_picture_and_csv(tmp_path: Path):
+    shown = show(tmp_path, plain())
+    page = shown._repr_html_()
+    assert base64.b64encode(shown.png).decode() in page
+    assert f"base64,{base64.b64encode(shown.csv.encode()).decode()}" in page
+    assert 'download="name.csv"' in page
+
+
+def test_a_gallery_has_a_place_for_every_panel():
+    figure = figures.gallery([Panel(PHOTO, str(i)) for i in range(5)], columns=2)
+    assert [ax.get_title() for ax in figure.axes] == ["0", "1", "2", "3", "4", ""]
+
+
+def test_boxes_keep_their_place_on_a_picture_made_smaller():
+    large = np.zeros((1500, 3000, 3), np.uint8)
+    figure = figures.gallery([Panel(large, "a", (Boxes(SQUARE * 100, figures.SKY, "objects"),))])
+    (image,), (box,) = figure.axes[0].images, figure.axes[0].patches
+    assert max(image.get_array().shape) < 3000
+    assert list(image.get_extent()) == [0, 3000, 1500, 0]
+    assert (*box.get_xy(), box.get_width(), box.get_height()) == (400, 400, 1600, 1600)
+    assert figure.axes[0].get_legend().get_texts()[0].get_text() == "objects (1)"
+
+
+def test_a_map_says_its_sum_and_a_pair_has_one_scale():
+    predicted, true = figures.density_pair(np.full((2, 2), 0.5), np.eye(2))
+    assert (predicted.title, true.title) == ("predicted: sum 2.0", "true: sum 2.0")
+    assert predicted.vmax == true.vmax == 1
+    assert figures.gallery([figures.density_panel(np.zeros((2, 2)), "none")]).axes
+
+
+def test_layers_tell_objects_ignored_regions_and_the_rest():
+    one = truth(
+        (0, 0, 9, 9, 1, 4, 0, 0),
+        (0, 0, 9, 9, 1, 5, 0, 0),
+        (0, 0, 40, 40, 0, 0, 0, 0),
+        (0, 0, 9, 9, 0, 11, 0, 0),
+    )
+    found = {layer.label: len(layer.boxes_xyxy) for layer in figures.truth_layers(one)}
+    assert found == {"objects": 2, "ignored regions": 1, "not evaluated": 1}
+
+
+def test_before_and_after_show_what_scores_enough():
+    def found(*scores: float) -> Detections:
+        count = len(scores)
+        nought = np.zeros(count, np.int64)
+        return Detections(("a",), np.tile(SQUARE, (count, 1)), np.array(scores), nought + 4, nought)
+
+    one = truth((0, 0, 9, 9, 1, 4, 0, 0))
+    before, after = figures.before_and_after(PHOTO, one, found(0.2), found(0.9, 0.4, 0.1), SQUARE)
+    assert [len(layer.boxes_xyxy) for layer in before.layers] == [1, 0]
+    assert [len(layer.boxes_xyxy) for layer in after.layers] == [1, 2, 1]
+
+
+def test_the_class_table_has_the_measures_of_each_class():
+    found = figures.class_table(
+        truth((0, 0, 10, 40, 1, 4, 0, 0), (0, 0, 10, 10, 1, 4, 0, 0), (0, 0, 5, 5, 1, 1, 0, 0))
+    )
+    assert found.index.tolist() == ["pedestrian", "car"]
+    assert found.loc["car", ["objects", "mean_w_px", "mean_h_px"]].tolist() == [2, 10, 25]
+    assert found.loc["car", "side_median_px"] == pytest.approx(15)
+
+
+def test_an_interval_beside_its_difference_is_still_drawn(tmp_path: Path):
+    """Percentiles of resamples need not hold the difference on the images as they are."""
+    table = STRATEGIES.assign(vs_global_low=[np.nan, 0.11, -0.2])
+    assert show(tmp_path, figures.strategies(table)).png
+
+
+def test_calibration_marks_both_thresholds():
+    columns = ("threshold", "hit_rate", "cut_share", "area_share", "crops_per_image")
+    curve = pd.DataFrame({name: [0.1, 0.2, 0.4] for name in columns})
+    figure = figures.calibration(curve, chosen=0.2, paper=0.08)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["hit rate", "cut share", "chosen 0.2", "paper 0.08"]
+    assert figure.axes[0].get_xscale() == "log"

@@ -1,0 +1,91 @@
+"""Fusion: doubles leave, the best stay, and it does not matter who came first."""
+
+import numpy as np
+import pytest
+
+from dmnet_lib.detections import Detections
+from dmnet_lib.fusion import fuse, suppress
+
+NAMES = ("a", "b")
+
+
+def found(*rows: tuple) -> Detections:
+    """Detections of (image number, x, y, side, score, class), sorted by image."""
+    table = np.array(sorted(rows, key=lambda row: row[0]), dtype=float).reshape(-1, 6)
+    image, x, y, side, score, class_id = table.T
+    xyxy = np.column_stack([x, y, x + side, y + side])
+    return Detections(NAMES, xyxy, score, class_id.astype(np.int64), image.astype(np.int64))
+
+
+def as_set(table: Detections) -> set[tuple]:
+    rows = zip(table.image_index, table.boxes_xyxy, table.scores, table.class_ids, strict=True)
+    return {(int(i), *box.tolist(), float(s), int(c)) for i, box, s, c in rows}
+
+
+def test_nothing_fuses_to_nothing():
+    assert len(fuse([], names=NAMES)) == 0
+    assert len(fuse([found(), found()], names=NAMES)) == 0
+    assert fuse([found()], names=NAMES).names == NAMES
+
+
+def test_of_two_doubles_the_better_one_stays():
+    whole, crop = found((0, 10, 10, 20, 0.6, 4)), found((0, 11, 10, 20, 0.9, 4))
+    assert as_set(fuse([whole, crop], names=NAMES)) == as_set(crop)
+
+
+@pytest.mark.parametrize(("iou_threshold", "kept"), [(0.3, 1), (0.4, 2)])
+def test_boxes_that_overlap_less_than_the_threshold_stay(iou_threshold: float, kept: int) -> None:
+    pair = found((0, 0, 0, 20, 0.9, 4), (0, 10, 0, 20, 0.8, 4))  # IoU 1/3
+    assert len(fuse([pair], names=NAMES, iou_threshold=iou_threshold)) == kept
+
+
+def test_classes_compete_only_where_asked():
+    pair = found((0, 0, 0, 20, 0.9, 4), (0, 0, 0, 20, 0.8, 5))
+    assert len(fuse([pair], names=NAMES, class_wise=True)) == 2
+    assert fuse([pair], names=NAMES, class_wise=False).class_ids.tolist() == [4]
+
+
+def test_images_never_compete():
+    pair = found((0, 0, 0, 20, 0.9, 4), (1, 0, 0, 20, 0.8, 4))
+    assert len(fuse([pair], names=NAMES, class_wise=False)) == 2
+
+
+def test_boxes_across_the_border_compete_in_their_own_image_only():
+    """A box that ends at the origin of one image is no double of another image's last corner."""
+    pair = found((0, 80, 80, 20, 0.9, 1), (1, -20, -20, 20, 0.8, 1))
+    assert len(suppress(pair, iou_threshold=0.7, class_wise=False)) == 2
+
+
+def test_the_best_are_kept_after_doubles_left():
+    doubles = [(0, 0, 0, 20, 0.9 - i / 100, 4) for i in range(5)]
+    others = [(0, 50, 0, 20, 0.3, 4), (0, 50, 50, 20, 0.2, 4), (1, 0, 0, 20, 0.1, 4)]
+    best = fuse([found(*doubles, *others)], names=NAMES, top=2)
+    assert best.scores.tolist() == [0.9, 0.3, 0.1]
+
+
+def test_detections_come_best_first_in_each_image():
+    rows = [(0, 0, 0, 5, 0.1, 4), (0, 50, 0, 5, 0.7, 4), (1, 0, 0, 5, 0.2, 4), (1, 9, 0, 5, 0.3, 4)]
+    assert fuse([found(*rows)], names=NAMES).scores.tolist() == [0.7, 0.1, 0.3, 0.2]
+
+
+@pytest.mark.parametrize("class_wise", [True, False])
+def test_the_order_of_the_parts_changes_nothing(class_wise: bool) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        (rng.integers(2), *rng.uniform(-5, 60, 2), rng.uniform(5, 40), score, rng.integers(1, 11))
+        for score in rng.permutation(np.linspace(0.01, 0.99, 120))
+    ]
+    parts = [found(*rows[:50]), found(*rows[50:90]), found(*rows[90:])]
+    expected = as_set(fuse(parts, names=NAMES, iou_threshold=0.3, top=20, class_wise=class_wise))
+    for order in ([2, 1, 0], [1, 0, 2]):
+        again = [parts[i] for i in order]
+        fused = fuse(again, names=NAMES, iou_threshold=0.3, top=20, class_wise=class_wise)
+        assert as_set(fused) == expected
+    assert 0 < len(expected) <= 40
+
+
+def test_fusing_again_changes_nothing():
+    rng = np.random.default_rng(1)
+    rows = [(0, *rng.uniform(0, 50, 2), 20, s, 4) for s in np.linspace(0.1, 0.9, 40)]
+    once = fuse([found(*rows)], names=NAMES)
+    assert as_set(fuse([once, once], names=NAMES)) == as_set(once)

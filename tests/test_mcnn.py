@@ -1,0 +1,54 @@
+"""MCNN: the paper's size, one cell for four pixels of its input, and never a negative object."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dmnet_lib import mcnn, weights
+
+
+def network() -> mcnn.MCNN:
+    return weights.seeded(mcnn.MCNN, 0).eval()
+
+
+def image(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_no_patch_and_one_pixel():
+    assert mcnn.to_input(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 3, 8, 8)
+    assert mcnn.predict(network(), image(1, 1), input_scale=0.5).shape == (1, 1)
+
+
+def test_it_has_the_size_of_the_papers_network():
+    assert weights.size(network()) == 133_705
+
+
+def test_a_patch_gives_a_cell_for_every_four_pixels():
+    assert network()(torch.zeros(2, 3, 32, 48)).shape == (2, 1, 8, 12)
+
+
+@pytest.mark.parametrize("input_scale", [0.3, 0.5, 1.0])
+@pytest.mark.parametrize("size_hw", [(64, 80), (65, 77), (66, 79), (3, 70)])
+def test_an_image_gives_whole_cells(size_hw: tuple[int, int], input_scale: float) -> None:
+    found = mcnn.predict(network(), image(*size_hw), input_scale=input_scale)
+    assert found.shape == tuple(math.ceil(round(side * input_scale / 4, 6)) for side in size_hw)
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+
+
+def test_pixels_are_normalised_and_keep_their_place():
+    pixels = np.zeros((1, 2, 3, 3), np.uint8)
+    pixels[0, 1, 2] = (114, 178, 50)
+    found = mcnn.to_input(pixels)
+    assert found.shape == (1, 3, 2, 3)
+    assert found[0, :, 1, 2].tolist() == pytest.approx([0, 1, -1])
+
+
+def test_the_columns_start_alive():
+    """Weights of 0.01 give maps that training cannot move."""
+    with torch.no_grad():
+        found = network()(mcnn.to_input(image(64, 64)[None]))
+    assert found.std() > 0.01

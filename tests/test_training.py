@@ -1,0 +1,377 @@
+"""Training: it goes on where it was killed, stops when it goes wrong, and learns what is there."""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dmnet_lib import detectors, files, mcnn, points, weights
+from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.boxes import Regions
+from dmnet_lib.datasets import Images, Split
+from dmnet_lib.files import InputError
+from dmnet_lib.training import counting, detection, loop
+from dmnet_lib.training.loop import Recipe
+
+RECIPE = Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=3)
+VIEWS = detection.Views(input_long_px=128, max_upscale=2.0, patch_px=64, whole_share=0.5)
+SIDE = 12  # px, of the white squares that are the only objects
+
+
+def network() -> nn.Module:
+    def layers() -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+    return weights.seeded(layers, 0)
+
+
+def batch(rng: np.random.Generator) -> torch.Tensor:
+    return torch.from_numpy(rng.normal(size=(8, 2))).float()
+
+
+def squared(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    return ((model(pixels) - pixels.sum(dim=1, keepdim=True)) ** 2).mean()
+
+
+def no_measure(_: nn.Module) -> dict[str, float]:
+    return {}
+
+
+def train(**changed: object) -> tuple[nn.Module, list[dict]]:
+    """Return a small model trained by the recipe, and its curve."""
+    model = network()
+    usual = {"draw_batch": batch, "loss_of": squared, "evaluate": no_measure}
+    recipe = changed.pop("recipe", RECIPE)
+    curve = loop.fit(model, recipe, **(usual | changed))
+    return model, curve.to_dict("records")
+
+
+def killed_after(steps: int) -> Callable[[np.random.Generator], torch.Tensor]:
+    """Return what draws so many batches and is then interrupted."""
+    left = iter(range(steps))
+
+    def draw(rng: np.random.Generator) -> torch.Tensor:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return batch(rng)
+
+    return draw
+
+
+def equal(a: nn.Module, b: nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def scene(folder: Path, corners: list[tuple[int, int]], *, size_wh: tuple[int, int]) -> Split:
+    """One black image with a white square at each corner, each a car."""
+    pixels = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    for x, y in corners:
+        pixels[y : y + SIDE, x : x + SIDE] = 255
+    path = files.write_bytes(folder / "a.jpg", files.encode_jpeg(pixels, quality=100))
+    rows = np.array([(x, y, SIDE, SIDE, 1, 4, 0, 0) for x, y in corners]).reshape(-1, 8)
+    return Split("train", from_rows(["a"], np.array([size_wh]), [rows]), Images((path,)))
+
+
+def draws(split: Split, regions: Regions, *, count: int = 24, seed: int = 0) -> detection.Batch:
+    return detection.patch_batch(np.random.default_rng(seed), split, regions, VIEWS, count=count)
+
+
+# loop
+
+
+def test_one_step_is_a_run_with_one_row():
+    _, rows = train(recipe=Recipe(steps=1, learning_rate=0.1, evaluate_every=10))
+    assert [row["step"] for row in rows] == [1]
+
+
+def test_the_rate_warms_up_and_falls_to_nothing():
+    recipe = Recipe(steps=100, learning_rate=1.0, evaluate_every=1)
+    rates = [recipe.rate(step) for step in range(100)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert all(a >= b for a, b in pairwise(rates[4:]))
+    assert 0 < rates[-1] < 0.01
+
+
+def test_the_same_seed_trains_the_same_weights_and_another_does_not():
+    (a, rows), (b, _) = train(), train()
+    other, _ = train(recipe=Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=4))
+    assert equal(a, b)
+    assert not equal(a, other)
+    assert not a.training
+    assert [row["step"] for row in rows] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path, steps: int) -> None:
+    unbroken, rows = train()
+    path = tmp_path / "c.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoint=path, draw_batch=killed_after(steps))
+    assert path.exists() == (steps >= RECIPE.evaluate_every)
+    again, rows_again = train(checkpoint=path)
+    assert equal(again, unbroken)
+    assert rows_again == rows
+
+
+def test_every_step_draws_a_batch_of_its_own():
+    drawn = []
+
+    def draw(rng: np.random.Generator) -> torch.Tensor:
+        drawn.append(batch(rng))
+        return drawn[-1]
+
+    train(draw_batch=draw)
+    assert len({float(one.sum()) for one in drawn}) == RECIPE.steps
+
+
+def test_a_finished_run_is_taken_as_it_is(tmp_path: Path):
+    model, rows = train(checkpoint=tmp_path / "c.pt")
+    again, rows_again = train(checkpoint=tmp_path / "c.pt", draw_batch=killed_after(0))
+    assert equal(model, again)
+    assert rows == rows_again
+
+
+def test_the_weights_of_the_lowest_measure_are_kept_also_over_a_kill(tmp_path: Path):
+    seen = []
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        seen.append(model.state_dict()["0.weight"].clone())
+        return {"error": [3.0, 1.0, 2.0][len(seen) - 1]}
+
+    chosen = {"evaluate": evaluate, "minimise": "error", "checkpoint": tmp_path / "c.pt"}
+    with pytest.raises(KeyboardInterrupt):
+        train(**chosen, draw_batch=killed_after(4))
+    model, _ = train(**chosen)
+    assert len(seen) == 3
+    assert torch.equal(model.state_dict()["0.weight"], seen[1])
+    assert not torch.equal(seen[1], seen[2])
+
+
+@pytest.mark.parametrize("values", [[math.nan, 2.0, 1.0], [math.nan] * 3, [math.inf] * 3])
+def test_a_measure_that_is_no_number_is_never_the_best_of_several(values: list[float]) -> None:
+    left = iter(values)
+    model, rows = train(evaluate=lambda _: {"error": next(left)}, minimise="error")
+    assert len(rows) == 3
+    assert equal(model, train()[0]) == (values[-1] == 1.0)
+
+
+def test_measures_of_numpy_can_be_gone_on_from(tmp_path: Path):
+    for _ in range(2):
+        _, rows = train(checkpoint=tmp_path / "c.pt", evaluate=lambda _: {"e": np.float64(0.5)})
+    assert [row["e"] for row in rows] == [0.5] * 3
+
+
+@pytest.mark.parametrize("how", ["torn", "empty", "text", "other model", "other content"])
+def test_what_is_no_checkpoint_of_this_model_is_named_in_one_line(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "c.pt"
+    train(checkpoint=path)
+    whole = path.read_bytes()
+    if how == "other model":
+        torch.save({"model": nn.Linear(1, 1).state_dict(), "optimiser": {}}, path)
+    elif how == "other content":
+        saved = torch.load(path, weights_only=True)
+        del saved["best"]
+        torch.save(saved, path)
+    else:
+        path.write_bytes({"torn": whole[: len(whole) // 2], "empty": b"", "text": b"text"}[how])
+    with pytest.raises(InputError, match=r"c\.pt: not a checkpoint of this model; remove it") as at:
+        train(checkpoint=path)
+    assert "\n" not in str(at.value)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_the_run(bad: float) -> None:
+    with pytest.raises(InputError, match=r"the loss became (nan|inf): lower learning_rate"):
+        train(loss_of=lambda model, pixels: squared(model, pixels) * bad)
+
+
+def test_the_named_device_is_taken():
+    assert loop.pick_device("cpu").type == "cpu"
+    assert loop.pick_device().type in ("cpu", "cuda", "mps")
+
+
+# counting
+
+
+def still(value: float) -> nn.Module:
+    """Return a network that predicts `value` in every cell, before the gain."""
+    layer = nn.Conv2d(3, 1, mcnn.STRIDE, stride=mcnn.STRIDE)
+    nn.init.zeros_(layer.weight)
+    nn.init.constant_(layer.bias, value * counting.TARGET_GAIN)
+    return layer
+
+
+def test_patches_of_an_empty_image_hold_nothing(tmp_path: Path):
+    split = scene(tmp_path, [], size_wh=(80, 60))
+    at = points.from_annotations(split.annotations)
+    pixels, target = counting.patch_batch(
+        np.random.default_rng(0), split.images, at, count=3, patch_px=32, input_scale=0.5
+    )
+    assert pixels.shape == (3, 3, 32, 32)
+    assert target.shape == (3, 1, 8, 8)
+    assert target.abs().sum() == 0
+
+
+@pytest.mark.parametrize("size_wh", [(160, 120), (50, 40)], ids=["larger", "smaller"])
+def test_the_target_of_a_patch_lies_on_its_objects(tmp_path: Path, size_wh: tuple) -> None:
+    """The cell with the most mass is white, mirrored or not, at every scale."""
+    split = scene(tmp_path, [(20, 14)], size_wh=size_wh)
+    at = points.from_annotations(split.annotations, sigma_px=2)
+    pixels, target = counting.patch_batch(
+        np.random.default_rng(0), split.images, at, count=24, patch_px=48, input_scale=0.9
+    )
+    blocks = nn.functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), mcnn.STRIDE)
+    seen = [i for i in range(24) if target[i].sum() > 0.9]
+    assert len(seen) > 5
+    for i in seen:
+        assert blocks[i].flatten()[target[i].argmax()] > 1
+        assert target[i].sum() == pytest.approx(1, abs=0.1)
+
+
+def test_batches_repeat_for_equal_generators(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
+    at = points.from_annotations(split.annotations)
+    draw = counting.batches(split.images, at, count=2, patch_px=32, input_scale=0.5)
+    (a, b), (c, d) = (draw(np.random.default_rng(1)) for _ in range(2))
+    assert torch.equal(a, c)
+    assert torch.equal(b, d)
+    with pytest.raises(InputError, match="patch_px is 30: it must be a multiple of 4"):
+        counting.batches(split.images, at, count=2, patch_px=30, input_scale=0.5)
+
+
+def test_a_perfect_map_has_no_loss():
+    target = torch.rand(2, 1, 4, 4)
+
+    class Perfect(nn.Linear):
+        def forward(self, _: torch.Tensor) -> torch.Tensor:
+            return target * counting.TARGET_GAIN
+
+    assert counting.loss(Perfect(1, 1), (torch.zeros(2, 3, 16, 16), target)).item() == 0
+
+
+@pytest.mark.parametrize("input_scale", [0.3, 0.5, 0.7, 1.0])
+def test_predicted_and_true_maps_have_the_same_cells(tmp_path: Path, input_scale: float) -> None:
+    for size_wh in ((64, 65), (66, 67), (73, 94), (80, 81)):
+        split = scene(tmp_path / str(size_wh), [(20, 14)], size_wh=size_wh)
+        at = points.from_annotations(split.annotations)
+        predicted = counting.predict(still(0.01), split.images[0], input_scale=input_scale)
+        assert predicted.shape == counting.true_map(at, 0, input_scale=input_scale).shape
+        assert predicted == pytest.approx(0.01)
+
+
+def test_a_collapsed_network_stops_the_run(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(64, 65))
+    at = points.from_annotations(split.annotations)
+    with pytest.raises(InputError, match=r"collapsed: its maps hold 0\.0% .* try another seed"):
+        counting.measure(still(-1), split.images, at, input_scale=0.5, min_mass=0.05)
+    found = counting.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(1 / 72))
+    assert found["mass_ratio"] == pytest.approx(1)
+    assert found["mae"] == pytest.approx(0, abs=1e-5)
+
+
+def test_no_object_is_no_collapse(tmp_path: Path):
+    split = scene(tmp_path, [], size_wh=(64, 65))
+    at = points.from_annotations(split.annotations)
+    found = counting.measure(still(-1), split.images, at, input_scale=0.5, min_mass=0.05)
+    assert found["mae"] == 0
+
+
+def test_predicted_objects_are_shared_among_windows(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
+    sums, seconds = counting.window_sums(
+        still(0.25), split.images, split.annotations.sizes_wh, (40, 32), input_scale=0.5
+    )
+    assert sums[0] == pytest.approx(np.full((2, 2), 5.0))
+    assert seconds.shape == (1,)
+    at = points.from_annotations(split.annotations)
+    counts = counting.count_table(still(0.25), split.images, at, input_scale=0.5)
+    assert counts.to_numpy().tolist() == [["a", 1, 20.0]]
+
+
+# detection
+
+
+def table(*rows: tuple, size_wh: tuple[int, int] = (128, 96)) -> Annotations:
+    return from_rows(["a"], np.array([size_wh]), [np.array(rows).reshape(-1, 8)])
+
+
+def test_patches_of_an_empty_image_have_no_boxes(tmp_path: Path):
+    split = scene(tmp_path, [], size_wh=(128, 96))
+    pixels, targets = draws(split, Regions.from_lists([[]]), count=4)
+    assert [one.shape for one in pixels] == [(3, 64, 64)] * 4
+    assert [one["boxes"].shape for one in targets] == [(0, 4)] * 4
+    model = weights.seeded(lambda: detectors.build("fcos_small"), 0).train()
+    assert torch.isfinite(detection.loss(model, (pixels, targets)))
+
+
+@pytest.mark.parametrize("size_wh", [(256, 192), (48, 40)], ids=["larger", "smaller"])
+def test_the_boxes_of_a_patch_lie_on_its_objects(tmp_path: Path, size_wh: tuple) -> None:
+    """White inside the boxes, dark everywhere else, mirrored or not, at every scale."""
+    split = scene(tmp_path, [(3, 2), (30, 20)], size_wh=size_wh)
+    regions = Regions.from_lists([[[0, 0, 40, 30]]])
+    boxes_seen = 0
+    for pixels, target in zip(*draws(split, regions), strict=True):
+        inside = torch.zeros(64, 64, dtype=torch.bool)
+        for x1, y1, x2, y2 in target["boxes"].tolist():
+            assert 0 <= x1 < x2 <= 64
+            assert 0 <= y1 < y2 <= 64
+            inside[round(y1) : round(y2), round(x1) : round(x2)] = True
+            assert pixels[0, int((y1 + y2) / 2), int((x1 + x2) / 2)] > 0.7
+        near = nn.functional.max_pool2d(inside.float()[None], 5, 1, 2)[0] > 0
+        # A square that hardly shows is not taught, and lies at the border.
+        bright = (pixels[0] > 0.7) & ~near
+        assert not bright[16:-16, 16:-16].any()
+        boxes_seen += len(target["boxes"])
+        assert set(target["labels"].tolist()) <= {4}
+    assert boxes_seen > 10
+
+
+def test_an_ignored_region_is_grey(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(128, 96))
+    ignored = table((0, 0, 128, 96, 0, 0, 0, 0))
+    pixels, targets = draws(
+        Split("train", ignored, split.images), Regions.from_lists([[]]), count=6
+    )
+    for patch, target in zip(pixels, targets, strict=True):
+        assert len(target["boxes"]) == 0
+        assert patch.max() - patch.min() == 0
+
+
+def test_batches_repeat_for_equal_generators_of_detection(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(128, 96))
+    draw = detection.batches(split, Regions.from_lists([[]]), VIEWS, count=2)
+    (a, targets), (b, again) = (draw(np.random.default_rng(1)) for _ in range(2))
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    for x, y in zip(targets, again, strict=True):
+        assert torch.equal(x["boxes"], y["boxes"])
+
+
+def test_the_held_out_loss_repeats_and_teaches_nothing(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(128, 96))
+    measure = detection.measures(split, Regions.from_lists([[]]), VIEWS, count=2, draws=2)
+    model = weights.seeded(lambda: detectors.build("fcos_small"), 0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert measure(model) == measure(model)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_few_steps_lower_the_detectors_loss(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14), (80, 50)], size_wh=(128, 96))
+    regions = Regions.from_lists([[]])
+    model = weights.seeded(lambda: detectors.build("fcos_small"), 0)
+    curve = loop.fit(
+        model,
+        Recipe(steps=8, learning_rate=0.002, evaluate_every=4),
+        draw_batch=detection.batches(split, regions, VIEWS, count=2),
+        loss_of=detection.loss,
+        evaluate=detection.measures(split, regions, VIEWS, count=2, draws=1),
+        minimise="val_loss",
+    )
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
+    assert not model.training
