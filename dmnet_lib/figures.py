@@ -25,6 +25,8 @@ BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK, YELLOW = COLOURS
 DPI = 100
 PANEL_PX = 640  # longer side of an image in a figure
 GALLERY_WIDTH = 10  # inches
+LEGEND_COLUMNS = 3
+TALLEST = 1.2  # height of a picture over its width; narrower ones are drawn smaller
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,10 @@ def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
 
 
 def _picture_height(panel: Panel, width: float) -> float:
-    """Return the inches that a picture of this width takes with its title and legend."""
+    """Return the inches that a picture takes at this width, with its title and legend."""
     height, across = panel.image.shape[:2]
-    return width * height / across + 0.25 + (0.2 if panel.layers else 0)
+    legend_rows = -(-len(panel.layers) // LEGEND_COLUMNS)
+    return width * min(height / across, TALLEST) + 0.3 + 0.17 * legend_rows
 
 
 def density_panel(density: np.ndarray, title: str, *, vmax: float | None = None) -> Panel:
@@ -159,8 +162,10 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
         _draw_boxes(ax, layer)
     ax.set_title(panel.title, fontsize=9)
     if panel.layers:
-        where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 0.2}
-        ax.legend(**where, fontsize=7, frameon=False, handlelength=1, ncols=len(panel.layers))
+        where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 0.1}
+        look = {"fontsize": 7, "frameon": False, "handlelength": 1, "columnspacing": 1}
+        legend = ax.legend(**where, **look, ncols=LEGEND_COLUMNS)
+        legend.set_in_layout(False)  # its room is in the row's height; a wide one shrinks nothing
 
 
 def _draw_boxes(ax: Axes, layer: Boxes) -> None:

@@ -24,8 +24,8 @@ from dmnet_lib.provenance import LATEST, METRICS, PARAMS, PROVENANCE
 NOTEBOOK, PAGE, ERROR, FAILED = "notebook.ipynb", "report.html", "error.json", "failed"
 EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
 UNITS = (
-    "AP, AR, rates and shares in percent; differences of AP in points, with 95 % intervals of a "
-    "paired bootstrap over the test images."
+    "AP, AR, rates and shares in percent; differences of AP in points, with {level:.0%} intervals "
+    "of a paired bootstrap over {images} test images."
 )
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TEMPLATE = """\
@@ -47,7 +47,7 @@ CSS = """\
   --line: #3a3f46; --mark: #45391a; --link: #7db8f5; --bad: #ff8a80; --bad-soft: #3b1f1e; } }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-main { max-width: 1100px; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
+main { max-width: 1240px; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
 h1, h2, h3, h4 { line-height: 1.25; margin: 2em 0 .6em; }
 h1 { margin-top: .5em; }
 section { border-top: 1px solid var(--line); margin-top: 2.5rem; }
@@ -59,7 +59,8 @@ table { display: block; max-width: 100%; overflow-x: auto; border-collapse: coll
   margin: 1em 0; font-variant-numeric: tabular-nums; }
 table, th, td { border: 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .3em .8em .3em 0; text-align: left;
-  vertical-align: top; font-size: .92em; }
+  vertical-align: top; font-size: .85em; }
+.dataframe td, .dataframe th { white-space: nowrap; }
 figure { margin: 1.2em 0; }
 img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 figcaption, .note { font-size: .92em; opacity: .85; }
@@ -134,7 +135,7 @@ def readme_table(results: Path) -> str:
         )
     metrics = files.read_json(results / "demo" / EVALUATION / entry["key"] / METRICS)
     head, rows = _strategies(metrics)
-    return f"{_markdown(head, rows)}\n{UNITS}\n"
+    return f"{_markdown(head, rows)}\n{_units(metrics)}\n"
 
 
 def _strategies(metrics: Mapping[str, dict]) -> tuple[list[str], list[tuple[str, ...]]]:
@@ -149,9 +150,14 @@ def _strategies(metrics: Mapping[str, dict]) -> tuple[list[str], list[tuple[str,
             *(_scaled(found.get(column), scale) for column, scale in columns.items()),
             *(_interval(found.get(column)) for column in versus),
         )
-        for name, found in metrics["strategies"].items()
+        for name in metrics.get("order", metrics["strategies"])
+        for found in (metrics["strategies"][name],)
     ]
     return [name.replace("_", " ") for name in ("strategy", *columns, *versus)], rows
+
+
+def _units(metrics: Mapping[str, object]) -> str:
+    return UNITS.format(level=metrics.get("level", 0.95), images=metrics.get("images", 0))
 
 
 def _findings(stages: Mapping[str, Path]) -> list[str]:
@@ -161,7 +167,7 @@ def _findings(stages: Mapping[str, Path]) -> list[str]:
         return []
     words = "".join(f"<li>{_code(line)}</li>" for line in metrics.get("words", ()))
     head, rows = _strategies(metrics)
-    return [f"<h2>Findings</h2><ul>{words}</ul>", _table(head, rows), f"<p>{UNITS}</p>"]
+    return [f"<h2>Findings</h2><ul>{words}</ul>", _table(head, rows), f"<p>{_units(metrics)}</p>"]
 
 
 def _code(text: str) -> str:

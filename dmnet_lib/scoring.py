@@ -13,6 +13,8 @@ from dmnet_lib.strategies import Outcome
 BASELINES = ("global", "uniform")
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "AR500", "crops_per_image", "megapixels",
            "hit_rate", "cut_share", "area_share")  # fmt: skip
+SHORT = {"crops_per_image": "crops", "megapixels": "Mpx", "hit_rate": "hit rate",
+         "cut_share": "cut share", "area_share": "area share"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,16 @@ def table(scores: Scores) -> pd.DataFrame:
 
 
 def shown_table(frame: pd.DataFrame, seconds: Mapping[str, float]) -> pd.DataFrame:
-    """Return the table as people read it: differences with intervals in one cell, and seconds."""
-    shown = frame[list(COLUMNS)].round(3).astype(object).where(frame[list(COLUMNS)].notna(), "n/a")
+    """Return the table as people read it: differences with intervals in one cell, and seconds.
+
+    Crops, megapixels (Mpx) and seconds are per image.
+    """
+    found = frame[list(COLUMNS)]
+    shown = found.round(3).astype(object).where(found.notna(), "n/a").rename(columns=SHORT)
     for baseline in BASELINES:
         cells = [_interval(row, f"vs_{baseline}") for _, row in frame.iterrows()]
         shown[f"AP less {baseline}"] = cells
-    shown["seconds / image"] = [round(seconds[name], 2) for name in frame.index]
+    shown["seconds"] = [round(seconds[name], 2) for name in frame.index]
     return shown
 
 
@@ -95,7 +101,7 @@ def _interval(row: pd.Series, prefix: str) -> str:
     if pd.isna(row[f"{prefix}_low"]):
         return "n/a"
     values = (row[f"{prefix}_{key}"] for key in ("difference", "low", "high"))
-    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*values)
+    return "{:+.3f} [{:.3f}, {:.3f}]".format(*values)
 
 
 def visdrone_table(scores: Scores) -> pd.DataFrame:
@@ -151,7 +157,7 @@ def sentences(frame: pd.DataFrame, *, images: int, level: float, seen: bool) -> 
         f"at {frame['megapixels'][best]:.2f} megapixels an image."
     ]
     for baseline in BASELINES:
-        others = [name for name in frame.index if name != baseline]
+        others = [name for name in frame.index if name not in (baseline, BASELINES[0])]
         lines += [_verdict(name, frame.loc[name], baseline, level) for name in others]
     lines.append(_cheapest(frame))
     if seen:

@@ -101,7 +101,6 @@ def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
     assert np.all((found.scores >= 0) & (found.scores <= 1))
 
 
-@pytest.mark.xfail(strict=True, reason="torchvision's FCOS may give label 0, which is no class")
 def test_only_the_ten_classes_are_found() -> None:
     found, _ = detectors.detect(
         network(), [picture()], ("a",), Regions.from_lists([[[0, 0, *SIZE_WH]]]), input_long_px=64

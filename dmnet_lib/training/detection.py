@@ -31,7 +31,7 @@ class Views:
     patch_px: int
     whole_share: float
     object_share: float = 0.8
-    scale_jitter: float = 0.25  # natural logarithm
+    scale_jitter: float = 0.35  # natural logarithm; native scale then lies inside what is learned
     min_visible: float = 0.4  # share of a box that must show in the patch
 
 
@@ -82,7 +82,7 @@ def _corner(
         corner = inside[rng.integers(len(inside))] - rng.uniform(0, side, 2)
     else:
         corner = rng.uniform(view[:2], np.maximum(view[2:] - side, view[:2] + 1e-6))
-    # Inside the view as far as it reaches: a crop shows nothing of what lies around it.
+    # Inside the view as far as it reaches; around a crop smaller than the patch the image shows.
     return np.maximum(np.minimum(corner, view[2:] - side), view[:2])
 
 
