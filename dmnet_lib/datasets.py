@@ -122,7 +122,7 @@ def check(root: Path, splits: tuple[str, ...] = ()) -> Check:
     Images are not decoded: a header that cannot be read and a JPEG without its end are errors.
     """
     result = Check({}, [], [])
-    for split in splits or present_splits(root):
+    for split in dict.fromkeys(splits or present_splits(root)):  # val may serve as test
         _check_split(split_folder(root, split), split, result)
     return result
 
