@@ -135,16 +135,17 @@ def density_pair(predicted: np.ndarray, true: np.ndarray) -> tuple[Panel, Panel]
 
 def before_and_after(
     image: np.ndarray, truth: Annotations, before: Detections, after: Detections,
-    crops_xyxy: np.ndarray, *, min_score: float = 0.3,
+    crops_xyxy: np.ndarray, *, min_score: float,
 ) -> tuple[Panel, Panel]:  # fmt: skip
     """Return an image with its truth and the first detections, and with crops and the second."""
     name = truth.names[0]
     found = [d.boxes_xyxy[d.scores > min_score] for d in (before, after)]
     real = Boxes(boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object]), SKY, "objects", 0.8)
-    crops = Boxes(crops_xyxy, "#FFFFFF", "crops", 2)
+    first, second = (Boxes(xyxy, ORANGE, "detections", 0.8) for xyxy in found)
+    crops = Boxes(crops_xyxy, YELLOW, "crops", 1.5)
     return (
-        Panel(image, f"{name}: global", (real, Boxes(found[0], ORANGE, "detections"))),
-        Panel(image, f"{name}: fused", (real, Boxes(found[1], ORANGE, "detections"), crops)),
+        Panel(image, f"{name}: global", (real, first)),
+        Panel(image, f"{name}: fused", (real, second, crops)),
     )
 
 

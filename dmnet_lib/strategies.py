@@ -15,7 +15,7 @@ from dmnet_lib.datasets import Split
 from dmnet_lib.detections import Detections
 
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
-SHOWN_SCORE = 0.3  # detections above it are drawn and counted in comparisons
+SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,9 @@ def test_before_and_after_show_what_scores_enough():
         return Detections(("a",), np.tile(SQUARE, (count, 1)), np.array(scores), nought + 4, nought)
 
     one = truth((0, 0, 9, 9, 1, 4, 0, 0))
-    before, after = figures.before_and_after(PHOTO, one, found(0.2), found(0.9, 0.4, 0.1), SQUARE)
+    before, after = figures.before_and_after(
+        PHOTO, one, found(0.2), found(0.9, 0.4, 0.1), SQUARE, min_score=0.3
+    )
     assert [len(layer.boxes_xyxy) for layer in before.layers] == [1, 0]
     assert [len(layer.boxes_xyxy) for layer in after.layers] == [1, 2, 1]
 
