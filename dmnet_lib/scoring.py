@@ -165,6 +165,21 @@ def sentences(frame: pd.DataFrame, *, images: int, level: float, seen: bool) -> 
     return Words("\n".join(lines))
 
 
+def clock(frame: pd.DataFrame, seconds: Mapping[str, float]) -> Words:
+    """Return in words what the strategies cost by the clock of this machine, not in pixels.
+
+    Not for versioned metrics: seconds differ from run to run.
+    """
+    order = sorted(frame.index, key=lambda name: seconds[name])
+    times = ", ".join(f"`{name}` {seconds[name]:.2f}" for name in order)
+    lines = [f"Seconds an image on this machine, from fast to slow: {times}."]
+    for name in order[order.index("native") + 1 :]:
+        if frame["crops_per_image"][name] > 0:
+            gain = frame["AP"][name] - frame["AP"]["native"]
+            lines.append(f"`{name}` takes longer than `native` and scores {gain:+.3f} AP to it.")
+    return Words("\n".join(lines))
+
+
 def _verdict(name: str, row: pd.Series, baseline: str, level: float) -> str:
     """Return one sentence: above, below, or not to be told apart."""
     difference, low, high = (row[f"vs_{baseline}_{key}"] for key in ("difference", "low", "high"))

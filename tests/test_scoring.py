@@ -153,3 +153,13 @@ def test_the_shown_table_has_intervals_and_seconds():
     assert shown.loc["uniform", "AP less global"].startswith("-0.")
     assert shown["seconds"].tolist() == [0.12, 1]
     assert shown.loc["global", "APm"] == "n/a"
+
+
+def test_the_clock_says_who_is_slower_than_the_whole_image():
+    names = ["global", "native", "density mcnn"]
+    frame = pd.DataFrame({"AP": [0.1, 0.3, 0.25], "crops_per_image": [0, 0, 4.0]}, index=names)
+    slow = scoring.clock(frame, {"global": 0.1, "native": 0.2, "density mcnn": 0.5}).splitlines()
+    assert slow[0].endswith("`global` 0.10, `native` 0.20, `density mcnn` 0.50.")
+    assert slow[1] == "`density mcnn` takes longer than `native` and scores -0.050 AP to it."
+    fast = scoring.clock(frame, {"global": 0.1, "native": 0.2, "density mcnn": 0.15})
+    assert len(fast.splitlines()) == 1
