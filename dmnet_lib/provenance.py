@@ -35,6 +35,7 @@ END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one
 METRICS, PARAMS, PROVENANCE = "metrics.json", "params.yaml", "provenance.json"
 TRAINING = "import dmnet_lib.training.counting, dmnet_lib.training.detection"
 CHECKPOINTS = ".cache/checkpoints"  # below the folder of results
+NOTEBOOK = "notebook.ipynb"  # the executed one; git keeps results without it
 LATEST, INTERACTIVE = "latest.json", "interactive"
 
 
@@ -130,7 +131,7 @@ class Stage:
 
         That is the stage's parameters, the content of the input files, and the code that is
         training (not the code that draws figures), so a training is gone on with, or taken as it
-        is, wherever the same one was begun. Call it when the training's modules are imported.
+        is, wherever the same one was begun.
         """
         content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
         chosen = {n: v for n, v in self.params.items() if n not in ("data_root", "examples")}
@@ -201,6 +202,8 @@ def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
     home = results_root() / experiment
     latest = files.read_json(home / LATEST) if (home / LATEST).exists() else {}
     folders = [home / s / entry["key"] for s, entry in latest.get("stages", {}).items()]
+    # Results that came with a clone are only figures and metrics: nothing can build on them.
+    folders = [folder for folder in folders if (folder / NOTEBOOK).exists()]
     folders += home.glob(f"*/{INTERACTIVE}")
     finished = [folder for folder in folders if (folder / METRICS).exists()]
     finished.sort(key=lambda folder: (folder / METRICS).stat().st_mtime)

@@ -19,9 +19,9 @@ from pygments.formatters import HtmlFormatter
 
 from dmnet_lib import files, params
 from dmnet_lib.files import InputError
-from dmnet_lib.provenance import LATEST, METRICS, PARAMS, PROVENANCE
+from dmnet_lib.provenance import LATEST, METRICS, NOTEBOOK, PARAMS, PROVENANCE
 
-NOTEBOOK, PAGE, ERROR, FAILED = "notebook.ipynb", "report.html", "error.json", "failed"
+PAGE, ERROR, FAILED = "report.html", "error.json", "failed"
 EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
 UNITS = (
     "AP, AR, rates and shares in percent; differences of AP in points, with {level:.0%} intervals "

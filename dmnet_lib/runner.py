@@ -29,10 +29,10 @@ from traitlets import CaselessStrEnum, default
 
 from dmnet_lib import files, params, provenance, report
 from dmnet_lib.files import ROOT, InputError
-from dmnet_lib.provenance import LATEST, METRICS, PARAMS
+from dmnet_lib.provenance import LATEST, METRICS, NOTEBOOK, PARAMS
 
 NOTEBOOKS = ROOT / "notebooks"
-NOTEBOOK, REPORT, FAILED, WORK = "notebook.ipynb", "report.html", "failed", ".work"
+REPORT, FAILED, WORK = report.PAGE, report.FAILED, ".work"
 LAYOUT = "VisDrone2019-DET-train/images, VisDrone2019-DET-train/annotations and the same for val"
 SCENES = "scenes"  # stands for the data where stage 00 draws it: parameters and code say the rest
 DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it drew

@@ -159,12 +159,20 @@ def test_a_stage_that_was_not_run_is_named(results: Path) -> None:
 
 def test_the_newest_of_interactive_and_latest_is_built_on(results: Path) -> None:
     kept = finished(results / "demo" / "01_points" / "abc", when=100)
+    files.write_text(kept / "notebook.ipynb", "")
     files.write_json(results / "demo" / "latest.json", {"stages": {"01_points": {"key": "abc"}}})
     assert provenance.begin("03_crops", CELL).needs("01_points") == kept
     here = finished(results / "demo" / "01_points" / "interactive", when=200)
     assert provenance.begin("03_crops", CELL).needs("01_points") == here
     finished(kept, when=300)
     assert provenance.begin("03_crops", CELL).needs("01_points") == kept
+
+
+def test_results_that_came_with_a_clone_are_not_built_on(results: Path) -> None:
+    finished(results / "demo" / "01_points" / "abc", when=100)  # metrics, but no notebook
+    files.write_json(results / "demo" / "latest.json", {"stages": {"01_points": {"key": "abc"}}})
+    with pytest.raises(InputError, match=r"run notebooks/01_points\.ipynb first"):
+        provenance.begin("03_crops", CELL).needs("01_points")
 
 
 def test_a_stage_begun_again_is_unfinished(results: Path) -> None:
