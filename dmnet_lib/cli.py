@@ -1,6 +1,7 @@
 """Command lines in, exit status out: 0, or 1 with one line on standard error."""
 
 import argparse
+import importlib
 import os
 import shutil
 import sys
@@ -18,7 +19,15 @@ examples:
   dmnet run params/demo.yaml --dry-run   what would run, and why
   dmnet data check data/VisDrone         is a folder of images and annotations whole?
   dmnet doctor                           what this machine has
+  dmnet crops --help                     each command tells what it needs and leaves
 """
+BATCH = {  # the commands of dmnet_lib.commands, one module each
+    "density": "density maps of a split, one npy file an image",
+    "crops": "density crops of a split: rectangles, annotations, images",
+    "convert": "annotations from one format to another: visdrone, coco, voc, yolo",
+    "fuse": "detections of whole images and of crops put together",
+    "evaluate": "score detections by VisDrone's or COCO's protocol",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,7 +45,8 @@ def say(line: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    chosen = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    chosen = _parser(next(iter(arguments), "")).parse_args(arguments)
     try:
         return chosen.command(chosen) or 0
     except KeyboardInterrupt:
@@ -131,8 +141,11 @@ def _device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; each sets `command` to its function."""
+def _parser(first: str) -> argparse.ArgumentParser:
+    """Return the parser of all commands; each sets `command` to its function.
+
+    first is the command asked for: only its module is imported, so that help comes at once.
+    """
     plain = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="dmnet", description=ABOUT, epilog=EXAMPLES, formatter_class=plain)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -140,8 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, function: object, words: str, example: str) -> argparse.ArgumentParser:
         """Add one command, with its example below its help."""
         added = commands.add_parser(
-            name, help=words, description=f"{words.capitalize()}.", epilog=f"example: {example}"
-        )
+            name, help=words, description=f"{words.capitalize()}.", epilog=f"example: {example}",
+            formatter_class=plain,
+        )  # fmt: skip
         added.set_defaults(command=function)
         return added
 
@@ -168,5 +182,16 @@ def _parser() -> argparse.ArgumentParser:
         "clean", _clean, "remove superseded, failed and unfinished runs", "dmnet clean demo"
     )
     clean.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="only this one")
+    for name, words in BATCH.items():
+        if name != first:
+            commands.add_parser(name, help=words)
+            continue
+        module = importlib.import_module(f"dmnet_lib.commands.{name}")
+        added = commands.add_parser(
+            name, help=words, description=module.ABOUT, epilog=module.EXAMPLES,
+            formatter_class=plain,
+        )  # fmt: skip
+        module.add_arguments(added)
+        added.set_defaults(command=lambda chosen: module.run(chosen, say))
     command("doctor", _doctor, "say what this machine has", "dmnet doctor")
     return parser

@@ -1,6 +1,7 @@
 """A folder in VisDrone's layout -> its splits: annotations, images decoded on demand, a check."""
 
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +89,58 @@ def load(root: Path, split: str, *, limit: int = 0) -> Split:
     sizes = np.array([files.image_size_wh(path) for path in paths])
     table = annotation_files.from_rows([path.stem for path in paths], sizes, rows)
     return Split(split, table, Images(paths))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One split's annotations and, in the same order, the paths of its images (None: no images)."""
+
+    annotations: Annotations
+    paths: tuple[Path, ...] | None
+
+
+def load_source(
+    root: Path, split: str, *, sizes: Mapping[str, tuple[int, int]] | None = None
+) -> Source:
+    """Return a split whose images may be absent: then sizes gives (width, height) by stem.
+
+    Nothing is decoded. Without images the split is its annotation files. Raises InputError.
+    """
+    folder = split_folder(root, split)
+    if (folder / "images").is_dir() or sizes is None:
+        paths = image_paths(folder)
+        texts = [annotation_path(folder, path) for path in paths]
+    else:
+        paths, texts = None, sorted((folder / "annotations").glob("*.txt"))
+        if not texts:
+            raise InputError(f"{folder / 'annotations'}: no annotation (.txt) found")
+    rows = [annotation_files.read(path) for path in texts]
+    names = [path.stem for path in texts]
+    sizes_wh = [_size_of(name, sizes, paths and paths[i]) for i, name in enumerate(names)]
+    return Source(annotation_files.from_rows(names, np.array(sizes_wh), rows), paths)
+
+
+def _size_of(
+    name: str, sizes: Mapping[str, tuple[int, int]] | None, path: Path | None
+) -> tuple[int, int]:
+    """Return (width, height) from the given sizes, else from the image's header."""
+    if sizes is not None and name in sizes:
+        return sizes[name]
+    if path is None:
+        raise InputError(f"{name}: neither an image nor a size in the image sizes given")
+    return files.image_size_wh(path)
+
+
+def read_image_sizes(path: Path) -> dict[str, tuple[int, int]]:
+    """Return (width, height) by stem from JSON {"stem": [width, height]}. Raises InputError."""
+    value = files.read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f'{path}: expected {{"stem": [width, height], …}}')
+    for stem, size in value.items():
+        pair = isinstance(size, list) and len(size) == 2 and all(type(v) is int for v in size)
+        if not pair or min(size) < 1:
+            raise InputError(f"{path}: {stem} has size {size!r}, expected [width, height] in px")
+    return {stem: (width, height) for stem, (width, height) in value.items()}
 
 
 @dataclass(frozen=True)

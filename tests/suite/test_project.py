@@ -18,14 +18,14 @@ from dmnet_lib.files import ROOT
 LIBRARY = ROOT / "dmnet_lib"
 # Imports go down only. A package (a name without dots below) is one module for its neighbours.
 LADDER = (
-    ("boxes", "files", "params", "provenance"),
+    ("boxes", "files", "params", "profiles", "provenance"),
     ("annotations", "detections"),
     ("points", "weights"),
     ("formats", "datasets", "scenes", "density", "windows", "regions", "crops", "fusion", "mcnn"),
     ("detectors", "evaluation"),
     ("cropping", "training"),
     ("strategies",),
-    ("scoring", "experiments"),
+    ("scoring", "experiments", "commands"),
     ("figures",),
     ("report",),
     ("runner",),
@@ -35,6 +35,7 @@ GROUND = {  # within rung 0 the order matters
     "files": set(),
     "boxes": {"files"},
     "params": {"files"},
+    "profiles": {"files"},
     "provenance": {"files", "params"},
 }
 HOMES = {
