@@ -66,10 +66,15 @@ class Annotations:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     @property
+    def has_class(self) -> np.ndarray:
+        """The [N] mask of rows of a class 1..10 with an area, evaluated or not."""
+        named = (self.class_ids != IGNORED) & (self.class_ids != OTHERS)
+        return named & np.all(self.boxes_xywh[:, 2:] > 0, axis=1)
+
+    @property
     def is_object(self) -> np.ndarray:
         """The [N] mask of rows that count: a class 1..10, evaluated, with an area."""
-        named = (self.class_ids != IGNORED) & (self.class_ids != OTHERS)
-        return named & self.evaluated & np.all(self.boxes_xywh[:, 2:] > 0, axis=1)
+        return self.has_class & self.evaluated
 
     def image(self, index: int) -> "Annotations":
         """Return the one-image table of image `index` (views, no copies)."""

@@ -1,6 +1,7 @@
 """Command lines in, exit status out: 0, or 1 with one line on standard error."""
 
 import argparse
+import functools
 import importlib
 import os
 import shutil
@@ -21,6 +22,17 @@ examples:
   dmnet doctor                           what this machine has
   dmnet crops --help                     each command tells what it needs and leaves
 """
+CHECK = """\
+Check every annotation line and, where there are images, each one's header and end. Nothing is
+decoded and nothing written. Counts are told for each split, then notes, oddities that real data
+has, such as boxes that cross the border, then errors, the first twenty of them. ROOT may also be
+the folder of one split. Without images give their sizes; without either, lines alone are checked.
+
+An evaluated box is of one of the ten classes and has score 1; an image without any is empty."""
+CHECK_EXAMPLES = """\
+examples:
+  dmnet data check data/VisDrone
+  dmnet data check data/VisDrone --split val --image-sizes sizes_val.json"""
 BATCH = {  # the commands of dmnet_lib.commands, one module each
     "density": "density maps of a split, one npy file an image",
     "crops": "density crops of a split: rectangles, annotations, images",
@@ -74,11 +86,15 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def _data_check(chosen: argparse.Namespace) -> int:
     from dmnet_lib import datasets
+    from dmnet_lib.commands import common
 
-    found = datasets.check(chosen.root)
+    sizes = common.sizes_from(chosen.image_sizes)
+    found = datasets.check(chosen.root, tuple(chosen.split), sizes=sizes)
     for line in found.lines():
         say(line)
-    return 1 if found.errors else 0
+    if found.errors:
+        raise InputError(f"{chosen.root}: {len(found.errors)} errors, listed above")
+    return 0
 
 
 def _report(chosen: argparse.Namespace) -> int:
@@ -170,10 +186,18 @@ def _parser(first: str) -> argparse.ArgumentParser:
 
     data = command("data", None, "look at data", "dmnet data check data/VisDrone")
     check = data.add_subparsers(required=True, metavar="check").add_parser(
-        "check", help="say whether a folder in VisDrone's layout is whole"
-    )
+        "check", help="say whether a folder in VisDrone's layout is whole",
+        description=CHECK, epilog=CHECK_EXAMPLES, formatter_class=plain,
+    )  # fmt: skip
     check.set_defaults(command=_data_check)
     check.add_argument("root", type=Path, metavar="ROOT", help="the folder that holds the splits")
+    check.add_argument(
+        "--split", action="append", default=[], help="only this one; may be repeated"
+    )
+    check.add_argument(
+        "--image-sizes", type=Path, nargs="+", default=[], metavar="FILE",
+        help='json of {"stem": [width, height]}, where the images are not at hand',
+    )  # fmt: skip
 
     command(
         "report", _report, "write all reports, the index and README's table again", "dmnet report"
@@ -192,6 +216,6 @@ def _parser(first: str) -> argparse.ArgumentParser:
             formatter_class=plain,
         )  # fmt: skip
         module.add_arguments(added)
-        added.set_defaults(command=lambda chosen: module.run(chosen, say))
+        added.set_defaults(command=functools.partial(module.run, say=say))
     command("doctor", _doctor, "say what this machine has", "dmnet doctor")
     return parser

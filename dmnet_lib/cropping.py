@@ -15,12 +15,16 @@ from dmnet_lib.files import InputError
 
 @dataclass(frozen=True)
 class Policy:
-    """How dense windows become crops; lengths in pixels, areas in square pixels."""
+    """How dense windows become crops; lengths in pixels, areas in square pixels.
+
+    connectivity and grown_px are rules of `regions.from_mask`.
+    """
 
     window_wh: tuple[int, int] = (70, 70)
-    connectivity: int = 8
     min_area_px: int = 70 * 70
     padding_px: int = 0
+    connectivity: int = 8
+    grown_px: int = 0
 
 
 def split_regions(
@@ -41,6 +45,7 @@ def _image_regions(
         (cells.y_starts, cells.y_ends),
         connectivity=policy.connectivity,
         min_area_px=policy.min_area_px,
+        grown_px=policy.grown_px,
     )
     return regions.pad(found, policy.padding_px, size_wh)
 

@@ -1,6 +1,7 @@
 """Regions and annotations -> crops: their pixels, their names and the boxes seen in them."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,10 @@ from PIL import Image
 
 from dmnet_lib import boxes
 from dmnet_lib.annotations import IGNORED, Annotations, from_rows
+from dmnet_lib.files import InputError
 
 NAME = re.compile(r"(?P<stem>.+)__(?P<x1>\d+)_(?P<y1>\d+)_(?P<x2>\d+)_(?P<y2>\d+)")
+RELEASED_NAME = re.compile(r"(?P<y1>\d+)_(?P<x1>\d+)_(?P<y2>\d+)_(?P<x2>\d+)_(?P<stem>.+)")
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,15 @@ class CropAnnotations:
     parents: np.ndarray
     regions_xyxy: np.ndarray
 
-    def origins(self, parent_names: tuple[str, ...], *, suffix: str = ".jpg") -> list[dict]:
-        """Return, for each crop, its file name, its parent's, its corner x0, y0 and its scale."""
+    def origins(self, parent_files: Sequence[str], *, suffix: str = ".jpg") -> list[dict]:
+        """Return, for each crop, its file name, its parent's, its corner x0, y0 and its scale.
+
+        parent_files are the file names of the whole images; crops are files of the given suffix.
+        """
         return [
             {
                 "file_name": f"{crop}{suffix}",
-                "parent": f"{parent_names[parent]}{suffix}",
+                "parent": parent_files[parent],
                 "x0": int(x0),
                 "y0": int(y0),
                 "scale": 1.0,
@@ -55,16 +61,21 @@ class CropAnnotations:
         return np.argsort(-objects, kind="stable")[:count].tolist()
 
 
-def name(stem: str, region_xyxy: np.ndarray) -> str:
-    """Return the file stem of a crop: the whole image's stem and the rectangle x1_y1_x2_y2."""
-    return f"{stem}__" + "_".join(str(int(value)) for value in region_xyxy)
+def name(stem: str, region_xyxy: np.ndarray, *, crop_names: str = "stem_first") -> str:
+    """Return the file stem of a crop: stem__x1_y1_x2_y2, or y1_x1_y2_x2_stem ("corner_first")."""
+    x1, y1, x2, y2 = (int(value) for value in region_xyxy)
+    if crop_names == "corner_first":
+        return f"{y1}_{x1}_{y2}_{x2}_{stem}"
+    return f"{stem}__{x1}_{y1}_{x2}_{y2}"
 
 
 def parse_name(crop_name: str) -> tuple[str, np.ndarray]:
-    """Return the whole image's stem and the [4] xyxy rectangle of a crop's stem."""
-    match = NAME.fullmatch(crop_name)
+    """Return the whole image's stem and the [4] xyxy rectangle of a crop's stem, of either kind."""
+    match = NAME.fullmatch(crop_name) or RELEASED_NAME.fullmatch(crop_name)
     if match is None:
-        raise ValueError(f"{crop_name!r} is no crop name; expected stem__x1_y1_x2_y2")
+        raise InputError(
+            f"{crop_name!r} is no crop name; expected stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem"
+        )
     return match["stem"], np.array([int(match[key]) for key in ("x1", "y1", "x2", "y2")])
 
 
@@ -87,25 +98,42 @@ def cut(image: np.ndarray, region_xyxy: np.ndarray, *, scale: float = 1.0) -> np
 
 
 def annotate(
-    annotations: Annotations, regions: boxes.Regions, *, min_visible: float = 0.5
+    annotations: Annotations,
+    regions: boxes.Regions,
+    *,
+    min_visible: float = 0.5,
+    cut_objects: str = "marked",
+    crop_names: str = "stem_first",
+    drop_score0: bool = True,
 ) -> CropAnnotations:
-    """Return the boxes of each region, shifted and clipped to it.
+    """Return the boxes of each region, shifted to it and, where the region cuts them, clipped.
 
     A cut object is kept from a visible share of min_visible on, marked truncated; one that shows
     less stays as a row that is not evaluated, so that it counts as neither right nor wrong.
-    Ignored regions are clipped and stay.
+    Ignored regions are clipped and stay. With cut_objects "dropped" only objects wholly inside
+    stay, as they were, and no other row; drop_score0 then says whether rows that are not evaluated
+    are objects.
     """
-    rows = [
-        _rows_in(annotations.image(i), region)
-        for region, i in zip(regions.boxes_xyxy, regions.image_index, strict=True)
-    ]
-    names = [
-        name(annotations.names[i], r)
-        for r, i in zip(regions.boxes_xyxy, regions.image_index, strict=True)
-    ]
+    names, kept = [], []
+    whole = annotations.is_object if drop_score0 else annotations.has_class
+    for region, i in zip(regions.boxes_xyxy, regions.image_index, strict=True):
+        names.append(name(annotations.names[i], region, crop_names=crop_names))
+        if cut_objects == "dropped":
+            rows = slice(*annotations.offsets[i : i + 2])
+            kept.append(_rows_held(annotations.image(i).rows()[whole[rows]], region))
+        else:
+            kept.append(_flag(*_rows_in(annotations.image(i), region), min_visible))
     sizes = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
-    kept = [_flag(row, visible, min_visible) for row, visible in rows]
     return CropAnnotations(from_rows(names, sizes, kept), regions.image_index, regions.boxes_xyxy)
+
+
+def _rows_held(rows: np.ndarray, region_xyxy: np.ndarray) -> np.ndarray:
+    """Return those of the [n, 8] rows whose box lies wholly in the region, shifted to it."""
+    xyxy = boxes.xywh_to_xyxy(rows[:, :4])
+    held = np.all((xyxy[:, :2] >= region_xyxy[:2]) & (xyxy[:, 2:] <= region_xyxy[2:]), axis=1)
+    moved = rows[held]
+    moved[:, :2] -= region_xyxy[:2]
+    return moved
 
 
 def _rows_in(image: Annotations, region_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """A folder in VisDrone's layout -> its splits: annotations, images decoded on demand, a check."""
 
+import re
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +11,23 @@ import pandas as pd
 
 from dmnet_lib import annotations as annotation_files
 from dmnet_lib import files
-from dmnet_lib.annotations import Annotations
+from dmnet_lib.annotations import OTHERS, Annotations
 from dmnet_lib.files import InputError
 
 SPLIT_FOLDERS = ("VisDrone2019-DET-{}", "{}")
 LAYOUT = (
     "VisDrone2019-DET-<split>/images and .../annotations (or <split>/images and .../annotations)"
 )
+MAX_SIDE_PX = 10**6  # no image is so large; keeps whole pixels in int64
+Sizes = Mapping[str, tuple[int, int]]  # (width, height) by stem
+LOOKS = {  # how files of other formats begin, and what makes them VisDrone's
+    "YOLO labels": (
+        r"\d+([ \t]+-?(\d+\.?\d*|\.\d+)(e-?\d+)?){4}[ \t]*(\r?\n|$)",
+        "move them to labels/, then `dmnet convert FOLDER --from yolo --to visdrone --out …`",
+    ),
+    "COCO json": (r"[{\[]", "`dmnet convert FILE --from coco --to visdrone --out …`"),
+    "VOC xml": (r"<", "`dmnet convert FOLDER --from voc --to visdrone --out …`"),
+}
 
 
 @dataclass
@@ -71,11 +82,16 @@ def image_paths(folder: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def annotation_path(folder: Path, image: Path) -> Path:
-    """Return the annotation file of an image. Raises InputError where it is missing."""
+def annotation_folder(folder: Path) -> Path:
+    """Return where a split's annotations lie. Raises InputError where there are only images."""
     if not (folder / "annotations").is_dir():
         raise InputError(f"{folder}: images but no annotations folder; expected {LAYOUT}")
-    path = folder / "annotations" / f"{image.stem}.txt"
+    return folder / "annotations"
+
+
+def annotation_path(folder: Path, image: Path) -> Path:
+    """Return the annotation file of an image. Raises InputError where it is missing."""
+    path = annotation_folder(folder) / f"{image.stem}.txt"
     if not path.is_file():
         raise InputError(f"{path}: missing; every image needs one, an empty file if it has no box")
     return path
@@ -98,15 +114,28 @@ class Source:
     annotations: Annotations
     paths: tuple[Path, ...] | None
 
+    def file_names(self) -> list[str]:
+        """Return the images' file names; where there are none, what VisDrone calls them."""
+        if self.paths is None:
+            return [f"{name}.jpg" for name in self.annotations.names]
+        return [path.name for path in self.paths]
+
 
 def load_source(
-    root: Path, split: str, *, sizes: Mapping[str, tuple[int, int]] | None = None
+    root: Path,
+    split: str,
+    *,
+    sizes: Sizes | None = None,
+    annotated: bool = True,
 ) -> Source:
     """Return a split whose images may be absent: then sizes gives (width, height) by stem.
 
-    Nothing is decoded. Without images the split is its annotation files. Raises InputError.
+    Nothing is decoded. Without images the split is its annotation files; with annotated False, one
+    that has no annotations folder counts as one without boxes. Raises InputError.
     """
     folder = split_folder(root, split)
+    if not annotated and not (folder / "annotations").is_dir():
+        return _unannotated(image_paths(folder), sizes)
     if (folder / "images").is_dir() or sizes is None:
         paths = image_paths(folder)
         texts = [annotation_path(folder, path) for path in paths]
@@ -116,14 +145,31 @@ def load_source(
             raise InputError(f"{folder / 'annotations'}: no annotation (.txt) found")
     rows = [annotation_files.read(path) for path in texts]
     names = [path.stem for path in texts]
-    sizes_wh = [_size_of(name, sizes, paths and paths[i]) for i, name in enumerate(names)]
+    sizes_wh = [size_of(name, sizes, paths and paths[i]) for i, name in enumerate(names)]
     return Source(annotation_files.from_rows(names, np.array(sizes_wh), rows), paths)
 
 
-def _size_of(
-    name: str, sizes: Mapping[str, tuple[int, int]] | None, path: Path | None
-) -> tuple[int, int]:
-    """Return (width, height) from the given sizes, else from the image's header."""
+def _unannotated(paths: tuple[Path, ...], sizes: Sizes | None) -> Source:
+    """Return images that nobody has annotated."""
+    names = [path.stem for path in paths]
+    sizes_wh = [size_of(path.stem, sizes, path) for path in paths]
+    rows = [np.zeros((0, 8), np.int64)] * len(paths)
+    return Source(annotation_files.from_rows(names, np.array(sizes_wh), rows), paths)
+
+
+def load_boxes(root: Path, split: str) -> Annotations:
+    """Return a split's annotation rows alone, for statistics of boxes: its image sizes are 0."""
+    texts = sorted((split_folder(root, split) / "annotations").glob("*.txt"))
+    if not texts:
+        raise InputError(f"{split_folder(root, split)}: no annotations to measure classes on")
+    rows = [annotation_files.read(path) for path in texts]
+    return annotation_files.from_rows(
+        [path.stem for path in texts], np.zeros((len(texts), 2)), rows
+    )
+
+
+def size_of(name: str, sizes: Sizes | None, path: Path | None) -> tuple[int, int]:
+    """Return (width, height) from the given sizes, else from the image's header; InputError."""
     if sizes is not None and name in sizes:
         return sizes[name]
     if path is None:
@@ -138,7 +184,7 @@ def read_image_sizes(path: Path) -> dict[str, tuple[int, int]]:
         raise InputError(f'{path}: expected {{"stem": [width, height], …}}')
     for stem, size in value.items():
         pair = isinstance(size, list) and len(size) == 2 and all(type(v) is int for v in size)
-        if not pair or min(size) < 1:
+        if not pair or not all(1 <= side < MAX_SIDE_PX for side in size):
             raise InputError(f"{path}: {stem} has size {size!r}, expected [width, height] in px")
     return {stem: (width, height) for stem, (width, height) in value.items()}
 
@@ -147,7 +193,7 @@ def read_image_sizes(path: Path) -> dict[str, tuple[int, int]]:
 class Check:
     """What `check` found: counts per split, errors that stop a run, and notes that do not."""
 
-    counts: dict[str, tuple[int, int]]
+    counts: dict[str, dict[str, int]]
     errors: list[str]
     notes: list[str]
 
@@ -158,59 +204,173 @@ class Check:
             raise InputError(self.errors[0] + more)
 
     def table(self) -> pd.DataFrame:
-        """Return one row a split: images and annotation rows."""
-        return pd.DataFrame(self.counts, index=["images", "rows"]).T
+        """Return one row a split: what `count` counts."""
+        return pd.DataFrame(self.counts).T
 
-    def lines(self) -> list[str]:
-        """Return the check as lines of text, errors last."""
-        counts = [f"{s}: {i} images, {b} boxes" for s, (i, b) in self.counts.items()]
-        return (
-            counts + [f"note: {note}" for note in self.notes] + [f"error: {e}" for e in self.errors]
-        )
+    def lines(self, *, most: int = 20) -> list[str]:
+        """Return the check as lines of text, errors last and no more than `most` of them."""
+        counts = [
+            f"{split}: " + ", ".join(f"{number:,} {what}" for what, number in found.items())
+            for split, found in self.counts.items()
+        ]
+        errors = [f"error: {error}" for error in self.errors[:most]]
+        if len(self.errors) > most:
+            errors.append(f"error: and {len(self.errors) - most:,} more like these")
+        return counts + [f"note: {note}" for note in self.notes] + errors
 
 
-def check(root: Path, splits: tuple[str, ...] = ()) -> Check:
+def check(root: Path, splits: tuple[str, ...] = (), *, sizes: Sizes | None = None) -> Check:
     """Check every image and annotation file of the splits (all that are there by default).
 
-    Images are not decoded: a header that cannot be read and a JPEG without its end are errors.
+    root may also be the folder of one split. Images are not decoded: a header that cannot be read
+    and a JPEG without its end are errors. A split may be annotations alone; sizes, (width, height)
+    by stem, then tell whether boxes lie in their images.
     """
     result = Check({}, [], [])
-    for split in dict.fromkeys(splits or present_splits(root)):  # val may serve as test
-        _check_split(split_folder(root, split), split, result)
+    root, there = locate(root, splits)
+    for split in dict.fromkeys(there):  # val may serve as test
+        _check_split(split_folder(root, split), split_name(split), sizes, result)
     return result
+
+
+def locate(path: Path, splits: tuple[str, ...] = ()) -> tuple[Path, tuple[str, ...]]:
+    """Return the root and the splits meant by a root, or by the folder of one split."""
+    if not splits and ((path / "annotations").is_dir() or (path / "images").is_dir()):
+        return path.resolve().parent, (path.resolve().name,)
+    return path, splits or present_splits(path)
 
 
 def present_splits(root: Path) -> tuple[str, ...]:
     """Return the names of the splits found in root. Raises InputError where there is none."""
     if not root.is_dir():
         raise InputError(f"{root}: no such data folder; expected {LAYOUT} in it")
-    prefix = SPLIT_FOLDERS[0].format("")
-    folders = sorted(p.name for p in root.iterdir() if (p / "images").is_dir())
-    if not folders:
+    found = {p.parent.name for part in ("images", "annotations") for p in root.glob(f"*/{part}")}
+    if not found:
         raise InputError(f"{root}: no split found; expected {LAYOUT}")
-    return tuple(name.removeprefix(prefix) for name in folders)
+    return tuple(split_name(folder) for folder in sorted(found))
 
 
-def _check_split(folder: Path, split: str, result: Check) -> None:
-    boxes = 0
+def split_name(folder_name: str) -> str:
+    """Return the name of the split that a folder of this name holds."""
+    return folder_name.removeprefix(SPLIT_FOLDERS[0].format(""))
+
+
+def _check_split(folder: Path, split: str, sizes: Sizes | None, result: Check) -> None:
+    """Add what is found in one split's folder to result."""
     try:
-        paths = image_paths(folder)
+        texts, images = _files_of(folder)
     except InputError as error:
         result.errors.append(str(error))
         return
-    for path in paths:
+    bare, spare = set(images or texts) - set(texts), set(texts) - set(images or texts)
+    if bare:
+        result.errors.append(
+            f"{_some(folder, 'images without annotation', bare)}: every image needs a file, "
+            "an empty one if it has no box"
+        )
+    if spare:
+        result.notes.append(_some(folder, "annotation files without image", spare))
+    found = {stem: texts[stem] for stem in sorted(set(texts) - spare)}
+    rows, faults = _read_rows(folder, found)
+    known, more = _sizes_of(folder, rows, images, sizes)
+    result.errors.extend(faults + more)
+    sizes_wh = np.array([known.get(stem, (0, 0)) for stem in rows])
+    table = annotation_files.from_rows(list(rows), sizes_wh, list(rows.values()))
+    result.counts[split] = {"images": len(images or texts)} | counts(table)
+    result.notes.extend(_odd_boxes(folder, table))
+    if images is None and sizes is None:
+        result.notes.append(
+            f"{folder}: no images and no image sizes: lines were checked, not whether boxes lie "
+            "in their images"
+        )
+
+
+def _files_of(folder: Path) -> tuple[dict[str, Path], dict[str, Path] | None]:
+    """Return a split's annotation files and its images (None: no folder of them), by stem.
+
+    Raises InputError where one kind is absent or they are of different data.
+    """
+    texts = {path.stem: path for path in sorted((folder / "annotations").glob("*.txt"))}
+    images = None
+    if (folder / "images").is_dir():
+        images = {path.stem: path for path in image_paths(folder)}
+        annotation_folder(folder)
+    if not texts:
+        others = [path for path in (folder / "annotations").glob("*") if path.is_file()]
+        kind = _looks_like(min(others)) if others else None
+        hint = f" but {kind}; {LOOKS[kind][1]}" if kind else f"; expected {LAYOUT}"
+        raise InputError(f"{folder / 'annotations'}: holds no annotation (.txt){hint}")
+    if images and not set(images) & set(texts):
+        raise InputError(
+            f"{folder}: none of {len(texts):,} annotation files is of one of {len(images):,} "
+            f"images, first {min(texts)}.txt, {images[min(images)].name}: they are of other data"
+        )
+    return texts, images
+
+
+def _some(folder: Path, what: str, stems: Collection[str]) -> str:
+    """Return in words how many of something there are, and the first three."""
+    more = ", …" if len(stems) > 3 else ""
+    return f"{folder}: {len(stems):,} {what} ({', '.join(sorted(stems)[:3])}{more})"
+
+
+def _read_rows(folder: Path, texts: dict[str, Path]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the [n, 8] rows of every sound annotation file, and the faults of the others.
+
+    Files of another format are one fault, not one each.
+    """
+    rows, faults = {}, []
+    foreign: dict[str, list[str]] = {}
+    for stem, path in texts.items():
         try:
-            rows = annotation_files.read(annotation_path(folder, path))
-            boxes += len(rows)
-            _note_boxes(rows, files.image_size_wh(path), path, result.notes)
+            rows[stem] = annotation_files.read(path)
+        except InputError as error:
+            kind = _looks_like(path)
+            if kind is None:
+                faults.append(str(error))
+            else:
+                foreign.setdefault(kind, []).append(stem)
+    looks = [
+        f"{_some(folder / 'annotations', f'files look like {kind}', stems)}; {LOOKS[kind][1]}"
+        for kind, stems in foreign.items()
+    ]
+    return rows, looks + faults
+
+
+def _looks_like(path: Path) -> str | None:
+    """Return the format that the beginning of a broken annotation file looks like, if any."""
+    start = path.read_bytes()[:1000].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    for kind, (pattern, _) in LOOKS.items():
+        if re.match(pattern, start):
+            return kind
+    return None
+
+
+def _sizes_of(
+    folder: Path,
+    stems: Collection[str],
+    images: dict[str, Path] | None,
+    sizes: Sizes | None,
+) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """Return what is known of the images' (width, height), and the faults of images and sizes."""
+    known = {stem: sizes[stem] for stem in stems if stem in sizes} if sizes else {}
+    if images is None:
+        unknown = set(stems) - set(known) if sizes is not None else ()
+        what = "annotation files without an image and without a size"
+        return known, [_some(folder, what, unknown)] if unknown else []
+    faults, differing = [], []
+    for stem, path in images.items():
+        try:
+            size = files.image_size_wh(path)
             _whole(path)
         except InputError as error:
-            result.errors.append(str(error))
-    stems = {path.stem for path in paths}
-    spare = sorted(p.name for p in (folder / "annotations").glob("*.txt") if p.stem not in stems)
-    if spare:
-        result.notes.append(f"{folder}: {len(spare)} annotations without image, first {spare[0]}")
-    result.counts[split] = (len(paths), boxes)
+            faults.append(str(error))
+            continue
+        if known.setdefault(stem, size) != size:
+            differing.append(stem)
+    if differing:
+        faults.append(_some(folder, "images whose size is not the size given", differing))
+    return known, faults
 
 
 def _whole(path: Path) -> None:
@@ -218,14 +378,41 @@ def _whole(path: Path) -> None:
         raise InputError(f"{path}: torn JPEG, its end is missing; fetch it again")
 
 
-def _note_boxes(rows: np.ndarray, size_wh: tuple[int, int], path: Path, notes: list[str]) -> None:
-    """Note boxes without area and boxes that leave the image: both are real data's, not errors."""
-    flat = int(np.any(rows[:, 2:4] == 0, axis=1).sum())
-    corners = rows[:, :2] + rows[:, 2:4]
-    outside = int((np.any(rows[:, :2] < 0, axis=1) | np.any(corners > size_wh, axis=1)).sum())
-    for count, what in ((flat, "without area"), (outside, "crossing the image's border")):
-        if count:
-            notes.append(f"{path.stem}: {count} boxes {what}")
+def _odd_boxes(folder: Path, table: Annotations) -> list[str]:
+    """Return notes on boxes that real data has and that are no errors, one for each kind."""
+    sizes_wh = table.sizes_wh[table.image_index]
+    known = sizes_wh[:, 0] > 0
+    first, last = table.boxes_xywh[:, :2], table.boxes_xywh[:, :2] + table.boxes_xywh[:, 2:]
+    beyond = np.any((first >= sizes_wh) | (last <= 0), axis=1) & known
+    over = np.any((first < 0) | (last > sizes_wh), axis=1) & known & ~beyond
+    kinds = {
+        "boxes without area": np.any(table.boxes_xywh[:, 2:] == 0, axis=1),
+        "boxes crossing the image's border": over,
+        "boxes wholly outside the image": beyond,
+    }
+    notes = []
+    for what, odd in kinds.items():
+        stems = {table.names[image] for image in table.image_index[odd]}
+        if stems:
+            notes.append(_some(folder, f"images with {odd.sum():,} {what}", stems))
+    return notes
+
+
+def counts(table: Annotations) -> dict[str, int]:
+    """Return the number of rows, of each kind of them, and of images without evaluated boxes.
+
+    Evaluated boxes are as the dataset counts them: of a class and with score 1, also without area.
+    """
+    ignored, others = (table.class_ids == k for k in (annotation_files.IGNORED, OTHERS))
+    evaluated = table.evaluated & ~ignored & ~others
+    per_image = np.bincount(table.image_index[evaluated], minlength=len(table))
+    return {
+        "rows": len(table.boxes_xywh),
+        "evaluated boxes": int(evaluated.sum()),
+        "ignored regions": int(ignored.sum()),
+        "others": int(others.sum()),
+        "empty images": int((per_image == 0).sum()),
+    }
 
 
 def summary(table: Annotations) -> dict[str, int]:

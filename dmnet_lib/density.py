@@ -1,14 +1,15 @@
 """Points -> density maps of objects per cell, at any stride; every object's mass is 1.
 
 A cell holds the exact integral of the kernels over its area, so the map at stride 8 is the block
-sum of the map at stride 1, and both sum to the number of objects.
+sum of the map at stride 1, and both sum to the number of objects. Other `points.Kernel` rules give
+the maps of the released scripts.
 """
 
 import math
 
 import numpy as np
 
-from dmnet_lib.points import Points, axis_masses
+from dmnet_lib.points import EXACT, Kernel, Points, axis_masses
 
 
 def edges(length: int, stride: float) -> tuple[np.ndarray, np.ndarray]:
@@ -18,28 +19,35 @@ def edges(length: int, stride: float) -> tuple[np.ndarray, np.ndarray]:
     return borders[:-1], borders[1:]
 
 
-def draw(points: Points, index: int, *, stride: float = 1) -> np.ndarray:
+def draw(points: Points, index: int, *, stride: float = 1, rules: Kernel = EXACT) -> np.ndarray:
     """Return image `index` as a [ceil(H / stride), ceil(W / stride)] float32 map of objects."""
     rows = points.rows_of(index)
-    return density_map(
-        points.xy[rows], points.sigmas_px[rows], points.sizes_wh[index], stride=stride
-    )
+    size_wh = points.sizes_wh[index]
+    return density_map(points.xy[rows], points.sigmas_px[rows], size_wh, stride=stride, rules=rules)
 
 
 def density_map(
-    xy: np.ndarray, sigmas_px: np.ndarray, size_wh: np.ndarray, *, stride: float = 1
+    xy: np.ndarray,
+    sigmas_px: np.ndarray,
+    size_wh: np.ndarray,
+    *,
+    stride: float = 1,
+    rules: Kernel = EXACT,
 ) -> np.ndarray:
-    """Return the map of points [P, 2] with sigmas [P] in an image of size_wh; it sums to P."""
+    """Return the map of points [P, 2] with sigmas [P] in an image of size_wh; it sums to P.
+
+    Less where the rules lose mass.
+    """
     width, height = (int(side) for side in size_wh)
-    in_x = axis_masses(xy[:, 0], sigmas_px, *edges(width, stride), length=width)
-    in_y = axis_masses(xy[:, 1], sigmas_px, *edges(height, stride), length=height)
+    in_x = axis_masses(xy[:, 0], sigmas_px, *edges(width, stride), length=width, rules=rules)
+    in_y = axis_masses(xy[:, 1], sigmas_px, *edges(height, stride), length=height, rules=rules)
     return (in_y.T @ in_x).astype(np.float32)
 
 
-def mass_errors(points: Points, *, stride: float = 1) -> np.ndarray:
+def mass_errors(points: Points, *, stride: float = 1, rules: Kernel = EXACT) -> np.ndarray:
     """Return, for each image, the map's sum less the number of its objects ([M] floats)."""
-    sums = [draw(points, i, stride=stride).sum(dtype=np.float64) for i in range(len(points.names))]
-    return np.array(sums) - points.counts()
+    maps = (draw(points, i, stride=stride, rules=rules) for i in range(len(points.names)))
+    return np.array([one.sum(dtype=np.float64) for one in maps]) - points.counts()
 
 
 def compare(predicted: list[np.ndarray], true: list[np.ndarray]) -> dict[str, float]:

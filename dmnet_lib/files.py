@@ -27,7 +27,7 @@ class InputError(ValueError):
     """The input is at fault: the message names the file, the place and the remedy in one line."""
 
 
-def write_bytes(path: Path, data: bytes) -> Path:
+def write_bytes(path: Path, data: bytes | memoryview) -> Path:
     """Write data to path whole or not at all; parent folders are made. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -83,6 +83,23 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: no such file") from None
     except Exception as error:  # zipfile, zlib and numpy each have their own for a torn archive
         raise InputError(f"{path}: not a readable npz of plain arrays ({error})") from None
+
+
+def write_npy(path: Path, array: np.ndarray) -> Path:
+    """Write one plain array as npy."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return write_bytes(path, buffer.getbuffer())
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Read one plain array. Raises InputError when the file is missing, torn or holds pickles."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable npy of numbers ({error})") from None
 
 
 def read_table(path: Path, make: Callable[..., Table]) -> Table:

@@ -2,7 +2,8 @@
 
 The kernel is a product of one Gaussian in x and one in y, so the mass that a point leaves in any
 rectangle is a product of two one-dimensional masses: maps and window sums both come from
-`axis_masses`, and neither has to draw the other.
+`axis_masses`, and neither has to draw the other. The rules of the released scripts (`Kernel`,
+`points_at`, `sigma_neighbours` …) are parameters; `profiles` says what each is.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,9 @@ from scipy.special import ndtr
 
 from dmnet_lib import boxes, files
 from dmnet_lib.annotations import CLASS_IDS, Annotations
+
+# Up to 20 px, the released scripts have kernels; at 0.025, as at 0, all mass is in one pixel.
+SIGMA_TABLE_PX = np.arange(1, 801) * 0.025
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,30 @@ class Points:
         return replace(self, sigmas_px=np.broadcast_to(sigmas_px, len(self)).astype(np.float64))
 
 
-def from_annotations(annotations: Annotations, *, sigma_px: float = 15.0) -> Points:
-    """Return the centre of every object that counts, kept inside its image, at one sigma."""
-    rows = annotations.is_object
+def from_annotations(
+    annotations: Annotations,
+    *,
+    sigma_px: float = 15.0,
+    drop_score0: bool = True,
+    points_at: str = "centre",
+) -> Points:
+    """Return the centre of every object, kept inside its image, at one sigma.
+
+    points_at "pixel" takes the centre of the whole pixel that holds the box's centre. drop_score0
+    leaves out rows that are not evaluated.
+    """
+    rows = annotations.is_object if drop_score0 else annotations.has_class
     image_index = annotations.image_index[rows]
     centres = boxes.centres_xy(annotations.boxes_xywh[rows])
+    sizes_wh = annotations.sizes_wh[image_index]
+    if points_at == "pixel":  # truncated towards 0, as int() does
+        xy = np.clip(np.trunc(centres), 0, sizes_wh - 1) + 0.5
+    else:
+        xy = np.clip(centres, 0, sizes_wh)
     return Points(
         names=annotations.names,
         sizes_wh=annotations.sizes_wh,
-        xy=np.clip(centres, 0, annotations.sizes_wh[image_index]),
+        xy=xy,
         class_ids=annotations.class_ids[rows],
         image_index=image_index,
         sigmas_px=np.full(len(centres), float(sigma_px)),
@@ -96,53 +115,127 @@ def class_sigmas(points: Points, scales_px: dict[int, float]) -> np.ndarray:
 
 
 def adaptive_sigmas(
-    points: Points, *, neighbours: int = 3, beta: float = 0.3, alone_px: float = 15.0
+    points: Points,
+    *,
+    neighbours: int = 3,
+    beta: float = 0.3,
+    alone_px: float = 15.0,
+    sigma_neighbours: str = "plane",
+    sigma_table: str = "free",
 ) -> np.ndarray:
     """Return [P] sigmas: beta times the mean distance to the nearest neighbours in the image.
 
-    Geometry-adaptive kernels (MCNN, Zhang et al. 2016, section 3.2). Distances are in the plane.
-    A point without neighbours takes alone_px; no sigma is under 1 px or over 4 times alone_px.
+    Geometry-adaptive kernels (MCNN, Zhang et al. 2016, section 3.2). Distances are in the plane;
+    sigma_neighbours "plane_and_class" adds the class number as a third coordinate. A point without
+    neighbours takes alone_px; no sigma is under 1 px or over 4 times alone_px. sigma_table
+    "snapped" takes the nearest entry of SIGMA_TABLE_PX instead of these bounds.
     """
     sigmas = np.full(len(points), float(alone_px))
     for index in range(len(points.names)):
         rows = points.rows_of(index)
-        xy = points.xy[rows]
-        if len(xy) > 1:
-            nearest = min(neighbours, len(xy) - 1)
-            distances, _ = cKDTree(xy).query(xy, k=nearest + 1)
+        at = points.xy[rows]
+        if sigma_neighbours == "plane_and_class":
+            at = np.column_stack([at, points.class_ids[rows]])
+        if len(at) > 1:
+            nearest = min(neighbours, len(at) - 1)
+            distances, _ = cKDTree(at).query(at, k=nearest + 1)
             sigmas[rows] = beta * distances[:, 1:].mean(axis=1)
+    if sigma_table == "snapped":
+        return _nearest(SIGMA_TABLE_PX, sigmas)
     return np.clip(sigmas, 1.0, 4 * alone_px)
+
+
+def _nearest(table: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return for each value the nearest entry of a rising table."""
+    return table[np.abs(values[:, None] - table).argmin(axis=1)]
 
 
 def with_rule(
     points: Points, rule: str, *, sigma_px: float, scales_px: dict[int, float],
-    neighbours: int, beta: float,
+    neighbours: int, beta: float, **deviations: str,
 ) -> Points:  # fmt: skip
-    """Return the points with sigmas by rule: "fixed", "class_wise" or "adaptive"."""
+    """Return the points with sigmas by rule: "fixed", "class_wise" or "adaptive".
+
+    deviations are those of `adaptive_sigmas`.
+    """
     if rule == "fixed":
         return points.with_sigmas(sigma_px)
     if rule == "class_wise":
         return points.with_sigmas(class_sigmas(points, scales_px))
     if rule == "adaptive":
-        found = adaptive_sigmas(points, neighbours=neighbours, beta=beta, alone_px=sigma_px)
+        found = adaptive_sigmas(
+            points, neighbours=neighbours, beta=beta, alone_px=sigma_px, **deviations
+        )
         return points.with_sigmas(found)
     raise files.InputError(f"sigma rule {rule!r}: expected fixed, class_wise or adaptive")
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """How a point becomes mass; the defaults are exact, the other values what was released.
+
+    kernel "sampled": Gaussian weights at whole pixels up to four sigma. border_mass "lost": what
+    falls outside the image is not put back. last_row_column "skipped": the axes' last pixel is 0.
+    """
+
+    kernel: str = "exact"
+    border_mass: str = "kept"
+    last_row_column: str = "written"
+
+
+EXACT = Kernel()
+TRUNCATE = 4.0  # sigmas at which a sampled kernel ends
+
+
 def axis_masses(
-    centres: np.ndarray, sigmas: np.ndarray, starts: np.ndarray, ends: np.ndarray, *, length: float
+    centres: np.ndarray,
+    sigmas: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    *,
+    length: float,
+    rules: Kernel = EXACT,
 ) -> np.ndarray:
     """Return [P, E]: the share of each kernel that lies in each interval of one axis.
 
     centres, sigmas [P]; starts, ends [E]; all in pixels of an axis 0..length. The part of a kernel
-    outside the axis is put back inside in proportion, so intervals that tile it sum to 1.
+    outside the axis is put back inside in proportion, so intervals that tile it sum to 1, unless
+    the rules lose it.
     """
+    below = _gaussian_below if rules.kernel == "exact" else _sampled_below
+    edges = np.concatenate([starts, ends, [0.0, length]]).astype(np.float64)
+    readable = length - 1 if rules.last_row_column == "skipped" else length
+    found = below(centres, sigmas, np.minimum(edges, readable))
+    masses = found[:, len(starts) : -2] - found[:, : len(starts)]
+    if rules.border_mass == "lost":
+        return masses
+    inside = below(centres, sigmas, np.array([0.0, float(length)]))
+    return masses / (inside[:, 1:] - inside[:, :1])
 
-    def below(edges: np.ndarray) -> np.ndarray:
-        return ndtr((edges[None, :] - centres[:, None]) / sigmas[:, None])
 
-    whole = below(np.array([float(length)])) - below(np.array([0.0]))
-    return (below(np.asarray(ends, float)) - below(np.asarray(starts, float))) / whole
+def _gaussian_below(centres: np.ndarray, sigmas: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return [P, E]: the mass of each Gaussian below each edge."""
+    return ndtr((edges[None, :] - centres[:, None]) / sigmas[:, None])
+
+
+def _sampled_below(centres: np.ndarray, sigmas: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return [P, E]: the mass below each edge where all of a pixel's weight is at its centre.
+
+    The weights are SciPy's `gaussian_filter`'s: whole pixels from the point's own, up to
+    int(4 sigma + 0.5), divided by their sum. An edge between whole pixels takes a pixel's share.
+    """
+    result = np.empty((len(centres), len(edges)))
+    for sigma in np.unique(sigmas):
+        chosen = sigmas == sigma
+        radius = int(TRUNCATE * sigma + 0.5)
+        offsets = np.arange(-radius, radius + 1)
+        weights = np.exp(-0.5 * (offsets / max(sigma, 1e-9)) ** 2)
+        summed = np.concatenate([[0.0], np.cumsum(weights / weights.sum())])
+        first_px = np.floor(centres[chosen]) - radius
+        result[chosen] = np.interp(
+            edges[None, :] - first_px[:, None], np.arange(len(summed)), summed
+        )
+    return result
 
 
 def write(path: Path, points: Points) -> Path:

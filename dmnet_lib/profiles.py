@@ -168,8 +168,13 @@ class Profile:
         return {one.name: self.values[one.name] for one in DEVIATIONS if one.stage == stage}
 
 
-def named(name: str, changes: Sequence[str] = ()) -> Profile:
-    """Return a profile, with single rules changed by "name=value". Raises InputError."""
+def named(name: str, changes: Sequence[str] | str = ()) -> Profile:
+    """Return a profile, with single rules changed by "name=value". Raises InputError.
+
+    A text holds changes with commas between.
+    """
+    if isinstance(changes, str):
+        changes = [change for change in changes.split(",") if change.strip()]
     if name not in PROFILES:
         raise InputError(f"profile {name!r}: expected {' or '.join(PROFILES)}")
     values = {one.name: getattr(one, name) for one in DEVIATIONS}

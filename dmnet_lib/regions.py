@@ -13,22 +13,38 @@ def from_mask(
     *,
     connectivity: int = 8,
     min_area_px: int = 70 * 70,
+    grown_px: int = 0,
 ) -> np.ndarray:
     """Return [r, 4] rectangles around the connected groups of windows in a [rows, columns] mask.
 
-    x_spans and y_spans hold the windows' (starts, ends) in pixels. Rectangles under min_area_px
-    are left out (DMNet, section 4.1). Ordered by top, then left.
+    x_spans and y_spans hold the windows' (starts, ends) in pixels; a window that is moved back
+    from the border may overlap its neighbour. grown_px is added at the left and the top, within
+    the image. Rectangles under min_area_px are then left out (DMNet, section 4.1). Ordered by top,
+    then left.
     """
-    labels, _ = ndimage.label(mask, structure=STRUCTURES[connectivity])
+    x_edges, in_x = _cells(*x_spans)
+    y_edges, in_y = _cells(*y_spans)
+    dense = in_y.T @ mask.astype(np.int64) @ in_x > 0
+    labels, _ = ndimage.label(dense, structure=STRUCTURES[connectivity])
     found = [
-        (x_spans[0][across.start], y_spans[0][down.start],
-         x_spans[1][across.stop - 1], y_spans[1][down.stop - 1])
+        (x_edges[across.start], y_edges[down.start], x_edges[across.stop], y_edges[down.stop])
         for down, across in ndimage.find_objects(labels)
-    ]  # fmt: skip
+    ]
     rectangles = np.array(found, dtype=np.int64).reshape(-1, 4)
+    rectangles[:, :2] = np.maximum(rectangles[:, :2] - grown_px, 0)
     width, height = (rectangles[:, 2:] - rectangles[:, :2]).T
     kept = rectangles[width * height >= min_area_px]
     return kept[np.lexsort((kept[:, 0], kept[:, 1]))]
+
+
+def _cells(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one axis' edges [E + 1] in pixels and [windows, E]: which cells a window covers.
+
+    Cells between all the windows' borders stand for the pixels, of which they are made.
+    """
+    edges = np.unique(np.concatenate([starts, ends]))
+    inside = (edges[:-1] >= starts[:, None]) & (edges[1:] <= ends[:, None])
+    return edges, inside.astype(np.int64)
 
 
 def pad(rectangles_xyxy: np.ndarray, padding_px: int, size_wh: np.ndarray) -> np.ndarray:

@@ -20,13 +20,16 @@ SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
 
 @dataclass(frozen=True)
 class Rule:
-    """What all strategies share: how views are scaled, and how their detections are fused."""
+    """What all strategies share: how views are scaled, and how their detections are fused.
+
+    fusion holds the rules of `fusion.fuse`, as `profiles` has them.
+    """
 
     input_long_px: int
     max_upscale: float
     iou_threshold: float
     top: int
-    class_wise: bool
+    fusion: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def _fuse(views: list[_View], regions: Regions, rule: Rule, *, extra: float = 0.
         names=views[0].detections.names,
         iou_threshold=rule.iou_threshold,
         top=rule.top,
-        class_wise=rule.class_wise,
+        **rule.fusion,
     )
     megapixels = sum(view.megapixels for view in views)
     return Outcome(fused, regions, megapixels, sum(view.seconds for view in views) + extra)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmnet_lib.points import Points, axis_masses
+from dmnet_lib.points import EXACT, Kernel, Points, axis_masses
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,28 @@ def _axis(length: int, window: int) -> tuple[np.ndarray, np.ndarray]:
     return starts, np.minimum(starts + window, length)
 
 
-def sums_from_points(points: Points, window_wh: tuple[int, int]) -> list[np.ndarray]:
+def sums_from_points(
+    points: Points, window_wh: tuple[int, int], *, rules: Kernel = EXACT
+) -> list[np.ndarray]:
     """Return, per image, the [rows, columns] number of objects in each window.
 
-    The exact sums of the density map over the windows, with no map drawn.
+    The sums of the density map of the same rules over the windows, with no map drawn.
     """
-    return [_image_sums(points, index, window_wh) for index in range(len(points.names))]
+    return [_image_sums(points, index, window_wh, rules) for index in range(len(points.names))]
 
 
-def _image_sums(points: Points, index: int, window_wh: tuple[int, int]) -> np.ndarray:
+def _image_sums(
+    points: Points, index: int, window_wh: tuple[int, int], rules: Kernel
+) -> np.ndarray:
     rows, size_wh = points.rows_of(index), points.sizes_wh[index]
     cells = grid(size_wh, window_wh)
     xy, sigmas = points.xy[rows], points.sigmas_px[rows]
-    in_x = axis_masses(xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=size_wh[0])
-    in_y = axis_masses(xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=size_wh[1])
+    in_x = axis_masses(
+        xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=size_wh[0], rules=rules
+    )
+    in_y = axis_masses(
+        xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=size_wh[1], rules=rules
+    )
     return in_y.T @ in_x
 
 

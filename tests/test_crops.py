@@ -93,8 +93,8 @@ def test_crops_say_where_they_come_from():
     pair = from_rows(["a", "b"], np.array([[100, 60]] * 2), [np.array([car(50, 30)])] * 2)
     found = crops.annotate(pair, regions)
     assert found.annotations.names == ("b__0_0_9_9", "b__40_20_80_50")
-    assert found.origins(("a", "b"))[1] == {
-        "file_name": "b__40_20_80_50.jpg", "parent": "b.jpg", "x0": 40, "y0": 20, "scale": 1.0,
+    assert found.origins(("a.jpg", "b.png"))[1] == {
+        "file_name": "b__40_20_80_50.jpg", "parent": "b.png", "x0": 40, "y0": 20, "scale": 1.0,
     }  # fmt: skip
     assert found.busiest(1) == [1]
     assert found.summary()["count"].tolist() == [2, 1, 0, 0]
@@ -125,3 +125,39 @@ def test_a_cut_has_the_pixels_of_its_region():
     assert crops.cut(image, np.array(REGION), scale=2).shape == (60, 80, 3)
     assert crops.cut(image, (10.25, 10.5, 20.5, 20), scale=1).shape == (10, 10, 3)
     assert crops.cut(image, np.array([0, 0, 100, 1]), scale=0.1).shape == (1, 10, 3)
+
+
+def test_released_names_come_back_too():
+    stem = "0000001_02999_d_0000005"
+    made = crops.name(stem, np.array([489, 0, 910, 350]), crop_names="corner_first")
+    assert made == f"0_489_350_910_{stem}"
+    back, region = crops.parse_name(made)
+    assert (back, region.tolist()) == (stem, [489, 0, 910, 350])
+
+
+@pytest.mark.parametrize(("drop_score0", "kept"), [(True, 1), (False, 2)])
+def test_released_crops_keep_whole_objects_only(drop_score0: bool, kept: int) -> None:
+    """Cut ones, ignored regions and others go; score 0 where asked; other fields stay."""
+    inside, cut = (50, 30, 9, 9, 1, 4, 0, 1), (35, 30, 9, 9, 1, 4, 0, 0)
+    unseen, region = (60, 30, 9, 9, 0, 5, 0, 0), (41, 21, 5, 5, 0, 0, 0, 0)
+    rows = np.array([inside, unseen, cut, region, (50, 30, 5, 5, 0, 11, 0, 0)])
+    table = from_rows(["a"], [(100, 60)], [rows])
+    rules = {"cut_objects": "dropped", "drop_score0": drop_score0}
+    found = crops.annotate(table, Regions.from_lists([[REGION]]), **rules).annotations.rows()
+    moved = [(10, 10, 9, 9, 1, 4, 0, 1), (20, 10, 9, 9, 0, 5, 0, 0)]
+    assert [tuple(row) for row in found.tolist()] == moved[:kept]
+
+
+@pytest.mark.parametrize("cut_objects", ["marked", "dropped"])
+def test_crops_and_what_they_leave_are_the_input(cut_objects: str) -> None:
+    """No object is lost silently: each shows in a crop, or lies in none by any pixel or is cut."""
+    rng = np.random.default_rng(3)
+    rows = np.column_stack([rng.integers(0, 90, (40, 2)), rng.integers(1, 20, (40, 2)),
+                            np.tile([1, 4, 0, 0], (40, 1))])  # fmt: skip
+    table = from_rows(["a"], [(120, 120)], [rows])
+    found = crops.annotate(table, Regions.from_lists([[REGION]]), cut_objects=cut_objects)
+    corners = boxes.xywh_to_xyxy(rows[:, :4])
+    shown = np.all((corners[:, :2] < REGION[2:]) & (corners[:, 2:] > REGION[:2]), axis=1)
+    whole = np.all((corners[:, :2] >= REGION[:2]) & (corners[:, 2:] <= REGION[2:]), axis=1)
+    expected = shown if cut_objects == "marked" else whole
+    assert len(found.annotations.rows()) == expected.sum()

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from dmnet_lib import boxes
 from dmnet_lib.detections import Detections
-from dmnet_lib.fusion import fuse, suppress
+from dmnet_lib.fusion import fuse, kept_rows
 
 NAMES = ("a", "b")
 
@@ -41,19 +44,19 @@ def test_boxes_that_overlap_less_than_the_threshold_stay(iou_threshold: float, k
 
 def test_classes_compete_only_where_asked():
     pair = found((0, 0, 0, 20, 0.9, 4), (0, 0, 0, 20, 0.8, 5))
-    assert len(fuse([pair], names=NAMES, class_wise=True)) == 2
-    assert fuse([pair], names=NAMES, class_wise=False).class_ids.tolist() == [4]
+    assert len(fuse([pair], names=NAMES, nms="class_wise")) == 2
+    assert fuse([pair], names=NAMES, nms="agnostic").class_ids.tolist() == [4]
 
 
 def test_images_never_compete():
     pair = found((0, 0, 0, 20, 0.9, 4), (1, 0, 0, 20, 0.8, 4))
-    assert len(fuse([pair], names=NAMES, class_wise=False)) == 2
+    assert len(fuse([pair], names=NAMES, nms="agnostic")) == 2
 
 
 def test_boxes_across_the_border_compete_in_their_own_image_only():
     """A box that ends at the origin of one image is no double of another image's last corner."""
     pair = found((0, 80, 80, 20, 0.9, 1), (1, -20, -20, 20, 0.8, 1))
-    assert len(suppress(pair, iou_threshold=0.7, class_wise=False)) == 2
+    assert len(kept_rows(pair, iou_threshold=0.7, nms="agnostic")) == 2
 
 
 def test_the_best_are_kept_after_doubles_left():
@@ -68,18 +71,18 @@ def test_detections_come_best_first_in_each_image():
     assert fuse([found(*rows)], names=NAMES).scores.tolist() == [0.7, 0.1, 0.3, 0.2]
 
 
-@pytest.mark.parametrize("class_wise", [True, False])
-def test_the_order_of_the_parts_changes_nothing(class_wise: bool) -> None:
+@pytest.mark.parametrize("nms", ["class_wise", "agnostic"])
+def test_the_order_of_the_parts_changes_nothing(nms: str) -> None:
     rng = np.random.default_rng(0)
     rows = [
         (rng.integers(2), *rng.uniform(-5, 60, 2), rng.uniform(5, 40), score, rng.integers(1, 11))
         for score in rng.permutation(np.linspace(0.01, 0.99, 120))
     ]
     parts = [found(*rows[:50]), found(*rows[50:90]), found(*rows[90:])]
-    expected = as_set(fuse(parts, names=NAMES, iou_threshold=0.3, top=20, class_wise=class_wise))
+    expected = as_set(fuse(parts, names=NAMES, iou_threshold=0.3, top=20, nms=nms))
     for order in ([2, 1, 0], [1, 0, 2]):
         again = [parts[i] for i in order]
-        fused = fuse(again, names=NAMES, iou_threshold=0.3, top=20, class_wise=class_wise)
+        fused = fuse(again, names=NAMES, iou_threshold=0.3, top=20, nms=nms)
         assert as_set(fused) == expected
     assert 0 < len(expected) <= 40
 
@@ -89,3 +92,54 @@ def test_fusing_again_changes_nothing():
     rows = [(0, *rng.uniform(0, 50, 2), 20, s, 4) for s in np.linspace(0.1, 0.9, 40)]
     once = fuse([found(*rows)], names=NAMES)
     assert as_set(fuse([once, once], names=NAMES)) == as_set(once)
+
+
+def test_a_pixel_more_makes_small_boxes_overlap_more():
+    """Two boxes of 4 px, 1 px apart: IoU 3/5 half-open, but 20/30 where both ends are taken in."""
+    pair = found((0, 0, 0, 4, 0.9, 4), (0, 1, 0, 4, 0.8, 4))
+    rules = {"names": NAMES, "iou_threshold": 0.65}
+    assert len(fuse([pair], **rules)) == 2
+    assert len(fuse([pair], **rules, box_end="inclusive")) == 1
+
+
+def test_the_released_limit_keeps_arbitrary_boxes():
+    """Twenty boxes apart, five wanted: the first five of the list stay, not the best five."""
+    scores = np.random.default_rng(0).permutation(np.linspace(0.05, 0.95, 20)).round(3)
+    rows = [(0, 30 * i, 0, 10, score, 4) for i, score in enumerate(scores)]
+    right = fuse([found(*rows)], names=NAMES, top=5)
+    assert right.scores.tolist() == sorted(scores, reverse=True)[:5]
+    released = fuse([found(*rows)], names=NAMES, top=5, top_rule="misplaced")
+    assert sorted(released.scores) == sorted(scores[:5])
+    few = fuse([found(*rows)], names=NAMES, top=20, top_rule="misplaced")
+    assert as_set(few) == as_set(found(*rows))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["class_wise", "agnostic"]))
+def test_fusion_drops_only_what_a_better_box_overlaps(seed: int, nms: str) -> None:
+    """Kept and dropped boxes are the input; a dropped one overlaps a kept one of higher score."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(0, 40))
+    scores = rng.permutation(np.linspace(0.01, 0.99, max(count, 2)))[:count]
+    rows = [
+        (
+            int(rng.integers(2)),
+            *rng.uniform(0, 60, 2),
+            rng.uniform(1, 40),
+            score,
+            rng.integers(1, 4),
+        )
+        for score in scores
+    ]
+    table = found(*rows)
+    kept = kept_rows(table, iou_threshold=0.4, nms=nms)
+    assert as_set(fuse([table], names=NAMES, iou_threshold=0.4, nms=nms)) == as_set(
+        table.select(kept)
+    )
+    overlaps = boxes.iou(table.boxes_xyxy, table.boxes_xyxy)
+    overlaps *= table.image_index[:, None] == table.image_index
+    if nms == "class_wise":
+        overlaps *= table.class_ids[:, None] == table.class_ids
+    for row in range(len(table)):
+        better = kept[table.scores[kept] > table.scores[row]]
+        assert (row in kept) == (not np.any(overlaps[row, better] > 0.4))

@@ -15,7 +15,7 @@ from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
 from dmnet_lib.strategies import Outcome, Rule
 
-RULE = Rule(input_long_px=20, max_upscale=2.0, iou_threshold=0.7, top=500, class_wise=True)
+RULE = Rule(input_long_px=20, max_upscale=2.0, iou_threshold=0.7, top=500, fusion={})
 CROP = [10, 10, 20, 20]
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dmnet_lib import density, windows
+from dmnet_lib import cropping, density, windows
 from dmnet_lib.points import Points
 
 SIZE_WH = (100, 75)  # 40x30 windows: the last column is moved back, the last row too
@@ -97,3 +99,65 @@ def test_a_cell_cut_by_a_window_gives_the_share_inside():
 
 def test_a_window_at_the_threshold_is_dense():
     assert windows.mask(np.array([[0.07, 0.08, 0.09]]), 0.08).tolist() == [[False, True, True]]
+
+
+SIDES = st.integers(1, 200)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def any_cloud(width: int, height: int, seed: int) -> Points:
+    """One image with up to 30 points, some on its border, with kernels of any width."""
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform(0, 1, (rng.integers(0, 30), 2)).round(rng.integers(0, 3)) * (width, height)
+    nought = np.zeros(len(xy), np.int64)
+    sigmas = rng.uniform(0.5, 60, len(xy))
+    return Points(("a",), np.array([[width, height]]), xy, nought + 4, nought, sigmas)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIDES, SIDES, st.integers(1, 90), st.sampled_from([1, 2, 4, 7.3]), SEEDS)
+def test_mass_is_conserved_in_maps_and_windows(
+    width: int, height: int, window: int, stride: float, seed: int
+) -> None:
+    """Maps of any stride sum to the objects; windows that tile the image do so too."""
+    found = any_cloud(width, height, seed)
+    cells = density.draw(found, 0, stride=stride)
+    assert cells.sum(dtype=np.float64) == pytest.approx(len(found), abs=1e-4)
+    sums = windows.sums_from_points(found, (window, window))[0]
+    assert np.all(sums >= -1e-12)
+    if width % window == height % window == 0:
+        assert sums.sum() == pytest.approx(len(found), abs=1e-9)
+    whole = windows.sums_from_points(found, (width, height))[0]
+    assert whole.sum() == pytest.approx(len(found), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIDES, SIDES, st.integers(1, 90), st.floats(0.01, 3), SEEDS)
+def test_regions_cover_every_window_over_the_threshold(
+    width: int, height: int, window: int, threshold: float, seed: int
+) -> None:
+    found = any_cloud(width, height, seed)
+    sums = windows.sums_from_points(found, (window, window))
+    policy = cropping.Policy((window, window), min_area_px=0)
+    crops = cropping.split_regions(sums, found.sizes_wh, threshold=threshold, policy=policy)
+    covered = np.zeros((height, width), bool)
+    for x1, y1, x2, y2 in crops.boxes_xyxy:
+        covered[y1:y2, x1:x2] = True
+    cells = windows.grid(found.sizes_wh[0], (window, window))
+    for row, column in zip(*np.nonzero(sums[0] >= threshold), strict=True):
+        across = slice(cells.x_starts[column], cells.x_ends[column])
+        assert covered[cells.y_starts[row] : cells.y_ends[row], across].all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_the_order_of_points_changes_no_sum(seed: int) -> None:
+    found = any_cloud(150, 110, seed)
+    order = np.random.default_rng(seed).permutation(len(found))
+    again = Points(found.names, found.sizes_wh, found.xy[order], found.class_ids,
+                   found.image_index, found.sigmas_px[order])  # fmt: skip
+    for a, b in zip(
+        windows.sums_from_points(found, (40, 30)), windows.sums_from_points(again, (40, 30)),
+        strict=True,
+    ):  # fmt: skip
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)

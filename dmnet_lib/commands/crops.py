@@ -1,17 +1,208 @@
-"""To be written."""
+"""Annotations or density maps of a split -> its density crops: crops.json, coco.json, files."""
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
-ABOUT = ""
-EXAMPLES = ""
+import numpy as np
+
+from dmnet_lib import annotations as visdrone_text
+from dmnet_lib import cropping, crops, files, windows
+from dmnet_lib.boxes import Regions
+from dmnet_lib.commands import common
+from dmnet_lib.datasets import Source
+from dmnet_lib.evaluation import geometry
+from dmnet_lib.files import InputError
+from dmnet_lib.formats import coco
+from dmnet_lib.points import Kernel
+from dmnet_lib.profiles import Profile
+
+ABOUT = """\
+Cut a split where its objects are dense: windows that hold at least --threshold objects join into
+regions, and each region's rectangle becomes a crop.
+
+The density comes from the annotations' points, with no map drawn, or from --density DIR, a folder
+of <stem>.npy maps (yours, MCNN's or `dmnet density`'s) whose cells hold objects: a map of stride 4
+must sum to the number of objects too. Writes to --out:
+
+  crops.json       {"images": {"<stem>": {"width", "height", "file_name", "regions": [[x1, y1, x2,
+                   y2], ...]}}} in pixels, half-open, and the parameters
+  annotations/     the boxes of each crop in VisDrone's lines, one file a crop
+  coco.json        the same as COCO, each crop with parent, x0, y0 and scale, for `dmnet fuse`
+  images/          the crops as JPEG, unless --no-images
+
+`dmnet convert DIR --to …` takes the folder as it is."""
+EXAMPLES = """\
+examples:
+  dmnet crops data/VisDrone --split train --window 70x70 --threshold 0.08 --out crops
+  dmnet crops data/VisDrone --split val --out crops --no-images --image-sizes sizes_val.json
+  dmnet crops data/VisDrone --split val --out crops --density maps --padding 12
+  dmnet crops data/VisDrone --split val --out crops --profile official"""
+LISTING = "crops.json"
+MASS_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
+    common.add_split(parser)
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    add("--window", type=common.pair, default=(70, 70), metavar="WxH",
+        help="window in pixels (default 70x70)")  # fmt: skip
+    add("--threshold", type=common.positive, default=0.08, metavar="T",
+        help="objects in a window that make it dense (default 0.08, the paper's)")  # fmt: skip
+    add("--min-area", type=lambda text: common.count(text, least=0), default=70 * 70, metavar="PX2",
+        help="smallest area of a crop (default 4900)")  # fmt: skip
+    add("--padding", type=lambda text: common.count(text, least=0), default=0, metavar="PX",
+        help="added on every side, so that fewer objects are cut (default 0)")  # fmt: skip
+    add("--min-visible", type=common.share, default=0.5, metavar="SHARE",
+        help="share of a cut object that must show for it to count (default 0.5)")  # fmt: skip
+    add("--density", type=Path, metavar="DIR", help="folder of <stem>.npy maps")
+    add("--no-images", action="store_true", help="write no JPEG; nothing is decoded then")
+    add("--quality", type=common.count, default=95, metavar="Q", help="of the JPEGs (default 95)")
+    common.add_kernels(parser)
+    common.add_profile(parser, "points", "sigmas", "density", "regions", "crops")
 
 
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
-    say(f"{chosen}")
+    rules = common.profile_of(chosen)
+    source = common.load(chosen, annotated=chosen.density is None)
+    if source.paths is None and not chosen.no_images:
+        raise InputError(f"{chosen.root}: no images to cut crops from; add --no-images")
+    found = _regions(source, chosen, rules, say)
+    cut = crops.annotate(
+        source.annotations, found, min_visible=chosen.min_visible,
+        drop_score0=common.drops_score0(chosen, rules), **rules.of("crops"),
+    )  # fmt: skip
+    file_names = source.file_names()
+    made_by = common.parameters(
+        chosen, rules, "window", "threshold", "min_area", "padding", "min_visible",
+        "sigma_rule", "sigma", "neighbours", "beta",
+    ) | {"density": chosen.density and str(chosen.density)}  # fmt: skip
+    listing = _listing(source, found, file_names) | {"parameters": made_by}
+    _refuse_others(chosen.out / LISTING, listing)
+    files.write_json(chosen.out / LISTING, listing, indent=None)
+    for one in cut.annotations:
+        path = files.inside(chosen.out / "annotations", f"{one.names[0]}.txt")
+        files.write_text(path, visdrone_text.format_rows(one.rows()))
+    origins = cut.origins(file_names)
+    coco.write(chosen.out / "coco.json", cut.annotations, crops=origins)
+    if not chosen.no_images:
+        _write_images(chosen.out / "images", source, cut, chosen.quality)
+    _tell(chosen, source, found, cut, say)
     return 0
+
+
+def _regions(
+    source: Source, chosen: argparse.Namespace, rules: Profile, say: Callable[[str], None]
+) -> Regions:
+    """Return the crops of every image, from its points or from its map."""
+    sizes_wh = source.annotations.sizes_wh
+    if chosen.density is None:
+        found = common.points_of(source.annotations, chosen, rules)
+        sums = windows.sums_from_points(found, chosen.window, rules=Kernel(**rules.of("density")))
+    else:
+        sums = _sums_of_maps(source, chosen, say)
+    policy = cropping.Policy(chosen.window, chosen.min_area, chosen.padding, **rules.of("regions"))
+    return cropping.split_regions(sums, sizes_wh, threshold=chosen.threshold, policy=policy)
+
+
+def _sums_of_maps(
+    source: Source, chosen: argparse.Namespace, say: Callable[[str], None]
+) -> list[np.ndarray]:
+    """Return the window sums of each image's map. Raises InputError for missing or odd maps."""
+    names, sizes_wh = source.annotations.names, source.annotations.sizes_wh
+    missing = [name for name in names if not (chosen.density / f"{name}.npy").is_file()]
+    if missing:
+        raise InputError(
+            f"{chosen.density}: no map for {len(missing)} of {len(names)} images, "
+            f"first {missing[0]}.npy"
+        )
+    sums, total = [], 0.0
+    for name, size_wh in common.progress(list(zip(names, sizes_wh, strict=True)), "density maps"):
+        path = chosen.density / f"{name}.npy"
+        density = files.read_npy(path)
+        stride = _stride(density, size_wh, path)
+        sums.append(windows.sums_from_map(density, size_wh, chosen.window, stride=stride))
+        total += float(density.sum(dtype=np.float64))
+    objects = int(source.annotations.is_object.sum())
+    if objects and total > MASS_FACTOR * objects:
+        say(
+            f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they enlarged "
+            "without dividing by the area? Then the threshold means less than it says"
+        )
+    return sums
+
+
+def _stride(density: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
+    """Return the side of a map's cells in pixels, a whole number. Raises InputError."""
+    if density.ndim != 2 or density.dtype.kind not in "fiu" or not np.isfinite(density).all():
+        raise InputError(f"{path}: expected a two-dimensional map of finite numbers")
+    rows, columns = density.shape
+    stride = round(size_wh[0] / columns) if columns else 0
+    # A network's pooling drops what is left over, so both roundings are known.
+    fits = stride >= 1 and all(
+        cells in (side // stride, -(-side // stride))
+        for cells, side in zip((columns, rows), size_wh.tolist(), strict=True)
+    )
+    if not fits:
+        raise InputError(
+            f"{path}: {rows} x {columns} cells do not fit an image of "
+            f"{size_wh[1]} x {size_wh[0]} px at any whole stride"
+        )
+    return stride
+
+
+def _listing(source: Source, found: Regions, file_names: list[str]) -> dict[str, object]:
+    """Return the images with their regions, by stem."""
+    names, sizes = source.annotations.names, source.annotations.sizes_wh.tolist()
+    return {
+        "images": {
+            name: {
+                "width": width, "height": height, "file_name": file_name,
+                "regions": found.of_image(i).tolist(),
+            }
+            for i, (name, (width, height), file_name) in enumerate(
+                zip(names, sizes, file_names, strict=True)
+            )
+        }
+    }  # fmt: skip
+
+
+def _refuse_others(path: Path, listing: dict[str, object]) -> None:
+    """Raise InputError where the folder holds crops that are not these: both would be mixed."""
+    parts = [path.parent / name for name in ("annotations", "images")]
+    if path.is_file():
+        before = files.read_json(path)
+        if isinstance(before, dict) and before.get("images") == listing["images"]:
+            return
+    elif not any(part.exists() for part in parts):
+        return
+    raise InputError(f"{path.parent}: holds other crops; remove it or choose another --out")
+
+
+def _write_images(folder: Path, source: Source, cut: crops.CropAnnotations, quality: int) -> None:
+    """Write the pixels of every crop; each image is decoded once, one without crops never."""
+    for index in common.progress(np.unique(cut.parents).tolist(), "images"):
+        image = files.read_image(source.paths[index])
+        for crop in np.flatnonzero(cut.parents == index):
+            pixels = crops.cut(image, cut.regions_xyxy[crop])
+            path = files.inside(folder, f"{cut.annotations.names[crop]}.jpg")
+            files.write_bytes(path, files.encode_jpeg(pixels, quality=quality))
+
+
+def _tell(
+    chosen: argparse.Namespace, source: Source, found: Regions, cut: crops.CropAnnotations,
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Say what was written, and how well it fits the objects."""
+    measured = geometry.crop_geometry(source.annotations, found)
+    say(f"{chosen.out}: {len(found):,} crops of {len(source.annotations):,} images")
+    if measured["objects"]:
+        say(
+            f"{measured['hit_rate']:.1%} of {measured['objects']:,} objects lie whole in a crop, "
+            f"{measured['cut_share']:.1%} are cut; crops cover {measured['area_share']:.1%} of an "
+            "image"
+        )
+        say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")

@@ -1,17 +1,106 @@
-"""To be written."""
+"""Annotations of a split -> its density maps, one npy file an image, and density.json."""
 
 import argparse
+import hashlib
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
-ABOUT = ""
-EXAMPLES = ""
+import numpy as np
+
+from dmnet_lib import density, files, profiles
+from dmnet_lib.commands import common
+from dmnet_lib.files import InputError
+from dmnet_lib.points import Kernel, Points
+
+ABOUT = """\
+Draw the density maps of a split: every object is one Gaussian of mass 1, so a map sums to the
+number of objects.
+
+Writes DIR/<stem>.npy, float32 [H, W] (at --stride S: [H/S, W/S], the sums over blocks), and
+DIR/density.json: the parameters and each image's objects and sum. No image is decoded. A run that
+was stopped goes on where it was. `dmnet crops` needs no maps: it takes the same sums from the
+annotations."""
+EXAMPLES = """\
+examples:
+  dmnet density data/VisDrone --split val --out maps
+  dmnet density data/VisDrone --split val --out maps --sigma-rule class_wise --stride 4
+  dmnet density data/VisDrone --split val --out maps --image-sizes sizes_val.json
+  dmnet density data/VisDrone --split train --out maps --profile official"""
+LISTING = "density.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
+    common.add_split(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--stride", type=common.count, default=1, metavar="S",
+        help="side of a map's cell in pixels (default 1; MCNN predicts at 4)",
+    )  # fmt: skip
+    common.add_kernels(parser)
+    common.add_profile(parser, "points", "sigmas", "density", "maps")
 
 
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
-    say(f"{chosen}")
+    rules = common.profile_of(chosen)
+    found = common.points_of(common.load(chosen).annotations, chosen, rules)
+    _refuse_empty(found, rules)
+    _require_space(chosen.out, found, chosen.stride)
+    made_by = common.parameters(
+        chosen, rules, "sigma_rule", "sigma", "neighbours", "beta", "stride"
+    ) | {"points": hashlib.sha256(found.xy.tobytes() + found.sigmas_px.tobytes()).hexdigest()}
+    listed = _listed(chosen.out / LISTING, made_by)
+    kernel = Kernel(**rules.of("density"))
+    kept = 0
+    for index, stem in enumerate(common.progress(found.names, "density")):
+        path = files.inside(chosen.out, f"{stem}.npy")
+        if path.is_file():
+            kept += 1
+            continue
+        files.write_npy(path, density.draw(found, index, stride=chosen.stride, rules=kernel))
+    counts = dict(zip(found.names, found.counts().tolist(), strict=True))
+    files.write_json(chosen.out / LISTING, {**listed, "objects": counts})
+    resumed = f" ({kept} were there)" if kept else ""
+    say(f"{chosen.out}: {len(found.names)} maps{resumed}, {len(found):,} objects")
     return 0
+
+
+def _refuse_empty(found: Points, rules: profiles.Profile) -> None:
+    """Raise InputError for images without objects where the rules refuse them."""
+    empty = [found.names[i] for i in np.flatnonzero(found.counts() == 0)]
+    if empty and rules["empty_density"] == "refused":
+        raise InputError(
+            f"{len(empty)} images have no object, first {empty[0]}: the released script ends "
+            "there; --set empty_density=written gives them maps of zeros"
+        )
+
+
+def _require_space(out: Path, found: Points, stride: int) -> None:
+    """Raise InputError where the maps do not fit on the disk."""
+    needed = int(4 * (found.sizes_wh.prod(axis=1) / stride**2).sum())
+    home = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    there = sum(path.stat().st_size for path in out.glob("*.npy"))
+    free = shutil.disk_usage(home).free + there
+    if needed > free:
+        raise InputError(
+            f"{out}: the maps need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+            "a --stride of 4 needs a sixteenth"
+        )
+
+
+def _listed(path: Path, made_by: dict[str, object]) -> dict[str, object]:
+    """Return the listing of what is made, written; raise InputError beside maps made otherwise."""
+    listed = {"parameters": made_by}
+    if path.is_file():
+        before = files.read_json(path)
+        if not isinstance(before, dict) or before.get("parameters") != made_by:
+            raise InputError(
+                f"{path.parent}: holds maps of other parameters or annotations; "
+                "remove it or choose another --out"
+            )
+    elif any(path.parent.glob("*.npy")):
+        raise InputError(f"{path.parent}: holds maps of unknown origin; choose another --out")
+    files.write_json(path, listed)
+    return listed

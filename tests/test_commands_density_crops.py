@@ -1,0 +1,211 @@
+"""`dmnet density` and `dmnet crops`: what they leave, and what they say when something is amiss."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmnet_lib import cli
+from dmnet_lib.formats import coco
+
+ROWS = "10,10,20,20,1,4,0,0\n12,40,9,9,1,1,0,1\n0,0,15,15,0,0,0,0\n"
+SIZE_WH = (120, 90)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A val split of two images, the second one without boxes."""
+    folder = tmp_path / "data" / "VisDrone2019-DET-val"
+    for name in ("images", "annotations"):
+        (folder / name).mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    for stem, text in (("a", ROWS), ("b", "")):
+        Image.fromarray(pixels).save(folder / "images" / f"{stem}.jpg")
+        (folder / "annotations" / f"{stem}.txt").write_text(text)
+    return tmp_path / "data"
+
+
+def run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    """Run a command that must fail; return its one line."""
+    try:
+        assert run(*arguments) == 1
+    except SystemExit as stop:  # how argparse ends
+        assert stop.code == 1
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert line.startswith("dmnet: ")
+    return line
+
+
+def test_maps_have_the_image_s_shape_and_the_objects_mass(root: Path, tmp_path: Path) -> None:
+    assert run("density", root, "--split", "val", "--out", tmp_path / "m", "--sigma", 4) == 0
+    maps = {path.stem: np.load(path) for path in (tmp_path / "m").glob("*.npy")}
+    assert {name: (m.shape, m.dtype) for name, m in maps.items()} == {
+        "a": ((90, 120), np.float32), "b": ((90, 120), np.float32),
+    }  # fmt: skip
+    assert maps["a"].sum() == pytest.approx(2, abs=1e-4)
+    assert maps["b"].sum() == 0
+    listing = json.loads((tmp_path / "m" / "density.json").read_text())
+    assert listing["objects"] == {"a": 2, "b": 0}
+
+
+def test_maps_that_are_there_are_kept_and_others_are_not_mixed_in(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ("density", root, "--split", "val", "--out", tmp_path / "m", "--stride", 4)
+    assert run(*arguments) == 0
+    (tmp_path / "m" / "b.npy").unlink()
+    before = (tmp_path / "m" / "a.npy").stat().st_mtime_ns
+    assert run(*arguments) == 0
+    assert "2 maps (1 were there)" in capsys.readouterr().out
+    assert (tmp_path / "m" / "a.npy").stat().st_mtime_ns == before
+    assert "other parameters or annotations" in refused(capsys, *arguments, "--sigma", 9)
+
+
+def test_class_wise_kernels_are_measured_on_train(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ("density", root, "--split", "val", "--out", tmp_path / "m")
+    arguments += ("--sigma-rule", "class_wise")
+    assert "no folder for split 'train'" in refused(capsys, *arguments)
+    train = root / "train" / "annotations"
+    train.mkdir(parents=True)
+    (train / "c.txt").write_text("0,0,6,8,1,4,0,0\n0,0,30,40,1,1,0,0\n")
+    assert run(*arguments) == 0
+    peak = np.load(tmp_path / "m" / "a.npy")[19:21, 19:21].mean()
+    assert peak == pytest.approx(1 / (2 * np.pi * 25), rel=0.05)  # half the diagonal of 6 x 8
+
+
+def test_official_maps_end_at_an_image_without_objects(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ("density", root, "--split", "val", "--out", tmp_path / "m", "--profile=official")
+    assert "1 images have no object, first b" in refused(capsys, *arguments)
+    assert not (tmp_path / "m").exists()
+    assert run(*arguments, "--set", "empty_density=written") == 0
+    assert not np.load(tmp_path / "m" / "b.npy").any()
+
+
+def test_crops_leave_what_fuse_and_convert_need(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "crops"
+    arguments = ("--window", "40x30", "--sigma", 3, "--min-area", 0, "--threshold", 0.5)
+    assert run("crops", root, "--split", "val", "--out", out, *arguments) == 0
+    listing = json.loads((out / "crops.json").read_text())
+    assert listing["images"] == {
+        "a": {"width": 120, "height": 90, "file_name": "a.jpg", "regions": [[0, 0, 40, 60]]},
+        "b": {"width": 120, "height": 90, "file_name": "b.jpg", "regions": []},
+    }
+    assert listing["parameters"]["window"] == [40, 30]
+    assert (out / "annotations" / "a__0_0_40_60.txt").read_text() == ROWS
+    assert Image.open(out / "images" / "a__0_0_40_60.jpg").size == (40, 60)
+    crop = json.loads((out / "coco.json").read_text())["images"][0]
+    assert {key: crop[key] for key in coco.CROP_KEYS} == {
+        "file_name": "a__0_0_40_60.jpg", "parent": "a.jpg", "x0": 0, "y0": 0, "scale": 1.0,
+    }  # fmt: skip
+
+
+def test_crops_need_no_images_when_sizes_are_given(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    sizes = tmp_path / "sizes.json"
+    sizes.write_text(json.dumps({"a": SIZE_WH, "b": SIZE_WH}))
+    split = root / "VisDrone2019-DET-val"
+    arguments = ("crops", root, "--split", "val", "--out")
+    assert run(*arguments, tmp_path / "one", "--no-images") == 0
+    (split / "images").rename(tmp_path / "gone")
+    assert "no image" in refused(capsys, *arguments, tmp_path / "two", "--no-images")
+    sized = (*arguments, tmp_path / "two", "--image-sizes", sizes)
+    assert "add --no-images" in refused(capsys, *sized)
+    assert run(*sized, "--no-images") == 0
+    for name in ("crops.json", "coco.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_crops_of_maps_are_those_of_points(root: Path, tmp_path: Path, stride: int) -> None:
+    maps = tmp_path / "maps"
+    assert run("density", root, "--split", "val", "--out", maps, "--stride", stride) == 0
+    arguments = ("crops", root, "--split", "val", "--no-images", "--window", "40x20", "--out")
+    assert run(*arguments, tmp_path / "one") == 0
+    assert run(*arguments, tmp_path / "two", "--density", maps) == 0
+    listed = [json.loads((tmp_path / n / "crops.json").read_text()) for n in ("one", "two")]
+    assert listed[0]["images"] == listed[1]["images"]
+
+
+def test_a_map_enlarged_without_dividing_is_noticed(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for stem in ("a", "b"):
+        np.save(maps / f"{stem}.npy", np.full((90, 120), 16 * 2 / 90 / 120, np.float32))
+    arguments = ("crops", root, "--split", "val", "--no-images", "--out", tmp_path / "c")
+    assert run(*arguments, "--density", maps) == 0
+    assert "enlarged without dividing" in capsys.readouterr().out
+
+
+def test_images_that_nobody_annotated_are_cut_by_maps(root: Path, tmp_path: Path) -> None:
+    maps, split = tmp_path / "maps", root / "VisDrone2019-DET-val"
+    assert run("density", root, "--split", "val", "--out", maps) == 0
+    (split / "annotations").rename(tmp_path / "gone")
+    assert run("crops", root, "--split", "val", "--out", tmp_path / "c", "--density", maps) == 0
+    assert len(list((tmp_path / "c" / "images").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((9, 120), np.float32), "9 x 120 cells do not fit an image of 90 x 120 px"),
+        (np.full((90, 120), np.nan, np.float32), "expected a two-dimensional map of finite"),
+        (np.zeros(5, np.float32), "expected a two-dimensional map of finite"),
+        (np.array([object()]), "not a readable npy of numbers"),
+    ],
+)
+def test_odd_maps_are_refused(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, array: np.ndarray, words: str
+) -> None:
+    np.save(tmp_path / "a.npy", array, allow_pickle=True)
+    arguments = ("crops", root, "--split", "val", "--no-images", "--out", tmp_path / "c")
+    assert "no map for 1 of 2 images, first b.npy" in refused(
+        capsys, *arguments, "--density", tmp_path
+    )
+    np.save(tmp_path / "b.npy", np.zeros((90, 120)))
+    assert words in refused(capsys, *arguments, "--density", tmp_path)
+    assert not (tmp_path / "c").exists()
+
+
+def test_crops_of_two_kinds_are_not_mixed(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ("crops", root, "--split", "val", "--out", tmp_path / "c")
+    assert run(*arguments) == 0
+    assert run(*arguments) == 0
+    assert "holds other crops" in refused(capsys, *arguments, "--padding", 7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--window", "70"), "expected WIDTHxHEIGHT"),
+        (("--window", "0x9"), "expected WIDTHxHEIGHT"),
+        (("--threshold", "-1"), "greater than 0"),
+        (("--threshold", "nan"), "greater than 0"),
+        (("--min-visible", "2"), "from 0 to 1"),
+        (("--padding", "-3"), "whole number from 0 on"),
+        (("--profile", "offical"), "invalid choice: 'offical'"),
+        (("--set", "nms=agnostic"), "a rule of another command"),
+        (("--set", "connectivty=4"), "did you mean 'connectivity'"),
+        (("--split", "test"), "no folder for split 'test'"),
+    ],
+)
+def test_wrong_arguments_are_one_line(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: tuple, words: str
+) -> None:
+    basis = ("crops", root, "--split", "val", "--out", tmp_path / "c", "--no-images")
+    assert words in refused(capsys, *basis, *arguments)
