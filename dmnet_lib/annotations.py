@@ -5,6 +5,7 @@ Category 0 is an ignored region, 1..10 are the classes below, 11 is "others"; sc
 the row is not evaluated.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,10 @@ CLASSES = (
 IGNORED, OTHERS = 0, 11  # the two categories that are no class
 CLASS_IDS = tuple(range(1, 11))
 FIELDS = ("x", "y", "w", "h", "score", "category", "truncation", "occlusion")
-FIELD_RANGES = {"w": (0, None), "h": (0, None), "score": (0, 1), "category": (0, 11),
+LIMIT_PX = 10**9  # no image is so large; keeps sums of coordinates in int64
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # int() alone also takes 1_0 and other scripts' digits
+FIELD_RANGES = {"x": (-LIMIT_PX, LIMIT_PX), "y": (-LIMIT_PX, LIMIT_PX), "w": (0, LIMIT_PX),
+                "h": (0, LIMIT_PX), "score": (0, 1), "category": (0, 11),
                 "truncation": (0, 1), "occlusion": (0, 2)}  # fmt: skip
 
 
@@ -113,6 +117,15 @@ def from_rows(
     )
 
 
+def join(tables: Sequence[Annotations]) -> Annotations:
+    """Return the images of all tables as one; no two may have the same name."""
+    return from_rows(
+        [name for table in tables for name in table.names],
+        np.concatenate([np.zeros((0, 2), np.int64), *(table.sizes_wh for table in tables)]),
+        [one.rows() for table in tables for one in table],
+    )
+
+
 def parse(text: str, *, source: Path) -> np.ndarray:
     """Return the [n, 8] int fields of one annotation file's text.
 
@@ -120,7 +133,8 @@ def parse(text: str, *, source: Path) -> np.ndarray:
     line and field.
     """
     lines = [line.strip().rstrip(",") for line in text.splitlines() if line.strip()]
-    if all(line.count(",") == len(FIELDS) - 1 for line in lines):
+    plain = text.isascii() and "_" not in text
+    if plain and all(line.count(",") == len(FIELDS) - 1 for line in lines):
         try:
             table = np.array(",".join(lines).split(","), dtype=np.int64) if lines else np.zeros(0)
         except (ValueError, OverflowError):
@@ -137,8 +151,7 @@ def _out_of_range(table: np.ndarray) -> np.ndarray:
     bad = np.zeros(table.shape, dtype=bool)
     for name, (low, high) in FIELD_RANGES.items():
         column = FIELDS.index(name)
-        bad[:, column] |= table[:, column] < low
-        bad[:, column] |= table[:, column] > (np.inf if high is None else high)
+        bad[:, column] = (table[:, column] < low) | (table[:, column] > high)
     return bad
 
 
@@ -159,18 +172,17 @@ def _parse_slowly(text: str, source: Path) -> np.ndarray:
         if len(bad):
             name = FIELDS[bad[0]]
             low, high = FIELD_RANGES[name]
-            allowed = f"at least {low}" if high is None else f"{low} to {high}"
-            raise InputError(
-                f"{source}:{number}: {name} is {table[-1][bad[0]]}, expected {allowed}"
-            )
+            value = table[-1][bad[0]]
+            near = f"at least {low}" if value < low else f"at most {high}"
+            allowed = near if high == LIMIT_PX else f"{low} to {high}"
+            raise InputError(f"{source}:{number}: {name} is {value}, expected {allowed}")
     return np.array(table, dtype=np.int64).reshape(-1, len(FIELDS))
 
 
 def _integer(value: str, where: str) -> int:
-    try:
-        return int(np.int64(int(value)))
-    except (ValueError, OverflowError):  # no number, or one that no table can hold
-        raise InputError(f"{where} is {value.strip()!r}, expected a whole number") from None
+    if not WHOLE.fullmatch(value.strip()):
+        raise InputError(f"{where} is {value.strip()!r}, expected a whole number")
+    return int(value.strip())
 
 
 def read(path: Path) -> np.ndarray:

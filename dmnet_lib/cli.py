@@ -38,6 +38,7 @@ BATCH = {  # the commands of dmnet_lib.commands, one module each
     "crops": "density crops of a split: rectangles, annotations, images",
     "convert": "annotations from one format to another: visdrone, coco, voc, yolo",
     "fuse": "detections of whole images and of crops put together",
+    "deviations": "what each rule of the released scripts changes, measured on your data",
     "evaluate": "score detections by VisDrone's or COCO's protocol",
 }
 

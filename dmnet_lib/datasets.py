@@ -18,6 +18,7 @@ SPLIT_FOLDERS = ("VisDrone2019-DET-{}", "{}")
 LAYOUT = (
     "VisDrone2019-DET-<split>/images and .../annotations (or <split>/images and .../annotations)"
 )
+SIZES_FILE = "image_sizes.json"  # stands in a split's folder for the images that are not there
 MAX_SIDE_PX = 10**6  # no image is so large; keeps whole pixels in int64
 Sizes = Mapping[str, tuple[int, int]]  # (width, height) by stem
 LOOKS = {  # how files of other formats begin, and what makes them VisDrone's
@@ -136,7 +137,9 @@ def load_source(
     folder = split_folder(root, split)
     if not annotated and not (folder / "annotations").is_dir():
         return _unannotated(image_paths(folder), sizes)
-    if (folder / "images").is_dir() or sizes is None:
+    if not (folder / "images").is_dir():
+        sizes = need_sizes(folder, sizes)
+    if (folder / "images").is_dir():
         paths = image_paths(folder)
         texts = [annotation_path(folder, path) for path in paths]
     else:
@@ -189,6 +192,23 @@ def read_image_sizes(path: Path) -> dict[str, tuple[int, int]]:
     return {stem: (width, height) for stem, (width, height) in value.items()}
 
 
+def sizes_beside(folder: Path) -> Sizes | None:
+    """Return the image sizes that a split's folder holds itself, if any. Raises InputError."""
+    path = folder / SIZES_FILE
+    return read_image_sizes(path) if path.is_file() else None
+
+
+def need_sizes(folder: Path, sizes: Sizes | None) -> Sizes:
+    """Return the sizes given, or those in the folder. Raises InputError where there are none."""
+    sizes = sizes if sizes is not None else sizes_beside(folder)
+    if sizes is None:
+        raise InputError(
+            f"{folder}: holds no images, so give their sizes: --image-sizes FILE, a json of "
+            '{"stem": [width, height]}'
+        )
+    return sizes
+
+
 @dataclass(frozen=True)
 class Check:
     """What `check` found: counts per split, errors that stop a run, and notes that do not."""
@@ -204,7 +224,7 @@ class Check:
             raise InputError(self.errors[0] + more)
 
     def table(self) -> pd.DataFrame:
-        """Return one row a split: what `count` counts."""
+        """Return one row a split: the numbers of `counts`, after that of its images."""
         return pd.DataFrame(self.counts).T
 
     def lines(self, *, most: int = 20) -> list[str]:
@@ -259,6 +279,7 @@ def _check_split(folder: Path, split: str, sizes: Sizes | None, result: Check) -
     """Add what is found in one split's folder to result."""
     try:
         texts, images = _files_of(folder)
+        sizes = sizes if sizes is not None else sizes_beside(folder)
     except InputError as error:
         result.errors.append(str(error))
         return

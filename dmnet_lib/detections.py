@@ -1,6 +1,7 @@
 """Boxes with scores of a split, as one table; COCO json and VisDrone txt are its spellings."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,13 @@ class Detections:
         """Return the detections of one image, still counted in this table's images."""
         first, last = np.searchsorted(self.image_index, [index, index + 1])
         return self.select(slice(first, last))
+
+    def of_images(self, images: Sequence[int]) -> "Detections":
+        """Return the table of the chosen images (rising positions) alone, counted anew."""
+        chosen = np.asarray(images, np.int64)
+        rows = self.select(np.isin(self.image_index, chosen))
+        names = tuple(self.names[i] for i in chosen)
+        return replace(rows, names=names, image_index=np.searchsorted(chosen, rows.image_index))
 
     def by_score(self) -> "Detections":
         """Return the same rows, in each image by falling score (stable)."""

@@ -60,7 +60,7 @@ def read_json(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # bad text or JSON, a huge number, deep nesting
         raise InputError(f"{path}: not valid JSON ({error})") from None
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import yaml
 
+from dmnet_lib import profiles
 from dmnet_lib.files import ROOT, InputError
 
 BASE = ROOT / "params" / "base.yaml"
 COMMON = "common"
+CHANGES = "profile_changes"
 Scalar = bool | int | float | str | None
 Value = Scalar | list[Scalar]
 
@@ -122,9 +124,18 @@ def load(path: Path, *, base_path: Path = BASE) -> Experiment:
             if value != parameter.default:
                 changed.setdefault(section, {})[name] = value
                 sections[section][name] = value
+    _check_profile(sections.get(COMMON, {}), shown(path))
     first = text.lstrip("\ufeff\n ").split("\n", 1)[0]
     question = first.lstrip("# ").strip() if first.startswith("#") else ""
     return Experiment(path.stem, question, path, sections, changed)
+
+
+def _check_profile(common: dict[str, Value], where: str) -> None:
+    """Raise InputError for a rule that no profile has, or a value that it does not take."""
+    try:
+        profiles.named(str(common.get("profile", "corrected")), str(common.get(CHANGES, "")))
+    except InputError as error:
+        raise InputError(f"{where}: {COMMON}.{CHANGES}: {error}") from None
 
 
 def resolved(experiment: Experiment, stage: str) -> dict[str, Value]:

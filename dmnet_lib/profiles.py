@@ -28,14 +28,19 @@ class Deviation:
     other: Value | None = None  # what to compare with, where both profiles take the same value
 
     @property
+    def released_value(self) -> Value:
+        """The value that does what `released` says."""
+        return self.official if self.other is None else self.other
+
+    @property
     def choices(self) -> tuple[Value, ...]:
         """The values it can take, the corrected one first."""
-        return tuple(dict.fromkeys((self.corrected, self.official, self.other or self.official)))
+        return tuple(dict.fromkeys((self.corrected, self.official, self.released_value)))
 
 
 DEVIATIONS = (
     Deviation(
-        "score0_dropped", "points", "every_split", "some_splits",
+        "score0_dropped", "score0", "every_split", "some_splits",
         "Rows with score 0 are dropped on val only (density, crops), or on every split but train "
         "(conversion); a variant in circulation drops them on every split.",
         "A row that is not evaluated is no object, on every split.",

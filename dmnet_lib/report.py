@@ -17,12 +17,13 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import TagRemovePreprocessor
 from pygments.formatters import HtmlFormatter
 
-from dmnet_lib import files, params
+from dmnet_lib import files, params, profiles
 from dmnet_lib.files import InputError
 from dmnet_lib.provenance import LATEST, METRICS, NOTEBOOK, PARAMS, PROVENANCE
 
 PAGE, ERROR, FAILED = "report.html", "error.json", "failed"
 EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
+DEVIATIONS_FILE = "deviations.json"  # what `dmnet deviations --out` writes
 UNITS = (
     "AP, AR, rates and shares in percent; differences of AP in points, with {level:.0%} intervals "
     "of a paired bootstrap over {images} test images."
@@ -185,11 +186,38 @@ def readme_figure(results: Path, *, seen_from: Path) -> str:
     return f"![{about}]({Path(os.path.relpath(path, seen_from)).as_posix()})\n"
 
 
+def readme_deviations(results: Path) -> str:
+    """Return, as Markdown, what the released scripts do otherwise and what it changes."""
+    path = results / DEVIATIONS_FILE
+    if not path.is_file():
+        return "Not measured yet.\n"
+    measured = files.read_json(path)
+    known = {one.name for one in profiles.DEVIATIONS}
+    if not isinstance(measured, dict) or set(measured.get("effects", ())) != known:
+        raise InputError(f"{path}: of other rules; run `dmnet deviations ROOT --out {path}` again")
+    lines = ["| rule | the released scripts | corrected | what it changes |", "|---|---|---|---|"]
+    lines += [
+        f"| `{one.name}={one.released_value}` | {one.released} | {one.right} "
+        f"| {measured['effects'][one.name]} |"
+        for one in profiles.DEVIATIONS
+    ]
+    about = (
+        f"Measured on {measured['images']} images of VisDrone ({', '.join(measured['splits'])}; "
+        f"{measured['objects']:,} objects), one rule at a time; fusion and evaluation on made-up "
+        "detections."
+    )
+    return "\n".join([*lines, "", about]) + "\n"
+
+
 def update_readme(readme_path: Path, results: Path) -> bool:
     """Replace what stands between the marks of a README; tell whether it changed."""
     text = old = readme_path.read_text(encoding="utf-8")
     figure = readme_figure(results, seen_from=readme_path.parent)
-    contents = {"figure": figure, "results": readme_table(results)}
+    contents = {
+        "figure": figure,
+        "results": readme_table(results),
+        "deviations": readme_deviations(results),
+    }
     for mark, content in contents.items():
         begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
         if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):

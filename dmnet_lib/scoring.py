@@ -105,13 +105,19 @@ def _interval(row: pd.Series, prefix: str) -> str:
 
 
 def visdrone_table(scores: Scores) -> pd.DataFrame:
-    """Return one row a strategy by VisDrone's protocol, weighted as the toolkit does."""
+    """Return one row a strategy by VisDrone's protocol, weighted as the toolkit does.
+
+    Beside it the plain class mean of AP, and COCO's AP of the same boxes, at both caps.
+    """
     columns = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500")
-    rows = {name: {c: s[c] for c in columns} for name, s in scores.visdrone.items()}
-    plain = {
-        name: {"AP, plain class mean": s["macro"]["AP"]} for name, s in scores.visdrone.items()
-    }
-    return pd.concat([pd.DataFrame(rows).T, pd.DataFrame(plain).T], axis=1).astype(float)
+    rows = {}
+    for name, one in scores.visdrone.items():
+        rows[name] = {column: one[column] for column in columns}
+        rows[name]["AP, plain class mean"] = one["macro"]["AP"]
+        by_coco = scores.strategies[name]
+        rows[name][f"COCO AP at {by_coco['max_detections']}"] = by_coco["AP"]
+        rows[name]["COCO AP at 100"] = by_coco["at_100"]["AP"]
+    return pd.DataFrame(rows).T.astype(float)
 
 
 def class_table(scores: Scores) -> pd.DataFrame:

@@ -53,6 +53,12 @@ def test_of_image_takes_its_rows_only():
     assert table.of_image(2).names == NAMES
 
 
+def test_of_images_counts_the_chosen_anew():
+    chosen = found([(0, 0.2), (2, 0.9), (2, 0.5)]).of_images([1, 2])
+    assert (chosen.names, chosen.image_index.tolist()) == (("b", "c"), [1, 1])
+    assert len(found([(0, 0.2)]).of_images([])) == 0
+
+
 def test_join_keeps_every_row_and_its_order_in_each_image():
     joined = detections.join([found([(1, 0.1), (2, 0.2)]), found([(0, 0.3), (1, 0.4)])], NAMES)
     assert joined.scores.tolist() == [0.3, 0.1, 0.4, 0.2]

@@ -1,17 +1,32 @@
+import contextlib
+import dataclasses
+import io
 import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pycocotools.coco
+import pycocotools.cocoeval
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dmnet_lib import datasets, files
 from dmnet_lib.annotations import Annotations, from_rows
 from dmnet_lib.boxes import xywh_to_xyxy
-from dmnet_lib.detections import Detections
-from dmnet_lib.evaluation import coco, resampling
+from dmnet_lib.detections import Detections, join
+from dmnet_lib.evaluation import coco, resampling, visdrone
+from dmnet_lib.evaluation.matching import drop_in_ignored_regions
+from dmnet_lib.formats import coco as coco_format
+from dmnet_lib.formats import results, rules
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
 SEEDS = st.integers(0, 2**32 - 1)
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data at {SHARED}")
 
 
 def table(images: list[np.ndarray]) -> Annotations:
@@ -78,7 +93,8 @@ def test_without_detections_everything_is_missed(backend: str) -> None:
     metrics = coco.evaluate(truth, none, backend=backend)
     expected = {"AP": 0, "AP50": 0, "AP75": 0, "APs": None, "APm": 0, "APl": None, "AR": 0}
     assert {name: metrics[name] for name in METRICS} == expected
-    assert metrics["per_class"] == {"car": {"AP": 0, "AP50": 0, "AP75": 0, "boxes": 1}}
+    assert metrics["per_class"] == {"car": expected | {"boxes": 1}}
+    assert metrics["at_100"] == expected
 
 
 def test_ground_truth_against_itself_is_one():
@@ -98,6 +114,23 @@ def test_detections_in_ignored_regions_do_not_count_against():
     assert coco.evaluate(truth, stray)["AP"] == pytest.approx(1)
     without_region = table([np.array([car])])
     assert coco.evaluate(without_region, stray)["AP"] == pytest.approx(0.5)
+
+
+def test_ignored_regions_may_be_background_as_in_the_released_evaluation():
+    rows = [
+        [10, 10, 40, 40, 1, 4, 0, 0],
+        [200, 200, 99, 99, 0, 0, 0, 0],
+        [60, 60, 40, 40, 0, 4, 0, 0],
+    ]
+    truth = table([np.array(rows)])
+    boxes = np.array([[210.0, 210, 250, 250], [60, 60, 100, 100], [10, 10, 50, 50]])
+    found = Detections(
+        truth.names, boxes, np.array([0.9, 0.8, 0.7]), np.full(3, 4), np.zeros(3, int)
+    )
+    assert coco.evaluate(truth, found)["AP"] == pytest.approx(1)
+    metrics = coco.evaluate(truth, found, ignored_regions="background")
+    assert (metrics["AP"], metrics["boxes"]) == (pytest.approx(1 / 3), 1)
+    assert "are background" in metrics["protocol_details"]
 
 
 def test_rows_with_score_0_are_crowds_and_others_are_nothing():
@@ -123,11 +156,146 @@ def test_both_backends_agree(seed: int) -> None:
     truth, found = made_up(seed)
     fast, slow = (coco.evaluate(truth, found, max_detections=100, backend=b) for b in coco.BACKENDS)
     assert fast.pop("backend") != slow.pop("backend")
-    flat = [
-        {**{name: m[name] for name in METRICS}, **{k: v["AP"] for k, v in m["per_class"].items()}}
-        for m in (fast, slow)
-    ]
-    assert flat[0] == pytest.approx(flat[1], abs=1e-9)
+    assert flat(fast) == pytest.approx(flat(slow), abs=1e-9)
+
+
+def on_disk(folder: Path, truth: Annotations, found: Detections) -> tuple[Annotations, Detections]:
+    """Write both as COCO files, without what lies in ignored regions, and read them again."""
+    truth, found = drop_in_ignored_regions(truth, found)
+    coco_format.write(folder / "truth.json", truth)
+    coco_format.write_detections(folder / "found.json", found)
+    again = coco_format.read(folder / "truth.json")
+    file = files.read_json(folder / "truth.json")
+    return again, results.read(folder / "found.json", again.names, images=file)[0]
+
+
+def pycocotools_summary(folder: Path) -> dict[str, float]:
+    """What pycocotools itself says of the files of `on_disk`, at its own caps."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        table = pycocotools.coco.COCO(folder / "truth.json")
+        judge = pycocotools.cocoeval.COCOeval(
+            table, table.loadRes(str(folder / "found.json")), "bbox"
+        )
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    values = [*judge.stats[:6], judge.stats[8]]
+    return {n: None if v == -1 else v for n, v in zip(METRICS, values, strict=True)}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("backend", coco.BACKENDS)
+def test_at_100_are_pycocotools_own_figures(tmp_path: Path, backend: str, seed: int) -> None:
+    truth, found = on_disk(tmp_path, *made_up(seed))
+    expected = pycocotools_summary(tmp_path)
+    metrics = coco.evaluate(truth, found, max_detections=500, backend=backend)
+    at_100 = coco.evaluate(truth, found, max_detections=100, backend=backend)
+    for name, value in expected.items():
+        assert metrics["at_100"][name] == pytest.approx(value, abs=1e-9)
+        assert at_100[name] == pytest.approx(value, abs=1e-9)
+
+
+def test_background_is_what_pycocotools_says_of_a_file_of_objects_alone(tmp_path: Path) -> None:
+    truth, found = made_up(3)
+    on_disk(tmp_path, rules.apply(truth, rows="objects"), found)
+    expected = pycocotools_summary(tmp_path)
+    metrics = coco.evaluate(truth, found, ignored_regions="background", max_detections=100)
+    assert {name: metrics[name] for name in METRICS} == pytest.approx(expected, abs=1e-9)
+    assert expected["AP"] < coco.evaluate(truth, found)["AP"]
+
+
+@needs_data
+def test_real_detector_gives_pycocotools_own_figures(tmp_path: Path) -> None:
+    for archive in ("visdrone-annotations/VisDrone2019-DET-val",
+                    "detections/yolo11l-visdrone5cls_val_1280"):  # fmt: skip
+        with tarfile.open(SHARED / f"{archive}.tar.xz") as tar:
+            tar.extractall(tmp_path, filter="data")
+    sizes = datasets.read_image_sizes(SHARED / "visdrone-annotations" / "image_sizes_val.json")
+    truth = datasets.load_source(tmp_path, "val", sizes=sizes).annotations
+    found, _ = results.read(next(tmp_path.glob("yolo11l*")), truth.names)
+    on_disk(tmp_path, truth, found)
+    expected = pycocotools_summary(tmp_path)
+    metrics = coco.evaluate(truth, found)
+    assert metrics["at_100"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_backends_agree_where_the_cap_of_500_cuts() -> None:
+    rng = np.random.default_rng(5)
+    rows = np.column_stack([rng.integers(0, 380, (700, 2)), rng.integers(6, 20, (700, 2))])
+    truth = table([np.column_stack([rows, np.tile([1, 4, 0, 0], (700, 1))])])
+    found = exact(truth)
+    found = dataclasses.replace(
+        found,
+        boxes_xyxy=found.boxes_xyxy + rng.normal(0, 1, (700, 4)),
+        scores=rng.integers(1, 50, 700) / 50,
+    )
+    fast, slow = (coco.evaluate(truth, found, backend=backend) for backend in coco.BACKENDS)
+    assert flat(fast) == pytest.approx(flat(slow), abs=1e-9)
+    assert fast["at_100"]["AR"] < fast["AR"] <= 500 / 700
+
+
+def flat(metrics: dict) -> dict[str, float]:
+    """Every figure of a result by its path."""
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": v for inner, v in flat(value).items()}
+        elif isinstance(value, float | int) and name != "boxes":
+            found[name] = value
+    return found
+
+
+PROTOCOLS = (coco.evaluate, visdrone.evaluate)
+
+
+def distinct(found: Detections, seed: int) -> Detections:
+    """The same detections, no two with the same score."""
+    scores = (np.random.default_rng(seed).permutation(len(found)) + 1) / (len(found) + 1)
+    return dataclasses.replace(found, scores=scores)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.permutations(range(4)), st.sampled_from(PROTOCOLS))
+def test_the_order_of_images_and_detections_changes_nothing(
+    seed: int, order: list[int], evaluate: Callable
+) -> None:
+    truth, found = made_up(seed)
+    found = distinct(found, seed).by_score()
+    place = np.argsort(order)[found.image_index]
+    rng = np.random.default_rng(seed)
+    rows = np.lexsort((rng.random(len(found)), place))
+    columns = (found.boxes_xyxy, found.scores, found.class_ids)
+    names = [truth.names[i] for i in order]
+    moved = Detections(tuple(names), *(column[rows] for column in columns), place[rows])
+    turned = from_rows(names, truth.sizes_wh[order], [truth.image(i).rows() for i in order])
+    again = evaluate(turned, moved.by_score())
+    assert flat(again) == pytest.approx(flat(evaluate(truth, found)), abs=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.sampled_from(PROTOCOLS))
+def test_a_detection_in_an_ignored_region_changes_nothing(seed: int, evaluate: Callable) -> None:
+    truth, found = made_up(seed)
+    rng = np.random.default_rng(seed)
+    image = int(rng.integers(len(truth)))
+    region = np.array([[100, 100, 90, 90, 0, 0, 0, 0]])
+    rows = [np.concatenate([one.rows(), region[: i == image]]) for i, one in enumerate(truth)]
+    truth = from_rows(truth.names, truth.sizes_wh, rows)
+    corner = rng.integers(110, 150, 2)
+    box = np.array([[*corner, *corner + rng.integers(5, 30, 2)]], float)
+    stray = Detections(truth.names, box, rng.random(1), rng.integers(1, 11, 1), np.array([image]))
+    more = join([found, stray], truth.names).by_score()
+    assert flat(evaluate(truth, more)) == flat(evaluate(truth, found.by_score()))
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.sampled_from(PROTOCOLS))
+def test_every_figure_lies_between_0_and_1(seed: int, evaluate: Callable) -> None:
+    truth, found = made_up(seed)
+    figures = flat(evaluate(truth, found.by_score()))
+    shares = {n: v for n, v in figures.items() if n.split(".")[-1][:2] in ("AP", "AR")}
+    assert len(shares) >= 7
+    assert all(0 <= value <= 1 for value in shares.values())
 
 
 @settings(max_examples=25, deadline=None)

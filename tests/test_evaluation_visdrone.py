@@ -11,6 +11,7 @@ from dmnet_lib.annotations import Annotations, from_rows
 from dmnet_lib.boxes import xywh_to_xyxy
 from dmnet_lib.detections import Detections
 from dmnet_lib.evaluation import matching, visdrone
+from dmnet_lib.formats import results
 from dmnet_lib.formats import visdrone as visdrone_format
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -140,6 +141,23 @@ def test_caps_count_all_classes_in_file_order():
     assert metrics["per_class"]["van"]["AR1"] == 0
 
 
+@pytest.mark.parametrize("cap", [1, 10, 100])
+def test_a_cap_is_the_same_as_having_found_no_more(cap: int) -> None:
+    rng = np.random.default_rng(cap)
+    count = 120
+    corners = np.column_stack([rng.integers(0, 60, (count, 2)), rng.integers(5, 30, (count, 2))])
+    annotated = truth([(*box, 1, 4 + n % 2) for n, box in enumerate(corners.tolist())], [])
+    scores = rng.integers(1, 9, count) / 10  # ties are wanted
+    rows = np.column_stack(
+        [corners + rng.normal(0, 1, (count, 4)), scores, 4 + rng.integers(0, 2, count)]
+    )
+    detections = found(rows.tolist(), []).by_score()
+    whole = visdrone.class_tables(annotated, detections)[f"AR{cap}"]
+    alone = visdrone.class_tables(annotated, detections.top(cap))["AR500"]
+    assert whole.any()
+    np.testing.assert_array_equal(whole, alone)
+
+
 def test_means_weigh_classes_by_images_and_macro_does_not():
     car, van = (10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)
     metrics = visdrone.evaluate(truth([car], [car], [car, van]), found([car], [car], [car]))
@@ -153,7 +171,7 @@ def golden(name: str, folder: Path, annotations: Path, sizes: dict) -> tuple[dic
     names = expected["names"]
     sizes_wh = np.array([sizes[n] for n in names])
     annotated = visdrone_format.read_annotations(annotations, names, sizes_wh)
-    detections = visdrone_format.read_detections(folder, names).by_score()
+    detections = results.read(folder, names, drop_unknown=True)[0].by_score()
     left = matching.drop_in_ignored_regions(annotated, detections)
     return expected, visdrone.evaluate(annotated, detections), left
 
@@ -161,12 +179,14 @@ def golden(name: str, folder: Path, annotations: Path, sizes: dict) -> tuple[dic
 def assert_as_the_toolkit(expected: dict, metrics: dict, left: tuple) -> None:
     for name, value in expected["summary"].items():
         assert 100 * metrics[name] == pytest.approx(value, abs=1e-6), name
+    tables = visdrone.class_tables(*left)
     for row, one in enumerate(visdrone.CLASSES):
         images = expected["images_per_class"][row]
         assert metrics["per_class"].get(one, {"images": 0})["images"] == images
         for name in ("AP", "AR1", "AR10", "AR100", "AR500") if images else ():
             value = 100 * metrics["per_class"][one][name]
             assert value == pytest.approx(np.mean(expected[name][row]), abs=1e-6), (one, name)
+            np.testing.assert_allclose(100 * tables[name][row], expected[name][row], 0, 1e-6)
     assert np.diff(left[0].offsets).tolist() == expected["kept"]
     assert np.bincount(left[1].image_index).tolist() == expected["kept_det"]
 

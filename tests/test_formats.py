@@ -7,13 +7,13 @@ from pathlib import Path
 import globox
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from dmnet_lib.annotations import CLASSES, Annotations, from_rows
 from dmnet_lib.boxes import xywh_to_xyxy
-from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
 from dmnet_lib.formats import coco, roundtrip, visdrone, voc, yolo
 
@@ -56,21 +56,6 @@ def assert_same(a: Annotations, b: Annotations) -> None:
     np.testing.assert_array_equal(a.rows(), b.rows())
 
 
-def detections(names: tuple[str, ...], rows: list[tuple]) -> Detections:
-    """Rows of image number, x, y, w, h, score, class."""
-    table = np.array(rows, float).reshape(-1, 7)
-    image, class_id = table[:, 0].astype(int), table[:, 6].astype(int)
-    return Detections(names, xywh_to_xyxy(table[:, 1:5]), table[:, 5], class_id, image)
-
-
-def assert_same_detections(a: Detections, b: Detections) -> None:
-    assert a.names == b.names
-    for field in ("image_index", "class_ids"):
-        np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
-    for field in ("boxes_xyxy", "scores"):
-        np.testing.assert_allclose(getattr(a, field), getattr(b, field), atol=1e-6)
-
-
 def fault(call: Callable, *arguments: object) -> str:
     """The one line with which the call refuses its input."""
     with pytest.raises(InputError) as caught:
@@ -93,8 +78,6 @@ def test_no_image_comes_back_from_every_format(tmp_path: Path) -> None:
     assert_same(voc.read(tmp_path, []), nothing)
     assert yolo.write(tmp_path, nothing) == 0
     assert_same(yolo.read(tmp_path, [], none), nothing)
-    assert len(visdrone.read_detections(tmp_path, [])) == 0
-    assert coco.detections_to_coco(coco.detections_from_coco([], [])) == []
 
 
 # Round trips
@@ -223,6 +206,27 @@ def test_coco_of_others_is_known_by_names_and_may_lack_our_keys():
     assert table.rows().tolist() == [[1, 2, 3, 4, 1, 11, 0, 0], [1, 3, 3, 4, 0, 4, 0, 0]]
 
 
+def test_ids_of_images_may_count_from_zero_and_files_have_any_name():
+    value = coco.to_coco(SMALL, file_names=["x/a.png", "b.1.JPG", "empty.jpg"], first_image_id=0)
+    assert [(image["id"], image["file_name"]) for image in value["images"]] == [
+        (0, "x/a.png"), (1, "b.1.JPG"), (2, "empty.jpg"),
+    ]  # fmt: skip
+    assert_same(coco.from_coco(value), SMALL)
+
+
+def test_voc_tells_each_image_file_by_its_own_suffix(tmp_path: Path) -> None:
+    voc.write(tmp_path, SMALL, file_names=["a.png", "b.1.JPEG", "no suffix"])
+    table, file_names = voc.read_named(tmp_path)
+    assert_same(table, SMALL)
+    assert file_names == ("a.png", "b.1.JPEG", "empty.jpg")
+
+
+def test_yolo_says_its_classes_to_trainers(tmp_path: Path) -> None:
+    yolo.write(tmp_path, SMALL)
+    found = yaml.safe_load((tmp_path / "data.yaml").read_text())
+    assert found == {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
+
+
 # Crops
 
 
@@ -242,62 +246,7 @@ def test_crops_must_be_as_many_as_images():
         coco.to_coco(SMALL, crops=[])
 
 
-# Results
-
-FOUND = [(0, 1.25, 2, 3.5, 4, 0.5, 4), (0, 9, 9, 1, 1, 0.75, 10), (2, 1, 1, 2, 2, 0.125, 1)]
-
-
-def test_results_come_back_from_coco_in_their_order(tmp_path: Path) -> None:
-    found = detections(("z", "b", "c"), FOUND)
-    coco.write_detections(tmp_path / "r.json", found)
-    assert_same_detections(coco.read_detections(tmp_path / "r.json", found.names), found)
-    assert [entry["image_id"] for entry in coco.detections_to_coco(found)] == [3, 3, 2]
-
-
-def test_coco_results_may_name_images_and_count_classes_from_zero():
-    results = [{"image_id": "b", "category_id": 0, "bbox": [1, 2, 3, 4], "score": 0.5}]
-    found = coco.detections_from_coco(results, ["a", "b"], first_class=0)
-    assert (found.image_index.tolist(), found.class_ids.tolist()) == ([1], [1])
-
-
-def test_results_come_back_from_visdrone_text_by_score(tmp_path: Path) -> None:
-    found = detections(("z", "b", "c"), FOUND)
-    visdrone.write_detections(tmp_path, found)
-    assert_same_detections(visdrone.read_detections(tmp_path, found.names), found.by_score())
-    assert (tmp_path / "z.txt").read_text() == "9,9,1,1,0.75,10,-1,-1\n1.25,2,3.5,4,0.5,4,-1,-1\n"
-    assert (tmp_path / "b.txt").read_text() == ""
-
-
-def test_visdrone_results_keep_the_best_500_of_an_image(tmp_path: Path) -> None:
-    rows = [(0, 1, 1, 2, 2, (n + 1) / 1000, 4) for n in range(600)]
-    visdrone.write_detections(tmp_path, detections(("a",), rows))
-    scores = visdrone.read_detections(tmp_path, ["a"]).scores
-    assert (len(scores), scores.max(), scores.min()) == (500, 0.6, 0.101)
-
-
-def test_visdrone_results_may_lack_images_but_not_all(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("1,2,3,4,0.5,4,-1,-1,\n\n5,6,7,8,0.4,1\n")
-    assert visdrone.read_detections(tmp_path, ["a", "b"]).image_index.tolist() == [0, 0]
-    assert "none of 1 images" in fault(visdrone.read_detections, tmp_path, ["b"])
-
-
 # Malformed input
-
-
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("1,2,3", "a.txt:2: 3 fields, expected 8"),
-        ("1,2,x,4,0.5,4,-1,-1", "a.txt:2: a field is not a number"),
-        ("1,2,nan,4,0.5,4,-1,-1", "a.txt:2: boxes and scores must be finite"),
-        ("1,2,1e300,4,0.5,4,-1,-1", "a.txt:2: boxes and scores must be finite"),
-        ("1,2,-3,4,0.5,4,-1,-1", "a.txt:2: boxes and scores must be finite, w and h at least 0"),
-        ("1,2,3,4,0.5,0,-1,-1", "a.txt:2: category is 0, expected 1 to 10"),
-    ],
-)
-def test_malformed_result_is_named(tmp_path: Path, line: str, says: str) -> None:
-    (tmp_path / "a.txt").write_text(f"1,2,3,4,0.5,4,-1,-1\n{line}\n")
-    assert says in fault(visdrone.read_detections, tmp_path, ["a"])
 
 
 def changed(path: list, value: object) -> dict:
@@ -316,6 +265,21 @@ def changed(path: list, value: object) -> dict:
         (["annotations"], [3], "no list of entries under 'annotations'"),
         (["images", 0, "width"], "9", "images[0]: width is '9'"),
         (["images", 0, "height"], 0, "images[0]: width and height must be at least 1"),
+        (["images", 0, "height"], 10**30, "images[0]: width and height must be at least 1"),
+        (["images", 0, "width"], True, "images[0]: width is True"),
+        (["images", 0, "file_name"], "..", "images[0]: file_name is '..', which can be no file's"),
+        (["images", 0, "file_name"], "a\x00b.jpg", "images[0]: file_name is 'a\\x00b.jpg', which"),
+        (
+            ["images", 0, "file_name"],
+            "\ud800",
+            "images[0]: file_name is '\\ud800', which can be no",
+        ),
+        (["categories", 0, "id"], 2, "categories[1]: id is 2, expected one of its own"),
+        (["categories", 0, "id"], [1], "categories[0]: id is [1], expected one of its own"),
+        (["annotations", 0, "image_id"], True, "annotations[0]: image_id is True"),
+        (["annotations", 0, "bbox"], [1, 2, True, 4], "annotations[0]: bbox is [1, 2, True, 4]"),
+        (["annotations", 0, "score"], "1", "annotations[0]: iscrowd, score and truncation"),
+        ([coco.EXTRA_LIST], {}, f"no list of entries under '{coco.EXTRA_LIST}'"),
         (["images", 0, "file_name"], "x/b.1.png", "two images share"),
         (["images", 0, "id"], 2, "two images share"),
         (["categories", 0, "name"], "person", "categories[0]: name is 'person'"),
@@ -326,27 +290,12 @@ def changed(path: list, value: object) -> dict:
         (["annotations", 0, "bbox"], [1, 2, 3, float("nan")], "annotations[0]: bbox is"),
         (["annotations", 0, "bbox"], [1, 2, 3, 1e300], "annotations[0]: bbox is"),
         (["annotations", 0, "bbox"], [1, 2, 3, -4], "annotations[0]: bbox is [1, 2, 3, -4]"),
-        (["annotations", 0, "occlusion"], 3, "annotations[0]: score and truncation"),
+        (["annotations", 0, "occlusion"], 3, "annotations[0]: iscrowd, score and truncation"),
         ([coco.EXTRA_LIST, 0, "category_id"], 12, f"{coco.EXTRA_LIST}[0]: category_id is 12"),
     ],
 )
 def test_malformed_coco_is_named(path: list, value: object, says: str) -> None:
     assert f"COCO json: {says}" in fault(coco.from_coco, changed(path, value))
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "says"),
-    [
-        ("image_id", 3, "[0]: image_id is 3"),
-        ("category_id", 11, "[0]: category_id is 11"),
-        ("bbox", None, "[0]: bbox is None"),
-        ("score", "high", "[0]: score is 'high'"),
-    ],
-)
-def test_malformed_coco_result_is_named(key: str, value: object, says: str) -> None:
-    entry = {"image_id": 1, "category_id": 4, "bbox": [1, 2, 3, 4], "score": 0.5} | {key: value}
-    assert says in fault(coco.detections_from_coco, [entry], ["a"])
-    assert "no list of entries" in fault(coco.detections_from_coco, {"a": entry}, ["a"])
 
 
 @pytest.mark.parametrize(
@@ -356,9 +305,9 @@ def test_malformed_coco_result_is_named(key: str, value: object, says: str) -> N
         ("<annotation>", '<!DOCTYPE a [<!ENTITY b "c">]><annotation>', "remove its DOCTYPE"),
         ("<annotation>", '<?xml version="1.0" encoding="none"?><annotation>', "not valid XML"),
         ("<name>car</name>", "<name>auto</name>", "object 1: name is 'auto'"),
-        ("<xmin>4</xmin>", "", "object 1: bndbox/xmin is None"),
-        ("<xmin>4</xmin>", "<xmin>four</xmin>", "object 1: bndbox/xmin is 'four'"),
-        ("<xmin>4</xmin>", "<xmin>1e300</xmin>", "object 1: bndbox/xmin is 1e300"),
+        ("<xmin>4</xmin>", "", "object 1: bndbox: xmin is None"),
+        ("<xmin>4</xmin>", "<xmin>four</xmin>", "object 1: bndbox: xmin is 'four'"),
+        ("<xmin>4</xmin>", "<xmin>1e300</xmin>", "object 1: bndbox: xmin is 1e300"),
         ("<xmin>4</xmin>", "<xmin>40</xmin>", "object 1: bndbox ends before it begins"),
         ("<truncated>1", "<truncated>2", "object 1: truncated is 2, expected 0 to 1"),
         ("<width>1360</width>", "", "size/width is None"),

@@ -4,7 +4,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dmnet_lib import files, report
+from dmnet_lib import files, profiles, report
 from dmnet_lib.files import InputError
 
 BASE = (
@@ -205,10 +205,11 @@ def test_a_demo_that_was_not_run_is_named(tmp_path: Path) -> None:
 
 FIGURE = "<!-- figure:begin -->\n<!-- figure:end -->\n"
 TABLE = "<!-- results:begin -->\nold\n<!-- results:end -->\n"
+RULES = "<!-- deviations:begin -->\nold\n<!-- deviations:end -->\n"
 
 
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
-    readme = files.write_text(tmp_path / "README.md", f"a\n{FIGURE}b\n{TABLE}c\n")
+    readme = files.write_text(tmp_path / "README.md", f"a\n{FIGURE}b\n{TABLE}c\n{RULES}")
     assert report.update_readme(readme, demo(tmp_path))
     text = readme.read_text()
     assert text.startswith("a\n<!-- figure:begin -->\n![")
@@ -216,16 +217,42 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
         "](results/demo/05_fused_detection/k/figures/fused.png)\n<!-- figure:end -->\nb\n" in text
     )
     assert "<!-- results:begin -->\n| strategy" in text
-    assert text.endswith("<!-- results:end -->\nc\n")
+    rest = "<!-- results:end -->\nc\n<!-- deviations:begin -->\nNot measured yet.\n"
+    assert text.endswith(f"{rest}<!-- deviations:end -->\n")
     assert "old" not in text
     assert not report.update_readme(readme, tmp_path / "results")
 
 
 @pytest.mark.parametrize(
-    "text", ["", FIGURE, TABLE, FIGURE + TABLE * 2, FIGURE.replace("begin", "end") + TABLE]
+    "text",
+    [
+        "",
+        FIGURE,
+        TABLE,
+        FIGURE + TABLE,
+        FIGURE + TABLE * 2 + RULES,
+        FIGURE.replace("begin", "end") + TABLE + RULES,
+    ],
 )
 def test_a_readme_without_its_marks_is_named(tmp_path: Path, text: str) -> None:
     readme = files.write_text(tmp_path / "README.md", text)
     with pytest.raises(InputError, match=r"README\.md: needs one"):
         report.update_readme(readme, demo(tmp_path))
     assert readme.read_text() == text
+
+
+def test_every_rule_has_a_row_with_what_was_measured(tmp_path: Path) -> None:
+    effects = {one.name: f"effect of {one.name}" for one in profiles.DEVIATIONS}
+    measured = {"effects": effects, "images": 21, "objects": 1435, "splits": ["train", "val"]}
+    files.write_json(tmp_path / "deviations.json", measured)
+    table = report.readme_deviations(tmp_path).splitlines()
+    assert len(table) == 2 + len(profiles.DEVIATIONS) + 2
+    assert "| `connectivity=4` | Windows join into a region over their sides only. |" in table[10]
+    assert table[10].endswith("| effect of connectivity |")
+    assert "21 images of VisDrone (train, val; 1,435 objects)" in table[-1]
+
+
+def test_measurements_of_other_rules_are_named(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "deviations.json", {"effects": {}, "images": 1})
+    with pytest.raises(InputError, match=r"deviations\.json: .* `dmnet deviations"):
+        report.readme_deviations(tmp_path)

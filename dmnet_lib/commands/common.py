@@ -16,12 +16,17 @@ from dmnet_lib.files import InputError
 Item = TypeVar("Item")
 
 
-def add_split(parser: argparse.ArgumentParser) -> None:
-    """Add ROOT, --split and --image-sizes, read by `load`."""
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """Add ROOT."""
     parser.add_argument(
         "root", type=Path, metavar="ROOT",
         help=f"the folder that holds {datasets.LAYOUT}",
     )  # fmt: skip
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Add ROOT, --split and --image-sizes, read by `load`."""
+    add_root(parser)
     parser.add_argument("--split", required=True, help="train, val, test-dev …")
     add_image_sizes(parser)
 

@@ -9,11 +9,11 @@ import numpy as np
 from dmnet_lib import annotations as visdrone_text
 from dmnet_lib import cropping, crops, files, windows
 from dmnet_lib.boxes import Regions
-from dmnet_lib.commands import common
+from dmnet_lib.commands import common, convert
+from dmnet_lib.commands.sources import Material
 from dmnet_lib.datasets import Source
 from dmnet_lib.evaluation import geometry
 from dmnet_lib.files import InputError
-from dmnet_lib.formats import coco
 from dmnet_lib.points import Kernel
 from dmnet_lib.profiles import Profile
 
@@ -61,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-images", action="store_true", help="write no JPEG; nothing is decoded then")
     add("--quality", type=common.count, default=95, metavar="Q", help="of the JPEGs (default 95)")
     common.add_kernels(parser)
-    common.add_profile(parser, "points", "sigmas", "density", "regions", "crops")
+    common.add_profile(
+        parser, "score0", "points", "sigmas", "density", "regions", "crops", "formats"
+    )
 
 
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
@@ -86,8 +88,10 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     for one in cut.annotations:
         path = files.inside(chosen.out / "annotations", f"{one.names[0]}.txt")
         files.write_text(path, visdrone_text.format_rows(one.rows()))
-    origins = cut.origins(file_names)
-    coco.write(chosen.out / "coco.json", cut.annotations, crops=origins)
+    origins = tuple(cut.origins(file_names))
+    names = tuple(origin["file_name"] for origin in origins)
+    material = Material(cut.annotations, names, origins, chosen.split)
+    convert.write_coco(chosen.out / "coco.json", convert.apply(material, rules), rules, say)
     if not chosen.no_images:
         _write_images(chosen.out / "images", source, cut, chosen.quality)
     _tell(chosen, source, found, cut, say)

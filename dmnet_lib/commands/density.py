@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="side of a map's cell in pixels (default 1; MCNN predicts at 4)",
     )  # fmt: skip
     common.add_kernels(parser)
-    common.add_profile(parser, "points", "sigmas", "density", "maps")
+    common.add_profile(parser, "score0", "points", "sigmas", "density", "maps")
 
 
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:

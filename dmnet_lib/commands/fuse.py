@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dmnet_lib import crops, files
+from dmnet_lib.annotations import LIMIT_PX
 from dmnet_lib.commands import common
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
@@ -125,7 +126,7 @@ def _place(entry: coco.Entry, source: Path) -> tuple[str, float, float, float]:
         scale = entry["width"] / (region_xyxy[2] - region_xyxy[0])
         return parent, float(region_xyxy[0]), float(region_xyxy[1]), float(scale)
     numbers = [entry.get("x0"), entry.get("y0"), entry.get("scale", 1.0)]
-    real = all(type(v) in (int, float) and abs(v) < coco.LIMIT_PX for v in numbers)
+    real = all(type(v) in (int, float) and abs(v) < LIMIT_PX for v in numbers)
     if not isinstance(entry.get("parent"), str) or not real or numbers[2] <= 0:
         raise InputError(
             f"{source}: {entry['file_name']}: a crop needs parent (a file name), x0, y0 and a "

@@ -6,6 +6,7 @@ the tests. What either matched image by image is in `resampling`, for curves and
 
 import contextlib
 import io
+from dataclasses import replace
 from importlib.metadata import version
 
 import faster_coco_eval
@@ -15,7 +16,11 @@ import pycocotools.cocoeval
 
 from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations
 from dmnet_lib.detections import Detections
-from dmnet_lib.evaluation.matching import drop_in_ignored_regions
+from dmnet_lib.evaluation.matching import (
+    drop_in_ignored_regions,
+    require_same_images,
+    select_rows,
+)
 from dmnet_lib.formats import coco as coco_format
 
 PROTOCOL = (
@@ -23,6 +28,14 @@ PROTOCOL = (
     "dropped first (VisDrone's rule), rows with score 0 are crowds, others are not evaluated; "
     "max_detections is for each image and class, as in COCOeval"
 )
+PROTOCOLS = {  # by the rule for ignored regions
+    "dropped": PROTOCOL,
+    "background": (
+        "classes 1..10; ignored regions, others and rows with score 0 are background: detections "
+        "there are false; max_detections is for each image and class, as in COCOeval"
+    ),
+}
+USUAL_MAX = 100  # the max_detections of COCO's own summary, of which papers' figures are
 BACKENDS = {
     "faster-coco-eval": (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
     "pycocotools": (pycocotools.coco.COCO, pycocotools.cocoeval.COCOeval),
@@ -34,28 +47,35 @@ def evaluate(
     found: Detections,
     *,
     max_detections: int = 500,
+    ignored_regions: str = "dropped",
     backend: str = "faster-coco-eval",
 ) -> dict[str, object]:
     """Return AP, AP50, AP75, APs, APm, APl and AR as fractions, and each class's own.
 
-    A mean over nothing is None, and a class without ground truth is left out. Small, medium and
-    large are split at 32^2 and 96^2 square pixels of w * h. Raises ValueError when truth and found
-    count different images.
+    `at_100` holds the same at USUAL_MAX detections. ignored_regions "background" counts detections
+    in them as false. A mean over nothing is None, and a class without ground truth is left out.
+    Small, medium and large are split at 32^2 and 96^2 square pixels of w * h. Raises ValueError
+    when truth and found count different images.
     """
-    truth, found = drop_in_ignored_regions(truth, found)
-    precision, recall = _accumulate(truth, found, max_detections, backend)  # [T,R,K,A], [T,K,A]
+    if ignored_regions == "background":
+        require_same_images(truth, found)
+        truth = select_rows(truth, truth.is_object)
+    else:
+        truth, found = drop_in_ignored_regions(truth, found)
+    precision, recall = _accumulate(truth, found, max_detections, backend)
     boxes = np.array([(truth.evaluated & (truth.class_ids == k)).sum() for k in CLASS_IDS])
-    names = {CLASSES[k]: k for k in np.flatnonzero(boxes)}
+    whole, usual = ((precision[..., m], recall[..., m]) for m in (0, 1))
     return {
-        **_average_precisions(precision[..., 0]),
-        **{f"AP{size}": _mean(precision[..., a]) for a, size in enumerate("sml", start=1)},
-        "AR": _mean(recall[..., 0]),
+        **_means(*whole),
+        "at_100": _means(*usual),
         "per_class": {
-            name: _average_precisions(precision[:, :, k, 0]) | {"boxes": int(boxes[k])}
-            for name, k in names.items()
+            CLASSES[k]: _means(*(table[..., k : k + 1, :] for table in whole))
+            | {"boxes": int(boxes[k])}
+            for k in np.flatnonzero(boxes)
         },
         "protocol": "coco",
-        "protocol_details": PROTOCOL,
+        "protocol_details": PROTOCOLS[ignored_regions],
+        "ignored_regions": ignored_regions,
         "max_detections": max_detections,
         "backend": f"{backend} {version(backend)}",
         "images": len(truth),
@@ -63,9 +83,15 @@ def evaluate(
     }
 
 
-def _average_precisions(precision: np.ndarray) -> dict[str, float | None]:
-    """Return AP, AP50, AP75 of precision [T, R] or [T, R, K]."""
-    return {"AP": _mean(precision), "AP50": _mean(precision[0]), "AP75": _mean(precision[5])}
+def _means(precision: np.ndarray, recall: np.ndarray) -> dict[str, float | None]:
+    """Return the means of precision [T, R, K, A] and recall [T, K, A] over what is there."""
+    return {
+        "AP": _mean(precision[..., 0]),
+        "AP50": _mean(precision[0, ..., 0]),
+        "AP75": _mean(precision[5, ..., 0]),
+        **{f"AP{size}": _mean(precision[..., a]) for a, size in enumerate("sml", start=1)},
+        "AR": _mean(recall[..., 0]),
+    }
 
 
 def _mean(values: np.ndarray) -> float | None:
@@ -77,9 +103,16 @@ def _mean(values: np.ndarray) -> float | None:
 def _accumulate(
     truth: Annotations, found: Detections, max_detections: int, backend: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return COCOeval's precision [T, R, K, A] and recall [T, K, A] at one cap of detections."""
-    dataset = coco_format.to_coco(truth)
+    """Return COCOeval's precision [T, R, K, A, 2] and recall [T, K, A, 2].
+
+    The last axis is the cap of detections: max_detections, then USUAL_MAX.
+    """
+    # COCOeval takes equal scores in the order of image ids: here that of the table, which is the
+    # order of ids of the COCO file it was read from, or that of sorted names.
+    names = tuple(f"{place:09d}" for place in range(len(truth)))
+    dataset = coco_format.to_coco(replace(truth, names=names))
     # loadRes refuses an empty list, so results become a dataset by hand; ids must start at 1.
+    found = replace(found, names=names)
     results = [
         entry | {"id": row_id, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
         for row_id, entry in enumerate(coco_format.detections_to_coco(found), start=1)
@@ -92,7 +125,9 @@ def _accumulate(
             table.createIndex()
         evaluation = eval_class(*tables, iouType="bbox")
         evaluation.params.catIds = list(CLASS_IDS)
-        evaluation.params.maxDets = [max_detections]
+        caps = sorted({max_detections, USUAL_MAX})  # COCOeval wants them rising
+        evaluation.params.maxDets = caps
         evaluation.evaluate()
         evaluation.accumulate()
-    return evaluation.eval["precision"][..., 0], evaluation.eval["recall"][..., 0]
+    places = [caps.index(cap) for cap in (max_detections, USUAL_MAX)]
+    return tuple(evaluation.eval[name][..., places] for name in ("precision", "recall"))

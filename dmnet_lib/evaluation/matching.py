@@ -46,7 +46,7 @@ def drop_in_ignored_regions(
             (keep_found, found_xywh, np.flatnonzero(found.image_index == image)),
         ):
             keep[rows] &= ~_mostly_ignored(boxes_xywh[rows], regions_xywh, size_wh)
-    return _select(truth, keep_truth), found.select(keep_found)
+    return select_rows(truth, keep_truth), found.select(keep_found)
 
 
 def _mostly_ignored(
@@ -69,7 +69,7 @@ def _mostly_ignored(
     return covered * 2 >= whole[:, 2] * whole[:, 3]
 
 
-def _select(truth: Annotations, keep: np.ndarray) -> Annotations:
+def select_rows(truth: Annotations, keep: np.ndarray) -> Annotations:
     """Return truth with the rows of the mask only; every image stays."""
     kept_before = np.concatenate([[0], np.cumsum(keep)])
     columns = ("boxes_xywh", "class_ids", "evaluated", "truncation", "occlusion")

@@ -4,6 +4,9 @@ AP is the area under every step of the precision curve (not COCO's 101 points), 
 means count a class once for each image that contains it; `macro` has the plain class means.
 """
 
+from collections.abc import Iterator
+from importlib.metadata import version
+
 import numpy as np
 
 from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations
@@ -18,6 +21,12 @@ from dmnet_lib.evaluation.matching import (
 )
 
 CAPS = (1, 10, 100, 500)  # detections of an image, over all classes, in the order given
+PROTOCOL = (
+    "VisDrone2018-DET-toolkit's rules: boxes and detections with half or more of their area in "
+    "ignored regions are dropped first, detections of rows with score 0 count as nothing (the "
+    "rows count in recall), others are no class; an image's first 1, 10, 100, 500 detections over "
+    "all classes count; means weigh a class by the images that hold it, macro does not"
+)
 AP50, AP75 = 0, 5  # positions in THRESHOLDS
 
 
@@ -30,7 +39,7 @@ def evaluate(truth: Annotations, found: Detections) -> dict[str, object]:
     """
     require_same_images(truth, found)
     truth, found = drop_in_ignored_regions(truth, found)
-    tables = _class_tables(truth, found)
+    tables = class_tables(truth, found)
     in_class = truth.class_ids[:, None] == CLASS_IDS
     images = np.array([len(np.unique(truth.image_index[rows])) for rows in in_class.T])
     present = np.flatnonzero(images)
@@ -41,6 +50,8 @@ def evaluate(truth: Annotations, found: Detections) -> dict[str, object]:
         "macro": _means(tables, images > 0),
         "per_class": per_class,
         "protocol": "visdrone",
+        "protocol_details": PROTOCOL,
+        "backend": f"dmnet_lib {version('dmnet-suite')}",
         "images": len(truth),
         "boxes": int(in_class.sum()),
         "max_detections": CAPS[-1],
@@ -59,14 +70,15 @@ def _means(tables: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, floa
     }
 
 
-def _class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
-    """Return AP, AR1, AR10, AR100 and AR500, each [classes, thresholds]; 0 without boxes."""
+def class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
+    """Return AP, AR1, AR10, AR100 and AR500, each [classes, thresholds]; 0 without boxes.
+
+    Ignored regions are taken to be dropped.
+    """
     boxes = np.array([(truth.class_ids == k).sum() for k in CLASS_IDS])
     tables = {"AP": np.zeros((len(CLASSES), len(THRESHOLDS)))}
-    place = np.arange(len(found)) - np.searchsorted(found.image_index, found.image_index)
-    for cap in CAPS:
-        first = found.select(place < cap)
-        outcome, order = match(truth, first), np.argsort(-first.scores, kind="stable")
+    for cap, first, outcome in _outcomes(truth, found):
+        order = np.argsort(-first.scores, kind="stable")
         recalls = tables.setdefault(f"AR{cap}", np.zeros_like(tables["AP"]))
         for row, class_id in enumerate(CLASS_IDS):
             chosen = outcome[:, order[first.class_ids[order] == class_id]]
@@ -75,6 +87,19 @@ def _class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray
             if cap == CAPS[-1]:
                 tables["AP"][row] = _area_under(recall, precision)
     return tables
+
+
+def _outcomes(
+    truth: Annotations, found: Detections
+) -> Iterator[tuple[int, Detections, np.ndarray]]:
+    """Yield for each cap the first detections of every image and what they count as [T, n]."""
+    place = np.arange(len(found)) - np.searchsorted(found.image_index, found.image_index)
+    by_score = np.all((np.diff(found.scores) <= 0) | (place[1:] == 0))
+    whole = match(truth, found) if by_score else None
+    for cap in CAPS:
+        first = found.select(place < cap)
+        # Those after the cap are matched after those before it, and so take nothing from them.
+        yield cap, first, match(truth, first) if whole is None else whole[:, place < cap]
 
 
 def _curve(outcome: np.ndarray, boxes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,14 +5,23 @@ results score is the confidence and the last two are -1; the toolkit reads the f
 an image, over all classes, so lines stand by falling score.
 """
 
-from collections.abc import Sequence
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dmnet_lib import annotations as visdrone_text
 from dmnet_lib import boxes, files
-from dmnet_lib.annotations import CLASS_IDS, CLASSES, FIELDS, IGNORED, OTHERS, Annotations
+from dmnet_lib.annotations import (
+    CLASS_IDS,
+    CLASSES,
+    FIELDS,
+    IGNORED,
+    OTHERS,
+    Annotations,
+)
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
 
@@ -23,7 +32,6 @@ CATEGORY_NAMES = {
 }
 CATEGORY_IDS = {name: category for category, name in CATEGORY_NAMES.items()}
 MAX_DETECTIONS = 500  # of an image, in the challenge and in its toolkit
-LIMIT_PX = 10**9  # no image is so large; keeps whole pixels in int64
 RESULT_FIELDS = 6  # those before truncation and occlusion, which say nothing in results
 
 
@@ -40,36 +48,18 @@ def write_annotations(folder: Path, annotations: Annotations) -> None:
         files.write_text(path, visdrone_text.format_rows(one.rows()))
 
 
-def read_detections(folder: Path, names: Sequence[str]) -> Detections:
-    """Return the results for names, each image's rows in the order of its file.
+def parse_results(data: bytes, *, source: str) -> tuple[np.ndarray, list[int]]:
+    """Return the [n, 6] float fields of one result file, as they stand, and their line numbers.
 
-    An image without a file has no detection (detectors often leave it out), but some image must
-    have one. Raises InputError that names file, line and field.
+    Raises InputError that names source and line for what is no line of six to eight numbers.
     """
-    paths = [files.inside(folder, f"{name}.txt") for name in names]
-    if names and not any(path.is_file() for path in paths):
-        raise InputError(
-            f"{folder}: has results for none of {len(names)} images; first {names[0]}.txt"
-        )
-    tables = [_read_results(path) if path.is_file() else np.zeros((0, 6)) for path in paths]
-    table = np.concatenate([np.zeros((0, RESULT_FIELDS)), *tables])
-    return Detections(
-        names=tuple(names),
-        boxes_xyxy=boxes.xywh_to_xyxy(table[:, :4]),
-        scores=table[:, 4],
-        class_ids=table[:, 5].astype(np.int64),
-        image_index=np.repeat(np.arange(len(names)), [len(rows) for rows in tables]),
-    )
-
-
-def _read_results(path: Path) -> np.ndarray:
-    """Return the [n, 6] float fields of one result file."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file") from None
-    rows = [_result(line, f"{path}:{n}") for n, line in enumerate(lines, start=1) if line.strip()]
-    return np.array(rows, dtype=np.float64).reshape(-1, RESULT_FIELDS)
+        raise InputError(f"{source}: not a text file") from None
+    numbered = [(n, line) for n, line in enumerate(lines, start=1) if line.strip()]
+    rows = [_result(line, f"{source}:{n}") for n, line in numbered]
+    return np.array(rows, np.float64).reshape(-1, RESULT_FIELDS), [n for n, _ in numbered]
 
 
 def _result(line: str, where: str) -> list[float]:
@@ -79,28 +69,50 @@ def _result(line: str, where: str) -> list[float]:
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
     try:
-        row = [float(field) for field in fields[:RESULT_FIELDS]]
+        return [float(field) for field in fields[:RESULT_FIELDS]]
     except ValueError:
         raise InputError(f"{where}: a field is not a number: {line.strip()!r}") from None
-    if not all(abs(value) < LIMIT_PX for value in row) or min(row[2:4]) < 0:
-        raise InputError(f"{where}: boxes and scores must be finite, w and h at least 0")
-    if row[5] not in CLASS_IDS:
-        raise InputError(f"{where}: category is {fields[5]}, expected 1 to 10 (1 is {CLASSES[0]})")
-    return row
 
 
-def write_detections(folder: Path, found: Detections) -> None:
+def write_detections(path: Path, found: Detections) -> None:
     """Write every image's best MAX_DETECTIONS rows by falling score, an empty file for none.
 
-    Numbers have ten significant digits: reading back moves a box by less than 0.00001 px.
+    path is a folder, or a .zip as the challenge's server takes it: the same bytes for the same
+    detections. Numbers have ten significant digits: a box comes back to within 0.00001 px.
     """
-    best = found.top(MAX_DETECTIONS)
-    table = np.column_stack([boxes.xyxy_to_xywh(best.boxes_xyxy), best.scores])
+    texts = _result_texts(found.top(MAX_DETECTIONS))
+    if path.suffix.lower() == ".zip":
+        files.write_bytes(path, _zipped(texts))
+        return
+    for name, text in texts.items():
+        files.write_text(files.inside(path, name), text)
+
+
+def _result_texts(found: Detections) -> dict[str, str]:
+    """Return the text of every image's result file, by file name."""
+    table = np.column_stack([boxes.xyxy_to_xywh(found.boxes_xyxy), found.scores])
     lines = [
         ",".join(f"{value:.10g}" for value in row) + f",{class_id},-1,-1\n"
-        for row, class_id in zip(table.tolist(), best.class_ids.tolist(), strict=True)
+        for row, class_id in zip(table.tolist(), found.class_ids.tolist(), strict=True)
     ]
-    first = np.searchsorted(best.image_index, np.arange(len(found.names) + 1))
-    for image, name in enumerate(found.names):
-        path = files.inside(folder, f"{name}.txt")
-        files.write_text(path, "".join(lines[first[image] : first[image + 1]]))
+    first = np.searchsorted(found.image_index, np.arange(len(found.names) + 1))
+    return {
+        f"{name}.txt": "".join(lines[first[image] : first[image + 1]])
+        for image, name in enumerate(found.names)
+    }
+
+
+def _zipped(texts: Mapping[str, str]) -> bytes:
+    """Return a zip of the texts by sorted names; all dates are the first that a zip can hold."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(texts):
+            archive.writestr(_member(name), texts[name], zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """Return the entry of one file of a zip, the same on every machine."""
+    member = zipfile.ZipInfo(name)
+    member.create_system, member.external_attr = 3, 0o644 << 16  # a plain file, for unzip
+    return member

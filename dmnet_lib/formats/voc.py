@@ -4,21 +4,68 @@ Without loss: VOC's own `truncated` is VisDrone's truncation and `difficult` (VO
 it) is score 0; an element `occlusion` is added, and ignored regions and others are objects of
 these names. VOC counts pixels from 1 and takes both ends in: a box of left x, width w (half-open,
 from 0) is xmin = x + 1, xmax = x + w. A box without width so ends before it begins.
+
+The released scripts have tags of their own: corners x0, y0, x1, y1 from 0 and half-open, always
+truncated, of depth 0. Both kinds are read.
 """
 
 import math
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 import numpy as np
 
 from dmnet_lib import files
-from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.annotations import LIMIT_PX, Annotations, from_rows
 from dmnet_lib.files import InputError
-from dmnet_lib.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES, LIMIT_PX
+from dmnet_lib.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+RELEASED_CORNERS = ("x0", "y0", "x1", "y1")
+# Text, not a tree: a split has four million tags, and so they take a tenth of the time.
+HEAD = """\
+<annotation>
+  <folder>{folder}</folder>
+  <filename>{file_name}</filename>
+  <size>
+    <width>{width}</width>
+    <height>{height}</height>
+    <depth>{depth}</depth>
+  </size>
+  <segmented>0</segmented>
+"""
+OBJECT = """\
+  <object>
+    <name>{}</name>
+    <pose>Unspecified</pose>
+    <truncated>{}</truncated>
+    <difficult>{}</difficult>
+    <occlusion>{}</occlusion>
+    <bndbox>
+      <xmin>{}</xmin>
+      <ymin>{}</ymin>
+      <xmax>{}</xmax>
+      <ymax>{}</ymax>
+    </bndbox>
+  </object>
+"""
+RELEASED_OBJECT = """\
+  <object>
+    <name>{}</name>
+    <pose>Unspecified</pose>
+    <truncated>1</truncated>
+    <difficult>0</difficult>
+    <bndbox>
+      <x0>{}</x0>
+      <y0>{}</y0>
+      <x1>{}</x1>
+      <y1>{}</y1>
+    </bndbox>
+  </object>
+"""
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -28,35 +75,38 @@ class _NoDoctype(ElementTree.TreeBuilder):
         raise InputError("it declares a document type; remove its DOCTYPE lines")
 
 
-def write(folder: Path, annotations: Annotations, *, file_suffix: str = ".jpg") -> None:
-    """Write every image's `<name>.xml`; an image without rows gets one without objects."""
-    for one in annotations:
-        tree = _tree(one, folder.name, file_suffix)
-        ElementTree.indent(tree)
-        text = ElementTree.tostring(tree, encoding="unicode") + "\n"
+def write(
+    folder: Path,
+    annotations: Annotations,
+    *,
+    file_names: Sequence[str] | None = None,
+    voc_tags: str = "standard",
+) -> None:
+    """Write every image's `<name>.xml`; an image without rows gets one without objects.
+
+    file_names, one for each image, are `<name>.jpg` by default. voc_tags "released" writes the
+    tags of the released scripts, which have no place for score, truncation and occlusion.
+    """
+    file_names = file_names or [f"{name}.jpg" for name in annotations.names]
+    for one, file_name in zip(annotations, file_names, strict=True):
+        text = _text(one, folder.name, file_name, released=voc_tags == "released")
         files.write_text(files.inside(folder, f"{one.names[0]}.xml"), text)
 
 
-def _tree(one: Annotations, folder_name: str, file_suffix: str) -> ElementTree.Element:
-    """Return the element of one image."""
+def _text(one: Annotations, folder_name: str, file_name: str, *, released: bool) -> str:
+    """Return the xml of one image."""
     width, height = one.sizes_wh[0].tolist()
-    root = ElementTree.Element("annotation")
-    _add(root, {"folder": folder_name, "filename": one.names[0] + file_suffix})
-    _add(ElementTree.SubElement(root, "size"), {"width": width, "height": height, "depth": 3})
-    _add(root, {"segmented": 0})
-    for x, y, w, h, score, category, truncation, occlusion in one.rows().tolist():
-        item = ElementTree.SubElement(root, "object")
-        _add(item, {"name": CATEGORY_NAMES[category], "pose": "Unspecified"})
-        _add(item, {"truncated": truncation, "difficult": 1 - score, "occlusion": occlusion})
-        corners = zip(CORNERS, (x + 1, y + 1, x + w, y + h), strict=True)
-        _add(ElementTree.SubElement(item, "bndbox"), dict(corners))
-    return root
-
-
-def _add(parent: ElementTree.Element, texts: dict[str, str | int]) -> None:
-    """Add one child element for each tag."""
-    for tag, text in texts.items():
-        ElementTree.SubElement(parent, tag).text = str(text)
+    names = {"folder": escape(folder_name), "file_name": escape(file_name)}
+    head = HEAD.format(**names, width=width, height=height, depth=0 if released else 3)
+    objects = [
+        RELEASED_OBJECT.format(CATEGORY_NAMES[category], x, y, x + w, y + h)
+        if released
+        else OBJECT.format(
+            CATEGORY_NAMES[category], truncation, 1 - score, occlusion, x + 1, y + 1, x + w, y + h
+        )
+        for x, y, w, h, score, category, truncation, occlusion in one.rows().tolist()
+    ]
+    return f"{head}{''.join(objects)}</annotation>\n"
 
 
 def read(folder: Path, names: Sequence[str] | None = None) -> Annotations:
@@ -65,17 +115,25 @@ def read(folder: Path, names: Sequence[str] | None = None) -> Annotations:
     Absent `truncated`, `difficult` and `occlusion` are 0; fractional corners are rounded. Raises
     InputError that names the file and the tag.
     """
+    return read_named(folder, names)[0]
+
+
+def read_named(
+    folder: Path, names: Sequence[str] | None = None
+) -> tuple[Annotations, tuple[str, ...]]:
+    """Return what `read` does, and each image's file name: its stem with `filename`'s suffix."""
     if names is None:
         names = sorted(path.stem for path in folder.glob("*.xml"))
         if not names:
             raise InputError(f"{folder}: holds no xml file")
     images = [_read_image(files.inside(folder, f"{name}.xml")) for name in names]
-    sizes_wh = np.array([size for size, _ in images], np.int64)
-    return from_rows(names, sizes_wh, [rows for _, rows in images])
+    sizes_wh = np.array([size for size, _, _ in images], np.int64)
+    file_names = (name + suffix for name, (_, suffix, _) in zip(names, images, strict=True))
+    return from_rows(names, sizes_wh, [rows for _, _, rows in images]), tuple(file_names)
 
 
-def _read_image(path: Path) -> tuple[tuple[int, int], np.ndarray]:
-    """Return the (width, height) and the [n, 8] VisDrone fields of one file."""
+def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray]:
+    """Return the (width, height), the image's suffix and the [n, 8] VisDrone fields of one file."""
     try:
         parser = ElementTree.XMLParser(target=_NoDoctype())
         root = ElementTree.fromstring(path.read_bytes(), parser=parser)
@@ -85,18 +143,23 @@ def _read_image(path: Path) -> tuple[tuple[int, int], np.ndarray]:
         raise InputError(f"{path}: {error}") from None
     except (ElementTree.ParseError, LookupError, ValueError) as error:  # or an unknown encoding
         raise InputError(f"{path}: not valid XML ({error})") from None
-    size = (_whole(root, "size/width", f"{path}"), _whole(root, "size/height", f"{path}"))
+    if root.tag != "annotation":
+        raise InputError(f"{path}: its root is {root.tag[:40]!r}, expected an annotation of VOC")
+    width, height = (_whole(root, f"size/{tag}", f"{path}", low=1) for tag in ("width", "height"))
+    suffix = Path(root.findtext("filename") or "").suffix
     items = [_row(item, f"{path}: object {n}") for n, item in enumerate(root.iter("object"), 1)]
-    return size, np.array(items, np.int64).reshape(-1, 8)
+    known = suffix if suffix.lower() in files.IMAGE_SUFFIXES else ".jpg"
+    return (width, height), known, np.array(items, np.int64).reshape(-1, 8)
 
 
 def _row(item: ElementTree.Element, where: str) -> list[int]:
     """Return the eight VisDrone fields of one object."""
     name = (item.findtext("name") or "").strip()
     if name not in CATEGORY_IDS:
-        raise InputError(f"{where}: name is {name!r}, expected one of {', '.join(CATEGORY_IDS)}")
-    left, top, right, bottom = (_whole(item, f"bndbox/{tag}", where) for tag in CORNERS)
-    if right < left - 1 or bottom < top - 1:
+        expected = ", ".join(CATEGORY_IDS)
+        raise InputError(f"{where}: name is {name[:40]!r}, expected one of {expected}")
+    left, top, right, bottom = _corners(item, where)
+    if right < left or bottom < top:
         raise InputError(
             f"{where}: bndbox ends before it begins; xmin <= xmax, ymin <= ymax needed"
         )
@@ -104,8 +167,20 @@ def _row(item: ElementTree.Element, where: str) -> list[int]:
     difficult, truncation, occlusion = (
         _whole(item, tag, where, default=0, low=0, high=high) for tag, high in flags.items()
     )
-    box = [left - 1, top - 1, right - left + 1, bottom - top + 1]
+    box = [left, top, right - left, bottom - top]
     return [*box, 1 - difficult, CATEGORY_IDS[name], truncation, occlusion]
+
+
+def _corners(item: ElementTree.Element, where: str) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of an object's one box, half-open, from 0."""
+    boxes = item.findall("bndbox")
+    if len(boxes) != 1:
+        raise InputError(f"{where}: {len(boxes)} bndbox, expected one")
+    released = boxes[0].find(RELEASED_CORNERS[0]) is not None
+    tags = RELEASED_CORNERS if released else CORNERS
+    left, top, right, bottom = (_whole(boxes[0], tag, f"{where}: bndbox") for tag in tags)
+    first = 0 if released else 1
+    return left - first, top - first, right, bottom
 
 
 def _whole(
@@ -124,7 +199,7 @@ def _whole(
     try:
         value = math.floor(float(text) + 0.5)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{where}: {tag} is {text!r}, expected a number") from None
+        raise InputError(f"{where}: {tag} is {reprlib.repr(text)}, expected a number") from None
     if not low <= value <= high:
-        raise InputError(f"{where}: {tag} is {text}, expected {low} to {high}")
+        raise InputError(f"{where}: {tag} is {text.strip()[:40]}, expected {low} to {high}")
     return value

@@ -1,4 +1,4 @@
-"""A YOLO dataset in, a table out, and back: `labels/<stem>.txt` and `classes.txt`.
+"""A YOLO dataset in, a table out, and back: `labels/<stem>.txt`, `classes.txt`, `data.yaml`.
 
 A line is `class cx cy w h`: class 0..9, the box's centre and size as shares of the image's size.
 The format has no place for ignored regions, others, rows with score 0, truncation and occlusion:
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from dmnet_lib import boxes, files
 from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations, from_rows
@@ -21,9 +22,10 @@ FIELDS = ("class", "cx", "cy", "w", "h")
 
 
 def write(folder: Path, annotations: Annotations) -> int:
-    """Write labels/<name>.txt of every image, and classes.txt; return the count of rows dropped.
+    """Write labels/<name>.txt of every image and the classes; return the count of rows dropped.
 
-    An image without a row that counts gets an empty file.
+    An image without a row that counts gets an empty file. data.yaml is what trainers read: it
+    expects the images in images/ beside labels/.
     """
     for one in annotations:
         keep, size_wh = one.is_object, one.sizes_wh[0]
@@ -37,18 +39,23 @@ def write(folder: Path, annotations: Annotations) -> int:
         )
         files.write_text(_label_path(folder, one.names[0]), "".join(lines))
     files.write_text(folder / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
+    # Without `path`, trainers count from the file's own folder.
+    data = {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
+    files.write_text(folder / "data.yaml", yaml.safe_dump(data, sort_keys=False))
     return int((~annotations.is_object).sum())
 
 
-def read(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
-    """Return the table of labels/<name>.txt for images of sizes_wh [M, 2].
+def read(
+    folder: Path, names: Sequence[str], sizes_wh: np.ndarray, *, part: str = ""
+) -> Annotations:
+    """Return the table of labels/<name>.txt, or labels/<part>/<name>.txt; sizes_wh is [M, 2].
 
-    Classes are those of classes.txt, by name, or ours where there is no such file. As YOLO has it,
-    an image without a file has no box, but some image must have one. Every row is evaluated.
-    Raises InputError that names file and line.
+    Classes are those of classes.txt, else of data.yaml, by name, or ours where there is neither.
+    As YOLO has it, an image without a file has no box, but some image must have one. Every row is
+    evaluated. Raises InputError that names file and line.
     """
     class_ids = _class_ids(folder)
-    paths = [_label_path(folder, name) for name in names]
+    paths = [_label_path(folder, name, part) for name in names]
     if names and not any(path.is_file() for path in paths):
         raise InputError(f"{folder / 'labels'}: has labels for none of {len(names)} images")
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
@@ -56,18 +63,35 @@ def read(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -> Annotation
     return from_rows(names, sizes, rows)
 
 
-def _label_path(folder: Path, name: str) -> Path:
-    return files.inside(folder / "labels", f"{name}.txt")
+def _label_path(folder: Path, name: str, part: str = "") -> Path:
+    return files.inside(folder / "labels" / part, f"{name}.txt")
 
 
 def _class_ids(folder: Path) -> list[int]:
     """Return our class id for each class number of the dataset."""
     path = folder / "classes.txt"
-    names = [line.strip() for line in _lines(path) if line.strip()] or list(CLASSES)
+    names = [line.strip() for line in _lines(path) if line.strip()]
+    if not names and (folder / "data.yaml").is_file():
+        path = folder / "data.yaml"
+        names = _yaml_names(path)
     unknown = [name for name in names if name not in CLASSES]
     if unknown:
-        raise InputError(f"{path}: {unknown[0]!r} is none of {', '.join(CLASSES)}")
-    return [CLASSES.index(name) + CLASS_IDS[0] for name in names]
+        raise InputError(f"{path}: {str(unknown[0])[:40]!r} is none of {', '.join(CLASSES)}")
+    return [CLASSES.index(name) + CLASS_IDS[0] for name in names or CLASSES]
+
+
+def _yaml_names(path: Path) -> list[object]:
+    """Return the class names of a data.yaml: a list, or a mapping from 0, 1, 2 …"""
+    try:
+        value = yaml.safe_load("\n".join(_lines(path)))
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise InputError(f"{path}: not valid YAML") from None
+    names = value.get("names") if isinstance(value, dict) else None
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list):
+        raise InputError(f"{path}: no `names`, a list of the classes or a mapping from 0, 1, 2 …")
+    return names
 
 
 def _lines(path: Path) -> list[str]:
@@ -96,8 +120,8 @@ def _label(fields: list[str], classes: int, where: str) -> int:
         raise InputError(
             f"{where}: {len(fields)} fields, expected {len(FIELDS)} ({' '.join(FIELDS)})"
         )
-    if not fields[0].isdecimal() or int(fields[0]) >= classes:
-        raise InputError(f"{where}: class is {fields[0]!r}, expected 0 to {classes - 1}")
+    if fields[0] not in map(str, range(classes)):
+        raise InputError(f"{where}: class is {fields[0][:40]!r}, expected 0 to {classes - 1}")
     return int(fields[0])
 
 

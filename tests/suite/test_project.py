@@ -24,7 +24,7 @@ LADDER = (
     ("formats", "datasets", "scenes", "density", "windows", "regions", "crops", "fusion", "mcnn"),
     ("detectors", "evaluation"),
     ("cropping", "training"),
-    ("strategies",),
+    ("strategies", "deviations"),
     ("scoring", "experiments", "commands"),
     ("figures",),
     ("report",),
@@ -34,7 +34,7 @@ LADDER = (
 GROUND = {  # within rung 0 the order matters
     "files": set(),
     "boxes": {"files"},
-    "params": {"files"},
+    "params": {"files", "profiles"},
     "profiles": {"files"},
     "provenance": {"files", "params"},
 }

@@ -1,0 +1,226 @@
+"""Annotations of a split -> what each rule of the released scripts changes, one rule at a time.
+
+Every number is measured: the pipeline runs with the corrected rules, and again with one rule taken
+otherwise (`profiles.DEVIATIONS`). Fusion and evaluation need detections, which are made up from
+the annotations, by a fixed draw.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dmnet_lib import boxes, cropping, crops, fusion, points, profiles, windows
+from dmnet_lib.annotations import CLASS_IDS, Annotations
+from dmnet_lib.boxes import Regions
+from dmnet_lib.crops import CropAnnotations
+from dmnet_lib.detections import Detections
+from dmnet_lib.evaluation import coco
+from dmnet_lib.formats import rules as format_rules
+from dmnet_lib.points import Kernel, Points
+from dmnet_lib.profiles import DEVIATIONS, Deviation, Profile
+
+TOP = 50  # boxes an image, where the limit's rule is looked at: few images hold more than 500
+WHOLE_PX = 10**6  # a window that no image exceeds
+Counts = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both profiles share: the commands that DMNet's users run."""
+
+    window_wh: tuple[int, int] = (70, 70)
+    threshold: float = 0.08
+    min_area_px: int = 70 * 70
+    sigma_px: float = 15.0
+    min_visible: float = 0.5
+
+
+DEFAULTS = Settings()
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """A split by one profile: its points, its regions, and the crops' annotations."""
+
+    points: Points
+    mass: float
+    regions: Regions
+    cut: CropAnnotations
+
+
+def crop(
+    table: Annotations, rules: Profile, *, split: str, adaptive: bool = False,
+    settings: Settings = DEFAULTS,
+) -> Cropped:  # fmt: skip
+    """Return a split by one profile; adaptive takes kernels by the neighbours, else one sigma."""
+    drop = profiles.drops_score0(str(rules["score0_dropped"]), split)
+    found = points.from_annotations(table, drop_score0=drop, points_at=str(rules["points_at"]))
+    found = points.with_rule(
+        found, "adaptive" if adaptive else "fixed", sigma_px=settings.sigma_px, scales_px={},
+        neighbours=3, beta=0.3, **rules.of("sigmas"),
+    )  # fmt: skip
+    kernel = Kernel(**rules.of("density"))
+    sums = windows.sums_from_points(found, settings.window_wh, rules=kernel)
+    policy = cropping.Policy(settings.window_wh, settings.min_area_px, **rules.of("regions"))
+    regions = cropping.split_regions(
+        sums, table.sizes_wh, threshold=settings.threshold, policy=policy
+    )
+    cut = crops.annotate(
+        table, regions, min_visible=settings.min_visible, drop_score0=drop, **rules.of("crops")
+    )
+    mass = sum(
+        float(s.sum()) for s in windows.sums_from_points(found, (WHOLE_PX,) * 2, rules=kernel)
+    )
+    return Cropped(found, mass, regions, cut)
+
+
+def boxless(table: Annotations, found: Cropped, index: int) -> np.ndarray:
+    """Return [n, 4] xyxy of image `index`'s objects of which no crop has an evaluated box."""
+    one, rows = table.image(index), found.cut.annotations
+    objects = boxes.xywh_to_xyxy(one.boxes_xywh[one.is_object])
+    chosen = rows.is_object & (found.cut.parents[rows.image_index] == index)
+    corners = found.regions.boxes_xyxy[rows.image_index[chosen], :2]
+    held = boxes.shift(boxes.xywh_to_xyxy(rows.boxes_xywh[chosen]), corners)
+    # A box that a crop has clipped lies in its object's, and so does no other of its class.
+    inside = boxes.intersection(objects, held) == boxes.area(held)
+    same_class = one.class_ids[one.is_object][:, None] == rows.class_ids[chosen]
+    return objects[~np.any(inside & same_class, axis=1)]
+
+
+def image_table(table: Annotations, by_profile: Mapping[str, Cropped]) -> pd.DataFrame:
+    """Return one row an image: crops, and objects without a box in any, of each profile."""
+    columns: dict[str, list[int] | tuple[str, ...]] = {"image": table.names}
+    for name, found in by_profile.items():
+        columns[f"crops, {name}"] = [len(found.regions.of_image(i)) for i in range(len(table))]
+        columns[f"objects without a box, {name}"] = [
+            len(boxless(table, found, i)) for i in range(len(table))
+        ]
+    return pd.DataFrame(columns)
+
+
+def most_different(images: pd.DataFrame) -> int:
+    """Return the row of `image_table` where the profiles differ most in objects without a box."""
+    counts = images[[name for name in images if name.startswith("objects")]]
+    return int((counts.max(axis=1) - counts.min(axis=1)).idxmax())
+
+
+def made_up(table: Annotations, *, seed: int = 0) -> Detections:
+    """Return three detections about every object, of any score, and as many about nothing."""
+    rng = np.random.default_rng(seed)
+    rows = np.repeat(np.flatnonzero(table.is_object), 3)
+    around = table.boxes_xywh[rows] + rng.normal(0, 0.1, (len(rows), 4)) * np.tile(
+        table.boxes_xywh[rows, 2:], 2
+    )
+    image = table.image_index[rows]
+    nowhere = np.column_stack(
+        [rng.uniform(0, 0.95, (len(rows), 2)) * table.sizes_wh[image],
+         np.exp(rng.normal(3, 0.6, (len(rows), 2)))]
+    )  # fmt: skip
+    xywh = np.concatenate([around, nowhere])
+    xywh[:, 2:] = np.maximum(xywh[:, 2:], 1)
+    scores = np.concatenate([rng.beta(4, 2, len(rows)), rng.beta(1, 5, len(rows))])
+    classes = np.concatenate([table.class_ids[rows], rng.choice(CLASS_IDS, len(rows))])
+    order = np.argsort(np.tile(image, 2), kind="stable")
+    columns = (boxes.xywh_to_xyxy(xywh), scores, classes, np.tile(image, 2))
+    return Detections(table.names, *(column[order] for column in columns))
+
+
+# What is counted: each takes rules and returns the same quantities, of which the changed are told.
+
+
+def _of_crops(table: Annotations, split: str, rules: Profile, *, adaptive: bool) -> Counts:
+    found = crop(table, rules, split=split, adaptive=adaptive)
+    rows, rectangles = found.cut.annotations, found.regions.boxes_xyxy
+    return {
+        "points": len(found.points),
+        "mean x of points, px": round(float(found.points.xy[:, 0].mean()), 2),
+        "median sigma, px": round(float(np.median(found.points.sigmas_px)), 2),
+        "objects in the maps": round(found.mass, 1),
+        "crops": len(rectangles),
+        "megapixels of crops": round(float(boxes.area(rectangles).sum()) / 1e6, 2),
+        "evaluated boxes in crops": int(rows.is_object.sum()),
+        "other rows in crops": int((~rows.is_object).sum()),
+        "name of a crop": crops.name(
+            "0001", (70, 0, 350, 210), crop_names=str(rules["crop_names"])
+        ),
+    }
+
+
+def _of_formats(table: Annotations, split: str, rules: Profile) -> Counts:
+    chosen = rules.of("formats")
+    choice = {name: str(chosen[name]) for name in ("rows", "oversized_boxes", "empty_images")}
+    drop = split != "train" or rules["score0_dropped"] == "every_split"
+    cut = crop(table, profiles.named("corrected"), split=split).cut.annotations
+    whole, parts = (format_rules.apply(t, drop_score0=drop, **choice) for t in (table, cut))
+    return {
+        "images": len(whole),
+        "rows": len(whole.boxes_xywh),
+        "crops": len(parts),
+        "rows in crops": len(parts.boxes_xywh),
+        "first image id": 1 if chosen["image_ids"] == "from_1" else 0,
+        "corner tags of VOC": "xmin" if chosen["voc_tags"] == "standard" else "x0",
+    }
+
+
+def _of_fusion(found: Detections, rules: Profile, *, top: int) -> Counts:
+    fused = fusion.fuse([found], names=found.names, top=top, **rules.of("fusion"))
+    return {
+        "boxes kept": len(fused),
+        "their mean score": round(float(fused.scores.mean()), 3) if len(fused) else 0.0,
+    }
+
+
+def _of_evaluation(table: Annotations, found: Detections, rules: Profile) -> Counts:
+    scores = coco.evaluate(table, found, **rules.of("evaluation"))
+    return {"AP": round(100 * (scores["AP"] or 0), 2)}
+
+
+def _counter(rule: Deviation, table: Annotations, split: str) -> Callable[[Profile], Counts]:
+    """Return what counts a rule's effect on a split."""
+    if rule.stage == "formats":
+        return lambda rules: _of_formats(table, split, rules)
+    if rule.stage == "fusion":
+        top = TOP if rule.name == "top_rule" else len(made_up(table))
+        return lambda rules: _of_fusion(made_up(table), rules, top=top)
+    if rule.stage == "evaluation":
+        return lambda rules: _of_evaluation(table, made_up(table), rules)
+    if rule.stage == "maps":
+        empty = int((points.from_annotations(table).counts() == 0).sum())
+        return lambda rules: {"images refused": empty if rules["empty_density"] == "refused" else 0}
+    return lambda rules: _of_crops(table, split, rules, adaptive=rule.stage == "sigmas")
+
+
+def effect(rule: Deviation, table: Annotations, split: str) -> str:
+    """Return in words what one rule, taken as released, changes on a split."""
+    count = _counter(rule, table, split)
+    before = count(profiles.named("corrected"))
+    after = count(profiles.named("corrected", [f"{rule.name}={rule.released_value}"]))
+    changed = [f"{name} {_shown(before[name])} → {_shown(after[name])}"
+               for name in before if before[name] != after[name]]  # fmt: skip
+    return "; ".join(changed) or "nothing"
+
+
+def _shown(value: float | str) -> str:
+    return f"`{value}`" if isinstance(value, str) else f"{value:,}"
+
+
+def effects(table: Annotations, split: str) -> dict[str, str]:
+    """Return the effect of every rule, by its name."""
+    return {rule.name: effect(rule, table, split) for rule in DEVIATIONS}
+
+
+def frame(found: Mapping[str, str]) -> pd.DataFrame:
+    """Return one row a rule: what was released, what is right, and the effect measured."""
+    rows = [
+        {
+            "rule": f"{one.name}={one.released_value}",
+            "the released scripts": one.released,
+            "corrected": one.right,
+            "what it changes": found[one.name],
+        }
+        for one in DEVIATIONS
+        if one.name in found
+    ]
+    return pd.DataFrame(rows).set_index("rule")

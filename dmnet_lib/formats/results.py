@@ -1,0 +1,447 @@
+"""Detections that any program wrote in, one table over known images out, and back.
+
+Read are COCO results (ultralytics' predictions.json, mmdet, detectron2) and VisDrone text, a
+folder or zip of `<stem>.txt`. Programs differ in how they call images and count classes. What a
+file leaves open is settled only if a single reading fits, and refused otherwise: with classes or
+images that are one off, the score would be wrong and look right.
+"""
+
+import reprlib
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib import boxes, files
+from dmnet_lib.annotations import CLASS_IDS, CLASSES, IGNORED, LIMIT_PX, OTHERS
+from dmnet_lib.detections import Detections
+from dmnet_lib.files import InputError
+from dmnet_lib.formats import coco, visdrone
+
+SUFFIXES = {*files.IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp"}  # a stem may hold other dots
+CAPS = (100, 300)  # at which COCO's tools and ultralytics cut an image's detections unasked
+REMEDY = "give the COCO file that the detector was run on (--images FILE)"
+Key = int | str  # what a result calls its image by
+
+
+@dataclass(frozen=True)
+class _Results:
+    """N results as a file spells them; places say where each stands in it."""
+
+    images: list[Key]
+    categories: list[int]
+    boxes_xywh: np.ndarray  # [N, 4]
+    scores: np.ndarray  # [N]
+    places: list[str]
+    visdrone: bool  # text, whose format says how categories count
+
+
+def read(
+    path: Path,
+    names: Sequence[str],
+    *,
+    sizes_wh: np.ndarray | None = None,
+    images: Mapping[str, object] | None = None,
+    first_class: int | None = None,
+    drop_unknown: bool = False,
+) -> tuple[Detections, list[str]]:
+    """Return the detections over the images `names`, in file order for each, and notes in words.
+
+    An image is known by its name, with or without suffix and folders, or by its id. images is the
+    COCO file the detector was run on: ids are then its own, and categories are known by its names
+    of them; those of ignored regions and others are left out. Without it ids must fit the sorted
+    names, from 1 or from 0. first_class is the category of pedestrian, 0 or 1; it is found out
+    where only one of them fits. drop_unknown leaves out detections of images not in names.
+    sizes_wh [M, 2] lets boxes be checked for being pixels, x, y, w, h. Raises InputError.
+    """
+    found = _load(path)
+    _check_numbers(path, found)
+    image_index, notes = _image_index(path, found.images, names, images)
+    notes += _check_images(path, found.images, image_index, names, drop_unknown)
+    known, class_notes = _known_classes(path, found, images, first_class)
+    class_ids = np.array([known[number] for number in found.categories], np.int64)
+    has_class = np.isin(class_ids, CLASS_IDS)
+    notes += class_notes
+    if not has_class.all():
+        notes.append(f"left out {(~has_class).sum()} detections of ignored regions and others")
+    keep = (image_index >= 0) & has_class
+    order = np.flatnonzero(keep)[np.argsort(image_index[keep], kind="stable")]
+    boxes_xyxy = boxes.xywh_to_xyxy(found.boxes_xywh[order])
+    columns = (found.scores[order], class_ids[order], image_index[order])
+    table = Detections(tuple(names), boxes_xyxy, *columns)
+    if sizes_wh is not None:
+        _check_boxes(path, table, np.asarray(sizes_wh))
+    return table, notes
+
+
+def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
+    """Return in words what is odd about detections over images of sizes_wh [M, 2], yet no error."""
+    counts = np.bincount(found.image_index, minlength=len(found.names))
+    notes = []
+    if np.any(counts == 0):
+        none = [found.names[i] for i in np.flatnonzero(counts == 0)]
+        notes.append(f"{len(none)} of {len(counts)} images have no detection: {_some(none)}")
+    cap = int(counts.max(initial=0))
+    if cap in CAPS and (capped := int((counts == cap).sum())) > 1:
+        notes.append(
+            f"{capped} images have exactly {cap} detections and none has more: the export was "
+            f"probably cut at {cap}; export up to {visdrone.MAX_DETECTIONS}"
+        )
+    outside = int(_outside(found, sizes_wh).sum())
+    if outside:
+        notes.append(f"{outside} of {len(found)} boxes lie wholly outside their image")
+    return notes
+
+
+def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -> None:
+    """Write COCO results to a .json (ids: image ids by name), else VisDrone's to a folder or .zip.
+
+    VisDrone's hold the best 500 of an image, COCO's all.
+    """
+    if path.suffix.lower() == ".json":
+        coco.write_detections(path, found, ids)
+    else:
+        visdrone.write_detections(path, found)
+
+
+# What the files hold
+
+
+def _load(path: Path) -> _Results:
+    """Return what a results json, or a folder or zip of text, holds."""
+    if path.is_dir():
+        return _from_text(path, _texts_of_folder(path))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder of detections")
+    if path.suffix.lower() == ".zip":
+        return _from_text(path, _texts_of_zip(path))
+    return _from_json(path)
+
+
+def _texts_of_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the stem and the bytes of every text file of a folder."""
+    for path in sorted(folder.glob("[!.]*.txt")):
+        yield path.stem, path.read_bytes()
+
+
+def _texts_of_zip(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the stem and the bytes of every text file of a zip, in whatever folders it has."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                member = Path(name)
+                if member.suffix == ".txt" and not member.name.startswith("."):
+                    yield member.stem, archive.read(name)
+    except Exception as error:  # zipfile, zlib and others each have their own for a torn archive
+        raise InputError(f"{path}: not a readable zip ({error}); pack it again") from None
+
+
+def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
+    """Return the results of VisDrone text."""
+    keys: list[Key] = []
+    places, tables, stems = [], [np.zeros((0, visdrone.RESULT_FIELDS))], set()
+    for stem, data in texts:
+        if stem in stems:
+            raise InputError(f"{path}: two files are called {stem}.txt; keep one of them")
+        stems.add(stem)
+        rows, lines = visdrone.parse_results(data, source=f"{path}: {stem}.txt")
+        tables.append(rows)
+        keys += [stem] * len(rows)
+        places += [f"{stem}.txt:{line}" for line in lines]
+    if not stems:
+        raise InputError(
+            f"{path}: holds no .txt file; VisDrone results are one <stem>.txt an image"
+        )
+    table = np.concatenate(tables)
+    categories = _whole_numbers(path, table[:, 5], places)
+    return _Results(keys, categories, table[:, :4], table[:, 4], places, visdrone=True)
+
+
+def _whole_numbers(path: Path, values: np.ndarray, places: list[str]) -> list[int]:
+    """Return categories as int; a number that is not whole is a fault."""
+    finite = np.where(np.isfinite(values), values, 0.5)
+    bad = np.flatnonzero(finite != np.floor(finite))
+    if len(bad):
+        raise InputError(
+            f"{path}: {places[bad[0]]}: category is {values[bad[0]]}, not a number 1..10"
+        )
+    return [int(value) for value in finite]
+
+
+def _from_json(path: Path) -> _Results:
+    """Return the results of a COCO results file."""
+    value = files.read_json(path)
+    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+        raise InputError(
+            f"{path}: not COCO results, a list of {{image_id, category_id, bbox, score}}"
+        )
+    rows = [_result(entry, f"{path}: [{place}]") for place, entry in enumerate(value)]
+    keys, categories, numbers = zip(*rows, strict=True) if rows else ((), (), ())
+    table = np.array(numbers, dtype=np.float64).reshape(-1, 5)
+    places = [f"[{place}]" for place in range(len(rows))]
+    return _Results(list(keys), list(categories), table[:, :4], table[:, 4], places, visdrone=False)
+
+
+def _result(entry: Mapping[str, object], where: str) -> tuple[Key, int, list[float]]:
+    """Return the image's key, the category and x, y, w, h, score of one entry of COCO results."""
+    bbox, score, category = entry.get("bbox"), entry.get("score"), entry.get("category_id")
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise InputError(f"{where}: bbox is {reprlib.repr(bbox)}, expected [x, y, w, h]")
+    numbers = [*bbox, score]
+    if not all(type(number) in (int, float) for number in numbers):
+        raise InputError(f"{where}: bbox and score are {reprlib.repr(numbers)}, expected numbers")
+    if type(category) is not int:
+        raise InputError(
+            f"{where}: category_id is {reprlib.repr(category)}, expected a whole number"
+        )
+    key = entry.get("file_name") or entry.get("image_id")
+    if type(key) not in (int, str):
+        raise InputError(f"{where}: image_id is {reprlib.repr(key)}, expected an id or a name")
+    # What is no size of any image becomes infinite here; `_check_numbers` counts it.
+    return key, category, [v if abs(v) < LIMIT_PX else np.inf for v in numbers]
+
+
+# Images
+
+
+def _image_index(
+    path: Path, keys: list[Key], names: Sequence[str], images: Mapping[str, object] | None
+) -> tuple[np.ndarray, list[str]]:
+    """Return the [N] image numbers, -1 for images that are not in names, and notes."""
+    by_name = {name: place for place, name in enumerate(names)}
+    by_id, notes = {}, []
+    if images is not None:
+        entries = coco.images_of(images, source="the COCO file of the images").items()
+        by_id = {key: _named(image["file_name"], by_name) for key, image in entries}
+        numeric = _numeric(names)
+        if any(numeric.get(key, by_id.get(key)) != by_id.get(key) for key in set(keys)):
+            notes.append("image ids are the COCO file's, not the image names as numbers")
+    else:
+        ids = {_id_of(key) for key in set(keys) if _named(key, by_name) < 0} - {None}
+        if ids:
+            by_id, notes = _reading(path, sorted(ids), names)
+    places = {key: by_id.get(key, _named(key, by_name)) for key in set(keys)}
+    for key in [key for key, place in places.items() if place < 0]:
+        places[key] = by_id.get(_id_of(key), -1)
+    return np.array([places[key] for key in keys], np.int64), notes
+
+
+def _named(text: Key, by_name: Mapping[str, int]) -> int:
+    """Return the number of the image called text, with or without suffix and folders; else -1."""
+    if not isinstance(text, str):
+        return -1
+    last = text.replace("\\", "/").rsplit("/", 1)[-1]
+    stem, dot, suffix = last.rpartition(".")
+    known = (text, last, stem if f"{dot}{suffix.lower()}" in SUFFIXES else last)
+    return next((by_name[name] for name in known if name in by_name), -1)
+
+
+def _id_of(key: Key) -> int | None:
+    """Return the number in a key, also one written as text; None where there is none."""
+    return int(key) if isinstance(key, int) or (key.isdecimal() and len(key) < 19) else None
+
+
+def _numeric(names: Sequence[str]) -> dict[int, int]:
+    """Return the image number of every name that is a number."""
+    numbers = ((_id_of(name), place) for place, name in enumerate(names))
+    return {number: place for number, place in numbers if number is not None}
+
+
+def _reading(path: Path, ids: list[int], names: Sequence[str]) -> tuple[dict[int, int], list[str]]:
+    """Return the image of every id by the one reading that fits all: a count, or numeric names."""
+    place = {name: number for number, name in enumerate(names)}
+    readings = {
+        f"count the sorted image names from {first}": {
+            image_id: place[name] for name, image_id in coco.image_ids(names, first).items()
+        }
+        for first in (1, 0)
+    }
+    readings["are the image names as numbers"] = _numeric(names)
+    fitting = {words: known for words, known in readings.items() if known.keys() >= set(ids)}
+    told = f"{path}: image ids {_some(ids)}"
+    if not fitting:
+        raise InputError(f"{told}: they are no numbers of the {len(names)} images; {REMEDY}")
+    if len({tuple(known[i] for i in ids) for known in fitting.values()}) > 1:
+        raise InputError(f"{told}: they may {' or '.join(fitting)}; {REMEDY}")
+    words, known = next(iter(fitting.items()))
+    return known, [f"image ids {words}"]
+
+
+def _check_images(
+    path: Path,
+    keys: list[Key],
+    image_index: np.ndarray,
+    names: Sequence[str],
+    drop_unknown: bool,
+) -> list[str]:
+    """Raise InputError for detections of images not in names; return a note where these may go."""
+    rows = np.flatnonzero(image_index < 0)
+    if not len(rows):
+        return []
+    unknown = sorted({str(keys[row]) for row in rows})
+    told = f"{len(unknown)} images with detections are not among the {len(names)} known: "
+    told += _some(unknown)
+    if len(rows) == len(keys):
+        raise InputError(
+            f"{path}: none of its {len(unknown)} images ({_some(unknown)}) is among the "
+            f"{len(names)} known ({_some(names)}); another dataset or split?"
+        )
+    if drop_unknown:
+        return [f"left out {len(rows)} detections: {told}"]
+    raise InputError(
+        f"{path}: {told}; take the images they were made on (dmnet evaluate leaves others out "
+        "with --ignore-other-images)"
+    )
+
+
+# Classes
+
+
+def _known_classes(
+    path: Path,
+    found: _Results,
+    images: Mapping[str, object] | None,
+    first_class: int | None,
+) -> tuple[dict[int, int], list[str]]:
+    """Return our category of each number in the file, and notes."""
+    seen = sorted(set(found.categories))
+    if first_class is None and found.visdrone:
+        return _numbered(path, seen, _first_class_of_text(path, seen))
+    if first_class is None and images is not None and images.get("categories"):
+        return _classes_of(path, seen, images)
+    return _numbered(path, seen, first_class)
+
+
+def _numbered(
+    path: Path, seen: list[int], first_class: int | None
+) -> tuple[dict[int, int], list[str]]:
+    """Return our category of each number seen, and notes; first_class None is found out."""
+    first, notes = (first_class, []) if first_class is not None else _first_class(path, seen)
+    known = {number: number - first + CLASS_IDS[0] for number in seen}
+    wrong = [n for n in seen if known[n] not in (IGNORED, *CLASS_IDS, OTHERS)]
+    if wrong:
+        raise InputError(
+            f"{path}: category ids {_some(wrong)} are none of the ten classes, which count from "
+            f"{first} ({CLASSES[0]}); {REMEDY}"
+        )
+    return known, notes
+
+
+def _classes_of(
+    path: Path, seen: list[int], images: Mapping[str, object]
+) -> tuple[dict[int, int], list[str]]:
+    """Return our category of each of the COCO file's that is seen, by name, and notes."""
+    categories = images["categories"]
+    entries = (
+        [c for c in categories if isinstance(c, Mapping)] if isinstance(categories, list) else []
+    )
+    named = {c["id"]: str(c.get("name")) for c in entries if type(c.get("id")) is int}
+    strange = [number for number in seen if number not in named]
+    if strange:
+        raise InputError(
+            f"{path}: category ids {_some(strange)} are none of the COCO file's ({_some(named)}); "
+            "where they count the classes from 0 or 1, say so (--first-class 0 or 1)"
+        )
+    known = {number: _category(named[number]) for number in seen}
+    strange = [named[number] for number in seen if known[number] is None]
+    if strange:
+        raise InputError(
+            f"{path}: the COCO file calls categories {_some(strange)}, none of {', '.join(CLASSES)}"
+        )
+    return known, [f"categories are the COCO file's: {k} is {named[k]}" for k in seen[:1]]
+
+
+def _category(name: str) -> int | None:
+    """Return the VisDrone category of a name, whatever its case, hyphens and underscores."""
+    words = "".join(letter for letter in name.lower() if letter.isalnum())
+    known = {"".join(filter(str.isalnum, k)): number for k, number in visdrone.CATEGORY_IDS.items()}
+    known |= {"ignored": IGNORED, "ignoredregion": IGNORED, "other": OTHERS}
+    return known.get(words)
+
+
+def _first_class(path: Path, seen: list[int]) -> tuple[int, list[str]]:
+    """Return whether categories count from 0 or from 1, if only one of them fits."""
+    if not seen:
+        return CLASS_IDS[0], []
+    from_0, from_1 = seen[0] == 0, seen[-1] >= CLASS_IDS[-1]
+    if from_0 == from_1:
+        words = "do not fit ten classes counted" if from_0 else "fit classes counted both"
+        raise InputError(
+            f"{path}: category ids {_some(seen)} {words} from 0 and from 1; say which "
+            f"(--first-class 0 or 1: the number of {CLASSES[0]}), or {REMEDY}"
+        )
+    first = 0 if from_0 else 1
+    return first, [f"category ids count the classes from {first} ({CLASSES[0]})"]
+
+
+def _first_class_of_text(path: Path, seen: list[int]) -> int:
+    """Return 1, as VisDrone's text counts, unless a category 0 throws that into doubt."""
+    if IGNORED in seen:
+        raise InputError(
+            f"{path}: has category 0, in VisDrone's text an ignored region; say what it is "
+            f"(--first-class 0: {CLASSES[0]}; 1: ignored regions, left out)"
+        )
+    return CLASS_IDS[0]
+
+
+# Numbers
+
+
+def _check_numbers(path: Path, found: _Results) -> None:
+    """Raise InputError for numbers that no detection can have, with their count and the first."""
+    table = np.column_stack([found.boxes_xywh, found.scores])
+    faults = {
+        "NaN, infinite or huge numbers; remove them": ~(np.abs(table) < LIMIT_PX).all(axis=1),
+        "a negative width or height; boxes are x, y, w, h": (table[:, 2:4] < 0).any(axis=1),
+        "a score outside 0..1; divide percentages by 100": (table[:, 4] < 0) | (table[:, 4] > 1),
+    }
+    for words, bad in faults.items():
+        if bad.any():
+            first = int(np.argmax(bad))
+            what, remedy = words.split("; ")
+            shown = ", ".join(f"{value:g}" for value in table[first])
+            raise InputError(
+                f"{path}: {bad.sum()} of {len(bad)} detections have {what}, first at "
+                f"{found.places[first]} (x, y, w, h, score: {shown}); {remedy}"
+            )
+
+
+def _check_boxes(path: Path, found: Detections, sizes_wh: np.ndarray) -> None:
+    """Raise InputError where boxes look like shares or corners, or most lie outside."""
+    if not len(found):
+        return
+    xywh = boxes.xyxy_to_xywh(found.boxes_xyxy)
+    size = sizes_wh[found.image_index]
+    if np.all(np.abs(xywh) <= 1) and np.any(xywh % 1):
+        raise InputError(
+            f"{path}: all coordinates lie in 0..1; they look like shares of the image, not pixels"
+        )
+    beyond = np.any(found.boxes_xyxy[:, 2:] > 1.05 * size + 1, axis=1)
+    corners = np.all((xywh[:, 2:] > xywh[:, :2]) & (xywh[:, 2:] <= size + 1), axis=1)
+    if beyond.mean() > 0.1 and corners.all():
+        raise InputError(
+            f"{path}: boxes look like corners x1, y1, x2, y2: read as x, y, w, h, "
+            f"{beyond.sum()} of {len(found)} leave their image; write widths and heights"
+        )
+    outside = _outside(found, sizes_wh)
+    if outside.mean() > 0.5:
+        first = found.names[found.image_index[np.argmax(outside)]]
+        raise InputError(
+            f"{path}: {outside.sum()} of {len(found)} boxes lie wholly outside their image, first "
+            f"in {first}; are they in pixels of another size, or of other images?"
+        )
+
+
+def _outside(found: Detections, sizes_wh: np.ndarray) -> np.ndarray:
+    """Return the [N] mask of boxes that share no pixel with their image."""
+    size = np.asarray(sizes_wh)[found.image_index]
+    first, last = found.boxes_xyxy[:, :2], found.boxes_xyxy[:, 2:]
+    return np.any((first >= size) | (last <= 0), axis=1)
+
+
+def _some(values: Iterable[object]) -> str:
+    """Return the first three of values in words."""
+    values = list(values)
+    return ", ".join(map(str, values[:3])) + (", …" if len(values) > 3 else "")
