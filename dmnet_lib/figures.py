@@ -120,7 +120,7 @@ def _picture_height(panel: Panel, width: float) -> float:
     """Return the inches that a picture takes at this width, with its title and legend."""
     height, across = panel.image.shape[:2]
     legend_rows = -(-len(panel.layers) // LEGEND_COLUMNS)
-    return width * min(height / across, TALLEST) + 0.3 + 0.17 * legend_rows
+    return width * min(height / across, TALLEST) + 0.4 + 0.17 * legend_rows
 
 
 def density_panel(density: np.ndarray, title: str, *, vmax: float | None = None) -> Panel:

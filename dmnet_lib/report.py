@@ -62,6 +62,7 @@ table, th, td { border: 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .3em .8em .3em 0; text-align: left;
   vertical-align: top; font-size: .85em; }
 .dataframe td, .dataframe th { white-space: nowrap; }
+.dataframe td.long { white-space: normal; min-width: 22ch; }
 figure { margin: 1.2em 0; }
 img, svg { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 figcaption, .note { font-size: .92em; opacity: .85; }
@@ -246,6 +247,7 @@ def _body(path: Path, *, prefix: str = "", deeper: int = 0) -> str:
     exporter.register_preprocessor(tags, enabled=True)
     text = exporter.from_notebook_node(notebook)[0]
     text = re.sub(r'<a class="anchor-link".*?</a>', "", text)
+    text = re.sub(r"<td>(?=[^<]{40})", '<td class="long">', text)  # sentences may wrap
     text = re.sub(r'(<(?:h[1-6]|span) id="|<a href="#)', rf"\g<1>{prefix}", text)
     if not deeper:
         return text

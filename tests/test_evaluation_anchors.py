@@ -24,3 +24,9 @@ def test_every_figure_is_a_percentage_and_says_how_it_was_made(dataset: str) -> 
 def test_a_dataset_without_figures_is_named() -> None:
     with pytest.raises(ValueError, match="no figures of 'COCO', only of VisDrone, UAVDT"):
         anchors.table("COCO")
+
+
+def test_what_was_not_published_is_left_blank():
+    shown = anchors.shown()
+    assert shown.loc[0, "APs"] == ""
+    assert shown.loc[0, "AP"] == 21.8

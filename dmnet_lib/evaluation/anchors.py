@@ -8,19 +8,19 @@ import pandas as pd
 COLUMNS = ("dataset", "split", "method", "backbone", "AP", "AP50", "AP75", "APs", "APm", "APl",
            "protocol", "source")  # fmt: skip
 CIRCULATED = "COCO, cap of detections not stated"
-AT_100 = "COCO, presumably at 100 detections (as the released code)"
+AT_100 = "COCO, presumably at 100 (as the released code)"
 TOOLKIT = "VisDrone toolkit, weighted class mean"
-SURVEY = "tables of later papers (VisDrone2018 val)"
-TEASER = "the same, and akhilpm/DroneDetectron2, teaser/crop_rcnn_results.png"
+SURVEY = "later papers (VisDrone2018 val)"
+TEASER = "later papers; akhilpm/DroneDetectron2 (teaser)"
 EVORL = "README of EVORL"
 SMALLDET = "PaddleDetection, configs/smalldet"
 VAL, DEV, UAVDT = ("VisDrone", "val"), ("VisDrone", "test-dev"), ("UAVDT", "not stated")
 
 FIGURES = (
     (*VAL, "Faster R-CNN", None, 21.8, 41.8, 20.1, *[None] * 3, CIRCULATED,
-     "the usual citation; README of EVORL, table of RL-SAHI"),
+     "usual citation; EVORL README, RL-SAHI table"),
     (*VAL, "Faster R-CNN, 1333x800", "R50-FPN", 28.2, *[None] * 5, CIRCULATED,
-     "a rerun with a current mmdetection: hoiliu-0801/DNTR, issue 5"),
+     "rerun, current mmdet: hoiliu-0801/DNTR, issue 5"),
     (*VAL, "ClusDet", "R50", 26.7, 50.6, 24.7, 17.6, 38.9, 51.4, CIRCULATED, TEASER),
     (*VAL, "ClusDet", "R101", 26.7, 50.4, 25.2, 17.2, 39.3, 54.9, CIRCULATED, SURVEY),
     (*VAL, "ClusDet", "X101", 28.4, 53.2, 26.4, 19.1, 40.8, 54.4, CIRCULATED, SURVEY),
@@ -39,6 +39,12 @@ FIGURES = (
     (*UAVDT, "ClusDet", None, 13.7, 26.5, 12.5, *[None] * 3, CIRCULATED, EVORL),
     (*UAVDT, "DMNet", None, 14.7, 24.6, 16.3, *[None] * 3, CIRCULATED, EVORL),
 )  # fmt: skip
+
+
+def shown(dataset: str = "VisDrone") -> pd.DataFrame:
+    """Return `table` as people read it: nothing where nothing was published."""
+    frame = table(dataset)
+    return frame.astype(object).where(frame.notna(), "")
 
 
 def table(dataset: str = "VisDrone") -> pd.DataFrame:
