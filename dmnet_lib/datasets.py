@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,11 +54,17 @@ class Images:
 
 @dataclass(frozen=True)
 class Split:
-    """One split: its name, its annotations and, in the same order, its images."""
+    """One split: its name, its annotations and, in the same order, its images (None: no images)."""
 
     name: str
     annotations: Annotations
-    images: Images
+    images: Images | None
+
+    def file_names(self) -> list[str]:
+        """Return the images' file names; where there are none, what VisDrone calls them."""
+        if self.images is None:
+            return [f"{name}.jpg" for name in self.annotations.names]
+        return [path.name for path in self.images.paths]
 
 
 def split_folder(root: Path, split: str) -> Path:
@@ -83,16 +89,19 @@ def image_paths(folder: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def annotation_folder(folder: Path) -> Path:
-    """Return where a split's annotations lie. Raises InputError where there are only images."""
-    if not (folder / "annotations").is_dir():
-        raise InputError(f"{folder}: images but no annotations folder; expected {LAYOUT}")
-    return folder / "annotations"
+def annotation_paths(folder: Path) -> list[Path]:
+    """Return the annotation files of a split's folder. Raises InputError where none is."""
+    paths = sorted((folder / "annotations").glob("*.txt"))
+    if not paths:
+        raise InputError(f"{folder / 'annotations'}: no annotation (.txt) found")
+    return paths
 
 
 def annotation_path(folder: Path, image: Path) -> Path:
     """Return the annotation file of an image. Raises InputError where it is missing."""
-    path = annotation_folder(folder) / f"{image.stem}.txt"
+    path = folder / "annotations" / f"{image.stem}.txt"
+    if not path.parent.is_dir():
+        raise InputError(f"{folder}: images but no annotations folder; expected {LAYOUT}")
     if not path.is_file():
         raise InputError(f"{path}: missing; every image needs one, an empty file if it has no box")
     return path
@@ -102,73 +111,44 @@ def load(root: Path, split: str, *, limit: int = 0) -> Split:
     """Return a split, images by sorted name; limit > 0 takes the first so many."""
     folder = split_folder(root, split)
     paths = image_paths(folder)[: limit or None]
-    rows = [annotation_files.read(annotation_path(folder, path)) for path in paths]
-    sizes = np.array([files.image_size_wh(path) for path in paths])
-    table = annotation_files.from_rows([path.stem for path in paths], sizes, rows)
-    return Split(split, table, Images(paths))
+    texts = [annotation_path(folder, path) for path in paths]
+    return Split(split, _table(texts, [files.image_size_wh(path) for path in paths]), Images(paths))
 
 
-@dataclass(frozen=True)
-class Source:
-    """One split's annotations and, in the same order, the paths of its images (None: no images)."""
-
-    annotations: Annotations
-    paths: tuple[Path, ...] | None
-
-    def file_names(self) -> list[str]:
-        """Return the images' file names; where there are none, what VisDrone calls them."""
-        if self.paths is None:
-            return [f"{name}.jpg" for name in self.annotations.names]
-        return [path.name for path in self.paths]
+def _table(texts: Sequence[Path], sizes_wh: Sequence[tuple[int, int]] | np.ndarray) -> Annotations:
+    """Return the table of annotation files and image sizes."""
+    rows = [annotation_files.read(path) for path in texts]
+    return annotation_files.from_rows([path.stem for path in texts], np.array(sizes_wh), rows)
 
 
 def load_source(
-    root: Path,
-    split: str,
-    *,
-    sizes: Sizes | None = None,
-    annotated: bool = True,
-) -> Source:
+    root: Path, split: str, *, sizes: Sizes | None = None, annotated: bool = True
+) -> Split:
     """Return a split whose images may be absent: then sizes gives (width, height) by stem.
 
     Nothing is decoded. Without images the split is its annotation files; with annotated False, one
     that has no annotations folder counts as one without boxes. Raises InputError.
     """
     folder = split_folder(root, split)
-    if not annotated and not (folder / "annotations").is_dir():
-        return _unannotated(image_paths(folder), sizes)
-    if not (folder / "images").is_dir():
-        sizes = need_sizes(folder, sizes)
-    if (folder / "images").is_dir():
-        paths = image_paths(folder)
-        texts = [annotation_path(folder, path) for path in paths]
-    else:
-        paths, texts = None, sorted((folder / "annotations").glob("*.txt"))
-        if not texts:
-            raise InputError(f"{folder / 'annotations'}: no annotation (.txt) found")
-    rows = [annotation_files.read(path) for path in texts]
-    names = [path.stem for path in texts]
-    sizes_wh = [size_of(name, sizes, paths and paths[i]) for i, name in enumerate(names)]
-    return Source(annotation_files.from_rows(names, np.array(sizes_wh), rows), paths)
-
-
-def _unannotated(paths: tuple[Path, ...], sizes: Sizes | None) -> Source:
-    """Return images that nobody has annotated."""
-    names = [path.stem for path in paths]
+    bare = not annotated and not (folder / "annotations").is_dir()
+    if not bare and not (folder / "images").is_dir():
+        texts, sizes = annotation_paths(folder), need_sizes(folder, sizes)
+        sizes_wh = [size_of(path.stem, sizes, None) for path in texts]
+        return Split(split, _table(texts, sizes_wh), None)
+    paths = image_paths(folder)
     sizes_wh = [size_of(path.stem, sizes, path) for path in paths]
-    rows = [np.zeros((0, 8), np.int64)] * len(paths)
-    return Source(annotation_files.from_rows(names, np.array(sizes_wh), rows), paths)
+    if bare:
+        rows, names = [np.zeros((0, 8), np.int64)] * len(paths), [path.stem for path in paths]
+        table = annotation_files.from_rows(names, np.array(sizes_wh), rows)
+    else:
+        table = _table([annotation_path(folder, path) for path in paths], sizes_wh)
+    return Split(split, table, Images(paths))
 
 
 def load_boxes(root: Path, split: str) -> Annotations:
     """Return a split's annotation rows alone, for statistics of boxes: its image sizes are 0."""
-    texts = sorted((split_folder(root, split) / "annotations").glob("*.txt"))
-    if not texts:
-        raise InputError(f"{split_folder(root, split)}: no annotations to measure classes on")
-    rows = [annotation_files.read(path) for path in texts]
-    return annotation_files.from_rows(
-        [path.stem for path in texts], np.zeros((len(texts), 2)), rows
-    )
+    texts = annotation_paths(split_folder(root, split))
+    return _table(texts, np.zeros((len(texts), 2)))
 
 
 def size_of(name: str, sizes: Sizes | None, path: Path | None) -> tuple[int, int]:
@@ -283,27 +263,29 @@ def _check_split(folder: Path, split: str, sizes: Sizes | None, result: Check) -
     except InputError as error:
         result.errors.append(str(error))
         return
-    bare, spare = set(images or texts) - set(texts), set(texts) - set(images or texts)
-    if bare:
-        result.errors.append(
-            f"{_some(folder, 'images without annotation', bare)}: every image needs a file, "
-            "an empty one if it has no box"
-        )
-    if spare:
+    wanted = set(images or texts)
+    if bare := wanted - set(texts):
+        found = _some(folder, "images without annotation", bare)
+        result.errors.append(f"{found}: every image needs a file, an empty one if it has no box")
+    if spare := set(texts) - wanted:
         result.notes.append(_some(folder, "annotation files without image", spare))
-    found = {stem: texts[stem] for stem in sorted(set(texts) - spare)}
-    rows, faults = _read_rows(folder, found)
-    known, more = _sizes_of(folder, rows, images, sizes)
-    result.errors.extend(faults + more)
+    rows = _read_rows(folder, [texts[stem] for stem in sorted(wanted & set(texts))], result)
+    if images is not None:
+        known = _sizes_of(folder, images, sizes or {}, result)
+    else:
+        known = sizes or {}
+        if sizes is None:
+            result.notes.append(
+                f"{folder}: no images and no image sizes: lines were checked, not whether boxes "
+                "lie in their images"
+            )
+        elif unknown := set(rows) - set(known):
+            what = "annotation files without an image and without a size"
+            result.errors.append(_some(folder, what, unknown))
     sizes_wh = np.array([known.get(stem, (0, 0)) for stem in rows])
     table = annotation_files.from_rows(list(rows), sizes_wh, list(rows.values()))
-    result.counts[split] = {"images": len(images or texts)} | counts(table)
+    result.counts[split] = {"images": len(wanted)} | counts(table)
     result.notes.extend(_odd_boxes(folder, table))
-    if images is None and sizes is None:
-        result.notes.append(
-            f"{folder}: no images and no image sizes: lines were checked, not whether boxes lie "
-            "in their images"
-        )
 
 
 def _files_of(folder: Path) -> tuple[dict[str, Path], dict[str, Path] | None]:
@@ -311,16 +293,14 @@ def _files_of(folder: Path) -> tuple[dict[str, Path], dict[str, Path] | None]:
 
     Raises InputError where one kind is absent or they are of different data.
     """
-    texts = {path.stem: path for path in sorted((folder / "annotations").glob("*.txt"))}
-    images = None
+    home, images = folder / "annotations", None
     if (folder / "images").is_dir():
         images = {path.stem: path for path in image_paths(folder)}
-        annotation_folder(folder)
+    texts = {path.stem: path for path in home.glob("*.txt")}
     if not texts:
-        others = [path for path in (folder / "annotations").glob("*") if path.is_file()]
-        kind = _looks_like(min(others)) if others else None
+        kind = next((_looks_like(path) for path in sorted(home.glob("*")) if path.is_file()), None)
         hint = f" but {kind}; {LOOKS[kind][1]}" if kind else f"; expected {LAYOUT}"
-        raise InputError(f"{folder / 'annotations'}: holds no annotation (.txt){hint}")
+        raise InputError(f"{home}: holds no annotation (.txt){hint}")
     if images and not set(images) & set(texts):
         raise InputError(
             f"{folder}: none of {len(texts):,} annotation files is of one of {len(images):,} "
@@ -335,68 +315,46 @@ def _some(folder: Path, what: str, stems: Collection[str]) -> str:
     return f"{folder}: {len(stems):,} {what} ({', '.join(sorted(stems)[:3])}{more})"
 
 
-def _read_rows(folder: Path, texts: dict[str, Path]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the [n, 8] rows of every sound annotation file, and the faults of the others.
+def _read_rows(folder: Path, texts: list[Path], result: Check) -> dict[str, np.ndarray]:
+    """Return the [n, 8] rows of every sound annotation file by stem; the others are errors.
 
-    Files of another format are one fault, not one each.
+    Files of another format are one error, not one each.
     """
-    rows, faults = {}, []
-    foreign: dict[str, list[str]] = {}
-    for stem, path in texts.items():
+    rows, faults, foreign = {}, [], {}
+    for path in texts:
         try:
-            rows[stem] = annotation_files.read(path)
+            rows[path.stem] = annotation_files.read(path)
         except InputError as error:
-            kind = _looks_like(path)
-            if kind is None:
-                faults.append(str(error))
+            if kind := _looks_like(path):
+                foreign.setdefault(kind, []).append(path.stem)
             else:
-                foreign.setdefault(kind, []).append(stem)
-    looks = [
-        f"{_some(folder / 'annotations', f'files look like {kind}', stems)}; {LOOKS[kind][1]}"
-        for kind, stems in foreign.items()
-    ]
-    return rows, looks + faults
+                faults.append(str(error))
+    for kind, stems in foreign.items():
+        found = _some(folder / "annotations", f"files look like {kind}", stems)
+        result.errors.append(f"{found}; {LOOKS[kind][1]}")
+    result.errors.extend(faults)
+    return rows
 
 
 def _looks_like(path: Path) -> str | None:
     """Return the format that the beginning of a broken annotation file looks like, if any."""
     start = path.read_bytes()[:1000].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    for kind, (pattern, _) in LOOKS.items():
-        if re.match(pattern, start):
-            return kind
-    return None
+    return next((kind for kind, (pattern, _) in LOOKS.items() if re.match(pattern, start)), None)
 
 
-def _sizes_of(
-    folder: Path,
-    stems: Collection[str],
-    images: dict[str, Path] | None,
-    sizes: Sizes | None,
-) -> tuple[dict[str, tuple[int, int]], list[str]]:
-    """Return what is known of the images' (width, height), and the faults of images and sizes."""
-    known = {stem: sizes[stem] for stem in stems if stem in sizes} if sizes else {}
-    if images is None:
-        unknown = set(stems) - set(known) if sizes is not None else ()
-        what = "annotation files without an image and without a size"
-        return known, [_some(folder, what, unknown)] if unknown else []
-    faults, differing = [], []
+def _sizes_of(folder: Path, images: dict[str, Path], sizes: Sizes, result: Check) -> Sizes:
+    """Return the (width, height) of sound images by stem; the others are errors."""
+    known = {}
     for stem, path in images.items():
         try:
-            size = files.image_size_wh(path)
-            _whole(path)
+            known[stem] = files.image_size_wh(path)
+            if path.suffix.lower() in files.JPEG_SUFFIXES and not files.ends_whole(path):
+                raise InputError(f"{path}: torn JPEG, its end is missing; fetch it again")
         except InputError as error:
-            faults.append(str(error))
-            continue
-        if known.setdefault(stem, size) != size:
-            differing.append(stem)
-    if differing:
-        faults.append(_some(folder, "images whose size is not the size given", differing))
-    return known, faults
-
-
-def _whole(path: Path) -> None:
-    if path.suffix.lower() in files.JPEG_SUFFIXES and not files.ends_whole(path):
-        raise InputError(f"{path}: torn JPEG, its end is missing; fetch it again")
+            result.errors.append(str(error))
+    if differing := {stem for stem in set(known) & set(sizes) if sizes[stem] != known[stem]}:
+        result.errors.append(_some(folder, "images whose size is not the size given", differing))
+    return {**known, **sizes}
 
 
 def _odd_boxes(folder: Path, table: Annotations) -> list[str]:
@@ -411,12 +369,12 @@ def _odd_boxes(folder: Path, table: Annotations) -> list[str]:
         "boxes crossing the image's border": over,
         "boxes wholly outside the image": beyond,
     }
-    notes = []
-    for what, odd in kinds.items():
-        stems = {table.names[image] for image in table.image_index[odd]}
-        if stems:
-            notes.append(_some(folder, f"images with {odd.sum():,} {what}", stems))
-    return notes
+    names = np.array(table.names, object)[table.image_index]
+    return [
+        _some(folder, f"images with {odd.sum():,} {what}", set(names[odd]))
+        for what, odd in kinds.items()
+        if odd.any()
+    ]
 
 
 def counts(table: Annotations) -> dict[str, int]:
@@ -451,10 +409,9 @@ def summary(table: Annotations) -> dict[str, int]:
 
 def suggestions(train: Annotations) -> dict[str, float]:
     """Return the mean object width and height in pixels: DMNet's window (section 3.2)."""
-    width, height = (
-        train.boxes_xywh[train.is_object, 2:].mean(axis=0) if train.is_object.any() else (0, 0)
-    )
-    return {"window_w_px": round(float(width), 1), "window_h_px": round(float(height), 1)}
+    sides_wh = train.boxes_xywh[train.is_object, 2:]
+    width, height = sides_wh.mean(axis=0).tolist() if len(sides_wh) else (0.0, 0.0)
+    return {"window_w_px": round(width, 1), "window_h_px": round(height, 1)}
 
 
 def image_table(table: Annotations) -> pd.DataFrame:

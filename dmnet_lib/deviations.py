@@ -5,7 +5,7 @@ otherwise (`profiles.DEVIATIONS`). Fusion and evaluation need detections, which 
 the annotations, by a fixed draw.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,29 +50,25 @@ class Cropped:
     cut: CropAnnotations
 
 
-def crop(
-    table: Annotations, rules: Profile, *, split: str, adaptive: bool = False,
-    settings: Settings = DEFAULTS,
-) -> Cropped:  # fmt: skip
+def crop(table: Annotations, rules: Profile, *, split: str, adaptive: bool = False) -> Cropped:
     """Return a split by one profile; adaptive takes kernels by the neighbours, else one sigma."""
     drop = profiles.drops_score0(str(rules["score0_dropped"]), split)
-    found = points.from_annotations(table, drop_score0=drop, points_at=str(rules["points_at"]))
+    found = points.from_annotations(table, drop_score0=drop, **rules.of("points"))
     found = points.with_rule(
-        found, "adaptive" if adaptive else "fixed", sigma_px=settings.sigma_px, scales_px={},
+        found, "adaptive" if adaptive else "fixed", sigma_px=DEFAULTS.sigma_px, scales_px={},
         neighbours=3, beta=0.3, **rules.of("sigmas"),
     )  # fmt: skip
     kernel = Kernel(**rules.of("density"))
-    sums = windows.sums_from_points(found, settings.window_wh, rules=kernel)
-    policy = cropping.Policy(settings.window_wh, settings.min_area_px, **rules.of("regions"))
+    sums = windows.sums_from_points(found, DEFAULTS.window_wh, rules=kernel)
+    policy = cropping.Policy(DEFAULTS.window_wh, DEFAULTS.min_area_px, **rules.of("regions"))
     regions = cropping.split_regions(
-        sums, table.sizes_wh, threshold=settings.threshold, policy=policy
+        sums, table.sizes_wh, threshold=DEFAULTS.threshold, policy=policy
     )
     cut = crops.annotate(
-        table, regions, min_visible=settings.min_visible, drop_score0=drop, **rules.of("crops")
+        table, regions, min_visible=DEFAULTS.min_visible, drop_score0=drop, **rules.of("crops")
     )
-    mass = sum(
-        float(s.sum()) for s in windows.sums_from_points(found, (WHOLE_PX,) * 2, rules=kernel)
-    )
+    whole = windows.sums_from_points(found, (WHOLE_PX, WHOLE_PX), rules=kernel)
+    mass = sum(float(one.sum()) for one in whole)
     return Cropped(found, mass, regions, cut)
 
 
@@ -91,12 +87,11 @@ def boxless(table: Annotations, found: Cropped, index: int) -> np.ndarray:
 
 def image_table(table: Annotations, by_profile: Mapping[str, Cropped]) -> pd.DataFrame:
     """Return one row an image: crops, and objects without a box in any, of each profile."""
-    columns: dict[str, list[int] | tuple[str, ...]] = {"image": table.names}
+    columns: dict[str, object] = {"image": table.names}
     for name, found in by_profile.items():
-        columns[f"crops, {name}"] = [len(found.regions.of_image(i)) for i in range(len(table))]
-        columns[f"objects without a box, {name}"] = [
-            len(boxless(table, found, i)) for i in range(len(table))
-        ]
+        columns[f"crops, {name}"] = np.bincount(found.regions.image_index, minlength=len(table))
+        lost = [len(boxless(table, found, i)) for i in range(len(table))]
+        columns[f"objects without a box, {name}"] = lost
     return pd.DataFrame(columns)
 
 
@@ -142,15 +137,12 @@ def _of_crops(table: Annotations, split: str, rules: Profile, *, adaptive: bool)
         "megapixels of crops": round(float(boxes.area(rectangles).sum()) / 1e6, 2),
         "evaluated boxes in crops": int(rows.is_object.sum()),
         "other rows in crops": int((~rows.is_object).sum()),
-        "name of a crop": crops.name(
-            "0001", (70, 0, 350, 210), crop_names=str(rules["crop_names"])
-        ),
+        "name of a crop": crops.name("0001", (70, 0, 350, 210), crop_names=rules["crop_names"]),
     }
 
 
 def _of_formats(table: Annotations, split: str, rules: Profile) -> Counts:
-    chosen = rules.of("formats")
-    choice = {name: str(chosen[name]) for name in ("rows", "oversized_boxes", "empty_images")}
+    choice = {name: rules[name] for name in ("rows", "oversized_boxes", "empty_images")}
     drop = split != "train" or rules["score0_dropped"] == "every_split"
     cut = crop(table, profiles.named("corrected"), split=split).cut.annotations
     whole, parts = (format_rules.apply(t, drop_score0=drop, **choice) for t in (table, cut))
@@ -159,8 +151,8 @@ def _of_formats(table: Annotations, split: str, rules: Profile) -> Counts:
         "rows": len(whole.boxes_xywh),
         "crops": len(parts),
         "rows in crops": len(parts.boxes_xywh),
-        "first image id": 1 if chosen["image_ids"] == "from_1" else 0,
-        "corner tags of VOC": "xmin" if chosen["voc_tags"] == "standard" else "x0",
+        "first image id": 1 if rules["image_ids"] == "from_1" else 0,
+        "corner tags of VOC": "xmin" if rules["voc_tags"] == "standard" else "x0",
     }
 
 
@@ -172,31 +164,28 @@ def _of_fusion(found: Detections, rules: Profile, *, top: int) -> Counts:
     }
 
 
-def _of_evaluation(table: Annotations, found: Detections, rules: Profile) -> Counts:
-    scores = coco.evaluate(table, found, **rules.of("evaluation"))
-    return {"AP": round(100 * (scores["AP"] or 0), 2)}
-
-
-def _counter(rule: Deviation, table: Annotations, split: str) -> Callable[[Profile], Counts]:
-    """Return what counts a rule's effect on a split."""
+def _counted(rule: Deviation, table: Annotations, split: str, rules: Profile) -> Counts:
+    """Return the quantities that a rule may change, by the rules given."""
     if rule.stage == "formats":
-        return lambda rules: _of_formats(table, split, rules)
+        return _of_formats(table, split, rules)
     if rule.stage == "fusion":
         top = TOP if rule.name == "top_rule" else len(made_up(table))
-        return lambda rules: _of_fusion(made_up(table), rules, top=top)
+        return _of_fusion(made_up(table), rules, top=top)
     if rule.stage == "evaluation":
-        return lambda rules: _of_evaluation(table, made_up(table), rules)
+        scores = coco.evaluate(table, made_up(table), **rules.of("evaluation"))
+        return {"AP": round(100 * (scores["AP"] or 0), 2)}
     if rule.stage == "maps":
         empty = int((points.from_annotations(table).counts() == 0).sum())
-        return lambda rules: {"images refused": empty if rules["empty_density"] == "refused" else 0}
-    return lambda rules: _of_crops(table, split, rules, adaptive=rule.stage == "sigmas")
+        return {"images refused": empty if rules["empty_density"] == "refused" else 0}
+    return _of_crops(table, split, rules, adaptive=rule.stage == "sigmas")
 
 
 def effect(rule: Deviation, table: Annotations, split: str) -> str:
     """Return in words what one rule, taken as released, changes on a split."""
-    count = _counter(rule, table, split)
-    before = count(profiles.named("corrected"))
-    after = count(profiles.named("corrected", [f"{rule.name}={rule.released_value}"]))
+    before, after = (
+        _counted(rule, table, split, profiles.named("corrected", changes))
+        for changes in ((), [f"{rule.name}={rule.released_value}"])
+    )
     changed = [f"{name} {_shown(before[name])} → {_shown(after[name])}"
                for name in before if before[name] != after[name]]  # fmt: skip
     return "; ".join(changed) or "nothing"

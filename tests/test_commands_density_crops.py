@@ -186,7 +186,7 @@ def test_crops_of_two_kinds_are_not_mixed(
     arguments = ("crops", root, "--split", "val", "--out", tmp_path / "c")
     assert run(*arguments) == 0
     assert run(*arguments) == 0
-    assert "holds other crops" in refused(capsys, *arguments, "--padding", 7)
+    assert "other parameters or annotations" in refused(capsys, *arguments, "--padding", 7)
 
 
 @pytest.mark.parametrize(

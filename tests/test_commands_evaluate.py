@@ -188,7 +188,7 @@ def test_files_not_sorted_by_score_are_noted(root: Path) -> None:
         (["--protocol", "visdrone", "--profile", "official"], "the released scripts scored by"),
         (["--protocol", "visdrone", "--max-detections", "9"], "--max-detections: the visdrone"),
         (["--protocol", "visdrone", "--backend", "pycocotools"], "--backend: the visdrone"),
-        (["--set", "rows=objects"], "--set rows: a rule of other commands"),
+        (["--set", "rows=objects"], "--set rows: a rule of another command"),
         (["--set", "kernel=exact"], "--set kernel"),
         (["--images", "found.json"], "not a COCO file"),
         (["--names", "sizes.json"], "names are not in the ground truth"),

@@ -92,6 +92,7 @@ def test_doubles_leave_and_submissions_are_written(given: Callable, tmp_path: Pa
         (CROP | {"scale": 0}, "a crop needs parent"),
         (CROP | {"x0": None}, "a crop needs parent"),
         ({k: CROP[k] for k in ("file_name", "id", "width", "height")}, "'c' is no crop name"),
+        (WHOLE | {"file_name": "a__9_9_9_20.jpg", "id": 3}, "a crop needs parent"),
     ],
 )
 def test_a_crop_of_nowhere_is_refused(

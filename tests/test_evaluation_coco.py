@@ -163,7 +163,7 @@ def on_disk(folder: Path, truth: Annotations, found: Detections) -> tuple[Annota
     """Write both as COCO files, without what lies in ignored regions, and read them again."""
     truth, found = drop_in_ignored_regions(truth, found)
     coco_format.write(folder / "truth.json", truth)
-    coco_format.write_detections(folder / "found.json", found)
+    results.write(folder / "found.json", found)
     again = coco_format.read(folder / "truth.json")
     file = files.read_json(folder / "truth.json")
     return again, results.read(folder / "found.json", again.names, images=file)[0]

@@ -8,29 +8,12 @@ import globox
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from dmnet_lib.annotations import CLASSES, Annotations, from_rows
 from dmnet_lib.boxes import xywh_to_xyxy
 from dmnet_lib.files import InputError
 from dmnet_lib.formats import coco, roundtrip, visdrone, voc, yolo
-
-quick = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-ROWS = st.lists(
-    st.tuples(
-        st.integers(-20, 4000), st.integers(-20, 4000), st.integers(0, 900), st.integers(0, 900),
-        st.integers(0, 1), st.integers(0, 11), st.integers(0, 1), st.integers(0, 2),
-    ),
-    max_size=6,
-)  # fmt: skip
-SPLITS = st.dictionaries(
-    st.from_regex(r"[a-z0-9_.]{0,6}[a-z0-9]", fullmatch=True), ROWS, max_size=4
-)
-SIZES = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 
 
 def split(images: dict[str, list], size_wh: tuple[int, int] = (1360, 765)) -> Annotations:
@@ -78,57 +61,6 @@ def test_no_image_comes_back_from_every_format(tmp_path: Path) -> None:
     assert_same(voc.read(tmp_path, []), nothing)
     assert yolo.write(tmp_path, nothing) == 0
     assert_same(yolo.read(tmp_path, [], none), nothing)
-
-
-# Round trips
-
-
-@quick
-@given(SPLITS, SIZES)
-def test_visdrone_text_keeps_all_eight_fields(tmp_path: Path, images: dict, size: tuple) -> None:
-    table = split(images, size)
-    visdrone.write_annotations(tmp_path, table)
-    assert_same(visdrone.read_annotations(tmp_path, table.names, table.sizes_wh), table)
-
-
-@quick
-@given(SPLITS, SIZES)
-def test_coco_keeps_all_eight_fields_and_their_order(images: dict, size: tuple) -> None:
-    table = split(images, size)
-    assert_same(coco.from_coco(json.loads(json.dumps(coco.to_coco(table)))), table)
-
-
-@quick
-@given(SPLITS, SIZES)
-def test_voc_keeps_all_eight_fields(tmp_path: Path, images: dict, size: tuple) -> None:
-    table = split(images, size)
-    voc.write(tmp_path, table)
-    assert_same(voc.read(tmp_path, table.names), table)
-
-
-@quick
-@given(SPLITS, SIZES)
-def test_yolo_keeps_boxes_to_the_pixel_and_counts_what_it_drops(
-    tmp_path: Path, images: dict, size: tuple
-) -> None:
-    table = split(images, size)
-    dropped = yolo.write(tmp_path, table)
-    back = yolo.read(tmp_path, table.names, table.sizes_wh)
-    kept = table.is_object
-    np.testing.assert_array_equal(back.boxes_xywh, table.boxes_xywh[kept])
-    np.testing.assert_array_equal(back.class_ids, table.class_ids[kept])
-    assert dropped == len(kept) - kept.sum()
-    assert back.is_object.all()
-
-
-def test_a_chain_through_coco_and_voc_ends_as_the_same_text(tmp_path: Path) -> None:
-    coco.write(tmp_path / "a.json", SMALL)
-    voc.write(tmp_path / "voc", coco.read(tmp_path / "a.json"))
-    visdrone.write_annotations(tmp_path / "txt", voc.read(tmp_path / "voc"))
-    assert (tmp_path / "txt" / "b.1.txt").read_text() == (
-        "3,4,10,20,1,4,1,2\n0,0,50,40,0,0,0,0\n5,5,9,9,1,10,0,1\n"
-    )
-    assert (tmp_path / "txt" / "empty.txt").read_text() == ""
 
 
 # What other programs see

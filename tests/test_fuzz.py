@@ -109,32 +109,30 @@ def rows_in_text(data: bytes) -> int:
     return sum(bool(line.strip()) for line in data.decode("utf-8-sig").splitlines())
 
 
-def test_annotation_text_gives_all_its_rows_or_one_line(tmp_path: Path) -> None:
-    rng, path = random.Random(0), tmp_path / "a.txt"
-    text = annotations.format_rows(TABLE.rows()).encode()
-    found = []
-    for _ in range(10_000):
+def fuzz(path: Path, read: Callable[[], np.ndarray], rows_in: Callable, seed: int, turns: int):
+    """Mutate the file's text so often: read gives rows_in(data) rows, or refuses it."""
+    rng, text, found = random.Random(seed), path.read_bytes(), []
+    for _ in range(turns):
         data = mutated(text, rng)
         path.write_bytes(data)
-        rows = outcome(lambda: annotations.read(path))
-        assert rows is None or rows.shape == (rows_in_text(data), 8)
+        rows = outcome(read)
+        assert rows is None or rows.shape == (rows_in(data), 8)
         found.append(rows)
     both_happen(found)
 
 
+def test_annotation_text_gives_all_its_rows_or_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(annotations.format_rows(TABLE.rows()))
+    fuzz(path, lambda: annotations.read(path), rows_in_text, seed=0, turns=10_000)
+
+
 def test_yolo_labels_give_all_their_rows_or_one_line(tmp_path: Path) -> None:
-    rng = random.Random(1)
     yolo.write(tmp_path, TABLE)
     path = tmp_path / "labels" / "b.1.txt"
-    text = path.read_bytes() + b"3 0.1 0.2 0.3 0.4\n9 0.5 0.5 1 1\n"
-    found = []
-    for _ in range(5000):
-        data = mutated(text, rng)
-        path.write_bytes(data)
-        table = outcome(lambda: yolo.read(tmp_path, ["b.1"], np.array([[960, 540]])))
-        assert table is None or len(table.boxes_xywh) == rows_in_text(data)
-        found.append(table)
-    both_happen(found)
+    path.write_bytes(path.read_bytes() + b"3 0.1 0.2 0.3 0.4\n9 0.5 0.5 1 1\n")
+    size = np.array([[960, 540]])
+    fuzz(path, lambda: yolo.read(tmp_path, ["b.1"], size).rows(), rows_in_text, 1, turns=5000)
 
 
 def objects_in(data: bytes) -> int:
@@ -148,18 +146,9 @@ def objects_in(data: bytes) -> int:
 
 @pytest.mark.parametrize("tags", ["standard", "released"])
 def test_voc_gives_all_its_objects_or_one_line(tmp_path: Path, tags: str) -> None:
-    rng = random.Random(2)
     voc.write(tmp_path, TABLE, voc_tags=tags)
     path = tmp_path / "b.1.xml"
-    text = path.read_bytes()
-    found = []
-    for _ in range(5000):
-        data = mutated(text, rng)
-        path.write_bytes(data)
-        table = outcome(lambda: voc.read(tmp_path, ["b.1"]))
-        assert table is None or len(table.boxes_xywh) == objects_in(data)
-        found.append(table)
-    both_happen(found)
+    fuzz(path, lambda: voc.read(tmp_path, ["b.1"]).rows(), objects_in, seed=2, turns=5000)
 
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
@@ -255,15 +244,13 @@ def test_coco_of_any_shape_gives_all_its_rows_or_one_line(tmp_path: Path) -> Non
 
 
 def test_coco_text_gives_all_its_rows_or_one_line(tmp_path: Path) -> None:
-    rng, path = random.Random(4), tmp_path / "a.json"
-    text = json.dumps(coco.to_coco(TABLE)).encode()
-    found = []
-    for _ in range(5000):
-        path.write_bytes(mutated(text, rng))
-        found.append(outcome(lambda: sources.read(path).annotations))
-        if found[-1] is not None:
-            assert len(found[-1].boxes_xywh) == rows_in_coco(json.loads(path.read_bytes()))
-    both_happen(found)
+    path = tmp_path / "a.json"
+    coco.write(path, TABLE)
+
+    def rows_in(data: bytes) -> int:
+        return rows_in_coco(json.loads(data))
+
+    fuzz(path, lambda: sources.read(path).annotations.rows(), rows_in, seed=4, turns=5000)
 
 
 @pytest.mark.parametrize(

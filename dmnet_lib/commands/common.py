@@ -3,13 +3,13 @@
 import argparse
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from dmnet_lib import datasets, points, profiles
+from dmnet_lib import datasets, files, points, profiles
 from dmnet_lib.annotations import Annotations
 from dmnet_lib.files import InputError
 
@@ -18,10 +18,8 @@ Item = TypeVar("Item")
 
 def add_root(parser: argparse.ArgumentParser) -> None:
     """Add ROOT."""
-    parser.add_argument(
-        "root", type=Path, metavar="ROOT",
-        help=f"the folder that holds {datasets.LAYOUT}",
-    )  # fmt: skip
+    told = f"the folder that holds {datasets.LAYOUT}"
+    parser.add_argument("root", type=Path, metavar="ROOT", help=told)
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
@@ -33,32 +31,28 @@ def add_split(parser: argparse.ArgumentParser) -> None:
 
 def add_image_sizes(parser: argparse.ArgumentParser) -> None:
     """Add --image-sizes."""
+    told = 'json of {"stem": [width, height]}, where the images are not at hand'
     parser.add_argument(
-        "--image-sizes", type=Path, nargs="+", default=[], metavar="FILE",
-        help='json of {"stem": [width, height]}, where the images are not at hand',
-    )  # fmt: skip
+        "--image-sizes", type=Path, nargs="+", default=[], metavar="FILE", help=told
+    )
 
 
-def add_profile(parser: argparse.ArgumentParser, *stages: str) -> None:
-    """Add --profile and --set; the help tells the rules of the stages in which profiles differ."""
-    parser.add_argument(
-        "--profile", choices=profiles.PROFILES, default=profiles.PROFILES[0],
-        help="corrected (default): what the method means; official: what the released scripts do",
-    )  # fmt: skip
-    parser.add_argument(
-        "--set", dest="changes", action="append", default=[], metavar="RULE=VALUE",
-        help="take one rule otherwise than the profile does; may be repeated",
-    )  # fmt: skip
-    parser.set_defaults(stages=stages)
-    rules = [one for one in profiles.DEVIATIONS if one.stage in stages]
-    lines = [
+def add_profile(parser: argparse.ArgumentParser, *rules: str) -> None:
+    """Add --profile and --set; rules are those that matter, by their names or their stages'."""
+    add = parser.add_argument
+    add("--profile", choices=profiles.PROFILES, default=profiles.PROFILES[0],
+        help="corrected (default): what the method means; official: what the released scripts "
+        "do")  # fmt: skip
+    add("--set", dest="changes", action="append", default=[], metavar="RULE=VALUE",
+        help="take one rule otherwise than the profile does; may be repeated")  # fmt: skip
+    known = [one for one in profiles.DEVIATIONS if one.name in rules or one.stage in rules]
+    parser.set_defaults(rules=[one.name for one in known])
+    parser.epilog += "\n\nrules for --set, the corrected value first:\n" + "".join(
         f"  {one.name}: {' | '.join(map(str, one.choices))}\n"
         + _indented(f"official: {one.released}")
         + _indented(f"corrected: {one.right}")
-        for one in rules
-    ]
-    told = "rules for --set, the corrected value first:\n" + "".join(lines)
-    parser.epilog = f"{parser.epilog}\n\n{told}" if parser.epilog else told
+        for one in known
+    )
 
 
 def _indented(text: str) -> str:
@@ -73,22 +67,18 @@ def profile_of(chosen: argparse.Namespace) -> profiles.Profile:
     rules = profiles.named(chosen.profile, chosen.changes)
     for change in chosen.changes:
         name = change.partition("=")[0].strip()
-        if profiles.BY_NAME[name].stage not in chosen.stages:
+        if name not in chosen.rules:
             raise InputError(f"--set {name}: a rule of another command; see --help for those here")
     return rules
 
 
 def sizes_from(paths: Sequence[Path]) -> dict[str, tuple[int, int]] | None:
     """Return (width, height) by stem from --image-sizes files; None where none is given."""
-    if not paths:
-        return None
-    sizes: dict[str, tuple[int, int]] = {}
-    for path in paths:
-        sizes |= datasets.read_image_sizes(path)
-    return sizes
+    found = [datasets.read_image_sizes(path) for path in paths]
+    return {stem: size for sizes in found for stem, size in sizes.items()} if found else None
 
 
-def load(chosen: argparse.Namespace, *, annotated: bool = True) -> datasets.Source:
+def load(chosen: argparse.Namespace, *, annotated: bool = True) -> datasets.Split:
     """Return the annotations of ROOT's split, with the paths of its images where there are any.
 
     annotated False also takes a split without an annotations folder, as one without boxes.
@@ -100,34 +90,24 @@ def load(chosen: argparse.Namespace, *, annotated: bool = True) -> datasets.Sour
 
 def add_kernels(parser: argparse.ArgumentParser) -> None:
     """Add what makes points of annotations, read by `points_of`."""
-    parser.add_argument(
-        "--sigma-rule", choices=("fixed", "class_wise", "adaptive"), default="fixed",
+    add = parser.add_argument
+    add("--sigma-rule", choices=("fixed", "class_wise", "adaptive"), default="fixed",
         help="fixed (default): --sigma for all; class_wise: mean scale of the class in train; "
-        "adaptive: by the nearest neighbours",
-    )  # fmt: skip
-    parser.add_argument("--sigma", type=positive, default=15.0, metavar="PX", help="default 15")
-    parser.add_argument(
-        "--train-split", default="train", metavar="SPLIT",
-        help="split of ROOT that class_wise is measured on (default train)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--neighbours", type=count, default=3, metavar="N", help="of adaptive (default 3)"
-    )
-    parser.add_argument(
-        "--beta", type=positive, default=0.3, metavar="B",
-        help="adaptive sigma over the mean distance to the neighbours (default 0.3)",
-    )  # fmt: skip
+        "adaptive: by the nearest neighbours")  # fmt: skip
+    add("--sigma", type=positive, default=15.0, metavar="PX", help="default 15")
+    add("--train-split", default="train", metavar="SPLIT",
+        help="split of ROOT that class_wise is measured on (default train)")  # fmt: skip
+    add("--neighbours", type=count, default=3, metavar="N", help="of adaptive (default 3)")
+    add("--beta", type=positive, default=0.3, metavar="B",
+        help="adaptive sigma over the mean distance to the neighbours (default 0.3)")  # fmt: skip
 
 
 def points_of(
     annotations: Annotations, chosen: argparse.Namespace, rules: profiles.Profile
 ) -> points.Points:
     """Return the points of a split, with the kernels and by the rules asked for."""
-    found = points.from_annotations(
-        annotations,
-        drop_score0=drops_score0(chosen, rules),
-        points_at=str(rules["points_at"]),
-    )
+    drop = drops_score0(chosen, rules)
+    found = points.from_annotations(annotations, drop_score0=drop, **rules.of("points"))
     scales = {}
     if chosen.sigma_rule == "class_wise":
         scales = points.class_scales_px(datasets.load_boxes(chosen.root, chosen.train_split))
@@ -148,26 +128,42 @@ def parameters(chosen: argparse.Namespace, rules: profiles.Profile, *names: str)
     return {"split": chosen.split, **given, "profile": rules.name, "rules": rules.values}
 
 
-def positive(text: str) -> float:
-    """Return a finite number greater than 0."""
+def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> None:
+    """Raise InputError where a folder holds what was made otherwise: both would be mixed.
+
+    made is what its listing must tell then; where it has none, others must not be there.
+    """
+    if listing.is_file():
+        before = files.read_json(listing)
+        same = isinstance(before, dict) and all(before.get(k) == v for k, v in made.items())
+    else:
+        same = not any(path.exists() for path in others)
+    if not same:
+        raise InputError(
+            f"{listing.parent}: holds what other parameters or annotations made; remove it or "
+            "choose another --out"
+        )
+
+
+def _number(text: str, fits: Callable[[float], bool], words: str) -> float:
+    """Return the number that text is; argparse's error where it is none that fits."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number greater than 0")
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {words}")
     return value
+
+
+def positive(text: str) -> float:
+    """Return a finite number greater than 0."""
+    return _number(text, lambda value: 0 < value < math.inf, "a number greater than 0")
 
 
 def share(text: str) -> float:
     """Return a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to 1")
-    return value
+    return _number(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
 def count(text: str, *, least: int = 1) -> int:
@@ -185,6 +181,6 @@ def pair(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterable[Item]:
+def progress(items: Iterable[Item], label: str) -> Iterable[Item]:
     """Show a bar on standard error while items pass, in a terminal only."""
-    return tqdm(items, desc=label, total=total, disable=None, leave=False)
+    return tqdm(items, desc=label, disable=None, leave=False)

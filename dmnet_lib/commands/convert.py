@@ -1,7 +1,7 @@
 """Annotations in any of four formats, of images or of crops -> the same in another."""
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,23 +42,18 @@ examples:
   dmnet convert data/VisDrone --split val --to voc --out voc --image-sizes sizes_val.json
   dmnet convert val.json --to visdrone --out val
   dmnet convert out/crops_val --to coco --out crops_val.json --profile official"""
-FORMATS = ("coco", "voc", "yolo", "visdrone")
 Say = Callable[[str], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="what to convert; ROOT of a split, for one"
-    )
-    parser.add_argument(
-        "--split", default="", help="which split of SOURCE, or the split it is: train, val …"
-    )
-    parser.add_argument("--to", required=True, choices=FORMATS, help="the format to write")
-    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="where to write it")
-    parser.add_argument(
-        "--from", dest="kind", choices=tuple(sources.KINDS), default="", help="the format of SOURCE"
-    )
+    add = parser.add_argument
+    add("source", type=Path, metavar="SOURCE", help="what to convert; ROOT of a split, for one")
+    add("--split", default="", help="which split of SOURCE, or the split it is: train, val …")
+    add("--to", required=True, choices=tuple(WRITERS), help="the format to write")
+    add("--out", type=Path, required=True, metavar="PATH", help="where to write it")
+    add("--from", dest="kind", choices=tuple(sources.KINDS), default="",
+        help="the format of SOURCE")  # fmt: skip
     common.add_image_sizes(parser)
     common.add_profile(parser, "score0", "formats")
 
@@ -69,7 +64,7 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
     sizes = common.sizes_from(chosen.image_sizes)
     found = sources.read(chosen.source, kind=chosen.kind, split=chosen.split, sizes=sizes)
     what = "crops" if found.crops else "images"
-    say(f"{chosen.source}: {len(found.annotations):,} {what}, {_rows(found.annotations)}")
+    say(f"{chosen.source}: {len(found.annotations):,} {what}, {_told(_kinds(found.annotations))}")
     for note in found.notes:
         say(f"note: {note}")
     kept = apply(found, profile)
@@ -77,16 +72,20 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
     images = len(found.annotations) - len(kept.annotations)
     if rows or images:
         say(f"left out by the rules: {rows:,} rows, {images:,} images")
-    _check_out((chosen.source, found.home), chosen.out, to_file=chosen.to == "coco")
+    _check_out(chosen.out, chosen.source, found.home, to_file=chosen.to == "coco")
     WRITERS[chosen.to](chosen.out, kept, profile, say)
     return 0
 
 
-def _rows(table: Annotations) -> str:
-    """Return in words what rows a table holds."""
+def _kinds(table: Annotations) -> dict[str, int]:
+    """Return the number of rows of each kind that a log tells."""
     ignored, others = (int((table.class_ids == kind).sum()) for kind in (IGNORED, OTHERS))
     boxes = len(table.class_ids) - ignored - others
-    return f"{boxes:,} boxes, {ignored:,} ignored regions, {others:,} others"
+    return {"boxes": boxes, "ignored regions": ignored, "others": others}
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
 
 
 def apply(found: Material, profile: profiles.Profile) -> Material:
@@ -97,19 +96,14 @@ def apply(found: Material, profile: profiles.Profile) -> Material:
         raise InputError("rows with score 0 are dropped but on train: say which with --split")
     # The released conversion drops them on every split but train.
     released_on = () if found.split == "train" else (found.split,)
-    kept = rules.apply(
-        table,
-        rows=str(profile["rows"]),
-        drop_score0=profiles.drops_score0(rule, found.split, released_on=released_on),
-        oversized_boxes=str(profile["oversized_boxes"]),
-        empty_images=str(profile["empty_images"]),
-    )
-    return found.of(kept)
+    drop = profiles.drops_score0(rule, found.split, released_on=released_on)
+    given = {name: profile[name] for name in ("rows", "oversized_boxes", "empty_images")}
+    return found.of(rules.apply(table, drop_score0=drop, **given))
 
 
-def _check_out(read: Iterable[Path], out: Path, *, to_file: bool) -> None:
+def _check_out(out: Path, *read: Path | None, to_file: bool) -> None:
     """Raise InputError where out is a source, or no file (or folder) though one is meant."""
-    if out.resolve() in [path.resolve() for path in read]:
+    if out.resolve() in [path.resolve() for path in read if path]:
         raise InputError(f"{out}: is what to convert; choose another --out")
     if to_file and out.is_dir():
         raise InputError(f"{out}: is a folder; give a file, such as {out / 'val.json'}")
@@ -132,10 +126,9 @@ def write_coco(out: Path, kept: Material, profile: profiles.Profile, say: Say) -
     first = 0 if profile["image_ids"] == "from_0" else 1
     table = kept.annotations
     coco.write(out, table, file_names=kept.file_names, crops=kept.crops, first_image_id=first)
-    extra = int(((table.class_ids == IGNORED) | (table.class_ids == OTHERS)).sum())
+    rows, what = _kinds(table)["boxes"], "crops" if kept.crops else "images"
+    extra = len(table.boxes_xywh) - rows
     told = f", {extra:,} more under {coco.EXTRA_LIST!r}" if extra else ""
-    rows = len(table.boxes_xywh) - extra
-    what = "crops" if kept.crops else "images"
     say(f"{out}: {len(table):,} {what}, {rows:,} annotations{told}")
 
 
@@ -166,15 +159,14 @@ def _write_yolo(out: Path, kept: Material, profile: profiles.Profile, say: Say) 
 
 def _not_in_yolo(table: Annotations) -> str:
     """Return in words the rows that YOLO does not hold."""
+    kinds = _kinds(table)
     classed = (table.class_ids != IGNORED) & (table.class_ids != OTHERS)
-    kinds = {
-        "ignored regions": table.class_ids == IGNORED,
-        "others": table.class_ids == OTHERS,
-        "boxes with score 0": classed & ~table.evaluated,
-        "boxes without area": classed & table.evaluated & ~table.has_class,
+    kinds |= {
+        "boxes with score 0": int((classed & ~table.evaluated).sum()),
+        "boxes without area": int((classed & table.evaluated & ~table.has_class).sum()),
     }
-    total = f"{int((~table.is_object).sum()):,} rows"
-    return f"{total} ({', '.join(f'{int(rows.sum()):,} {name}' for name, rows in kinds.items())})"
+    del kinds["boxes"]
+    return f"{sum(kinds.values()):,} rows ({_told(kinds)})"
 
 
 def _write_visdrone(out: Path, kept: Material, profile: profiles.Profile, say: Say) -> None:
@@ -191,9 +183,4 @@ def _write_sizes(out: Path, table: Annotations) -> None:
     files.write_json(out / datasets.SIZES_FILE, sizes, indent=None)
 
 
-WRITERS = {
-    "coco": write_coco,
-    "voc": _write_voc,
-    "yolo": _write_yolo,
-    "visdrone": _write_visdrone,
-}
+WRITERS = {"coco": write_coco, "voc": _write_voc, "yolo": _write_yolo, "visdrone": _write_visdrone}

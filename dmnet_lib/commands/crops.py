@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib import annotations as visdrone_text
 from dmnet_lib import cropping, crops, files, windows
 from dmnet_lib.boxes import Regions
 from dmnet_lib.commands import common, convert
-from dmnet_lib.commands.sources import Material
-from dmnet_lib.datasets import Source
+from dmnet_lib.commands.sources import CROPS_LIST, Material
+from dmnet_lib.datasets import Split
 from dmnet_lib.evaluation import geometry
 from dmnet_lib.files import InputError
+from dmnet_lib.formats import visdrone
 from dmnet_lib.points import Kernel
 from dmnet_lib.profiles import Profile
 
@@ -38,7 +38,6 @@ examples:
   dmnet crops data/VisDrone --split val --out crops --no-images --image-sizes sizes_val.json
   dmnet crops data/VisDrone --split val --out crops --density maps --padding 12
   dmnet crops data/VisDrone --split val --out crops --profile official"""
-LISTING = "crops.json"
 MASS_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 
 
@@ -70,25 +69,22 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     rules = common.profile_of(chosen)
     source = common.load(chosen, annotated=chosen.density is None)
-    if source.paths is None and not chosen.no_images:
+    if source.images is None and not chosen.no_images:
         raise InputError(f"{chosen.root}: no images to cut crops from; add --no-images")
     found = _regions(source, chosen, rules, say)
     cut = crops.annotate(
         source.annotations, found, min_visible=chosen.min_visible,
         drop_score0=common.drops_score0(chosen, rules), **rules.of("crops"),
     )  # fmt: skip
-    file_names = source.file_names()
     made_by = common.parameters(
         chosen, rules, "window", "threshold", "min_area", "padding", "min_visible",
         "sigma_rule", "sigma", "neighbours", "beta",
     ) | {"density": chosen.density and str(chosen.density)}  # fmt: skip
-    listing = _listing(source, found, file_names) | {"parameters": made_by}
-    _refuse_others(chosen.out / LISTING, listing)
-    files.write_json(chosen.out / LISTING, listing, indent=None)
-    for one in cut.annotations:
-        path = files.inside(chosen.out / "annotations", f"{one.names[0]}.txt")
-        files.write_text(path, visdrone_text.format_rows(one.rows()))
-    origins = tuple(cut.origins(file_names))
+    listing, texts = {"images": _listing(source, found)}, chosen.out / "annotations"
+    common.refuse_others(chosen.out / CROPS_LIST, listing, texts, chosen.out / "images")
+    files.write_json(chosen.out / CROPS_LIST, listing | {"parameters": made_by}, indent=None)
+    visdrone.write_annotations(texts, cut.annotations)
+    origins = tuple(cut.origins(source.file_names()))
     names = tuple(origin["file_name"] for origin in origins)
     material = Material(cut.annotations, names, origins, chosen.split)
     convert.write_coco(chosen.out / "coco.json", convert.apply(material, rules), rules, say)
@@ -99,7 +95,7 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 
 def _regions(
-    source: Source, chosen: argparse.Namespace, rules: Profile, say: Callable[[str], None]
+    source: Split, chosen: argparse.Namespace, rules: Profile, say: Callable[[str], None]
 ) -> Regions:
     """Return the crops of every image, from its points or from its map."""
     sizes_wh = source.annotations.sizes_wh
@@ -113,20 +109,19 @@ def _regions(
 
 
 def _sums_of_maps(
-    source: Source, chosen: argparse.Namespace, say: Callable[[str], None]
+    source: Split, chosen: argparse.Namespace, say: Callable[[str], None]
 ) -> list[np.ndarray]:
     """Return the window sums of each image's map. Raises InputError for missing or odd maps."""
-    names, sizes_wh = source.annotations.names, source.annotations.sizes_wh
-    missing = [name for name in names if not (chosen.density / f"{name}.npy").is_file()]
+    paths = [chosen.density / f"{name}.npy" for name in source.annotations.names]
+    missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise InputError(
-            f"{chosen.density}: no map for {len(missing)} of {len(names)} images, "
-            f"first {missing[0]}.npy"
+            f"{chosen.density}: no map for {len(missing)} of {len(paths)} images, "
+            f"first {missing[0]}"
         )
     sums, total = [], 0.0
-    for name, size_wh in common.progress(list(zip(names, sizes_wh, strict=True)), "density maps"):
-        path = chosen.density / f"{name}.npy"
-        density = files.read_npy(path)
+    for i, path in enumerate(common.progress(paths, "density maps")):
+        density, size_wh = files.read_npy(path), source.annotations.sizes_wh[i]
         stride = _stride(density, size_wh, path)
         sums.append(windows.sums_from_map(density, size_wh, chosen.window, stride=stride))
         total += float(density.sum(dtype=np.float64))
@@ -146,11 +141,8 @@ def _stride(density: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
     rows, columns = density.shape
     stride = round(size_wh[0] / columns) if columns else 0
     # A network's pooling drops what is left over, so both roundings are known.
-    fits = stride >= 1 and all(
-        cells in (side // stride, -(-side // stride))
-        for cells, side in zip((columns, rows), size_wh.tolist(), strict=True)
-    )
-    if not fits:
+    cells = np.array([columns, rows])
+    if stride < 1 or not np.all((cells == size_wh // stride) | (cells == -(-size_wh // stride))):
         raise InputError(
             f"{path}: {rows} x {columns} cells do not fit an image of "
             f"{size_wh[1]} x {size_wh[0]} px at any whole stride"
@@ -158,38 +150,23 @@ def _stride(density: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
     return stride
 
 
-def _listing(source: Source, found: Regions, file_names: list[str]) -> dict[str, object]:
+def _listing(source: Split, found: Regions) -> dict[str, object]:
     """Return the images with their regions, by stem."""
-    names, sizes = source.annotations.names, source.annotations.sizes_wh.tolist()
+    table = source.annotations
+    images = zip(table.names, table.sizes_wh.tolist(), source.file_names(), strict=True)
     return {
-        "images": {
-            name: {
-                "width": width, "height": height, "file_name": file_name,
-                "regions": found.of_image(i).tolist(),
-            }
-            for i, (name, (width, height), file_name) in enumerate(
-                zip(names, sizes, file_names, strict=True)
-            )
+        name: {
+            "width": width, "height": height, "file_name": file_name,
+            "regions": found.of_image(i).tolist(),
         }
+        for i, (name, (width, height), file_name) in enumerate(images)
     }  # fmt: skip
 
 
-def _refuse_others(path: Path, listing: dict[str, object]) -> None:
-    """Raise InputError where the folder holds crops that are not these: both would be mixed."""
-    parts = [path.parent / name for name in ("annotations", "images")]
-    if path.is_file():
-        before = files.read_json(path)
-        if isinstance(before, dict) and before.get("images") == listing["images"]:
-            return
-    elif not any(part.exists() for part in parts):
-        return
-    raise InputError(f"{path.parent}: holds other crops; remove it or choose another --out")
-
-
-def _write_images(folder: Path, source: Source, cut: crops.CropAnnotations, quality: int) -> None:
+def _write_images(folder: Path, source: Split, cut: crops.CropAnnotations, quality: int) -> None:
     """Write the pixels of every crop; each image is decoded once, one without crops never."""
     for index in common.progress(np.unique(cut.parents).tolist(), "images"):
-        image = files.read_image(source.paths[index])
+        image = files.read_image(source.images.paths[index])
         for crop in np.flatnonzero(cut.parents == index):
             pixels = crops.cut(image, cut.regions_xyxy[crop])
             path = files.inside(folder, f"{cut.annotations.names[crop]}.jpg")
@@ -197,7 +174,7 @@ def _write_images(folder: Path, source: Source, cut: crops.CropAnnotations, qual
 
 
 def _tell(
-    chosen: argparse.Namespace, source: Source, found: Regions, cut: crops.CropAnnotations,
+    chosen: argparse.Namespace, source: Split, found: Regions, cut: crops.CropAnnotations,
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Say what was written, and how well it fits the objects."""

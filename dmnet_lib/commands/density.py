@@ -3,10 +3,8 @@
 import argparse
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from dmnet_lib import density, files, profiles
 from dmnet_lib.commands import common
@@ -33,11 +31,10 @@ LISTING = "density.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     common.add_split(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument(
-        "--stride", type=common.count, default=1, metavar="S",
-        help="side of a map's cell in pixels (default 1; MCNN predicts at 4)",
-    )  # fmt: skip
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    add("--stride", type=common.count, default=1, metavar="S",
+        help="side of a map's cell in pixels (default 1; MCNN predicts at 4)")  # fmt: skip
     common.add_kernels(parser)
     common.add_profile(parser, "score0", "points", "sigmas", "density", "maps")
 
@@ -46,30 +43,30 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     rules = common.profile_of(chosen)
     found = common.points_of(common.load(chosen).annotations, chosen, rules)
-    _refuse_empty(found, rules)
+    counts = dict(zip(found.names, found.counts().tolist(), strict=True))
+    _refuse_empty(counts, rules)
     _require_space(chosen.out, found, chosen.stride)
-    made_by = common.parameters(
-        chosen, rules, "sigma_rule", "sigma", "neighbours", "beta", "stride"
-    ) | {"points": hashlib.sha256(found.xy.tobytes() + found.sigmas_px.tobytes()).hexdigest()}
-    listed = _listed(chosen.out / LISTING, made_by)
-    kernel = Kernel(**rules.of("density"))
-    kept = 0
+    names = ("sigma_rule", "sigma", "neighbours", "beta", "stride")
+    drawn = hashlib.sha256(found.xy.tobytes() + found.sigmas_px.tobytes()).hexdigest()
+    listed = {"parameters": common.parameters(chosen, rules, *names) | {"points": drawn}}
+    common.refuse_others(chosen.out / LISTING, listed, *chosen.out.glob("*.npy"))
+    files.write_json(chosen.out / LISTING, listed)
+    kernel, kept = Kernel(**rules.of("density")), 0
     for index, stem in enumerate(common.progress(found.names, "density")):
         path = files.inside(chosen.out, f"{stem}.npy")
         if path.is_file():
             kept += 1
             continue
         files.write_npy(path, density.draw(found, index, stride=chosen.stride, rules=kernel))
-    counts = dict(zip(found.names, found.counts().tolist(), strict=True))
     files.write_json(chosen.out / LISTING, {**listed, "objects": counts})
     resumed = f" ({kept} were there)" if kept else ""
     say(f"{chosen.out}: {len(found.names)} maps{resumed}, {len(found):,} objects")
     return 0
 
 
-def _refuse_empty(found: Points, rules: profiles.Profile) -> None:
+def _refuse_empty(counts: Mapping[str, int], rules: profiles.Profile) -> None:
     """Raise InputError for images without objects where the rules refuse them."""
-    empty = [found.names[i] for i in np.flatnonzero(found.counts() == 0)]
+    empty = [name for name, count in counts.items() if not count]
     if empty and rules["empty_density"] == "refused":
         raise InputError(
             f"{len(empty)} images have no object, first {empty[0]}: the released script ends "
@@ -88,19 +85,3 @@ def _require_space(out: Path, found: Points, stride: int) -> None:
             f"{out}: the maps need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
             "a --stride of 4 needs a sixteenth"
         )
-
-
-def _listed(path: Path, made_by: dict[str, object]) -> dict[str, object]:
-    """Return the listing of what is made, written; raise InputError beside maps made otherwise."""
-    listed = {"parameters": made_by}
-    if path.is_file():
-        before = files.read_json(path)
-        if not isinstance(before, dict) or before.get("parameters") != made_by:
-            raise InputError(
-                f"{path.parent}: holds maps of other parameters or annotations; "
-                "remove it or choose another --out"
-            )
-    elif any(path.parent.glob("*.npy")):
-        raise InputError(f"{path.parent}: holds maps of unknown origin; choose another --out")
-    files.write_json(path, listed)
-    return listed

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib import datasets, files, profiles
-from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.annotations import Annotations, join
 from dmnet_lib.commands import common
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
@@ -50,65 +50,34 @@ COLUMNS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument(
-        "--ground-truth", type=Path, required=True, metavar="ROOT|FILE",
-        help=f"a COCO json, or the folder that holds {datasets.LAYOUT}",
-    )  # fmt: skip
-    parser.add_argument("--split", help="train, val, test-dev …; of a folder")
+    add = parser.add_argument
+    add("--ground-truth", type=Path, required=True, metavar="ROOT|FILE",
+        help=f"a COCO json, or the folder that holds {datasets.LAYOUT}")  # fmt: skip
+    add("--split", help="train, val, test-dev …; of a folder")
     common.add_image_sizes(parser)
-    parser.add_argument(
-        "--detections", type=Path, required=True, metavar="PATH",
-        help="COCO results json, or a folder or zip of VisDrone text",
-    )  # fmt: skip
-    parser.add_argument("--protocol", choices=tuple(COLUMNS), required=True)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
-    _add_reading(parser)
-    _add_scoring(parser)
-    common.add_profile(parser, "evaluation")
-    parser.set_defaults(stages=("evaluation", profiles.BY_NAME[EMPTY].stage))
-    parser.epilog += (
-        f"  {EMPTY}: kept | left_out\n      official: images without a box are not scored\n"
-        "      corrected: they are: a detection there is false"
-    )
-
-
-def _add_reading(parser: argparse.ArgumentParser) -> None:
-    """Add how detections are to be understood, and which images are scored."""
+    add("--detections", type=Path, required=True, metavar="PATH",
+        help="COCO results json, or a folder or zip of VisDrone text")  # fmt: skip
+    add("--protocol", choices=tuple(COLUMNS), required=True)
+    add("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
     group = parser.add_argument_group("how to read the detections, and which images to score")
-    group.add_argument(
-        "--images", type=Path, metavar="FILE",
+    add = group.add_argument
+    add("--images", type=Path, metavar="FILE",
         help="the COCO json that the detector was run on: its ids of images, its names of "
-        "categories (default: the ground truth, if that is one)",
-    )  # fmt: skip
-    group.add_argument(
-        "--first-class", type=int, choices=(0, 1), help="the category id of pedestrian"
-    )
-    group.add_argument(
-        "--ignore-other-images", action="store_true",
-        help="leave out detections of images that are not in the ground truth",
-    )  # fmt: skip
-    chosen = group.add_mutually_exclusive_group()
-    chosen.add_argument(
-        "--names", type=Path, metavar="FILE", help="score only these images: one stem a line"
-    )
-    chosen.add_argument(
-        "--only-detected", action="store_true",
+        "categories (default: the ground truth, if that is one)")  # fmt: skip
+    add("--first-class", type=int, choices=(0, 1), help="the category id of pedestrian")
+    add("--ignore-other-images", action="store_true",
+        help="leave out detections of images that are not in the ground truth")  # fmt: skip
+    add = group.add_mutually_exclusive_group().add_argument
+    add("--names", type=Path, metavar="FILE", help="score only these images: one stem a line")
+    add("--only-detected", action="store_true",
         help="score only images with a detection: of an export of a part of the split. Where the "
-        "detector found nothing, this makes every figure too good",
-    )  # fmt: skip
-
-
-def _add_scoring(parser: argparse.ArgumentParser) -> None:
-    """Add how the coco protocol counts."""
-    group = parser.add_argument_group("--protocol coco only")
-    group.add_argument(
-        "--max-detections", type=common.count, metavar="N",
-        help="scored of each image and class (default 500; profile official 100)",
-    )  # fmt: skip
-    group.add_argument(
-        "--backend", choices=("faster-coco-eval", "pycocotools"),
-        help="the same figures, ten times slower with pycocotools",
-    )  # fmt: skip
+        "detector found nothing, this makes every figure too good")  # fmt: skip
+    add = parser.add_argument_group("--protocol coco only").add_argument
+    add("--max-detections", type=common.count, metavar="N",
+        help="scored of each image and class (default 500; profile official 100)")  # fmt: skip
+    add("--backend", choices=("faster-coco-eval", "pycocotools"),
+        help="the same figures, ten times slower with pycocotools")  # fmt: skip
+    common.add_profile(parser, "evaluation", EMPTY)
 
 
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
@@ -116,7 +85,6 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     rules = common.profile_of(chosen)
     _refuse_what_cannot_be(chosen, rules)
     truth, truth_json = _ground_truth(chosen)
-    rounded = _fractional(truth_json)
     images = files.read_json(chosen.images) if chosen.images else truth_json
     if images is not None and not isinstance(images, Mapping):
         raise InputError(f"{chosen.images}: not a COCO file with images and categories")
@@ -125,14 +93,10 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
         first_class=chosen.first_class, drop_unknown=chosen.ignore_other_images,
     )  # fmt: skip
     truth, found, more = _chosen_images(chosen, truth, found, rules)
-    notes += rounded + more + results.remarks(found, truth.sizes_wh)
+    notes += _fractional(truth_json) + more + results.remarks(found, truth.sizes_wh)
     metrics = _score(chosen, truth, found, rules, notes)
-    metrics |= {
-        "split": chosen.split or chosen.ground_truth.stem,
-        "detections": len(found),
-        "notes": notes,
-        "profile": rules.name,
-    }
+    split = chosen.split or chosen.ground_truth.stem
+    metrics |= {"split": split, "detections": len(found), "notes": notes, "profile": rules.name}
     files.write_json(chosen.out, metrics)
     for line in _shown(metrics):
         say(line)
@@ -144,9 +108,6 @@ def _refuse_what_cannot_be(chosen: argparse.Namespace, rules: profiles.Profile) 
     """Raise InputError for arguments that have no place here."""
     if chosen.out.is_dir():
         raise InputError(f"{chosen.out}: is a folder; --out takes the metrics file to write")
-    for rule in [change.partition("=")[0].strip() for change in chosen.changes]:
-        if rule not in (*rules.of("evaluation"), EMPTY):
-            raise InputError(f"--set {rule}: a rule of other commands; see --help for those here")
     if chosen.protocol == "coco":
         return
     if rules.name != profiles.PROFILES[0] or chosen.changes:
@@ -154,14 +115,12 @@ def _refuse_what_cannot_be(chosen: argparse.Namespace, rules: profiles.Profile) 
             "--profile and --set: the visdrone protocol has rules of its own; the released "
             "scripts scored by COCO's, so take --protocol coco"
         )
-    fixed = {
-        "--max-detections": chosen.max_detections not in (None, CAP),
-        "--backend": chosen.backend,
-    }
-    for name in [name for name, given in fixed.items() if given]:
-        raise InputError(
-            f"{name}: the visdrone protocol has its own; leave it out, or take --protocol coco"
-        )
+    other_cap = chosen.max_detections not in (None, CAP)
+    fixed = {"--max-detections": other_cap, "--backend": chosen.backend}
+    for name, given in fixed.items():
+        if given:
+            told = "the visdrone protocol has its own; leave it out, or take --protocol coco"
+            raise InputError(f"{name}: {told}")
 
 
 def _ground_truth(chosen: argparse.Namespace) -> tuple[Annotations, Mapping | None]:
@@ -180,9 +139,8 @@ def _fractional(truth_json: Mapping | None) -> list[str]:
     """Return a note where boxes of the ground truth are not whole pixels."""
     boxes = [one["bbox"] for one in truth_json["annotations"]] if truth_json else []
     count = sum(any(value % 1 for value in bbox) for bbox in boxes)
-    if not count:
-        return []
-    return [f"{count} of {len(boxes)} boxes of the ground truth were rounded to whole pixels"]
+    told = f"{count} of {len(boxes)} boxes of the ground truth were rounded to whole pixels"
+    return [told] if count else []
 
 
 def _chosen_images(
@@ -204,13 +162,7 @@ def _chosen_images(
     if keep.all():
         return truth, found, notes
     places = np.flatnonzero(keep)
-    return _of_images(truth, places), found.of_images(places), notes
-
-
-def _of_images(truth: Annotations, places: Sequence[int]) -> Annotations:
-    """Return the table of the chosen images alone."""
-    names = [truth.names[i] for i in places]
-    return from_rows(names, truth.sizes_wh[places], [truth.image(i).rows() for i in places])
+    return join([truth.image(i) for i in places]), found.of_images(places), notes
 
 
 def _names_in(path: Path, known: Sequence[str]) -> list[str]:
@@ -219,7 +171,7 @@ def _names_in(path: Path, known: Sequence[str]) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").split()
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected one stem a line") from None
-    strange = [name for name in lines if name not in set(known)]
+    strange = sorted(set(lines) - set(known))
     if strange or not lines:
         raise InputError(
             f"{path}: {len(strange)} of {len(lines)} names are not in the ground truth: "
@@ -229,12 +181,9 @@ def _names_in(path: Path, known: Sequence[str]) -> list[str]:
 
 
 def _score(
-    chosen: argparse.Namespace,
-    truth: Annotations,
-    found: Detections,
-    rules: profiles.Profile,
+    chosen: argparse.Namespace, truth: Annotations, found: Detections, rules: profiles.Profile,
     notes: list[str],
-) -> dict[str, object]:
+) -> dict[str, object]:  # fmt: skip
     """Return the figures of the protocol; add to the notes what it leaves out."""
     from dmnet_lib.evaluation import coco, visdrone
 
@@ -243,8 +192,7 @@ def _score(
         given = {name: value for name, value in given.items() if value is not None}
         scored = coco.evaluate(truth, found, **rules.of("evaluation") | given)
         return scored | {EMPTY: rules[EMPTY]}
-    counts = np.bincount(found.image_index, minlength=len(truth))
-    over = int((counts > CAP).sum())
+    over = int((np.bincount(found.image_index) > CAP).sum())
     if over:
         notes.append(f"{over} images have more than {CAP} detections; the rest is cut")
     ordered = found.by_score()

@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dmnet_lib import crops, files
-from dmnet_lib.annotations import LIMIT_PX
 from dmnet_lib.commands import common
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
@@ -58,49 +57,46 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     rules = common.profile_of(chosen)
     if (chosen.crop_images is None) != (chosen.crop_detections is None):
         raise InputError("--crop-images and --crop-detections go together; give both or neither")
-    whole_file = files.read_json(chosen.images)
-    entries = coco.images_of(whole_file, source=chosen.images)
-    ids = {_stem(entry): image_id for image_id, entry in entries.items()}
-    names = tuple(ids)
-    parts = [_detections(chosen.detections, whole_file, names, entries, chosen, say)]
+    whole, entries = _detections(chosen.detections, chosen.images, chosen, say)
+    parts = [whole]
     if chosen.crop_images is not None:
-        parts.append(_moved_crops(chosen, names, say))
+        crops_found, places = _detections(chosen.crop_detections, chosen.crop_images, chosen, say)
+        parts.append(_moved(crops_found, places, chosen, whole.names))
     fused = fusion.fuse(
-        parts, names=names, iou_threshold=chosen.iou, top=chosen.top, **rules.of("fusion")
+        parts, names=whole.names, iou_threshold=chosen.iou, top=chosen.top, **rules.of("fusion")
     )
-    results.write(chosen.out, fused, ids)
+    results.write(chosen.out, fused, {name: entry["id"] for name, entry in entries.items()})
     counts = " + ".join(f"{len(part):,}" for part in parts)
-    say(f"{chosen.out}: {len(fused):,} boxes of {counts}, over {len(names):,} images")
+    say(f"{chosen.out}: {len(fused):,} boxes of {counts}, over {len(entries):,} images")
     return 0
 
 
-def _stem(entry: coco.Entry) -> str:
-    return PurePosixPath(str(entry["file_name"])).stem
-
-
 def _detections(
-    path: Path, file: object, names: tuple[str, ...], entries: Mapping[object, coco.Entry],
-    chosen: argparse.Namespace, say: Callable[[str], None],
-) -> Detections:  # fmt: skip
-    """Return the detections of one path over the images of its COCO file; notes are said."""
+    path: Path, images: Path, chosen: argparse.Namespace, say: Callable[[str], None]
+) -> tuple[Detections, dict[str, coco.Entry]]:
+    """Return the detections of one path and the images they are on, by stem; notes are said."""
+    value = files.read_json(images)
+    entries = {
+        PurePosixPath(str(entry["file_name"])).stem: entry
+        for entry in coco.images_of(value, source=images).values()
+    }
     sizes_wh = np.array([(e["width"], e["height"]) for e in entries.values()]).reshape(-1, 2)
     found, notes = results.read(
-        path, names, sizes_wh=sizes_wh, images=file, first_class=chosen.first_class
+        path, tuple(entries), sizes_wh=sizes_wh, images=value, first_class=chosen.first_class
     )
     for note in notes:
         say(f"note: {path.name}: {note}")
-    return found
+    return found, entries
 
 
-def _moved_crops(
-    chosen: argparse.Namespace, names: tuple[str, ...], say: Callable[[str], None]
-) -> Detections:
-    """Return the crops' detections in the pixels of the whole images."""
+def _moved(
+    found: Detections, entries: Mapping[str, coco.Entry], chosen: argparse.Namespace,
+    names: tuple[str, ...],
+) -> Detections:  # fmt: skip
+    """Return the crops' detections in the pixels of the whole images `names`."""
     from dmnet_lib import fusion
 
-    crop_file = files.read_json(chosen.crop_images)
-    entries = coco.images_of(crop_file, source=chosen.crop_images)
-    places = [_place(entry, chosen.crop_images) for entry in entries.values()]
+    places = [_place(stem, entry, chosen.crop_images) for stem, entry in entries.items()]
     index = {name: place for place, name in enumerate(names)}
     lost = [parent for parent, *_ in places if parent not in index]
     if lost:
@@ -108,28 +104,24 @@ def _moved_crops(
             f"{chosen.crop_images}: {len(lost)} of {len(places)} crops are of images that "
             f"{chosen.images} has not, first {lost[0]}"
         )
-    crop_names = tuple(_stem(entry) for entry in entries.values())
-    found = _detections(chosen.crop_detections, crop_file, crop_names, entries, chosen, say)
+    corners_scales = np.array([numbers for _, *numbers in places], np.float64).reshape(-1, 3)
     return fusion.to_whole(
         found,
         names=names,
         parents=np.array([index[parent] for parent, *_ in places], np.int64),
-        corners_xy=np.array([[x, y] for _, x, y, _ in places], np.float64).reshape(-1, 2),
-        scales=np.array([scale for *_, scale in places], np.float64),
+        corners_xy=corners_scales[:, :2],
+        scales=corners_scales[:, 2],
     )
 
 
-def _place(entry: coco.Entry, source: Path) -> tuple[str, float, float, float]:
+def _place(stem: str, entry: coco.Entry, source: Path) -> tuple[str, float, float, float]:
     """Return a crop's parent's stem, its corner x0, y0 and its scale."""
+    where = f"{source}: {entry['file_name']}"
     if not any(key in entry for key in ("parent", "x0", "y0")):
-        parent, region_xyxy = crops.parse_name(_stem(entry))
-        scale = entry["width"] / (region_xyxy[2] - region_xyxy[0])
-        return parent, float(region_xyxy[0]), float(region_xyxy[1]), float(scale)
-    numbers = [entry.get("x0"), entry.get("y0"), entry.get("scale", 1.0)]
-    real = all(type(v) in (int, float) and abs(v) < LIMIT_PX for v in numbers)
-    if not isinstance(entry.get("parent"), str) or not real or numbers[2] <= 0:
-        raise InputError(
-            f"{source}: {entry['file_name']}: a crop needs parent (a file name), x0, y0 and a "
-            "scale over 0; `dmnet crops` writes them"
-        )
-    return PurePosixPath(entry["parent"]).stem, *numbers
+        parent, region_xyxy = crops.parse_name(stem)
+        x1, y1, x2, _ = region_xyxy.tolist()
+        scale = entry["width"] / (x2 - x1) if x2 > x1 else 0
+        entry = {"parent": f"{parent}.jpg", "x0": x1, "y0": y1, "scale": scale}
+    entry = {"scale": 1.0, **entry}
+    coco.check_crop(entry, where)
+    return PurePosixPath(entry["parent"]).stem, entry["x0"], entry["y0"], entry["scale"]

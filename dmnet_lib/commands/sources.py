@@ -4,22 +4,20 @@ What a path holds is seen from what lies there: a json file is COCO, a folder wi
 one of crops, with `annotations/*.txt` VisDrone's, with `labels/` YOLO's, with xml files VOC's.
 """
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib import annotations as annotation_files
 from dmnet_lib import crops, datasets, files, profiles
-from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.annotations import LIMIT_PX, Annotations
+from dmnet_lib.datasets import Sizes
 from dmnet_lib.files import InputError
-from dmnet_lib.formats import coco, voc, yolo
+from dmnet_lib.formats import coco, visdrone, voc, yolo
 
 CROPS_LIST = "crops.json"
-Sizes = Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Material:
     """The annotations of a source; in the same order file_names and, of crops, where each stands.
 
     split is "" where nothing says it; notes are what the reader of a log should know; home is the
-    folder or file that was read.
+    folder in the source that was read.
     """
 
     annotations: Annotations
@@ -35,7 +33,7 @@ class Material:
     crops: tuple[coco.Entry, ...] | None = None
     split: str = ""
     notes: tuple[str, ...] = ()
-    home: Path = Path()
+    home: Path | None = None
 
     def of(self, table: Annotations) -> "Material":
         """Return the same about a table of some of the images."""
@@ -55,8 +53,7 @@ def read(path: Path, *, kind: str = "", split: str = "", sizes: Sizes | None = N
     kind = kind or kind_of(path)
     if kind != "coco" and not path.is_dir():
         raise InputError(f"{path}: no such folder")
-    found = KINDS[kind](path, split, sizes)
-    return found if found.home != Path() else replace(found, home=path)
+    return KINDS[kind](path, split, sizes)
 
 
 def kind_of(path: Path) -> str:
@@ -91,23 +88,16 @@ def _has(folder: Path, pattern: str) -> bool:
 
 def _visdrone(path: Path, split: str, sizes: Sizes | None) -> Material:
     """Read a split of a root, or the folder of one split."""
-    root, name = _split_of(path, split)
-    folder = datasets.split_folder(root, name)
-    source = datasets.load_source(root, name, sizes=sizes)
-    table = source.annotations
-    spare = _spare(folder / "annotations", table.names, "annotation files have no image")
-    found = _named(table, source.file_names(), split or datasets.split_name(name), spare)
-    return replace(found, home=folder)
-
-
-def _split_of(path: Path, split: str) -> tuple[Path, str]:
-    """Return the root and the name of the split that is meant."""
     root, there = datasets.locate(path)
     if root == path and split:
-        return path, split
+        there = (split,)
     if len(there) > 1:
         raise InputError(f"{path}: holds {', '.join(there)}; say which with --split")
-    return root, there[0]
+    folder = datasets.split_folder(root, there[0])
+    source = datasets.load_source(root, there[0], sizes=sizes)
+    table, name = source.annotations, split or datasets.split_name(there[0])
+    notes = _spare(folder / "annotations", table.names, "have no image")
+    return replace(_named(table, source.file_names(), name, notes), home=folder)
 
 
 def _yolo(path: Path, split: str, sizes: Sizes | None) -> Material:
@@ -117,7 +107,7 @@ def _yolo(path: Path, split: str, sizes: Sizes | None) -> Material:
     stems = {p.stem for p in labels.glob("*.txt")}
     if not stems:
         raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
-    paths = {p.stem: p for p in images.glob("*") if p.suffix.lower() in files.IMAGE_SUFFIXES}
+    paths = _images(images)
     notes = []
     if not paths:
         sizes = datasets.need_sizes(path, sizes)
@@ -127,8 +117,7 @@ def _yolo(path: Path, split: str, sizes: Sizes | None) -> Material:
     names = sorted(stems | set(paths))
     sizes_wh = np.array([datasets.size_of(name, sizes, paths.get(name)) for name in names])
     table = yolo.read(path, names, sizes_wh, part=part)
-    file_names = [paths[n].name if n in paths else f"{n}.jpg" for n in names]
-    return _named(table, file_names, split, notes)
+    return _named(table, _file_names(paths, names), split, notes)
 
 
 def _voc(path: Path, split: str, sizes: Sizes | None) -> Material:
@@ -152,38 +141,29 @@ def _coco(path: Path, split: str, sizes: Sizes | None) -> Material:
             f"{path}: {len(placed)} of {len(images)} images have a parent; all or none"
         )
     for image in images:
-        _check_crop(image, f"{path}: image {image['file_name']!a}")
+        coco.check_crop(image, f"{path}: image {image['file_name']!a}")
     return Material(table, file_names, images, split)
-
-
-def _check_crop(image: coco.Entry, where: str) -> None:
-    """Raise InputError when a crop's entry does not say where the crop stands."""
-    numbers = [image.get(key) for key in ("x0", "y0", "scale")]
-    finite = all(type(v) in (int, float) and abs(v) < math.inf for v in numbers)
-    if not finite or numbers[2] <= 0 or not isinstance(image.get("parent"), str):
-        raise InputError(f"{where}: a crop needs parent, a file name, and numbers x0, y0, scale")
 
 
 def _crops(path: Path, split: str, sizes: Sizes | None) -> Material:
     """Read a folder of crops: their list, a file of annotations each, maybe images."""
-    listed = files.read_json(path / CROPS_LIST)
+    listed, home = files.read_json(path / CROPS_LIST), path / "annotations"
     regions = list(_regions(listed, path / CROPS_LIST))
     names = _crop_names(path, regions)
-    rows = [annotation_files.read(files.inside(path / "annotations", f"{n}.txt")) for n in names]
     corners = np.array([region for _, _, region in regions], np.int64).reshape(-1, 4)
-    table = from_rows(names, corners[:, 2:] - corners[:, :2], rows)
-    file_names = _file_names(path, names)
+    table = visdrone.read_annotations(home, names, corners[:, 2:] - corners[:, :2])
+    file_names = _file_names(_images(path / "images"), names)
     entries = [
-        {"file_name": file_name, "parent": parent, "x0": x1, "y0": y1, "scale": 1.0}
-        for file_name, (_, parent, (x1, y1, _, _)) in zip(file_names, regions, strict=True)
+        _entry(file_name, parent, region[:2])
+        for file_name, (_, parent, region) in zip(file_names, regions, strict=True)
     ]
     given = listed.get("parameters")
     known = str(given.get("split") or "") if isinstance(given, dict) else ""
-    spare = _spare(path / "annotations", names, f"annotation files are not in {CROPS_LIST}")
+    spare = _spare(home, names, f"are not in {CROPS_LIST}")
     return Material(table, tuple(file_names), tuple(entries), split or known, tuple(spare))
 
 
-def _regions(listed: object, source: Path) -> Iterable[tuple[str, str, list[int]]]:
+def _regions(listed: object, source: Path) -> Iterator[tuple[str, str, list[int]]]:
     """Yield the parent's stem and file name and the [x1, y1, x2, y2] of every crop listed."""
     images = listed.get("images") if isinstance(listed, dict) else None
     if not isinstance(images, dict):
@@ -194,7 +174,7 @@ def _regions(listed: object, source: Path) -> Iterable[tuple[str, str, list[int]
             raise InputError(f"{source}: {stem!a} has no list of regions")
         for region in found:
             whole = isinstance(region, list) and [type(v) for v in region] == [int] * 4
-            if not whole or not (0 <= region[0] < region[2] and 0 <= region[1] < region[3]):
+            if not whole or not all(0 <= region[i] < region[i + 2] < LIMIT_PX for i in (0, 1)):
                 raise InputError(f"{source}: {stem!a}: a region is not [x1, y1, x2, y2] in px")
             yield stem, str(image.get("file_name", f"{stem}.jpg")), region
 
@@ -223,35 +203,44 @@ def _named(
 def _placed(table: Annotations, file_names: Sequence[str]) -> tuple[coco.Entry, ...] | None:
     """Return where the crops stand if all images are named as crops of their size, else None."""
     entries = []
-    sizes = zip(table.names, file_names, table.sizes_wh.tolist(), strict=True)
-    for name, file_name, size_wh in sizes:
+    for name, file_name, size_wh in zip(table.names, file_names, table.sizes_wh, strict=True):
         try:
-            stem, (x1, y1, x2, y2) = crops.parse_name(name)
-        except ValueError:
+            stem, region_xyxy = crops.parse_name(name)
+        except InputError:
             return None
-        if [x2 - x1, y2 - y1] != size_wh:
+        if not np.array_equal(region_xyxy[2:] - region_xyxy[:2], size_wh):
             return None
         parent = stem + Path(file_name).suffix
-        place = {"parent": parent, "x0": int(x1), "y0": int(y1), "scale": 1.0}
-        entries.append({"file_name": file_name} | place)
+        entries.append(_entry(file_name, parent, region_xyxy[:2].tolist()))
     return tuple(entries) or None
 
 
-def _file_names(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the name of the image file of each stem in images/, `<stem>.jpg` where none is."""
-    found = {path.stem: path.name for path in (folder / "images").glob("*")}
-    return [found.get(name, f"{name}.jpg") for name in names]
+def _entry(file_name: str, parent: str, corner_xy: Sequence[int]) -> coco.Entry:
+    """Return a crop's COCO keys."""
+    x0, y0 = corner_xy
+    return {"file_name": file_name, "parent": parent, "x0": x0, "y0": y0, "scale": 1.0}
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """Return the images in folder by stem."""
+    return {p.stem: p for p in folder.glob("*") if p.suffix.lower() in files.IMAGE_SUFFIXES}
+
+
+def _file_names(paths: Mapping[str, Path], names: Sequence[str]) -> list[str]:
+    """Return the name of the image file of each stem, `<stem>.jpg` where there is none."""
+    return [paths[name].name if name in paths else f"{name}.jpg" for name in names]
 
 
 def _spare(folder: Path, names: Sequence[str], what: str) -> list[str]:
     """Return a note about the text files in folder that belong to none of the names."""
-    return _left_out(f"{folder}: {{}} {what}", {p.stem for p in folder.glob("*.txt")} - set(names))
+    stems = {path.stem for path in folder.glob("*.txt")} - set(names)
+    return _left_out(f"annotation files {what}", stems, f"{folder}: ")
 
 
-def _left_out(what: str, stems: set[str]) -> list[str]:
+def _left_out(what: str, stems: set[str], where: str = "") -> list[str]:
     """Return a note about what is not read, if there is any."""
-    text = what.format(f"{len(stems):,}") if "{}" in what else f"{len(stems):,} {what}"
-    return [f"{text} and are left out, first {min(stems)}"] if stems else []
+    told = f"{where}{len(stems):,} {what} and are left out"
+    return [f"{told}, first {min(stems)}"] if stems else []
 
 
 KINDS: dict[str, Callable[[Path, str, Sizes | None], Material]] = {

@@ -10,6 +10,7 @@ these see are the ten classes, ids 1..10. Ids of rows, over both lists, count th
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,7 @@ def from_coco(value: object, *, source: Path | str = "COCO json") -> Annotations
     unless it is a crowd, and neither truncated nor occluded. Fractional boxes are rounded to whole
     pixels. Raises InputError that names the source, the entry and what is wrong.
     """
-    images = images_of(value, source=source)
-    category_ids = _categories(value, source)
+    images, category_ids = images_of(value, source=source), _categories(value, source)
     rows: dict[object, list[tuple[int, list[int]]]] = {image: [] for image in images}
     extra = {category: category for category in CATEGORY_NAMES}
     for part, known in (("annotations", category_ids), (EXTRA_LIST, extra)):
@@ -95,13 +95,11 @@ def from_coco(value: object, *, source: Path | str = "COCO json") -> Annotations
             category = known[_member(entry, "category_id", known, where)]
             row_id = entry["id"] if type(entry.get("id")) is int else place
             rows[image].append((row_id, _row(entry, category, where)))
-    tables = [
-        [row for _, row in sorted(found, key=lambda pair: pair[0])] for found in rows.values()
-    ]
+    by_id = [[row for _, row in sorted(one, key=itemgetter(0))] for one in rows.values()]
     return from_rows(
         [Path(image["file_name"]).stem for image in images.values()],
-        np.array([(image["width"], image["height"]) for image in images.values()], np.int64),
-        [np.array(table, np.int64).reshape(-1, 8) for table in tables],
+        [(image["width"], image["height"]) for image in images.values()],
+        [np.array(table, np.int64).reshape(-1, 8) for table in by_id],
     )
 
 
@@ -110,21 +108,20 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[object
 
     Raises InputError when one has no id, file_name, width or height, or shares its name.
     """
-    images: dict[object, Entry] = {}
-    for place, image in enumerate(_list(value, "images", source)):
+    entries = _list(value, "images", source)
+    for place, image in enumerate(entries):
         _check_image(image, f"{source}: images[{place}]")
-        images[image["id"]] = image
-    stems = [Path(image["file_name"]).stem for image in images.values()]
-    if len(set(stems)) < len(_list(value, "images", source)):
+    images = {image["id"]: image for image in entries}
+    if len({Path(image["file_name"]).stem for image in images.values()}) < len(entries):
         raise InputError(f"{source}: two images share an id or a file name (folders do not count)")
     return dict(sorted(images.items(), key=lambda pair: (isinstance(pair[0], str), pair[0])))
 
 
 def _check_image(image: Entry, where: str) -> None:
     """Raise InputError when a member of an image's entry is absent or of another type."""
-    for key, kinds in (("id", (int, str)), ("file_name", (str,)), ("width", (int,)),
-                       ("height", (int,))):  # fmt: skip
-        if type(image.get(key)) not in kinds:
+    types = {"id": (int, str), "file_name": (str,), "width": (int,), "height": (int,)}
+    for key, known in types.items():
+        if type(image.get(key)) not in known:
             shown = reprlib.repr(image.get(key))
             raise InputError(f"{where}: {key} is {shown}; id, file_name, width, height needed")
     if not all(1 <= image[key] < LIMIT_PX for key in ("width", "height")):
@@ -133,6 +130,16 @@ def _check_image(image: Entry, where: str) -> None:
     if not stem.strip(".") or not stem.isprintable() or len(stem.encode()) > LONGEST_STEM:
         shown = ascii(image["file_name"])[:40]
         raise InputError(f"{where}: file_name is {shown}, which can be no file's name")
+
+
+def check_crop(image: Entry, where: str) -> None:
+    """Raise InputError when a crop's entry does not say where the crop stands."""
+    numbers = [image.get(key) for key in ("x0", "y0", "scale")]
+    real = all(type(v) in (int, float) and abs(v) < LIMIT_PX for v in numbers)
+    if not isinstance(image.get("parent"), str) or not real or numbers[2] <= 0:
+        raise InputError(
+            f"{where}: a crop needs parent, a file name, and numbers x0, y0, scale (over 0)"
+        )
 
 
 def _categories(value: Entry, source: Path | str) -> dict[object, int]:
@@ -152,10 +159,8 @@ def _list(value: object, key: str, source: Path | str) -> list[Entry]:
     """Return the list of dictionaries under key."""
     entries = value.get(key) if isinstance(value, Mapping) else None
     if not isinstance(entries, list) or not all(isinstance(e, Mapping) for e in entries):
-        results = isinstance(value, list) and "; a list, as of results, has no images"
-        raise InputError(
-            f"{source}: no list of entries under {key!r}; is it a COCO file{results or ''}?"
-        )
+        hint = "; a list, as of results, has no images" if isinstance(value, list) else ""
+        raise InputError(f"{source}: no list of entries under {key!r}; is it a COCO file{hint}?")
     return entries
 
 
@@ -168,27 +173,21 @@ def _member(entry: Entry, key: str, known: Mapping[object, object], where: str) 
     return entry[key]
 
 
-def _bbox(entry: Entry, where: str) -> list[float]:
-    """Return the four numbers of bbox (x, y, w, h)."""
-    bbox = entry.get("bbox")
-    numbers = isinstance(bbox, list) and all(type(v) in (int, float) for v in bbox)
-    in_range = numbers and len(bbox) == 4 and all(abs(v) < LIMIT_PX for v in bbox)
-    if not in_range or min(bbox[2:]) < 0:
-        shown = reprlib.repr(bbox)
-        raise InputError(f"{where}: bbox is {shown}, expected [x, y, w, h] with w, h at least 0")
-    return bbox
-
-
 def _row(entry: Entry, category: int, where: str) -> list[int]:
     """Return the eight VisDrone fields of one annotation."""
     crowd = entry.get("iscrowd", 0)
     score = entry.get("score", 1 - crowd if crowd in (0, 1) else crowd)
     flags = (score, entry.get("truncation", 0), entry.get("occlusion", 0))
     if score not in (0, 1) or flags[1] not in (0, 1) or flags[2] not in (0, 1, 2):
-        raise InputError(
-            f"{where}: iscrowd, score and truncation must be 0 or 1, occlusion 0, 1 or 2"
-        )
-    box = [math.floor(v + 0.5) for v in _bbox(entry, where)]
+        words = "iscrowd, score and truncation must be 0 or 1, occlusion 0, 1 or 2"
+        raise InputError(f"{where}: {words}")
+    bbox = entry.get("bbox")
+    numbers = isinstance(bbox, list) and all(type(v) in (int, float) for v in bbox)
+    in_range = numbers and len(bbox) == 4 and all(abs(v) < LIMIT_PX for v in bbox)
+    if not in_range or min(bbox[2:]) < 0:
+        shown = reprlib.repr(bbox)
+        raise InputError(f"{where}: bbox is {shown}, expected [x, y, w, h] with w, h at least 0")
+    box = [math.floor(v + 0.5) for v in bbox]
     return [*box, int(score), category, int(flags[1]), int(flags[2])]
 
 
@@ -197,17 +196,9 @@ def read(path: Path) -> Annotations:
     return from_coco(files.read_json(path), source=path)
 
 
-def write(
-    path: Path,
-    annotations: Annotations,
-    *,
-    file_names: Sequence[str] | None = None,
-    crops: Sequence[Entry] | None = None,
-    first_image_id: int = 1,
-) -> None:
-    """Write `to_coco` on one line (a split has 40,000 boxes)."""
-    value = to_coco(annotations, file_names=file_names, crops=crops, first_image_id=first_image_id)
-    files.write_json(path, value, indent=None)
+def write(path: Path, annotations: Annotations, **options: object) -> None:
+    """Write `to_coco`, which has the options, on one line (a split has 40,000 boxes)."""
+    files.write_json(path, to_coco(annotations, **options), indent=None)
 
 
 def detections_to_coco(
@@ -215,14 +206,9 @@ def detections_to_coco(
 ) -> list[dict[str, object]]:
     """Return COCO results; ids gives each image name its id, by default `image_ids`."""
     ids = ids or image_ids(found.names)
-    columns = (boxes.xyxy_to_xywh(found.boxes_xyxy), found.scores, found.class_ids)
-    rows = zip(found.image_index.tolist(), *(column.tolist() for column in columns), strict=True)
+    columns = (found.image_index, found.class_ids, boxes.xyxy_to_xywh(found.boxes_xyxy))
+    rows = zip(*(column.tolist() for column in (*columns, found.scores)), strict=True)
     return [
         {"image_id": ids[found.names[i]], "category_id": k, "bbox": bbox, "score": score}
-        for i, bbox, score, k in rows
+        for i, k, bbox, score in rows
     ]
-
-
-def write_detections(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -> None:
-    """Write COCO results on one line."""
-    files.write_json(path, detections_to_coco(found, ids), indent=None)

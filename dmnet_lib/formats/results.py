@@ -8,6 +8,7 @@ images that are one off, the score would be wrong and look right.
 
 import reprlib
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,8 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
     """Return in words what is odd about detections over images of sizes_wh [M, 2], yet no error."""
     counts = np.bincount(found.image_index, minlength=len(found.names))
     notes = []
-    if np.any(counts == 0):
-        none = [found.names[i] for i in np.flatnonzero(counts == 0)]
+    none = [found.names[i] for i in np.flatnonzero(counts == 0)]
+    if none:
         notes.append(f"{len(none)} of {len(counts)} images have no detection: {_some(none)}")
     cap = int(counts.max(initial=0))
     if cap in CAPS and (capped := int((counts == cap).sum())) > 1:
@@ -101,7 +102,7 @@ def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -
     VisDrone's hold the best 500 of an image, COCO's all.
     """
     if path.suffix.lower() == ".json":
-        coco.write_detections(path, found, ids)
+        files.write_json(path, coco.detections_to_coco(found, ids), indent=None)  # on one line
     else:
         visdrone.write_detections(path, found)
 
@@ -112,25 +113,17 @@ def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -
 def _load(path: Path) -> _Results:
     """Return what a results json, or a folder or zip of text, holds."""
     if path.is_dir():
-        return _from_text(path, _texts_of_folder(path))
+        return _from_text(path, ((p.stem, p.read_bytes()) for p in path.glob("[!.]*.txt")))
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder of detections")
-    if path.suffix.lower() == ".zip":
-        return _from_text(path, _texts_of_zip(path))
-    return _from_json(path)
+    return _from_text(path, _unzipped(path)) if path.suffix.lower() == ".zip" else _from_json(path)
 
 
-def _texts_of_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the stem and the bytes of every text file of a folder."""
-    for path in sorted(folder.glob("[!.]*.txt")):
-        yield path.stem, path.read_bytes()
-
-
-def _texts_of_zip(path: Path) -> Iterator[tuple[str, bytes]]:
+def _unzipped(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the stem and the bytes of every text file of a zip, in whatever folders it has."""
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
+            for name in archive.namelist():
                 member = Path(name)
                 if member.suffix == ".txt" and not member.name.startswith("."):
                     yield member.stem, archive.read(name)
@@ -139,49 +132,37 @@ def _texts_of_zip(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
-    """Return the results of VisDrone text."""
-    keys: list[Key] = []
-    places, tables, stems = [], [np.zeros((0, visdrone.RESULT_FIELDS))], set()
+    """Return the results of VisDrone text, in the order of its files' stems."""
+    texts = sorted(texts)
+    if not texts:
+        raise InputError(
+            f"{path}: holds no .txt file; VisDrone results are one <stem>.txt an image"
+        )
+    if len(dict(texts)) < len(texts):
+        stem, _ = Counter(stem for stem, _ in texts).most_common(1)[0]
+        raise InputError(f"{path}: two files are called {stem}.txt; keep one of them")
+    keys, places, tables = [], [], []
     for stem, data in texts:
-        if stem in stems:
-            raise InputError(f"{path}: two files are called {stem}.txt; keep one of them")
-        stems.add(stem)
         rows, lines = visdrone.parse_results(data, source=f"{path}: {stem}.txt")
         tables.append(rows)
         keys += [stem] * len(rows)
         places += [f"{stem}.txt:{line}" for line in lines]
-    if not stems:
-        raise InputError(
-            f"{path}: holds no .txt file; VisDrone results are one <stem>.txt an image"
-        )
     table = np.concatenate(tables)
-    categories = _whole_numbers(path, table[:, 5], places)
+    categories = [int(category) for category in table[:, 5]]
     return _Results(keys, categories, table[:, :4], table[:, 4], places, visdrone=True)
-
-
-def _whole_numbers(path: Path, values: np.ndarray, places: list[str]) -> list[int]:
-    """Return categories as int; a number that is not whole is a fault."""
-    finite = np.where(np.isfinite(values), values, 0.5)
-    bad = np.flatnonzero(finite != np.floor(finite))
-    if len(bad):
-        raise InputError(
-            f"{path}: {places[bad[0]]}: category is {values[bad[0]]}, not a number 1..10"
-        )
-    return [int(value) for value in finite]
 
 
 def _from_json(path: Path) -> _Results:
     """Return the results of a COCO results file."""
     value = files.read_json(path)
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        raise InputError(
-            f"{path}: not COCO results, a list of {{image_id, category_id, bbox, score}}"
-        )
+        members = "{image_id, category_id, bbox, score}"
+        raise InputError(f"{path}: not COCO results, a list of {members}")
     rows = [_result(entry, f"{path}: [{place}]") for place, entry in enumerate(value)]
-    keys, categories, numbers = zip(*rows, strict=True) if rows else ((), (), ())
-    table = np.array(numbers, dtype=np.float64).reshape(-1, 5)
+    table = np.array([numbers for _, _, numbers in rows], np.float64).reshape(-1, 5)
+    keys, categories = [key for key, _, _ in rows], [category for _, category, _ in rows]
     places = [f"[{place}]" for place in range(len(rows))]
-    return _Results(list(keys), list(categories), table[:, :4], table[:, 4], places, visdrone=False)
+    return _Results(keys, categories, table[:, :4], table[:, 4], places, visdrone=False)
 
 
 def _result(entry: Mapping[str, object], where: str) -> tuple[Key, int, list[float]]:
@@ -193,9 +174,8 @@ def _result(entry: Mapping[str, object], where: str) -> tuple[Key, int, list[flo
     if not all(type(number) in (int, float) for number in numbers):
         raise InputError(f"{where}: bbox and score are {reprlib.repr(numbers)}, expected numbers")
     if type(category) is not int:
-        raise InputError(
-            f"{where}: category_id is {reprlib.repr(category)}, expected a whole number"
-        )
+        shown = reprlib.repr(category)
+        raise InputError(f"{where}: category_id is {shown}, expected a whole number")
     key = entry.get("file_name") or entry.get("image_id")
     if type(key) not in (int, str):
         raise InputError(f"{where}: image_id is {reprlib.repr(key)}, expected an id or a name")
@@ -251,14 +231,11 @@ def _numeric(names: Sequence[str]) -> dict[int, int]:
 
 def _reading(path: Path, ids: list[int], names: Sequence[str]) -> tuple[dict[int, int], list[str]]:
     """Return the image of every id by the one reading that fits all: a count, or numeric names."""
-    place = {name: number for number, name in enumerate(names)}
+    by_name = sorted(range(len(names)), key=lambda place: names[place])
     readings = {
-        f"count the sorted image names from {first}": {
-            image_id: place[name] for name, image_id in coco.image_ids(names, first).items()
-        }
+        f"count the sorted image names from {first}": dict(enumerate(by_name, first))
         for first in (1, 0)
-    }
-    readings["are the image names as numbers"] = _numeric(names)
+    } | {"are the image names as numbers": _numeric(names)}
     fitting = {words: known for words, known in readings.items() if known.keys() >= set(ids)}
     told = f"{path}: image ids {_some(ids)}"
     if not fitting:
@@ -270,55 +247,44 @@ def _reading(path: Path, ids: list[int], names: Sequence[str]) -> tuple[dict[int
 
 
 def _check_images(
-    path: Path,
-    keys: list[Key],
-    image_index: np.ndarray,
-    names: Sequence[str],
-    drop_unknown: bool,
+    path: Path, keys: list[Key], image_index: np.ndarray, names: Sequence[str], drop_unknown: bool
 ) -> list[str]:
     """Raise InputError for detections of images not in names; return a note where these may go."""
     rows = np.flatnonzero(image_index < 0)
-    if not len(rows):
-        return []
     unknown = sorted({str(keys[row]) for row in rows})
     told = f"{len(unknown)} images with detections are not among the {len(names)} known: "
     told += _some(unknown)
+    if not unknown:
+        return []
     if len(rows) == len(keys):
         raise InputError(
             f"{path}: none of its {len(unknown)} images ({_some(unknown)}) is among the "
             f"{len(names)} known ({_some(names)}); another dataset or split?"
         )
-    if drop_unknown:
-        return [f"left out {len(rows)} detections: {told}"]
-    raise InputError(
-        f"{path}: {told}; take the images they were made on (dmnet evaluate leaves others out "
-        "with --ignore-other-images)"
-    )
+    if not drop_unknown:
+        raise InputError(
+            f"{path}: {told}; take the images they were made on (dmnet evaluate leaves others out "
+            "with --ignore-other-images)"
+        )
+    return [f"left out {len(rows)} detections: {told}"]
 
 
 # Classes
 
 
 def _known_classes(
-    path: Path,
-    found: _Results,
-    images: Mapping[str, object] | None,
-    first_class: int | None,
+    path: Path, found: _Results, images: Mapping[str, object] | None, first_class: int | None
 ) -> tuple[dict[int, int], list[str]]:
-    """Return our category of each number in the file, and notes."""
-    seen = sorted(set(found.categories))
-    if first_class is None and found.visdrone:
-        return _numbered(path, seen, _first_class_of_text(path, seen))
-    if first_class is None and images is not None and images.get("categories"):
+    """Return our category of each number in the file, and notes; first_class None is found out."""
+    seen, notes = sorted(set(found.categories)), []
+    first = first_class
+    if first is None and found.visdrone:
+        first = _first_class_of_text(path, seen)
+    elif first is None and images is not None and images.get("categories"):
         return _classes_of(path, seen, images)
-    return _numbered(path, seen, first_class)
-
-
-def _numbered(
-    path: Path, seen: list[int], first_class: int | None
-) -> tuple[dict[int, int], list[str]]:
-    """Return our category of each number seen, and notes; first_class None is found out."""
-    first, notes = (first_class, []) if first_class is not None else _first_class(path, seen)
+    elif first is None and seen:
+        first = _first_class(path, seen)
+        notes = [f"category ids count the classes from {first} ({CLASSES[0]})"]
     known = {number: number - first + CLASS_IDS[0] for number in seen}
     wrong = [n for n in seen if known[n] not in (IGNORED, *CLASS_IDS, OTHERS)]
     if wrong:
@@ -333,11 +299,9 @@ def _classes_of(
     path: Path, seen: list[int], images: Mapping[str, object]
 ) -> tuple[dict[int, int], list[str]]:
     """Return our category of each of the COCO file's that is seen, by name, and notes."""
-    categories = images["categories"]
-    entries = (
-        [c for c in categories if isinstance(c, Mapping)] if isinstance(categories, list) else []
-    )
-    named = {c["id"]: str(c.get("name")) for c in entries if type(c.get("id")) is int}
+    listed = images["categories"] if isinstance(images["categories"], list) else []
+    entries = [one for one in listed if isinstance(one, Mapping) and type(one.get("id")) is int]
+    named = {one["id"]: str(one.get("name")) for one in entries}
     strange = [number for number in seen if number not in named]
     if strange:
         raise InputError(
@@ -361,10 +325,8 @@ def _category(name: str) -> int | None:
     return known.get(words)
 
 
-def _first_class(path: Path, seen: list[int]) -> tuple[int, list[str]]:
+def _first_class(path: Path, seen: list[int]) -> int:
     """Return whether categories count from 0 or from 1, if only one of them fits."""
-    if not seen:
-        return CLASS_IDS[0], []
     from_0, from_1 = seen[0] == 0, seen[-1] >= CLASS_IDS[-1]
     if from_0 == from_1:
         words = "do not fit ten classes counted" if from_0 else "fit classes counted both"
@@ -372,8 +334,7 @@ def _first_class(path: Path, seen: list[int]) -> tuple[int, list[str]]:
             f"{path}: category ids {_some(seen)} {words} from 0 and from 1; say which "
             f"(--first-class 0 or 1: the number of {CLASSES[0]}), or {REMEDY}"
         )
-    first = 0 if from_0 else 1
-    return first, [f"category ids count the classes from {first} ({CLASSES[0]})"]
+    return int(from_1)
 
 
 def _first_class_of_text(path: Path, seen: list[int]) -> int:

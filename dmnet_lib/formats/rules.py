@@ -29,10 +29,7 @@ def apply(
         sizes_wh = annotations.sizes_wh[annotations.image_index]
         keep &= np.all(annotations.boxes_xywh[:, 2:] <= sizes_wh, axis=1)
     counts = np.bincount(annotations.image_index[keep], minlength=len(annotations))
-    images = np.flatnonzero(counts > 0) if empty_images == "left_out" else range(len(annotations))
-    per_image = np.split(annotations.rows()[keep], np.cumsum(counts)[:-1]) if len(counts) else []
-    return from_rows(
-        [annotations.names[i] for i in images],
-        annotations.sizes_wh[list(images)],
-        [per_image[i] for i in images],
-    )
+    images = np.flatnonzero((counts > 0) | (empty_images == "kept"))
+    per_image = np.split(annotations.rows()[keep], np.cumsum(counts)[:-1])
+    names, sizes_wh = [annotations.names[i] for i in images], annotations.sizes_wh[images]
+    return from_rows(names, sizes_wh, [per_image[i] for i in images])

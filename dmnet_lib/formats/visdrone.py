@@ -14,14 +14,7 @@ import numpy as np
 
 from dmnet_lib import annotations as visdrone_text
 from dmnet_lib import boxes, files
-from dmnet_lib.annotations import (
-    CLASS_IDS,
-    CLASSES,
-    FIELDS,
-    IGNORED,
-    OTHERS,
-    Annotations,
-)
+from dmnet_lib.annotations import CLASS_IDS, CLASSES, FIELDS, IGNORED, OTHERS, Annotations
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
 
@@ -51,7 +44,8 @@ def write_annotations(folder: Path, annotations: Annotations) -> None:
 def parse_results(data: bytes, *, source: str) -> tuple[np.ndarray, list[int]]:
     """Return the [n, 6] float fields of one result file, as they stand, and their line numbers.
 
-    Raises InputError that names source and line for what is no line of six to eight numbers.
+    Raises InputError that names source and line for what is no line of six to eight numbers, the
+    sixth, the category, a whole one.
     """
     try:
         lines = data.decode("utf-8-sig").splitlines()
@@ -69,9 +63,12 @@ def _result(line: str, where: str) -> list[float]:
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
     try:
-        return [float(field) for field in fields[:RESULT_FIELDS]]
+        numbers = [float(field) for field in fields[:RESULT_FIELDS]]
     except ValueError:
         raise InputError(f"{where}: a field is not a number: {line.strip()!r}") from None
+    if not numbers[-1].is_integer():
+        raise InputError(f"{where}: category is {numbers[-1]}, not a number 1..10")
+    return numbers
 
 
 def write_detections(path: Path, found: Detections) -> None:
@@ -83,9 +80,9 @@ def write_detections(path: Path, found: Detections) -> None:
     texts = _result_texts(found.top(MAX_DETECTIONS))
     if path.suffix.lower() == ".zip":
         files.write_bytes(path, _zipped(texts))
-        return
-    for name, text in texts.items():
-        files.write_text(files.inside(path, name), text)
+    else:
+        for name, text in texts.items():
+            files.write_text(files.inside(path, name), text)
 
 
 def _result_texts(found: Detections) -> dict[str, str]:
@@ -103,16 +100,11 @@ def _result_texts(found: Detections) -> dict[str, str]:
 
 
 def _zipped(texts: Mapping[str, str]) -> bytes:
-    """Return a zip of the texts by sorted names; all dates are the first that a zip can hold."""
+    """Return a zip of the texts by sorted names, the same on every machine and day."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(texts):
-            archive.writestr(_member(name), texts[name], zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in sorted(texts.items()):
+            member = zipfile.ZipInfo(name)  # its date is the first that a zip can hold
+            member.create_system, member.external_attr = 3, 0o644 << 16  # a plain file, for unzip
+            archive.writestr(member, text, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    """Return the entry of one file of a zip, the same on every machine."""
-    member = zipfile.ZipInfo(name)
-    member.create_system, member.external_attr = 3, 0o644 << 16  # a plain file, for unzip
-    return member

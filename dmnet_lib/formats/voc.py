@@ -52,20 +52,9 @@ OBJECT = """\
     </bndbox>
   </object>
 """
-RELEASED_OBJECT = """\
-  <object>
-    <name>{}</name>
-    <pose>Unspecified</pose>
-    <truncated>1</truncated>
-    <difficult>0</difficult>
-    <bndbox>
-      <x0>{}</x0>
-      <y0>{}</y0>
-      <x1>{}</x1>
-      <y1>{}</y1>
-    </bndbox>
-  </object>
-"""
+RELEASED_OBJECT = OBJECT.replace("    <occlusion>{}</occlusion>\n", "")
+for tag, released_tag in zip(CORNERS, RELEASED_CORNERS, strict=True):
+    RELEASED_OBJECT = RELEASED_OBJECT.replace(tag, released_tag)
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -98,14 +87,12 @@ def _text(one: Annotations, folder_name: str, file_name: str, *, released: bool)
     width, height = one.sizes_wh[0].tolist()
     names = {"folder": escape(folder_name), "file_name": escape(file_name)}
     head = HEAD.format(**names, width=width, height=height, depth=0 if released else 3)
-    objects = [
-        RELEASED_OBJECT.format(CATEGORY_NAMES[category], x, y, x + w, y + h)
-        if released
-        else OBJECT.format(
-            CATEGORY_NAMES[category], truncation, 1 - score, occlusion, x + 1, y + 1, x + w, y + h
-        )
-        for x, y, w, h, score, category, truncation, occlusion in one.rows().tolist()
-    ]
+    template, first = (RELEASED_OBJECT, 0) if released else (OBJECT, 1)
+    objects = []
+    for x, y, w, h, score, category, truncation, occlusion in one.rows().tolist():
+        flags = (1, 0) if released else (truncation, 1 - score, occlusion)
+        corners = (x + first, y + first, x + w, y + h)
+        objects.append(template.format(CATEGORY_NAMES[category], *flags, *corners))
     return f"{head}{''.join(objects)}</annotation>\n"
 
 
@@ -127,9 +114,9 @@ def read_named(
         if not names:
             raise InputError(f"{folder}: holds no xml file")
     images = [_read_image(files.inside(folder, f"{name}.xml")) for name in names]
-    sizes_wh = np.array([size for size, _, _ in images], np.int64)
     file_names = (name + suffix for name, (_, suffix, _) in zip(names, images, strict=True))
-    return from_rows(names, sizes_wh, [rows for _, _, rows in images]), tuple(file_names)
+    table = from_rows(names, [size for size, _, _ in images], [rows for _, _, rows in images])
+    return table, tuple(file_names)
 
 
 def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray]:
@@ -158,21 +145,15 @@ def _row(item: ElementTree.Element, where: str) -> list[int]:
     if name not in CATEGORY_IDS:
         expected = ", ".join(CATEGORY_IDS)
         raise InputError(f"{where}: name is {name[:40]!r}, expected one of {expected}")
-    left, top, right, bottom = _corners(item, where)
-    if right < left or bottom < top:
-        raise InputError(
-            f"{where}: bndbox ends before it begins; xmin <= xmax, ymin <= ymax needed"
-        )
-    flags = {"difficult": 1, "truncated": 1, "occlusion": 2}
     difficult, truncation, occlusion = (
-        _whole(item, tag, where, default=0, low=0, high=high) for tag, high in flags.items()
+        _whole(item, tag, where, default=0, low=0, high=high)
+        for tag, high in (("difficult", 1), ("truncated", 1), ("occlusion", 2))
     )
-    box = [left, top, right - left, bottom - top]
-    return [*box, 1 - difficult, CATEGORY_IDS[name], truncation, occlusion]
+    return [*_box(item, where), 1 - difficult, CATEGORY_IDS[name], truncation, occlusion]
 
 
-def _corners(item: ElementTree.Element, where: str) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of an object's one box, half-open, from 0."""
+def _box(item: ElementTree.Element, where: str) -> list[int]:
+    """Return left, top (from 0), width, height of an object's one box."""
     boxes = item.findall("bndbox")
     if len(boxes) != 1:
         raise InputError(f"{where}: {len(boxes)} bndbox, expected one")
@@ -180,18 +161,16 @@ def _corners(item: ElementTree.Element, where: str) -> tuple[int, int, int, int]
     tags = RELEASED_CORNERS if released else CORNERS
     left, top, right, bottom = (_whole(boxes[0], tag, f"{where}: bndbox") for tag in tags)
     first = 0 if released else 1
-    return left - first, top - first, right, bottom
+    width, height = right - left + first, bottom - top + first
+    if width < 0 or height < 0:
+        raise InputError(f"{where}: bndbox ends before it begins; {tags[0]} <= {tags[2]} needed")
+    return [left - first, top - first, width, height]
 
 
 def _whole(
-    parent: ElementTree.Element,
-    tag: str,
-    where: str,
-    *,
-    default: int | None = None,
-    low: int = -LIMIT_PX,
-    high: int = LIMIT_PX,
-) -> int:
+    parent: ElementTree.Element, tag: str, where: str, *, default: int | None = None,
+    low: int = -LIMIT_PX, high: int = LIMIT_PX,
+) -> int:  # fmt: skip
     """Return the number under a tag, to the nearest whole one; default where the tag is absent."""
     text = parent.findtext(tag)
     if text is None and default is not None:

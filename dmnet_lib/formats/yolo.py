@@ -104,33 +104,27 @@ def _lines(path: Path) -> list[str]:
 
 def _read_image(path: Path, size_wh: np.ndarray, class_ids: list[int]) -> np.ndarray:
     """Return the [n, 8] VisDrone fields of one label file; none where it does not exist."""
-    lines = enumerate(_lines(path), start=1)
-    numbered = [(f"{path}:{n}", line.split()) for n, line in lines if line.strip()]
-    labels = [_label(fields, len(class_ids), where) for where, fields in numbered]
-    table = np.array([_shares(fields, where) for where, fields in numbered]).reshape(-1, 4)
-    first = np.floor((table[:, :2] - table[:, 2:] / 2) * size_wh + 0.5)
-    sides = np.floor(table[:, 2:] * size_wh + 0.5)
-    flags = [[1, class_ids[label], 0, 0] for label in labels]
-    return np.column_stack([first, sides, np.array(flags).reshape(-1, 4)]).astype(np.int64)
+    lines = [(n, line.split()) for n, line in enumerate(_lines(path), start=1) if line.strip()]
+    rows = [_numbers(fields, len(class_ids), f"{path}:{n}") for n, fields in lines]
+    table = np.array(rows).reshape(-1, len(FIELDS))
+    first = np.floor((table[:, 1:3] - table[:, 3:] / 2) * size_wh + 0.5)
+    sides = np.floor(table[:, 3:] * size_wh + 0.5)
+    flags = np.zeros((len(table), 4), np.int64)
+    flags[:, 0], flags[:, 1] = 1, np.array(class_ids)[table[:, 0].astype(np.int64)]
+    return np.column_stack([first, sides, flags]).astype(np.int64)
 
 
-def _label(fields: list[str], classes: int, where: str) -> int:
-    """Return the class number of a line."""
+def _numbers(fields: list[str], classes: int, where: str) -> list[float]:
+    """Return class, cx, cy, w, h of a line."""
     if len(fields) != len(FIELDS):
-        raise InputError(
-            f"{where}: {len(fields)} fields, expected {len(FIELDS)} ({' '.join(FIELDS)})"
-        )
+        expected = f"{len(FIELDS)} ({' '.join(FIELDS)})"
+        raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
     if fields[0] not in map(str, range(classes)):
         raise InputError(f"{where}: class is {fields[0][:40]!r}, expected 0 to {classes - 1}")
-    return int(fields[0])
-
-
-def _shares(fields: list[str], where: str) -> list[float]:
-    """Return cx, cy, w, h of a line."""
     try:
-        shares = [float(field) for field in fields[1:]]
+        numbers = [float(field) for field in fields]
     except ValueError:
-        shares = [math.nan]
-    if not all(abs(share) < LIMIT for share in shares) or min(shares[2:]) < 0:
+        numbers = [math.nan] * len(FIELDS)
+    if not all(abs(number) < LIMIT for number in numbers) or min(numbers[3:]) < 0:
         raise InputError(f"{where}: cx, cy, w, h must be shares of the image, w and h at least 0")
-    return shares
+    return numbers
