@@ -7,7 +7,7 @@ the row is not evaluated.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,8 @@ class Annotations:
     """One split as one table of N rows over M images.
 
     names: M file stems; sizes_wh [M, 2] int; offsets [M + 1] int: the rows of image i are
-    offsets[i]:offsets[i + 1]. boxes_xywh [N, 4] int pixels; class_ids [N] in 0..11;
+    offsets[i]:offsets[i + 1]. boxes_xywh [N, 4] int pixels (floats where others annotated so and
+    it is scored); class_ids [N] in 0..11;
     evaluated [N] bool (the score field); truncation [N] 0..1; occlusion [N] 0..2.
     """
 
@@ -119,11 +120,13 @@ def from_rows(
 
 def join(tables: Sequence[Annotations]) -> Annotations:
     """Return the images of all tables as one; no two may have the same name."""
-    return from_rows(
+    joined = from_rows(
         [name for table in tables for name in table.names],
         np.concatenate([np.zeros((0, 2), np.int64), *(table.sizes_wh for table in tables)]),
         [one.rows() for table in tables for one in table],
     )
+    boxes_xywh = [np.zeros((0, 4), np.int64), *(table.boxes_xywh for table in tables)]
+    return replace(joined, boxes_xywh=np.concatenate(boxes_xywh))  # these may be of floats
 
 
 def parse(text: str, *, source: Path) -> np.ndarray:

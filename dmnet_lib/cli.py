@@ -69,7 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (InputError, OSError) as error:
-        sys.stderr.write(f"dmnet: {' '.join(str(error).split())}\n")
+        words = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            words = f"{error.filename}: {error.strerror.lower()}"
+        sys.stderr.write(f"dmnet: {' '.join(words.split())}\n")
         return 1
 
 

@@ -145,6 +145,21 @@ def load_source(
     return Split(split, table, Images(paths))
 
 
+def remarks(root: Path, split: Split) -> list[str]:
+    """Return in words what is odd about a split of `load_source`, yet no error."""
+    folder, table = split_folder(root, split.name), split.annotations
+    texts = {path.stem for path in (folder / "annotations").glob("*.txt")}
+    notes, spare = [], texts - set(table.names)
+    if spare:
+        notes.append(_some(folder, "annotation files without image, left out", spare))
+    outside = np.any(table.boxes_xywh[:, :2] >= table.sizes_wh[table.image_index], axis=1)
+    if outside.any():
+        notes.append(
+            f"{folder}: {outside.sum():,} boxes begin beyond their image: are sizes width, height?"
+        )
+    return notes
+
+
 def load_boxes(root: Path, split: str) -> Annotations:
     """Return a split's annotation rows alone, for statistics of boxes: its image sizes are 0."""
     texts = annotation_paths(split_folder(root, split))
@@ -152,12 +167,12 @@ def load_boxes(root: Path, split: str) -> Annotations:
 
 
 def size_of(name: str, sizes: Sizes | None, path: Path | None) -> tuple[int, int]:
-    """Return (width, height) from the given sizes, else from the image's header; InputError."""
-    if sizes is not None and name in sizes:
-        return sizes[name]
-    if path is None:
+    """Return (width, height) from the image's header, without one from the given sizes."""
+    if path is not None:
+        return files.image_size_wh(path)
+    if sizes is None or name not in sizes:
         raise InputError(f"{name}: neither an image nor a size in the image sizes given")
-    return files.image_size_wh(path)
+    return sizes[name]
 
 
 def read_image_sizes(path: Path) -> dict[str, tuple[int, int]]:

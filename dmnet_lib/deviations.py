@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dmnet_lib import boxes, cropping, crops, fusion, points, profiles, windows
-from dmnet_lib.annotations import CLASS_IDS, Annotations
+from dmnet_lib.annotations import CLASS_IDS, IGNORED, Annotations
 from dmnet_lib.boxes import Regions
 from dmnet_lib.crops import CropAnnotations
 from dmnet_lib.detections import Detections
@@ -102,7 +102,10 @@ def most_different(images: pd.DataFrame) -> int:
 
 
 def made_up(table: Annotations, *, seed: int = 0) -> Detections:
-    """Return three detections about every object, of any score, and as many about nothing."""
+    """Return three detections about every object, as many about nothing, ten in ignored regions.
+
+    A detector finds objects in ignored regions too: there it scores as well as elsewhere.
+    """
     rng = np.random.default_rng(seed)
     rows = np.repeat(np.flatnonzero(table.is_object), 3)
     around = table.boxes_xywh[rows] + rng.normal(0, 0.1, (len(rows), 4)) * np.tile(
@@ -113,12 +116,19 @@ def made_up(table: Annotations, *, seed: int = 0) -> Detections:
         [rng.uniform(0, 0.95, (len(rows), 2)) * table.sizes_wh[image],
          np.exp(rng.normal(3, 0.6, (len(rows), 2)))]
     )  # fmt: skip
-    xywh = np.concatenate([around, nowhere])
+    regions = np.repeat(np.flatnonzero(table.class_ids == IGNORED), 10)
+    sides = np.exp(rng.normal(3, 0.3, (len(regions), 2)))
+    spare = np.maximum(table.boxes_xywh[regions, 2:] - sides, 0)
+    corners = table.boxes_xywh[regions, :2] + rng.uniform(0, 1, (len(regions), 2)) * spare
+    xywh = np.concatenate([around, nowhere, np.column_stack([corners, sides])])
     xywh[:, 2:] = np.maximum(xywh[:, 2:], 1)
-    scores = np.concatenate([rng.beta(4, 2, len(rows)), rng.beta(1, 5, len(rows))])
-    classes = np.concatenate([table.class_ids[rows], rng.choice(CLASS_IDS, len(rows))])
-    order = np.argsort(np.tile(image, 2), kind="stable")
-    columns = (boxes.xywh_to_xyxy(xywh), scores, classes, np.tile(image, 2))
+    beta = ((4, 2, len(rows)), (1, 5, len(rows)), (4, 2, len(regions)))
+    scores = np.concatenate([rng.beta(*shape) for shape in beta])
+    drawn = rng.choice(CLASS_IDS, len(rows) + len(regions))
+    classes = np.concatenate([table.class_ids[rows], drawn])
+    images = np.concatenate([image, image, table.image_index[regions]])
+    order = np.argsort(images, kind="stable")
+    columns = (boxes.xywh_to_xyxy(xywh), scores, classes, images)
     return Detections(table.names, *(column[order] for column in columns))
 
 
@@ -144,13 +154,12 @@ def _of_crops(table: Annotations, split: str, rules: Profile, *, adaptive: bool)
 def _of_formats(table: Annotations, split: str, rules: Profile) -> Counts:
     choice = {name: rules[name] for name in ("rows", "oversized_boxes", "empty_images")}
     drop = split != "train" or rules["score0_dropped"] == "every_split"
-    cut = crop(table, profiles.named("corrected"), split=split).cut.annotations
+    cut = crop(table, profiles.named("official"), split=split).cut.annotations
     whole, parts = (format_rules.apply(t, drop_score0=drop, **choice) for t in (table, cut))
     return {
         "images": len(whole),
         "rows": len(whole.boxes_xywh),
-        "crops": len(parts),
-        "rows in crops": len(parts.boxes_xywh),
+        "released crops": len(parts),
         "first image id": 1 if rules["image_ids"] == "from_1" else 0,
         "corner tags of VOC": "xmin" if rules["voc_tags"] == "standard" else "x0",
     }

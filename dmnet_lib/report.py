@@ -196,7 +196,10 @@ def readme_deviations(results: Path) -> str:
     known = {one.name for one in profiles.DEVIATIONS}
     if not isinstance(measured, dict) or set(measured.get("effects", ())) != known:
         raise InputError(f"{path}: of other rules; run `dmnet deviations ROOT --out {path}` again")
-    lines = ["| rule | the released scripts | corrected | what it changes |", "|---|---|---|---|"]
+    lines = [
+        "| rule | the released scripts | corrected | what it changes: corrected → released |",
+        "|---|---|---|---|",
+    ]
     lines += [
         f"| `{one.name}={one.released_value}` | {one.released} | {one.right} "
         f"| {measured['effects'][one.name]} |"

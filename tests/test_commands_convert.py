@@ -14,6 +14,7 @@ from torchvision.datasets import CocoDetection, VOCDetection
 
 from dmnet_lib import annotations, cli, crops, files
 from dmnet_lib.annotations import CLASSES
+from dmnet_lib.commands import convert as commands_convert
 
 SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 GOLDEN = SHARED.parent / "golden"
@@ -550,3 +551,22 @@ def test_every_official_line_comes_back(
     convert(out, "--to", "visdrone", "--out", tmp_path / "back")
     assert {stem: text.splitlines() for stem, text in texts(tmp_path / "back").items()} == lines
     assert len(lines) == {"train": 6471, "val": 548}[split]
+
+
+@pytest.mark.parametrize("to", ["voc", "yolo", "visdrone"])
+def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
+    tmp_path: Path, convert: Convert, refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch, to: str,
+) -> None:  # fmt: skip
+    source, out = split_folder(tmp_path / "val"), tmp_path / "out"
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(commands_convert, "WRITERS", {to: stop})
+        assert cli.main(["convert", str(source), "--to", to, "--out", str(out)]) == 130
+    again = (str(out), "--to", "coco", "--out", str(tmp_path / "c.json"))
+    assert "was stopped left it half" in refused(*again)
+    convert(source, "--to", to, "--out", out)
+    assert not list(out.glob(".unfinished"))

@@ -209,3 +209,32 @@ def test_wrong_arguments_are_one_line(
 ) -> None:
     basis = ("crops", root, "--split", "val", "--out", tmp_path / "c", "--no-images")
     assert words in refused(capsys, *basis, *arguments)
+
+
+def test_what_is_odd_about_a_split_is_said(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Texts of other images, and sizes that were swapped: the commands run, and tell."""
+    split = root / "VisDrone2019-DET-val"
+    (split / "annotations" / "other.txt").write_text(ROWS)
+    (split / "annotations" / "b.txt").write_text("100,80,10,10,1,4,0,0\n")
+    sizes = tmp_path / "sizes.json"
+    sizes.write_text(json.dumps(dict.fromkeys(("a", "b", "other"), SIZE_WH[::-1])))
+    arguments = ("crops", root, "--split", "val", "--no-images", "--out")
+    assert run(*arguments, tmp_path / "c", "--image-sizes", sizes) == 0
+    assert "1 annotation files without image, left out (other)" in capsys.readouterr().out
+    listed = json.loads((tmp_path / "c" / "crops.json").read_text())["images"]["a"]
+    assert (listed["width"], listed["height"]) == SIZE_WH  # the image's own header wins
+    (split / "images").rename(tmp_path / "gone")
+    assert run(*arguments, tmp_path / "d", "--image-sizes", sizes) == 0
+    assert "1 boxes begin beyond their image" in capsys.readouterr().out
+
+
+def test_class_wise_sigmas_are_told(root: Path, tmp_path: Path) -> None:
+    train = root / "train" / "annotations"
+    train.mkdir(parents=True)
+    (train / "c.txt").write_text("0,0,6,8,1,4,0,0\n0,0,30,40,1,1,0,0\n")
+    arguments = ("density", root, "--split", "val", "--out", tmp_path / "m", "--stride", 4)
+    assert run(*arguments, "--sigma-rule", "class_wise") == 0
+    made_by = json.loads((tmp_path / "m" / "density.json").read_text())["parameters"]
+    assert made_by["class_sigmas_px"] == {"pedestrian": 25.0, "car": 5.0}

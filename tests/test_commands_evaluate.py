@@ -192,7 +192,7 @@ def test_files_not_sorted_by_score_are_noted(root: Path) -> None:
         (["--set", "kernel=exact"], "--set kernel"),
         (["--images", "found.json"], "not a COCO file"),
         (["--names", "sizes.json"], "names are not in the ground truth"),
-        (["--names", "none.txt"], "No such file"),
+        (["--names", "none.txt"], "no such file"),
         (["--out", "val"], "val: is a folder; --out takes the metrics file"),
         (["--split", "test"], "no folder for split 'test'"),
         (["--detections", "none.json"], "none.json: no such file or folder of detections"),
@@ -277,3 +277,18 @@ def test_ground_truth_written_by_convert_scores_the_same(root: Path) -> None:
     assert {k: v for k, v in ours.items() if k not in told} == {
         k: v for k, v in folder.items() if k not in told
     }
+
+
+@pytest.mark.parametrize("protocol", ["coco", "visdrone"])
+def test_boxes_with_fractions_are_scored_as_they_are(root: Path, protocol: str) -> None:
+    """Small boxes of part pixels: rounded, the same boxes would no longer score 1."""
+    truth = odd_coco()
+    for entry in truth["annotations"]:
+        entry["bbox"] = [side + 0.4 for side in entry["bbox"]]
+    files.write_json(root / "val.json", truth)
+    shifted = [(name, [*(s + 0.4 for s in row[:4]), *row[4:]]) for name, row in PERFECT]
+    found = write_results(root, shifted)
+    more = ("--protocol", protocol, "--first-class", "1", "--only-detected")
+    metrics = evaluate(root, found, *more, truth="val.json")
+    assert metrics["AP"] == 1
+    assert any("have an area of their own" in note for note in metrics["notes"])

@@ -153,3 +153,21 @@ def _size(name: str) -> tuple[int, int]:
         y1, x1, y2, x2 = map(int, parts[:4])
         return x2 - x1, y2 - y1
     return 2000, 1500
+
+
+def test_what_would_be_lost_or_wrong_is_refused(
+    given: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    beyond = given(crop=CROP | {"x0": 99999}, on_crop=[(3, 10, [0, 0, 9, 9], 0.9)])
+    assert cli.main(beyond) == 1
+    assert "its corner (99999, 50) is not in its image, a" in capsys.readouterr().err
+    onto_itself = given()
+    onto_itself[-1] = onto_itself[2]
+    assert cli.main(onto_itself) == 1
+    assert "is one of the inputs" in capsys.readouterr().err
+
+
+def test_capped_exports_are_noted(given: Callable, capsys: pytest.CaptureFixture) -> None:
+    rows = [(7, 10, [3 * (n % 90), 20 * (n // 90), 2, 2], 0.5) for n in range(100)]
+    assert cli.main(given(on_whole=rows)) == 0
+    assert "exactly 100 detections" in capsys.readouterr().out

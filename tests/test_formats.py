@@ -214,7 +214,7 @@ def changed(path: list, value: object) -> dict:
         ([coco.EXTRA_LIST], {}, f"no list of entries under '{coco.EXTRA_LIST}'"),
         (["images", 0, "file_name"], "x/b.1.png", "two images share"),
         (["images", 0, "id"], 2, "two images share"),
-        (["categories", 0, "name"], "person", "categories[0]: name is 'person'"),
+        (["categories", 3, "name"], "auto", "annotations[1]: category_id is 4, 'auto', none of"),
         (["annotations", 0, "image_id"], 77, "annotations[0]: image_id is 77"),
         (["annotations", 0, "image_id"], [1], "annotations[0]: image_id is [1]"),
         (["annotations", 0, "category_id"], 0, "annotations[0]: category_id is 0"),

@@ -78,14 +78,20 @@ def sizes_from(paths: Sequence[Path]) -> dict[str, tuple[int, int]] | None:
     return {stem: size for sizes in found for stem, size in sizes.items()} if found else None
 
 
-def load(chosen: argparse.Namespace, *, annotated: bool = True) -> datasets.Split:
+def load(
+    chosen: argparse.Namespace, say: Callable[[str], None], *, annotated: bool = True
+) -> datasets.Split:
     """Return the annotations of ROOT's split, with the paths of its images where there are any.
 
-    annotated False also takes a split without an annotations folder, as one without boxes.
+    annotated False also takes a split without an annotations folder, as one without boxes. What is
+    odd about the split, yet no error, is said.
     """
-    return datasets.load_source(
+    found = datasets.load_source(
         chosen.root, chosen.split, sizes=sizes_from(chosen.image_sizes), annotated=annotated
     )
+    for note in datasets.remarks(chosen.root, found):
+        say(f"note: {note}")
+    return found
 
 
 def add_kernels(parser: argparse.ArgumentParser) -> None:
@@ -166,10 +172,11 @@ def share(text: str) -> float:
     return _number(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
-def count(text: str, *, least: int = 1) -> int:
-    """Return a whole number of at least `least`."""
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least} on")
+def count(text: str, *, least: int = 1, most: int = 10**9) -> int:
+    """Return a whole number of at least `least` and at most `most`."""
+    if not text.isdecimal() or not least <= int(text[:12]) <= most:
+        upto = "on" if most == 10**9 else f"to {most}"
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least} {upto}")
     return int(text)
 
 

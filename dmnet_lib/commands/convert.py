@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", type=Path, metavar="SOURCE", help="what to convert; ROOT of a split, for one")
     add("--split", default="", help="which split of SOURCE, or the split it is: train, val …")
-    add("--to", required=True, choices=tuple(WRITERS), help="the format to write")
+    add("--to", required=True, choices=("coco", *WRITERS), help="the format to write")
     add("--out", type=Path, required=True, metavar="PATH", help="where to write it")
     add("--from", dest="kind", choices=tuple(sources.KINDS), default="",
         help="the format of SOURCE")  # fmt: skip
@@ -73,7 +73,14 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
     if rows or images:
         say(f"left out by the rules: {rows:,} rows, {images:,} images")
     _check_out(chosen.out, chosen.source, found.home, to_file=chosen.to == "coco")
+    if chosen.to == "coco":
+        write_coco(chosen.out, kept, profile, say)
+        return 0
+    names, (inner, suffix) = kept.annotations.names, FOLDERS[chosen.to]
+    _check_others(chosen.out / inner, names, suffix)
+    files.write_text(chosen.out / sources.UNFINISHED, "removed when all files are written\n")
     WRITERS[chosen.to](chosen.out, kept, profile, say)
+    (chosen.out / sources.UNFINISHED).unlink()
     return 0
 
 
@@ -134,7 +141,6 @@ def write_coco(out: Path, kept: Material, profile: profiles.Profile, say: Say) -
 
 def _write_voc(out: Path, kept: Material, profile: profiles.Profile, say: Say) -> None:
     table, tags = kept.annotations, str(profile["voc_tags"])
-    _check_others(out, table.names, ".xml")
     voc.write(out, table, file_names=kept.file_names, voc_tags=tags)
     if out.name == "Annotations":
         listing = files.inside(out.parent / "ImageSets/Main", f"{kept.split or 'all'}.txt")
@@ -147,7 +153,6 @@ def _write_voc(out: Path, kept: Material, profile: profiles.Profile, say: Say) -
 
 def _write_yolo(out: Path, kept: Material, profile: profiles.Profile, say: Say) -> None:
     table = kept.annotations
-    _check_others(out / "labels", table.names, ".txt")
     dropped = yolo.write(out, table)
     _write_sizes(out, table)
     say(
@@ -171,7 +176,6 @@ def _not_in_yolo(table: Annotations) -> str:
 
 def _write_visdrone(out: Path, kept: Material, profile: profiles.Profile, say: Say) -> None:
     table = kept.annotations
-    _check_others(out / "annotations", table.names, ".txt")
     visdrone.write_annotations(out / "annotations", table)
     _write_sizes(out, table)
     say(f"{out / 'annotations'}: {len(table):,} files, {len(table.boxes_xywh):,} rows")
@@ -183,4 +187,5 @@ def _write_sizes(out: Path, table: Annotations) -> None:
     files.write_json(out / datasets.SIZES_FILE, sizes, indent=None)
 
 
-WRITERS = {"coco": write_coco, "voc": _write_voc, "yolo": _write_yolo, "visdrone": _write_visdrone}
+WRITERS = {"voc": _write_voc, "yolo": _write_yolo, "visdrone": _write_visdrone}
+FOLDERS = {"voc": ("", ".xml"), "yolo": ("labels", ".txt"), "visdrone": ("annotations", ".txt")}

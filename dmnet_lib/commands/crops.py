@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of a cut object that must show for it to count (default 0.5)")  # fmt: skip
     add("--density", type=Path, metavar="DIR", help="folder of <stem>.npy maps")
     add("--no-images", action="store_true", help="write no JPEG; nothing is decoded then")
-    add("--quality", type=common.count, default=95, metavar="Q", help="of the JPEGs (default 95)")
+    add(
+        "--quality",
+        type=partial(common.count, most=100),
+        default=95,
+        metavar="Q",
+        help="of the JPEGs (default 95)",
+    )
     common.add_kernels(parser)
     common.add_profile(
         parser, "score0", "points", "sigmas", "density", "regions", "crops", "formats"
@@ -68,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     rules = common.profile_of(chosen)
-    source = common.load(chosen, annotated=chosen.density is None)
+    source = common.load(chosen, say, annotated=chosen.density is None)
     if source.images is None and not chosen.no_images:
         raise InputError(f"{chosen.root}: no images to cut crops from; add --no-images")
     found = _regions(source, chosen, rules, say)

@@ -6,7 +6,10 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from dmnet_lib import density, files, profiles
+from dmnet_lib.annotations import CLASS_IDS, CLASSES
 from dmnet_lib.commands import common
 from dmnet_lib.files import InputError
 from dmnet_lib.points import Kernel, Points
@@ -42,13 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     rules = common.profile_of(chosen)
-    found = common.points_of(common.load(chosen).annotations, chosen, rules)
+    found = common.points_of(common.load(chosen, say).annotations, chosen, rules)
     counts = dict(zip(found.names, found.counts().tolist(), strict=True))
     _refuse_empty(counts, rules)
     _require_space(chosen.out, found, chosen.stride)
     names = ("sigma_rule", "sigma", "neighbours", "beta", "stride")
     drawn = hashlib.sha256(found.xy.tobytes() + found.sigmas_px.tobytes()).hexdigest()
-    listed = {"parameters": common.parameters(chosen, rules, *names) | {"points": drawn}}
+    made_by = common.parameters(chosen, rules, *names) | {"points": drawn}
+    if chosen.sigma_rule == "class_wise":
+        made_by |= {"sigma": None, "class_sigmas_px": _class_sigmas(found)}
+        say(f"sigmas in px, of train's objects: {made_by['class_sigmas_px']}")
+    listed = {"parameters": made_by}
     common.refuse_others(chosen.out / LISTING, listed, *chosen.out.glob("*.npy"))
     files.write_json(chosen.out / LISTING, listed)
     kernel, kept = Kernel(**rules.of("density")), 0
@@ -62,6 +69,13 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     resumed = f" ({kept} were there)" if kept else ""
     say(f"{chosen.out}: {len(found.names)} maps{resumed}, {len(found):,} objects")
     return 0
+
+
+def _class_sigmas(found: Points) -> dict[str, float]:
+    """Return the sigma of each class that has points."""
+    classes, first = np.unique(found.class_ids, return_index=True)
+    named = zip(classes.tolist(), found.sigmas_px[first].tolist(), strict=True)
+    return {CLASSES[class_id - CLASS_IDS[0]]: round(sigma, 3) for class_id, sigma in named}
 
 
 def _refuse_empty(counts: Mapping[str, int], rules: profiles.Profile) -> None:

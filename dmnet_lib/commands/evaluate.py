@@ -93,7 +93,7 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
         first_class=chosen.first_class, drop_unknown=chosen.ignore_other_images,
     )  # fmt: skip
     truth, found, more = _chosen_images(chosen, truth, found, rules)
-    notes += _fractional(truth_json) + more + results.remarks(found, truth.sizes_wh)
+    notes += _own_areas(truth_json) + more + results.remarks(found, truth.sizes_wh)
     metrics = _score(chosen, truth, found, rules, notes)
     split = chosen.split or chosen.ground_truth.stem
     metrics |= {"split": split, "detections": len(found), "notes": notes, "profile": rules.name}
@@ -128,19 +128,20 @@ def _ground_truth(chosen: argparse.Namespace) -> tuple[Annotations, Mapping | No
     path = chosen.ground_truth
     if path.is_file():
         value = files.read_json(path)
-        return coco_format.from_coco(value, source=path), value
+        return coco_format.from_coco(value, source=path, exact=True), value
     if chosen.split is None:
         raise InputError(f"{path}: a folder holds several splits; say which with --split")
     sizes = common.sizes_from(chosen.image_sizes)
     return datasets.load_source(path, chosen.split, sizes=sizes).annotations, None
 
 
-def _fractional(truth_json: Mapping | None) -> list[str]:
-    """Return a note where boxes of the ground truth are not whole pixels."""
-    boxes = [one["bbox"] for one in truth_json["annotations"]] if truth_json else []
-    count = sum(any(value % 1 for value in bbox) for bbox in boxes)
-    told = f"{count} of {len(boxes)} boxes of the ground truth were rounded to whole pixels"
-    return [told] if count else []
+def _own_areas(truth_json: Mapping | None) -> list[str]:
+    """Return a note where the ground truth gives boxes another area than their sides do."""
+    entries = truth_json["annotations"] if truth_json else []
+    areas = [(one.get("area"), one["bbox"][2] * one["bbox"][3]) for one in entries]
+    count = sum(type(own) in (int, float) and abs(own - sides) > 1e-6 for own, sides in areas)
+    told = "have an area of their own, of a mask perhaps; small, medium and large go by w * h"
+    return [f"{count} of {len(areas)} boxes of the ground truth {told}"] if count else []
 
 
 def _chosen_images(
@@ -172,7 +173,9 @@ def _names_in(path: Path, known: Sequence[str]) -> list[str]:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected one stem a line") from None
     strange = sorted(set(lines) - set(known))
-    if strange or not lines:
+    if not lines:
+        raise InputError(f"{path}: is empty; expected one stem a line")
+    if strange:
         raise InputError(
             f"{path}: {len(strange)} of {len(lines)} names are not in the ground truth: "
             f"{', '.join(strange[:3])}; expected one stem a line"

@@ -10,7 +10,7 @@ from dmnet_lib import crops, files
 from dmnet_lib.commands import common
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
-from dmnet_lib.formats import coco, results
+from dmnet_lib.formats import coco, results, visdrone
 
 ABOUT = """\
 Put the detections of whole images and of crops together: crops' boxes move to their place in the
@@ -57,16 +57,21 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     rules = common.profile_of(chosen)
     if (chosen.crop_images is None) != (chosen.crop_detections is None):
         raise InputError("--crop-images and --crop-detections go together; give both or neither")
+    given = (chosen.images, chosen.detections, chosen.crop_images, chosen.crop_detections)
+    if chosen.out.resolve() in [path.resolve() for path in given if path]:
+        raise InputError(f"{chosen.out}: is one of the inputs; choose another --out")
     whole, entries = _detections(chosen.detections, chosen.images, chosen, say)
     parts = [whole]
     if chosen.crop_images is not None:
         crops_found, places = _detections(chosen.crop_detections, chosen.crop_images, chosen, say)
-        parts.append(_moved(crops_found, places, chosen, whole.names))
+        parts.append(_moved(crops_found, places, chosen, entries))
     fused = fusion.fuse(
         parts, names=whole.names, iou_threshold=chosen.iou, top=chosen.top, **rules.of("fusion")
     )
     results.write(chosen.out, fused, {name: entry["id"] for name, entry in entries.items()})
     counts = " + ".join(f"{len(part):,}" for part in parts)
+    if chosen.out.suffix.lower() != ".json":
+        fused = fused.top(visdrone.MAX_DETECTIONS)  # as they were written
     say(f"{chosen.out}: {len(fused):,} boxes of {counts}, over {len(entries):,} images")
     return 0
 
@@ -84,30 +89,34 @@ def _detections(
     found, notes = results.read(
         path, tuple(entries), sizes_wh=sizes_wh, images=value, first_class=chosen.first_class
     )
-    for note in notes:
+    for note in notes + results.remarks(found, sizes_wh):
         say(f"note: {path.name}: {note}")
     return found, entries
 
 
 def _moved(
     found: Detections, entries: Mapping[str, coco.Entry], chosen: argparse.Namespace,
-    names: tuple[str, ...],
+    wholes: Mapping[str, coco.Entry],
 ) -> Detections:  # fmt: skip
-    """Return the crops' detections in the pixels of the whole images `names`."""
+    """Return the crops' detections in the pixels of the whole images, by stem in `wholes`."""
     from dmnet_lib import fusion
 
     places = [_place(stem, entry, chosen.crop_images) for stem, entry in entries.items()]
-    index = {name: place for place, name in enumerate(names)}
+    index = {name: place for place, name in enumerate(wholes)}
     lost = [parent for parent, *_ in places if parent not in index]
     if lost:
         raise InputError(
             f"{chosen.crop_images}: {len(lost)} of {len(places)} crops are of images that "
             f"{chosen.images} has not, first {lost[0]}"
         )
+    for (parent, x, y, _), entry in zip(places, entries.values(), strict=True):
+        if not (0 <= x < wholes[parent]["width"] and 0 <= y < wholes[parent]["height"]):
+            where = f"{chosen.crop_images}: {entry['file_name']}"
+            raise InputError(f"{where}: its corner ({x}, {y}) is not in its image, {parent}")
     corners_scales = np.array([numbers for _, *numbers in places], np.float64).reshape(-1, 3)
     return fusion.to_whole(
         found,
-        names=names,
+        names=tuple(wholes),
         parents=np.array([index[parent] for parent, *_ in places], np.int64),
         corners_xy=corners_scales[:, :2],
         scales=corners_scales[:, 2],

@@ -17,6 +17,7 @@ from dmnet_lib.datasets import Sizes
 from dmnet_lib.files import InputError
 from dmnet_lib.formats import coco, visdrone, voc, yolo
 
+UNFINISHED = ".unfinished"  # stands in a folder while `dmnet convert` writes it
 CROPS_LIST = "crops.json"
 
 
@@ -50,6 +51,8 @@ def read(path: Path, *, kind: str = "", split: str = "", sizes: Sizes | None = N
     split chooses one of several and is the name of the only one. sizes, (width, height) by stem,
     is needed where there are neither sizes nor images.
     """
+    if (path / UNFINISHED).is_file():
+        raise InputError(f"{path}: a conversion that was stopped left it half; convert again")
     kind = kind or kind_of(path)
     if kind != "coco" and not path.is_dir():
         raise InputError(f"{path}: no such folder")
@@ -134,15 +137,17 @@ def _coco(path: Path, split: str, sizes: Sizes | None) -> Material:
     images = tuple(coco.images_of(value, source=path).values())
     file_names = tuple(str(image["file_name"]) for image in images)
     placed = [image for image in images if "parent" in image]
+    rounded = coco.fractional(value)
+    notes = (f"{rounded:,} boxes were rounded to whole pixels",) if rounded else ()
     if not placed:
-        return Material(table, file_names, None, split)
+        return Material(table, file_names, None, split, notes)
     if len(placed) < len(images):
         raise InputError(
             f"{path}: {len(placed)} of {len(images)} images have a parent; all or none"
         )
     for image in images:
         coco.check_crop(image, f"{path}: image {image['file_name']!a}")
-    return Material(table, file_names, images, split)
+    return Material(table, file_names, images, split, notes)
 
 
 def _crops(path: Path, split: str, sizes: Sizes | None) -> Material:

@@ -10,6 +10,7 @@ these see are the ten classes, ids 1..10. Ids of rows, over both lists, count th
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -57,8 +58,9 @@ def to_coco(
             image |= {key: crop[key] for key in CROP_KEYS}
     order = np.array([ids[name] for name in annotations.names], np.int64)[annotations.image_index]
     rows = np.argsort(order, kind="stable")
-    table = zip(order[rows].tolist(), annotations.rows()[rows].tolist(), strict=True)
-    entries = [_annotation(row_id, *pair) for row_id, pair in enumerate(table, start=1)]
+    columns = (order, annotations.rows(), annotations.boxes_xywh)
+    table = zip(*(column[rows].tolist() for column in columns), strict=True)
+    entries = [_annotation(row_id, *parts) for row_id, parts in enumerate(table, start=1)]
     return {
         "images": sorted(images, key=lambda image: image["id"]),
         "annotations": [entry for entry in entries if entry["category_id"] in CLASS_IDS],
@@ -67,25 +69,28 @@ def to_coco(
     }
 
 
-def _annotation(row_id: int, image_id: int, row: list[int]) -> dict[str, object]:
-    """Return the entry of one row of eight VisDrone fields."""
-    x, y, w, h, score, category, truncation, occlusion = row
+def _annotation(row_id: int, image_id: int, row: list[int], bbox: list[float]) -> dict[str, object]:
+    """Return the entry of one row of eight VisDrone fields, with its x, y, w, h."""
+    score, category, truncation, occlusion = row[4:]
     return {
         "id": row_id, "image_id": image_id, "category_id": category,
-        "bbox": [x, y, w, h], "area": w * h, "iscrowd": 1 - score,
+        "bbox": bbox, "area": bbox[2] * bbox[3], "iscrowd": 1 - score,
         "score": score, "truncation": truncation, "occlusion": occlusion,
     }  # fmt: skip
 
 
-def from_coco(value: object, *, source: Path | str = "COCO json") -> Annotations:
+def from_coco(
+    value: object, *, source: Path | str = "COCO json", exact: bool = False
+) -> Annotations:
     """Return the table of a COCO dictionary, also of one that others wrote; images by their ids.
 
     Categories are known by their names. Where the VisDrone keys are absent, a row is evaluated
     unless it is a crowd, and neither truncated nor occluded. Fractional boxes are rounded to whole
-    pixels. Raises InputError that names the source, the entry and what is wrong.
+    pixels, unless exact: then boxes_xywh is of float64, for scoring. Raises InputError that names
+    the source, the entry and what is wrong.
     """
     images, category_ids = images_of(value, source=source), _categories(value, source)
-    rows: dict[object, list[tuple[int, list[int]]]] = {image: [] for image in images}
+    rows: dict[object, list[tuple[int, list[int], list[float]]]] = {image: [] for image in images}
     extra = {category: category for category in CATEGORY_NAMES}
     for part, known in (("annotations", category_ids), (EXTRA_LIST, extra)):
         entries = _list(value, part, source) if part in value or part != EXTRA_LIST else []
@@ -93,14 +98,25 @@ def from_coco(value: object, *, source: Path | str = "COCO json") -> Annotations
             where = f"{source}: {part}[{place}]"
             image = _member(entry, "image_id", rows, where)
             category = known[_member(entry, "category_id", known, where)]
+            if isinstance(category, str):
+                told = f"category_id is {entry['category_id']!r}, {category}"
+                raise InputError(f"{where}: {told}, none of {', '.join(CATEGORY_IDS)}")
             row_id = entry["id"] if type(entry.get("id")) is int else place
-            rows[image].append((row_id, _row(entry, category, where)))
-    by_id = [[row for _, row in sorted(one, key=itemgetter(0))] for one in rows.values()]
-    return from_rows(
+            rows[image].append((row_id, _row(entry, category, where), entry["bbox"]))
+    by_id = [sorted(one, key=itemgetter(0)) for one in rows.values()]
+    table = from_rows(
         [Path(image["file_name"]).stem for image in images.values()],
         [(image["width"], image["height"]) for image in images.values()],
-        [np.array(table, np.int64).reshape(-1, 8) for table in by_id],
+        [np.array([row for _, row, _ in one], np.int64).reshape(-1, 8) for one in by_id],
     )
+    bboxes = [bbox for one in by_id for _, _, bbox in one]
+    boxes_xywh = np.array(bboxes, np.float64).reshape(-1, 4)
+    return replace(table, boxes_xywh=boxes_xywh) if exact else table
+
+
+def fractional(value: Entry) -> int:
+    """Return how many boxes of a COCO dictionary are not whole pixels."""
+    return sum(any(side % 1 for side in entry["bbox"]) for entry in value["annotations"])
 
 
 def images_of(value: object, *, source: Path | str = "COCO json") -> dict[object, Entry]:
@@ -142,16 +158,20 @@ def check_crop(image: Entry, where: str) -> None:
         )
 
 
-def _categories(value: Entry, source: Path | str) -> dict[object, int]:
-    """Return our category id for each of the file's, by name."""
+def _categories(value: Entry, source: Path | str) -> dict[object, int | str]:
+    """Return our category id for each of the file's, by name; for other names, the name."""
     known = {}
     for place, category in enumerate(_list(value, "categories", source)):
         where = f"{source}: categories[{place}]"
-        name = _member(category, "name", CATEGORY_IDS, where)
+        name = category.get("name")
         if type(category.get("id")) not in (int, str) or category["id"] in known:
             shown = reprlib.repr(category.get("id"))
             raise InputError(f"{where}: id is {shown}, expected one of its own")
-        known[category["id"]] = CATEGORY_IDS[name]
+        # A name that no annotation uses does no harm; it is refused where it is met.
+        known_name = isinstance(name, str) and name in CATEGORY_IDS
+        known[category["id"]] = CATEGORY_IDS[name] if known_name else reprlib.repr(name)
+    if value["categories"] and not any(isinstance(one, int) for one in known.values()):
+        raise InputError(f"{source}: categories: none is called {', '.join(CATEGORY_IDS)}")
     return known
 
 

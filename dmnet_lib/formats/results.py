@@ -85,7 +85,7 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
     if none:
         notes.append(f"{len(none)} of {len(counts)} images have no detection: {_some(none)}")
     cap = int(counts.max(initial=0))
-    if cap in CAPS and (capped := int((counts == cap).sum())) > 1:
+    if cap in CAPS and (capped := int((counts == cap).sum())):
         notes.append(
             f"{capped} images have exactly {cap} detections and none has more: the export was "
             f"probably cut at {cap}; export up to {visdrone.MAX_DETECTIONS}"
@@ -180,7 +180,7 @@ def _result(entry: Mapping[str, object], where: str) -> tuple[Key, int, list[flo
     if type(key) not in (int, str):
         raise InputError(f"{where}: image_id is {reprlib.repr(key)}, expected an id or a name")
     # What is no size of any image becomes infinite here; `_check_numbers` counts it.
-    return key, category, [v if abs(v) < LIMIT_PX else np.inf for v in numbers]
+    return key, category, [v if abs(v) < LIMIT_PX or v != v else np.inf for v in numbers]
 
 
 # Images
