@@ -556,7 +556,7 @@ def test_every_official_line_comes_back(
 @pytest.mark.parametrize("to", ["voc", "yolo", "visdrone"])
 def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
     tmp_path: Path, convert: Convert, refused: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch, to: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], to: str,
 ) -> None:  # fmt: skip
     source, out = split_folder(tmp_path / "val"), tmp_path / "out"
 
@@ -566,6 +566,7 @@ def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
     with monkeypatch.context() as patched:
         patched.setattr(commands_convert, "WRITERS", {to: stop})
         assert cli.main(["convert", str(source), "--to", to, "--out", str(out)]) == 130
+    assert "stopped" in capsys.readouterr().err
     again = (str(out), "--to", "coco", "--out", str(tmp_path / "c.json"))
     assert "was stopped left it half" in refused(*again)
     convert(source, "--to", to, "--out", out)
