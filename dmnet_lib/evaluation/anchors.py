@@ -20,7 +20,7 @@ FIGURES = (
     (*VAL, "Faster R-CNN", None, 21.8, 41.8, 20.1, *[None] * 3, CIRCULATED,
      "usual citation; EVORL README, RL-SAHI table"),
     (*VAL, "Faster R-CNN, 1333x800", "R50-FPN", 28.2, *[None] * 5, CIRCULATED,
-     "rerun, current mmdet: hoiliu-0801/DNTR, issue 5"),
+     "rerun, current mmdet: hoiliu-0801/DNTR#5"),
     (*VAL, "ClusDet", "R50", 26.7, 50.6, 24.7, 17.6, 38.9, 51.4, CIRCULATED, TEASER),
     (*VAL, "ClusDet", "R101", 26.7, 50.4, 25.2, 17.2, 39.3, 54.9, CIRCULATED, SURVEY),
     (*VAL, "ClusDet", "X101", 28.4, 53.2, 26.4, 19.1, 40.8, 54.4, CIRCULATED, SURVEY),
