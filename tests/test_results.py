@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dmnet_lib import files
 from dmnet_lib.boxes import xywh_to_xyxy
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
@@ -297,9 +298,10 @@ def test_odd_boxes_are_only_noted(read: Callable) -> None:
     ("counts", "noted"),
     [((100, 100, 5), 100), ((300, 300, 300), 300), ((100, 5, 5), 100), ((101, 100, 100), 0)],
 )
-def test_a_capped_export_is_noted(counts: tuple[int, ...], noted: int) -> None:
+def test_a_capped_export_is_noted(tmp_path: Path, counts: tuple[int, ...], noted: int) -> None:
     rows = [(i, 1, 1, 2, 2, 0.5, 4) for i, count in enumerate(counts) for _ in range(count)]
-    notes = results.remarks(detections(rows), SIZES)
+    results.write(tmp_path / "found", detections(rows))
+    _, notes = results.read(tmp_path / "found", NAMES)
     assert [note for note in notes if "cut at" in note] == [
         f"{counts.count(noted)} images have exactly {noted} detections and none has more: the "
         f"export was probably cut at {noted}; export up to 500"
@@ -367,7 +369,7 @@ def test_a_file_of_something_else_is_named(
 
 
 def test_a_folder_without_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text("[]")
+    (tmp_path / "c.csv").write_text("")
     assert "holds no .txt file" in fault(results.read, tmp_path, NAMES)
     assert "no such file or folder" in fault(results.read, tmp_path / "none", NAMES)
 
@@ -432,3 +434,31 @@ def test_mutated_files_give_a_table_or_one_line(tmp_path: Path) -> None:
                 [line for line in target.read_text().splitlines() if line.strip()]
             )  # fmt: skip
             assert len(found) + lost == rows
+
+
+def test_predictions_of_mmdet_are_one_json_an_image(tmp_path: Path) -> None:
+    """Boxes are corners there; labels count as --first-class says, or as only they can."""
+    of_c = {"labels": [0, 9], "scores": [0.5, 0.9], "bboxes": [[1, 2, 11, 22], [5, 5, 9, 8]]}
+    files.write_json(tmp_path / "c.json", of_c)
+    files.write_json(tmp_path / "z.json", {"labels": [], "scores": [], "bboxes": []})
+    found, notes = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+    assert found.boxes_xyxy.tolist() == of_c["bboxes"]
+    assert found.class_ids.tolist() == [1, 10]
+    assert notes == ["category ids count the classes from 0 (pedestrian)"]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ([1], "not mmdet's predictions of an image"),
+        ({"labels": [1], "scores": [0.5]}, "not mmdet's predictions of an image"),
+        ({"labels": [1], "scores": [0.5], "bboxes": []}, "not mmdet's predictions of an image"),
+        ({"labels": [1], "scores": [0.5], "bboxes": [[1, 2, 3]]}, "[0]: bbox is [1, 2, 3]"),
+        ({"labels": [1], "scores": [0.5], "bboxes": [[9, 2, 3, 4]]}, "a negative width"),
+        ({"labels": ["car"], "scores": [0.5], "bboxes": [[1, 2, 3, 4]]}, "category_id is 'car'"),
+        ({"labels": [0, 10], "scores": [0.5] * 2, "bboxes": [[1, 2, 3, 4]] * 2}, "do not fit ten"),
+    ],
+)
+def test_other_json_of_an_image_is_named(tmp_path: Path, value: object, says: str) -> None:
+    files.write_json(tmp_path / "c.json", value)
+    assert says in fault(results.read, tmp_path, NAMES)

@@ -18,8 +18,8 @@ ABOUT = """\
 Score detections by VisDrone's or COCO's protocol.
 
 In: the ground truth, a folder in VisDrone's layout (with --split) or a COCO json, and detections:
-COCO results json (ultralytics' predictions.json, mmdet, detectron2), or a folder or zip of
-VisDrone text, one <stem>.txt an image.
+COCO results json (ultralytics' predictions.json, mmdet, detectron2), a folder or zip of VisDrone
+text, one <stem>.txt an image, or a folder of mmdet's predictions, one <stem>.json an image.
 Out: metrics.json, all figures as fractions with the protocol that made them; the table shown is in
 percent.
 

@@ -1,9 +1,10 @@
 """Detections that any program wrote in, one table over known images out, and back.
 
-Read are COCO results (ultralytics' predictions.json, mmdet, detectron2) and VisDrone text, a
-folder or zip of `<stem>.txt`. Programs differ in how they call images and count classes. What a
-file leaves open is settled only if a single reading fits, and refused otherwise: with classes or
-images that are one off, the score would be wrong and look right.
+Read are COCO results (ultralytics' predictions.json, mmdet, detectron2), VisDrone text, a folder
+or zip of `<stem>.txt`, and mmdet's predictions, a folder of `<stem>.json`. Programs differ in how
+they call images and count classes. What a file leaves open is settled only if a single reading
+fits, and refused otherwise: with classes or images that are one off, the score would be wrong and
+look right.
 """
 
 import reprlib
@@ -23,6 +24,7 @@ from dmnet_lib.formats import coco, visdrone
 
 SUFFIXES = {*files.IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp"}  # a stem may hold other dots
 CAPS = (100, 300)  # at which COCO's tools and ultralytics cut an image's detections unasked
+PREDICTED = ("labels", "scores", "bboxes")  # of mmdet's json of an image
 REMEDY = "give the COCO file that the detector was run on (--images FILE)"
 Key = int | str  # what a result calls its image by
 
@@ -64,7 +66,7 @@ def read(
     known, class_notes = _known_classes(path, found, images, first_class)
     class_ids = np.array([known[number] for number in found.categories], np.int64)
     has_class = np.isin(class_ids, CLASS_IDS)
-    notes += class_notes
+    notes += class_notes + _capped(found.images)
     if not has_class.all():
         notes.append(f"left out {(~has_class).sum()} detections of ignored regions and others")
     keep = (image_index >= 0) & has_class
@@ -84,12 +86,6 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
     none = [found.names[i] for i in np.flatnonzero(counts == 0)]
     if none:
         notes.append(f"{len(none)} of {len(counts)} images have no detection: {_some(none)}")
-    cap = int(counts.max(initial=0))
-    if cap in CAPS and (capped := int((counts == cap).sum())):
-        notes.append(
-            f"{capped} images have exactly {cap} detections and none has more: the export was "
-            f"probably cut at {cap}; export up to {visdrone.MAX_DETECTIONS}"
-        )
     outside = int(_outside(found, sizes_wh).sum())
     if outside:
         notes.append(f"{outside} of {len(found)} boxes lie wholly outside their image")
@@ -107,12 +103,27 @@ def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -
         visdrone.write_detections(path, found)
 
 
+def _capped(images: Sequence[Key]) -> list[str]:
+    """Return a note where an export seems to have been cut at a usual number an image."""
+    counts = list(Counter(images).values())
+    cap = max(counts, default=0)
+    if cap not in CAPS:
+        return []
+    return [
+        f"{counts.count(cap)} images have exactly {cap} detections and none has more: the export "
+        f"was probably cut at {cap}; export up to {visdrone.MAX_DETECTIONS}"
+    ]
+
+
 # What the files hold
 
 
 def _load(path: Path) -> _Results:
-    """Return what a results json, or a folder or zip of text, holds."""
+    """Return what a results json, a folder or zip of text, or a folder of json holds."""
     if path.is_dir():
+        predictions = sorted(path.glob("[!.]*.json"))
+        if predictions and not any(path.glob("[!.]*.txt")):
+            return _from_predictions(predictions)
         return _from_text(path, ((p.stem, p.read_bytes()) for p in path.glob("[!.]*.txt")))
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder of detections")
@@ -162,6 +173,30 @@ def _from_json(path: Path) -> _Results:
     table = np.array([numbers for _, _, numbers in rows], np.float64).reshape(-1, 5)
     keys, categories = [key for key, _, _ in rows], [category for _, category, _ in rows]
     places = [f"[{place}]" for place in range(len(rows))]
+    return _Results(keys, categories, table[:, :4], table[:, 4], places, visdrone=False)
+
+
+def _from_predictions(paths: Sequence[Path]) -> _Results:
+    """Return the results of mmdet's predictions, one json an image: labels, scores, bboxes xyxy."""
+    keys, categories, places = [], [], []
+    numbers = []
+    for path in paths:
+        value = files.read_json(path)
+        columns = [value.get(k) for k in PREDICTED] if isinstance(value, Mapping) else [None]
+        if not all(isinstance(c, list) and len(c) == len(columns[0] or ()) for c in columns):
+            told = f"{', '.join(PREDICTED)}, lists of one length"
+            raise InputError(f"{path}: not mmdet's predictions of an image: {told}")
+        for place, (label, score, bbox) in enumerate(zip(*columns, strict=True)):
+            xyxy = bbox if isinstance(bbox, list) and len(bbox) == 4 else [None] * 4
+            whole = all(type(v) in (int, float) for v in xyxy)
+            xywh = [*xyxy[:2], xyxy[2] - xyxy[0], xyxy[3] - xyxy[1]] if whole else bbox
+            entry = {"image_id": path.stem, "category_id": label, "score": score, "bbox": xywh}
+            key, category, row = _result(entry, f"{path}: [{place}]")
+            keys.append(key)
+            categories.append(category)
+            numbers.append(row)
+            places.append(f"{path.name}: [{place}]")
+    table = np.array(numbers, np.float64).reshape(-1, 5)
     return _Results(keys, categories, table[:, :4], table[:, 4], places, visdrone=False)
 
 
