@@ -84,7 +84,7 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     rules = common.profile_of(chosen)
     _refuse_what_cannot_be(chosen, rules)
-    truth, truth_json = _ground_truth(chosen)
+    truth, truth_json, odd = _ground_truth(chosen)
     images = files.read_json(chosen.images) if chosen.images else truth_json
     if images is not None and not isinstance(images, Mapping):
         raise InputError(f"{chosen.images}: not a COCO file with images and categories")
@@ -93,7 +93,7 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
         first_class=chosen.first_class, drop_unknown=chosen.ignore_other_images,
     )  # fmt: skip
     truth, found, more = _chosen_images(chosen, truth, found, rules)
-    notes += _own_areas(truth_json) + more + results.remarks(found, truth.sizes_wh)
+    notes += odd + more + results.remarks(found, truth.sizes_wh)
     metrics = _score(chosen, truth, found, rules, notes)
     split = chosen.split or chosen.ground_truth.stem
     metrics |= {"split": split, "detections": len(found), "notes": notes, "profile": rules.name}
@@ -123,22 +123,24 @@ def _refuse_what_cannot_be(chosen: argparse.Namespace, rules: profiles.Profile) 
             raise InputError(f"{name}: {told}")
 
 
-def _ground_truth(chosen: argparse.Namespace) -> tuple[Annotations, Mapping | None]:
-    """Return the annotations, and the COCO file that they came from, if they did."""
+def _ground_truth(
+    chosen: argparse.Namespace,
+) -> tuple[Annotations, Mapping | None, list[str]]:
+    """Return the annotations, the COCO file that they came from, if they did, and notes."""
     path = chosen.ground_truth
     if path.is_file():
         value = files.read_json(path)
-        return coco_format.from_coco(value, source=path, exact=True), value
+        return coco_format.from_coco(value, source=path, exact=True), value, _own_areas(value)
     if chosen.split is None:
         raise InputError(f"{path}: a folder holds several splits; say which with --split")
     sizes = common.sizes_from(chosen.image_sizes)
-    return datasets.load_source(path, chosen.split, sizes=sizes).annotations, None
+    split = datasets.load_source(path, chosen.split, sizes=sizes)
+    return split.annotations, None, datasets.remarks(path, split)
 
 
-def _own_areas(truth_json: Mapping | None) -> list[str]:
+def _own_areas(truth: Mapping) -> list[str]:
     """Return a note where the ground truth gives boxes another area than their sides do."""
-    entries = truth_json["annotations"] if truth_json else []
-    areas = [(one.get("area"), one["bbox"][2] * one["bbox"][3]) for one in entries]
+    areas = [(one.get("area"), one["bbox"][2] * one["bbox"][3]) for one in truth["annotations"]]
     count = sum(type(own) in (int, float) and abs(own - sides) > 1e-6 for own, sides in areas)
     told = "have an area of their own, of a mask perhaps; small, medium and large go by w * h"
     return [f"{count} of {len(areas)} boxes of the ground truth {told}"] if count else []
