@@ -198,10 +198,10 @@ def _parser(first: str) -> argparse.ArgumentParser:
     check.add_argument(
         "--split", action="append", default=[], help="only this one; may be repeated"
     )
-    check.add_argument(
-        "--image-sizes", type=Path, nargs="+", default=[], metavar="FILE",
-        help='json of {"stem": [width, height]}, where the images are not at hand',
-    )  # fmt: skip
+    if first == "data":  # the import takes longer than the help of other commands should
+        from dmnet_lib.commands import common
+
+        common.add_image_sizes(check)
 
     command(
         "report", _report, "write all reports, the index and README's table again", "dmnet report"

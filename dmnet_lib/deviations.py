@@ -5,7 +5,7 @@ otherwise (`profiles.DEVIATIONS`). Fusion and evaluation need detections, which 
 the annotations, by a fixed draw.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +95,16 @@ def image_table(table: Annotations, by_profile: Mapping[str, Cropped]) -> pd.Dat
     return pd.DataFrame(columns)
 
 
+def of_image(
+    table: Annotations, by_profile: Mapping[str, Cropped], index: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return image `index`'s crops and its objects without a box in any, xyxy, by profile."""
+    return {
+        name: (found.regions.of_image(index), boxless(table, found, index))
+        for name, found in by_profile.items()
+    }
+
+
 def most_different(images: pd.DataFrame) -> int:
     """Return the row of `image_table` where the profiles differ most in objects without a box."""
     counts = images[[name for name in images if name.startswith("objects")]]
@@ -173,15 +183,16 @@ def _of_fusion(found: Detections, rules: Profile, *, top: int) -> Counts:
     }
 
 
-def _counted(rule: Deviation, table: Annotations, split: str, rules: Profile) -> Counts:
-    """Return the quantities that a rule may change, by the rules given."""
+def _counted(
+    rule: Deviation, table: Annotations, split: str, found: Detections, rules: Profile
+) -> Counts:
+    """Return the quantities that a rule may change, by the rules given; found is `made_up`."""
     if rule.stage == "formats":
         return _of_formats(table, split, rules)
     if rule.stage == "fusion":
-        top = TOP if rule.name == "top_rule" else len(made_up(table))
-        return _of_fusion(made_up(table), rules, top=top)
+        return _of_fusion(found, rules, top=TOP if rule.name == "top_rule" else len(found))
     if rule.stage == "evaluation":
-        scores = coco.evaluate(table, made_up(table), **rules.of("evaluation"))
+        scores = coco.evaluate(table, found, **rules.of("evaluation"))
         return {"AP": round(100 * (scores["AP"] or 0), 2)}
     if rule.stage == "maps":
         empty = int((points.from_annotations(table).counts() == 0).sum())
@@ -189,24 +200,36 @@ def _counted(rule: Deviation, table: Annotations, split: str, rules: Profile) ->
     return _of_crops(table, split, rules, adaptive=rule.stage == "sigmas")
 
 
-def effect(rule: Deviation, table: Annotations, split: str) -> str:
-    """Return in words what one rule, taken as released, changes on a split."""
-    before, after = (
-        _counted(rule, table, split, profiles.named("corrected", changes))
-        for changes in ((), [f"{rule.name}={rule.released_value}"])
-    )
-    changed = [f"{name} {_shown(before[name])} → {_shown(after[name])}"
-               for name in before if before[name] != after[name]]  # fmt: skip
-    return "; ".join(changed) or "nothing"
+def _kind(rule: Deviation) -> str:
+    """Return what rules share whose corrected quantities are the same."""
+    alone = ("formats", "fusion", "evaluation", "maps", "sigmas")
+    return rule.name if rule.name == "top_rule" else rule.stage if rule.stage in alone else "crops"
+
+
+def effects(
+    table: Annotations,
+    split: str,
+    *,
+    progress: Callable[[Iterable[Deviation]], Iterable[Deviation]] = iter,
+) -> dict[str, str]:
+    """Return in words what each rule, taken as released, changes on a split, by its name."""
+    found, before, told = made_up(table), {}, {}
+    for rule in progress(DEVIATIONS):
+        kind, change = _kind(rule), f"{rule.name}={rule.released_value}"
+        if kind not in before:
+            before[kind] = _counted(rule, table, split, found, profiles.named("corrected"))
+        after = _counted(rule, table, split, found, profiles.named("corrected", change))
+        changed = [
+            f"{name} {_shown(value)} → {_shown(after[name])}"
+            for name, value in before[kind].items()
+            if value != after[name]
+        ]
+        told[rule.name] = "; ".join(changed) or "nothing"
+    return told
 
 
 def _shown(value: float | str) -> str:
     return f"`{value}`" if isinstance(value, str) else f"{value:,}"
-
-
-def effects(table: Annotations, split: str) -> dict[str, str]:
-    """Return the effect of every rule, by its name."""
-    return {rule.name: effect(rule, table, split) for rule in DEVIATIONS}
 
 
 def frame(found: Mapping[str, str]) -> pd.DataFrame:

@@ -18,7 +18,6 @@ from PIL import Image
 from dmnet_lib import boxes, files
 from dmnet_lib.annotations import CLASSES, IGNORED, Annotations
 from dmnet_lib.detections import Detections
-from dmnet_lib.deviations import Cropped, boxless
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -151,22 +150,21 @@ def before_and_after(
 
 
 def profile_panels(
-    image: np.ndarray, truth: Annotations, index: int, by_profile: Mapping[str, Cropped]
+    image: np.ndarray, truth: Annotations, by_profile: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> list[Panel]:
-    """Return image `index` once a profile: its crops, and the objects no crop has a box of."""
-    objects = truth.image(index)
-    real = Boxes(boxes.xywh_to_xyxy(objects.boxes_xywh[objects.is_object]), SKY, "objects", 0.8)
+    """Return an image once a profile, with (crops, objects that no crop has a box of), as xyxy."""
+    real = Boxes(boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object]), SKY, "objects", 0.8)
     return [
         Panel(
             image,
             name,
             (
                 real,
-                Boxes(boxless(truth, found, index), ORANGE, "without a box in any crop"),
-                Boxes(found.regions.of_image(index), YELLOW, "crops", 1.5),
+                Boxes(boxless, ORANGE, "without a box in any crop"),
+                Boxes(crops, YELLOW, "crops", 1.5),
             ),
         )
-        for name, found in by_profile.items()
+        for name, (crops, boxless) in by_profile.items()
     ]
 
 

@@ -160,3 +160,14 @@ def test_calibration_marks_both_thresholds():
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["hit rate", "cut share", "chosen 0.2", "paper 0.08"]
     assert figure.axes[0].get_xscale() == "log"
+
+
+def test_profile_panels_show_crops_and_what_they_lost_for_each_profile():
+    truth = from_rows(["a"], [(40, 30)], [np.array([[1, 2, 9, 9, 1, 4, 0, 0]])])
+    crop, lost = np.array([[0, 0, 20, 20]]), np.array([[1, 2, 10, 11]])
+    seen = {"corrected": (crop, lost[:0]), "official": (crop, lost)}
+    panels = figures.profile_panels(np.zeros((30, 40, 3), np.uint8), truth, seen)
+    assert [panel.title for panel in panels] == ["corrected", "official"]
+    assert [[len(layer.boxes_xyxy) for layer in panel.layers] for panel in panels] == [
+        [1, 0, 1], [1, 1, 1],
+    ]  # fmt: skip

@@ -40,9 +40,7 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     parts = [datasets.load_source(chosen.root, split, sizes=sizes) for split in chosen.split]
     table = annotations.join([part.annotations for part in parts])
     split = "train" if "train" in chosen.split else chosen.split[0]
-    found = {}
-    for rule in common.progress(profiles.DEVIATIONS, "rules"):
-        found[rule.name] = deviations.effect(rule, table, split)
+    found = deviations.effects(table, split, progress=lambda rules: common.progress(rules, "rules"))
     for rule in profiles.DEVIATIONS:
         say(f"{rule.name}={rule.released_value}: {found[rule.name]}")
     if chosen.out:
