@@ -62,6 +62,16 @@ def iou(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def runs(first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return owners [P] and rows [P]: each owner k with the counts[k] rows from first[k] on.
+
+    So two tables that count the same images are joined without a loop over images.
+    """
+    owners = np.repeat(np.arange(len(counts)), counts)
+    begun = np.cumsum(counts) - counts
+    return owners, np.arange(len(owners)) + np.repeat(first - begun, counts)
+
+
 @dataclass(frozen=True)
 class Regions:
     """Crop rectangles of a split: boxes_xyxy [R, 4] int (half-open pixels), image_index [R] int.
@@ -87,7 +97,8 @@ class Regions:
 
     def of_image(self, index: int) -> np.ndarray:
         """Return the [r, 4] xyxy regions of one image."""
-        return self.boxes_xyxy[self.image_index == index]
+        first, last = np.searchsorted(self.image_index, [index, index + 1])
+        return self.boxes_xyxy[first:last]
 
     @classmethod
     def from_lists(cls, per_image: list[np.ndarray]) -> "Regions":

@@ -17,7 +17,7 @@ from dmnet_lib.files import InputError
 class Policy:
     """How dense windows become crops; lengths in pixels, areas in square pixels.
 
-    connectivity and grown_px are rules of `regions.from_mask`.
+    connectivity and grown_px are rules of `regions.from_masks`.
     """
 
     window_wh: tuple[int, int] = (70, 70)
@@ -30,24 +30,37 @@ class Policy:
 def split_regions(
     sums: Sequence[np.ndarray], sizes_wh: np.ndarray, *, threshold: float, policy: Policy
 ) -> Regions:
-    """Return the crops of every image from its [rows, columns] window sums."""
-    found = [_image_regions(s, wh, threshold, policy) for s, wh in zip(sums, sizes_wh, strict=True)]
-    return Regions.from_lists(found)
+    """Return the crops of every image from its [rows, columns] window sums.
+
+    Images of one size are taken together, since they share their grid of windows.
+    """
+    sizes_wh = np.asarray(sizes_wh, np.int64).reshape(-1, 2)
+    xyxy, images = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.int64)]
+    for size_wh in np.unique(sizes_wh, axis=0):
+        alike = np.flatnonzero(np.all(sizes_wh == size_wh, axis=1))
+        dense = windows.mask(np.stack([sums[i] for i in alike]), threshold)
+        found, owner = _regions(dense, size_wh, policy)
+        xyxy.append(found)
+        images.append(alike[owner])
+    image_index = np.concatenate(images)
+    order = np.argsort(image_index, kind="stable")
+    regions_of_all = Regions(np.concatenate(xyxy)[order], image_index[order])
+    return regions.pad(regions_of_all, policy.padding_px, sizes_wh)
 
 
-def _image_regions(
-    sums: np.ndarray, size_wh: np.ndarray, threshold: float, policy: Policy
-) -> np.ndarray:
+def _regions(
+    dense: np.ndarray, size_wh: np.ndarray, policy: Policy
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the [r, 4] regions of [n, rows, columns] masks of one size, and whose they are."""
     cells = windows.grid(size_wh, policy.window_wh)
-    found = regions.from_mask(
-        windows.mask(sums, threshold),
+    return regions.from_masks(
+        dense,
         (cells.x_starts, cells.x_ends),
         (cells.y_starts, cells.y_ends),
         connectivity=policy.connectivity,
         min_area_px=policy.min_area_px,
         grown_px=policy.grown_px,
     )
-    return regions.pad(found, policy.padding_px, size_wh)
 
 
 def thresholds(sums: Sequence[np.ndarray], *, count: int = 24) -> np.ndarray:

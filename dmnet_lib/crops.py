@@ -1,7 +1,8 @@
 """Regions and annotations -> crops: their pixels, their names and the boxes seen in them."""
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,11 @@ import pandas as pd
 from PIL import Image
 
 from dmnet_lib import boxes
-from dmnet_lib.annotations import IGNORED, Annotations, from_rows
+from dmnet_lib.annotations import IGNORED, Annotations, from_table
 from dmnet_lib.files import InputError
 
 NAME = re.compile(r"(?P<stem>.+)__(?P<x1>\d+)_(?P<y1>\d+)_(?P<x2>\d+)_(?P<y2>\d+)")
+PAIRS_AT_ONCE = 500_000  # of a region and a row of its image: some 100 MB
 RELEASED_NAME = re.compile(r"(?P<y1>\d+)_(?P<x1>\d+)_(?P<y2>\d+)_(?P<x2>\d+)_(?P<stem>.+)")
 
 
@@ -61,7 +63,7 @@ class CropAnnotations:
         return np.argsort(-objects, kind="stable")[:count].tolist()
 
 
-def name(stem: str, region_xyxy: np.ndarray, *, crop_names: str = "stem_first") -> str:
+def name(stem: str, region_xyxy: Iterable[int], *, crop_names: str = "stem_first") -> str:
     """Return the file stem of a crop: stem__x1_y1_x2_y2, or y1_x1_y2_x2_stem ("corner_first")."""
     x1, y1, x2, y2 = (int(value) for value in region_xyxy)
     if crop_names == "corner_first":
@@ -114,46 +116,78 @@ def annotate(
     stay, as they were, and no other row; drop_score0 then says whether rows that are not evaluated
     are objects.
     """
-    names, kept = [], []
     whole = annotations.is_object if drop_score0 else annotations.has_class
-    for region, i in zip(regions.boxes_xyxy, regions.image_index, strict=True):
-        names.append(name(annotations.names[i], region, crop_names=crop_names))
+    crop, rows = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int64)]
+    for first, last in _blocks(annotations, regions):
+        pairs = _pairs(annotations, regions, first, last)
         if cut_objects == "dropped":
-            rows = slice(*annotations.offsets[i : i + 2])
-            kept.append(_rows_held(annotations.image(i).rows()[whole[rows]], region))
+            found = _held(annotations, regions, *pairs, whole)
         else:
-            kept.append(_flag(*_rows_in(annotations.image(i), region), min_visible))
-    sizes = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
-    return CropAnnotations(from_rows(names, sizes, kept), regions.image_index, regions.boxes_xyxy)
+            found = _seen(annotations, regions, *pairs, min_visible)
+        crop.append(found[0])
+        rows.append(found[1])
+    counts = np.bincount(np.concatenate(crop), minlength=len(regions))
+    sizes_wh = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
+    places = zip(regions.image_index.tolist(), regions.boxes_xyxy.tolist(), strict=True)
+    names = [name(annotations.names[image], xyxy, crop_names=crop_names) for image, xyxy in places]
+    table = from_table(names, sizes_wh, counts, np.concatenate(rows))
+    return CropAnnotations(table, regions.image_index, regions.boxes_xyxy)
 
 
-def _rows_held(rows: np.ndarray, region_xyxy: np.ndarray) -> np.ndarray:
-    """Return those of the [n, 8] rows whose box lies wholly in the region, shifted to it."""
-    xyxy = boxes.xywh_to_xyxy(rows[:, :4])
-    held = np.all((xyxy[:, :2] >= region_xyxy[:2]) & (xyxy[:, 2:] <= region_xyxy[2:]), axis=1)
-    moved = rows[held]
-    moved[:, :2] -= region_xyxy[:2]
-    return moved
+def _blocks(annotations: Annotations, regions: boxes.Regions) -> Iterator[tuple[int, int]]:
+    """Yield the (first, last) of runs of regions that have some PAIRS_AT_ONCE pairs with rows."""
+    pairs = np.cumsum(np.diff(annotations.offsets)[regions.image_index])
+    borders = np.flatnonzero(np.diff(pairs // PAIRS_AT_ONCE)) + 1
+    return itertools.pairwise([0, *borders.tolist(), len(regions)])
 
 
-def _rows_in(image: Annotations, region_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the [n, 8] rows that show in the region, clipped, and their visible shares [n].
+def _pairs(
+    annotations: Annotations, regions: boxes.Regions, first: int, last: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the region [P] and row [P] of every pair of the regions first..last - 1 that meet."""
+    begun = annotations.offsets[regions.image_index[first:last]]
+    ended = annotations.offsets[regions.image_index[first:last] + 1]
+    owner, row = boxes.runs(begun, ended - begun)
+    xywh, region = annotations.boxes_xywh[row], regions.boxes_xyxy[first:last][owner]
+    meet = np.ones(len(row), dtype=bool)
+    for axis in (0, 1):  # by columns, which is faster than `all` over pairs
+        meet &= xywh[:, axis] <= region[:, 2 + axis]
+        meet &= xywh[:, axis] + xywh[:, 2 + axis] >= region[:, axis]
+    return first + owner[meet], row[meet]
 
-    A share is of what the image shows: what lies beyond its border is not cut by the region.
+
+def _held(
+    annotations: Annotations, regions: boxes.Regions, crop: np.ndarray, row: np.ndarray,
+    whole: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Return crop [n] and fields [n, 8] of those pairs whose box lies wholly in the region.
+
+    Fields are shifted to the region; whole [N] says which rows are objects.
     """
-    rows = image.rows()
-    whole = boxes.clip(boxes.xywh_to_xyxy(image.boxes_xywh), image.sizes_wh[0])
-    local = boxes.shift(whole, -region_xyxy[:2])
-    clipped = boxes.clip(local, region_xyxy[2:] - region_xyxy[:2])
+    xyxy, region = boxes.xywh_to_xyxy(annotations.boxes_xywh[row]), regions.boxes_xyxy[crop]
+    inside = (xyxy[:, :2] >= region[:, :2]) & (xyxy[:, 2:] <= region[:, 2:])
+    held = np.all(inside, axis=1) & whole[row]
+    fields = annotations.rows(row[held])
+    fields[:, :2] -= region[held, :2]
+    return crop[held], fields
+
+
+def _seen(
+    annotations: Annotations, regions: boxes.Regions, crop: np.ndarray, row: np.ndarray,
+    min_visible: float,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Return crop [n] and fields [n, 8] of those pairs whose box shows, clipped to the region.
+
+    Cut ones are marked truncated, those that show too little not evaluated. The visible share is
+    of what the image shows: what lies beyond its border is not cut by the region.
+    """
+    region, sizes_wh = regions.boxes_xyxy[crop], annotations.sizes_wh[regions.image_index[crop]]
+    whole = boxes.clip(boxes.xywh_to_xyxy(annotations.boxes_xywh[row]), sizes_wh)
+    clipped = boxes.clip(boxes.shift(whole, -region[:, :2]), region[:, 2:] - region[:, :2])
     visible = boxes.area(clipped) / np.maximum(boxes.area(whole), 1)
     shown = visible > 0
-    rows[:, :4] = boxes.xyxy_to_xywh(clipped)
-    return rows[shown], visible[shown]
-
-
-def _flag(rows: np.ndarray, visible: np.ndarray, min_visible: float) -> np.ndarray:
-    """Return the rows, cut ones marked truncated, those that show too little not evaluated."""
-    flagged, cut_short = rows.copy(), visible < 1
-    flagged[cut_short & (rows[:, 5] != IGNORED), 6] = 1
-    flagged[visible < min_visible, 4] = 0
-    return flagged
+    fields, visible = annotations.rows(row[shown]), visible[shown]
+    fields[:, :4] = boxes.xyxy_to_xywh(clipped[shown])
+    fields[(visible < 1) & (fields[:, 5] != IGNORED), 6] = 1
+    fields[visible < min_visible, 4] = 0
+    return crop[shown], fields

@@ -203,14 +203,16 @@ def axis_masses(
     the rules lose it.
     """
     below = _gaussian_below if rules.kernel == "exact" else _sampled_below
-    edges = np.concatenate([starts, ends, [0.0, length]]).astype(np.float64)
     readable = length - 1 if rules.last_row_column == "skipped" else length
-    found = below(centres, sigmas, np.minimum(edges, readable))
-    masses = found[:, len(starts) : -2] - found[:, : len(starts)]
-    if rules.border_mass == "lost":
-        return masses
-    inside = below(centres, sigmas, np.array([0.0, float(length)]))
-    return masses / (inside[:, 1:] - inside[:, :1])
+    spans = np.minimum(np.concatenate([starts, ends]), readable)
+    # Intervals that stand side by side share their edges, and each edge is evaluated once.
+    edges, place = np.unique(np.concatenate([spans, [0.0, length]]), return_inverse=True)
+    found = below(centres, sigmas, edges)
+    first, last = place[: len(starts)], place[len(starts) : -2]
+    masses = found[:, last] - found[:, first]
+    if rules.border_mass == "kept":
+        masses /= found[:, place[-1:]] - found[:, place[-2:-1]]
+    return masses
 
 
 def _gaussian_below(centres: np.ndarray, sigmas: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -3,38 +3,43 @@
 import numpy as np
 from scipy import ndimage
 
+from dmnet_lib import boxes
+
 STRUCTURES = {4: ndimage.generate_binary_structure(2, 1), 8: np.ones((3, 3), dtype=int)}
 
 
-def from_mask(
-    mask: np.ndarray,
+def from_masks(
+    masks: np.ndarray,
     x_spans: tuple[np.ndarray, np.ndarray],
     y_spans: tuple[np.ndarray, np.ndarray],
     *,
     connectivity: int = 8,
     min_area_px: int = 70 * 70,
     grown_px: int = 0,
-) -> np.ndarray:
-    """Return [r, 4] rectangles around the connected groups of windows in a [rows, columns] mask.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return [r, 4] rectangles around the connected groups of windows, and the mask [r] of each.
 
-    x_spans and y_spans hold the windows' (starts, ends) in pixels; a window that is moved back
-    from the border may overlap its neighbour. grown_px is added at the left and the top, within
-    the image. Rectangles under min_area_px are then left out (DMNet, section 4.1). Ordered by top,
-    then left.
+    masks [n, rows, columns]: the dense windows of n images of one grid. x_spans and y_spans hold
+    the windows' (starts, ends) in pixels; a window that is moved back from the border may overlap
+    its neighbour. grown_px is added at the left and the top, within the image. Rectangles under
+    min_area_px are then left out (DMNet, section 4.1). Ordered by mask, top, left.
     """
     x_edges, in_x = _cells(*x_spans)
     y_edges, in_y = _cells(*y_spans)
-    dense = in_y.T @ mask.astype(np.int64) @ in_x > 0
-    labels, _ = ndimage.label(dense, structure=STRUCTURES[connectivity])
-    found = [
-        (x_edges[across.start], y_edges[down.start], x_edges[across.stop], y_edges[down.stop])
-        for down, across in ndimage.find_objects(labels)
-    ]
-    rectangles = np.array(found, dtype=np.int64).reshape(-1, 4)
+    dense = in_y.T @ masks.astype(np.float64) @ in_x > 0
+    # All masks are labelled at once, one below the other with an empty row between them.
+    sheet = np.pad(dense, ((0, 0), (0, 1), (0, 0)))
+    labels, _ = ndimage.label(sheet.reshape(-1, sheet.shape[2]), structure=STRUCTURES[connectivity])
+    found = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
+    x1, y1, x2, y2 = np.array(found, dtype=np.int64).reshape(-1, 4).T
+    owner, top = np.divmod(y1, sheet.shape[1])
+    rectangles = np.column_stack(
+        [x_edges[x1], y_edges[top], x_edges[x2], y_edges[top + y2 - y1]]
+    ).astype(np.int64)
     rectangles[:, :2] = np.maximum(rectangles[:, :2] - grown_px, 0)
-    width, height = (rectangles[:, 2:] - rectangles[:, :2]).T
-    kept = rectangles[width * height >= min_area_px]
-    return kept[np.lexsort((kept[:, 0], kept[:, 1]))]
+    large = np.flatnonzero(boxes.area(rectangles) >= min_area_px)
+    order = large[np.lexsort((rectangles[large, 0], rectangles[large, 1], owner[large]))]
+    return rectangles[order], owner[order]
 
 
 def _cells(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,18 +49,19 @@ def _cells(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """
     edges = np.unique(np.concatenate([starts, ends]))
     inside = (edges[:-1] >= starts[:, None]) & (edges[1:] <= ends[:, None])
-    return edges, inside.astype(np.int64)
+    return edges, inside.astype(np.float64)  # of floats, whose products are much faster
 
 
-def pad(rectangles_xyxy: np.ndarray, padding_px: int, size_wh: np.ndarray) -> np.ndarray:
-    """Return the rectangles grown by padding_px on every side, within the image.
+def pad(found: boxes.Regions, padding_px: int, sizes_wh: np.ndarray) -> boxes.Regions:
+    """Return the regions grown by padding_px on every side, within their images ([M, 2] sizes).
 
-    Those that become the same rectangle stay once, at the first one's place.
+    Those that become the same rectangle of an image stay once, at the first one's place.
     """
-    grown = np.asarray(rectangles_xyxy) + np.array([-1, -1, 1, 1]) * padding_px
-    grown = np.clip(grown, 0, np.tile(size_wh, 2))
-    _, first = np.unique(grown, axis=0, return_index=True)
-    return grown[np.sort(first)]
+    grown = found.boxes_xyxy + np.array([-1, -1, 1, 1]) * padding_px
+    grown = boxes.clip(grown, sizes_wh[found.image_index])
+    _, first = np.unique(np.column_stack([found.image_index, grown]), axis=0, return_index=True)
+    kept = np.sort(first)
+    return boxes.Regions(grown[kept], found.image_index[kept])
 
 
 def uniform(size_wh: np.ndarray, *, rows: int, columns: int) -> np.ndarray:

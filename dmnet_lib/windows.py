@@ -4,11 +4,15 @@ Windows stand side by side from the top left; the last of a row or column is mov
 the border, so that all have one size (DMNet's own grid, where the paper says nothing).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from dmnet_lib.boxes import runs
 from dmnet_lib.points import EXACT, Kernel, Points, axis_masses
+
+IMAGES_AT_ONCE = 1000  # of one size, whose masses along the axes are held together: some 30 MB
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,30 @@ def sums_from_points(
 
     The sums of the density map of the same rules over the windows, with no map drawn.
     """
-    return [_image_sums(points, index, window_wh, rules) for index in range(len(points.names))]
+    sums: list[np.ndarray] = [np.zeros(0)] * len(points.names)
+    for size_wh in np.unique(points.sizes_wh, axis=0):
+        alike = np.flatnonzero(np.all(points.sizes_wh == size_wh, axis=1))
+        for some in np.array_split(alike, -(-len(alike) // IMAGES_AT_ONCE)):
+            found = _sums_of_one_size(points, some, size_wh, window_wh, rules)
+            for image, image_sums in zip(some.tolist(), found, strict=True):
+                sums[image] = image_sums
+    return sums
 
 
-def _image_sums(
-    points: Points, index: int, window_wh: tuple[int, int], rules: Kernel
-) -> np.ndarray:
-    rows, size_wh = points.rows_of(index), points.sizes_wh[index]
-    cells = grid(size_wh, window_wh)
-    xy, sigmas = points.xy[rows], points.sigmas_px[rows]
-    in_x = axis_masses(
-        xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=size_wh[0], rules=rules
-    )
-    in_y = axis_masses(
-        xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=size_wh[1], rules=rules
-    )
-    return in_y.T @ in_x
+def _sums_of_one_size(
+    points: Points, images: np.ndarray, size_wh: np.ndarray, window_wh: tuple[int, int],
+    rules: Kernel,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """Yield the sums of each of the images, which share one grid."""
+    first, last = np.searchsorted(points.image_index, [images, images + 1])
+    _, rows = runs(first, last - first)
+    xy, sigmas, cells = points.xy[rows], points.sigmas_px[rows], grid(size_wh, window_wh)
+    width, height = size_wh
+    in_x = axis_masses(xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=width, rules=rules)
+    in_y = axis_masses(xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=height, rules=rules)
+    borders = np.cumsum(last - first)[:-1]
+    for x, y in zip(np.split(in_x, borders), np.split(in_y, borders), strict=True):
+        yield y.T @ x
 
 
 def sums_from_map(

@@ -16,7 +16,7 @@ SIZE_WH = (120, 90)
 FUNCTIONS: dict[str, Callable] = {
     "sigmas": points.adaptive_sigmas,
     "density": points.Kernel,
-    "regions": regions.from_mask,
+    "regions": regions.from_masks,
     "crops": crops.annotate,
     "fusion": fusion.fuse,
 }

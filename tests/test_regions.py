@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 
 from dmnet_lib import regions
+from dmnet_lib.boxes import Regions
 
 SPANS = (np.array([0, 10, 20, 25]), np.array([10, 20, 30, 35]))  # the last window is moved back
 
 
 def rectangles(mask: list, **settings: int) -> list[list[int]]:
     settings = {"min_area_px": 0} | settings
-    return regions.from_mask(np.array(mask, dtype=bool), SPANS, SPANS, **settings).tolist()
+    found, owner = regions.from_masks(np.array([mask], dtype=bool), SPANS, SPANS, **settings)
+    assert not owner.any()
+    return found.tolist()
+
+
+def padded(found: list, padding_px: int, size_wh: tuple[int, int]) -> list[list[int]]:
+    """Return the regions of one image, padded."""
+    grown = regions.pad(Regions.from_lists([found]), padding_px, np.array([size_wh]))
+    return grown.boxes_xyxy.tolist()
 
 
 def covered(found: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
@@ -22,9 +31,9 @@ def covered(found: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 def test_an_empty_mask_has_no_region():
-    nothing = regions.from_mask(np.zeros((4, 4), bool), SPANS, SPANS)
-    assert nothing.shape == (0, 4)
-    assert regions.pad(nothing, 5, np.array([35, 35])).shape == (0, 4)
+    nothing, owner = regions.from_masks(np.zeros((3, 4, 4), bool), SPANS, SPANS)
+    assert (nothing.shape, owner.shape) == ((0, 4), (0,))
+    assert padded(nothing, 5, (35, 35)) == []
 
 
 def test_a_region_is_the_rectangle_of_its_windows():
@@ -54,6 +63,16 @@ def test_regions_are_ordered_by_top_then_left():
     assert rectangles(tall, connectivity=4) == [[25, 0, 35, 20], [0, 10, 10, 30], [20, 25, 30, 35]]
 
 
+def test_masks_of_one_grid_do_not_touch_each_other():
+    bottom, top = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    bottom[3, 1], top[0, 1], top[2, 3] = 1, 1, 1
+    masks = np.stack([bottom, top, np.zeros((4, 4), bool), top])
+    found, owner = regions.from_masks(masks, SPANS, SPANS, min_area_px=0)
+    assert owner.tolist() == [0, 1, 1, 3, 3]
+    alone = [rectangles(mask) for mask in (bottom, top, top)]
+    assert found.tolist() == [xyxy for one in alone for xyxy in one]
+
+
 @pytest.mark.parametrize(("min_area_px", "kept"), [(100, 2), (101, 1), (201, 0)])
 def test_regions_under_the_least_area_are_left_out(min_area_px: int, kept: int) -> None:
     mask = [[1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
@@ -61,15 +80,21 @@ def test_regions_under_the_least_area_are_left_out(min_area_px: int, kept: int) 
 
 
 def test_padding_stays_in_the_image():
-    grown = regions.pad(np.array([[0, 5, 10, 15], [20, 20, 35, 30]]), 7, np.array([35, 33]))
-    assert grown.tolist() == [[0, 0, 17, 22], [13, 13, 35, 33]]
+    grown = padded([[0, 5, 10, 15], [20, 20, 35, 30]], 7, (35, 33))
+    assert grown == [[0, 0, 17, 22], [13, 13, 35, 33]]
 
 
 def test_regions_that_padding_makes_one_stay_once():
-    pair = np.array([[0, 0, 30, 30], [5, 5, 35, 35], [0, 60, 9, 69]])
-    grown = regions.pad(pair, 5, np.array([35, 100]))
-    assert grown.tolist() == [[0, 0, 35, 35], [0, 0, 35, 40], [0, 55, 14, 74]]
-    assert regions.pad(pair, 200, np.array([35, 100])).tolist() == [[0, 0, 35, 100]]
+    pair = [[0, 0, 30, 30], [5, 5, 35, 35], [0, 60, 9, 69]]
+    assert padded(pair, 5, (35, 100)) == [[0, 0, 35, 35], [0, 0, 35, 40], [0, 55, 14, 74]]
+    assert padded(pair, 200, (35, 100)) == [[0, 0, 35, 100]]
+
+
+def test_the_same_rectangle_of_two_images_stays_in_both():
+    found = Regions.from_lists([[[0, 0, 9, 9], [1, 1, 9, 9]], [], [[0, 0, 9, 9]]])
+    grown = regions.pad(found, 5, np.array([[10, 10], [10, 10], [20, 8]]))
+    assert grown.boxes_xyxy.tolist() == [[0, 0, 10, 10], [0, 0, 14, 8]]
+    assert grown.image_index.tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (4, 5)])

@@ -10,6 +10,8 @@ from dmnet_lib import boxes
 from dmnet_lib.annotations import Annotations
 from dmnet_lib.boxes import Regions
 
+OBJECTS_AT_ONCE = 100_000  # paired with the crops of their images
+
 
 def covered_area(boxes_xyxy: np.ndarray, union_xyxy: np.ndarray) -> np.ndarray:
     """Return the [N] areas of boxes [N, 4] that lie in the union of boxes [U, 4].
@@ -33,11 +35,47 @@ def _spans(intervals: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.clip(np.minimum(last, edges[1:]) - np.maximum(first, edges[:-1]), 0, None)
 
 
-def _held_and_met(objects_xyxy: np.ndarray, crops_xyxy: np.ndarray) -> tuple[int, int]:
+def _held_and_met(truth: Annotations, regions: Regions) -> tuple[int, int]:
     """Return how many objects lie wholly in some crop, and how many meet one."""
-    shared = boxes.intersection(objects_xyxy, crops_xyxy)
-    held = shared == boxes.area(objects_xyxy)[:, None]
-    return int(held.any(axis=1).sum()), int((shared > 0).any(axis=1).sum())
+    rows = np.flatnonzero(truth.is_object)
+    images, objects_xyxy = truth.image_index[rows], boxes.xywh_to_xyxy(truth.boxes_xywh[rows])
+    held = met = 0
+    for first in range(0, len(rows), OBJECTS_AT_ONCE):
+        some = slice(first, first + OBJECTS_AT_ONCE)
+        begun, ended = np.searchsorted(regions.image_index, [images[some], images[some] + 1])
+        owner, region = boxes.runs(begun, ended - begun)
+        whole, seen = _inside(objects_xyxy[some][owner], regions.boxes_xyxy[region])
+        held += len(np.unique(owner[whole]))
+        met += len(np.unique(owner[seen]))
+    return held, met
+
+
+def _inside(objects_xyxy: np.ndarray, crops_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for pairs [P, 4] of object and crop whether it is inside, and whether it meets."""
+    first = np.maximum(objects_xyxy[:, :2], crops_xyxy[:, :2])
+    last = np.minimum(objects_xyxy[:, 2:], crops_xyxy[:, 2:])
+    shared = boxes.area(np.concatenate([first, last], axis=1))
+    return shared == boxes.area(objects_xyxy), shared > 0
+
+
+def _area_shares(sizes_wh: np.ndarray, regions: Regions) -> np.ndarray:
+    """Return the [M] shares of the images that lie in any of their regions."""
+    frames = sizes_wh.prod(axis=1)
+    within = boxes.area(boxes.clip(regions.boxes_xyxy, sizes_wh[regions.image_index]))
+    covered = np.bincount(regions.image_index, weights=within, minlength=len(frames))
+    for image in _with_overlaps(regions):  # their areas count what is in two regions once
+        frame = np.array([[0, 0, *sizes_wh[image]]])
+        covered[image] = covered_area(frame, regions.of_image(image))[0]
+    return covered / frames
+
+
+def _with_overlaps(regions: Regions) -> np.ndarray:
+    """Return the images of which two regions overlap."""
+    ended = np.searchsorted(regions.image_index, regions.image_index, side="right")
+    after = np.arange(len(regions)) + 1
+    one, other = boxes.runs(after, ended - after)
+    _, meet = _inside(regions.boxes_xyxy[one], regions.boxes_xyxy[other])
+    return np.unique(regions.image_index[one[meet]])
 
 
 def crop_geometry(truth: Annotations, regions: Regions) -> dict[str, float | int | None]:
@@ -52,18 +90,12 @@ def crop_geometry(truth: Annotations, regions: Regions) -> dict[str, float | int
     images = len(truth)
     if len(regions) and not 0 <= regions.image_index[0] <= regions.image_index[-1] < images:
         raise ValueError(f"regions of image {regions.image_index[-1]}, but truth has {images}")
-    held = met = 0
-    shares = []
-    for index, one in enumerate(truth):
-        crops, frame = regions.of_image(index), np.array([[0, 0, *one.sizes_wh[0]]])
-        found = _held_and_met(boxes.xywh_to_xyxy(one.boxes_xywh[one.is_object]), crops)
-        held, met = held + found[0], met + found[1]
-        shares.append(covered_area(frame, crops)[0] / boxes.area(frame)[0])
+    held, met = _held_and_met(truth, regions)
     objects = int(truth.is_object.sum())
     return {
         "hit_rate": held / objects if objects else None,
         "cut_share": (met - held) / objects if objects else None,
-        "area_share": float(np.mean(shares)) if images else None,
+        "area_share": float(_area_shares(truth.sizes_wh, regions).mean()) if images else None,
         "crops_per_image": len(regions) / images if images else None,
         "megapixels": float(boxes.area(regions.boxes_xyxy).sum()) / images / 1e6
         if images
