@@ -22,9 +22,11 @@ CLASSES = (
 IGNORED, OTHERS = 0, 11  # the two categories that are no class
 CLASS_IDS = tuple(range(1, 11))
 FIELDS = ("x", "y", "w", "h", "score", "category", "truncation", "occlusion")
+LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
 LIMIT_PX = 10**9  # no image is so large; keeps sums of coordinates in int64
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # int() alone also takes 1_0 and other scripts' digits
 PLAIN = b"0123456789-,\n"  # all that most files are made of
+IMAGES_AT_ONCE = 1000  # are spelled out together: a few megabytes
 FILES_AT_ONCE = 1000  # are read and parsed together: a few megabytes
 FIELD_RANGES = {"x": (-LIMIT_PX, LIMIT_PX), "y": (-LIMIT_PX, LIMIT_PX), "w": (0, LIMIT_PX),
                 "h": (0, LIMIT_PX), "score": (0, 1), "category": (0, 11),
@@ -84,6 +86,13 @@ class Annotations:
         """The [N] mask of rows that count: a class 1..10, evaluated, with an area."""
         return self.has_class & self.evaluated
 
+    def rows_by_image(self) -> Iterator[np.ndarray]:
+        """Yield the [n, 8] `rows` of each image; a block of images is in memory at a time."""
+        for first in range(0, len(self), IMAGES_AT_ONCE):
+            borders = self.offsets[first : first + IMAGES_AT_ONCE + 1]
+            block = self.rows(slice(borders[0], borders[-1]))
+            yield from np.split(block, borders[1:-1] - borders[0])
+
     def image(self, index: int) -> "Annotations":
         """Return the one-image table of image `index` (views, no copies)."""
         rows = slice(self.offsets[index], self.offsets[index + 1])
@@ -135,7 +144,7 @@ def join(tables: Sequence[Annotations]) -> Annotations:
     joined = from_rows(
         [name for table in tables for name in table.names],
         np.concatenate([np.zeros((0, 2), np.int64), *(table.sizes_wh for table in tables)]),
-        [one.rows() for table in tables for one in table],
+        [rows for table in tables for rows in table.rows_by_image()],
     )
     boxes_xywh = [np.zeros((0, 4), np.int64), *(table.boxes_xywh for table in tables)]
     return replace(joined, boxes_xywh=np.concatenate(boxes_xywh))  # these may be of floats
@@ -265,4 +274,4 @@ def read(path: Path) -> np.ndarray:
 
 def format_rows(rows: np.ndarray) -> str:
     """Return VisDrone text for [n, 8] int fields; no row gives an empty string."""
-    return "".join(",".join(map(str, row)) + "\n" for row in np.asarray(rows).tolist())
+    return LINE * len(rows) % tuple(np.asarray(rows).ravel().tolist())

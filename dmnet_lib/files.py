@@ -3,11 +3,13 @@
 Every error that a person can mend by changing their input is an `InputError` of one line.
 """
 
+import errno
 import io
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +22,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
 # What the decoders raise for a broken image; Pillow has a SyntaxError for some parts of a PNG.
 BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 Table = TypeVar("Table")
 
 
@@ -29,11 +32,16 @@ class InputError(ValueError):
 
 def write_bytes(path: Path, data: bytes | memoryview) -> Path:
     """Write data to path whole or not at all; parent folders are made. Raises OSError."""
+    return write_chunks(path, [data])
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes | memoryview]) -> Path:
+    """Write what the chunks hold as `write_bytes` does, one chunk in memory at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            stream.writelines(chunks)
         Path(part).chmod(0o644)  # mkstemp makes files that only their owner can read
         Path(part).replace(path)
     except BaseException:
@@ -45,6 +53,42 @@ def write_bytes(path: Path, data: bytes | memoryview) -> Path:
 def write_text(path: Path, text: str) -> Path:
     """Write text as UTF-8, whole or not at all."""
     return write_bytes(path, text.encode())
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[None]:
+    """Mark a folder as half written for as long as it is: UNFINISHED stays where that was stopped.
+
+    So its many small files need no detour over temporary ones. `require_finished` is the other end.
+    """
+    marker = write_text(folder / UNFINISHED, "removed when all files are written\n")
+    yield
+    marker.unlink()
+
+
+def require_finished(folder: Path) -> None:
+    """Raise InputError for a folder that was left half written."""
+    if (folder / UNFINISHED).is_file():
+        raise InputError(f"{folder}: a run that was stopped left it half; run it again")
+
+
+def write_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
+    """Write (name, text) pairs as files of a folder, to be called while it is `unfinished`.
+
+    Raises InputError for a name that would leave the folder, OSError where the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+    for name, text in texts:
+        if os.path.basename(name) != name:  # noqa: PTH119 (of a thousand names this is faster)
+            raise InputError(f"{name}: leads out of {folder}")
+        handle = os.open(f"{folder}/{name}", flags, 0o644)
+        try:
+            data = text.encode()
+            if os.write(handle, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{folder}/{name}")
+        finally:
+            os.close(handle)
 
 
 def write_json(path: Path, value: object, *, indent: int | None = 2) -> Path:

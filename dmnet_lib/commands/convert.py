@@ -78,9 +78,8 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
         return 0
     names, (inner, suffix) = kept.annotations.names, FOLDERS[chosen.to]
     _check_others(chosen.out / inner, names, suffix)
-    files.write_text(chosen.out / sources.UNFINISHED, "removed when all files are written\n")
-    WRITERS[chosen.to](chosen.out, kept, profile, say)
-    (chosen.out / sources.UNFINISHED).unlink()
+    with files.unfinished(chosen.out):
+        WRITERS[chosen.to](chosen.out, kept, profile, say)
     return 0
 
 

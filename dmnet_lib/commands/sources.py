@@ -17,7 +17,6 @@ from dmnet_lib.datasets import Sizes
 from dmnet_lib.files import InputError
 from dmnet_lib.formats import coco, visdrone, voc, yolo
 
-UNFINISHED = ".unfinished"  # stands in a folder while `dmnet convert` writes it
 CROPS_LIST = "crops.json"
 
 
@@ -51,8 +50,7 @@ def read(path: Path, *, kind: str = "", split: str = "", sizes: Sizes | None = N
     split chooses one of several and is the name of the only one. sizes, (width, height) by stem,
     is needed where there are neither sizes nor images.
     """
-    if (path / UNFINISHED).is_file():
-        raise InputError(f"{path}: a conversion that was stopped left it half; convert again")
+    files.require_finished(path)
     kind = kind or kind_of(path)
     if kind != "coco" and not path.is_dir():
         raise InputError(f"{path}: no such folder")

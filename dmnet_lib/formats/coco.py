@@ -7,9 +7,11 @@ these see are the ten classes, ids 1..10. Ids of rows, over both lists, count th
 1; ids of images count the sorted names from 1, so neither depends on the order of a folder.
 """
 
+import itertools
+import json
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
@@ -25,6 +27,12 @@ from dmnet_lib.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
 EXTRA_LIST = "ignored_regions_and_others"
 LONGEST_STEM = 200  # bytes; file systems hold 255, with the suffix
 CROP_KEYS = ("file_name", "parent", "x0", "y0", "scale")
+CATEGORIES = [{"id": k, "name": CATEGORY_NAMES[k]} for k in CLASS_IDS]
+ENTRY = (  # of an annotation, as text; %s, since a box may be of floats
+    '{"area": %s, "bbox": [%s, %s, %s, %s], "category_id": %d, "id": %d, "image_id": %d, '
+    '"iscrowd": %d, "occlusion": %d, "score": %d, "truncation": %d}'
+)
+ROWS_AT_ONCE = 50_000  # are spelled out together: some 30 MB
 Entry = Mapping[str, object]
 
 
@@ -46,37 +54,96 @@ def to_coco(
     the crop's corner in it, in its pixels; scale is the size of the crop's file over its size in
     the parent.
     """
-    ids = image_ids(annotations.names, first_image_id)
-    file_names = file_names or [f"{name}.jpg" for name in annotations.names]
-    sizes = zip(annotations.names, file_names, annotations.sizes_wh.tolist(), strict=True)
-    images = [
-        {"id": ids[name], "file_name": file_name, "width": width, "height": height}
-        for name, file_name, (width, height) in sizes
-    ]
-    if crops is not None:
-        for image, crop in zip(images, crops, strict=True):
-            image |= {key: crop[key] for key in CROP_KEYS}
-    order = np.array([ids[name] for name in annotations.names], np.int64)[annotations.image_index]
-    rows = np.argsort(order, kind="stable")
-    columns = (order, annotations.rows(), annotations.boxes_xywh)
-    table = zip(*(column[rows].tolist() for column in columns), strict=True)
-    entries = [_annotation(row_id, *parts) for row_id, parts in enumerate(table, start=1)]
+    ids, order = _order(annotations, first_image_id)
+    entries = _images(annotations, file_names, crops, ids)
     return {
-        "images": sorted(images, key=lambda image: image["id"]),
-        "annotations": [entry for entry in entries if entry["category_id"] in CLASS_IDS],
-        "categories": [{"id": k, "name": CATEGORY_NAMES[k]} for k in CLASS_IDS],
-        EXTRA_LIST: [entry for entry in entries if entry["category_id"] not in CLASS_IDS],
+        "images": sorted(entries, key=itemgetter("id")),
+        "categories": [dict(one) for one in CATEGORIES],
+        **{
+            part: [_annotation(*row) for row in _columns(annotations, ids, *rows).tolist()]
+            for part, rows in _parts(annotations, order).items()
+        },
     }
 
 
-def _annotation(row_id: int, image_id: int, row: list[int], bbox: list[float]) -> dict[str, object]:
-    """Return the entry of one row of eight VisDrone fields, with its x, y, w, h."""
-    score, category, truncation, occlusion = row[4:]
+def _order(annotations: Annotations, first_image_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the id [M] of every image, and the rows [N] in the order of their images' ids."""
+    known = image_ids(annotations.names, first_image_id)
+    ids = np.array([known[name] for name in annotations.names], np.int64)
+    begun, counts = annotations.offsets[:-1], np.diff(annotations.offsets)
+    by_id = np.argsort(ids)
+    return ids, boxes.runs(begun[by_id], counts[by_id])[1]
+
+
+def _parts(annotations: Annotations, order: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the rows and their ids of each of the two lists."""
+    row_ids = np.arange(1, len(order) + 1)
+    classed = np.isin(annotations.class_ids[order], CLASS_IDS)
+    chosen = {"annotations": classed, EXTRA_LIST: ~classed}
+    return {part: (order[some], row_ids[some]) for part, some in chosen.items()}
+
+
+def _columns(
+    annotations: Annotations, ids: np.ndarray, rows: np.ndarray, row_ids: np.ndarray
+) -> np.ndarray:
+    """Return [n, 12], the values of ENTRY for n rows; of objects where boxes are of floats."""
+    image = np.searchsorted(annotations.offsets, rows, side="right") - 1
+    xywh, evaluated = annotations.boxes_xywh[rows], annotations.evaluated[rows].astype(np.int64)
+    columns = (
+        xywh[:, 2] * xywh[:, 3], *xywh.T, annotations.class_ids[rows], row_ids, ids[image],
+        1 - evaluated, annotations.occlusion[rows], evaluated, annotations.truncation[rows],
+    )  # fmt: skip
+    whole = xywh.dtype.kind == "i"
+    return np.column_stack([one if whole else one.astype(object) for one in columns])
+
+
+def _annotation(
+    area: float, x: float, y: float, w: float, h: float, category: int, row_id: int,
+    image_id: int, crowd: int, occlusion: int, score: int, truncation: int,
+) -> dict[str, object]:  # fmt: skip
+    """Return the entry of one row of `_columns`."""
     return {
         "id": row_id, "image_id": image_id, "category_id": category,
-        "bbox": bbox, "area": bbox[2] * bbox[3], "iscrowd": 1 - score,
+        "bbox": [x, y, w, h], "area": area, "iscrowd": crowd,
         "score": score, "truncation": truncation, "occlusion": occlusion,
     }  # fmt: skip
+
+
+def _images(
+    annotations: Annotations,
+    file_names: Sequence[str] | None,
+    crops: Sequence[Entry] | None,
+    ids: np.ndarray,
+) -> Iterator[dict[str, object]]:
+    """Yield the entry of every image, in the table's order."""
+    file_names = file_names or [f"{name}.jpg" for name in annotations.names]
+    places = crops if crops is not None else itertools.repeat({}, len(annotations))
+    columns = (ids.tolist(), file_names, annotations.sizes_wh.tolist(), places)
+    for image_id, file_name, (width, height), crop in zip(*columns, strict=True):
+        entry = {"id": image_id, "file_name": file_name, "width": width, "height": height}
+        yield entry | {key: crop[key] for key in CROP_KEYS if crop}
+
+
+def text(
+    annotations: Annotations,
+    *,
+    file_names: Sequence[str] | None = None,
+    crops: Sequence[Entry] | None = None,
+    first_image_id: int = 1,
+) -> Iterator[str]:
+    """Yield `to_coco` as JSON with sorted keys, in pieces: no entry of it is ever an object."""
+    ids, order = _order(annotations, first_image_id)
+    for part, (rows, row_ids) in _parts(annotations, order).items():
+        yield "{" if part == "annotations" else f'"categories": {json.dumps(CATEGORIES)}, '
+        yield f'"{part}": ['
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            some = slice(first, first + ROWS_AT_ONCE)
+            values = _columns(annotations, ids, rows[some], row_ids[some])
+            entries = ", ".join([ENTRY] * len(values)) % tuple(values.ravel().tolist())
+            yield f", {entries}" if first else entries
+        yield "], "
+    by_id = sorted(_images(annotations, file_names, crops, ids), key=itemgetter("id"))
+    yield f'"images": {json.dumps(by_id, sort_keys=True)}}}\n'
 
 
 def from_coco(
@@ -218,7 +285,7 @@ def read(path: Path) -> Annotations:
 
 def write(path: Path, annotations: Annotations, **options: object) -> None:
     """Write `to_coco`, which has the options, on one line (a split has 40,000 boxes)."""
-    files.write_json(path, to_coco(annotations, **options), indent=None)
+    files.write_chunks(path, (piece.encode() for piece in text(annotations, **options)))
 
 
 def detections_to_coco(

@@ -30,15 +30,15 @@ RESULT_FIELDS = 6  # those before truncation and occlusion, which say nothing in
 
 def read_annotations(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
     """Return the table of `<name>.txt` in folder; sizes_wh [M, 2]. Raises InputError."""
-    rows = [visdrone_text.read(files.inside(folder, f"{name}.txt")) for name in names]
-    return visdrone_text.from_rows(names, sizes_wh, rows)
+    paths = [files.inside(folder, f"{name}.txt") for name in names]
+    return visdrone_text.from_table(names, sizes_wh, *visdrone_text.read_all(paths))
 
 
 def write_annotations(folder: Path, annotations: Annotations) -> None:
     """Write every image's rows as `<name>.txt`; an image without rows gets an empty file."""
-    for one in annotations:
-        path = files.inside(folder, f"{one.names[0]}.txt")
-        files.write_text(path, visdrone_text.format_rows(one.rows()))
+    texts = map(visdrone_text.format_rows, annotations.rows_by_image())
+    names = (f"{name}.txt" for name in annotations.names)
+    files.write_texts(folder, zip(names, texts, strict=True))
 
 
 def parse_results(data: bytes, *, source: str) -> tuple[np.ndarray, list[int]]:

@@ -77,19 +77,25 @@ def write(
     tags of the released scripts, which have no place for score, truncation and occlusion.
     """
     file_names = file_names or [f"{name}.jpg" for name in annotations.names]
-    for one, file_name in zip(annotations, file_names, strict=True):
-        text = _text(one, folder.name, file_name, released=voc_tags == "released")
-        files.write_text(files.inside(folder, f"{one.names[0]}.xml"), text)
+    images = zip(annotations.sizes_wh.tolist(), annotations.rows_by_image(), strict=True)
+    texts = (
+        _text(rows, size_wh, folder.name, file_name, released=voc_tags == "released")
+        for (size_wh, rows), file_name in zip(images, file_names, strict=True)
+    )
+    names = (f"{name}.xml" for name in annotations.names)
+    files.write_texts(folder, zip(names, texts, strict=True))
 
 
-def _text(one: Annotations, folder_name: str, file_name: str, *, released: bool) -> str:
-    """Return the xml of one image."""
-    width, height = one.sizes_wh[0].tolist()
+def _text(
+    rows: np.ndarray, size_wh: Sequence[int], folder_name: str, file_name: str, *, released: bool
+) -> str:
+    """Return the xml of one image and its [n, 8] rows."""
     names = {"folder": escape(folder_name), "file_name": escape(file_name)}
-    head = HEAD.format(**names, width=width, height=height, depth=0 if released else 3)
+    size = {"width": size_wh[0], "height": size_wh[1], "depth": 0 if released else 3}
+    head = HEAD.format(**names, **size)
     template, first = (RELEASED_OBJECT, 0) if released else (OBJECT, 1)
     objects = []
-    for x, y, w, h, score, category, truncation, occlusion in one.rows().tolist():
+    for x, y, w, h, score, category, truncation, occlusion in rows.tolist():
         flags = (1, 0) if released else (truncation, 1 - score, occlusion)
         corners = (x + first, y + first, x + w, y + h)
         objects.append(template.format(CATEGORY_NAMES[category], *flags, *corners))

@@ -7,7 +7,7 @@ back exact, to the pixel; a box that crosses the border keeps its numbers, below
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from dmnet_lib.files import InputError
 
 LIMIT = 10**6  # image sizes; keeps whole pixels in int64
 FIELDS = ("class", "cx", "cy", "w", "h")
+# Ten decimals place the corner of a box in an image of 100,000 px to 0.00001 px.
+LINE = "%d %.10f %.10f %.10f %.10f\n"
 
 
 def write(folder: Path, annotations: Annotations) -> int:
@@ -27,22 +29,22 @@ def write(folder: Path, annotations: Annotations) -> int:
     An image without a row that counts gets an empty file. data.yaml is what trainers read: it
     expects the images in images/ beside labels/.
     """
-    for one in annotations:
-        keep, size_wh = one.is_object, one.sizes_wh[0]
-        centres = boxes.centres_xy(one.boxes_xywh[keep]) / size_wh
-        table = np.concatenate([centres, one.boxes_xywh[keep, 2:] / size_wh], axis=1).tolist()
-        labels = (one.class_ids[keep] - CLASS_IDS[0]).tolist()
-        # Ten decimals place the corner of a box in an image of 100,000 px to 0.00001 px.
-        lines = (
-            f"{label} " + " ".join(f"{value:.10f}" for value in row) + "\n"
-            for label, row in zip(labels, table, strict=True)
-        )
-        files.write_text(_label_path(folder, one.names[0]), "".join(lines))
+    files.write_texts(folder / "labels", _labels(annotations))
     files.write_text(folder / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
     # Without `path`, trainers count from the file's own folder.
     data = {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
     files.write_text(folder / "data.yaml", yaml.safe_dump(data, sort_keys=False))
     return int((~annotations.is_object).sum())
+
+
+def _labels(annotations: Annotations) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of every image's label file."""
+    for one in annotations:
+        keep, size_wh = one.is_object, one.sizes_wh[0]
+        labels = one.class_ids[keep] - CLASS_IDS[0]
+        centres = boxes.centres_xy(one.boxes_xywh[keep]) / size_wh
+        table = np.column_stack([labels, centres, one.boxes_xywh[keep, 2:] / size_wh])
+        yield f"{one.names[0]}.txt", LINE * len(table) % tuple(table.ravel().tolist())
 
 
 def read(
