@@ -37,6 +37,7 @@ BATCH = {  # the commands of dmnet_lib.commands, one module each
     "density": "density maps of a split, one npy file an image",
     "crops": "density crops of a split: rectangles, annotations, images",
     "convert": "annotations from one format to another: visdrone, coco, voc, yolo",
+    "train": "a network of an experiment, on several GPUs or machines by torchrun",
     "fuse": "detections of whole images and of crops put together",
     "deviations": "what each rule of the released scripts changes, measured on your data",
     "evaluate": "score detections by VisDrone's or COCO's protocol",
@@ -93,7 +94,8 @@ def _data_check(chosen: argparse.Namespace) -> int:
     from dmnet_lib.commands import common
 
     sizes = common.sizes_from(chosen.image_sizes)
-    found = datasets.check(chosen.root, tuple(chosen.split), sizes=sizes)
+    with common.workers(chosen) as executor:
+        found = datasets.check(chosen.root, tuple(chosen.split), sizes=sizes, executor=executor)
     for line in found.lines():
         say(line)
     if found.errors:
@@ -202,6 +204,7 @@ def _parser(first: str) -> argparse.ArgumentParser:
         from dmnet_lib.commands import common
 
         common.add_image_sizes(check)
+        common.add_jobs(check)
 
     command(
         "report", _report, "write all reports, the index and README's table again", "dmnet report"
@@ -223,3 +226,7 @@ def _parser(first: str) -> argparse.ArgumentParser:
         added.set_defaults(command=functools.partial(module.run, say=say))
     command("doctor", _doctor, "say what this machine has", "dmnet doctor")
     return parser
+
+
+if __name__ == "__main__":  # python -m dmnet_lib.cli, as torchrun starts it
+    sys.exit(main())

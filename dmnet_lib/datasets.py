@@ -3,14 +3,16 @@
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from dmnet_lib import annotations as annotation_files
-from dmnet_lib import files
+from dmnet_lib import files, index, parallel
 from dmnet_lib.annotations import OTHERS, Annotations
 from dmnet_lib.files import InputError
 
@@ -33,8 +35,13 @@ LOOKS = {  # how files of other formats begin, and what makes them VisDrone's
 
 @dataclass
 class Images:
-    """The decoded images of a split; the most recent ones stay in memory up to max_bytes."""
+    """The decoded images of a split; the most recent ones stay in memory up to max_bytes.
 
+    A copy for another process comes without them, and has its own; processes that work together
+    set `sharers` to their number, and stay within max_bytes together.
+    """
+
+    sharers: ClassVar[int] = 1
     paths: tuple[Path, ...]
     max_bytes: int = 2 * 1024**3
     _kept: OrderedDict[int, np.ndarray] = field(default_factory=OrderedDict, repr=False)
@@ -46,10 +53,13 @@ class Images:
             image = files.read_image(self.paths[index])
             self._kept[index] = image
             self._bytes += image.nbytes
-            while self._bytes > self.max_bytes and len(self._kept) > 1:
+            while self._bytes > self.max_bytes // self.sharers and len(self._kept) > 1:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
         self._kept.move_to_end(index)
         return self._kept[index]
+
+    def __getstate__(self) -> dict[str, object]:
+        return vars(Images(self.paths, self.max_bytes))
 
 
 @dataclass(frozen=True)
@@ -112,13 +122,23 @@ def load(root: Path, split: str, *, limit: int = 0) -> Split:
     folder = split_folder(root, split)
     paths = image_paths(folder)[: limit or None]
     texts = [annotation_path(folder, path) for path in paths]
-    return Split(split, _table(texts, [files.image_size_wh(path) for path in paths]), Images(paths))
+    return Split(split, _table(texts, _sizes_wh(paths)), Images(paths))
 
 
-def _table(texts: Sequence[Path], sizes_wh: Sequence[tuple[int, int]] | np.ndarray) -> Annotations:
-    """Return the table of annotation files and image sizes."""
-    rows = [annotation_files.read(path) for path in texts]
-    return annotation_files.from_rows([path.stem for path in texts], np.array(sizes_wh), rows)
+def _table(texts: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
+    """Return the table of annotation files and image sizes [M, 2]."""
+    contents = index.read("annotations", texts, annotation_files.read_all)
+    return annotation_files.from_table([path.stem for path in texts], sizes_wh, *contents)
+
+
+def _sizes_wh(paths: Sequence[Path]) -> np.ndarray:
+    """Return the [M, 2] sizes of images by their headers."""
+    return index.read("image_sizes", paths, _read_headers)[1]
+
+
+def _read_headers(paths: Sequence[Path]) -> index.Contents:
+    sizes_wh = np.array([files.image_size_wh(path) for path in paths], np.int64)
+    return np.ones(len(paths), np.int64), sizes_wh.reshape(-1, 2)
 
 
 def load_source(
@@ -134,12 +154,12 @@ def load_source(
     if not bare and not (folder / "images").is_dir():
         texts, sizes = annotation_paths(folder), need_sizes(folder, sizes)
         sizes_wh = [size_of(path.stem, sizes, None) for path in texts]
-        return Split(split, _table(texts, sizes_wh), None)
+        return Split(split, _table(texts, np.array(sizes_wh)), None)
     paths = image_paths(folder)
-    sizes_wh = [size_of(path.stem, sizes, path) for path in paths]
+    sizes_wh = _sizes_wh(paths)
     if bare:
         rows, names = [np.zeros((0, 8), np.int64)] * len(paths), [path.stem for path in paths]
-        table = annotation_files.from_rows(names, np.array(sizes_wh), rows)
+        table = annotation_files.from_rows(names, sizes_wh, rows)
     else:
         table = _table([annotation_path(folder, path) for path in paths], sizes_wh)
     return Split(split, table, Images(paths))
@@ -234,17 +254,25 @@ class Check:
         return counts + [f"note: {note}" for note in self.notes] + errors
 
 
-def check(root: Path, splits: tuple[str, ...] = (), *, sizes: Sizes | None = None) -> Check:
+def check(
+    root: Path,
+    splits: tuple[str, ...] = (),
+    *,
+    sizes: Sizes | None = None,
+    executor: Executor | None = None,
+) -> Check:
     """Check every image and annotation file of the splits (all that are there by default).
 
     root may also be the folder of one split. Images are not decoded: a header that cannot be read
     and a JPEG without its end are errors. A split may be annotations alone; sizes, (width, height)
-    by stem, then tell whether boxes lie in their images.
+    by stem, then tell whether boxes lie in their images. executor, as `parallel.run` takes it,
+    looks at the images.
     """
     result = Check({}, [], [])
     root, there = locate(root, splits)
     for split in dict.fromkeys(there):  # val may serve as test
-        _check_split(split_folder(root, split), split_name(split), sizes, result)
+        folder = split_folder(root, split)
+        _check_split(folder, split_name(split), sizes, result, executor)
     return result
 
 
@@ -270,7 +298,9 @@ def split_name(folder_name: str) -> str:
     return folder_name.removeprefix(SPLIT_FOLDERS[0].format(""))
 
 
-def _check_split(folder: Path, split: str, sizes: Sizes | None, result: Check) -> None:
+def _check_split(
+    folder: Path, split: str, sizes: Sizes | None, result: Check, executor: Executor | None
+) -> None:
     """Add what is found in one split's folder to result."""
     try:
         texts, images = _files_of(folder)
@@ -284,9 +314,10 @@ def _check_split(folder: Path, split: str, sizes: Sizes | None, result: Check) -
         result.errors.append(f"{found}: every image needs a file, an empty one if it has no box")
     if spare := set(texts) - wanted:
         result.notes.append(_some(folder, "annotation files without image", spare))
-    rows = _read_rows(folder, [texts[stem] for stem in sorted(wanted & set(texts))], result)
+    wanted_texts = [texts[stem] for stem in sorted(wanted & set(texts))]
+    stems, row_counts, rows = _read_rows(folder, wanted_texts, result)
     if images is not None:
-        known = _sizes_of(folder, images, sizes or {}, result)
+        known = _sizes_of(folder, images, sizes or {}, result, executor)
     else:
         known = sizes or {}
         if sizes is None:
@@ -294,11 +325,11 @@ def _check_split(folder: Path, split: str, sizes: Sizes | None, result: Check) -
                 f"{folder}: no images and no image sizes: lines were checked, not whether boxes "
                 "lie in their images"
             )
-        elif unknown := set(rows) - set(known):
+        elif unknown := set(stems) - set(known):
             what = "annotation files without an image and without a size"
             result.errors.append(_some(folder, what, unknown))
-    sizes_wh = np.array([known.get(stem, (0, 0)) for stem in rows])
-    table = annotation_files.from_rows(list(rows), sizes_wh, list(rows.values()))
+    sizes_wh = np.array([known.get(stem, (0, 0)) for stem in stems])
+    table = annotation_files.from_table(stems, sizes_wh, row_counts, rows)
     result.counts[split] = {"images": len(wanted)} | counts(table)
     result.notes.extend(_odd_boxes(folder, table))
 
@@ -330,7 +361,19 @@ def _some(folder: Path, what: str, stems: Collection[str]) -> str:
     return f"{folder}: {len(stems):,} {what} ({', '.join(sorted(stems)[:3])}{more})"
 
 
-def _read_rows(folder: Path, texts: list[Path], result: Check) -> dict[str, np.ndarray]:
+def _read_rows(
+    folder: Path, texts: list[Path], result: Check
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return stems, counts and [N, 8] fields of all sound annotation files; others are errors."""
+    try:
+        return [path.stem for path in texts], *annotation_files.read_all(texts)
+    except InputError:  # at least one: go through them file by file
+        rows = _read_sound(folder, texts, result)
+    counts = np.array([len(one) for one in rows.values()], np.int64)
+    return list(rows), counts, np.concatenate([np.zeros((0, 8), np.int64), *rows.values()])
+
+
+def _read_sound(folder: Path, texts: list[Path], result: Check) -> dict[str, np.ndarray]:
     """Return the [n, 8] rows of every sound annotation file by stem; the others are errors.
 
     Files of another format are one error, not one each.
@@ -357,19 +400,30 @@ def _looks_like(path: Path) -> str | None:
     return next((kind for kind, (pattern, _) in LOOKS.items() if re.match(pattern, start)), None)
 
 
-def _sizes_of(folder: Path, images: dict[str, Path], sizes: Sizes, result: Check) -> Sizes:
+def _sizes_of(
+    folder: Path, images: dict[str, Path], sizes: Sizes, result: Check, executor: Executor | None
+) -> Sizes:
     """Return the (width, height) of sound images by stem; the others are errors."""
-    known = {}
-    for stem, path in images.items():
-        try:
-            known[stem] = files.image_size_wh(path)
-            if path.suffix.lower() in files.JPEG_SUFFIXES and not files.ends_whole(path):
-                raise InputError(f"{path}: torn JPEG, its end is missing; fetch it again")
-        except InputError as error:
-            result.errors.append(str(error))
+    told = parallel.run(
+        _size_or_fault, list(images.values()), executor=executor, chunk=100, label=folder.name
+    )
+    found = dict(zip(images, told, strict=True))
+    result.errors.extend(fault for fault in found.values() if isinstance(fault, str))
+    known = {stem: size for stem, size in found.items() if not isinstance(size, str)}
     if differing := {stem for stem in set(known) & set(sizes) if sizes[stem] != known[stem]}:
         result.errors.append(_some(folder, "images whose size is not the size given", differing))
     return {**known, **sizes}
+
+
+def _size_or_fault(path: Path) -> tuple[int, int] | str:
+    """Return (width, height) of a sound image, of another what is wrong with it."""
+    try:
+        size_wh = files.image_size_wh(path)
+    except InputError as error:
+        return str(error)
+    if path.suffix.lower() in files.JPEG_SUFFIXES and not files.ends_whole(path):
+        return f"{path}: torn JPEG, its end is missing; fetch it again"
+    return size_wh
 
 
 def _odd_boxes(folder: Path, table: Annotations) -> list[str]:

@@ -9,11 +9,12 @@ import ast
 import html
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib import files, params
+from dmnet_lib import files, index, params
 from dmnet_lib.files import ROOT, InputError
 
 LIBRARY = Path(__file__).resolve().parent
@@ -92,17 +93,33 @@ def data_fingerprint(root: Path) -> str:
 
     It sees all names and sizes, every byte of text files, and the head and tail of the others.
     """
-    whole = sha256()
+    whole, digests = sha256(), {}
+    paths = sorted(_files_below(root), key=lambda path: path.parent)
+    for _, some in itertools.groupby(paths, key=lambda path: path.parent):
+        together = list(some)
+        _, rows = index.read("content", together, _content_digests)
+        digests |= zip(together, rows, strict=True)
     for path in _files_below(root):
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            content = stream.read(-1 if path.suffix.lower() in TEXT_SUFFIXES else END_BYTES)
-            if stream.tell() < size:
-                stream.seek(max(END_BYTES, size - END_BYTES))
-                content += stream.read()
-        name = path.relative_to(root).as_posix()
-        whole.update(f"{name}\0{size}\0{sha256(content).hexdigest()}\n".encode())
+        name, size = path.relative_to(root).as_posix(), path.stat().st_size
+        whole.update(f"{name}\0{size}\0{digests[path].tobytes().hex()}\n".encode())
     return whole.hexdigest()[:12]
+
+
+def _content_digests(paths: Sequence[Path]) -> index.Contents:
+    """Return the [M, 32] bytes of the digests of what `data_fingerprint` sees of the files."""
+    found = [sha256(_seen(path)).digest() for path in paths]
+    rows = np.frombuffer(b"".join(found), np.uint8).reshape(len(paths), -1)
+    return np.ones(len(paths), np.int64), rows
+
+
+def _seen(path: Path) -> bytes:
+    """Return a text file's bytes, of another file its head and tail."""
+    with path.open("rb") as stream:
+        content = stream.read(-1 if path.suffix.lower() in TEXT_SUFFIXES else END_BYTES)
+        if stream.tell() < (size := path.stat().st_size):
+            stream.seek(max(END_BYTES, size - END_BYTES))
+            content += stream.read()
+    return content
 
 
 @dataclass(frozen=True)

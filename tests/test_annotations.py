@@ -158,3 +158,53 @@ def test_read_only_rows_are_taken_and_left_alone():
 def test_a_table_that_does_not_fit_is_refused(changed: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         with_fields(**changed)
+
+
+ODD = (  # texts that are not taken together with the others, and the same rows written plainly
+    (f"\ufeff{GOOD}\n", f"{GOOD}\n"),
+    (f"\n{GOOD}\n\n {GOOD},\n", f"{GOOD}\n{GOOD}\n"),
+    ("+1,2,3,4,1,4,0,0\n", "1,2,3,4,1,4,0,0\n"),
+)
+
+
+@pytest.mark.parametrize(
+    ("odd", "plain"), [("", ""), (f"{GOOD},\r\n{GOOD}", f"{GOOD}\n" * 2), *ODD]
+)
+def test_files_read_together_are_those_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str, plain: str
+) -> None:
+    monkeypatch.setattr(annotations, "FILES_AT_ONCE", 2)
+    texts = [f"{GOOD}\n", odd, "", "-5,-6,1,2,0,0,0,0", plain]
+    paths = [tmp_path / f"{number}.txt" for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text, newline="")
+    counts, rows = annotations.read_all(paths)
+    alone = [annotations.read(path) for path in paths]
+    assert counts.tolist() == [len(one) for one in alone]
+    np.testing.assert_array_equal(rows, np.concatenate(alone))
+    assert counts[1] == counts[4]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,3,4,1,4,0\n0,1,2,3,4,1,4,0,0",
+        "1-2,2,3,4,1,4,0,0",
+        "1,2,3,4,1,,0,0",
+        "1,2,3,4,9,4,0,0",
+    ],
+)
+def test_of_files_read_together_the_faulty_one_is_named(tmp_path: Path, text: str) -> None:
+    paths = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt")]
+    for path, content in zip(paths, (GOOD, text, GOOD), strict=True):
+        path.write_text(f"{content}\n")
+    with pytest.raises(InputError, match=r"b\.txt:1: "):
+        annotations.read_all(paths)
+
+
+def test_rows_by_image_are_those_of_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotations, "IMAGES_AT_ONCE", 2)
+    found = list(table().rows_by_image())
+    assert len(found) == 3
+    for rows, expected in zip(found, ROWS, strict=True):
+        np.testing.assert_array_equal(rows, expected)

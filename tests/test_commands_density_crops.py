@@ -68,6 +68,50 @@ def test_maps_that_are_there_are_kept_and_others_are_not_mixed_in(
     assert "other parameters or annotations" in refused(capsys, *arguments, "--sigma", 9)
 
 
+@pytest.mark.parametrize("command", ["density", "crops"])
+def test_any_number_of_jobs_leaves_the_same_files(root: Path, tmp_path: Path, command: str) -> None:
+    contents = []
+    for jobs in (1, 2):
+        out = tmp_path / str(jobs)
+        assert run(command, root, "--split", "val", "--out", out, "--jobs", jobs) == 0
+        found = (path for path in out.rglob("*") if path.is_file())
+        contents.append({str(path.relative_to(out)): path.read_bytes() for path in found})
+    assert len(contents[0]) > 2
+    assert contents[0] == contents[1]
+
+
+def test_crop_images_are_kept_and_other_qualities_not_mixed_in(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "c"
+    arguments = ("crops", root, "--split", "val", "--out", out)
+    assert run(*arguments, "--no-images") == 0
+    assert not (out / "images").exists()
+    assert run(*arguments) == 0
+    (image,) = (out / "images").iterdir()
+    before = image.stat().st_mtime_ns
+    assert run(*arguments) == 0
+    assert image.stat().st_mtime_ns == before
+    assert "other parameters" in refused(capsys, *arguments, "--quality", 50)
+    assert run(*arguments, "--no-images") == 0
+
+
+def test_a_torn_image_is_one_line_and_the_others_are_cut(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    split = root / "VisDrone2019-DET-val"
+    for stem in ("b", "c"):
+        (split / "annotations" / f"{stem}.txt").write_text(ROWS)
+        data = (split / "images" / "a.jpg").read_bytes()
+        (split / "images" / f"{stem}.jpg").write_bytes(data if stem == "c" else data[:900])
+    arguments = ("crops", root, "--split", "val", "--out", tmp_path / "c")
+    told = refused(capsys, *arguments)
+    assert "b.jpg: torn or not an image" in told
+    assert "1 of 3 images gave no crops, all others did" in told
+    written = {path.name[0] for path in (tmp_path / "c" / "images").iterdir()}
+    assert written == {"a", "c"}
+
+
 def test_class_wise_kernels_are_measured_on_train(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -127,10 +171,15 @@ def test_crops_need_no_images_when_sizes_are_given(
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["npy", "npz"])
 @pytest.mark.parametrize("stride", [1, 4])
-def test_crops_of_maps_are_those_of_points(root: Path, tmp_path: Path, stride: int) -> None:
+def test_crops_of_maps_are_those_of_points(
+    root: Path, tmp_path: Path, stride: int, kind: str
+) -> None:
     maps = tmp_path / "maps"
-    assert run("density", root, "--split", "val", "--out", maps, "--stride", stride) == 0
+    arguments = ("density", root, "--split", "val", "--out", maps, "--stride", stride)
+    assert run(*arguments, "--format", kind) == 0
+    assert {path.suffix[1:] for path in maps.iterdir()} == {kind, "json"}
     arguments = ("crops", root, "--split", "val", "--no-images", "--window", "40x20", "--out")
     assert run(*arguments, tmp_path / "one") == 0
     assert run(*arguments, tmp_path / "two", "--density", maps) == 0
@@ -238,3 +287,31 @@ def test_class_wise_sigmas_are_told(root: Path, tmp_path: Path) -> None:
     assert run(*arguments, "--sigma-rule", "class_wise") == 0
     made_by = json.loads((tmp_path / "m" / "density.json").read_text())["parameters"]
     assert made_by["class_sigmas_px"] == {"pedestrian": 25.0, "car": 5.0}
+
+
+def test_crops_that_were_stopped_are_not_taken_for_whole_ones(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    make = ("crops", root, "--split", "val", "--out", tmp_path / "c", "--no-images")
+    with monkeypatch.context() as patched:
+        patched.setattr(coco, "write", stop)
+        assert run(*make) == 130
+    capsys.readouterr()
+    convert = ("convert", tmp_path / "c", "--to", "coco", "--out", tmp_path / "c.json")
+    assert "was stopped left it half" in refused(capsys, *convert)
+    assert run(*make) == 0
+    assert run(*convert) == 0
+
+
+def test_a_changed_annotation_is_noticed(root: Path, tmp_path: Path) -> None:
+    """Though what a dataset holds is kept between runs."""
+    counts = []
+    for text in (ROWS, ROWS + "50,50,20,20,1,4,0,0\n"):
+        (root / "VisDrone2019-DET-val" / "annotations" / "b.txt").write_text(text)
+        out = tmp_path / f"{len(counts)}.json"
+        assert run("convert", root, "--split", "val", "--to", "coco", "--out", out) == 0
+        counts.append(len(json.loads(out.read_text())["annotations"]))
+    assert counts == [4, 5]

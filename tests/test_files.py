@@ -1,7 +1,7 @@
 """Files: whole or not at all, and what is missing or torn is said in one line with its name."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -192,3 +192,50 @@ def test_every_png_is_read_as_rgb(tmp_path: Path, shape: tuple[int, ...]) -> Non
 def test_a_view_of_an_image_can_be_encoded():
     flipped = GRADIENT[:, ::-1]
     assert files.encode_jpeg(flipped) == files.encode_jpeg(flipped.copy())
+
+
+def test_many_small_files_stand_whole_or_under_a_mark(tmp_path: Path) -> None:
+    def texts() -> Iterator[tuple[str, str]]:
+        yield "a.txt", "first"
+        raise OSError("disk full")
+
+    folder = tmp_path / "out"
+    with pytest.raises(OSError, match="disk full"), files.unfinished(folder):
+        files.write_texts(folder, texts())
+    with pytest.raises(InputError, match="out: a run that was stopped left it half; run it again"):
+        files.require_finished(folder)
+    with files.unfinished(folder):
+        files.write_texts(folder, [("a.txt", "one"), ("b.txt", "")])
+    files.require_finished(folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "a.txt": "one",
+        "b.txt": "",
+    }
+
+
+@pytest.mark.parametrize("name", ["../a.txt", "/a.txt", "b/a.txt"])
+def test_small_files_do_not_leave_their_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="leads out of"):
+        files.write_texts(tmp_path / "out", [(name, "")])
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_small_files_do_not_follow_links(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").symlink_to(tmp_path / "precious.txt")
+    with pytest.raises(OSError, match=r"a\.txt"):
+        files.write_texts(tmp_path / "out", [("a.txt", "ours")])
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_chunks_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"half"
+        raise ValueError("no more")
+
+    path = files.write_chunks(tmp_path / "a", [b"be", b"fore"])
+    with pytest.raises(ValueError, match="no more"):
+        files.write_chunks(path, chunks())
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import globox
@@ -336,3 +337,19 @@ def test_what_differs_is_counted_and_never_lossless(rows: list, size_wh: tuple, 
 def test_a_lost_image_is_not_lossless() -> None:
     found = roundtrip.compare(split({"a": [ROW], "b": []}), split({"a": [ROW]}))
     assert (found["images"], found["same_rows"], found["lossless"]) == (1, 1, False)
+
+
+@pytest.mark.parametrize("factor", [1, 0.37])
+def test_text_is_the_dictionary_in_sorted_json(
+    monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    """Also of boxes of floats, and where the entries come in several pieces."""
+    monkeypatch.setattr(coco, "ROWS_AT_ONCE", 2)
+    table = replace(SMALL, boxes_xywh=SMALL.boxes_xywh * factor)
+    crops = [
+        {"file_name": f"{n}.png", "parent": "p.jpg", "x0": 3, "y0": 4, "scale": 1.0}
+        for n in table.names
+    ]
+    for options in ({}, {"first_image_id": 0, "crops": crops}):
+        expected = json.dumps(coco.to_coco(table, **options), sort_keys=True) + "\n"
+        assert "".join(coco.text(table, **options)) == expected

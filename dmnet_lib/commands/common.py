@@ -4,12 +4,15 @@ import argparse
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from dmnet_lib import datasets, files, points, profiles
+from dmnet_lib import datasets, files, parallel, points, profiles
 from dmnet_lib.annotations import Annotations
 from dmnet_lib.files import InputError
 
@@ -35,6 +38,25 @@ def add_image_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-sizes", type=Path, nargs="+", default=[], metavar="FILE", help=told
     )
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add --jobs and --cluster, read by `workers`."""
+    add = parser.add_argument
+    add("--jobs", type=partial(count, least=0), default=0, metavar="N",
+        help="processes at work (default 0: one for each core)")  # fmt: skip
+    add("--cluster", metavar="ADDRESS",
+        help="dask scheduler whose workers do it instead, such as tcp://host:8786; they must see "
+        "the same folders by the same paths")  # fmt: skip
+
+
+def workers(
+    chosen: argparse.Namespace, *, tasks: int | None = None
+) -> AbstractContextManager[Executor | None]:
+    """Lend the workers that --jobs and --cluster ask for, for so many tasks (`parallel.pool`)."""
+    if chosen.cluster:
+        return parallel.cluster(chosen.cluster)
+    return parallel.pool(chosen.jobs, tasks=tasks)
 
 
 def add_profile(parser: argparse.ArgumentParser, *rules: str) -> None:

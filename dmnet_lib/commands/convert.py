@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--from", dest="kind", choices=tuple(sources.KINDS), default="",
         help="the format of SOURCE")  # fmt: skip
     common.add_image_sizes(parser)
+    common.add_jobs(parser)
     common.add_profile(parser, "score0", "formats")
 
 
@@ -62,7 +63,9 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
     """Run the command; return its exit status."""
     profile = common.profile_of(chosen)
     sizes = common.sizes_from(chosen.image_sizes)
-    found = sources.read(chosen.source, kind=chosen.kind, split=chosen.split, sizes=sizes)
+    asked = {"kind": chosen.kind, "split": chosen.split, "sizes": sizes}
+    with common.workers(chosen) as executor:
+        found = sources.read(chosen.source, **asked, executor=executor)
     what = "crops" if found.crops else "images"
     say(f"{chosen.source}: {len(found.annotations):,} {what}, {_told(_kinds(found.annotations))}")
     for note in found.notes:

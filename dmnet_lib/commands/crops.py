@@ -1,13 +1,14 @@
 """Annotations or density maps of a split -> its density crops: crops.json, coco.json, files."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib import cropping, crops, files, windows
+from dmnet_lib import cropping, crops, density, exporting, files, parallel, windows
 from dmnet_lib.boxes import Regions
 from dmnet_lib.commands import common, convert
 from dmnet_lib.commands.sources import CROPS_LIST, Material
@@ -23,8 +24,8 @@ Cut a split where its objects are dense: windows that hold at least --threshold 
 regions, and each region's rectangle becomes a crop.
 
 The density comes from the annotations' points, with no map drawn, or from --density DIR, a folder
-of <stem>.npy maps (yours, MCNN's or `dmnet density`'s) whose cells hold objects: a map of stride 4
-must sum to the number of objects too. Writes to --out:
+of <stem>.npy maps (yours, MCNN's or `dmnet density`'s, .npz too) whose cells hold objects: a map of
+stride 4 must sum to the number of objects too. Writes to --out:
 
   crops.json       {"images": {"<stem>": {"width", "height", "file_name", "regions": [[x1, y1, x2,
                    y2], ...]}}} in pixels, half-open, and the parameters
@@ -39,6 +40,8 @@ examples:
   dmnet crops data/VisDrone --split val --out crops --no-images --image-sizes sizes_val.json
   dmnet crops data/VisDrone --split val --out crops --density maps --padding 12
   dmnet crops data/VisDrone --split val --out crops --profile official"""
+PIXELS_LIST = "images.json"  # what the files in images/ were made with
+Say = Callable[[str], None]
 MASS_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 
 
@@ -57,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="added on every side, so that fewer objects are cut (default 0)")  # fmt: skip
     add("--min-visible", type=common.share, default=0.5, metavar="SHARE",
         help="share of a cut object that must show for it to count (default 0.5)")  # fmt: skip
-    add("--density", type=Path, metavar="DIR", help="folder of <stem>.npy maps")
+    add("--density", type=Path, metavar="DIR", help="folder of <stem>.npy or .npz maps")
     add("--no-images", action="store_true", help="write no JPEG; nothing is decoded then")
     add(
         "--quality",
@@ -66,13 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="Q",
         help="of the JPEGs (default 95)",
     )
+    common.add_jobs(parser)
     common.add_kernels(parser)
     common.add_profile(
         parser, "score0", "points", "sigmas", "density", "regions", "crops", "formats"
     )
 
 
-def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+def run(chosen: argparse.Namespace, say: Say) -> int:
     """Run the command; return its exit status."""
     rules = common.profile_of(chosen)
     source = common.load(chosen, say, annotated=chosen.density is None)
@@ -89,21 +93,42 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     ) | {"density": chosen.density and str(chosen.density)}  # fmt: skip
     listing, texts = {"images": _listing(source, found)}, chosen.out / "annotations"
     common.refuse_others(chosen.out / CROPS_LIST, listing, texts, chosen.out / "images")
+    pixels = {} if chosen.no_images else {"quality": chosen.quality}
+    if pixels:
+        common.refuse_others(chosen.out / PIXELS_LIST, pixels, chosen.out / "images")
+        files.write_json(chosen.out / PIXELS_LIST, pixels)
     files.write_json(chosen.out / CROPS_LIST, listing | {"parameters": made_by}, indent=None)
-    visdrone.write_annotations(texts, cut.annotations)
+    # Thousands of small files keep the disk busy, not this process: it goes on meanwhile.
+    with files.unfinished(chosen.out):
+        with ThreadPoolExecutor(1) as beside:
+            written = beside.submit(visdrone.write_annotations, texts, cut.annotations)
+            _write_coco(chosen, source, cut, rules, say)
+            measured = geometry.crop_geometry(source.annotations, found)
+            written.result()
+        if not chosen.no_images:
+            _write_images(chosen.out / "images", source, cut, chosen)
+    say(f"{chosen.out}: {len(found):,} crops of {len(source.annotations):,} images")
+    if measured["objects"]:
+        say(
+            f"{measured['hit_rate']:.1%} of {measured['objects']:,} objects lie whole in a crop, "
+            f"{measured['cut_share']:.1%} are cut; crops cover {measured['area_share']:.1%} of an "
+            "image"
+        )
+        say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")
+    return 0
+
+
+def _write_coco(
+    chosen: argparse.Namespace, source: Split, cut: crops.CropAnnotations, rules: Profile, say: Say
+) -> None:
+    """Write coco.json of the crops."""
     origins = tuple(cut.origins(source.file_names()))
     names = tuple(origin["file_name"] for origin in origins)
     material = Material(cut.annotations, names, origins, chosen.split)
     convert.write_coco(chosen.out / "coco.json", convert.apply(material, rules), rules, say)
-    if not chosen.no_images:
-        _write_images(chosen.out / "images", source, cut, chosen.quality)
-    _tell(chosen, source, found, cut, say)
-    return 0
 
 
-def _regions(
-    source: Split, chosen: argparse.Namespace, rules: Profile, say: Callable[[str], None]
-) -> Regions:
+def _regions(source: Split, chosen: argparse.Namespace, rules: Profile, say: Say) -> Regions:
     """Return the crops of every image, from its points or from its map."""
     sizes_wh = source.annotations.sizes_wh
     if chosen.density is None:
@@ -119,37 +144,54 @@ def _sums_of_maps(
     source: Split, chosen: argparse.Namespace, say: Callable[[str], None]
 ) -> list[np.ndarray]:
     """Return the window sums of each image's map. Raises InputError for missing or odd maps."""
-    paths = [chosen.density / f"{name}.npy" for name in source.annotations.names]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise InputError(
-            f"{chosen.density}: no map for {len(missing)} of {len(paths)} images, "
-            f"first {missing[0]}"
-        )
-    sums, total = [], 0.0
-    for i, path in enumerate(common.progress(paths, "density maps")):
-        density, size_wh = files.read_npy(path), source.annotations.sizes_wh[i]
-        stride = _stride(density, size_wh, path)
-        sums.append(windows.sums_from_map(density, size_wh, chosen.window, stride=stride))
-        total += float(density.sum(dtype=np.float64))
-    objects = int(source.annotations.is_object.sum())
+    table = source.annotations
+    tasks = list(zip(_map_paths(chosen.density, table.names), table.sizes_wh, strict=True))
+    task = partial(_sums_of_map, window_wh=chosen.window)
+    with common.workers(chosen, tasks=len(tasks)) as executor:
+        found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
+    total, objects = sum(total for _, total in found), int(table.is_object.sum())
     if objects and total > MASS_FACTOR * objects:
         say(
             f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they enlarged "
             "without dividing by the area? Then the threshold means less than it says"
         )
-    return sums
+    return [sums for sums, _ in found]
 
 
-def _stride(density: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
+def _map_paths(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return the map of each image, .npy or packed .npz. Raises InputError where one is missing."""
+    there = {path.name for path in folder.glob("*.np[yz]")}
+    plain, packed = density.FORMATS
+    missing = [n for n in names if f"{n}{plain}" not in there and f"{n}{packed}" not in there]
+    if missing:
+        raise InputError(
+            f"{folder}: no map for {len(missing)} of {len(names)} images, first {missing[0]}{plain}"
+        )
+    return [folder / f"{n}{plain if f'{n}{plain}' in there else packed}" for n in names]
+
+
+def _sums_of_map(
+    task: tuple[Path, np.ndarray], *, window_wh: tuple[int, int]
+) -> tuple[np.ndarray, float]:
+    """Return the window sums and the sum of one map, given its path and its image's size."""
+    path, size_wh = task
+    cells = density.read(path)
+    stride = _stride(cells, size_wh, path)
+    sums = windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
+    return sums, float(cells.sum(dtype=np.float64))
+
+
+def _stride(cells: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
     """Return the side of a map's cells in pixels, a whole number. Raises InputError."""
-    if density.ndim != 2 or density.dtype.kind not in "fiu" or not np.isfinite(density).all():
+    if cells.ndim != 2 or cells.dtype.kind not in "fiu" or not np.isfinite(cells).all():
         raise InputError(f"{path}: expected a two-dimensional map of finite numbers")
-    rows, columns = density.shape
+    rows, columns = cells.shape
     stride = round(size_wh[0] / columns) if columns else 0
     # A network's pooling drops what is left over, so both roundings are known.
-    cells = np.array([columns, rows])
-    if stride < 1 or not np.all((cells == size_wh // stride) | (cells == -(-size_wh // stride))):
+    wide_high = np.array([columns, rows])
+    if stride < 1 or not np.all(
+        (wide_high == size_wh // stride) | (wide_high == -(-size_wh // stride))
+    ):
         raise InputError(
             f"{path}: {rows} x {columns} cells do not fit an image of "
             f"{size_wh[1]} x {size_wh[0]} px at any whole stride"
@@ -170,27 +212,15 @@ def _listing(source: Split, found: Regions) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _write_images(folder: Path, source: Split, cut: crops.CropAnnotations, quality: int) -> None:
-    """Write the pixels of every crop; each image is decoded once, one without crops never."""
-    for index in common.progress(np.unique(cut.parents).tolist(), "images"):
-        image = files.read_image(source.images.paths[index])
-        for crop in np.flatnonzero(cut.parents == index):
-            pixels = crops.cut(image, cut.regions_xyxy[crop])
-            path = files.inside(folder, f"{cut.annotations.names[crop]}.jpg")
-            files.write_bytes(path, files.encode_jpeg(pixels, quality=quality))
-
-
-def _tell(
-    chosen: argparse.Namespace, source: Split, found: Regions, cut: crops.CropAnnotations,
-    say: Callable[[str], None],
-) -> None:  # fmt: skip
-    """Say what was written, and how well it fits the objects."""
-    measured = geometry.crop_geometry(source.annotations, found)
-    say(f"{chosen.out}: {len(found):,} crops of {len(source.annotations):,} images")
-    if measured["objects"]:
-        say(
-            f"{measured['hit_rate']:.1%} of {measured['objects']:,} objects lie whole in a crop, "
-            f"{measured['cut_share']:.1%} are cut; crops cover {measured['area_share']:.1%} of an "
-            "image"
+def _write_images(
+    folder: Path, source: Split, cut: crops.CropAnnotations, chosen: argparse.Namespace
+) -> None:
+    """Write the pixels of every crop. Raises InputError at the end for images it could not read."""
+    parents = exporting.parents_of(cut, source.images.paths)
+    with common.workers(chosen, tasks=len(parents)) as executor:
+        done = exporting.export(parents, folder, quality=chosen.quality, executor=executor)
+    if done.unreadable:
+        raise InputError(
+            f"{done.unreadable[0]}; {len(done.unreadable)} of {len(parents)} images gave no "
+            "crops, all others did"
         )
-        say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")

@@ -1,14 +1,16 @@
-"""Annotations of a split -> its density maps, one npy file an image, and density.json."""
+"""Annotations of a split -> its density maps, one file an image, and density.json."""
 
 import argparse
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib import density, files, profiles
+from dmnet_lib import density, files, parallel, profiles
 from dmnet_lib.annotations import CLASS_IDS, CLASSES
 from dmnet_lib.commands import common
 from dmnet_lib.files import InputError
@@ -19,13 +21,18 @@ Draw the density maps of a split: every object is one Gaussian of mass 1, so a m
 number of objects.
 
 Writes DIR/<stem>.npy, float32 [H, W] (at --stride S: [H/S, W/S], the sums over blocks), and
-DIR/density.json: the parameters and each image's objects and sum. No image is decoded. A run that
-was stopped goes on where it was. `dmnet crops` needs no maps: it takes the same sums from the
-annotations."""
+DIR/density.json: the parameters and each image's objects. No image is decoded. A run that was
+stopped goes on where it was. `dmnet crops` needs no maps: it takes the same sums from the
+annotations.
+
+--format npz packs a map, on VisDrone 7 times smaller or more: `cells`, whole numbers of 16 bits,
+times `unit` is the map. Window sums are then off by less than 0.002 objects on VisDrone's val. `dmnet
+crops --density` reads both."""
 EXAMPLES = """\
 examples:
   dmnet density data/VisDrone --split val --out maps
   dmnet density data/VisDrone --split val --out maps --sigma-rule class_wise --stride 4
+  dmnet density data/VisDrone --split train --out maps --stride 4 --format npz --jobs 4
   dmnet density data/VisDrone --split val --out maps --image-sizes sizes_val.json
   dmnet density data/VisDrone --split train --out maps --profile official"""
 LISTING = "density.json"
@@ -38,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     add("--stride", type=common.count, default=1, metavar="S",
         help="side of a map's cell in pixels (default 1; MCNN predicts at 4)")  # fmt: skip
+    add("--format", choices=[suffix[1:] for suffix in density.FORMATS], default="npy",
+        help="npy (default): float32 as it lies in memory; npz: packed")  # fmt: skip
+    common.add_jobs(parser)
     common.add_kernels(parser)
     common.add_profile(parser, "score0", "points", "sigmas", "density", "maps")
 
@@ -48,27 +58,58 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     found = common.points_of(common.load(chosen, say).annotations, chosen, rules)
     counts = dict(zip(found.names, found.counts().tolist(), strict=True))
     _refuse_empty(counts, rules)
-    _require_space(chosen.out, found, chosen.stride)
-    names = ("sigma_rule", "sigma", "neighbours", "beta", "stride")
+    _require_space(chosen, found)
+    names = ("sigma_rule", "sigma", "neighbours", "beta", "stride", "format")
     drawn = hashlib.sha256(found.xy.tobytes() + found.sigmas_px.tobytes()).hexdigest()
     made_by = common.parameters(chosen, rules, *names) | {"points": drawn}
     if chosen.sigma_rule == "class_wise":
         made_by |= {"sigma": None, "class_sigmas_px": _class_sigmas(found)}
         say(f"sigmas in px, of train's objects: {made_by['class_sigmas_px']}")
     listed = {"parameters": made_by}
-    common.refuse_others(chosen.out / LISTING, listed, *chosen.out.glob("*.npy"))
+    common.refuse_others(chosen.out / LISTING, listed, *_maps_in(chosen.out))
     files.write_json(chosen.out / LISTING, listed)
-    kernel, kept = Kernel(**rules.of("density")), 0
-    for index, stem in enumerate(common.progress(found.names, "density")):
-        path = files.inside(chosen.out, f"{stem}.npy")
-        if path.is_file():
-            kept += 1
-            continue
-        files.write_npy(path, density.draw(found, index, stride=chosen.stride, rules=kernel))
+    kept = _draw_all(found, chosen, Kernel(**rules.of("density")))
     files.write_json(chosen.out / LISTING, {**listed, "objects": counts})
     resumed = f" ({kept} were there)" if kept else ""
     say(f"{chosen.out}: {len(found.names)} maps{resumed}, {len(found):,} objects")
     return 0
+
+
+def _maps_in(folder: Path) -> list[Path]:
+    return [path for suffix in density.FORMATS for path in folder.glob(f"*{suffix}")]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One map to draw: its file, its points [P, 2], their sigmas [P] and the image's size."""
+
+    path: Path
+    xy: np.ndarray
+    sigmas_px: np.ndarray
+    size_wh: np.ndarray
+
+
+def _draw_all(found: Points, chosen: argparse.Namespace, rules: Kernel) -> int:
+    """Write the maps of all images; return how many were there."""
+    draw = partial(_draw_one, stride=chosen.stride, rules=rules)
+    tasks = [_task(found, index, chosen) for index in range(len(found.names))]
+    with common.workers(chosen, tasks=len(tasks)) as executor:
+        return sum(parallel.run(draw, tasks, executor=executor, label="density"))
+
+
+def _task(found: Points, index: int, chosen: argparse.Namespace) -> _Task:
+    path = files.inside(chosen.out, f"{found.names[index]}.{chosen.format}")
+    rows = found.rows_of(index)
+    return _Task(path, found.xy[rows], found.sigmas_px[rows], found.sizes_wh[index])
+
+
+def _draw_one(task: _Task, *, stride: int, rules: Kernel) -> bool:
+    """Write one map; return whether it was there."""
+    if task.path.is_file():
+        return True
+    cells = density.density_map(task.xy, task.sigmas_px, task.size_wh, stride=stride, rules=rules)
+    density.write(task.path, cells)
+    return False
 
 
 def _class_sigmas(found: Points) -> dict[str, float]:
@@ -88,14 +129,14 @@ def _refuse_empty(counts: Mapping[str, int], rules: profiles.Profile) -> None:
         )
 
 
-def _require_space(out: Path, found: Points, stride: int) -> None:
+def _require_space(chosen: argparse.Namespace, found: Points) -> None:
     """Raise InputError where the maps do not fit on the disk."""
-    needed = int(4 * (found.sizes_wh.prod(axis=1) / stride**2).sum())
+    out, bytes_a_cell = chosen.out, 4 if chosen.format == "npy" else 1
+    needed = int(bytes_a_cell * (found.sizes_wh.prod(axis=1) / chosen.stride**2).sum())
     home = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    there = sum(path.stat().st_size for path in out.glob("*.npy"))
-    free = shutil.disk_usage(home).free + there
+    free = shutil.disk_usage(home).free + sum(path.stat().st_size for path in _maps_in(out))
     if needed > free:
         raise InputError(
             f"{out}: the maps need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-            "a --stride of 4 needs a sixteenth"
+            "a --stride of 4 needs a sixteenth, --format npz a fourth or less"
         )

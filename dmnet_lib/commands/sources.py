@@ -6,6 +6,7 @@ one of crops, with `annotations/*.txt` VisDrone's, with `labels/` YOLO's, with x
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,17 +45,26 @@ class Material:
         return replace(self, annotations=table, file_names=file_names, crops=entries)
 
 
-def read(path: Path, *, kind: str = "", split: str = "", sizes: Sizes | None = None) -> Material:
+def read(
+    path: Path,
+    *,
+    kind: str = "",
+    split: str = "",
+    sizes: Sizes | None = None,
+    executor: Executor | None = None,
+) -> Material:
     """Return what path holds; kind is one of KINDS, "" sees for itself. Raises InputError.
 
     split chooses one of several and is the name of the only one. sizes, (width, height) by stem,
-    is needed where there are neither sizes nor images.
+    is needed where there are neither sizes nor images. executor, as `parallel.run` takes it, reads
+    formats that are slow to parse: VOC's xml and YOLO's shares.
     """
     files.require_finished(path)
     kind = kind or kind_of(path)
     if kind != "coco" and not path.is_dir():
         raise InputError(f"{path}: no such folder")
-    return KINDS[kind](path, split, sizes)
+    slow = {"executor": executor} if kind in ("voc", "yolo") else {}
+    return KINDS[kind](path, split, sizes, **slow)
 
 
 def kind_of(path: Path) -> str:
@@ -101,7 +111,7 @@ def _visdrone(path: Path, split: str, sizes: Sizes | None) -> Material:
     return replace(_named(table, source.file_names(), name, notes), home=folder)
 
 
-def _yolo(path: Path, split: str, sizes: Sizes | None) -> Material:
+def _yolo(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | None) -> Material:
     """Read a dataset; where its labels lie in a folder for each split, those of the split."""
     part = split if split and (path / "labels" / split).is_dir() else ""
     labels, images = path / "labels" / part, path / "images" / part
@@ -117,15 +127,15 @@ def _yolo(path: Path, split: str, sizes: Sizes | None) -> Material:
         notes.append(f"{path}: no classes.txt or data.yaml; classes are taken in VisDrone's order")
     names = sorted(stems | set(paths))
     sizes_wh = np.array([datasets.size_of(name, sizes, paths.get(name)) for name in names])
-    table = yolo.read(path, names, sizes_wh, part=part)
+    table = yolo.read(path, names, sizes_wh, part=part, executor=executor)
     return _named(table, _file_names(paths, names), split, notes)
 
 
-def _voc(path: Path, split: str, sizes: Sizes | None) -> Material:
+def _voc(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | None) -> Material:
     """Read a folder of xml files, also as `Annotations` in the folder given."""
     inner = path / "Annotations"
     home = inner if _has(inner, "*.xml") else path
-    return replace(_named(*voc.read_named(home), split), home=home)
+    return replace(_named(*voc.read_named(home, executor=executor), split), home=home)
 
 
 def _coco(path: Path, split: str, sizes: Sizes | None) -> Material:
@@ -246,7 +256,7 @@ def _left_out(what: str, stems: set[str], where: str = "") -> list[str]:
     return [f"{told}, first {min(stems)}"] if stems else []
 
 
-KINDS: dict[str, Callable[[Path, str, Sizes | None], Material]] = {
+KINDS: dict[str, Callable[..., Material]] = {
     "visdrone": _visdrone,
     "crops": _crops,
     "coco": _coco,

@@ -37,17 +37,22 @@ def _spans(intervals: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 def _held_and_met(truth: Annotations, regions: Regions) -> tuple[int, int]:
     """Return how many objects lie wholly in some crop, and how many meet one."""
-    rows = np.flatnonzero(truth.is_object)
-    images, objects_xyxy = truth.image_index[rows], boxes.xywh_to_xyxy(truth.boxes_xywh[rows])
+    objects = np.flatnonzero(truth.is_object)
     held = met = 0
-    for first in range(0, len(rows), OBJECTS_AT_ONCE):
-        some = slice(first, first + OBJECTS_AT_ONCE)
-        begun, ended = np.searchsorted(regions.image_index, [images[some], images[some] + 1])
+    for first in range(0, len(objects), OBJECTS_AT_ONCE):
+        some = objects[first : first + OBJECTS_AT_ONCE]
+        images = np.searchsorted(truth.offsets, some, side="right") - 1
+        begun, ended = np.searchsorted(regions.image_index, [images, images + 1])
         owner, region = boxes.runs(begun, ended - begun)
-        whole, seen = _inside(objects_xyxy[some][owner], regions.boxes_xyxy[region])
-        held += len(np.unique(owner[whole]))
-        met += len(np.unique(owner[seen]))
+        objects_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[some])
+        whole, seen = _inside(objects_xyxy[owner], regions.boxes_xyxy[region])
+        held, met = held + _distinct(owner[whole]), met + _distinct(owner[seen])
     return held, met
+
+
+def _distinct(owners: np.ndarray) -> int:
+    """Return how many different numbers there are among rising ones."""
+    return len(owners) and 1 + int(np.count_nonzero(np.diff(owners)))
 
 
 def _inside(objects_xyxy: np.ndarray, crops_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

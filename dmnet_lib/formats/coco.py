@@ -143,7 +143,10 @@ def text(
             yield f", {entries}" if first else entries
         yield "], "
     by_id = sorted(_images(annotations, file_names, crops, ids), key=itemgetter("id"))
-    yield f'"images": {json.dumps(by_id, sort_keys=True)}}}\n'
+    yield '"images": ['
+    for place, image in enumerate(by_id):
+        yield f"{', ' if place else ''}{json.dumps(image, sort_keys=True)}"
+    yield "]}\n"
 
 
 def from_coco(

@@ -5,7 +5,7 @@ The released scripts leave rows and images out; `profiles` says which and why no
 
 import numpy as np
 
-from dmnet_lib.annotations import Annotations, from_rows
+from dmnet_lib.annotations import Annotations, from_table
 
 
 def apply(
@@ -30,6 +30,7 @@ def apply(
         keep &= np.all(annotations.boxes_xywh[:, 2:] <= sizes_wh, axis=1)
     counts = np.bincount(annotations.image_index[keep], minlength=len(annotations))
     images = np.flatnonzero((counts > 0) | (empty_images == "kept"))
-    per_image = np.split(annotations.rows()[keep], np.cumsum(counts)[:-1])
+    if keep.all() and len(images) == len(annotations):
+        return annotations
     names, sizes_wh = [annotations.names[i] for i in images], annotations.sizes_wh[images]
-    return from_rows(names, sizes_wh, [per_image[i] for i in images])
+    return from_table(names, sizes_wh, counts[images], annotations.rows(keep))

@@ -12,13 +12,14 @@ truncated, of depth 0. Both kinds are read.
 import math
 import reprlib
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import numpy as np
 
-from dmnet_lib import files
+from dmnet_lib import files, parallel
 from dmnet_lib.annotations import LIMIT_PX, Annotations, from_rows
 from dmnet_lib.files import InputError
 from dmnet_lib.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
@@ -112,14 +113,19 @@ def read(folder: Path, names: Sequence[str] | None = None) -> Annotations:
 
 
 def read_named(
-    folder: Path, names: Sequence[str] | None = None
+    folder: Path, names: Sequence[str] | None = None, *, executor: Executor | None = None
 ) -> tuple[Annotations, tuple[str, ...]]:
-    """Return what `read` does, and each image's file name: its stem with `filename`'s suffix."""
+    """Return what `read` does, and each image's file name: its stem with `filename`'s suffix.
+
+    executor, as `parallel.run` takes it, reads the files.
+    """
     if names is None:
         names = sorted(path.stem for path in folder.glob("*.xml"))
         if not names:
             raise InputError(f"{folder}: holds no xml file")
-    images = [_read_image(files.inside(folder, f"{name}.xml")) for name in names]
+    paths = [files.inside(folder, f"{name}.xml") for name in names]
+    read_files = parallel.run(_read_image, paths, executor=executor, chunk=100, label="xml files")
+    images = list(read_files)
     file_names = (name + suffix for name, (_, suffix, _) in zip(names, images, strict=True))
     table = from_rows(names, [size for size, _, _ in images], [rows for _, _, rows in images])
     return table, tuple(file_names)

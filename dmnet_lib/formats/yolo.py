@@ -8,12 +8,14 @@ back exact, to the pixel; a box that crosses the border keeps its numbers, below
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from dmnet_lib import boxes, files
+from dmnet_lib import boxes, files, parallel
 from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations, from_rows
 from dmnet_lib.files import InputError
 
@@ -48,21 +50,25 @@ def _labels(annotations: Annotations) -> Iterator[tuple[str, str]]:
 
 
 def read(
-    folder: Path, names: Sequence[str], sizes_wh: np.ndarray, *, part: str = ""
-) -> Annotations:
+    folder: Path, names: Sequence[str], sizes_wh: np.ndarray, *, part: str = "",
+    executor: Executor | None = None,
+) -> Annotations:  # fmt: skip
     """Return the table of labels/<name>.txt, or labels/<part>/<name>.txt; sizes_wh is [M, 2].
 
     Classes are those of classes.txt, else of data.yaml, by name, or ours where there is neither.
     As YOLO has it, an image without a file has no box, but some image must have one. Every row is
-    evaluated. Raises InputError that names file and line.
+    evaluated. executor, as `parallel.run` takes it, reads the files. Raises InputError that names
+    file and line.
     """
     class_ids = _class_ids(folder)
     paths = [_label_path(folder, name, part) for name in names]
     if names and not any(path.is_file() for path in paths):
         raise InputError(f"{folder / 'labels'}: has labels for none of {len(names)} images")
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
-    rows = [_read_image(path, size, class_ids) for path, size in zip(paths, sizes, strict=True)]
-    return from_rows(names, sizes, rows)
+    read_file = partial(_read_image, class_ids=class_ids)
+    pairs = list(zip(paths, sizes, strict=True))
+    rows = parallel.run(read_file, pairs, executor=executor, chunk=100, label="label files")
+    return from_rows(names, sizes, list(rows))
 
 
 def _label_path(folder: Path, name: str, part: str = "") -> Path:
@@ -104,8 +110,9 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{path}: not a text file") from None
 
 
-def _read_image(path: Path, size_wh: np.ndarray, class_ids: list[int]) -> np.ndarray:
-    """Return the [n, 8] VisDrone fields of one label file; none where it does not exist."""
+def _read_image(file: tuple[Path, np.ndarray], class_ids: list[int]) -> np.ndarray:
+    """Return the [n, 8] VisDrone fields of a label file and its image's size; none of no file."""
+    path, size_wh = file
     lines = [(n, line.split()) for n, line in enumerate(_lines(path), start=1) if line.strip()]
     rows = [_numbers(fields, len(class_ids), f"{path}:{n}") for n, fields in lines]
     table = np.array(rows).reshape(-1, len(FIELDS))

@@ -18,12 +18,12 @@ from dmnet_lib.files import ROOT
 LIBRARY = ROOT / "dmnet_lib"
 # Imports go down only. A package (a name without dots below) is one module for its neighbours.
 LADDER = (
-    ("boxes", "files", "params", "profiles", "provenance"),
+    ("boxes", "files", "index", "parallel", "params", "profiles", "provenance"),
     ("annotations", "detections"),
     ("points", "weights"),
     ("formats", "datasets", "scenes", "density", "windows", "regions", "crops", "fusion", "mcnn"),
     ("detectors", "evaluation"),
-    ("cropping", "training"),
+    ("cropping", "exporting", "training"),
     ("strategies", "deviations"),
     ("scoring", "experiments", "commands"),
     ("figures",),
@@ -34,9 +34,11 @@ LADDER = (
 GROUND = {  # within rung 0 the order matters
     "files": set(),
     "boxes": {"files"},
+    "index": {"boxes", "files"},
+    "parallel": {"files"},
     "params": {"files", "profiles"},
     "profiles": {"files"},
-    "provenance": {"files", "params"},
+    "provenance": {"files", "index", "params"},
 }
 HOMES = {
     "matplotlib": {"figures"},
@@ -45,6 +47,8 @@ HOMES = {
     "pycocotools": {"evaluation"},
     "faster_coco_eval": {"evaluation"},
     "simplejpeg": {"files"},
+    "distributed": {"parallel"},
+    "threadpoolctl": {"parallel"},
     "safetensors": {"weights"},
     "torchvision": {"detectors", "fusion"},
 }
@@ -241,7 +245,8 @@ def test_every_imported_package_is_required() -> None:
     aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    known = {re.split(r"[<>=]", name)[0].lower() for name in project["dependencies"]}
+    wanted = project["dependencies"] + project["optional-dependencies"]["cluster"]
+    known = {re.split(r"[<>=]", name)[0].lower() for name in wanted}
     for path in SOURCES:
         for name in imported(path.read_text()):
             package = name.split(".")[0]
