@@ -1,11 +1,13 @@
 """Whole-image and crop detections -> fused detections, best first, at most N an image."""
 
-import numpy as np
-import torch
-from torchvision.ops import batched_nms
+from collections.abc import Iterator
 
-from dmnet_lib import boxes
+import numpy as np
+
+from dmnet_lib import boxes, overlaps
 from dmnet_lib.detections import Detections, join
+
+ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes settled at a time: what bounds memory
 
 
 def fuse(
@@ -57,20 +59,71 @@ def kept_rows(
     """Return the rising rows that greedy NMS keeps within each image and class.
 
     nms "agnostic" lets classes compete. box_end "inclusive" counts one pixel more in widths,
-    heights and intersections.
+    heights and intersections. Equal scores count in the order of rows.
     """
     classes = found.class_ids if nms == "class_wise" else np.zeros_like(found.class_ids)
     groups = found.image_index * (classes.max(initial=0) + 1) + classes
-    # batched_nms sets groups apart by the greatest coordinate, which holds from 0 on only.
-    xyxy = found.boxes_xyxy - found.boxes_xyxy.min(initial=0)
-    xyxy = xyxy + np.array([0, 0, 1, 1]) * (box_end == "inclusive")
-    kept = batched_nms(
-        torch.from_numpy(np.ascontiguousarray(xyxy, dtype=np.float64)),
-        torch.from_numpy(np.ascontiguousarray(found.scores, dtype=np.float64)),
-        torch.from_numpy(np.ascontiguousarray(groups, dtype=np.int64)),
-        iou_threshold,
-    )
-    return np.sort(kept.numpy())
+    xyxy = found.boxes_xyxy + np.array([0, 0, 1, 1]) * (box_end == "inclusive")
+    best_first = np.lexsort((-found.scores, groups))
+    kept = np.zeros(len(found), bool)
+    for rows in _blocks(groups, best_first):
+        kept[rows] = _survivors(groups[rows], xyxy[rows], iou_threshold)
+    return np.flatnonzero(kept)
+
+
+def _blocks(groups: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the rows in their order, some ROWS_AT_ONCE at a time; no group is torn."""
+    ends = np.append(np.flatnonzero(np.diff(groups[order])) + 1, len(order))
+    begin = 0
+    while begin < len(order):
+        end = ends[min(np.searchsorted(ends, begin + ROWS_AT_ONCE), len(ends) - 1)]
+        yield order[begin:end]
+        begin = end
+
+
+def _survivors(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """Return the mask [n] that greedy NMS keeps; rows stand best first in each group."""
+    kept, place = np.ones(len(groups), bool), _places(groups)
+    for begin in range(0, place.max(initial=-1) + 1, GROUP_AT_ONCE):
+        rest = np.flatnonzero(kept & (place >= begin))
+        now = place[rest] < begin + GROUP_AT_ONCE
+        best, rest = rest[now], rest[~now]
+        kept[best] = _undoubled(groups[best], boxes_xyxy[best], iou_threshold)
+        best = best[kept[best]]
+        sides = (groups[best], boxes_xyxy[best], groups[rest], boxes_xyxy[rest])
+        for _, doubles, iou in overlaps.between(*sides, least=iou_threshold):
+            kept[rest[doubles[iou > iou_threshold]]] = False
+    return kept
+
+
+def _places(groups: np.ndarray) -> np.ndarray:
+    """Return the place [n] of every row in its group, from 0; groups rise."""
+    return np.arange(len(groups)) - np.searchsorted(groups, groups)
+
+
+def _undoubled(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """Return what `_survivors` does, with all pairs that overlap too much at hand at once."""
+    better, worse = _doubles(groups, boxes_xyxy, iou_threshold)
+    dropped, doubted = np.zeros((2, len(groups)), bool)
+    # A row that no better one doubles stays, and its doubles go; then so on with the pairs left.
+    while len(better):
+        doubted[worse] = True
+        dropped[worse[~doubted[better]]] = True
+        doubted[worse] = False
+        unsettled = ~(dropped[better] | dropped[worse])
+        better, worse = better[unsettled], worse[unsettled]
+    return ~dropped
+
+
+def _doubles(
+    groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows [P] and, of each, a later row [P] of its group that overlaps it too much."""
+    parts = [np.zeros((2, 0), np.int64)]
+    for one, other, iou in overlaps.within(groups, boxes_xyxy, least=iou_threshold):
+        over = iou > iou_threshold
+        parts.append(np.sort([one[over], other[over]], axis=0))
+    return tuple(np.concatenate(parts, axis=1))
 
 
 def _misplaced(found: Detections, kept: np.ndarray, top: int) -> np.ndarray:
@@ -79,13 +132,9 @@ def _misplaced(found: Detections, kept: np.ndarray, top: int) -> np.ndarray:
     In an image with more than top kept boxes, the places of the best in the kept list (by class,
     then falling score) are used as places among the image's boxes before the NMS.
     """
-    image_of = found.image_index[kept]
-    chosen = []
-    for image in np.unique(image_of):
-        rows = kept[image_of == image]
-        if len(rows) > top:
-            listed = rows[np.lexsort((-found.scores[rows], found.class_ids[rows]))]
-            places = np.argsort(-found.scores[listed], kind="stable")[:top]
-            rows = np.sort(np.searchsorted(found.image_index, image) + places)
-        chosen.append(rows)
-    return np.concatenate([np.zeros(0, np.int64), *chosen])
+    image, place = found.image_index[kept], _places(found.image_index[kept])
+    listed = kept[np.lexsort((-found.scores[kept], found.class_ids[kept], image))]
+    best = np.lexsort((-found.scores[listed], image))[place < top]
+    misplaced = np.searchsorted(found.image_index, image[best]) + place[best]
+    many = np.bincount(image)[image] > top
+    return np.sort(np.concatenate([kept[~many], misplaced[many[best]]]))

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dmnet_lib import files
+from dmnet_lib import boxes, files
 from dmnet_lib.annotations import Annotations, from_rows
 from dmnet_lib.boxes import xywh_to_xyxy
 from dmnet_lib.detections import Detections
@@ -213,3 +215,46 @@ def test_sample_gives_the_toolkits_numbers():
         pytest.skip(f"no reference detections at {detections}")
     sizes = {p.stem: files.image_size_wh(p) for p in (split / "images").glob("*.jpg")}
     assert_as_the_toolkit(*golden("sample_val", detections, split / "annotations", sizes))
+
+
+def one_by_one(annotated: Annotations, detections: Detections) -> np.ndarray:
+    """What `matching.match` gives, by the plain rule: one detection after the other."""
+    outcome = np.zeros((len(matching.THRESHOLDS), len(detections)), int)
+    objects = xywh_to_xyxy(annotated.boxes_xywh)
+    for level, threshold in enumerate(matching.THRESHOLDS):
+        taken = set()
+        for row in np.argsort(-detections.scores, kind="stable"):
+            same = (annotated.image_index == detections.image_index[row]) & (
+                annotated.class_ids == detections.class_ids[row]
+            )
+            box = detections.boxes_xyxy[row : row + 1]
+            iou = boxes.iou(box, objects)[0]
+            fits = [
+                (iou[k], k)
+                for k in np.flatnonzero(same & annotated.evaluated & (iou >= threshold))
+                if k not in taken
+            ]
+            share = boxes.intersection(box, objects)[0] / max(boxes.area(box)[0], 1e-9)
+            if fits:
+                taken.add(max(fits)[1])
+            skipped = np.any(share[same & ~annotated.evaluated] >= threshold)
+            outcome[level, row] = matching.TRUE if fits else -int(skipped)
+    return outcome
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 1 << 15]))
+def test_matching_at_once_is_matching_one_by_one(seed: int, rows_at_once: int) -> None:
+    """Boxes crowded and equal, scores equal, some rows not evaluated."""
+    rng = np.random.default_rng(seed)
+
+    def rows(count: int, scores: np.ndarray) -> list[Row]:
+        sides = [rng.integers(0, 5, (count, 2)), rng.integers(0, 7, (count, 2))]
+        return list(map(tuple, np.column_stack([*sides, scores, rng.integers(1, 3, count)])))
+
+    annotated = truth(*(rows(9, rng.integers(0, 3, 9) > 0) for _ in range(3)))
+    detections = found(*(rows(25, rng.integers(0, 5, 25) / 4) for _ in range(3)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "ROWS_AT_ONCE", rows_at_once)
+        outcome = matching.match(annotated, detections)
+    np.testing.assert_array_equal(outcome, one_by_one(annotated, detections))

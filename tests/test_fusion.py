@@ -1,11 +1,16 @@
 """Fusion: doubles leave, the best stay, and it does not matter who came first."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.ops import nms
 
-from dmnet_lib import boxes
+from dmnet_lib import boxes, fusion
 from dmnet_lib.detections import Detections
 from dmnet_lib.fusion import fuse, kept_rows
 
@@ -71,18 +76,18 @@ def test_detections_come_best_first_in_each_image():
     assert fuse([found(*rows)], names=NAMES).scores.tolist() == [0.7, 0.1, 0.3, 0.2]
 
 
-@pytest.mark.parametrize("nms", ["class_wise", "agnostic"])
-def test_the_order_of_the_parts_changes_nothing(nms: str) -> None:
+@pytest.mark.parametrize("rule", ["class_wise", "agnostic"])
+def test_the_order_of_the_parts_changes_nothing(rule: str) -> None:
     rng = np.random.default_rng(0)
     rows = [
         (rng.integers(2), *rng.uniform(-5, 60, 2), rng.uniform(5, 40), score, rng.integers(1, 11))
         for score in rng.permutation(np.linspace(0.01, 0.99, 120))
     ]
     parts = [found(*rows[:50]), found(*rows[50:90]), found(*rows[90:])]
-    expected = as_set(fuse(parts, names=NAMES, iou_threshold=0.3, top=20, nms=nms))
+    expected = as_set(fuse(parts, names=NAMES, iou_threshold=0.3, top=20, nms=rule))
     for order in ([2, 1, 0], [1, 0, 2]):
         again = [parts[i] for i in order]
-        fused = fuse(again, names=NAMES, iou_threshold=0.3, top=20, nms=nms)
+        fused = fuse(again, names=NAMES, iou_threshold=0.3, top=20, nms=rule)
         assert as_set(fused) == expected
     assert 0 < len(expected) <= 40
 
@@ -116,7 +121,7 @@ def test_the_released_limit_keeps_arbitrary_boxes():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["class_wise", "agnostic"]))
-def test_fusion_drops_only_what_a_better_box_overlaps(seed: int, nms: str) -> None:
+def test_fusion_drops_only_what_a_better_box_overlaps(seed: int, rule: str) -> None:
     """Kept and dropped boxes are the input; a dropped one overlaps a kept one of higher score."""
     rng = np.random.default_rng(seed)
     count = int(rng.integers(0, 40))
@@ -132,14 +137,60 @@ def test_fusion_drops_only_what_a_better_box_overlaps(seed: int, nms: str) -> No
         for score in scores
     ]
     table = found(*rows)
-    kept = kept_rows(table, iou_threshold=0.4, nms=nms)
-    assert as_set(fuse([table], names=NAMES, iou_threshold=0.4, nms=nms)) == as_set(
+    kept = kept_rows(table, iou_threshold=0.4, nms=rule)
+    assert as_set(fuse([table], names=NAMES, iou_threshold=0.4, nms=rule)) == as_set(
         table.select(kept)
     )
     overlaps = boxes.iou(table.boxes_xyxy, table.boxes_xyxy)
     overlaps *= table.image_index[:, None] == table.image_index
-    if nms == "class_wise":
+    if rule == "class_wise":
         overlaps *= table.class_ids[:, None] == table.class_ids
     for row in range(len(table)):
         better = kept[table.scores[kept] > table.scores[row]]
         assert (row in kept) == (not np.any(overlaps[row, better] > 0.4))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 0.3, 0.5, 0.7, 1]),
+    st.sampled_from(["exclusive", "inclusive"]),
+    st.sampled_from([(1, 1), (7, 3), (1 << 13, 1 << 11)]),
+)
+def test_what_stays_is_what_torchvision_keeps(
+    seed: int, iou_threshold: float, box_end: str, at_once: tuple[int, int]
+) -> None:
+    """Also of equal scores and boxes, of empty ones, and of more than are settled at a time."""
+    rng = np.random.default_rng(seed)
+    rows = np.column_stack(
+        [rng.integers(0, 2, 60), rng.integers(-3, 12, (60, 2)), rng.integers(0, 9, 60),
+         rng.integers(0, 6, 60) / 5, rng.integers(1, 4, 60)]
+    )  # fmt: skip
+    table = found(*map(tuple, rows))
+    xyxy = torch.from_numpy(table.boxes_xyxy + np.array([0, 0, 1, 1]) * (box_end == "inclusive"))
+    group = table.image_index * 11 + table.class_ids
+    expected = []
+    for one in np.unique(group):
+        of_group = np.flatnonzero(group == one)
+        scores = torch.from_numpy(table.scores[of_group])
+        expected += of_group[nms(xyxy[of_group], scores, iou_threshold).numpy()].tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fusion, "ROWS_AT_ONCE", at_once[0])
+        patch.setattr(fusion, "GROUP_AT_ONCE", at_once[1])
+        kept = kept_rows(table, iou_threshold=iou_threshold, box_end=box_end)
+    assert kept.tolist() == sorted(expected)
+
+
+def test_doubles_without_number_need_no_memory_without_bound() -> None:
+    """One box 60,000 times: two thousand million pairs overlap, and one row stays."""
+    rows = np.full((60_000, 4), [3.0, 4.0, 20.0, 30.0])
+    scores = np.random.default_rng(0).uniform(size=60_000)
+    table = Detections(NAMES, rows, scores, np.ones(60_000, int), np.zeros(60_000, int))
+    assert kept_rows(table, iou_threshold=0.7).tolist() == [scores.argmax()]
+
+
+def test_fusion_loads_no_torch() -> None:
+    """Its import takes longer than the fusion of a split."""
+    code = "import sys, dmnet_lib.fusion; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"

@@ -15,7 +15,7 @@ from dmnet_lib import files
 from dmnet_lib.boxes import xywh_to_xyxy
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
-from dmnet_lib.formats import coco, results, visdrone
+from dmnet_lib.formats import results, visdrone
 
 NAMES = ("z", "b.1", "c")  # sorted: b.1, c, z
 SIZES = np.array([(400, 300)] * 3)
@@ -40,6 +40,11 @@ def assert_same(a: Detections, b: Detections) -> None:
 
 def entry(image: object = "c", category: object = 10, **more: object) -> dict[str, object]:
     return {"image_id": image, "category_id": category, "bbox": [1, 2, 3, 4], "score": 0.5} | more
+
+
+def written(found: Detections, ids: dict) -> list[dict]:
+    """What a COCO results file of found holds."""
+    return json.loads(b"".join(results.coco_text(found, ids)))
 
 
 def coco_file(ids: dict[str, object], categories: list[dict] = CATEGORIES) -> dict:
@@ -374,6 +379,43 @@ def test_a_folder_without_text_is_named(tmp_path: Path) -> None:
     assert "no such file or folder" in fault(results.read, tmp_path / "none", NAMES)
 
 
+@pytest.mark.parametrize("spelt", [{}, {"indent": 1}, {"separators": (",", ":")}])
+@pytest.mark.parametrize("more", [{}, {"segmentation": {"size": [1, 2], "counts": "},{"}}])
+def test_a_file_read_in_parts_is_the_same(
+    read: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spelt: dict, more: dict
+) -> None:
+    """Wherever it is cut: between entries, in them, in a text that looks like a border."""
+    entries = [
+        entry(NAMES[n % 3], 1 + n % 10, bbox=[n, 0.1 * n, 3, 4], score=n / 40) | more
+        for n in range(40)
+    ]
+    whole = read(entries)
+    for letters in (1, 33, 150, 1000):
+        monkeypatch.setattr(results, "READ_AT_ONCE", letters)
+        monkeypatch.setattr(results, "NEAR_END", 2 * letters)
+        (tmp_path / "r.json").write_text(json.dumps(entries, **spelt))
+        found, notes = results.read(tmp_path / "r.json", NAMES)
+        assert_same(found, whole[0])
+        assert notes == whole[1]
+        (tmp_path / "r.json").write_text(json.dumps(entries, **spelt)[:-1] + ",]")
+        assert "not valid JSON" in fault(results.read, tmp_path / "r.json", NAMES)
+        assert "[39]: bbox is None" in fault(read, [*entries[:-1], entry(bbox=None)])
+
+
+def test_parts_of_a_written_file_are_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes of `json.dumps`, whatever is written at a time; ids may be text."""
+    ids = {"z": 'a "b"', "b.1": 7, "c": "é"}
+    keys = ("image_id", "bbox", "score", "category_id")
+    rows = [dict(zip(keys, (ids[NAMES[i]], [*b], s, k), strict=True)) for i, *b, s, k in FOUND]
+    for row in rows:
+        row["bbox"] = [float(v) for v in row["bbox"]]
+    for at_once in (1, 2, 100):
+        monkeypatch.setattr(results, "ROWS_AT_ONCE", at_once)
+        text = b"".join(results.coco_text(detections(FOUND), ids)).decode()
+        assert text == json.dumps(rows, sort_keys=True) + "\n"
+        assert written(detections([]), ids) == []
+
+
 # Properties
 
 ROWS = st.lists(
@@ -396,7 +438,7 @@ def test_ids_and_order_of_a_file_do_not_matter(
     found = detections(sorted(rows, key=lambda row: row[0]))
     categories = [c | {"id": c["id"] - 1 + first} for c in CATEGORIES]
     images = coco_file({f"x/{n}.jpg": i for n, i in zip(NAMES, ids, strict=True)}, categories)
-    entries = coco.detections_to_coco(found, dict(zip(NAMES, ids, strict=True)))
+    entries = written(found, dict(zip(NAMES, ids, strict=True)))
     for one in entries:
         one["category_id"] += first - 1
     shuffler.shuffle(entries)

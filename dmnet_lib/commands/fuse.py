@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from dmnet_lib import crops, files
+from dmnet_lib import crops, files, fusion
 from dmnet_lib.commands import common
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
@@ -52,8 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
-    from dmnet_lib import fusion  # it loads torch
-
     rules = common.profile_of(chosen)
     if (chosen.crop_images is None) != (chosen.crop_detections is None):
         raise InputError("--crop-images and --crop-detections go together; give both or neither")
@@ -99,8 +97,6 @@ def _moved(
     wholes: Mapping[str, coco.Entry],
 ) -> Detections:  # fmt: skip
     """Return the crops' detections in the pixels of the whole images, by stem in `wholes`."""
-    from dmnet_lib import fusion
-
     places = [_place(stem, entry, chosen.crop_images) for stem, entry in entries.items()]
     index = {name: place for place, name in enumerate(wholes)}
     lost = [parent for parent, *_ in places if parent not in index]

@@ -5,7 +5,9 @@ the tests. What either matched image by image is in `resampling`, for curves and
 """
 
 import contextlib
+import gc
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -14,6 +16,7 @@ import numpy as np
 import pycocotools.coco
 import pycocotools.cocoeval
 
+from dmnet_lib import boxes
 from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations
 from dmnet_lib.detections import Detections
 from dmnet_lib.evaluation.matching import (
@@ -111,16 +114,11 @@ def _accumulate(
     # order of ids of the COCO file it was read from, or that of sorted names.
     names = tuple(f"{place:09d}" for place in range(len(truth)))
     dataset = coco_format.to_coco(replace(truth, names=names))
-    # loadRes refuses an empty list, so results become a dataset by hand; ids must start at 1.
-    found = replace(found, names=names)
-    results = [
-        entry | {"id": row_id, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
-        for row_id, entry in enumerate(coco_format.detections_to_coco(found), start=1)
-    ]
     coco_class, eval_class = BACKENDS[backend]
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+    # pycocotools prints its progress.
+    with _without_collector(), contextlib.redirect_stdout(io.StringIO()):
         tables = [coco_class(), coco_class()]
-        for table, rows in zip(tables, (dataset["annotations"], results), strict=True):
+        for table, rows in zip(tables, (dataset["annotations"], _results(found)), strict=True):
             table.dataset = dataset | {"annotations": rows}
             table.createIndex()
         evaluation = eval_class(*tables, iouType="bbox")
@@ -131,3 +129,30 @@ def _accumulate(
         evaluation.accumulate()
     places = [caps.index(cap) for cap in (max_detections, USUAL_MAX)]
     return tuple(evaluation.eval[name][..., places] for name in ("precision", "recall"))
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Hold off the search for cycles, which would walk all entries again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _results(found: Detections) -> list[dict[str, object]]:
+    """Return the entries that COCOeval reads, of images 1, 2, …; it takes no arrays.
+
+    By hand, since loadRes refuses an empty list; ids must start at 1.
+    """
+    xywh = boxes.xyxy_to_xywh(found.boxes_xyxy)
+    columns = (found.image_index + 1, found.class_ids, xywh, xywh[:, 2] * xywh[:, 3], found.scores)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [
+        {"id": row_id, "image_id": image_id, "category_id": class_id, "bbox": bbox, "area": area,
+         "score": score, "iscrowd": 0}
+        for row_id, (image_id, class_id, bbox, area, score) in enumerate(rows, start=1)
+    ]  # fmt: skip

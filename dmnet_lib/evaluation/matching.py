@@ -10,12 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from dmnet_lib import boxes
+from dmnet_lib import boxes, overlaps
 from dmnet_lib.annotations import CLASS_IDS, IGNORED, Annotations
 from dmnet_lib.detections import Detections
 from dmnet_lib.evaluation.geometry import covered_area
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of overlap; the same floats as COCOeval's
+ROWS_AT_ONCE = 1 << 15  # of detections matched at a time
+EMPTY = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))  # no pairs
 TRUE, FALSE, SKIPPED = 1, 0, -1  # SKIPPED: matched a row that is not evaluated
 
 
@@ -37,16 +39,19 @@ def drop_in_ignored_regions(
     require_same_images(truth, found)
     ignored = truth.class_ids == IGNORED
     keep_truth, keep_found = ~ignored, np.ones(len(found), dtype=bool)
-    image_of_row, found_xywh = truth.image_index, boxes.xyxy_to_xywh(found.boxes_xyxy)
-    for image in np.unique(image_of_row[ignored]):
-        size_wh = truth.sizes_wh[image]
-        regions_xywh = truth.boxes_xywh[ignored & (image_of_row == image)]
-        for keep, boxes_xywh, rows in (
-            (keep_truth, truth.boxes_xywh, np.flatnonzero(image_of_row == image)),
-            (keep_found, found_xywh, np.flatnonzero(found.image_index == image)),
-        ):
-            keep[rows] &= ~_mostly_ignored(boxes_xywh[rows], regions_xywh, size_wh)
+    found_xywh, found_offsets = boxes.xyxy_to_xywh(found.boxes_xyxy), _offsets(found)
+    for image in np.unique(truth.image_index[ignored]):
+        of_truth, of_found = (slice(*o[image : image + 2]) for o in (truth.offsets, found_offsets))
+        truth_xywh = truth.boxes_xywh[of_truth]
+        regions_xywh, size_wh = truth_xywh[ignored[of_truth]], truth.sizes_wh[image]
+        keep_truth[of_truth] &= ~_mostly_ignored(truth_xywh, regions_xywh, size_wh)
+        keep_found[of_found] &= ~_mostly_ignored(found_xywh[of_found], regions_xywh, size_wh)
     return select_rows(truth, keep_truth), found.select(keep_found)
+
+
+def _offsets(found: Detections) -> np.ndarray:
+    """Return the [M + 1] first row of every image, and the end."""
+    return np.searchsorted(found.image_index, np.arange(len(found.names) + 1))
 
 
 def _mostly_ignored(
@@ -93,49 +98,80 @@ def match(truth: Annotations, found: Detections) -> np.ndarray:
     taken only where no evaluated one fits, and their overlap is the share of the detection's area.
     """
     outcome = np.full((len(THRESHOLDS), len(found)), FALSE, dtype=np.int8)
-    for found_rows, truth_rows in _groups(truth, found):
-        evaluated = truth.evaluated[truth_rows]
-        truth_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[truth_rows])
-        found_xyxy = found.boxes_xyxy[found_rows]
-        overlaps = boxes.iou(found_xyxy, truth_xyxy[evaluated])
-        skips = _inside_share(found_xyxy, truth_xyxy[~evaluated]).max(axis=1, initial=0)
-        outcome[:, found_rows] = _take(overlaps, skips)
-    return outcome
-
-
-def _inside_share(found_xyxy: np.ndarray, truth_xyxy: np.ndarray) -> np.ndarray:
-    """Return the [D, G] intersections as shares of the detections' areas."""
-    area = boxes.area(found_xyxy)[:, None]
-    return boxes.intersection(found_xyxy, truth_xyxy) / np.where(area > 0, area, np.inf)
-
-
-def _groups(truth: Annotations, found: Detections) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield for each image and class the rows of found (by falling score) and those of truth."""
-    found_group = found.image_index * (max(CLASS_IDS) + 1) + found.class_ids
     truth_group = truth.image_index * (max(CLASS_IDS) + 1) + truth.class_ids
-    found_order = np.lexsort((-found.scores, found_group))
-    truth_order = np.argsort(truth_group, kind="stable")
-    groups = np.intersect1d(found_group, truth_group[np.isin(truth.class_ids, CLASS_IDS)])
-    spans = [
-        np.searchsorted(group[order], groups, side=side)
-        for group, order in ((found_group, found_order), (truth_group, truth_order))
-        for side in ("left", "right")
-    ]
-    for a, b, c, d in zip(*spans, strict=True):
-        yield found_order[a:b], truth_order[c:d]
-
-
-def _take(overlaps: np.ndarray, skips: np.ndarray) -> np.ndarray:
-    """Match D detections in their order to G boxes: overlaps [D, G], skips [D] -> [T, D] int8."""
-    outcome = np.where(skips >= THRESHOLDS[:, None], SKIPPED, FALSE).astype(np.int8)
-    free = np.ones((len(THRESHOLDS), overlaps.shape[1]), dtype=bool)
-    for detection in np.flatnonzero(overlaps.max(axis=1, initial=0) >= THRESHOLDS[0]):
-        row = overlaps[detection]
-        # Best last, so that the last candidate that is free and fits is the one to take.
-        near = np.flatnonzero(row >= THRESHOLDS[0])
-        near = near[np.argsort(row[near], kind="stable")][::-1]
-        fits = free[:, near] & (row[near] >= THRESHOLDS[:, None])
-        levels = np.flatnonzero(fits.any(axis=1))
-        free[levels, near[fits[levels].argmax(axis=1)]] = False
-        outcome[levels, detection] = TRUE
+    truth_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh).astype(np.float64)
+    named = np.isin(truth.class_ids, CLASS_IDS)
+    for of_truth, of_found in _blocks(truth, found):
+        group = found.image_index[of_found] * (max(CLASS_IDS) + 1) + found.class_ids[of_found]
+        xyxy = found.boxes_xyxy[of_found]
+        objects, others = (
+            np.flatnonzero(named[of_truth] & rows) + of_truth.start
+            for rows in (truth.evaluated[of_truth], ~truth.evaluated[of_truth])
+        )
+        skips = _inside_share(group, xyxy, truth_group[others], truth_xyxy[others])
+        outcome[:, of_found] = np.where(skips >= THRESHOLDS[:, None], SKIPPED, FALSE)
+        pairs = overlaps.between(
+            truth_group[objects], truth_xyxy[objects], group, xyxy, least=THRESHOLDS[0]
+        )
+        outcome[:, of_found][_takers(pairs, found.scores[of_found])] = TRUE
     return outcome
+
+
+def _blocks(truth: Annotations, found: Detections) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows of truth and of found of some images at a time."""
+    of_found, image = _offsets(found), 0
+    while image < len(truth):
+        after = np.searchsorted(of_found, of_found[image] + ROWS_AT_ONCE)
+        end = min(max(after, image + 1), len(truth))
+        yield tuple(slice(o[image], o[end]) for o in (truth.offsets, of_found))
+        image = end
+
+
+def _inside_share(
+    group: np.ndarray, xyxy: np.ndarray, other_group: np.ndarray, others_xyxy: np.ndarray
+) -> np.ndarray:
+    """Return the [D] greatest share of each detection's area in one of the others of its group."""
+    order = np.argsort(group, kind="stable")
+    first, last = (np.searchsorted(group[order], other_group, side=s) for s in ("left", "right"))
+    other, places = boxes.runs(first, last - first)
+    rows = order[places]
+    area = boxes.area(xyxy[rows])
+    shared = overlaps.paired_intersection(xyxy[rows], others_xyxy[other])
+    greatest = np.zeros(len(group))
+    np.maximum.at(greatest, rows, shared / np.where(area > 0, area, np.inf))
+    return greatest
+
+
+def _takers(pairs: Iterator[overlaps.Pairs], scores: np.ndarray) -> np.ndarray:
+    """Return the mask [T, D] of detections that take a box, of pairs of a box and a detection."""
+    box, found, iou = (np.concatenate(column) for column in zip(EMPTY, *pairs, strict=True))
+    rank = np.empty(len(scores), np.int64)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    order = np.lexsort((-box, -iou, rank[found]))  # best detection first, its best box first
+    box, found, iou = box[order], found[order], iou[order]
+    taken = np.zeros((len(THRESHOLDS), len(scores)), dtype=bool)
+    for level, threshold in enumerate(THRESHOLDS):
+        near = iou >= threshold
+        asking = _settled(found[near], box[near])
+        taken[level, found[near][asking]] = True
+    return taken
+
+
+def _settled(found: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Return the pairs that greedy matching takes, of pairs in the order in which it looks at them.
+
+    Every detection asks for its first box; a box keeps the first that asks, also against one it
+    had before; those refused ask for their next. That ends as one by one would (Gale and Shapley,
+    1962: with one ranking of the detections there is one stable matching).
+    """
+    asking = np.flatnonzero(np.diff(found, prepend=-1))
+    is_last = np.append(np.diff(found) != 0, True)
+    owner = np.empty(box.max(initial=-1) + 1, np.int64)
+    while True:
+        owner[box[asking]] = len(box)
+        np.minimum.at(owner, box[asking], asking)
+        refused = owner[box[asking]] != asking
+        if not refused.any():
+            return asking
+        again = asking[refused]
+        asking = np.concatenate([asking[~refused], again[~is_last[again]] + 1])

@@ -20,7 +20,6 @@ import numpy as np
 
 from dmnet_lib import boxes, files
 from dmnet_lib.annotations import CLASS_IDS, LIMIT_PX, Annotations, from_rows
-from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
 from dmnet_lib.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
 
@@ -289,16 +288,3 @@ def read(path: Path) -> Annotations:
 def write(path: Path, annotations: Annotations, **options: object) -> None:
     """Write `to_coco`, which has the options, on one line (a split has 40,000 boxes)."""
     files.write_chunks(path, (piece.encode() for piece in text(annotations, **options)))
-
-
-def detections_to_coco(
-    found: Detections, ids: Mapping[str, int] | None = None
-) -> list[dict[str, object]]:
-    """Return COCO results; ids gives each image name its id, by default `image_ids`."""
-    ids = ids or image_ids(found.names)
-    columns = (found.image_index, found.class_ids, boxes.xyxy_to_xywh(found.boxes_xyxy))
-    rows = zip(*(column.tolist() for column in (*columns, found.scores)), strict=True)
-    return [
-        {"image_id": ids[found.names[i]], "category_id": k, "bbox": bbox, "score": score}
-        for i, k, bbox, score in rows
-    ]

@@ -7,12 +7,17 @@ fits, and refused otherwise: with classes or images that are one off, the score 
 look right.
 """
 
+import json
+import re
 import reprlib
 import zipfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -26,18 +31,26 @@ SUFFIXES = {*files.IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp"}  # a stem m
 CAPS = (100, 300)  # at which COCO's tools and ultralytics cut an image's detections unasked
 PREDICTED = ("labels", "scores", "bboxes")  # of mmdet's json of an image
 REMEDY = "give the COCO file that the detector was run on (--images FILE)"
+READ_AT_ONCE = 1 << 16  # letters of a json: some hundred results; more is slower
+BETWEEN, NEAR_END = re.compile(r"\}\s*,\s*\{"), 1 << 12  # two entries, sought in the last letters
+ROWS_AT_ONCE = 1 << 14  # results that become text at a time
+NUMBERS = {int, float}  # the types of json's; those of true and false are others
 Key = int | str  # what a result calls its image by
+Entry = Mapping[str, object]
+_Columns = tuple[list[Key], list[int], np.ndarray]
 
 
 @dataclass(frozen=True)
 class _Results:
-    """N results as a file spells them; places say where each stands in it."""
+    """N results as a file spells them, over the images and categories that it names."""
 
     images: list[Key]
+    image_of: np.ndarray  # [N] places in images
     categories: list[int]
+    category_of: np.ndarray  # [N] places in categories
     boxes_xywh: np.ndarray  # [N, 4]
     scores: np.ndarray  # [N]
-    places: list[str]
+    place: Callable[[int], str]  # where a row stands in the file, in words
     visdrone: bool  # text, whose format says how categories count
 
 
@@ -61,12 +74,13 @@ def read(
     """
     found = _load(path)
     _check_numbers(path, found)
-    image_index, notes = _image_index(path, found.images, names, images)
-    notes += _check_images(path, found.images, image_index, names, drop_unknown)
+    image_numbers, notes = _image_numbers(path, found.images, names, images)
+    image_index = image_numbers[found.image_of]
+    notes += _check_images(path, found, image_numbers, names, drop_unknown)
     known, class_notes = _known_classes(path, found, images, first_class)
-    class_ids = np.array([known[number] for number in found.categories], np.int64)
+    class_ids = np.array([known[k] for k in found.categories], np.int64)[found.category_of]
     has_class = np.isin(class_ids, CLASS_IDS)
-    notes += class_notes + _capped(found.images)
+    notes += class_notes + _capped(found)
     if not has_class.all():
         notes.append(f"left out {(~has_class).sum()} detections of ignored regions and others")
     keep = (image_index >= 0) & has_class
@@ -98,14 +112,35 @@ def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -
     VisDrone's hold the best 500 of an image, COCO's all.
     """
     if path.suffix.lower() == ".json":
-        files.write_json(path, coco.detections_to_coco(found, ids), indent=None)  # on one line
+        files.write_chunks(path, coco_text(found, ids or coco.image_ids(found.names)))
     else:
         visdrone.write_detections(path, found)
 
 
-def _capped(images: Sequence[Key]) -> list[str]:
+def coco_text(found: Detections, ids: Mapping[str, int]) -> Iterator[bytes]:
+    """Yield COCO results on one line: text straight from the table, some rows at a time."""
+    quoted = [json.dumps(ids[name]) for name in found.names]
+    row = '{"bbox": [%r, %r, %r, %r], "category_id": %d, "image_id": %s, "score": %r}'
+    before = "["
+    for first in range(0, len(found), ROWS_AT_ONCE):
+        some = found.select(slice(first, first + ROWS_AT_ONCE))
+        columns = (
+            *boxes.xyxy_to_xywh(some.boxes_xyxy).T,
+            some.class_ids,
+            some.image_index,
+            some.scores,
+        )
+        table = [column.tolist() for column in columns]
+        table[5] = [quoted[image] for image in table[5]]
+        values = tuple(chain.from_iterable(zip(*table, strict=True)))
+        yield (before + ", ".join([row] * len(some)) % values).encode()
+        before = ", "
+    yield (before.strip(", ") + "]\n").encode()
+
+
+def _capped(found: _Results) -> list[str]:
     """Return a note where an export seems to have been cut at a usual number an image."""
-    counts = list(Counter(images).values())
+    counts = np.bincount(found.image_of, minlength=len(found.images)).tolist()
     cap = max(counts, default=0)
     if cap not in CAPS:
         return []
@@ -152,61 +187,131 @@ def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
     if len(dict(texts)) < len(texts):
         stem, _ = Counter(stem for stem, _ in texts).most_common(1)[0]
         raise InputError(f"{path}: two files are called {stem}.txt; keep one of them")
-    keys, places, tables = [], [], []
-    for stem, data in texts:
-        rows, lines = visdrone.parse_results(data, source=f"{path}: {stem}.txt")
-        tables.append(rows)
-        keys += [stem] * len(rows)
-        places += [f"{stem}.txt:{line}" for line in lines]
-    table = np.concatenate(tables)
-    categories = [int(category) for category in table[:, 5]]
-    return _Results(keys, categories, table[:, :4], table[:, 4], places, visdrone=True)
+    parsed = [visdrone.parse_results(data, source=f"{path}: {t}.txt") for t, data in texts]
+    stems = [stem for stem, _ in texts]
+    table = np.concatenate([rows for rows, _ in parsed])
+    lines = list(chain.from_iterable(lines for _, lines in parsed))
+    # A file without a line names no image.
+    used, image_of = np.unique(
+        np.repeat(np.arange(len(stems)), [len(rows) for rows, _ in parsed]), return_inverse=True
+    )
+    images = [stems[place] for place in used]
+    categories, category_of = np.unique(table[:, 5], return_inverse=True)
+    return _Results(
+        images, image_of, [int(k) for k in categories], category_of, table[:, :4], table[:, 4],
+        place=lambda row: f"{images[image_of[row]]}.txt:{lines[row]}", visdrone=True,
+    )  # fmt: skip
 
 
 def _from_json(path: Path) -> _Results:
     """Return the results of a COCO results file."""
-    value = files.read_json(path)
-    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        members = "{image_id, category_id, bbox, score}"
-        raise InputError(f"{path}: not COCO results, a list of {members}")
-    rows = [_result(entry, f"{path}: [{place}]") for place, entry in enumerate(value)]
-    table = np.array([numbers for _, _, numbers in rows], np.float64).reshape(-1, 5)
-    keys, categories = [key for key, _, _ in rows], [category for _, category, _ in rows]
-    places = [f"[{place}]" for place in range(len(rows))]
-    return _Results(keys, categories, table[:, :4], table[:, 4], places, visdrone=False)
+    parts, rows = [], 0
+    for entries in _parts(path):
+        parts.append(_columns(entries, lambda row, rows=rows: f"{path}: [{rows + row}]"))
+        rows += len(entries)
+    return _joined(parts, lambda row: f"[{row}]")
+
+
+def _parts(path: Path) -> Iterator[list[Entry]]:
+    """Yield the entries of a COCO results file in order, some at a time: objects need much memory.
+
+    Raises InputError where the file is not a list of dictionaries.
+    """
+    done = 0
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for text in _lists(stream):
+                entries = json.loads(text)
+                yield _checked(path, entries)
+                done += len(entries)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        # It is torn, or an entry was: those before are whole, and the first of its entries.
+        yield _checked(path, files.read_json(path))[done:]
+
+
+def _lists(stream: TextIO) -> Iterator[str]:
+    """Yield a json list as several, cut where an entry seems to end; one cut inside is no json."""
+    text = ""
+    while block := stream.read(READ_AT_ONCE):
+        text += block
+        ends = list(BETWEEN.finditer(text, max(0, len(text) - NEAR_END)))
+        if ends:
+            yield text[: ends[-1].start() + 1] + "]"
+            text = "[" + text[ends[-1].end() - 1 :]
+    yield text
+
+
+def _checked(path: Path, value: object) -> list[Entry]:
+    """Return value, if it is a list of dictionaries. Raises InputError."""
+    if isinstance(value, list) and _types(value) <= {dict}:
+        return value
+    members = "{image_id, category_id, bbox, score}"
+    raise InputError(f"{path}: not COCO results, a list of {members}")
 
 
 def _from_predictions(paths: Sequence[Path]) -> _Results:
     """Return the results of mmdet's predictions, one json an image: labels, scores, bboxes xyxy."""
-    keys, categories, places = [], [], []
-    numbers = []
+    parts, counts = [], []
     for path in paths:
         value = files.read_json(path)
         columns = [value.get(k) for k in PREDICTED] if isinstance(value, Mapping) else [None]
         if not all(isinstance(c, list) and len(c) == len(columns[0] or ()) for c in columns):
             told = f"{', '.join(PREDICTED)}, lists of one length"
             raise InputError(f"{path}: not mmdet's predictions of an image: {told}")
-        for place, (label, score, bbox) in enumerate(zip(*columns, strict=True)):
-            xyxy = bbox if isinstance(bbox, list) and len(bbox) == 4 else [None] * 4
-            whole = all(type(v) in (int, float) for v in xyxy)
-            xywh = [*xyxy[:2], xyxy[2] - xyxy[0], xyxy[3] - xyxy[1]] if whole else bbox
-            entry = {"image_id": path.stem, "category_id": label, "score": score, "bbox": xywh}
-            key, category, row = _result(entry, f"{path}: [{place}]")
-            keys.append(key)
-            categories.append(category)
-            numbers.append(row)
-            places.append(f"{path.name}: [{place}]")
-    table = np.array(numbers, np.float64).reshape(-1, 5)
-    return _Results(keys, categories, table[:, :4], table[:, 4], places, visdrone=False)
+        rows = zip(*columns, strict=True)
+        entries = [_prediction(path.stem, *row) for row in rows]
+        parts.append(_columns(entries, lambda row, path=path: f"{path}: [{row}]"))
+        counts.append(len(entries))
+    first = np.cumsum([0, *counts])
+
+    def place(row: int) -> str:
+        file = int(np.searchsorted(first, row, side="right")) - 1
+        return f"{paths[file].name}: [{row - first[file]}]"
+
+    return _joined(parts, place)
 
 
-def _result(entry: Mapping[str, object], where: str) -> tuple[Key, int, list[float]]:
-    """Return the image's key, the category and x, y, w, h, score of one entry of COCO results."""
+def _prediction(stem: str, label: object, score: object, bbox: object) -> Entry:
+    """Return one of mmdet's predictions as an entry of COCO results."""
+    if isinstance(bbox, list) and len(bbox) == 4 and _types(bbox) <= NUMBERS:
+        x1, y1, x2, y2 = bbox
+        bbox = [x1, y1, x2 - x1, y2 - y1]
+    return {"image_id": stem, "category_id": label, "score": score, "bbox": bbox}
+
+
+def _columns(entries: list[Entry], where: Callable[[int], str]) -> _Columns:
+    """Return the images' keys, the categories and x, y, w, h, score [n, 5] of entries.
+
+    Raises InputError that names the first one at fault by `where` of its row.
+    """
+    keys = [one.get("file_name") or one.get("image_id") for one in entries]
+    categories, bboxes, scores = (
+        [one.get(name) for one in entries] for name in ("category_id", "bbox", "score")
+    )
+    if _types(bboxes) <= {list} and set(map(len, bboxes)) <= {4}:
+        sides = list(chain.from_iterable(bboxes))
+        real = _types(sides) | _types(scores) <= NUMBERS
+        if real and _types(categories) <= {int} and _types(keys) <= {int, str}:
+            with suppress(OverflowError):  # of a number too large for a float
+                xywh = np.array(sides, np.float64).reshape(-1, 4)
+                return keys, categories, np.column_stack([xywh, np.array(scores, np.float64)])
+    rows = [_result(entry, where(row)) for row, entry in enumerate(entries)]
+    return keys, categories, np.array(rows, np.float64)
+
+
+def _types(values: Iterable[object]) -> set[type]:
+    return set(map(type, values))
+
+
+def _result(entry: Entry, where: str) -> list[float]:
+    """Return x, y, w, h, score of one entry of COCO results. Raises InputError for a fault."""
     bbox, score, category = entry.get("bbox"), entry.get("score"), entry.get("category_id")
     if not isinstance(bbox, list) or len(bbox) != 4:
         raise InputError(f"{where}: bbox is {reprlib.repr(bbox)}, expected [x, y, w, h]")
     numbers = [*bbox, score]
-    if not all(type(number) in (int, float) for number in numbers):
+    if not _types(numbers) <= NUMBERS:
         raise InputError(f"{where}: bbox and score are {reprlib.repr(numbers)}, expected numbers")
     if type(category) is not int:
         shown = reprlib.repr(category)
@@ -215,32 +320,49 @@ def _result(entry: Mapping[str, object], where: str) -> tuple[Key, int, list[flo
     if type(key) not in (int, str):
         raise InputError(f"{where}: image_id is {reprlib.repr(key)}, expected an id or a name")
     # What is no size of any image becomes infinite here; `_check_numbers` counts it.
-    return key, category, [v if abs(v) < LIMIT_PX or v != v else np.inf for v in numbers]
+    return [v if abs(v) < LIMIT_PX or v != v else np.inf for v in numbers]
+
+
+def _joined(parts: list[_Columns], place: Callable[[int], str]) -> _Results:
+    """Return the parts of one file together, each image and category it names counted once."""
+    images, image_of = _counted([keys for keys, _, _ in parts])
+    categories, category_of = _counted([numbers for _, numbers, _ in parts])
+    table = np.concatenate([np.zeros((0, 5)), *(numbers for _, _, numbers in parts)])
+    columns = (images, image_of, categories, category_of, table[:, :4], table[:, 4])
+    return _Results(*columns, place, visdrone=False)
+
+
+def _counted(parts: list[list[Hashable]]) -> tuple[list, np.ndarray]:
+    """Return the distinct values, as they come, and the place [N] of each value among them."""
+    places = defaultdict(count().__next__)
+    of = [np.fromiter(map(places.__getitem__, part), np.int64, len(part)) for part in parts]
+    return list(places), np.concatenate([np.zeros(0, np.int64), *of])
 
 
 # Images
 
 
-def _image_index(
+def _image_numbers(
     path: Path, keys: list[Key], names: Sequence[str], images: Mapping[str, object] | None
 ) -> tuple[np.ndarray, list[str]]:
-    """Return the [N] image numbers, -1 for images that are not in names, and notes."""
+    """Return the number of the image of every key, -1 for one not in names, and notes."""
     by_name = {name: place for place, name in enumerate(names)}
     by_id, notes = {}, []
     if images is not None:
         entries = coco.images_of(images, source="the COCO file of the images").items()
         by_id = {key: _named(image["file_name"], by_name) for key, image in entries}
         numeric = _numeric(names)
-        if any(numeric.get(key, by_id.get(key)) != by_id.get(key) for key in set(keys)):
+        if any(numeric.get(key, by_id.get(key)) != by_id.get(key) for key in keys):
             notes.append("image ids are the COCO file's, not the image names as numbers")
     else:
-        ids = {_id_of(key) for key in set(keys) if _named(key, by_name) < 0} - {None}
+        ids = {_id_of(key) for key in keys if _named(key, by_name) < 0} - {None}
         if ids:
             by_id, notes = _reading(path, sorted(ids), names)
-    places = {key: by_id.get(key, _named(key, by_name)) for key in set(keys)}
-    for key in [key for key, place in places.items() if place < 0]:
-        places[key] = by_id.get(_id_of(key), -1)
-    return np.array([places[key] for key in keys], np.int64), notes
+    numbers = [by_id.get(key, _named(key, by_name)) for key in keys]
+    return np.array(
+        [by_id.get(_id_of(key), -1) if k < 0 else k for key, k in zip(keys, numbers, strict=True)],
+        np.int64,
+    ), notes
 
 
 def _named(text: Key, by_name: Mapping[str, int]) -> int:
@@ -282,16 +404,15 @@ def _reading(path: Path, ids: list[int], names: Sequence[str]) -> tuple[dict[int
 
 
 def _check_images(
-    path: Path, keys: list[Key], image_index: np.ndarray, names: Sequence[str], drop_unknown: bool
+    path: Path, found: _Results, numbers: np.ndarray, names: Sequence[str], drop_unknown: bool
 ) -> list[str]:
     """Raise InputError for detections of images not in names; return a note where these may go."""
-    rows = np.flatnonzero(image_index < 0)
-    unknown = sorted({str(keys[row]) for row in rows})
+    unknown = sorted({str(found.images[place]) for place in np.flatnonzero(numbers < 0)})
     told = f"{len(unknown)} images with detections are not among the {len(names)} known: "
     told += _some(unknown)
     if not unknown:
         return []
-    if len(rows) == len(keys):
+    if np.all(numbers < 0):
         raise InputError(
             f"{path}: none of its {len(unknown)} images ({_some(unknown)}) is among the "
             f"{len(names)} known ({_some(names)}); another dataset or split?"
@@ -301,7 +422,7 @@ def _check_images(
             f"{path}: {told}; take the images they were made on (dmnet evaluate leaves others out "
             "with --ignore-other-images)"
         )
-    return [f"left out {len(rows)} detections: {told}"]
+    return [f"left out {(numbers[found.image_of] < 0).sum()} detections: {told}"]
 
 
 # Classes
@@ -311,7 +432,7 @@ def _known_classes(
     path: Path, found: _Results, images: Mapping[str, object] | None, first_class: int | None
 ) -> tuple[dict[int, int], list[str]]:
     """Return our category of each number in the file, and notes; first_class None is found out."""
-    seen, notes = sorted(set(found.categories)), []
+    seen, notes = sorted(found.categories), []
     first = first_class
     if first is None and found.visdrone:
         first = _first_class_of_text(path, seen)
@@ -400,7 +521,7 @@ def _check_numbers(path: Path, found: _Results) -> None:
             shown = ", ".join(f"{value:g}" for value in table[first])
             raise InputError(
                 f"{path}: {bad.sum()} of {len(bad)} detections have {what}, first at "
-                f"{found.places[first]} (x, y, w, h, score: {shown}); {remedy}"
+                f"{found.place(first)} (x, y, w, h, score: {shown}); {remedy}"
             )
 
 

@@ -20,7 +20,7 @@ LIBRARY = ROOT / "dmnet_lib"
 LADDER = (
     ("boxes", "files", "index", "parallel", "params", "profiles", "provenance"),
     ("annotations", "detections"),
-    ("points", "weights"),
+    ("points", "weights", "overlaps"),
     ("formats", "datasets", "scenes", "density", "windows", "regions", "crops", "fusion", "mcnn"),
     ("detectors", "evaluation"),
     ("cropping", "exporting", "training"),
@@ -50,7 +50,7 @@ HOMES = {
     "distributed": {"parallel"},
     "threadpoolctl": {"parallel"},
     "safetensors": {"weights"},
-    "torchvision": {"detectors", "fusion"},
+    "torchvision": {"detectors"},
 }
 
 
