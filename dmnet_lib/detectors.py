@@ -1,8 +1,11 @@
 """Images and regions -> detections in whole-image pixels, by a torchvision detector."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +20,7 @@ from torchvision.models.detection.fcos import (
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
 
-from dmnet_lib import boxes, crops
+from dmnet_lib import boxes, crops, weights
 from dmnet_lib.annotations import CLASSES
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Images
@@ -30,7 +33,12 @@ WIDTHS = (16, 24, 48, 64)  # channels at strides 2, 4, 8, 16
 PYRAMID_WIDTH = 32
 HEAD_GROUPS = 8
 PAD_TO = 32  # the coarsest stride of both architectures: views are padded to a multiple of it
+BATCH_PX = 4_000_000  # of views that go through the network together: bounds its memory
 Target = dict[str, torch.Tensor] | None
+Views = tuple[np.ndarray, np.ndarray]  # regions [r, 4] and the factors [r] that resample them
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [n, 4] xyxy, scores [n], class ids [n]
+NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
+Item = TypeVar("Item")
 
 
 def block(width_in: int, width_out: int, stride: int) -> nn.Sequential:
@@ -83,7 +91,7 @@ def build(
         known = ", ".join(ARCHITECTURES)
         raise InputError(f"no detector is called {architecture!r}; there are {known}")
     model.transform = AsGiven(model.transform)
-    return model
+    return model.to(memory_format=torch.channels_last)
 
 
 class AsGiven(GeneralizedRCNNTransform):
@@ -139,20 +147,49 @@ def to_input(view: np.ndarray, device: torch.device) -> torch.Tensor:
 @torch.inference_mode()
 def detect_regions(
     model: nn.Module, image: np.ndarray, regions_xyxy: np.ndarray, scales: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return boxes [n, 4] xyxy in image pixels, scores [n] and class ids [n] of all regions."""
+) -> Found:
+    """Return boxes [n, 4] xyxy in image pixels, scores [n] and class ids [n] of all regions.
+
+    Views that are padded to one size go through the network together: each is then padded as it
+    would be alone, so its boxes are the same.
+    """
+    views = [crops.cut(image, r, scale=s) for r, s in zip(regions_xyxy, scales, strict=True)]
+    found = [NOTHING] * len(views)
+    for batch in _batches(views):
+        for number, answer in zip(batch, _answers(model, [views[n] for n in batch]), strict=True):
+            found[number] = _to_image(answer, regions_xyxy[number], views[number].shape[1::-1])
+    return _joined(found)
+
+
+def _batches(views: list[np.ndarray]) -> Iterator[list[int]]:
+    """Yield the numbers of views of one padded size, BATCH_PX pixels at most unless it is one."""
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for number, view in enumerate(views):
+        by_size.setdefault(tuple(-(-side // PAD_TO) for side in view.shape[:2]), []).append(number)
+    for (rows, columns), numbers in by_size.items():
+        most = max(1, BATCH_PX // (rows * columns * PAD_TO**2))
+        yield from (numbers[start : start + most] for start in range(0, len(numbers), most))
+
+
+def _answers(model: nn.Module, views: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Return the network's boxes, scores and labels for each view."""
     device = next(model.parameters()).device
-    parts = [(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))]
-    for region, scale in zip(regions_xyxy, scales, strict=True):
-        view = crops.cut(image, region, scale=scale)
-        found = {k: v.cpu().numpy() for k, v in model([to_input(view, device)])[0].items()}
-        # The view's true scale: its size is rounded to whole pixels.
-        true_scale = np.tile(view.shape[1::-1] / (region[2:] - region[:2]), 2)
-        named = found["labels"] > 0  # FCOS may answer with the background's label
-        local = found["boxes"][named].astype(np.float64) / true_scale
-        whole = boxes.shift(local, region[:2])
-        parts.append((whole, found["scores"][named], found["labels"][named]))
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    with weights.mixed_precision(device):
+        found = model([to_input(view, device) for view in views])
+    return [{key: value.float().cpu().numpy() for key, value in one.items()} for one in found]
+
+
+def _to_image(answer: dict[str, np.ndarray], region: np.ndarray, view_wh: tuple[int, int]) -> Found:
+    """Return what was found in a view of a region, in whole-image pixels."""
+    true_scale = np.tile(view_wh / (region[2:] - region[:2]), 2)  # a view's size is whole pixels
+    named = answer["labels"] > 0  # FCOS may answer with the background's label
+    local = answer["boxes"][named].astype(np.float64) / true_scale
+    class_ids = answer["labels"][named].astype(np.int64)
+    return boxes.shift(local, region[:2]), answer["scores"][named].astype(np.float64), class_ids
+
+
+def _joined(parts: Sequence[Found]) -> Found:
+    return tuple(np.concatenate(column) for column in zip(NOTHING, *parts, strict=True))
 
 
 def view_scales(regions_xyxy: np.ndarray, *, input_long_px: int, max_upscale: float) -> np.ndarray:
@@ -162,34 +199,65 @@ def view_scales(regions_xyxy: np.ndarray, *, input_long_px: int, max_upscale: fl
     return np.array([fit(s, input_long_px=input_long_px, max_upscale=max_upscale) for s in sides])
 
 
-def megapixels(regions: Regions, images: int, *, input_long_px: int, max_upscale: float) -> float:
-    """Return the mean megapixels an image that the detector sees for these regions."""
-    scales = view_scales(regions.boxes_xyxy, input_long_px=input_long_px, max_upscale=max_upscale)
-    return float((boxes.area(regions.boxes_xyxy) * scales**2).sum() / max(1, images) / 1e6)
+@dataclass(frozen=True)
+class Pass:
+    """One way to look at a split: its regions, and how large the detector sees them."""
+
+    regions: Regions
+    input_long_px: int
+    max_upscale: float = 1.0
+
+    def of_image(self, index: int) -> Views:
+        """Return the regions [r, 4] of an image and the factors [r] that resample them."""
+        here = self.regions.of_image(index)
+        scale = {"input_long_px": self.input_long_px, "max_upscale": self.max_upscale}
+        return here, view_scales(here, **scale)
+
+    def megapixels(self, images: int) -> float:
+        """Return the mean megapixels an image that the detector sees."""
+        xyxy = self.regions.boxes_xyxy
+        scale = {"input_long_px": self.input_long_px, "max_upscale": self.max_upscale}
+        seen = boxes.area(xyxy) * view_scales(xyxy, **scale) ** 2
+        return float(seen.sum() / max(1, images) / 1e6)
 
 
 def detect(
     model: nn.Module,
     images: Images,
     names: tuple[str, ...],
-    regions: Regions,
+    passes: Sequence[Pass],
     *,
-    input_long_px: int,
-    max_upscale: float = 1.0,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
-) -> tuple[Detections, np.ndarray]:
-    """Return the detections of a split's regions, and the seconds [M] spent on each image.
+    executor: Executor | None = None,
+    progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
+) -> list[tuple[Detections, np.ndarray]]:
+    """Return the detections of a split by each pass, and the seconds [M] spent on each image.
 
-    Seconds count cutting, resampling and the network, not the decoding of the image.
+    An image is decoded once for all passes. Seconds count cutting, resampling and the network, not
+    the decoding. An executor's workers get images and the model by chunks, and use their CPU.
     """
-    parts, seconds = [], np.zeros(len(names))
-    for index in progress(range(len(names))):
-        image, here = images[index], regions.of_image(index)
+    items = ((n, [one.of_image(n) for one in passes]) for n in range(len(names)))
+    found = weights.map_with(_detect_image, model, images, items, executor=executor)
+    by_image = list(progress(found))
+    return [_table(names, [one[n] for one in by_image]) for n in range(len(passes))]
+
+
+def _detect_image(
+    model: nn.Module, images: Images, item: tuple[int, list[Views]]
+) -> list[tuple[Found, float]]:
+    """Return what each pass finds in an image, and its seconds."""
+    index, passes = item
+    image, found = images[index], []
+    for regions_xyxy, scales in passes:
         start = time.perf_counter()
-        scales = view_scales(here, input_long_px=input_long_px, max_upscale=max_upscale)
-        parts.append(detect_regions(model, image, here, scales))
-        seconds[index] = time.perf_counter() - start
-    xyxy, scores, class_ids = (np.concatenate(column) for column in zip(*parts, strict=True))
-    image_index = np.repeat(np.arange(len(names)), [len(part[1]) for part in parts])
-    found = Detections(names, xyxy, scores.astype(np.float64), class_ids, image_index)
-    return found, seconds
+        here = detect_regions(model, image, regions_xyxy, scales)
+        found.append((here, time.perf_counter() - start))
+    return found
+
+
+def _table(
+    names: tuple[str, ...], found: list[tuple[Found, float]]
+) -> tuple[Detections, np.ndarray]:
+    """Return one pass over all images as a table, and its seconds."""
+    parts = [part for part, _ in found]
+    image_index = np.repeat(np.arange(len(names)), [len(scores) for _, scores, _ in parts])
+    return Detections(names, *_joined(parts), image_index), np.array([s for _, s in found])

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from dmnet_lib import weights
+
 STRIDE = 4  # two poolings
 MEAN, STD = 114.0, 64.0  # of 8-bit pixels; one pair for all channels
 COLUMNS = {"large": (9, 16), "medium": (7, 20), "small": (5, 24)}  # first kernel, first width
@@ -14,14 +16,15 @@ COLUMNS = {"large": (9, 16), "medium": (7, 20), "small": (5, 24)}  # first kerne
 def column(kernel: int, width: int) -> nn.Sequential:
     """Return one column: four convolutions, the first two pooled (Zhang et al., figure 3).
 
-    Later kernels are 2 smaller; widths go w, 2w, w, w / 2.
+    Later kernels are 2 smaller; widths go w, 2w, w, w / 2. Pooling stands before ReLU, which gives
+    the same numbers for a quarter of the work.
     """
     inner = kernel - 2
     return nn.Sequential(
-        nn.Conv2d(3, width, kernel, padding=kernel // 2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(width, 2 * width, inner, padding=inner // 2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(2 * width, width, inner, padding=inner // 2), nn.ReLU(),
-        nn.Conv2d(width, width // 2, inner, padding=inner // 2), nn.ReLU(),
+        nn.Conv2d(3, width, kernel, padding=kernel // 2), nn.MaxPool2d(2), nn.ReLU(True),
+        nn.Conv2d(width, 2 * width, inner, padding=inner // 2), nn.MaxPool2d(2), nn.ReLU(True),
+        nn.Conv2d(2 * width, width, inner, padding=inner // 2), nn.ReLU(True),
+        nn.Conv2d(width, width // 2, inner, padding=inner // 2), nn.ReLU(True),
     )  # fmt: skip
 
 
@@ -67,4 +70,6 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
         pixels = nn.functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
     bottom, right = (-side % STRIDE for side in size)
     padded = nn.functional.pad(pixels, (0, right, 0, bottom), mode="replicate")
-    return model(padded)[0, 0].clamp(min=0).cpu().numpy()
+    with weights.mixed_precision(device):
+        found = model(padded)
+    return found[0, 0].float().clamp(min=0).cpu().numpy()

@@ -1,6 +1,7 @@
 """A detector, a split and its crops -> detections, cost and time of each way to look at images."""
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dmnet_lib import boxes, cropping, detections, detectors, files, fusion
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Split
 from dmnet_lib.detections import Detections
+from dmnet_lib.detectors import Pass
 
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
 SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
@@ -50,20 +52,32 @@ def detect_all(
     rule: Rule,
     *,
     extra_seconds: Mapping[str, float] | None = None,
+    executor: Executor | None = None,
 ) -> dict[str, Outcome]:
     """Return the outcome of `global`, `native` and every strategy of crops.
 
-    extra_seconds adds, per image, what a strategy spends before it has its crops.
+    extra_seconds adds, per image, what a strategy spends before it has its crops. An executor's
+    workers share the images.
     """
-    whole = cropping.whole(split.annotations.sizes_wh)
-    none = Regions.from_lists([np.zeros((0, 4))] * len(split.annotations))
-    base = _view(model, split, whole, rule, "global", rule.input_long_px, 1.0)
-    native = _view(model, split, whole, rule, "native", FULL_RESOLUTION, 1.0)
+    count, whole = len(split.annotations), cropping.whole(split.annotations.sizes_wh)
+    none = Regions.from_lists([np.zeros((0, 4))] * count)
+    passes = {
+        "global": Pass(whole, rule.input_long_px),
+        "native": Pass(whole, FULL_RESOLUTION),
+    } | {name: Pass(r, rule.input_long_px, rule.max_upscale) for name, r in by_crops.items()}
+    by_pass = detectors.detect(
+        model, split.images, split.annotations.names, list(passes.values()), executor=executor,
+        progress=lambda found: tqdm(found, desc="detecting", total=count, unit="image"),
+    )  # fmt: skip
+    views = {
+        name: _View(found, passes[name].megapixels(count), float(seconds.mean()))
+        for name, (found, seconds) in zip(passes, by_pass, strict=True)
+    }
+    base, native = views["global"], views["native"]
     found = {"global": _fuse([base], none, rule), "native": _fuse([native], none, rule)}
     for name, regions in by_crops.items():
-        view = _view(model, split, regions, rule, name, rule.input_long_px, rule.max_upscale)
         extra = (extra_seconds or {}).get(name, 0.0)
-        found[name] = _fuse([base, view], regions, rule, extra=extra)
+        found[name] = _fuse([base, views[name]], regions, rule, extra=extra)
     return found
 
 
@@ -74,18 +88,6 @@ class _View:
     detections: Detections
     megapixels: float
     seconds: float
-
-
-def _view(
-    model: nn.Module, split: Split, regions: Regions, rule: Rule,
-    label: str, input_long_px: int, max_upscale: float,
-) -> _View:  # fmt: skip
-    names = split.annotations.names
-    scale = {"input_long_px": input_long_px, "max_upscale": max_upscale}
-    found, seconds = detectors.detect(
-        model, split.images, names, regions, progress=lambda i: tqdm(i, desc=label), **scale
-    )
-    return _View(found, detectors.megapixels(regions, len(names), **scale), float(seconds.mean()))
 
 
 def _fuse(views: list[_View], regions: Regions, rule: Rule, *, extra: float = 0.0) -> Outcome:

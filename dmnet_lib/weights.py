@@ -1,14 +1,24 @@
-"""Networks to safetensors and back; never pickles."""
+"""Networks to safetensors and back, never pickles; and what numbers they compute with."""
 
-from collections.abc import Callable
+import copy
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors.torch
 import torch
 from torch import nn
 
-from dmnet_lib import files
+from dmnet_lib import files, parallel
 from dmnet_lib.files import InputError
+
+Context = TypeVar("Context")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+CHUNK = 4  # items that go to a worker together: the model goes with them
 
 
 def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -21,6 +31,50 @@ def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 def size(model: nn.Module) -> int:
     """Return the number of parameters."""
     return sum(weight.numel() for weight in model.parameters())
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Return what lets a network compute in bfloat16 where the device is made for it.
+
+    Older GPUs and CPUs stay at float32: on a CPU with bfloat16 a training step of MCNN takes 0.6 of
+    the time, but its maps end 3% further from the true ones.
+    """
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=able)
+
+
+def map_with(
+    function: Callable[[nn.Module, Context, Item], Result],
+    model: nn.Module,
+    context: Context,
+    items: Iterable[Item],
+    *,
+    executor: Executor | None = None,
+) -> Iterator[Result]:
+    """Yield function(model, context, item) for each item, in order.
+
+    An executor's workers are sent the model and CHUNK items at a time, and run it on their CPU.
+    """
+    if executor is None:
+        return map(partial(function, model, context), items)
+    packed = pickle.dumps(copy.deepcopy(model).cpu())  # bytes: a worker unpacks them once
+    each = partial(_with_packed, function, packed, context)
+    return parallel.run(each, items, executor=executor, chunk=CHUNK)
+
+
+def _with_packed(
+    function: Callable[[nn.Module, Context, Item], Result],
+    packed: bytes,
+    context: Context,
+    item: Item,
+) -> Result:
+    return function(_unpacked(packed), context, item)
+
+
+@lru_cache(maxsize=1)
+def _unpacked(packed: bytes) -> nn.Module:
+    """Return the model of `map_with`, in a worker: its own process made the bytes."""
+    return pickle.loads(packed)
 
 
 def write(path: Path, model: nn.Module) -> Path:

@@ -1,5 +1,8 @@
 """Detectors: boxes come back to the whole image, and views are seen at the scale that was asked."""
 
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from dmnet_lib import detectors, mcnn, weights
+from dmnet_lib import detectors, files, mcnn, weights
 from dmnet_lib.boxes import Regions
+from dmnet_lib.datasets import Images
+from dmnet_lib.detectors import Pass
 from dmnet_lib.files import InputError
 
 SIZE_WH = (70, 50)
@@ -34,22 +39,25 @@ class Known(nn.Module):
         self.seen_wh: list[tuple[int, int]] = []
 
     def forward(self, views: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        height, width = views[0].shape[1:]
+        return [self.one(*view.shape[1:]) for view in views]
+
+    def one(self, height: int, width: int) -> dict[str, torch.Tensor]:
         self.seen_wh.append((width, height))
         m = float(self.margin)
         box = torch.tensor([[m, m, width - m, height - m]])
-        return [{"boxes": box, "scores": torch.tensor([0.5]), "labels": torch.tensor([4])}]
+        return {"boxes": box, "scores": torch.tensor([0.5]), "labels": torch.tensor([4])}
 
 
 def test_no_region_gives_no_detection() -> None:
     found = detectors.detect_regions(Known(), picture(), NONE, np.zeros(0))
     assert [part.shape for part in found] == [(0, 4), (0,), (0,)]
-    everywhere, seconds = detectors.detect(
-        Known(), [picture(), picture()], ("a", "b"), Regions.from_lists([NONE, NONE]),
-        input_long_px=64,
-    )  # fmt: skip
+    nowhere = Pass(Regions.from_lists([NONE, NONE]), 64)
+    assert detectors.detect(Known(), [picture()] * 2, ("a", "b"), []) == []
+    (everywhere, seconds), _ = detectors.detect(
+        Known(), [picture()] * 2, ("a", "b"), [nowhere, nowhere]
+    )
     assert (len(everywhere), everywhere.names, seconds.shape) == (0, ("a", "b"), (2,))
-    assert detectors.megapixels(Regions.from_lists([]), 0, input_long_px=9, max_upscale=1) == 0
+    assert Pass(Regions.from_lists([]), 9).megapixels(0) == 0
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 0.37])
@@ -72,27 +80,64 @@ def test_pixels_of_an_enlarged_view_are_halves_of_the_image() -> None:
 def test_each_region_is_seen_at_its_own_scale_and_in_its_own_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50]], NONE, [[10, 10, 20, 20], [0, 0, 40, 20]]])
     model, shown = Known(), []
-    found, _ = detectors.detect(
-        model, [picture()] * 3, ("a", "b", "c"), regions, input_long_px=35, max_upscale=2.0,
-        progress=lambda indices: shown.extend(indices) or indices,
+    ((found, _),) = detectors.detect(
+        model, [picture()] * 3, ("a", "b", "c"), [Pass(regions, 35, 2.0)],
+        progress=lambda images: map(lambda one: shown.append(1) or one, images),
     )  # fmt: skip
     assert model.seen_wh == [(35, 25), (20, 20), (35, 18)]
     assert found.image_index.tolist() == [0, 2, 2]
     np.testing.assert_allclose(found.boxes_xyxy, regions.boxes_xyxy)
-    assert shown == [0, 1, 2]
+    assert len(shown) == 3
+
+
+def test_views_of_one_padded_size_go_together_and_find_what_each_finds_alone() -> None:
+    """Three views are padded to 32x32, two to 64x32, and one stands alone; order is kept."""
+    corners = [(30, 20), (60, 30), (25, 24), (40, 30), (31, 31), (70, 50)]
+    regions = np.array([[0, 0, *corner] for corner in corners])
+    model, batches = network(), []
+    model.backbone.register_forward_pre_hook(lambda _, given: batches.append(given[0].shape))
+    together = detectors.detect_regions(model, picture(), regions, np.ones(6))
+    assert [tuple(shape) for shape in batches] == [(3, 3, 32, 32), (2, 3, 32, 64), (1, 3, 64, 96)]
+    alone = [detectors.detect_regions(model, picture(), r[None], np.ones(1)) for r in regions]
+    assert len(together[0]) > 100
+    for column, parts in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_allclose(column, np.concatenate(parts), atol=1e-4)
+
+
+def test_a_batch_stays_within_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detectors, "BATCH_PX", 2 * 32 * 32)
+    views = [np.zeros((20, 20, 3), np.uint8)] * 5 + [np.zeros((90, 90, 3), np.uint8)] * 2
+    assert list(detectors._batches(views)) == [[0, 1], [2, 3], [4], [5], [6]]
+
+
+def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
+    """Also by several passes, each with its own regions; the decoded images stay here."""
+    path = files.write_bytes(tmp_path / "a.jpg", files.encode_jpeg(picture(), quality=95))
+    images = Images((path,) * 3)
+    passes = [
+        Pass(Regions.from_lists([[[0, 0, *SIZE_WH]]] * 3), 64),
+        Pass(Regions.from_lists([[[0, 0, 30, 20]], NONE, [[5, 5, 60, 40], [0, 0, 9, 9]]]), 64, 2.0),
+    ]
+    assert images[0].shape == (50, 70, 3)
+    assert len(pickle.dumps(images)) < 1000
+    here = detectors.detect(network(), images, ("a", "b", "c"), passes)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        there = detectors.detect(network(), images, ("a", "b", "c"), passes, executor=executor)
+    for (a, _), (b, seconds) in zip(here, there, strict=True):
+        assert len(a)
+        np.testing.assert_array_equal(a.image_index, b.image_index)
+        np.testing.assert_allclose(a.boxes_xyxy, b.boxes_xyxy, atol=1e-4)
+        assert seconds.shape == (3,)
 
 
 def test_the_cost_is_what_the_detector_sees() -> None:
     regions = Regions.from_lists([[[0, 0, 1000, 500]], [[0, 0, 100, 100]]])
-    found = detectors.megapixels(regions, 2, input_long_px=500, max_upscale=2.0)
-    assert found == pytest.approx((500 * 250 + 200 * 200) / 2 / 1e6)
+    assert Pass(regions, 500, 2.0).megapixels(2) == pytest.approx((500 * 250 + 200 * 200) / 2 / 1e6)
 
 
 def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50], [30, 20, 70, 50], [65, 47, 70, 50]]])
-    found, _ = detectors.detect(
-        network(), [picture()], ("a",), regions, input_long_px=64, max_upscale=2.0
-    )
+    ((found, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(regions, 64, 2.0)])
     assert 0 < len(found) <= 3 * detectors.MAX_DETECTIONS
     low, high = found.boxes_xyxy.min(axis=0), found.boxes_xyxy.max(axis=0)
     assert np.all(low >= -1e-3)
@@ -102,9 +147,8 @@ def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
 
 
 def test_only_the_ten_classes_are_found() -> None:
-    found, _ = detectors.detect(
-        network(), [picture()], ("a",), Regions.from_lists([[[0, 0, *SIZE_WH]]]), input_long_px=64
-    )
+    whole = Pass(Regions.from_lists([[[0, 0, *SIZE_WH]]]), 64)
+    ((found, _),) = detectors.detect(network(), [picture()], ("a",), [whole])
     assert set(found.class_ids.tolist()) <= set(range(1, 11))
 
 

@@ -27,10 +27,12 @@ class OneBox(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
 
     def forward(self, views: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        height, width = views[0].shape[1:]
+        return [self.one(*view.shape[1:]) for view in views]
+
+    def one(self, height: int, width: int) -> dict[str, torch.Tensor]:
         box = torch.tensor([[0.0, 0.0, width, height]])
         score = torch.tensor([1 / (1 + width * height / 1000)])
-        return [{"boxes": box, "scores": score, "labels": torch.tensor([4])}]
+        return {"boxes": box, "scores": score, "labels": torch.tensor([4])}
 
 
 def split(images: int = 2) -> Split:

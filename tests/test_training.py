@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ from dmnet_lib.annotations import Annotations, from_rows
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Images, Split
 from dmnet_lib.files import InputError
-from dmnet_lib.training import counting, detection, loop
+from dmnet_lib.training import counting, detection, feed, loop, team
 from dmnet_lib.training.loop import Recipe
 
 RECIPE = Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=3)
@@ -66,6 +68,12 @@ def killed_after(steps: int) -> Callable[[np.random.Generator], torch.Tensor]:
 def equal(a: nn.Module, b: nn.Module) -> bool:
     pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
     return all(torch.equal(x, y) for x, y in pairs)
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are drawn here unless a test asks for workers: some count what they draw."""
+    monkeypatch.setenv(feed.JOBS, "0")
 
 
 def scene(folder: Path, corners: list[tuple[int, int]], *, size_wh: tuple[int, int]) -> Split:
@@ -191,9 +199,120 @@ def test_a_loss_that_is_no_number_stops_the_run(bad: float) -> None:
         train(loss_of=lambda model, pixels: squared(model, pixels) * bad)
 
 
+def test_the_best_row_of_a_curve_is_what_was_measured_with_the_kept_weights() -> None:
+    left = iter([3.0, 1.0, 2.0])
+    _, rows = train(evaluate=lambda _: {"error": next(left), "other": 7.0}, minimise="error")
+    assert loop.best(pd.DataFrame(rows), "error") == {"error": 1.0, "other": 7.0}
+
+
 def test_the_named_device_is_taken():
     assert loop.pick_device("cpu").type == "cpu"
     assert loop.pick_device().type in ("cpu", "cuda", "mps")
+
+
+# feed
+
+
+def drawn(jobs: int, draw: feed.Draw, steps: range, monkeypatch: pytest.MonkeyPatch) -> list:
+    monkeypatch.setenv(feed.JOBS, str(jobs))
+    return list(feed.batches_of(draw, 5, steps, torch.device("cpu")))
+
+
+def test_the_number_of_workers_changes_no_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a run goes on in the middle; and a loader leaves torch's generator alone."""
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
+    at = points.from_annotations(split.annotations)
+    draw = counting.batches(split.images, at, count=2, patch_px=32, input_scale=0.5)
+    here = drawn(0, draw, range(5), monkeypatch)
+    before = torch.random.get_rng_state()
+    assert len({float(pixels.sum()) for pixels, _ in here}) == 5
+    for jobs, steps in ((1, range(5)), (2, range(5)), (3, range(3, 5)), (2, range(5, 5))):
+        there = drawn(jobs, draw, steps, monkeypatch)
+        assert len(there) == len(steps)
+        for step, batch in zip(steps, there, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(here[step], batch, strict=True))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_workers_train_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, rows = train()
+    monkeypatch.setenv(feed.JOBS, "2")
+    together, rows_again = train()
+    assert equal(alone, together)
+    assert rows == rows_again
+
+
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_a_torn_image_is_one_line_also_from_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    split = scene(tmp_path, [(20, 14)], size_wh=(100, 80))
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:300])
+    at = points.from_annotations(split.annotations)
+    draw = counting.batches(split.images, at, count=2, patch_px=32, input_scale=0.5)
+    with pytest.raises(InputError, match=r"a\.jpg") as caught:
+        drawn(jobs, draw, range(2), monkeypatch)
+    assert "\n" not in str(caught.value)
+
+
+def sharers(_: np.random.Generator) -> int:
+    return Images.sharers
+
+
+def test_workers_share_the_memory_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn(2, sharers, range(3), monkeypatch) == [2, 2, 2]
+    assert Images.sharers == 1
+
+
+def test_workers_get_the_cores_that_training_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(feed.JOBS)
+    monkeypatch.setattr("dmnet_lib.parallel.cores", lambda: 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    assert feed.workers(torch.device("cpu")) == 2
+    assert feed.workers(torch.device("cuda")) == 7
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 9)
+    assert feed.workers(torch.device("cpu")) == 0
+    monkeypatch.setenv(feed.JOBS, "many")
+    with pytest.raises(InputError, match="DMNET_JOBS=many: expected a number"):
+        feed.workers(torch.device("cpu"))
+
+
+# team
+
+
+def test_alone_a_process_has_the_whole_batch() -> None:
+    with team.joined(torch.device("cpu")):
+        assert (team.size(), team.is_first(), team.share(6), team.mean(0.5)) == (
+            1, True, slice(0, 6), 0.5,
+        )  # fmt: skip
+    model = network()
+    assert team.together(model) is model
+
+
+def test_shares_of_a_batch_are_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of three processes cuts its own part of what one process would."""
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
+    at, none = points.from_annotations(split.annotations), Regions.from_lists([[]])
+    monkeypatch.setattr(team, "size", lambda: 3)
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    parts = []
+    for rank in range(3):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        parts.append(team.share(6))
+    assert parts == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    with pytest.raises(InputError, match="batch_size is 7: it must be a multiple of 3 processes"):
+        team.share(7)
+    rng = np.random.default_rng
+    count = {"count": 6, "patch_px": 32, "input_scale": 0.5}
+    whole = counting.patch_batch(rng(1), split.images, at, **count)
+    shares = [counting.patch_batch(rng(1), split.images, at, **count, share=p) for p in parts]
+    for column, pieces in zip(whole, zip(*shares, strict=True), strict=True):
+        assert torch.equal(column, torch.cat(pieces))
+    pixels, _ = detection.patch_batch(rng(1), split, none, VIEWS, count=6)
+    parts = [detection.patch_batch(rng(1), split, none, VIEWS, count=6, share=p) for p in parts]
+    assert torch.equal(torch.stack(pixels), torch.stack([one for part, _ in parts for one in part]))
 
 
 # counting
@@ -269,7 +388,7 @@ def test_a_collapsed_network_stops_the_run(tmp_path: Path):
     split = scene(tmp_path, [(20, 14)], size_wh=(64, 65))
     at = points.from_annotations(split.annotations)
     with pytest.raises(InputError, match=r"collapsed: its maps hold 0\.0% .* try another seed"):
-        counting.measure(still(-1), split.images, at, input_scale=0.5, min_mass=0.05)
+        counting.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(-1))
     found = counting.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(1 / 72))
     assert found["mass_ratio"] == pytest.approx(1)
     assert found["mae"] == pytest.approx(0, abs=1e-5)
@@ -278,7 +397,7 @@ def test_a_collapsed_network_stops_the_run(tmp_path: Path):
 def test_no_object_is_no_collapse(tmp_path: Path):
     split = scene(tmp_path, [], size_wh=(64, 65))
     at = points.from_annotations(split.annotations)
-    found = counting.measure(still(-1), split.images, at, input_scale=0.5, min_mass=0.05)
+    found = counting.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(-1))
     assert found["mae"] == 0
 
 
@@ -289,8 +408,16 @@ def test_predicted_objects_are_shared_among_windows(tmp_path: Path):
     )
     assert sums[0] == pytest.approx(np.full((2, 2), 5.0))
     assert seconds.shape == (1,)
+    with ThreadPoolExecutor(1) as executor:
+        there, _ = counting.window_sums(
+            still(0.25), split.images, split.annotations.sizes_wh, (40, 32), input_scale=0.5,
+            executor=executor,
+        )  # fmt: skip
+    assert np.array_equal(there, sums)
     at = points.from_annotations(split.annotations)
-    counts = counting.count_table(still(0.25), split.images, at, input_scale=0.5)
+    maps = counting.predict_all(still(0.25), split.images, 1, input_scale=0.5)
+    counts = counting.count_table(maps, at)
+    assert counting.measure(maps, at, input_scale=0.5)["mae"] == pytest.approx(19)
     assert counts.to_numpy().tolist() == [["a", 1, 20.0]]
 
 

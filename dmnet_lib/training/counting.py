@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from dmnet_lib import crops, density, mcnn, windows
+from dmnet_lib import crops, density, mcnn, weights, windows
 from dmnet_lib.datasets import Images
 from dmnet_lib.files import InputError
 from dmnet_lib.points import Points, axis_masses
@@ -19,34 +21,53 @@ TARGET_GAIN = 100.0
 OBJECT_SHARE = 0.5  # of patches lie around an object: most of an aerial image is empty
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """What chance says of one patch: where it lies, how large and bright, and whether mirrored."""
+
+    index: int
+    corner: np.ndarray
+    side: float
+    light: float
+    mirrored: bool
+
+
 def patch_batch(
     rng: np.random.Generator, images: Images, points: Points, *,
     count: int, patch_px: int, input_scale: float, scale_jitter: float = 0.2,
+    share: slice = slice(None),
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Return patches [B, 3, p, p] and their density targets [B, 1, p / 4, p / 4] in objects a cell.
 
-    p = patch_px is in the network's input; a target cell is the exact mass in its area.
+    p = patch_px is in the network's input; a target cell is the exact mass in its area. Of the
+    count patches drawn, those of `share` are cut.
     """
-    pairs = [_patch(rng, images, points, patch_px, input_scale, scale_jitter) for _ in range(count)]
-    pixels, targets = zip(*pairs, strict=True)
+    draws = [_draw(rng, points, patch_px, input_scale, scale_jitter) for _ in range(count)][share]
+    pixels, targets = zip(*(_patch(d, images, points, patch_px) for d in draws), strict=True)
     return mcnn.to_input(np.stack(pixels)), torch.from_numpy(np.stack(targets)[:, None])
 
 
-def _patch(
-    rng: np.random.Generator, images: Images, points: Points,
-    patch_px: int, input_scale: float, scale_jitter: float,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def _draw(
+    rng: np.random.Generator, points: Points, patch_px: int, input_scale: float, jitter: float
+) -> _Draw:
     index = int(rng.integers(len(points.names)))
     size = points.sizes_wh[index]
-    scale = input_scale * float(np.exp(rng.uniform(-scale_jitter, scale_jitter)))
+    scale = input_scale * float(np.exp(rng.uniform(-jitter, jitter)))
     side = min(patch_px / scale, *size)
-    left, top = _corner(rng, points.xy[points.rows_of(index)], side, size)
+    corner = _corner(rng, points.xy[points.rows_of(index)], side, size)
+    return _Draw(index, corner, side, rng.uniform(0.8, 1.2), rng.random() < 0.5)
+
+
+def _patch(
+    draw: _Draw, images: Images, points: Points, patch_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    (left, top), side = draw.corner, draw.side
     scale = patch_px / side  # exact, so that the target's cells lie under the pixels
-    pixels = crops.cut(images[index], (left, top, left + side, top + side), scale=scale)
-    pixels = np.clip(pixels * rng.uniform(0.8, 1.2), 0, 255).astype(np.uint8)
+    pixels = crops.cut(images[draw.index], (left, top, left + side, top + side), scale=scale)
+    pixels = np.clip(pixels * draw.light, 0, 255).astype(np.uint8)
     steps = np.arange(patch_px // mcnn.STRIDE + 1) * mcnn.STRIDE / scale
-    target = _masses(points, index, left + steps, top + steps)
-    return (pixels[:, ::-1], target[:, ::-1].copy()) if rng.random() < 0.5 else (pixels, target)
+    target = _masses(points, draw.index, left + steps, top + steps)
+    return (pixels[:, ::-1], target[:, ::-1].copy()) if draw.mirrored else (pixels, target)
 
 
 def _corner(
@@ -71,8 +92,10 @@ def _masses(points: Points, index: int, x_edges: np.ndarray, y_edges: np.ndarray
 def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     """Return the mean squared error of the gained maps (MCNN, section 3.3, up to a constant)."""
     device = next(model.parameters()).device
-    pixels, target = (part.to(device) for part in batch)
-    return torch.mean((model(pixels) - target * TARGET_GAIN) ** 2)
+    pixels, target = (part.to(device, non_blocking=True) for part in batch)
+    with weights.mixed_precision(device):
+        found = model(pixels)
+    return torch.mean((found.float() - target * TARGET_GAIN) ** 2)
 
 
 def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.ndarray:
@@ -85,9 +108,28 @@ def true_map(points: Points, index: int, *, input_scale: float) -> np.ndarray:
     return density.draw(points, index, stride=mcnn.STRIDE / input_scale)
 
 
+def predict_all(
+    model: nn.Module, images: Images, count: int, *,
+    input_scale: float, executor: Executor | None = None,
+) -> list[np.ndarray]:  # fmt: skip
+    """Return `predict` of the first `count` images; an executor's workers share them."""
+    each = partial(_predict, input_scale=input_scale)
+    return list(weights.map_with(each, model, images, range(count), executor=executor))
+
+
+def _predict(model: nn.Module, images: Images, index: int, *, input_scale: float) -> np.ndarray:
+    return predict(model, images[index], input_scale=input_scale)
+
+
+def true_maps(points: Points, *, input_scale: float) -> list[np.ndarray]:
+    """Return `true_map` of every image."""
+    return [true_map(points, i, input_scale=input_scale) for i in range(len(points.names))]
+
+
 def batches(
-    images: Images, points: Points, *, count: int, patch_px: int, input_scale: float
-) -> Callable[[np.random.Generator], tuple[torch.Tensor, torch.Tensor]]:
+    images: Images, points: Points, *,
+    count: int, patch_px: int, input_scale: float, share: slice = slice(None),
+) -> Callable[[np.random.Generator], tuple[torch.Tensor, torch.Tensor]]:  # fmt: skip
     """Return what draws a batch from a generator, for the training loop."""
     if patch_px % mcnn.STRIDE:
         raise InputError(f"patch_px is {patch_px}: it must be a multiple of {mcnn.STRIDE}")
@@ -98,64 +140,67 @@ def batches(
         count=count,
         patch_px=patch_px,
         input_scale=input_scale,
+        share=share,
     )
-
-
-def measure(
-    model: nn.Module, images: Images, points: Points, *, input_scale: float, min_mass: float = 0.0
-) -> dict[str, float]:
-    """Return count errors, correlation and mass ratio over a split, from `density.compare`.
-
-    Raises InputError when the maps hold less than min_mass of the objects: a collapsed MCNN
-    predicts zero everywhere and never comes back.
-    """
-    indices = range(len(points.names))
-    found = [predict(model, images[i], input_scale=input_scale) for i in indices]
-    result = density.compare(found, [true_map(points, i, input_scale=input_scale) for i in indices])
-    if len(points) and result["mass_ratio"] < min_mass:
-        raise InputError(
-            f"MCNN's output collapsed: its maps hold {result['mass_ratio']:.1%} of the objects "
-            f"(min_mass is {min_mass:.1%}); try another seed, a lower learning_rate or more steps"
-        )
-    return result
 
 
 def measures(
     images: Images, points: Points, *, input_scale: float, min_mass: float
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Return what measures a model on a split, for the training loop."""
-    return partial(
-        measure, images=images, points=points, input_scale=input_scale, min_mass=min_mass
-    )
+    """Return what measures a model on a split, for the training loop, as `measure` does.
+
+    It raises InputError when the maps hold less than min_mass of the objects: a collapsed MCNN
+    predicts zero everywhere and never comes back.
+    """
+    true = true_maps(points, input_scale=input_scale)
+
+    def measure_model(model: nn.Module) -> dict[str, float]:
+        found = predict_all(model, images, len(true), input_scale=input_scale)
+        result = density.compare(found, true)
+        if len(points) and result["mass_ratio"] < min_mass:
+            raise InputError(
+                f"MCNN's output collapsed: its maps hold {result['mass_ratio']:.1%} of the objects "
+                f"(min_mass is {min_mass:.1%}); try another seed, a lower learning_rate or more "
+                "steps"
+            )
+        return result
+
+    return measure_model
 
 
-def count_table(
-    model: nn.Module, images: Images, points: Points, *, input_scale: float
-) -> pd.DataFrame:
-    """Return one row an image: objects counted and objects predicted."""
-    found = [predict(model, images[i], input_scale=input_scale) for i in range(len(points.names))]
+def measure(found: list[np.ndarray], points: Points, *, input_scale: float) -> dict[str, float]:
+    """Return count errors, correlation and mass ratio of predicted maps over a split."""
+    return density.compare(found, true_maps(points, input_scale=input_scale))
+
+
+def count_table(found: list[np.ndarray], points: Points) -> pd.DataFrame:
+    """Return one row an image: objects counted, and objects in its predicted map."""
     predicted = [float(one.sum()) for one in found]
     return pd.DataFrame({"image": points.names, "objects": points.counts(), "predicted": predicted})
 
 
 def window_sums(
-    model: nn.Module,
-    images: Images,
-    sizes_wh: np.ndarray,
-    window_wh: tuple[int, int],
-    *,
-    input_scale: float,
-) -> tuple[list[np.ndarray], np.ndarray]:
+    model: nn.Module, images: Images, sizes_wh: np.ndarray, window_wh: tuple[int, int], *,
+    input_scale: float, executor: Executor | None = None,
+) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
     """Return each image's predicted objects a window [rows, columns], and the seconds [M] it took.
 
-    Seconds count the network and the sums, not the decoding of the image.
+    Seconds count the network and the sums, not the decoding of the image. An executor's workers
+    share the images.
     """
-    sums, seconds = [], np.zeros(len(sizes_wh))
-    for index, size_wh in enumerate(sizes_wh):
-        image = images[index]
-        start = time.perf_counter()
-        found = predict(model, image, input_scale=input_scale)
-        stride = mcnn.STRIDE / input_scale
-        sums.append(windows.sums_from_map(found, size_wh, window_wh, stride=stride))
-        seconds[index] = time.perf_counter() - start
-    return sums, seconds
+    each = partial(_window_sums, window_wh=window_wh, input_scale=input_scale)
+    items = enumerate(np.asarray(sizes_wh))
+    found = list(weights.map_with(each, model, images, items, executor=executor))
+    return [sums for sums, _ in found], np.array([seconds for _, seconds in found])
+
+
+def _window_sums(
+    model: nn.Module, images: Images, item: tuple[int, np.ndarray], *,
+    window_wh: tuple[int, int], input_scale: float,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    index, size_wh = item
+    image = images[index]
+    start = time.perf_counter()
+    found = predict(model, image, input_scale=input_scale)
+    sums = windows.sums_from_map(found, size_wh, window_wh, stride=mcnn.STRIDE / input_scale)
+    return sums, time.perf_counter() - start

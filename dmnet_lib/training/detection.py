@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib import boxes, crops, detectors
-from dmnet_lib.annotations import IGNORED
+from dmnet_lib import boxes, crops, detectors, weights
+from dmnet_lib.annotations import IGNORED, Annotations
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Split
 
 GREY = 114  # fills ignored regions and what lies outside the image
 
-Batch = tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]
+Target = dict[str, torch.Tensor]
+Batch = tuple[list[torch.Tensor], list[Target]]
 
 
 @dataclass(frozen=True)
@@ -35,32 +36,58 @@ class Views:
     min_visible: float = 0.4  # share of a box that must show in the patch
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """What chance says of one patch: where it lies, how large and bright, and whether mirrored."""
+
+    index: int
+    corner: np.ndarray
+    scale: float
+    mirrored: bool
+    light: float
+
+
 def patch_batch(
-    rng: np.random.Generator, split: Split, regions: Regions, views: Views, *, count: int
-) -> Batch:
-    """Return `count` patches [3, p, p] in 0..1 and their targets (boxes xyxy, labels)."""
-    return tuple(
-        map(list, zip(*(_patch(rng, split, regions, views) for _ in range(count)), strict=True))
-    )
+    rng: np.random.Generator, split: Split, regions: Regions, views: Views, *,
+    count: int, share: slice = slice(None),
+) -> Batch:  # fmt: skip
+    """Return patches [3, p, p] in 0..1 and their targets (boxes xyxy, labels).
+
+    Of the count patches drawn, those of `share` are cut.
+    """
+    draws = [_draw(rng, split.annotations, regions, views) for _ in range(count)][share]
+    pairs = [_patch(draw, split, views) for draw in draws]
+    return [patch for patch, _ in pairs], [target for _, target in pairs]
 
 
-def _patch(
-    rng: np.random.Generator, split: Split, regions: Regions, views: Views
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    index = int(rng.integers(len(split.annotations)))
-    image = split.annotations.image(index)
+def _draw(
+    rng: np.random.Generator, annotations: Annotations, regions: Regions, views: Views
+) -> _Draw:
+    index = int(rng.integers(len(annotations)))
+    image = annotations.image(index)
     view = _view(rng, image.sizes_wh[0], regions.of_image(index), views.whole_share)
     fit = crops.fit_scale(
         view[2:] - view[:2], input_long_px=views.input_long_px, max_upscale=views.max_upscale
     )
     scale = fit * float(np.exp(rng.uniform(-views.scale_jitter, views.scale_jitter)))
-    shown = boxes.xywh_to_xyxy(image.boxes_xywh)
-    corner = _corner(rng, view, shown[image.is_object], views.patch_px / scale, views.object_share)
-    pixels = _pixels(split.images[index], corner, scale, views.patch_px)
-    local = boxes.shift(shown, -corner) * scale
+    objects = boxes.xywh_to_xyxy(image.boxes_xywh[image.is_object])
+    corner = _corner(rng, view, objects, views.patch_px / scale, views.object_share)
+    return _Draw(index, corner, scale, rng.random() < 0.5, rng.uniform(0.8, 1.2))
+
+
+def _patch(draw: _Draw, split: Split, views: Views) -> tuple[torch.Tensor, Target]:
+    """Return a patch and its target, mirrored or not and a little brighter or darker."""
+    image = split.annotations.image(draw.index)
+    is_object = image.is_object
+    pixels = _pixels(split.images[draw.index], draw.corner, draw.scale, views.patch_px)
+    local = boxes.shift(boxes.xywh_to_xyxy(image.boxes_xywh), -draw.corner) * draw.scale
     _grey_out(pixels, local[image.class_ids == IGNORED])
-    kept, labels = _visible(local[image.is_object], image.class_ids[image.is_object], views)
-    return _target(rng, pixels, kept, labels)
+    kept, labels = _visible(local[is_object], image.class_ids[is_object], views)
+    if draw.mirrored:
+        pixels, kept = pixels[:, ::-1], _mirrored(kept, views.patch_px)
+    lit = np.clip(pixels * draw.light, 0, 255).astype(np.uint8)
+    target = {"boxes": torch.from_numpy(kept).float(), "labels": torch.from_numpy(labels)}
+    return detectors.to_input(lit, torch.device("cpu")), target
 
 
 def _view(
@@ -109,33 +136,26 @@ def _visible(local: np.ndarray, labels: np.ndarray, views: Views) -> tuple[np.nd
     return clipped[shown & large], labels[shown & large]
 
 
-def _target(
-    rng: np.random.Generator, pixels: np.ndarray, kept: np.ndarray, labels: np.ndarray
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return tensors, mirrored in half of the cases and a little brighter or darker."""
-    if rng.random() < 0.5:
-        pixels = pixels[:, ::-1]
-        kept = np.column_stack(
-            [len(pixels) - kept[:, 2], kept[:, 1], len(pixels) - kept[:, 0], kept[:, 3]]
-        )
-    lit = np.clip(pixels * rng.uniform(0.8, 1.2), 0, 255).astype(np.uint8)
-    target = {"boxes": torch.from_numpy(kept).float(), "labels": torch.from_numpy(labels)}
-    return detectors.to_input(lit, torch.device("cpu")), target
+def _mirrored(boxes_xyxy: np.ndarray, width: int) -> np.ndarray:
+    """Return boxes as they lie in the mirror image."""
+    x1, y1, x2, y2 = boxes_xyxy.T
+    return np.column_stack([width - x2, y1, width - x1, y2])
 
 
 def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Return the sum of the detector's own losses."""
     device = next(model.parameters()).device
-    pixels = [patch.to(device) for patch in batch[0]]
-    targets = [{key: value.to(device) for key, value in t.items()} for t in batch[1]]
-    return sum(model(pixels, targets).values())
+    to = partial(torch.Tensor.to, device=device, non_blocking=True)
+    targets = [{key: to(value) for key, value in target.items()} for target in batch[1]]
+    with weights.mixed_precision(device):
+        return sum(model([to(patch) for patch in batch[0]], targets).values())
 
 
 def batches(
-    split: Split, regions: Regions, views: Views, *, count: int
+    split: Split, regions: Regions, views: Views, *, count: int, share: slice = slice(None)
 ) -> Callable[[np.random.Generator], Batch]:
     """Return what draws a batch from a generator, for the training loop."""
-    return partial(patch_batch, split=split, regions=regions, views=views, count=count)
+    return partial(patch_batch, split=split, regions=regions, views=views, count=count, share=share)
 
 
 def measures(
@@ -152,6 +172,6 @@ def held_out_loss(model: nn.Module, batches: list[Batch]) -> dict[str, float]:
     """Return the mean loss on batches; normalisation uses what it learned, and learns nothing."""
     model.train()  # torchvision's detectors give losses in training mode only
     for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.eval()
     return {"val_loss": float(np.mean([loss(model, batch).item() for batch in batches]))}

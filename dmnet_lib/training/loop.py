@@ -1,7 +1,9 @@
 """A model, batches and a loss -> the trained model and its learning curve; stops and goes on.
 
 Every step draws its batch from a generator of its own, made from the seed and the step's number,
-so a run that was killed and goes on from its checkpoint ends where an unbroken one does.
+so a run that was killed and goes on from its checkpoint ends where an unbroken one does, and it
+does not matter how many worker processes draw. Under torchrun the processes train one model: each
+draws its share of the batch, gradients are averaged, and the first measures and writes.
 """
 
 import io
@@ -19,6 +21,8 @@ from tqdm import tqdm
 
 from dmnet_lib import files
 from dmnet_lib.files import InputError
+from dmnet_lib.training import team
+from dmnet_lib.training.feed import batches_of
 
 Batch = TypeVar("Batch")
 WARM_UP_SHARE = 0.05  # of all steps, to let the normalisation settle before the full rate
@@ -59,7 +63,7 @@ def fit(
     *,
     draw_batch: Callable[[np.random.Generator], Batch],
     loss_of: Callable[[nn.Module, Batch], torch.Tensor],
-    evaluate: Callable[[nn.Module], dict[str, float]],
+    evaluate: Callable[[nn.Module], dict[str, float]] | None,
     minimise: str | None = None,
     checkpoint: Path | None = None,
     label: str = "training",
@@ -68,31 +72,55 @@ def fit(
 
     minimise names a measure: the model ends with the weights that had it lowest (None: the last).
     evaluate may raise InputError to stop a run that has gone wrong. The checkpoint is a file of
-    plain tensors and numbers; one that is there is gone on from.
+    plain tensors and numbers; one that is there is gone on from. Under torchrun, draw_batch draws
+    this process's share, and only the first process measures, and has the curve and the model.
     """
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        model.to(memory_format=torch.channels_last)
+    team.synchronise_normalisation(model)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     state = _State.load(checkpoint, model, optimiser)
-    bar = tqdm(total=recipe.steps, initial=state.step, desc=label, unit="step", mininterval=2)
+    steps = range(state.step, recipe.steps)
+    network = team.together(model) if steps else model
+    bar = tqdm(
+        total=recipe.steps, initial=state.step, desc=label, unit="step", mininterval=2,
+        disable=not team.is_first(),
+    )  # fmt: skip
     losses: list[float] = []
-    while state.step < recipe.steps:
-        rng = np.random.default_rng([recipe.seed, state.step])
-        losses.append(_step(model, optimiser, recipe.rate(state.step), loss_of, draw_batch(rng)))
-        state.step += 1
+    for step, batch in zip(steps, batches_of(draw_batch, recipe.seed, steps, device), strict=True):
+        losses.append(_step(network, optimiser, recipe.rate(step), loss_of, batch))
         bar.update()
+        state.step = step + 1
         if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
-            model.eval()
-            measured = {name: float(value) for name, value in evaluate(model).items()}
-            row = {"step": state.step, "loss": float(np.mean(losses)), **measured}
-            bar.set_postfix({k: f"{v:.3g}" for k, v in row.items() if k != "step"}, refresh=False)
-            state.record(row, model, minimise)
-            state.save(checkpoint, model, optimiser)
-            losses = []
+            loss, losses = team.mean(float(np.mean(losses))), []
+            if team.is_first():
+                row = {"step": state.step, "loss": loss, **_measured(model, evaluate)}
+                shown = {k: f"{v:.3g}" for k, v in row.items() if k != "step"}
+                bar.set_postfix(shown, refresh=False)
+                state.record(row, model, minimise)
+                state.save(checkpoint, model, optimiser)
+            team.wait()
     bar.close()
-    model.load_state_dict(state.best)
+    if team.is_first():
+        model.load_state_dict(state.best)
     model.eval()
     return pd.DataFrame(state.rows)
+
+
+def best(curve: pd.DataFrame, minimise: str) -> dict[str, float]:
+    """Return what was measured when the measure called minimise was lowest."""
+    row = curve.loc[curve[minimise].idxmin()]
+    return row.drop(["step", "loss"]).to_dict()
+
+
+def _measured(
+    model: nn.Module, evaluate: Callable[[nn.Module], dict[str, float]]
+) -> dict[str, float]:
+    model.eval()
+    return {name: float(value) for name, value in evaluate(model).items()}
 
 
 def _step(

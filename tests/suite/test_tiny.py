@@ -1,12 +1,16 @@
 """The tiny experiment through the real runner: every stage, the report, and the second run."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from dmnet_lib import runner
 from dmnet_lib.files import ROOT
@@ -91,3 +95,28 @@ def test_each_figure_has_the_numbers_behind_it(run: Run) -> None:
     for stage in STAGES:
         for picture in (run.folder(stage) / "figures").glob("*.png"):
             assert picture.with_suffix(".csv").read_text().count("\n") > 1
+
+
+@pytest.mark.parametrize(("network", "tolerance"), [("mcnn", 1e-4), ("detector", 0.1)])
+def test_two_processes_under_torchrun_learn_what_the_notebook_learned(
+    run: Run, tmp_path: Path, network: str, tolerance: float
+) -> None:
+    """They leave the same checkpoint, found finished by the next run, with the same curve.
+
+    The detector's processes each normalise their own half of the batch: its tolerance is wide.
+    """
+    (kept,) = (run.home.parent / ".cache" / "checkpoints").glob(f"{network}-*.pt")
+    aside = tmp_path / kept.name
+    kept.rename(aside)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    train = ["-m", "dmnet_lib.cli", "train", str(PARAMS), "--network", network]
+    subprocess.run(
+        torchrun + train,
+        env=os.environ | {"DMNET_RESULTS_ROOT": str(run.home.parent), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=True,
+    )
+    alone, together = (torch.load(path, weights_only=True)["rows"] for path in (aside, kept))
+    assert [row["step"] for row in together] == [row["step"] for row in alone]
+    for a, b in zip(alone, together, strict=True):
+        assert b == pytest.approx(a, rel=tolerance)

@@ -1,0 +1,71 @@
+"""A function that draws a batch -> the batches of a training's steps, drawn ahead by workers."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from dmnet_lib import parallel
+from dmnet_lib.datasets import Images
+from dmnet_lib.files import InputError
+from dmnet_lib.training import team
+
+Batch = TypeVar("Batch")
+Draw = Callable[[np.random.Generator], Batch]
+AHEAD = 3  # batches that each worker has ready
+JOBS = "DMNET_JOBS"  # environment variable: the number of workers
+
+
+class _Steps(Dataset):
+    """The batch of each step, drawn from the generator of the seed and the step's number."""
+
+    def __init__(self, draw_batch: Draw, seed: int) -> None:
+        self.draw_batch, self.seed = draw_batch, seed
+
+    def __getitem__(self, step: int) -> Batch | InputError:
+        try:
+            return self.draw_batch(np.random.default_rng([self.seed, step]))
+        except InputError as error:  # a loader would wrap its one line in a traceback
+            return error
+
+
+def batches_of(draw_batch: Draw, seed: int, steps: range, device: torch.device) -> Iterator[Batch]:
+    """Yield the batch of each step, in order; the number of workers changes nothing in them.
+
+    Without workers a batch is drawn when it is asked for. Raises InputError.
+    """
+    drawn, jobs = _Steps(draw_batch, seed), min(workers(device), len(steps))
+    batches = map(drawn.__getitem__, steps)
+    if jobs:
+        batches = DataLoader(
+            drawn, batch_size=None, sampler=steps, num_workers=jobs, prefetch_factor=AHEAD,
+            worker_init_fn=_begin, pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # a loader draws from torch's own otherwise
+        )  # fmt: skip
+    for batch in batches:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+def workers(device: torch.device) -> int:
+    """Return the number of processes that draw: DMNET_JOBS, else the cores that training leaves.
+
+    Networks on the CPU keep all of torch's threads busy: on two cores a worker would only take its
+    time from them (measured), and there is none. Raises InputError for a JOBS that is no number.
+    """
+    if given := os.environ.get(JOBS):
+        if not given.isdecimal():
+            raise InputError(f"{JOBS}={given}: expected a number of processes, such as 4")
+        return int(given)
+    busy = torch.get_num_threads() if device.type == "cpu" else 1
+    return max(0, parallel.cores() // team.on_this_machine() - busy)
+
+
+def _begin(_: int) -> None:
+    """Set up a worker; together they keep no more images in memory than one process would."""
+    torch.set_num_threads(1)
+    Images.sharers = torch.utils.data.get_worker_info().num_workers

@@ -1,0 +1,120 @@
+"""An experiment and what its earlier stages left -> a network trained outside of its notebook.
+
+The checkpoint is the one that the notebook looks for: the next run takes the training as it is.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from dmnet_lib import boxes, datasets, detectors, files, mcnn, params, points, provenance, weights
+from dmnet_lib.datasets import Split
+from dmnet_lib.params import Experiment
+from dmnet_lib.provenance import Stage
+from dmnet_lib.training import counting, detection, loop, team
+
+DATA, POINTS = "00_dataset", "01_density_ground_truth"
+MCNN, CROPS, DETECTOR = "02_mcnn_training", "03_density_crops", "05_fused_detection"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What `loop.fit` is given beside the recipe; the checkpoint's name knows the input files."""
+
+    make: Callable[[], nn.Module]
+    draw_batch: Callable[[np.random.Generator], object]
+    loss_of: Callable[[nn.Module, object], torch.Tensor]
+    measures: Callable[[], Callable[[nn.Module], dict[str, float]]]
+    minimise: str
+    inputs: tuple[Path, ...]
+
+
+def device_of(experiment: Experiment) -> torch.device:
+    """Return the device that the experiment's networks run on."""
+    return loop.pick_device(str(experiment.sections[params.COMMON]["device"]))
+
+
+def train(experiment: Experiment, network: str) -> Path:
+    """Train "mcnn" or "detector" with the other processes of the team; return the checkpoint.
+
+    Raises InputError where an earlier stage was not run, or the batch cannot be divided.
+    """
+    name, job_of = JOBS[network]
+    stage = _stage(experiment, name)
+    given = stage.params
+    job = job_of(stage, team.share(given["batch_size"]))
+    checkpoint = stage.checkpoint(network, *job.inputs)
+    kept = ("steps", "learning_rate", "evaluate_every", "weight_decay", "seed")
+    loop.fit(
+        weights.seeded(job.make, given["seed"]).to(device_of(experiment)),
+        loop.Recipe(**{key: given[key] for key in kept}),
+        draw_batch=job.draw_batch,
+        loss_of=job.loss_of,
+        evaluate=job.measures() if team.is_first() else None,
+        minimise=job.minimise,
+        checkpoint=checkpoint,
+        label=network,
+    )
+    return checkpoint
+
+
+def _stage(experiment: params.Experiment, name: str) -> Stage:
+    """Return a stage as the runner would start it now, on what the last run left."""
+    home = provenance.results_root() / experiment.name
+    latest = home / provenance.LATEST
+    stages = files.read_json(latest)["stages"] if latest.exists() else {}
+    upstream = {other: home / other / entry["key"] for other, entry in stages.items()}
+    out = home / name / provenance.INTERACTIVE
+    return Stage(name, experiment.name, out, params.resolved(experiment, name), upstream)
+
+
+def _split(stage: Stage, part: str) -> Split:
+    """Return the split that the parameters call train_split or val_split."""
+    root = str(stage.params["data_root"])
+    if stage.params["dataset"] == "visdrone":
+        root = os.environ.get("DMNET_DATA_ROOT") or root
+    return datasets.load(files.from_root(root), str(stage.params[part]))
+
+
+def _mcnn(stage: Stage, share: slice) -> _Job:
+    given, made = stage.params, stage.needs(POINTS)
+    inputs = [made / f"points_{split}.npz" for split in ("train", "val")]
+    scale = given["input_scale"]
+    draw = counting.batches(
+        _split(stage, "train_split").images, points.read(inputs[0]), count=given["batch_size"],
+        patch_px=given["patch_px"], input_scale=scale, share=share,
+    )  # fmt: skip
+    measures = partial(
+        counting.measures, _split(stage, "val_split").images, points.read(inputs[1]),
+        input_scale=scale, min_mass=given["min_mass"],
+    )  # fmt: skip
+    data = stage.needs(DATA) / "dataset.json"
+    return _Job(mcnn.MCNN, draw, counting.loss, measures, "cell_rmse", (*inputs, data))
+
+
+def _detector(stage: Stage, share: slice) -> _Job:
+    given, made, count = stage.params, stage.needs(CROPS), stage.params["batch_size"]
+    inputs = [made / f"oracle_{split}.npz" for split in ("train", "val")]
+    kept = ("input_long_px", "max_upscale", "patch_px", "whole_share")
+    views = detection.Views(**{key: given[key] for key in kept})
+    train, val = map(boxes.read_regions, inputs)
+    draw = detection.batches(_split(stage, "train_split"), train, views, count=count, share=share)
+    measures = partial(
+        detection.measures, _split(stage, "val_split"), val, views, count=count, seed=given["seed"]
+    )
+    make = detectors.builder(
+        given["architecture"],
+        score_threshold=given["score_threshold"],
+        pretrained=given["pretrained"],
+    )
+    data = stage.needs(DATA) / "dataset.json"
+    return _Job(make, draw, detection.loss, measures, "val_loss", (*inputs, data))
+
+
+JOBS = {"mcnn": (MCNN, _mcnn), "detector": (DETECTOR, _detector)}
