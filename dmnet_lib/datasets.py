@@ -405,7 +405,11 @@ def _sizes_of(
 ) -> Sizes:
     """Return the (width, height) of sound images by stem; the others are errors."""
     told = parallel.run(
-        _size_or_fault, list(images.values()), executor=executor, chunk=100, label=folder.name
+        _size_or_fault,
+        list(images.values()),
+        executor=executor,
+        chunk=parallel.CHUNK,
+        label=folder.name,
     )
     found = dict(zip(images, told, strict=True))
     result.errors.extend(fault for fault in found.values() if isinstance(fault, str))

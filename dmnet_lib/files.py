@@ -48,8 +48,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
     Parent folders are made. Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, part = _part_of(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -58,6 +57,15 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def _part_of(path: Path) -> tuple[int, str]:
+    """Open a new file beside path; return its handle and its name. Makes the folder if need be."""
+    try:
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
 
 
 def write_text(path: Path, text: str) -> Path:

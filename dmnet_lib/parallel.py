@@ -25,8 +25,10 @@ from dmnet_lib.files import InputError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 AHEAD = 64  # chunks that are under way at a time: enough for as many cores, little memory
+CHUNK = 100  # small files that one task takes
 ANSWER_S = 10  # seconds that a scheduler has to answer
 STOPPED = 130  # what shells give a process that Ctrl-C ended
+STOPS = (signal.SIGINT, signal.SIGTERM)
 TIDY_S = 3  # seconds that a stopped worker has to tidy up
 _at_work = threading.Event()  # set in a worker while it has a chunk
 
@@ -50,11 +52,13 @@ def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None
         yield None
         return
     others = set(multiprocessing.active_children())
+    method = _start_method()
     executor = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context(_start_method()), initializer=_begin
+        workers, multiprocessing.get_context(method), initializer=_begin, initargs=(method,)
     )
     try:
-        executor.submit(int)  # starts them now, before anything here starts a thread
+        with threadpool_limits(1):  # what is forked keeps it; BLAS threads of several would wait
+            executor.submit(int)  # starts them now, before anything here starts a thread
         yield executor
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:
@@ -95,19 +99,23 @@ def _start_method() -> str:
     return "fork" if alone and sys.platform == "linux" else "spawn"
 
 
-def _begin() -> None:
+def _begin(method: str) -> None:
     """Make a worker of this process: one thread, no traceback when stopped, no life of its own."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, _stop)
+    # A thread takes over what is blocked: signals then reach the one that works, and wake it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    threadpool_limits(1)  # BLAS threads of several workers wait for each other
+    if method != "fork":  # a second limit would cost as much as twenty images
+        threadpool_limits(1)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 def _stop(*_: object) -> NoReturn:
     """End a worker: at once where it is idle, else once what it had begun is tidied up."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, lambda *_: None)  # SIG_IGN would tell of a signal on its way
     if not _at_work.is_set():
         os._exit(STOPPED)
@@ -117,8 +125,6 @@ def _stop(*_: object) -> NoReturn:
 
 def _end_with_parent() -> None:
     """End when the parent has gone, killed perhaps; without this, workers would wait for ever."""
-    if hasattr(signal, "pthread_sigmask"):  # so that signals reach, and interrupt, the main thread
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     multiprocessing.parent_process().join()
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,13 +1,14 @@
 """Density maps: they sum to the number of objects, at the border and at every stride."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmnet_lib import density
+from dmnet_lib import density, files
 from dmnet_lib.points import Points
 
 SIZE_WH = (90, 61)  # no multiple of 4 or 8
@@ -68,6 +69,35 @@ def test_cells_tile_the_axis_and_none_is_empty(length: int, input_scale: float) 
     assert (starts[0], ends[-1]) == (0, length)
     np.testing.assert_array_equal(starts[1:], ends[:-1])
     assert np.all(ends - starts > 1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_packed_map_is_the_map_within_half_a_step(tmp_path: Path, stride: int) -> None:
+    cells = density.draw(cloud(), 0, stride=stride)
+    again = density.read(density.write(tmp_path / "a.npz", cells))
+    assert (again.shape, again.dtype) == (cells.shape, np.float32)
+    assert np.abs(again - cells).max() <= 0.5001 * cells.max() / density.LEVELS
+    assert again.sum(dtype=np.float64) == pytest.approx(cells.sum(dtype=np.float64), abs=2e-3)
+    plain = density.write(tmp_path / "a.npy", cells)
+    np.testing.assert_array_equal(density.read(plain), cells)
+
+
+def test_packing_saves_space_also_where_objects_are_everywhere(tmp_path: Path) -> None:
+    xy = np.random.default_rng(0).uniform(0, (1360, 765), (54, 2))
+    cells = density.density_map(xy, np.full(54, 15.0), np.array([1360, 765]), stride=4)
+    sizes = [density.write(tmp_path / f"a{s}", cells).stat().st_size for s in density.FORMATS]
+    assert sizes[0] > 4 * sizes[1]
+
+
+def test_a_map_of_zeros_is_packed_too(tmp_path: Path) -> None:
+    again = density.read(density.write(tmp_path / "a.npz", np.zeros((3, 4), np.float32)))
+    np.testing.assert_array_equal(again, np.zeros((3, 4)))
+
+
+def test_another_npz_is_no_map(tmp_path: Path) -> None:
+    files.write_npz(tmp_path / "a.npz", cells=np.zeros((3, 4)))
+    with pytest.raises(files.InputError, match=r"a\.npz: holds no density map"):
+        density.read(tmp_path / "a.npz")
 
 
 def test_a_map_compared_with_itself_has_no_error():

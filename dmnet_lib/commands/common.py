@@ -3,20 +3,17 @@
 import argparse
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
-
-from tqdm import tqdm
 
 from dmnet_lib import datasets, files, parallel, points, profiles
 from dmnet_lib.annotations import Annotations
 from dmnet_lib.files import InputError
 
-Item = TypeVar("Item")
+IMAGES_EACH = 4  # what makes one more process worth its start
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
@@ -208,8 +205,3 @@ def pair(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
         raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, such as 70x70")
     return int(parts[0]), int(parts[1])
-
-
-def progress(items: Iterable[Item], label: str) -> Iterable[Item]:
-    """Show a bar on standard error while items pass, in a terminal only."""
-    return tqdm(items, desc=label, disable=None, leave=False)

@@ -63,9 +63,12 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
     """Run the command; return its exit status."""
     profile = common.profile_of(chosen)
     sizes = common.sizes_from(chosen.image_sizes)
-    asked = {"kind": chosen.kind, "split": chosen.split, "sizes": sizes}
-    with common.workers(chosen) as executor:
-        found = sources.read(chosen.source, **asked, executor=executor)
+    files.require_finished(chosen.source)
+    kind = chosen.kind or sources.kind_of(chosen.source)
+    with common.workers(chosen, tasks=sources.tasks(chosen.source, kind)) as executor:
+        found = sources.read(
+            chosen.source, kind=kind, split=chosen.split, sizes=sizes, executor=executor
+        )
     what = "crops" if found.crops else "images"
     say(f"{chosen.source}: {len(found.annotations):,} {what}, {_told(_kinds(found.annotations))}")
     for note in found.notes:

@@ -147,7 +147,7 @@ def _sums_of_maps(
     table = source.annotations
     tasks = list(zip(_map_paths(chosen.density, table.names), table.sizes_wh, strict=True))
     task = partial(_sums_of_map, window_wh=chosen.window)
-    with common.workers(chosen, tasks=len(tasks)) as executor:
+    with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
         found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
     total, objects = sum(total for _, total in found), int(table.is_object.sum())
     if objects and total > MASS_FACTOR * objects:
@@ -217,7 +217,7 @@ def _write_images(
 ) -> None:
     """Write the pixels of every crop. Raises InputError at the end for images it could not read."""
     parents = exporting.parents_of(cut, source.images.paths)
-    with common.workers(chosen, tasks=len(parents)) as executor:
+    with common.workers(chosen, tasks=len(parents) // common.IMAGES_EACH) as executor:
         done = exporting.export(parents, folder, quality=chosen.quality, executor=executor)
     if done.unreadable:
         raise InputError(

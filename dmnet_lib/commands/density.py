@@ -26,8 +26,8 @@ stopped goes on where it was. `dmnet crops` needs no maps: it takes the same sum
 annotations.
 
 --format npz packs a map, on VisDrone 7 times smaller or more: `cells`, whole numbers of 16 bits,
-times `unit` is the map. Window sums are then off by less than 0.002 objects on VisDrone's val. `dmnet
-crops --density` reads both."""
+times `unit` is the map. Window sums are then off by less than 0.002 objects on VisDrone's val.
+`dmnet crops --density` reads both."""
 EXAMPLES = """\
 examples:
   dmnet density data/VisDrone --split val --out maps
@@ -93,8 +93,8 @@ def _draw_all(found: Points, chosen: argparse.Namespace, rules: Kernel) -> int:
     """Write the maps of all images; return how many were there."""
     draw = partial(_draw_one, stride=chosen.stride, rules=rules)
     tasks = [_task(found, index, chosen) for index in range(len(found.names))]
-    with common.workers(chosen, tasks=len(tasks)) as executor:
-        return sum(parallel.run(draw, tasks, executor=executor, label="density"))
+    with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
+        return sum(parallel.run(draw, tasks, executor=executor, chunk=4, label="density"))
 
 
 def _task(found: Points, index: int, chosen: argparse.Namespace) -> _Task:

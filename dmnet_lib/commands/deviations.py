@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from dmnet_lib import annotations, datasets, files, profiles
+from dmnet_lib import annotations, datasets, files, parallel, profiles
 from dmnet_lib.commands import common
 
 ABOUT = """\
@@ -40,7 +40,9 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     parts = [datasets.load_source(chosen.root, split, sizes=sizes) for split in chosen.split]
     table = annotations.join([part.annotations for part in parts])
     split = "train" if "train" in chosen.split else chosen.split[0]
-    found = deviations.effects(table, split, progress=lambda rules: common.progress(rules, "rules"))
+    found = deviations.effects(
+        table, split, progress=lambda rules: parallel.progress(rules, "rules")
+    )
     for rule in profiles.DEVIATIONS:
         say(f"{rule.name}={rule.released_value}: {found[rule.name]}")
     if chosen.out:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib import crops, datasets, files, profiles
+from dmnet_lib import crops, datasets, files, parallel, profiles
 from dmnet_lib.annotations import LIMIT_PX, Annotations
 from dmnet_lib.datasets import Sizes
 from dmnet_lib.files import InputError
 from dmnet_lib.formats import coco, visdrone, voc, yolo
 
 CROPS_LIST = "crops.json"
+SLOW = {"voc": "*.xml", "yolo": "*.txt"}  # formats parsed file by file, and what their files are
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,13 @@ def read(
     kind = kind or kind_of(path)
     if kind != "coco" and not path.is_dir():
         raise InputError(f"{path}: no such folder")
-    slow = {"executor": executor} if kind in ("voc", "yolo") else {}
+    slow = {"executor": executor} if kind in SLOW else {}
     return KINDS[kind](path, split, sizes, **slow)
+
+
+def tasks(path: Path, kind: str) -> int:
+    """Return how many chunks of files there are that workers can share; 0 of a fast format."""
+    return -(-sum(1 for _ in path.rglob(SLOW[kind])) // parallel.CHUNK) if kind in SLOW else 0
 
 
 def kind_of(path: Path) -> str:

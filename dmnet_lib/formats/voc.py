@@ -124,7 +124,9 @@ def read_named(
         if not names:
             raise InputError(f"{folder}: holds no xml file")
     paths = [files.inside(folder, f"{name}.xml") for name in names]
-    read_files = parallel.run(_read_image, paths, executor=executor, chunk=100, label="xml files")
+    read_files = parallel.run(
+        _read_image, paths, executor=executor, chunk=parallel.CHUNK, label="xml files"
+    )
     images = list(read_files)
     file_names = (name + suffix for name, (_, suffix, _) in zip(names, images, strict=True))
     table = from_rows(names, [size for size, _, _ in images], [rows for _, _, rows in images])

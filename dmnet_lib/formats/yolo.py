@@ -67,7 +67,9 @@ def read(
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
     read_file = partial(_read_image, class_ids=class_ids)
     pairs = list(zip(paths, sizes, strict=True))
-    rows = parallel.run(read_file, pairs, executor=executor, chunk=100, label="label files")
+    rows = parallel.run(
+        read_file, pairs, executor=executor, chunk=parallel.CHUNK, label="label files"
+    )
     return from_rows(names, sizes, list(rows))
 
 
