@@ -6,7 +6,6 @@ benchmarks are timed against. Boxes of rows are x, y, w, h in whole pixels, as i
 """
 
 import math
-from collections import deque
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -76,33 +75,40 @@ def mask(density: np.ndarray, window_wh: tuple[int, int], threshold: float) -> n
 
 
 def regions(dense: np.ndarray, *, min_area_px: int = 70 * 70) -> list[Rectangle]:
-    """Return the rectangles around groups of pixels that touch by their sides, one pixel larger
-    to the left and at the top; each pixel is visited."""
+    """Return the rectangles around groups of pixels that touch by their sides.
+
+    Every pixel is looked at, and a group is searched from its first one. The neighbours looked at
+    count, so a rectangle is one pixel larger to the left and at the top; right and below are ends.
+    """
     height, width = dense.shape
-    left = dense.copy()
+    seen = np.zeros(dense.shape, bool)
     found = []
-    for y, x in zip(*np.nonzero(dense), strict=True):
-        if not left[y, x]:
-            continue
-        x1, y1, x2, y2 = x, y, x, y
-        left[y, x] = False
-        waiting = deque([(y, x)])
-        while waiting:
-            row, column = waiting.popleft()
-            x1, x2, y1, y2 = min(x1, column), max(x2, column), min(y1, row), max(y2, row)
-            for r, c in (
-                (row - 1, column),
-                (row + 1, column),
-                (row, column - 1),
-                (row, column + 1),
-            ):
-                if 0 <= r < height and 0 <= c < width and left[r, c]:
-                    left[r, c] = False
-                    waiting.append((r, c))
-        rectangle = (max(0, x1 - 1), max(0, y1 - 1), min(width, x2 + 1), min(height, y2 + 1))
-        if (rectangle[2] - rectangle[0]) * (rectangle[3] - rectangle[1]) >= min_area_px:
-            found.append(tuple(int(v) for v in rectangle))
+    for y in range(height):
+        for x in range(width):
+            if not dense[y, x] or seen[y, x]:
+                continue
+            x1, y1, x2, y2 = _searched(dense, seen, x, y)
+            rectangle = (max(0, x1), max(0, y1), min(width, x2), min(height, y2))
+            if (rectangle[2] - rectangle[0]) * (rectangle[3] - rectangle[1]) >= min_area_px:
+                found.append(rectangle)
     return found
+
+
+def _searched(dense: np.ndarray, seen: np.ndarray, x: int, y: int) -> Rectangle:
+    """Mark the group of pixel (x, y) as seen; return the span of all neighbours looked at."""
+    height, width = dense.shape
+    x1, y1, x2, y2 = x, y, x, y
+    seen[y, x] = True
+    waiting = [(y, x)]
+    while waiting:
+        row, column = waiting.pop(0)
+        around = ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1))
+        for r, c in around:
+            x1, x2, y1, y2 = min(x1, c), max(x2, c), min(y1, r), max(y2, r)
+            if 0 <= r < height and 0 <= c < width and dense[r, c] and not seen[r, c]:
+                seen[r, c] = True
+                waiting.append((r, c))
+    return x1, y1, x2, y2
 
 
 def rows_in_crop(rows: list[Row], crop: Rectangle) -> list[Row]:
@@ -128,23 +134,23 @@ def fuse(
     Sides count one pixel more. Over `top` boxes, places in the kept list are used as places in
     found: arbitrary boxes stay.
     """
+    table = np.array(found, np.float64).reshape(-1, 6)
     kept: list[int] = []
-    for class_id in sorted({row[0] for row in found}):
-        rest = sorted(
-            (i for i, row in enumerate(found) if row[0] == class_id), key=lambda i: -found[i][5]
-        )
-        while rest:
-            best = rest.pop(0)
-            kept.append(best)
-            rest = [i for i in rest if _iou(found[best][1:5], found[i][1:5]) <= iou_threshold]
+    for class_id in np.unique(table[:, 0]):
+        rest = np.flatnonzero(table[:, 0] == class_id)
+        rest = rest[np.argsort(-table[rest, 5], kind="stable")]
+        while rest.size:
+            best, rest = rest[0], rest[1:]
+            kept.append(int(best))
+            rest = rest[_iou(table[best, 1:5], table[rest, 1:5]) <= iou_threshold]
     if len(kept) > top:
-        kept = sorted(range(len(kept)), key=lambda place: -found[kept[place]][5])[:top]
+        kept = sorted(range(len(kept)), key=lambda place: -table[kept[place], 5])[:top]
     return [found[i] for i in kept]
 
 
-def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    """Return the overlap of two x, y, w, h boxes whose sides count one pixel more."""
-    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0]) + 1
-    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1]) + 1
-    shared = max(0.0, across) * max(0.0, down)
-    return shared / ((a[2] + 1) * (a[3] + 1) + (b[2] + 1) * (b[3] + 1) - shared)
+def _iou(box_xywh: np.ndarray, boxes_xywh: np.ndarray) -> np.ndarray:
+    """Return the overlaps [n] of a box with boxes [n, 4]; sides count one pixel more."""
+    ends = np.minimum(box_xywh[:2] + box_xywh[2:], boxes_xywh[:, :2] + boxes_xywh[:, 2:])
+    sides = np.maximum(0, ends - np.maximum(box_xywh[:2], boxes_xywh[:, :2]) + 1)
+    shared = sides.prod(axis=1)
+    return shared / ((box_xywh[2:] + 1).prod() + (boxes_xywh[:, 2:] + 1).prod(axis=1) - shared)

@@ -24,6 +24,13 @@ from dmnet_lib.provenance import LATEST, METRICS, NOTEBOOK, PARAMS, PROVENANCE
 PAGE, ERROR, FAILED = "report.html", "error.json", "failed"
 EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
 DEVIATIONS_FILE = "deviations.json"  # what `dmnet deviations --out` writes
+BENCH_FILE = "benchmarks/results.json"  # what `make bench` writes, beside the README
+BENCH_VERSIONS = ("python", "numpy", "torch", "simplejpeg", "faster-coco-eval")
+BENCH_ABOUT = (
+    "Measured by `make bench` on {cores} cores of {processor} with {memory_gb} GB ({versions}): "
+    "medians, least and greatest of several runs. Commands count from their start to their end, "
+    "memory is that of all their processes."
+)
 UNITS = (
     "AP, AR, rates and shares in percent; differences of AP in points, with {level:.0%} intervals "
     "of a paired bootstrap over {images} test images."
@@ -213,6 +220,44 @@ def readme_deviations(results: Path) -> str:
     return "\n".join([*lines, "", about]) + "\n"
 
 
+def readme_bench(path: Path) -> str:
+    """Return, as Markdown, what `make bench` measured; path is its file, which may be absent."""
+    if not path.is_file():
+        return "Not measured yet.\n"
+    measured = files.read_json(path)
+    head = ("what", "here", "the plain way", "times faster", "limit", "memory")
+    rows = [bench_cells(row) for one in measured["benchmarks"] for row in one["rows"]]
+    about, versions = measured["machine"], measured["versions"]
+    told = ", ".join(f"{name} {versions[name]}" for name in BENCH_VERSIONS if name in versions)
+    words = BENCH_ABOUT.format(**about, versions=told)
+    return f"{_markdown(head, rows)}\n{words}\n"
+
+
+def bench_cells(row: Mapping[str, object]) -> tuple[str, ...]:
+    """Return a figure's cells: what, ours, the other way, ratio, limits, peak memory."""
+    ours, unit = row["ours"], row["unit"]
+    other = f"{_amount(row['other'], unit)}: {row['other_is']}" if "other" in row else "-"
+    ratio = _three(row["ratio"]) if "ratio" in row else "-"
+    limits = [f"≤ {row['most']:g} {unit}"] if "most" in row else []
+    limits += [f"≥ {row['least_ratio']:,g} times"] if "least_ratio" in row else []
+    limits += [f"≤ {row['most_mb'] / 1000:g} GB"] if "most_mb" in row else []
+    limits += {True: ["held"], False: ["**missed**"]}.get(row.get("held"), [])
+    memory = f"{row['peak_mb']:,.0f} MB" if "peak_mb" in row else "-"
+    what = f"{row['what']} ({row['note']})" if "note" in row else str(row["what"])
+    return what, _amount(ours, unit), other, ratio, ", ".join(limits) or "-", memory
+
+
+def _amount(spread: Mapping[str, float], unit: str) -> str:
+    """Return the median and, in brackets, the least and the greatest."""
+    median, low, high = (_three(spread[name]) for name in ("median", "low", "high"))
+    return f"{median} {unit}" + (f" ({low} to {high})" if spread["runs"] > 1 else "")
+
+
+def _three(value: float) -> str:
+    """Return a number with three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def update_readme(readme_path: Path, results: Path) -> bool:
     """Replace what stands between the marks of a README; tell whether it changed."""
     text = old = readme_path.read_text(encoding="utf-8")
@@ -221,6 +266,7 @@ def update_readme(readme_path: Path, results: Path) -> bool:
         "figure": figure,
         "results": readme_table(results),
         "deviations": readme_deviations(results),
+        "bench": readme_bench(readme_path.parent / BENCH_FILE),
     }
     for mark, content in contents.items():
         begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"

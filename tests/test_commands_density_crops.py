@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dmnet_lib import cli
+from dmnet_lib.commands import common
 from dmnet_lib.formats import coco
 
 ROWS = "10,10,20,20,1,4,0,0\n12,40,9,9,1,1,0,1\n0,0,15,15,0,0,0,0\n"
@@ -69,7 +70,10 @@ def test_maps_that_are_there_are_kept_and_others_are_not_mixed_in(
 
 
 @pytest.mark.parametrize("command", ["density", "crops"])
-def test_any_number_of_jobs_leaves_the_same_files(root: Path, tmp_path: Path, command: str) -> None:
+def test_any_number_of_jobs_leaves_the_same_files(
+    root: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "IMAGES_EACH", 1)
     contents = []
     for jobs in (1, 2):
         out = tmp_path / str(jobs)

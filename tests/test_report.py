@@ -206,10 +206,11 @@ def test_a_demo_that_was_not_run_is_named(tmp_path: Path) -> None:
 FIGURE = "<!-- figure:begin -->\n<!-- figure:end -->\n"
 TABLE = "<!-- results:begin -->\nold\n<!-- results:end -->\n"
 RULES = "<!-- deviations:begin -->\nold\n<!-- deviations:end -->\n"
+SPEED = "<!-- bench:begin -->\nold\n<!-- bench:end -->\n"
 
 
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
-    readme = files.write_text(tmp_path / "README.md", f"a\n{FIGURE}b\n{TABLE}c\n{RULES}")
+    readme = files.write_text(tmp_path / "README.md", f"a\n{FIGURE}b\n{TABLE}c\n{RULES}{SPEED}")
     assert report.update_readme(readme, demo(tmp_path))
     text = readme.read_text()
     assert text.startswith("a\n<!-- figure:begin -->\n![")
@@ -218,7 +219,8 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
     )
     assert "<!-- results:begin -->\n| strategy" in text
     rest = "<!-- results:end -->\nc\n<!-- deviations:begin -->\nNot measured yet.\n"
-    assert text.endswith(f"{rest}<!-- deviations:end -->\n")
+    speed = "<!-- bench:begin -->\nNot measured yet.\n<!-- bench:end -->\n"
+    assert text.endswith(f"{rest}<!-- deviations:end -->\n{speed}")
     assert "old" not in text
     assert not report.update_readme(readme, tmp_path / "results")
 
@@ -230,8 +232,9 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
         FIGURE,
         TABLE,
         FIGURE + TABLE,
-        FIGURE + TABLE * 2 + RULES,
-        FIGURE.replace("begin", "end") + TABLE + RULES,
+        FIGURE + TABLE + RULES,
+        FIGURE + TABLE * 2 + RULES + SPEED,
+        FIGURE.replace("begin", "end") + TABLE + RULES + SPEED,
     ],
 )
 def test_a_readme_without_its_marks_is_named(tmp_path: Path, text: str) -> None:
