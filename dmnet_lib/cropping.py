@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from dmnet_lib import regions, windows
 from dmnet_lib.annotations import Annotations
 from dmnet_lib.boxes import Regions
 from dmnet_lib.evaluation import geometry
 from dmnet_lib.files import InputError
+
+if TYPE_CHECKING:  # pandas takes longer to import than most commands take
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,10 @@ def thresholds(sums: Sequence[np.ndarray], *, count: int = 24) -> np.ndarray:
 
 def sweep(
     sums: Sequence[np.ndarray], truth: Annotations, candidates: np.ndarray, *, policy: Policy
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Return one row a threshold: hit rate, cut share, area share, crops per image on a split."""
+    import pandas as pd
+
     rows = []
     for threshold in candidates:
         found = split_regions(sums, truth.sizes_wh, threshold=threshold, policy=policy)
@@ -80,7 +85,7 @@ def sweep(
     return pd.DataFrame(rows)
 
 
-def choose(curve: pd.DataFrame, *, target_hit_rate: float) -> float:
+def choose(curve: "pd.DataFrame", *, target_hit_rate: float) -> float:
     """Return the threshold with the least crop area among those that reach the hit rate.
 
     Where none reaches it, the one with the highest hit rate. Raises InputError where the split
@@ -111,7 +116,7 @@ def controls(
 
 
 def threshold(
-    curve: pd.DataFrame, *, calibrate: bool, fixed: float, target_hit_rate: float
+    curve: "pd.DataFrame", *, calibrate: bool, fixed: float, target_hit_rate: float
 ) -> float:
     """Return the threshold chosen from val's curve, or the fixed one."""
     return choose(curve, target_hit_rate=target_hit_rate) if calibrate else fixed

@@ -5,14 +5,17 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from dmnet_lib import boxes
 from dmnet_lib.annotations import IGNORED, Annotations, from_table
 from dmnet_lib.files import InputError
+
+if TYPE_CHECKING:  # pandas takes longer to import than most commands take
+    import pandas as pd
 
 NAME = re.compile(r"(?P<stem>.+)__(?P<x1>\d+)_(?P<y1>\d+)_(?P<x2>\d+)_(?P<y2>\d+)")
 PAIRS_AT_ONCE = 500_000  # of a region and a row of its image: some 100 MB
@@ -45,8 +48,10 @@ class CropAnnotations:
             )
         ]
 
-    def summary(self) -> pd.DataFrame:
+    def summary(self) -> "pd.DataFrame":
         """Return how many crops, objects, cut objects and rows that do not count there are."""
+        import pandas as pd
+
         table = self.annotations
         cut = table.is_object & (table.truncation > 0)
         counts = {

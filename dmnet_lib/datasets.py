@@ -6,15 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from dmnet_lib import annotations as annotation_files
 from dmnet_lib import files, index, parallel
 from dmnet_lib.annotations import OTHERS, Annotations
 from dmnet_lib.files import InputError
+
+if TYPE_CHECKING:  # pandas takes longer to import than most commands take
+    import pandas as pd
 
 SPLIT_FOLDERS = ("VisDrone2019-DET-{}", "{}")
 LAYOUT = (
@@ -238,8 +240,10 @@ class Check:
             more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
             raise InputError(self.errors[0] + more)
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """Return one row a split: the numbers of `counts`, after that of its images."""
+        import pandas as pd
+
         return pd.DataFrame(self.counts).T
 
     def lines(self, *, most: int = 20) -> list[str]:
@@ -487,8 +491,10 @@ def suggestions(train: Annotations) -> dict[str, float]:
     return {"window_w_px": round(width, 1), "window_h_px": round(height, 1)}
 
 
-def image_table(table: Annotations) -> pd.DataFrame:
+def image_table(table: Annotations) -> "pd.DataFrame":
     """Return one row an image: its size and its number of objects."""
+    import pandas as pd
+
     counts = np.bincount(table.image_index[table.is_object], minlength=len(table))
     width, height = table.sizes_wh.T
     return pd.DataFrame({"image": table.names, "width": width, "height": height, "objects": counts})

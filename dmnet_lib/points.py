@@ -8,14 +8,15 @@ rectangle is a product of two one-dimensional masses: maps and window sums both 
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from scipy.spatial import cKDTree
-from scipy.special import ndtr
 
 from dmnet_lib import boxes, files
 from dmnet_lib.annotations import CLASS_IDS, Annotations
+
+if TYPE_CHECKING:  # pandas takes longer to import than most commands take
+    import pandas as pd
 
 # Up to 20 px, the released scripts have kernels; at 0.025, as at 0, all mass is in one pixel.
 SIGMA_TABLE_PX = np.arange(1, 801) * 0.025
@@ -130,6 +131,8 @@ def adaptive_sigmas(
     neighbours takes alone_px; no sigma is under 1 px or over 4 times alone_px. sigma_table
     "snapped" takes the nearest entry of SIGMA_TABLE_PX instead of these bounds.
     """
+    from scipy.spatial import cKDTree
+
     sigmas = np.full(len(points), float(alone_px))
     for index in range(len(points.names)):
         rows = points.rows_of(index)
@@ -217,6 +220,8 @@ def axis_masses(
 
 def _gaussian_below(centres: np.ndarray, sigmas: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return [P, E]: the mass of each Gaussian below each edge."""
+    from scipy.special import ndtr  # slow to import, and most commands need no density
+
     return ndtr((edges[None, :] - centres[:, None]) / sigmas[:, None])
 
 
@@ -258,11 +263,13 @@ def read(path: Path) -> Points:
     return files.read_table(path, Points)
 
 
-def width_table(points: Points, annotations: Annotations) -> pd.DataFrame:
+def width_table(points: Points, annotations: Annotations) -> "pd.DataFrame":
     """Return, for COCO's small, medium and large objects, the median sigma over the object's side.
 
     points must come from `from_annotations` of the same table.
     """
+    import pandas as pd
+
     side = np.sqrt(annotations.boxes_xywh[annotations.is_object, 2:].prod(axis=1))
     size = pd.cut(side, [0, 32, 96, np.inf], right=False, labels=["small", "medium", "large"])
     ratio = pd.Series(points.sigmas_px / side).groupby(size, observed=True).median()
