@@ -6,6 +6,7 @@ the maps of the released scripts.
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from dmnet_lib.files import InputError
 from dmnet_lib.points import EXACT, Kernel, Points, axis_masses
 
 LEVELS = np.iinfo(np.uint16).max
+REACH = 8.5  # sigmas; further out is less than 1e-16 of a kernel
+TILE = 256  # cells a side; a map is drawn tile by tile, each from the kernels that reach it
 FORMATS = (".npy", ".npz")  # of files: the map as it is, and packed
 
 
@@ -47,7 +50,23 @@ def density_map(
     width, height = (int(side) for side in size_wh)
     in_x = axis_masses(xy[:, 0], sigmas_px, *edges(width, stride), length=width, rules=rules)
     in_y = axis_masses(xy[:, 1], sigmas_px, *edges(height, stride), length=height, rules=rules)
-    return (in_y.T @ in_x).astype(np.float32)
+    found = np.zeros((in_y.shape[1], in_x.shape[1]), np.float32)
+    for across, near in _tiles(xy[:, 0], sigmas_px, width, stride):
+        for down, nearer in _tiles(xy[near, 1], sigmas_px[near], height, stride):
+            some = near[nearer]
+            found[down, across] = in_y[some, down].T @ in_x[some, across]
+    return found
+
+
+def _tiles(
+    centres: np.ndarray, sigmas_px: np.ndarray, length: int, stride: float
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield one axis' tiles as slices of cells, each with the points whose kernels reach it."""
+    reach = REACH * sigmas_px + 1  # a sampled kernel moves mass by up to a pixel
+    for first in range(0, len(edges(length, stride)[0]), TILE):
+        start, end = first * stride, (first + TILE) * stride
+        near = (centres + reach >= start) & (centres - reach <= end)
+        yield slice(first, first + TILE), np.flatnonzero(near)
 
 
 def write(path: Path, cells: np.ndarray) -> Path:

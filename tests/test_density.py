@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmnet_lib import density, files
-from dmnet_lib.points import Points
+from dmnet_lib.points import EXACT, Kernel, Points
 
 SIZE_WH = (90, 61)  # no multiple of 4 or 8
 
@@ -124,3 +124,20 @@ def test_a_constant_map_has_no_correlation():
 def test_no_object_anywhere_gives_finite_numbers():
     found = density.compare([np.zeros((2, 2))], [np.zeros((2, 2))])
     assert np.isfinite(list(found.values())).all()
+
+
+@pytest.mark.parametrize("rules", [EXACT, Kernel("sampled", "lost", "skipped")])
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_a_map_does_not_depend_on_its_tiles(
+    monkeypatch: pytest.MonkeyPatch, rules: Kernel, stride: int
+) -> None:
+    """Also of kernels that are narrower than a pixel, and of those wider than the image."""
+    rng = np.random.default_rng(0)
+    size_wh, sigmas_px = np.array([300, 170]), rng.choice([0.025, 0.4, 3, 15, 200], 40)
+    xy = rng.uniform(0, size_wh, (40, 2))
+    maps = []
+    for tile in (7, 64, 10**6):
+        monkeypatch.setattr(density, "TILE", tile)
+        maps.append(density.density_map(xy, sigmas_px, size_wh, stride=stride, rules=rules))
+    for found in maps[:2]:
+        np.testing.assert_allclose(found, maps[2], rtol=1e-6, atol=1e-15)
