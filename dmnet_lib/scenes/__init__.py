@@ -7,18 +7,15 @@ split depends on (seed, split, i) alone.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
-from dmnet_lib import annotations, boxes, files
+from dmnet_lib import annotations, boxes, files, parallel
 from dmnet_lib.annotations import IGNORED, OTHERS
 from dmnet_lib.files import InputError
 from dmnet_lib.scenes import layout, sprites, terrain
@@ -130,9 +127,9 @@ def write(
 ) -> Path:  # fmt: skip
     """Make the three splits under root in VisDrone's layout and return root; once made, do nothing.
 
-    jobs: worker processes, 0 for one a core; they are spawned, so a script that wants several has
-    to guard its main part by `if __name__ == "__main__"`. progress(done, wanted) is called after
-    every image.
+    jobs: worker processes, 0 for one a core; they may be spawned, so a script that wants several
+    has to guard its main part by `if __name__ == "__main__"`. progress(done, wanted) is called
+    after every image.
     Raises InputError when root holds something that this function did not make.
     """
     counts = dict(zip(SPLITS, (train, val, test), strict=True))
@@ -162,13 +159,8 @@ def prepare(root: Path, *, dataset: str, train: int, val: int, test: int, seed: 
 def _run(
     job: Callable[[tuple[str, int]], None], wanted: list[tuple[str, int]], jobs: int
 ) -> Iterator[None]:
-    jobs = min(jobs or cpu_count() or 1, len(wanted) // 4)  # a process must be worth its start
-    if jobs < 2:
-        yield from map(job, wanted)
-        return
-    # Not fork: the caller may be a Jupyter kernel, or hold torch's threads.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(job, wanted, chunksize=2)
+    with parallel.pool(jobs, tasks=len(wanted) // 4) as executor:  # it must be worth its start
+        yield from parallel.run(job, wanted, executor=executor, chunk=2)
 
 
 def _paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
