@@ -13,7 +13,7 @@ from dmnet_lib import datasets, files, parallel, points, profiles
 from dmnet_lib.annotations import Annotations
 from dmnet_lib.files import InputError
 
-IMAGES_EACH = 4  # what makes one more process worth its start
+IMAGES_EACH = 16  # a worker must be worth its start, which takes as long as ten images
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:

@@ -15,13 +15,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
-from dmnet_lib import boxes, files
+from dmnet_lib import boxes, files, parallel
 from dmnet_lib.annotations import CLASS_IDS, CLASSES, IGNORED, LIMIT_PX, OTHERS
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
@@ -220,7 +220,9 @@ def _parts(path: Path) -> Iterator[list[Entry]]:
     done = 0
     try:
         with path.open(encoding="utf-8") as stream:
-            for text in _lists(stream):
+            blocks = iter(partial(stream.read, READ_AT_ONCE), "")
+            total = -(-path.stat().st_size // READ_AT_ONCE)
+            for text in _lists(parallel.progress(blocks, path.name, total=total)):
                 entries = json.loads(text)
                 yield _checked(path, entries)
                 done += len(entries)
@@ -231,10 +233,10 @@ def _parts(path: Path) -> Iterator[list[Entry]]:
         yield _checked(path, files.read_json(path))[done:]
 
 
-def _lists(stream: TextIO) -> Iterator[str]:
+def _lists(blocks: Iterable[str]) -> Iterator[str]:
     """Yield a json list as several, cut where an entry seems to end; one cut inside is no json."""
     text = ""
-    while block := stream.read(READ_AT_ONCE):
+    for block in blocks:
         text += block
         ends = list(BETWEEN.finditer(text, max(0, len(text) - NEAR_END)))
         if ends:
