@@ -29,8 +29,8 @@ lint: setup  ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup  ## measure speed, beside plain ways to do the same (about 25 minutes)
-	$(BIN)/python benchmarks/bench.py --largest 100000 --demo
+bench: setup  ## measure speed, beside plain ways to do the same (about 20 minutes)
+	$(BIN)/python benchmarks/bench.py --largest 100000
 
 lab: setup  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -27,6 +27,7 @@ LIMIT_PX = 10**9  # no image is so large; keeps sums of coordinates in int64
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # int() alone also takes 1_0 and other scripts' digits
 PLAIN = b"0123456789-,\n"  # all that most files are made of
 IMAGES_AT_ONCE = 1000  # are spelled out together: a few megabytes
+LONE_MINUS = re.compile(rb"-(?![0-9])")  # numpy would take it for a 0
 FILES_AT_ONCE = 1000  # are read and parsed together: a few megabytes
 FIELD_RANGES = {"x": (-LIMIT_PX, LIMIT_PX), "y": (-LIMIT_PX, LIMIT_PX), "w": (0, LIMIT_PX),
                 "h": (0, LIMIT_PX), "score": (0, 1), "category": (0, 11),
@@ -224,7 +225,7 @@ def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | Non
     """
     texts = [_ended(text) for text in texts]
     whole = b"".join(texts)
-    if whole.translate(None, PLAIN) or not _eight_a_line(whole):
+    if whole.translate(None, PLAIN) or LONE_MINUS.search(whole) or not _eight_a_line(whole):
         return None
     try:
         with warnings.catch_warnings():

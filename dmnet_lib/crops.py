@@ -105,7 +105,7 @@ def cut(image: np.ndarray, region_xyxy: np.ndarray, *, scale: float = 1.0) -> np
     reach = max(1, math.ceil((x2 - x1) / size[0]), math.ceil((y2 - y1) / size[1])) + 1
     left, top = max(0, math.floor(x1) - reach), max(0, math.floor(y1) - reach)
     around = image[top : math.ceil(y2) + reach, left : math.ceil(x2) + reach]
-    # It takes a box in float32: rounded before the shift, the pixels are those of the whole image.
+    # It takes a box in float32: rounded before the shift, the pixels are within one grey level.
     box = np.float32([x1, y1, x2, y2]) - np.float32([left, top, left, top])
     resized = Image.fromarray(around).resize(size, Image.Resampling.BILINEAR, box=box.tolist())
     return np.asarray(resized)

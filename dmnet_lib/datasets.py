@@ -84,8 +84,10 @@ def split_folder(root: Path, split: str) -> Path:
     if not root.is_dir():
         raise InputError(f"{root}: no such data folder; expected {LAYOUT} in it")
     for pattern in SPLIT_FOLDERS:
-        if (root / pattern.format(split)).is_dir():
-            return root / pattern.format(split)
+        folder = root / pattern.format(split)
+        if folder.is_dir():
+            files.require_finished(folder)
+            return folder
     raise InputError(f"{root}: no folder for split {split!r}; expected {LAYOUT}")
 
 

@@ -150,8 +150,8 @@ def detect_regions(
 ) -> Found:
     """Return boxes [n, 4] xyxy in image pixels, scores [n] and class ids [n] of all regions.
 
-    Views that are padded to one size go through the network together: each is then padded as it
-    would be alone, so its boxes are the same.
+    Regions lie within the image. Views that are padded to one size go through the network
+    together: each is then padded as it would be alone, so its boxes are the same.
     """
     views = [crops.cut(image, r, scale=s) for r, s in zip(regions_xyxy, scales, strict=True)]
     found = [NOTHING] * len(views)

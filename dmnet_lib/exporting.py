@@ -38,11 +38,11 @@ class Exported:
 
 def parents_of(cut: crops.CropAnnotations, paths: Sequence[Path]) -> list[Parent]:
     """Return the images that have crops; paths are those of all images."""
-    images, first = np.unique(cut.parents, return_index=True)
-    ends = [*first[1:].tolist(), len(cut.parents)]
+    images, first, counts = np.unique(cut.parents, return_index=True, return_counts=True)
+    crops_of = [slice(start, start + count) for start, count in zip(first, counts, strict=True)]
     return [
-        Parent(paths[image], cut.regions_xyxy[start:end], cut.annotations.names[start:end])
-        for image, start, end in zip(images.tolist(), first.tolist(), ends, strict=True)
+        Parent(paths[image], cut.regions_xyxy[some], cut.annotations.names[some])
+        for image, some in zip(images.tolist(), crops_of, strict=True)
     ]
 
 

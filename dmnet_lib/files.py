@@ -96,17 +96,29 @@ def write_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
     Raises InputError for a name that would leave the folder, OSError where the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     for name, text in texts:
         if os.path.basename(name) != name:  # noqa: PTH119 (of a thousand names this is faster)
             raise InputError(f"{name}: leads out of {folder}")
-        handle = os.open(f"{folder}/{name}", flags, 0o644)
+        path, data = f"{folder}/{name}", text.encode()
+        handle = _created(path)
         try:
-            data = text.encode()
-            if os.write(handle, data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{folder}/{name}")
+            written = os.write(handle, data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
         finally:
             os.close(handle)
+        if written < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+def _created(path: str) -> int:
+    """Return the handle of a new file, which takes the place of what was called so, link or not."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(path, flags, 0o644)
+    except FileExistsError:
+        os.unlink(path)  # noqa: PTH108 (as fast as the rest)
+        return os.open(path, flags, 0o644)
 
 
 def write_json(path: Path, value: object, *, indent: int | None = 2) -> Path:

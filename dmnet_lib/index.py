@@ -18,7 +18,7 @@ from dmnet_lib.boxes import runs
 from dmnet_lib.files import InputError
 
 Contents = tuple[np.ndarray, np.ndarray]  # rows of each file [M], and the rows of all [N, k]
-FORMAT = 1  # of the tables; another one is not read
+FORMAT = 2  # of the tables; another one is not read
 # A file changed so shortly before it was read may change again and keep its time (ns).
 SETTLED_NS = 2 * 10**9
 CHANGED = -1  # a stamp that no file has
@@ -46,16 +46,19 @@ def read(
     place[changed] = len(old[0]) + np.arange(len(changed))
     both = zip(old, new, strict=True) if len(old[0]) else ((one,) for one in new)
     found = _picked(place, tuple(np.concatenate(parts) for parts in both))
-    stamps[stamps[:, 1] > begun - SETTLED_NS] = CHANGED
+    stamps[np.any(stamps[:, 1:] > begun - SETTLED_NS, axis=1)] = CHANGED
     _keep(table, names=np.array(names), stamps=stamps, counts=found[0], rows=found[1])
     return found
 
 
 def folder() -> Path | None:
     """Return the folder of tables, None where none are to be kept."""
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dmnet"
-    given = os.environ.get("DMNET_CACHE", str(usual))
-    return Path(given) if given else None
+    if (given := os.environ.get("DMNET_CACHE")) is not None:
+        return Path(given) if given else None
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dmnet"
+    except RuntimeError:  # a user without a home, as in a container
+        return None
 
 
 def _digest(path: Path) -> str:
@@ -63,12 +66,15 @@ def _digest(path: Path) -> str:
 
 
 def _stamps(paths: Sequence[Path]) -> np.ndarray | None:
-    """Return size and time of change (ns) of each file [M, 2]; None where one is not there."""
+    """Return size and times of change (ns) of each file [M, 3]; None where one is not there.
+
+    The second time is that of its entry: it tells of a file that took another one's place.
+    """
     try:
         found = [os.stat(path) for path in paths]  # noqa: PTH116 (of thousands, this is faster)
     except OSError:
         return None  # the reader has the words for it
-    return np.array([(one.st_size, one.st_mtime_ns) for one in found], np.int64)
+    return np.array([(one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found], np.int64)
 
 
 def _known(table: Path, names: Sequence[str], stamps: np.ndarray) -> tuple[np.ndarray, Contents]:
@@ -78,15 +84,13 @@ def _known(table: Path, names: Sequence[str], stamps: np.ndarray) -> tuple[np.nd
         if kept["format"] != FORMAT:
             raise InputError("of another version")
         places = {name: place for place, name in enumerate(kept["names"].tolist())}
+        files_of, rows_of = (kept[name].shape[:1] for name in ("counts", "rows"))
+        if files_of != (len(places),) or rows_of != (kept["counts"].sum(),):
+            raise InputError("not of one piece")
         place = np.array([places.get(name, -1) for name in names], np.int64)
         same = np.all(kept["stamps"][place] == stamps, axis=1) if places else place >= 0
         return np.where((place >= 0) & same, place, -1), (kept["counts"], kept["rows"])
-    except (
-        InputError,
-        KeyError,
-        IndexError,
-        ValueError,
-    ):  # torn or foreign: as if it were not there
+    except (InputError, KeyError, IndexError, ValueError):  # as if the table were not there
         return np.full(len(names), -1), (np.zeros(0, np.int64), np.zeros((0, 0), np.int32))
 
 

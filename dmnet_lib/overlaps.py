@@ -71,17 +71,21 @@ def _sorted(groups: np.ndarray, boxes_xyxy: np.ndarray) -> tuple[np.ndarray, np.
     return _keys(groups[order], boxes_xyxy[order, 0]), order
 
 
+def parts(counts: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield (begin, end) of runs of rows that have some PAIRS_AT_ONCE pairs together."""
+    # A part ends with the row that fills it.
+    full = np.arange(0, counts.sum(), PAIRS_AT_ONCE)
+    cuts = np.searchsorted(np.cumsum(counts), full, side="right")
+    yield from pairwise(np.unique(np.append(cuts, len(counts))).tolist())
+
+
 def _overlapping(
     boxes_xyxy: np.ndarray, rows: np.ndarray, others_xyxy: np.ndarray, order: np.ndarray,
     first: np.ndarray, last: np.ndarray,
 ) -> Iterator[Pairs]:  # fmt: skip
     """Yield the pairs of rows[k] and order[first[k]:last[k]], for every k, with IoU over 0."""
     counts = np.maximum(last - first, 0)
-    done = np.cumsum(counts)
-    # A part ends with the row that fills it.
-    cuts = np.searchsorted(done, np.arange(0, counts.sum(), PAIRS_AT_ONCE), side="right")
-    cuts = np.unique(np.append(cuts, len(counts)))
-    for begin, end in pairwise(cuts):
+    for begin, end in parts(counts):
         owners, places = boxes.runs(first[begin:end], counts[begin:end])
         one, other = rows[begin:end][owners], order[places]
         meet = np.flatnonzero(

@@ -8,6 +8,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -26,6 +27,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 AHEAD = 64  # chunks that are under way at a time: enough for as many cores, little memory
 CHUNK = 100  # small files that one task takes
+ADDRESS = re.compile(r"(tcp://)?[^\s:/\[\]]+:[0-9]{1,5}")  # of a dask scheduler
 ANSWER_S = 10  # seconds that a scheduler has to answer
 STOPPED = 130  # what shells give a process that Ctrl-C ended
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -79,6 +81,8 @@ def cluster(address: str) -> Iterator[Executor]:
         import distributed
     except ImportError:
         raise InputError("no dask here: pip install 'dmnet-suite[cluster]'") from None
+    if not ADDRESS.fullmatch(address):  # a client of another would hang, and again when it ends
+        raise InputError(f"{address}: expected a dask scheduler, such as tcp://host:8786")
     try:
         client = distributed.Client(address, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:

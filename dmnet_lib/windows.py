@@ -12,7 +12,7 @@ import numpy as np
 from dmnet_lib.boxes import runs
 from dmnet_lib.points import EXACT, Kernel, Points, axis_masses
 
-IMAGES_AT_ONCE = 1000  # of one size, whose masses along the axes are held together: some 30 MB
+COLUMNS_AT_ONCE = 20_000  # of the grids of images, whose masses are held together: some 30 MB
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ def sums_from_points(
     sums: list[np.ndarray] = [np.zeros(0)] * len(points.names)
     for size_wh in np.unique(points.sizes_wh, axis=0):
         alike = np.flatnonzero(np.all(points.sizes_wh == size_wh, axis=1))
-        for some in np.array_split(alike, -(-len(alike) // IMAGES_AT_ONCE)):
+        columns = len(grid(size_wh, window_wh).x_starts)
+        parts = -(-len(alike) * columns // COLUMNS_AT_ONCE)
+        for some in np.array_split(alike, parts):
             found = _sums_of_one_size(points, some, size_wh, window_wh, rules)
             for image, image_sums in zip(some.tolist(), found, strict=True):
                 sums[image] = image_sums

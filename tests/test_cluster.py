@@ -124,10 +124,13 @@ def test_a_scheduler_that_does_not_answer_is_one_line(
 ) -> None:
     monkeypatch.setattr(parallel, "ANSWER_S", 0.3)
     basis = ["density", str(root), "--split", "val", "--out", str(tmp_path / "m"), "--cluster"]
-    for address in ("tcp://127.0.0.1:1", "nowhere"):
+    for address, words in (
+        ("tcp://127.0.0.1:1", "no dask scheduler answers"),
+        *((odd, "expected a dask scheduler") for odd in ("nowhere", "", "tls://a:1", "tcp://")),
+    ):
         assert cli.main([*basis, address]) == 1
         told = capsys.readouterr().err
-        assert told.startswith(f"dmnet: {address}: no dask scheduler answers")
+        assert told.startswith(f"dmnet: {address}: {words}")
         assert told.count("\n") == 1
 
 

@@ -319,3 +319,23 @@ def test_a_changed_annotation_is_noticed(root: Path, tmp_path: Path) -> None:
         assert run("convert", root, "--split", "val", "--to", "coco", "--out", out) == 0
         counts.append(len(json.loads(out.read_text())["annotations"]))
     assert counts == [4, 5]
+
+
+def test_no_crop_at_all_is_no_fault(root: Path, tmp_path: Path) -> None:
+    make = ("crops", root, "--split", "val", "--threshold", "1000", "--out", tmp_path / "c")
+    assert run(*make) == 0
+    assert run("convert", tmp_path / "c", "--to", "coco", "--out", tmp_path / "c.json") == 0
+    assert json.loads((tmp_path / "c.json").read_text())["images"] == []
+
+
+def test_a_torn_image_leaves_all_other_crops_to_use(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder = root / "VisDrone2019-DET-val"
+    (folder / "annotations" / "b.txt").write_text(ROWS)
+    image = folder / "images" / "b.jpg"
+    image.write_bytes(image.read_bytes()[:-300])
+    line = refused(capsys, "crops", root, "--split", "val", "--out", tmp_path / "c")
+    assert "b.jpg" in line
+    assert [path.name[0] for path in (tmp_path / "c" / "images").iterdir()] == ["a"]
+    assert run("convert", tmp_path / "c", "--to", "coco", "--out", tmp_path / "c.json") == 0

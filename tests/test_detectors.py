@@ -82,7 +82,7 @@ def test_each_region_is_seen_at_its_own_scale_and_in_its_own_image() -> None:
     model, shown = Known(), []
     ((found, _),) = detectors.detect(
         model, [picture()] * 3, ("a", "b", "c"), [Pass(regions, 35, 2.0)],
-        progress=lambda images: map(lambda one: shown.append(1) or one, images),
+        progress=lambda images: (shown.append(1) or one for one in images),
     )  # fmt: skip
     assert model.seen_wh == [(35, 25), (20, 20), (35, 18)]
     assert found.image_index.tolist() == [0, 2, 2]

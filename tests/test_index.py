@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ class Reader:
 def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple]:
     """Return what reads files by name: their contents, and the names that were read anew."""
     monkeypatch.setenv("DMNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(index, "SETTLED_NS", 0)  # as if files had been there for long
 
     def call(*names: str) -> tuple[list[list[int]], list[str]]:
         reader = Reader()
@@ -76,10 +78,34 @@ def test_new_and_removed_files_are_noticed(three: Path, read: Callable) -> None:
     assert read("a", "aa", "c")[1] == []
 
 
-def test_a_file_that_may_change_within_its_time_is_read_again(three: Path, read: Callable) -> None:
-    (three / "a").write_text("5")  # now
+def test_a_file_that_may_change_within_its_time_is_read_again(
+    three: Path, read: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "SETTLED_NS", 10**12)
     read("a", "c")
-    assert read("a", "c") == ([[5], [3]], ["a"])
+    assert read("a", "c") == ([[1, 2], [3]], ["a", "c"])
+
+
+def test_files_that_took_each_others_places_are_noticed(three: Path, read: Callable) -> None:
+    """Though of one size and one time, as unpacked or copied ones are."""
+    put(three / "a", "4")
+    read("a", "c")
+    (three / "a").rename(three / "t")
+    (three / "c").rename(three / "a")
+    (three / "t").rename(three / "c")
+    assert read("a", "c")[0] == [[3], [4]]
+
+
+def test_without_a_home_nothing_is_kept(
+    three: Path, read: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> NoReturn:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("DMNET_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert read("a", "c") == ([[1, 2], [3]], ["a", "c"])
 
 
 def test_a_torn_index_costs_time_alone(three: Path, read: Callable) -> None:

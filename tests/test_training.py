@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from dmnet_lib import detectors, files, mcnn, points, weights
+from dmnet_lib import detectors, files, mcnn, params, points, weights
 from dmnet_lib.annotations import Annotations, from_rows
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Images, Split
-from dmnet_lib.files import InputError
-from dmnet_lib.training import counting, detection, feed, loop, team
+from dmnet_lib.files import ROOT, InputError
+from dmnet_lib.training import counting, detection, feed, jobs, loop, team
 from dmnet_lib.training.loop import Recipe
 
 RECIPE = Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=3)
@@ -228,8 +228,8 @@ def test_the_number_of_workers_changes_no_batch(
     here = drawn(0, draw, range(5), monkeypatch)
     before = torch.random.get_rng_state()
     assert len({float(pixels.sum()) for pixels, _ in here}) == 5
-    for jobs, steps in ((1, range(5)), (2, range(5)), (3, range(3, 5)), (2, range(5, 5))):
-        there = drawn(jobs, draw, steps, monkeypatch)
+    for count, steps in ((1, range(5)), (2, range(5)), (3, range(3, 5)), (2, range(5, 5))):
+        there = drawn(count, draw, steps, monkeypatch)
         assert len(there) == len(steps)
         for step, batch in zip(steps, there, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(here[step], batch, strict=True))
@@ -502,3 +502,22 @@ def test_a_few_steps_lower_the_detectors_loss(tmp_path: Path):
     )
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
     assert not model.training
+
+
+def test_a_lost_worker_is_one_line() -> None:
+    lost = RuntimeError("DataLoader worker (pid 5) is killed by signal: Killed.")
+    with pytest.raises(InputError, match="DMNET_JOBS=1"), feed.lost_workers_told():
+        raise lost
+    with pytest.raises(RuntimeError, match="shapes"), feed.lost_workers_told():
+        raise RuntimeError("shapes do not fit")
+
+
+def test_training_refuses_stages_of_other_parameters(tmp_path: Path) -> None:
+    experiment = params.load(ROOT / "params" / "tiny.yaml")
+    stage = "01_density_ground_truth"
+    resolved = params.resolved(experiment, stage)
+    (tmp_path / "params.yaml").write_text(params.dump(resolved))
+    jobs._require_current(experiment, stage, tmp_path)
+    (tmp_path / "params.yaml").write_text(params.dump(resolved | {"sigma_px": 3.5}))
+    with pytest.raises(InputError, match=rf"{stage} was run with sigma_px: 3.5, .*--until {stage}"):
+        jobs._require_current(experiment, stage, tmp_path)

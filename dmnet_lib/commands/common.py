@@ -51,7 +51,7 @@ def workers(
     chosen: argparse.Namespace, *, tasks: int | None = None
 ) -> AbstractContextManager[Executor | None]:
     """Lend the workers that --jobs and --cluster ask for, for so many tasks (`parallel.pool`)."""
-    if chosen.cluster:
+    if chosen.cluster is not None:
         return parallel.cluster(chosen.cluster)
     return parallel.pool(chosen.jobs, tasks=tasks)
 

@@ -105,8 +105,11 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
             _write_coco(chosen, source, cut, rules, say)
             measured = geometry.crop_geometry(source.annotations, found)
             written.result()
+        amiss = ""
         if not chosen.no_images:
-            _write_images(chosen.out / "images", source, cut, chosen)
+            amiss = _write_images(chosen.out / "images", source, cut, chosen)
+    if amiss:
+        raise InputError(amiss)
     say(f"{chosen.out}: {len(found):,} crops of {len(source.annotations):,} images")
     if measured["objects"]:
         say(
@@ -214,13 +217,13 @@ def _listing(source: Split, found: Regions) -> dict[str, object]:
 
 def _write_images(
     folder: Path, source: Split, cut: crops.CropAnnotations, chosen: argparse.Namespace
-) -> None:
-    """Write the pixels of every crop. Raises InputError at the end for images it could not read."""
+) -> str:
+    """Write the pixels of every crop; return in words which images could not be read, if any."""
     parents = exporting.parents_of(cut, source.images.paths)
     with common.workers(chosen, tasks=len(parents) // common.IMAGES_EACH) as executor:
         done = exporting.export(parents, folder, quality=chosen.quality, executor=executor)
-    if done.unreadable:
-        raise InputError(
-            f"{done.unreadable[0]}; {len(done.unreadable)} of {len(parents)} images gave no "
-            "crops, all others did"
-        )
+    if not done.unreadable:
+        return ""
+    count = len(done.unreadable)
+    first = done.unreadable[0]
+    return f"{first}; {count} of {len(parents)} images gave no crops, all others did"

@@ -60,7 +60,8 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     _refuse_empty(counts, rules)
     _require_space(chosen, found)
     names = ("sigma_rule", "sigma", "neighbours", "beta", "stride", "format")
-    drawn = hashlib.sha256(found.xy.tobytes() + found.sigmas_px.tobytes()).hexdigest()
+    columns = (found.xy, found.sigmas_px, found.image_index, found.sizes_wh)
+    drawn = hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
     made_by = common.parameters(chosen, rules, *names) | {"points": drawn}
     if chosen.sigma_rule == "class_wise":
         made_by |= {"sigma": None, "class_sigmas_px": _class_sigmas(found)}

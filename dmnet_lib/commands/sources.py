@@ -141,6 +141,7 @@ def _voc(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | No
     """Read a folder of xml files, also as `Annotations` in the folder given."""
     inner = path / "Annotations"
     home = inner if _has(inner, "*.xml") else path
+    files.require_finished(home)
     return replace(_named(*voc.read_named(home, executor=executor), split), home=home)
 
 

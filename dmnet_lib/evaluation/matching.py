@@ -133,12 +133,15 @@ def _inside_share(
     """Return the [D] greatest share of each detection's area in one of the others of its group."""
     order = np.argsort(group, kind="stable")
     first, last = (np.searchsorted(group[order], other_group, side=s) for s in ("left", "right"))
-    other, places = boxes.runs(first, last - first)
-    rows = order[places]
-    area = boxes.area(xyxy[rows])
-    shared = overlaps.paired_intersection(xyxy[rows], others_xyxy[other])
     greatest = np.zeros(len(group))
-    np.maximum.at(greatest, rows, shared / np.where(area > 0, area, np.inf))
+    for begin, end in overlaps.parts(last - first):
+        other, places = boxes.runs(first[begin:end], (last - first)[begin:end])
+        rows = order[places]
+        shared = overlaps.paired_intersection(xyxy[rows], others_xyxy[begin + other])
+        some = np.flatnonzero(shared > 0)
+        rows, shared = rows[some], shared[some]
+        area = boxes.area(xyxy[rows])
+        np.maximum.at(greatest, rows, shared / np.where(area > 0, area, np.inf))
     return greatest
 
 

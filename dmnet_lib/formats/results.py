@@ -32,7 +32,8 @@ CAPS = (100, 300)  # at which COCO's tools and ultralytics cut an image's detect
 PREDICTED = ("labels", "scores", "bboxes")  # of mmdet's json of an image
 REMEDY = "give the COCO file that the detector was run on (--images FILE)"
 READ_AT_ONCE = 1 << 16  # letters of a json: some hundred results; more is slower
-BETWEEN, NEAR_END = re.compile(r"\}\s*,\s*\{"), 1 << 12  # two entries, sought in the last letters
+BETWEEN = re.compile(r"\}[ \t\r\n]*,[ \t\r\n]*\{")  # two entries, sought in the last letters
+NEAR_END = 1 << 12
 ROWS_AT_ONCE = 1 << 14  # results that become text at a time
 NUMBERS = {int, float}  # the types of json's; those of true and false are others
 Key = int | str  # what a result calls its image by
@@ -235,14 +236,16 @@ def _parts(path: Path) -> Iterator[list[Entry]]:
 
 def _lists(blocks: Iterable[str]) -> Iterator[str]:
     """Yield a json list as several, cut where an entry seems to end; one cut inside is no json."""
-    text = ""
+    held: list[str] = []
     for block in blocks:
-        text += block
-        ends = list(BETWEEN.finditer(text, max(0, len(text) - NEAR_END)))
-        if ends:
-            yield text[: ends[-1].start() + 1] + "]"
-            text = "[" + text[ends[-1].end() - 1 :]
-    yield text
+        held.append(block)
+        near = "".join(held[-2:])[-NEAR_END:]
+        if ends := list(BETWEEN.finditer(near)):
+            text = "".join(held)
+            first, last = (len(text) - len(near) + place for place in ends[-1].span())
+            yield text[: first + 1] + "]"
+            held = ["[" + text[last - 1 :]]
+    yield "".join(held)
 
 
 def _checked(path: Path, value: object) -> list[Entry]:

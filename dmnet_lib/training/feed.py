@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from dmnet_lib.training import team
 Batch = TypeVar("Batch")
 Draw = Callable[[np.random.Generator], Batch]
 AHEAD = 3  # batches that each worker has ready
+MOST_JOBS = 256
 JOBS = "DMNET_JOBS"  # environment variable: the number of workers
 
 
@@ -51,6 +53,20 @@ def batches_of(draw_batch: Draw, seed: int, steps: range, device: torch.device) 
         yield batch
 
 
+@contextmanager
+def lost_workers_told() -> Iterator[None]:
+    """Raise InputError where a worker was killed: torch tells it anywhere in this process."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            "a process that draws batches was lost, most likely for want of memory: run it again "
+            f"with {JOBS}=1, or 0; it goes on from its last checkpoint"
+        ) from None
+
+
 def workers(device: torch.device) -> int:
     """Return the number of processes that draw: DMNET_JOBS, else the cores that training leaves.
 
@@ -58,8 +74,8 @@ def workers(device: torch.device) -> int:
     time from them (measured), and there is none. Raises InputError for a JOBS that is no number.
     """
     if given := os.environ.get(JOBS):
-        if not given.isdecimal():
-            raise InputError(f"{JOBS}={given}: expected a number of processes, such as 4")
+        if not given.isdecimal() or int(given[:9]) > MOST_JOBS:
+            raise InputError(f"{JOBS}={given}: expected a number of processes up to {MOST_JOBS}")
         return int(given)
     busy = torch.get_num_threads() if device.type == "cpu" else 1
     return max(0, parallel.cores() // team.on_this_machine() - busy)

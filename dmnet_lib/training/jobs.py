@@ -15,6 +15,7 @@ from torch import nn
 
 from dmnet_lib import boxes, datasets, detectors, files, mcnn, params, points, provenance, weights
 from dmnet_lib.datasets import Split
+from dmnet_lib.files import InputError
 from dmnet_lib.params import Experiment
 from dmnet_lib.provenance import Stage
 from dmnet_lib.training import counting, detection, loop, team
@@ -68,10 +69,24 @@ def _stage(experiment: params.Experiment, name: str) -> Stage:
     """Return a stage as the runner would start it now, on what the last run left."""
     home = provenance.results_root() / experiment.name
     latest = home / provenance.LATEST
-    stages = files.read_json(latest)["stages"] if latest.exists() else {}
+    stages = files.read_json(latest).get("stages", {}) if latest.exists() else {}
     upstream = {other: home / other / entry["key"] for other, entry in stages.items()}
+    for other, folder in upstream.items():
+        if other < name:
+            _require_current(experiment, other, folder)
     out = home / name / provenance.INTERACTIVE
     return Stage(name, experiment.name, out, params.resolved(experiment, name), upstream)
+
+
+def _require_current(experiment: Experiment, name: str, folder: Path) -> None:
+    """Raise InputError where an earlier stage was run with other parameters than it has now."""
+    made_with = provenance.parameters_of(folder)
+    for key, value in params.resolved(experiment, name).items():
+        if made_with.get(key, value) != value:
+            raise InputError(
+                f"{name} was run with {key}: {made_with[key]}, which is {value} now; first run the "
+                f"experiment again, --until {name}"
+            )
 
 
 def _split(stage: Stage, part: str) -> Split:

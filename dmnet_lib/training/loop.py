@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from dmnet_lib import files
 from dmnet_lib.files import InputError
-from dmnet_lib.training import team
-from dmnet_lib.training.feed import batches_of
+from dmnet_lib.training import feed, team
 
 Batch = TypeVar("Batch")
 WARM_UP_SHARE = 0.05  # of all steps, to let the normalisation settle before the full rate
@@ -83,31 +82,37 @@ def fit(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     state = _State.load(checkpoint, model, optimiser)
+    team.require_same(state.step)
     steps = range(state.step, recipe.steps)
     network = team.together(model) if steps else model
-    bar = tqdm(
-        total=recipe.steps, initial=state.step, desc=label, unit="step", mininterval=2,
-        disable=not team.is_first(),
-    )  # fmt: skip
     losses: list[float] = []
-    for step, batch in zip(steps, batches_of(draw_batch, recipe.seed, steps, device), strict=True):
-        losses.append(_step(network, optimiser, recipe.rate(step), loss_of, batch))
-        bar.update()
-        state.step = step + 1
-        if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
-            loss, losses = team.mean(float(np.mean(losses))), []
-            if team.is_first():
-                row = {"step": state.step, "loss": loss, **_measured(model, evaluate)}
-                shown = {k: f"{v:.3g}" for k, v in row.items() if k != "step"}
-                bar.set_postfix(shown, refresh=False)
-                state.record(row, model, minimise)
-                state.save(checkpoint, model, optimiser)
-            team.wait()
-    bar.close()
+    with feed.lost_workers_told(), _bar(label, state.step, recipe.steps) as bar:
+        batches = feed.batches_of(draw_batch, recipe.seed, steps, device)
+        for step, batch in zip(steps, batches, strict=True):
+            losses.append(_step(network, optimiser, recipe.rate(step), loss_of, batch))
+            bar.update()
+            state.step = step + 1
+            if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
+                loss, losses = team.mean(float(np.mean(losses))), []
+                if team.is_first():
+                    row = {"step": state.step, "loss": loss, **_measured(model, evaluate)}
+                    shown = {k: f"{v:.3g}" for k, v in row.items() if k != "step"}
+                    bar.set_postfix(shown, refresh=False)
+                    state.record(row, model, minimise)
+                    state.save(checkpoint, model, optimiser)
+                team.wait()
     if team.is_first():
         model.load_state_dict(state.best)
     model.eval()
     return pd.DataFrame(state.rows)
+
+
+def _bar(label: str, begun: int, steps: int) -> tqdm:
+    """Return the progress bar of one training, closed where a step fails."""
+    return tqdm(
+        total=steps, initial=begun, desc=label, unit="step", mininterval=2,
+        disable=not team.is_first(),
+    )  # fmt: skip
 
 
 def best(curve: pd.DataFrame, minimise: str) -> dict[str, float]:

@@ -11,11 +11,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dmnet_lib.files import InputError
 
+STARTED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set by torchrun
+
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
     """Join the processes that torchrun started, each with a device of its own, till the end."""
-    if "WORLD_SIZE" not in os.environ:
+    if not STARTED.issubset(os.environ):  # schedulers set some of them for purposes of their own
         yield
         return
     if device.type == "cuda":
@@ -71,6 +73,18 @@ def mean(value: float) -> float:
     found = [0.0] * size()
     dist.all_gather_object(found, value)
     return sum(found) / size()
+
+
+def require_same(step: int) -> None:
+    """Raise InputError in every process where they would not begin at the same step."""
+    found = [step] * size()
+    if size() > 1:
+        dist.all_gather_object(found, step)
+    if len(set(found)) > 1:
+        raise InputError(
+            f"the processes would go on from different steps ({sorted(set(found))}): on several "
+            "machines they need one results folder that all of them see"
+        )
 
 
 def wait() -> None:
