@@ -19,7 +19,6 @@ from pathlib import Path
 
 import detections_at_scale
 import export
-import made_up
 import measure
 import preparation
 from measure import Plan, Row, Spread
@@ -95,8 +94,6 @@ def main() -> int:
     """Measure what is asked for; return the exit status."""
     chosen = _arguments()
     os.environ["DMNET_CACHE"] = ""  # what runs in this process keeps nothing for the next time
-    if made_up.SHARED.is_dir():
-        os.environ["DMNET_SHARED_DATA"] = str(made_up.SHARED)
     names = chosen.only or list(BENCHMARKS)
     names += ["demo"] if chosen.demo and "demo" not in names else []
     found = {}
