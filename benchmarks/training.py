@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,18 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 
-from dmnet_lib import cropping, datasets, detectors, files, mcnn, points, scenes, weights, windows
+from dmnet_lib import (
+    cropping,
+    datasets,
+    detectors,
+    files,
+    mcnn,
+    points,
+    scenes,
+    sizes,
+    weights,
+    windows,
+)
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Split
 from dmnet_lib.training import counting, detection, feed, loop
@@ -31,6 +43,7 @@ RATE = 1e-3
 CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward")
 VIEWS = detection.Views(input_long_px=640, max_upscale=1.5, patch_px=160, whole_share=0.3)
 COUNT, PATCH_PX, SCALE = {"mcnn": 8, "detector": 16}, 128, 0.5  # the demo's
+BINS = sizes.plain(sizes.EDGES_PX)
 
 
 class Uncached:
@@ -150,14 +163,16 @@ def _mcnn(split: Split, at: points.Points) -> Job:
 
     def patches(steps: int) -> Patches:
         draws = _draws(
-            steps, COUNT["mcnn"], lambda rng: counting._draw(rng, at, PATCH_PX, SCALE, 0.2)
+            steps, COUNT["mcnn"], lambda rng: counting._draw(rng, at, PATCH_PX, SCALE, rotate=False)
         )
-        return Patches(draws, lambda one: counting._patch(one, uncached, at, PATCH_PX), _stacked)
+        return Patches(
+            draws, lambda one: counting._patch(one, uncached, at, BINS, PATCH_PX), _stacked
+        )
 
     draw = counting.batches(
-        split.images, at, count=COUNT["mcnn"], patch_px=PATCH_PX, input_scale=SCALE
+        split.images, at, BINS, count=COUNT["mcnn"], patch_px=PATCH_PX, input_scale=SCALE
     )
-    return Job(mcnn.MCNN, _relu_first, counting.loss, draw, patches)
+    return Job(partial(mcnn.MCNN, len(BINS)), _relu_first, counting.loss, draw, patches)
 
 
 def _detector(split: Split, crops: Regions) -> Job:
@@ -185,7 +200,7 @@ def _draws(steps: int, count: int, draw: Callable[[np.random.Generator], object]
 
 def _stacked(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, torch.Tensor]:
     pixels, targets = zip(*pairs, strict=True)
-    return mcnn.to_input(np.stack(pixels)), torch.from_numpy(np.stack(targets)[:, None])
+    return mcnn.to_input(np.stack(pixels)), torch.from_numpy(np.stack(targets))
 
 
 def _listed(pairs: list[tuple]) -> tuple[list, list]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.files import InputError
+from dmnet_lib.params import nearest
 
 CLASSES = (
     "pedestrian", "people", "bicycle", "car", "van",
@@ -149,6 +150,45 @@ def join(tables: Sequence[Annotations]) -> Annotations:
     )
     boxes_xywh = [np.zeros((0, 4), np.int64), *(table.boxes_xywh for table in tables)]
     return replace(joined, boxes_xywh=np.concatenate(boxes_xywh))  # these may be of floats
+
+
+def class_id(name: str) -> int:
+    """Return the number 1..10 of a class. Raises InputError that says the nearest right name."""
+    if name not in CLASSES:
+        hint = nearest(name, CLASSES) or f"; there are {', '.join(CLASSES)}"
+        raise InputError(f"{name!r} is no class of VisDrone{hint}")
+    return CLASSES.index(name) + 1
+
+
+def merge_classes(annotations: Annotations, text: str) -> Annotations:
+    """Return the table with classes merged, and limited to those that text names.
+
+    Text such as "pedestrian: pedestrian + people, bicycle, car: car + van": the name before a
+    colon is that of all after it. Objects of other classes, and others, become ignored regions, so
+    that detections there are neither right nor wrong. "" changes nothing. Raises InputError for an
+    unknown name and for one that is named twice.
+    """
+    if not text.strip():
+        return annotations
+    merged = merged_ids(text)
+    class_ids = merged[annotations.class_ids]
+    evaluated = annotations.evaluated & (class_ids != IGNORED)
+    return replace(annotations, class_ids=class_ids, evaluated=evaluated)
+
+
+def merged_ids(text: str) -> np.ndarray:
+    """Return the [12] new category of each category 0..11, by the text of `merge_classes`."""
+    merged, kept = np.full(OTHERS + 1, IGNORED), set()
+    for part in text.split(","):
+        name, colon, members = (word.strip() for word in part.partition(":"))
+        if name in kept:
+            raise InputError(f"{name!r} is named twice in {text!r}")
+        kept.add(name)
+        for member in (one.strip() for one in members.split("+")) if colon else [name]:
+            if merged[class_id(member)] != IGNORED:
+                raise InputError(f"{member!r} is named twice in {text!r}")
+            merged[class_id(member)] = class_id(name)
+    return merged
 
 
 def parse(text: str, *, source: Path) -> np.ndarray:

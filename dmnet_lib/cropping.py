@@ -1,6 +1,7 @@
 """Window sums of a split -> its crop regions at a threshold, and the threshold chosen on val."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from dmnet_lib.files import InputError
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
+
+GRID = re.compile(r"([1-9][0-9]{0,2})x([1-9][0-9]{0,2})")
+TILE = re.compile(r"([1-9][0-9]{1,4})")
 
 
 @dataclass(frozen=True)
@@ -107,12 +111,32 @@ def whole(sizes_wh: np.ndarray) -> Regions:
 
 
 def controls(
-    sizes_wh: np.ndarray, *, rows: int, columns: int, tile_px: int, overlap: float
+    sizes_wh: np.ndarray, *, grids: str, tiles_px: str, overlap: float
 ) -> dict[str, Regions]:
-    """Return the plain ways to cut every image: an even grid, and overlapping tiles."""
-    grid = [regions.uniform(size, rows=rows, columns=columns) for size in sizes_wh]
-    tiles = [regions.sliding(size, tile_px=tile_px, overlap=overlap) for size in sizes_wh]
-    return {"uniform": Regions.from_lists(grid), "sliding": Regions.from_lists(tiles)}
+    """Return the plain ways to cut every image: even grids, and overlapping tiles.
+
+    grids are rows x columns, like "2x3, 3x4", tiles_px sides, like "640, 480". The strategies are
+    called `uniform 2x3`, `sliding 640`. Raises InputError for a text that says something else.
+    """
+    found = {}
+    for name, (rows, columns) in _numbers(grids, GRID, "grids", "2x3, 3x4"):
+        even = [regions.uniform(size, rows=rows, columns=columns) for size in sizes_wh]
+        found[f"uniform {name}"] = Regions.from_lists(even)
+    for name, (side,) in _numbers(tiles_px, TILE, "tiles_px", "640, 480"):
+        tiles = [regions.sliding(size, tile_px=side, overlap=overlap) for size in sizes_wh]
+        found[f"sliding {name}"] = Regions.from_lists(tiles)
+    return found
+
+
+def _numbers(
+    text: str, pattern: re.Pattern, what: str, example: str
+) -> Iterator[tuple[str, list[int]]]:
+    """Yield each part of a text with commas, and the numbers in it."""
+    for part in (one.strip() for one in text.split(",")):
+        match = pattern.fullmatch(part)
+        if not match:
+            raise InputError(f"{what}: {part!r} is not understood; expected a text like {example}")
+        yield part, [int(number) for number in match.groups()]
 
 
 def threshold(

@@ -121,12 +121,20 @@ def annotation_path(folder: Path, image: Path) -> Path:
     return path
 
 
-def load(root: Path, split: str, *, limit: int = 0) -> Split:
-    """Return a split, images by sorted name; limit > 0 takes the first so many."""
-    folder = split_folder(root, split)
-    paths = image_paths(folder)[: limit or None]
-    texts = [annotation_path(folder, path) for path in paths]
-    return Split(split, _table(texts, _sizes_wh(paths)), Images(paths))
+def load(root: Path, split: str, *, limit: int = 0, classes: str = "") -> Split:
+    """Return a split, images by sorted name; limit > 0 takes the first so many.
+
+    "train+val" is both splits as one. classes merges and limits the classes, as
+    `annotations.merge_classes` does.
+    """
+    paths, texts = [], []
+    for name in split.split("+"):
+        folder = split_folder(root, name)
+        here = image_paths(folder)[: limit or None]
+        paths += here
+        texts += [annotation_path(folder, path) for path in here]
+    table = annotation_files.merge_classes(_table(texts, _sizes_wh(paths)), classes)
+    return Split(split, table, Images(tuple(paths)))
 
 
 def _table(texts: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
@@ -275,6 +283,7 @@ def check(
     looks at the images.
     """
     result = Check({}, [], [])
+    splits = tuple(part for split in splits for part in split.split("+"))
     root, there = locate(root, splits)
     for split in dict.fromkeys(there):  # val may serve as test
         folder = split_folder(root, split)

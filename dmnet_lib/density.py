@@ -6,7 +6,7 @@ the maps of the released scripts.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from dmnet_lib import files
 from dmnet_lib.files import InputError
 from dmnet_lib.points import EXACT, Kernel, Points, axis_masses
+from dmnet_lib.sizes import Bins
 
 LEVELS = np.iinfo(np.uint16).max
 REACH = 8.5  # sigmas; further out is less than 1e-16 of a kernel
@@ -33,6 +34,28 @@ def draw(points: Points, index: int, *, stride: float = 1, rules: Kernel = EXACT
     rows = points.rows_of(index)
     size_wh = points.sizes_wh[index]
     return density_map(points.xy[rows], points.sigmas_px[rows], size_wh, stride=stride, rules=rules)
+
+
+def by_size(
+    points: Points, index: int, bins: Bins, *, stride: float = 1, rules: Kernel = EXACT
+) -> np.ndarray:
+    """Return image `index` as [K, h, w] float32 maps, one a size bin; they add up to `draw`'s."""
+    rows = points.rows_of(index)
+    return density_maps(
+        points.xy[rows], points.sigmas_px[rows], bins.of(points.sides_px[rows]),
+        points.sizes_wh[index], count=len(bins), stride=stride, rules=rules,
+    )  # fmt: skip
+
+
+def density_maps(
+    xy: np.ndarray, sigmas_px: np.ndarray, numbers: np.ndarray, size_wh: np.ndarray, *,
+    count: int, stride: float = 1, rules: Kernel = EXACT,
+) -> np.ndarray:  # fmt: skip
+    """Return `density_map` of the points of each bin 0..count - 1, by their numbers [P]."""
+    of_bin = [numbers == number for number in range(count)]
+    return np.stack(
+        [density_map(xy[b], sigmas_px[b], size_wh, stride=stride, rules=rules) for b in of_bin]
+    )
 
 
 def density_map(
@@ -70,27 +93,53 @@ def _tiles(
 
 
 def write(path: Path, cells: np.ndarray) -> Path:
-    """Write a map [h, w] >= 0: to .npy as float32, to .npz packed, 7 times smaller on VisDrone.
+    """Write a map [h, w] or maps [K, h, w] >= 0: to .npy as float32, to .npz packed.
 
-    Packed, a cell is a whole number of steps of a 65,535th of the largest cell, so it is off by
-    half a step at most. The sum over a window of 70 x 70 px is off by less than 0.002 objects on
-    VisDrone's val, at strides 1 to 8, with one sigma or adaptive ones.
+    Packed it is 7 times smaller on VisDrone: a cell is a whole number of steps of a 65,535th of its
+    map's largest cell, so it is off by half a step at most. The sum over a window of 70 x 70 px is
+    off by less than 0.002 objects on VisDrone's val, at strides 1 to 8, with one sigma or adaptive
+    ones.
     """
     if path.suffix == ".npy":
         return files.write_npy(path, cells.astype(np.float32, copy=False))
-    unit = np.float32(cells.max(initial=0) / LEVELS) or np.float32(1)  # of a map of zeros: any
-    steps = np.minimum(np.rint(cells / unit), LEVELS).astype(np.uint16)
+    steps, unit = _packed(cells)
     return files.write_npz(path, cells=steps, unit=unit)
 
 
+def _packed(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return maps [..., h, w] as uint16 steps and the unit [...] float32 of each map."""
+    unit = np.asarray(cells.max(axis=(-2, -1), initial=0) / LEVELS, np.float32)
+    unit = np.where(unit > 0, unit, np.float32(1))  # of a map of zeros: any
+    return np.minimum(np.rint(cells / unit[..., None, None]), LEVELS).astype(np.uint16), unit
+
+
 def read(path: Path) -> np.ndarray:
-    """Return a map that `write` wrote, or any .npy. Raises InputError."""
+    """Return the map or maps that `write` wrote, or any .npy. Raises InputError."""
     if path.suffix == ".npy":
         return files.read_npy(path)
     found = files.read_npz(path)
-    if set(found) != {"cells", "unit"} or found["unit"].shape:
+    if set(found) != {"cells", "unit"} or found["unit"].shape != found["cells"].shape[:-2]:
         raise InputError(f"{path}: holds no density map; expected one of `dmnet density`")
-    return found["cells"] * found["unit"].astype(np.float32)
+    return found["cells"] * found["unit"].astype(np.float32)[..., None, None]
+
+
+def write_maps(path: Path, maps: Sequence[np.ndarray]) -> Path:
+    """Write the maps [K, h, w] of a split's M images as one packed npz."""
+    shapes = np.array([one.shape for one in maps], np.int64).reshape(-1, 3)
+    steps, units = zip(*map(_packed, maps), strict=True) if len(maps) else ((), ())
+    flat = np.concatenate([np.zeros(0, np.uint16), *(one.ravel() for one in steps)])
+    return files.write_npz(path, cells=flat, units=np.array(units), shapes=shapes)
+
+
+def read_maps(path: Path) -> list[np.ndarray]:
+    """Return what `write_maps` wrote, float32. Raises InputError for another file."""
+    found = files.read_npz(path)
+    try:
+        parts = np.split(found["cells"], np.cumsum(found["shapes"].prod(axis=1)))[:-1]
+        each = zip(parts, found["shapes"], found["units"], strict=True)
+        return [one.reshape(shape) * unit[:, None, None] for one, shape, unit in each]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: holds no density maps of a split ({error})") from None
 
 
 def mass_errors(points: Points, *, stride: float = 1, rules: Kernel = EXACT) -> np.ndarray:

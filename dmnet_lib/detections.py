@@ -68,6 +68,39 @@ class Detections:
         return ordered.select(np.arange(len(ordered)) - first < count)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one pass of a detector found, and the view that each box was seen in.
+
+    found: N boxes, not yet fused, in whole-image pixels; view [N]: the row of regions_xyxy that
+    each was seen in, non-decreasing; regions_xyxy [R, 4] int, sorted by image; image_index [R];
+    scales [R]: pixels of the view per pixel of the image.
+    """
+
+    found: Detections
+    view: np.ndarray
+    regions_xyxy: np.ndarray
+    image_index: np.ndarray
+    scales: np.ndarray
+
+    def __post_init__(self) -> None:
+        rows, views = len(self.found), len(self.regions_xyxy)
+        shapes = {"view": (rows,), "regions_xyxy": (views, 4)}
+        shapes |= {"image_index": (views,), "scales": (views,)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
+        if np.any(np.diff(self.image_index) < 0) or np.any(np.diff(self.view) < 0):
+            raise ValueError("regions must be sorted by image_index, and boxes by view")
+        if rows and (self.view[0] < 0 or self.view[-1] >= views):
+            raise ValueError(f"view must lie in 0..{views - 1}")
+        if np.any(self.image_index[self.view] != self.found.image_index):
+            raise ValueError("a box lies in another image than the view it was seen in")
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
 def join(parts: list[Detections], names: tuple[str, ...]) -> Detections:
     """Join tables that count the same images (`names`) into one, in the order given per image.
 

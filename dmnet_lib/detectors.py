@@ -1,11 +1,16 @@
-"""Images and regions -> detections in whole-image pixels, by a torchvision detector."""
+"""Images and regions -> detections in whole-image pixels, and the view that each was seen in.
 
+What finds boxes in views is a `Detector`: torchvision's networks (`Torchvision`), or a file
+(`onnx`).
+"""
+
+import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +29,7 @@ from dmnet_lib import boxes, crops, weights
 from dmnet_lib.annotations import CLASSES
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Images
-from dmnet_lib.detections import Detections
+from dmnet_lib.detections import Detections, Seen
 from dmnet_lib.files import InputError
 
 ARCHITECTURES = ("fcos_small", "fasterrcnn_resnet50_fpn")
@@ -144,59 +149,117 @@ def to_input(view: np.ndarray, device: torch.device) -> torch.Tensor:
     return planes.float() / 255
 
 
-@torch.inference_mode()
-def detect_regions(
-    model: nn.Module, image: np.ndarray, regions_xyxy: np.ndarray, scales: np.ndarray
-) -> Found:
-    """Return boxes [n, 4] xyxy in image pixels, scores [n] and class ids [n] of all regions.
+class Detector(Protocol):
+    """What finds boxes in views; it can be pickled, and works on a worker's CPU there."""
 
-    Regions lie within the image. Views that are padded to one size go through the network
-    together: each is then padded as it would be alone, so its boxes are the same.
+    input_wh: tuple[int, int] | None  # the one size in pixels that the network takes; None: any
+
+    def find(self, views: Sequence[np.ndarray]) -> list[Found]:
+        """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
+        ...
+
+
+class Torchvision:
+    """A torchvision detector: views that are padded to one size go through it together.
+
+    Each is then padded as it would be alone, so its boxes are the same.
     """
-    views = [crops.cut(image, r, scale=s) for r, s in zip(regions_xyxy, scales, strict=True)]
-    found = [NOTHING] * len(views)
-    for batch in _batches(views):
-        for number, answer in zip(batch, _answers(model, [views[n] for n in batch]), strict=True):
-            found[number] = _to_image(answer, regions_xyxy[number], views[number].shape[1::-1])
-    return _joined(found)
+
+    input_wh = None
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __reduce__(self) -> tuple[type["Torchvision"], tuple[nn.Module]]:
+        return Torchvision, (copy.deepcopy(self.model).cpu(),)
+
+    @torch.inference_mode()
+    def find(self, views: Sequence[np.ndarray]) -> list[Found]:
+        """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
+        found = [NOTHING] * len(views)
+        for batch in batches([padded_wh(view) for view in views]):
+            for number, answer in zip(batch, self._answers([views[n] for n in batch]), strict=True):
+                found[number] = _named(answer)
+        return found
+
+    def _answers(self, views: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Return the network's boxes, scores and labels for each view."""
+        device = next(self.model.parameters()).device
+        with weights.mixed_precision(device):
+            found = self.model([to_input(view, device) for view in views])
+        return [{key: value.float().cpu().numpy() for key, value in one.items()} for one in found]
 
 
-def _batches(views: list[np.ndarray]) -> Iterator[list[int]]:
-    """Yield the numbers of views of one padded size, BATCH_PX pixels at most unless it is one."""
-    by_size: dict[tuple[int, ...], list[int]] = {}
-    for number, view in enumerate(views):
-        by_size.setdefault(tuple(-(-side // PAD_TO) for side in view.shape[:2]), []).append(number)
-    for (rows, columns), numbers in by_size.items():
-        most = max(1, BATCH_PX // (rows * columns * PAD_TO**2))
+def as_detector(model: nn.Module | Detector) -> Detector:
+    """Return what finds boxes in views: torchvision's networks are wrapped."""
+    return Torchvision(model) if isinstance(model, nn.Module) else model
+
+
+def padded_wh(view: np.ndarray) -> tuple[int, int]:
+    """Return the size that a view [h, w, 3] has once its sides are multiples of PAD_TO."""
+    height, width = (-(-side // PAD_TO) * PAD_TO for side in view.shape[:2])
+    return width, height
+
+
+def batches(sizes_wh: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Yield the numbers of views of one size, BATCH_PX pixels at most unless it is one."""
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for number, size_wh in enumerate(sizes_wh):
+        by_size.setdefault(size_wh, []).append(number)
+    for (width, height), numbers in by_size.items():
+        most = max(1, BATCH_PX // (width * height))
         yield from (numbers[start : start + most] for start in range(0, len(numbers), most))
 
 
-def _answers(model: nn.Module, views: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """Return the network's boxes, scores and labels for each view."""
-    device = next(model.parameters()).device
-    with weights.mixed_precision(device):
-        found = model([to_input(view, device) for view in views])
-    return [{key: value.float().cpu().numpy() for key, value in one.items()} for one in found]
-
-
-def _to_image(answer: dict[str, np.ndarray], region: np.ndarray, view_wh: tuple[int, int]) -> Found:
-    """Return what was found in a view of a region, in whole-image pixels."""
-    true_scale = np.tile(view_wh / (region[2:] - region[:2]), 2)  # a view's size is whole pixels
+def _named(answer: dict[str, np.ndarray]) -> Found:
+    """Return what the network found of the ten classes."""
     named = answer["labels"] > 0  # FCOS may answer with the background's label
-    local = answer["boxes"][named].astype(np.float64) / true_scale
+    boxes_xyxy = answer["boxes"][named].astype(np.float64)
     class_ids = answer["labels"][named].astype(np.int64)
-    return boxes.shift(local, region[:2]), answer["scores"][named].astype(np.float64), class_ids
+    return boxes_xyxy, answer["scores"][named].astype(np.float64), class_ids
+
+
+def detect_regions(
+    detector: Detector, image: np.ndarray, regions_xyxy: np.ndarray, scales: np.ndarray
+) -> list[Found]:
+    """Return boxes [n, 4] xyxy in image pixels, scores [n] and class ids [n] of each region.
+
+    Regions lie within the image, and are resampled by scales [r].
+    """
+    views = [crops.cut(image, r, scale=s) for r, s in zip(regions_xyxy, scales, strict=True)]
+    found = detector.find(views)
+    return [_to_image(*each) for each in zip(found, regions_xyxy, views, strict=True)]
+
+
+def _to_image(found: Found, region: np.ndarray, view: np.ndarray) -> Found:
+    """Return what was found in a view of a region, in whole-image pixels."""
+    boxes_xyxy, *rest = found
+    view_wh = view.shape[1::-1]
+    true_scale = np.tile(view_wh / (region[2:] - region[:2]), 2)  # a view's size is whole pixels
+    return boxes.shift(boxes_xyxy / true_scale, region[:2]), *rest
 
 
 def _joined(parts: Sequence[Found]) -> Found:
     return tuple(np.concatenate(column) for column in zip(NOTHING, *parts, strict=True))
 
 
-def view_scales(regions_xyxy: np.ndarray, *, input_long_px: int, max_upscale: float) -> np.ndarray:
-    """Return the [r] factors by which regions are resampled for the detector."""
+def view_scales(
+    regions_xyxy: np.ndarray,
+    *,
+    input_long_px: int,
+    max_upscale: float,
+    input_wh: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Return the [r] factors by which regions are resampled for the detector.
+
+    A view is never larger than input_wh, the one size that a network takes.
+    """
     sides = regions_xyxy[:, 2:] - regions_xyxy[:, :2]
     fit = crops.fit_scale
-    return np.array([fit(s, input_long_px=input_long_px, max_upscale=max_upscale) for s in sides])
+    scales = [fit(s, input_long_px=input_long_px, max_upscale=max_upscale) for s in sides]
+    if input_wh is None:
+        return np.array(scales)
+    return np.minimum(scales, (input_wh / sides).min(axis=1))
 
 
 @dataclass(frozen=True)
@@ -207,57 +270,72 @@ class Pass:
     input_long_px: int
     max_upscale: float = 1.0
 
-    def of_image(self, index: int) -> Views:
-        """Return the regions [r, 4] of an image and the factors [r] that resample them."""
-        here = self.regions.of_image(index)
+    def scales(self, input_wh: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the [R] factors that resample the regions for a detector of that input."""
         scale = {"input_long_px": self.input_long_px, "max_upscale": self.max_upscale}
-        return here, view_scales(here, **scale)
+        return view_scales(self.regions.boxes_xyxy, **scale, input_wh=input_wh)
 
-    def megapixels(self, images: int) -> float:
-        """Return the mean megapixels an image that the detector sees."""
+    def views(self, images: int, input_wh: tuple[int, int] | None = None) -> list[Views]:
+        """Return, for each image, its regions [r, 4] and the factors [r] that resample them."""
+        borders = np.searchsorted(self.regions.image_index, np.arange(1, images))
+        columns = (self.regions.boxes_xyxy, self.scales(input_wh))
+        return list(zip(*(np.split(column, borders) for column in columns), strict=True))
+
+    def megapixels(self, images: int, input_wh: tuple[int, int] | None = None) -> float:
+        """Return the mean megapixels an image that the detector sees; a fixed input in full."""
         xyxy = self.regions.boxes_xyxy
-        scale = {"input_long_px": self.input_long_px, "max_upscale": self.max_upscale}
-        seen = boxes.area(xyxy) * view_scales(xyxy, **scale) ** 2
-        return float(seen.sum() / max(1, images) / 1e6)
+        if input_wh is None:
+            seen = (boxes.area(xyxy) * self.scales() ** 2).sum()
+        else:
+            seen = len(xyxy) * input_wh[0] * input_wh[1]
+        return float(seen / max(1, images) / 1e6)
 
 
 def detect(
-    model: nn.Module,
+    model: nn.Module | Detector,
     images: Images,
     names: tuple[str, ...],
     passes: Sequence[Pass],
     *,
     executor: Executor | None = None,
     progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
-) -> list[tuple[Detections, np.ndarray]]:
-    """Return the detections of a split by each pass, and the seconds [M] spent on each image.
+) -> list[tuple[Seen, np.ndarray]]:
+    """Return what each pass finds in a split, and the seconds [M] that it spent on each image.
 
     An image is decoded once for all passes. Seconds count cutting, resampling and the network, not
     the decoding. An executor's workers get images and the model by chunks, and use their CPU.
     """
-    items = ((n, [one.of_image(n) for one in passes]) for n in range(len(names)))
-    found = weights.map_with(_detect_image, model, images, items, executor=executor)
+    detector = as_detector(model)
+    views = [one.views(len(names), detector.input_wh) for one in passes]
+    items = ((n, [of_images[n] for of_images in views]) for n in range(len(names)))
+    found = weights.map_with(_detect_image, detector, images, items, executor=executor)
     by_image = list(progress(found))
-    return [_table(names, [one[n] for one in by_image]) for n in range(len(passes))]
+    return [
+        _table(names, one, one.scales(detector.input_wh), [found[n] for found in by_image])
+        for n, one in enumerate(passes)
+    ]
 
 
 def _detect_image(
-    model: nn.Module, images: Images, item: tuple[int, list[Views]]
-) -> list[tuple[Found, float]]:
-    """Return what each pass finds in an image, and its seconds."""
+    detector: Detector, images: Images, item: tuple[int, list[Views]]
+) -> list[tuple[list[Found], float]]:
+    """Return what each pass finds in the views of an image, and its seconds."""
     index, passes = item
     image, found = images[index], []
     for regions_xyxy, scales in passes:
         start = time.perf_counter()
-        here = detect_regions(model, image, regions_xyxy, scales)
+        here = detect_regions(detector, image, regions_xyxy, scales)
         found.append((here, time.perf_counter() - start))
     return found
 
 
 def _table(
-    names: tuple[str, ...], found: list[tuple[Found, float]]
-) -> tuple[Detections, np.ndarray]:
+    names: tuple[str, ...], one: Pass, scales: np.ndarray, found: list[tuple[list[Found], float]]
+) -> tuple[Seen, np.ndarray]:
     """Return one pass over all images as a table, and its seconds."""
-    parts = [part for part, _ in found]
-    image_index = np.repeat(np.arange(len(names)), [len(scores) for _, scores, _ in parts])
-    return Detections(names, *_joined(parts), image_index), np.array([s for _, s in found])
+    parts = [part for of_image, _ in found for part in of_image]
+    view = np.repeat(np.arange(len(parts)), [len(scores) for _, scores, _ in parts])
+    regions = one.regions
+    table = Detections(names, *_joined(parts), regions.image_index[view])
+    seen = Seen(table, view, regions.boxes_xyxy, regions.image_index, scales)
+    return seen, np.array([seconds for _, seconds in found])

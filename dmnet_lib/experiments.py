@@ -84,11 +84,14 @@ def _parameters(folders: dict[str, Path]) -> dict[str, object]:
 
 
 def strategy_table(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
-    """Return one row a strategy and experiment with its measures."""
+    """Return one row a strategy and experiment with its measures; main strategies only."""
     rows = {
-        (strategy, name): {measure: row.get(measure) for measure in MEASURES}
+        (strategy, name): {
+            measure: metrics["strategies"][strategy].get(measure) for measure in MEASURES
+        }
         for name, folders in found.items()
-        for strategy, row in _metrics(folders)["strategies"].items()
+        for metrics in (_metrics(folders),)
+        for strategy in metrics.get("main", metrics["strategies"])
     }
     table = pd.DataFrame(rows).T.astype(float)
     table.index = pd.MultiIndex.from_tuples(rows, names=["strategy", "experiment"])

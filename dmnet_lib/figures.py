@@ -3,8 +3,9 @@
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,30 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import ScalarFormatter
 from PIL import Image
 
-from dmnet_lib import boxes, files
+from dmnet_lib import boxes, files, provenance
 from dmnet_lib.annotations import CLASSES, IGNORED, Annotations
 from dmnet_lib.detections import Detections
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK, YELLOW = COLOURS
+# Colour and mark of each family of strategies, the same in every figure.
+FAMILIES = {
+    "global": (BLACK, "o"),
+    "native": ("#8C8C8C", "s"),
+    "uniform": (SKY, "^"),
+    "sliding": (AMBER, "D"),
+    "density oracle": (PINK, "v"),
+    "density mcnn": ("#882255", "X"),
+    "planned oracle": (BLUE, "o"),
+    "planned mcnn": (ORANGE, "s"),
+    "planned detector": (GREEN, "P"),
+}
+FIGURES = "figures"  # of a stage's folder; git keeps it
+PICTURES = "pictures"  # the same for photographs that are not ours to pass on; git ignores it
 DPI = 100
 PANEL_PX = 640  # longer side of an image in a figure
 GALLERY_WIDTH = 10  # inches
@@ -74,8 +90,8 @@ def show(
 ) -> Shown:
     """Write folder/figures/<name>.png and .csv, and return what the notebook shows.
 
-    PNGs hold 256 colours, which halves pictures of photographs, and nothing that changes from run
-    to run.
+    Photographs of data that is not made up go to folder/pictures instead. PNGs hold 256 colours,
+    which halves pictures of photographs, and nothing that changes from run to run.
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
@@ -84,9 +100,33 @@ def show(
         small, format="PNG", optimize=True
     )
     csv = data.to_csv(index=False, float_format="%.6g")
-    files.write_bytes(folder / "figures" / f"{name}.png", small.getvalue())
-    files.write_text(folder / "figures" / f"{name}.csv", csv)
+    place = folder / (PICTURES if _is_photograph(figure) and not _is_made_up(folder) else FIGURES)
+    files.write_bytes(place / f"{name}.png", small.getvalue())
+    files.write_text(place / f"{name}.csv", csv)
     return Shown(small.getvalue(), csv, name, caption, alt)
+
+
+def _is_photograph(figure: Figure) -> bool:
+    return any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
+
+
+def _is_made_up(folder: Path) -> bool:
+    """Tell whether a stage's images are drawn scenes; a folder of no stage counts as such."""
+    if not (folder / provenance.PARAMS).exists():
+        return True
+    return provenance.parameters_of(folder).get("dataset", "scenes") == "scenes"
+
+
+def colours(names: Iterable[str]) -> list[str]:
+    """Return a colour each: strategies have that of their family, others the palette's in turn."""
+    palette = itertools.cycle(COLOURS)
+    known = [_look(name) for name in names]
+    return [look[0] if look else next(palette) for look in known]
+
+
+def _look(name: str) -> tuple[str, str] | None:
+    """Return colour and mark of a strategy by its family; None where it is of none."""
+    return next((FAMILIES[key] for key in FAMILIES if f"{name} ".startswith(f"{key} ")), None)
 
 
 def new(
@@ -282,7 +322,7 @@ def calibration(curve: pd.DataFrame, *, chosen: float, paper: float) -> Figure:
 def precision_recall(curves: Mapping[str, np.ndarray], recall: np.ndarray) -> Figure:
     """Return precision [R] over recall [R] for each named strategy."""
     figure, axes = new(width=6, height=4)
-    for (name, precision), colour in zip(curves.items(), COLOURS, strict=False):
+    for (name, precision), colour in zip(curves.items(), colours(curves), strict=True):
         axes[0, 0].plot(recall, precision, color=colour, label=name)
     axes[0, 0].set(xlabel="recall", ylabel="precision at IoU 0.5, mean over classes", ylim=(0, 1))
     axes[0, 0].legend(fontsize=8)
@@ -296,7 +336,7 @@ def strategies(table: pd.DataFrame) -> Figure:
     """
     figure, axes = new(2, width=10, height=3.6)
     cost, gain = axes[0]
-    for (name, row), colour in zip(table.iterrows(), COLOURS, strict=False):
+    for (name, row), colour in zip(table.iterrows(), colours(table.index), strict=True):
         cost.plot(row["megapixels"], row["AP"], "o", color=colour)
         cost.annotate(
             name,
@@ -321,9 +361,167 @@ def strategies(table: pd.DataFrame) -> Figure:
 
 def bars(table: pd.DataFrame, *, y_label: str) -> Figure:
     """Return grouped bars: one group a row of the table, one colour a column."""
-    figure, axes = new(width=10, height=3.4)
-    table.plot.bar(ax=axes[0, 0], color=COLOURS[: table.shape[1]], width=0.8)
-    axes[0, 0].set(xlabel="", ylabel=y_label)
-    axes[0, 0].tick_params(axis="x", labelrotation=30)
-    axes[0, 0].legend(fontsize=7, ncols=3)
+    figure, axes = new(width=10, height=3.6)
+    ax = axes[0, 0]
+    table.plot.bar(ax=ax, color=colours(table.columns), width=0.8, legend=False)
+    ax.set(xlabel="", ylabel=y_label)
+    ax.tick_params(axis="x", labelrotation=30)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", fontsize=7, ncols=5)
     return figure
+
+
+def size_pairs(predicted: np.ndarray, true: np.ndarray, labels: Sequence[str]) -> list[Panel]:
+    """Return predicted and true maps [K, h, w] as pairs of panels, one scale for each pair."""
+    pairs = zip(labels, map(density_pair, predicted, true), strict=True)
+    return [
+        replace(panel, title=f"{label}, {panel.title}") for label, pair in pairs for panel in pair
+    ]
+
+
+def budget_curves(
+    table: pd.DataFrame, *, measures: Sequence[str] = ("AP", "AP50", "APs")
+) -> Figure:
+    """Return what each budget buys: a row a measure, over crops and over megapixels per image.
+
+    table: one row a strategy with family, crops_per_image, megapixels, and each measure with
+    `_low` and `_high`. A family is a line with its band; one of a single member is a point.
+    """
+    figure, axes = new(2, len(measures), width=10.5, height=2.9)
+    for row, measure in zip(axes, measures, strict=True):
+        for ax, x in zip(row, ("crops_per_image", "megapixels"), strict=True):
+            for key, members in table.groupby("family", sort=False):
+                _draw_family(ax, key, members.sort_values(x), x, measure)
+            ax.set_ylim(0, None)
+        row[0].set_ylabel(measure)
+    for ax, label in zip(axes[-1], ("crops", "megapixels through the detector"), strict=True):
+        ax.set_xlabel(f"{label}, per image")
+    for ax in axes[:, 1]:
+        _log_axis(ax, table["megapixels"])
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def _draw_family(ax: Axes, key: str, members: pd.DataFrame, x: str, measure: str) -> None:
+    """Draw a family's measure over x: a line in its band, or a point with its interval."""
+    colour, mark = _look(key) or (COLOURS[-2], ".")
+    where, low, high = (members[name] for name in (x, f"{measure}_low", f"{measure}_high"))
+    if len(members) > 1:
+        ax.fill_between(where, low, high, color=colour, alpha=0.13, lw=0)
+    else:
+        ax.vlines(where, low, high, color=colour, lw=1)
+    ax.plot(where, members[measure], color=colour, marker=mark, ms=5, label=key)
+
+
+def _log_axis(ax: Axes, values: pd.Series) -> None:
+    """Make x logarithmic where the values span more than three octaves, with plain numbers."""
+    if values.min() > 0 and values.max() > 8 * values.min():
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter(ScalarFormatter())
+
+
+def recall_curve(
+    measured: pd.DataFrame, curves: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+) -> Figure:
+    """Return the share of objects found over their side in the detector's input.
+
+    measured: z_px, found, objects, low, high, one row a bin; a point's area tells its objects.
+    curves: named functions of z in px -> 0..1.
+    """
+    figure, axes = new(width=7, height=3.8)
+    ax = axes[0, 0]
+    z, share = measured["z_px"], measured["found"]
+    ax.vlines(z, measured["low"], measured["high"], color=BLACK, lw=1)
+    areas = 12 + 120 * measured["objects"] / max(1, measured["objects"].max())
+    ax.scatter(z, share, s=areas, color=BLACK, alpha=0.6, lw=0, label="measured")
+    ends = (z.min(), z.max()) if len(measured) else (4, 256)
+    smooth = np.geomspace(ends[0] / 2**0.5, ends[1] * 2**0.5, 200)
+    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
+        ax.plot(smooth, curve(smooth), color=colour, label=name)
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.set(xlabel="side in the detector's input, px", ylabel="share of objects found", ylim=(0, 1))
+    ax.legend(fontsize=8)
+    return figure
+
+
+def size_maps(image: np.ndarray, maps: np.ndarray, labels: Sequence[str]) -> list[Panel]:
+    """Return an image and its maps by size [K, h, w] as panels, all maps in one colour scale."""
+    top = float(maps.max(initial=0.0)) or None
+    panels = [density_panel(one, label, vmax=top) for one, label in zip(maps, labels, strict=True)]
+    return [Panel(image, "image"), *panels]
+
+
+def plan_steps(
+    image: np.ndarray, regions_xyxy: np.ndarray, gains: np.ndarray, *, seen: float = 0.0
+) -> Figure:
+    """Return an image with its crops [R, 4] in the order chosen, and what each of them bought.
+
+    gains [R] and seen, what the whole image shows without them, are in expected objects.
+    """
+    figure = Figure(figsize=(GALLERY_WIDTH, 3.8), layout="constrained")
+    picture, bought = figure.subplots(1, 2, width_ratios=(2, 1))
+    picture.set_axis_off()
+    layer = Boxes(np.asarray(regions_xyxy).reshape(-1, 4), YELLOW, "crops", 1.5)
+    _draw_panel(picture, Panel(image, "", (layer,)))
+    look = {"color": BLACK, "backgroundcolor": YELLOW, "fontsize": 7, "va": "top"}
+    for number, (x1, y1, _, _) in enumerate(layer.boxes_xyxy, start=1):
+        picture.text(x1, y1, str(number), **look)
+    order = np.arange(1, len(layer.boxes_xyxy) + 1)
+    bought.bar(order, gains, color=BLUE, label="bought by this crop")
+    running = seen + np.concatenate([[0], np.cumsum(gains)])
+    bought.plot(np.append(0, order), running, color=ORANGE, marker=".", label="in all")
+    bought.set(xlabel="crops, in the order chosen", ylabel="expected objects", xticks=order)
+    bought.set_ylim(0, None)
+    bought.spines[["top", "right"]].set_visible(False)
+    bought.legend(fontsize=7)
+    return figure
+
+
+def ablation(table: pd.DataFrame) -> Figure:
+    """Return what leaving out rules does to AP: a dot with its interval, one row a variant.
+
+    table: variant, strategy, difference, low, high; rows without a difference are left out.
+    """
+    shown = table.dropna(subset=["difference"])
+    figure, axes = new(width=8, height=0.8 + 0.28 * max(1, len(shown)))
+    ax, place = axes[0, 0], np.arange(len(shown))
+    looks = colours(shown["strategy"])
+    ax.hlines(place, shown["low"], shown["high"], color=looks, lw=1.5)
+    ax.scatter(shown["difference"], place, color=looks, s=25)
+    ax.axvline(0, color=BLACK, lw=1)
+    ax.set_yticks(place, shown["variant"] + ": " + shown["strategy"])
+    ax.invert_yaxis()
+    ax.set_xlabel("difference in AP to all rules, with its interval")
+    return figure
+
+
+def recall_gain(table: pd.DataFrame, curve: Callable[[np.ndarray], np.ndarray]) -> Figure:
+    """Return the recall curve, and on it what a crop does for each size of object.
+
+    table: `plans.sizes_table`: an arrow a row from the whole image to the closest crop.
+    """
+    figure, axes = new(width=7, height=3.8)
+    ax = axes[0, 0]
+    ends = table["z_whole_px"].min() / 2, table["z_crop_px"].max()
+    smooth = np.geomspace(*ends, 200)
+    ax.plot(smooth, curve(smooth), color=BLACK, lw=1)
+    for row, colour in zip(table.itertuples(), itertools.cycle(COLOURS)):
+        arrow = {"arrowstyle": "->", "color": colour, "connectionstyle": "arc3,rad=0.2"}
+        start, end = (row.z_whole_px, row.found_whole), (row.z_crop_px, row.found_crop)
+        ax.annotate("", end, start, arrowprops=arrow)
+        ax.plot(*start, "o", color=colour, label=row.size)
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.set(xlabel="side in the detector's input, px", ylabel="share of objects found", ylim=(0, 1))
+    ax.legend(fontsize=8, title="whole image → closest crop", title_fontsize=8)
+    return figure
+
+
+def gain_maps(offers: Sequence[tuple[tuple[int, int], np.ndarray]]) -> list[Panel]:
+    """Return a panel a size of window (width, height): what it gains, [ny, nx], by its place."""
+    top = max((float(gains.max(initial=0.0)) for _, gains in offers), default=0.0) or None
+    return [
+        Panel(gains, f"{width} x {height} px, best {gains.max():.1f}", vmax=top)
+        for (width, height), gains in offers
+    ]

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -194,6 +195,28 @@ def read_table(path: Path, make: Callable[..., Table]) -> Table:
 def from_root(path: str | Path) -> Path:
     """Return path, counted from the project's folder where it is relative."""
     return ROOT / path
+
+
+def digest(path: Path) -> str:
+    """Return 12 hex characters that stand for a file's content. Raises InputError if not there."""
+    try:
+        return sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file's model lies here
+
+
+def model_path(model_file: str) -> Path:
+    """Return where the detector of a parameter file lies: DMNET_MODEL_FILE wins.
+
+    Raises InputError where none is named.
+    """
+    given = os.environ.get(MODEL_FILE) or model_file
+    if not given:
+        raise InputError("architecture onnx needs a model_file: an ONNX detector")
+    return from_root(given)
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -1,13 +1,127 @@
-"""Whole-image and crop detections -> fused detections, best first, at most N an image."""
+"""Whole-image and crop detections -> fused detections, best first, at most N an image.
 
-from collections.abc import Iterator
+`settle` comes first where the views of the boxes are known: it treats what a crop's border cut,
+and what another view shows larger. `fuse` puts all together and removes doubles.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dmnet_lib import boxes, overlaps
-from dmnet_lib.detections import Detections, join
+from dmnet_lib.detections import Detections, Seen, join
+from dmnet_lib.files import InputError
 
 ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes settled at a time: what bounds memory
+
+# What `settle` goes by, chosen on train images (README, "What the rules of fusion do").
+TOUCH_PX = 2.0  # of the view, from a border at which a box counts as cut
+CUT_ROOM = 0.5  # of the box's side, that another view must show beyond the border
+CUT_SCALE = 0.25  # least scale of a view that shows the object whole, over the box's own
+LARGER = 1.3  # scale from which a view shows an object larger
+LARGER_ROOM = 0.25  # of the box's side, that it must show around the box
+
+
+@dataclass(frozen=True)
+class ViewRules:
+    """How boxes count that another view of the image shows better.
+
+    fragments "dropped": a box at a crop's inner border is left out where another view shows the
+    object whole ("kept": it stays). coarse_score in (0, 1]: the factor on the score of a box whose
+    object another view shows whole and LARGER times as large.
+    """
+
+    fragments: str = "dropped"
+    coarse_score: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.fragments not in ("dropped", "kept"):
+            raise InputError(f"fragments is {self.fragments!r}: expected dropped or kept")
+        if not 0 < self.coarse_score <= 1:
+            raise InputError(f"coarse_score is {self.coarse_score}: expected above 0, at most 1")
+
+
+AS_RELEASED = ViewRules(fragments="kept", coarse_score=1.0)
+
+
+def settle(
+    passes: Sequence[Seen], sizes_wh: np.ndarray, rules: ViewRules = AS_RELEASED
+) -> list[Detections]:
+    """Return the boxes of each pass that stay by the rules, with their scores as they count.
+
+    The views of all passes of an image of sizes_wh [M, 2] are held against each other: which of
+    them shows an object follows from its box alone.
+    """
+    if rules == AS_RELEASED:
+        return [one.found for one in passes]
+    views = _views(passes)
+    return [_settled(one, views, np.asarray(sizes_wh), rules) for one in passes]
+
+
+def _views(passes: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the regions [V, 4], images [V] and scales [V] of all views, sorted by image."""
+    names = ("regions_xyxy", "image_index", "scales")
+    joined = [np.concatenate([getattr(one, name) for one in passes]) for name in names]
+    order = np.argsort(joined[1], kind="stable")
+    return tuple(column[order] for column in joined)
+
+
+def _settled(
+    seen: Seen, views: tuple[np.ndarray, np.ndarray, np.ndarray], sizes_wh: np.ndarray,
+    rules: ViewRules,
+) -> Detections:  # fmt: skip
+    """Return one pass' boxes without fragments, and with lower scores where others see better."""
+    found, scales = seen.found, seen.scales[seen.view]
+    side = np.sqrt(boxes.area(found.boxes_xyxy))[:, None]
+    size = sizes_wh[found.image_index]
+    room = np.full((len(found), 4), LARGER_ROOM) * side
+    coarse = _shown(found, _grown(found.boxes_xyxy, room, size), scales * LARGER, views)
+    scores = np.where(coarse, found.scores * rules.coarse_score, found.scores)
+    kept = np.ones(len(found), bool)
+    if rules.fragments == "dropped":
+        cut = _cut_sides(seen, size)
+        some = np.flatnonzero(cut.any(axis=1))
+        # Far enough that a box of few pixels is not shown whole by the view that cut it.
+        beyond = np.maximum(CUT_ROOM * side, 2 * TOUCH_PX / scales[:, None])
+        whole = _grown(found.boxes_xyxy[some], cut[some] * beyond[some], size[some])
+        kept[some] = ~_shown(found.select(some), whole, scales[some] * CUT_SCALE, views)
+    return replace(found, scores=scores).select(kept)
+
+
+def _grown(boxes_xyxy: np.ndarray, by_px: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
+    """Return the boxes with each side moved out by by_px [n, 4], within their images."""
+    return boxes.clip(boxes_xyxy + by_px * np.array([-1, -1, 1, 1]), size_wh)
+
+
+def _cut_sides(seen: Seen, size_wh: np.ndarray) -> np.ndarray:
+    """Return [N, 4]: which sides of a box lie at the border of its view and not of the image."""
+    view, box = seen.regions_xyxy[seen.view], seen.found.boxes_xyxy
+    outward = np.array([1, 1, -1, -1])
+    near = (box - view) * outward <= TOUCH_PX / seen.scales[seen.view][:, None]
+    inner = np.concatenate([view[:, :2] > 0, view[:, 2:] < size_wh], axis=1)
+    return near & inner
+
+
+def _shown(
+    found: Detections, whole_xyxy: np.ndarray, least_scale: np.ndarray,
+    views: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> np.ndarray:  # fmt: skip
+    """Return the mask [n] of boxes for which some view of their image holds whole_xyxy [n, 4] at
+    least_scale [n] or more."""
+    regions_xyxy, images, scales = views
+    first, last = np.searchsorted(images, [found.image_index, found.image_index + 1])
+    shown = np.zeros(len(found), bool)
+    for begin, end in overlaps.parts(last - first):
+        row, view = boxes.runs(first[begin:end], (last - first)[begin:end])
+        row += begin
+        region, box = regions_xyxy[view], whole_xyxy[row]
+        fits = scales[view] >= least_scale[row]
+        for axis in (0, 1):  # by columns, which is faster than `all` over pairs
+            fits &= region[:, axis] <= box[:, axis]
+            fits &= region[:, 2 + axis] >= box[:, 2 + axis]
+        shown[row[fits]] = True
+    return shown
 
 
 def fuse(

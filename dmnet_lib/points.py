@@ -27,7 +27,8 @@ class Points:
     """P points over M images.
 
     names: M file stems; sizes_wh [M, 2] int; xy [P, 2] float pixels; class_ids [P] in 1..10;
-    image_index [P], non-decreasing; sigmas_px [P], the standard deviation of each kernel.
+    image_index [P], non-decreasing; sigmas_px [P], the standard deviation of each kernel; sides_px
+    [P], the square root of each object's area.
     """
 
     names: tuple[str, ...]
@@ -36,11 +37,12 @@ class Points:
     class_ids: np.ndarray
     image_index: np.ndarray
     sigmas_px: np.ndarray
+    sides_px: np.ndarray
 
     def __post_init__(self) -> None:
         if self.xy.shape != (len(self.xy), 2):
             raise ValueError(f"xy must be [P, 2], got {self.xy.shape}")
-        for name in ("class_ids", "image_index", "sigmas_px"):
+        for name in ("class_ids", "image_index", "sigmas_px", "sides_px"):
             if getattr(self, name).shape != (len(self.xy),):
                 raise ValueError(
                     f"{name} must be [{len(self.xy)}], got {getattr(self, name).shape}"
@@ -58,6 +60,11 @@ class Points:
     def counts(self) -> np.ndarray:
         """Return the [M] number of points of each image."""
         return np.bincount(self.image_index, minlength=len(self.names))
+
+    def where(self, chosen: np.ndarray) -> "Points":
+        """Return the points of a mask [P], over the same images."""
+        columns = ("xy", "class_ids", "image_index", "sigmas_px", "sides_px")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in columns})
 
     def with_sigmas(self, sigmas_px: np.ndarray) -> "Points":
         """Return the same points with other kernel widths ([P] or one for all)."""
@@ -78,7 +85,8 @@ def from_annotations(
     """
     rows = annotations.is_object if drop_score0 else annotations.has_class
     image_index = annotations.image_index[rows]
-    centres = boxes.centres_xy(annotations.boxes_xywh[rows])
+    boxes_xywh = annotations.boxes_xywh[rows]
+    centres = boxes.centres_xy(boxes_xywh)
     sizes_wh = annotations.sizes_wh[image_index]
     if points_at == "pixel":  # truncated towards 0, as int() does
         xy = np.clip(np.trunc(centres), 0, sizes_wh - 1) + 0.5
@@ -91,6 +99,7 @@ def from_annotations(
         class_ids=annotations.class_ids[rows],
         image_index=image_index,
         sigmas_px=np.full(len(centres), float(sigma_px)),
+        sides_px=np.sqrt(boxes_xywh[:, 2:].astype(np.float64).prod(axis=1)),
     )
 
 
@@ -255,6 +264,7 @@ def write(path: Path, points: Points) -> Path:
         class_ids=points.class_ids,
         image_index=points.image_index,
         sigmas_px=points.sigmas_px,
+        sides_px=points.sides_px,
     )
 
 

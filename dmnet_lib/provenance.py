@@ -34,6 +34,11 @@ TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml", ".csv")
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one size apart
 METRICS, PARAMS, PROVENANCE = "metrics.json", "params.yaml", "provenance.json"
+# Parameters that decide no weights: where the data lies, what is shown, and what comes after.
+UNTRAINED = (
+    "data_root", "examples", "model_file", "model_classes", "class_map", "curve_from", "fusion_iou",
+    "fusion_top", "fragments", "coarse_score", "grids", "tiles_px", "tile_overlap", "budgets",
+)  # fmt: skip
 TRAINING = "from dmnet_lib.training import counting, detection, loop"
 CHECKPOINTS = ".cache/checkpoints"  # below the folder of results
 NOTEBOOK = "notebook.ipynb"  # the executed one; git keeps results without it
@@ -151,7 +156,7 @@ class Stage:
         is, wherever the same one was begun.
         """
         content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
-        chosen = {n: v for n, v in self.params.items() if n not in ("data_root", "examples")}
+        chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
         key = digest([self.name, chosen, content, code_digest(code_modules(TRAINING))])
         return self.out.parents[2] / CHECKPOINTS / f"{name}-{key}.pt"
 

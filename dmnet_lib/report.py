@@ -31,6 +31,13 @@ BENCH_ABOUT = (
     "medians, least and greatest of several runs. Commands count from their start to their end, "
     "memory is that of all their processes."
 )
+OFF_THE_SHELF = "visdrone_offtheshelf"
+IMAGES = {"demo": "made-up", OFF_THE_SHELF: "VisDrone"}  # of the experiments that the README shows
+CURVES = (
+    "AP, AP50 and APs of every strategy over its crops and its megapixels per image, on {images} "
+    "{kind} images ({split}), by COCO's protocol at {most} detections an image and class; bands "
+    "are {level:.0%} intervals of a bootstrap over images."
+)
 UNITS = (
     "AP, AR, rates and shares in percent; differences of AP in points, with {level:.0%} intervals "
     "of a paired bootstrap over {images} test images."
@@ -137,32 +144,65 @@ def write_index(results: Path) -> tuple[Path, Path]:
 
 def readme_table(results: Path) -> str:
     """Return the Markdown table of the demo's strategies. InputError where there are none."""
-    entry = latest(results / "demo")["stages"].get(EVALUATION)
-    if entry is None:
+    metrics = _evaluated(results / "demo")[1]
+    if not metrics:
         raise InputError(
             f"{params.shown(results / 'demo')}: run `dmnet run params/demo.yaml` first"
         )
-    metrics = files.read_json(results / "demo" / EVALUATION / entry["key"] / METRICS)
+    return _readme_strategies(metrics)
+
+
+def readme_off_the_shelf(results: Path) -> str:
+    """Return the same of a detector that never saw VisDrone, on VisDrone's images."""
+    metrics = _evaluated(results / OFF_THE_SHELF)[1]
+    return _readme_strategies(metrics) if metrics else "Not measured yet.\n"
+
+
+def readme_curves(results: Path, *, seen_from: Path) -> str:
+    """Return the Markdown of what each budget buys, a figure and a sentence an experiment."""
+    shown = []
+    for name, kind in IMAGES.items():
+        folder, metrics = _evaluated(results / name)
+        path = folder / "figures" / "budgets.png"
+        if path.exists():
+            about = {key: metrics[key] for key in ("images", "split", "level")}
+            most = metrics["strategies"]["global"]["max_detections"]
+            caption = CURVES.format(**about, kind=kind, most=most)
+            shown.append(
+                f"{_picture('AP over crops and megapixels', path, seen_from)}\n{caption}\n"
+            )
+    return "\n".join(shown) or "Not measured yet.\n"
+
+
+def _evaluated(home: Path) -> tuple[Path, dict]:
+    """Return the folder of an experiment's evaluation and its metrics; none before it was run."""
+    entry = latest(home)["stages"].get(EVALUATION)
+    folder = home / EVALUATION / entry["key"] if entry else home
+    return folder, files.read_json(folder / METRICS) if entry else {}
+
+
+def _readme_strategies(metrics: Mapping[str, dict]) -> str:
     head, rows = _strategies(metrics)
     return f"{_markdown(head, rows)}\n{_units(metrics)}\n"
 
 
 def _strategies(metrics: Mapping[str, dict]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return head and rows of the strategy table of 06_evaluation's metrics."""
+    """Return head and rows of the strategy table of 06_evaluation's metrics, main ones only."""
     columns = {"AP": 100, "AP50": 100, "AP75": 100, "APs": 100, "APm": 100, "AR500": 100}
-    columns |= {"crops_per_image": 1, "megapixels": 1, "hit_rate": 100, "cut_share": 100}
-    columns |= {"area_share": 100}
-    versus = ("vs_global", "vs_uniform")
+    columns |= {"crops_per_image": 1, "megapixels": 1, "expected": 100, "hit_rate": 100}
+    columns |= {"cut_share": 100, "area_share": 100}
+    baselines = metrics.get("baselines", {})
     rows = [
         (
             name,
             *(_scaled(found.get(column), scale) for column, scale in columns.items()),
-            *(_interval(found.get(column)) for column in versus),
+            *(_interval(found.get(f"vs_{key}")) for key in baselines),
         )
-        for name in metrics.get("order", metrics["strategies"])
+        for name in metrics.get("main", metrics["strategies"])
         for found in (metrics["strategies"][name],)
     ]
-    return [name.replace("_", " ") for name in ("strategy", *columns, *versus)], rows
+    versus = (f"vs {name}" for name in baselines.values())
+    return ["strategy", *(name.replace("_", " ") for name in columns), *versus], rows
 
 
 def _units(metrics: Mapping[str, object]) -> str:
@@ -191,6 +231,10 @@ def readme_figure(results: Path, *, seen_from: Path) -> str:
     if not path.exists():
         raise InputError(f"{params.shown(path)}: missing; run `dmnet run params/demo.yaml` first")
     about = "Test images with the detections of one pass, and with those of density crops"
+    return _picture(about, path, seen_from)
+
+
+def _picture(about: str, path: Path, seen_from: Path) -> str:
     return f"![{about}]({Path(os.path.relpath(path, seen_from)).as_posix()})\n"
 
 
@@ -265,6 +309,8 @@ def update_readme(readme_path: Path, results: Path) -> bool:
     contents = {
         "figure": figure,
         "results": readme_table(results),
+        "curves": readme_curves(results, seen_from=readme_path.parent),
+        "offtheshelf": readme_off_the_shelf(results),
         "deviations": readme_deviations(results),
         "bench": readme_bench(readme_path.parent / BENCH_FILE),
     }

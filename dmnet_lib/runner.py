@@ -258,6 +258,8 @@ def _plan(
             "data": data,
             "upstream": {need: keys[need] for need in notebook.needs},
         }
+        if values.get("architecture") == "onnx":
+            made_of["model"] = files.digest(files.model_path(str(values["model_file"])))
         if notebook.reads_results:
             made_of["results"] = _other_results(home, name)
         keys[name] = provenance.digest(made_of)

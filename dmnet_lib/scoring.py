@@ -1,6 +1,6 @@
 """Detections of each strategy and the truth -> the strategy table, its intervals and its words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,22 +8,74 @@ import pandas as pd
 
 from dmnet_lib.annotations import CLASSES, Annotations
 from dmnet_lib.evaluation import coco, geometry, resampling, visdrone
-from dmnet_lib.strategies import Outcome
+from dmnet_lib.strategies import Outcome, family
 
-BASELINES = ("global", "uniform")
+BASELINES = ("global", "uniform", "sliding")  # families that the others are held against
+PLANNED = "planned"  # how the names of strategies begin that plan their crops
+MEASURES = ("AP", "AP50", "APs")  # with an interval each
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "AR500", "crops_per_image", "megapixels",
-           "hit_rate", "cut_share", "area_share")  # fmt: skip
+           "expected", "hit_rate", "cut_share", "area_share")  # fmt: skip
 SHORT = {"crops_per_image": "crops", "megapixels": "Mpx", "hit_rate": "hit rate",
          "cut_share": "cut share", "area_share": "area share"}  # fmt: skip
 
 
+class Words(str):
+    """Sentences that a notebook shows as a list."""
+
+    def _repr_markdown_(self) -> str:
+        return "\n".join(f"- {line}" for line in self.splitlines())
+
+
 @dataclass(frozen=True)
 class Scores:
-    """All that was measured of each strategy: both protocols, the crops, the paired intervals."""
+    """All that was measured of each strategy: both protocols, the crops, the paired intervals.
+
+    curves: [101] precision by strategy. samples: by strategy, [1 + B] of each of MEASURES on the
+    images as they are and on B draws of them, the same draws for all. baselines: the strategy that
+    stands for each of BASELINES that is there.
+    """
 
     strategies: dict[str, dict[str, object]]
     visdrone: dict[str, dict[str, object]]
     curves: dict[str, np.ndarray]
+    samples: dict[str, dict[str, np.ndarray]]
+    baselines: dict[str, str]
+    level: float
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What a strategy's detections counted as: among boxes of all sizes, and among small ones."""
+
+    whole: resampling.Matches
+    small: resampling.Matches
+
+    def samples(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the [B] values of each of MEASURES for image weights [B, M]."""
+        whole = resampling.average_precisions(self.whole, weights)
+        return {
+            "AP": resampling.class_means(whole),
+            "AP50": resampling.class_means(whole[..., :1]),
+            "APs": resampling.bootstrap_samples(self.small, weights),
+        }
+
+
+def match(
+    found: Mapping[str, Outcome], truth: Annotations, *, max_detections: int
+) -> dict[str, Matched]:
+    """Return each strategy's matches, which are all that AP of any choice of images needs."""
+    areas = (resampling.ANY_AREA, resampling.SMALL)
+    return {
+        name: Matched(
+            *(
+                resampling.matches(
+                    truth, one.detections, max_detections=max_detections, area_px=area
+                )
+                for area in areas
+            )
+        )
+        for name, one in found.items()
+    }
 
 
 def score(
@@ -34,26 +86,56 @@ def score(
     resamples: int,
     level: float,
     rng: np.random.Generator,
+    main: Sequence[str] = (),
+    expected: Mapping[str, float] | None = None,
 ) -> Scores:
     """Return the scores of every strategy; intervals are paired over images (`level`, percentile).
 
-    AP and its kin follow COCO's protocol, AR500 follows VisDrone's.
+    AP and its kin follow COCO's protocol, AR500 follows VisDrone's. Of several strategies of a
+    family in BASELINES the first of main stands for it. expected is the share of objects
+    that planning expected a strategy to find.
     """
-    matched = {
-        name: resampling.matches(truth, one.detections, max_detections=max_detections)
-        for name, one in found.items()
-    }
+    matched = match(found, truth, max_detections=max_detections)
     weights = resampling.resampling_weights(len(truth), rng=rng, resamples=resamples)
-    samples = {name: resampling.bootstrap_samples(m, weights) for name, m in matched.items()}
+    samples = {name: one.samples(weights) for name, one in matched.items()}
     by_visdrone = {n: visdrone.evaluate(truth, one.detections) for n, one in found.items()}
+    baselines = _baselines((*main, *found))
     rows = {}
     for name, one in found.items():
         rows[name] = coco.evaluate(truth, one.detections, max_detections=max_detections)
         rows[name] |= {"AR500": by_visdrone[name]["AR500"], **_crops(one, truth)}
-        for baseline in BASELINES:
-            difference = resampling.paired_difference(samples[name], samples[baseline], level=level)
-            rows[name][f"vs_{baseline}"] = None if name == baseline else difference
-    return Scores(rows, by_visdrone, {name: _mean_curve(m) for name, m in matched.items()})
+        rows[name] |= {"family": family(name), "expected": (expected or {}).get(name)}
+        rows[name]["intervals"] = _intervals(samples[name], level)
+        rows[name] |= differences(name, samples, baselines, level)
+    curves = {name: _mean_curve(one.whole) for name, one in matched.items()}
+    return Scores(rows, by_visdrone, curves, samples, baselines, level)
+
+
+def _baselines(names: Sequence[str]) -> dict[str, str]:
+    """Return the first strategy of each family in BASELINES."""
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(family(name), name)
+    return {key: first[key] for key in BASELINES if key in first}
+
+
+def _intervals(samples: Mapping[str, np.ndarray], level: float) -> dict[str, list[float | None]]:
+    return {name: list(resampling.interval(s[1:], level=level)) for name, s in samples.items()}
+
+
+def differences(
+    name: str,
+    samples: Mapping[str, Mapping[str, np.ndarray]],
+    baselines: Mapping[str, str],
+    level: float,
+) -> dict[str, object]:
+    """Return the difference in AP to each baseline, None to itself and to one that is not there."""
+    found: dict[str, object] = dict.fromkeys(f"vs_{key}" for key in BASELINES)
+    for key, other in baselines.items():
+        if other != name:
+            pair = (samples[one]["AP"] for one in (name, other))
+            found[f"vs_{key}"] = resampling.paired_difference(*pair, level=level)
+    return found
 
 
 def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
@@ -73,27 +155,51 @@ def _mean_curve(matched: resampling.Matches) -> np.ndarray:
 
 def table(scores: Scores) -> pd.DataFrame:
     """Return the strategy table, with the differences' bounds as columns of their own."""
-    rows = {}
-    for name, values in scores.strategies.items():
-        rows[name] = {column: values[column] for column in COLUMNS}
-        for baseline in BASELINES:
-            for key in ("difference", "low", "high"):
-                found = values[f"vs_{baseline}"]
-                rows[name][f"vs_{baseline}_{key}"] = found[key] if found else None
+    rows = {
+        name: {column: values[column] for column in COLUMNS} | flat_differences(values)
+        for name, values in scores.strategies.items()
+    }
     return pd.DataFrame(rows).T.astype(float)
 
 
-def shown_table(frame: pd.DataFrame, seconds: Mapping[str, float]) -> pd.DataFrame:
+def flat_differences(row: Mapping[str, object]) -> dict[str, float | None]:
+    """Return `vs_global_difference`, `_low`, `_high` and so on of a row with `differences`."""
+    return {
+        f"vs_{key}_{part}": row[f"vs_{key}"][part] if row[f"vs_{key}"] else None
+        for key in BASELINES
+        for part in ("difference", "low", "high")
+    }
+
+
+def shown_table(
+    frame: pd.DataFrame, seconds: Mapping[str, float], baselines: Mapping[str, str]
+) -> pd.DataFrame:
     """Return the table as people read it: differences with intervals in one cell, and seconds.
 
     Crops, megapixels (Mpx) and seconds are per image.
     """
-    found = frame[list(COLUMNS)]
-    shown = found.round(3).astype(object).where(found.notna(), "n/a").rename(columns=SHORT)
-    for baseline in BASELINES:
-        cells = [_interval(row, f"vs_{baseline}") for _, row in frame.iterrows()]
-        shown[f"AP less {baseline}"] = cells
+    shown = with_differences(readable(frame[list(COLUMNS)]), frame, baselines)
     shown["seconds"] = [round(seconds[name], 2) for name in frame.index]
+    return shown
+
+
+def readable(found: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of figures as people read it: rounded, with "n/a" and short names."""
+    return found.round(3).astype(object).where(found.notna(), "n/a").rename(columns=SHORT)
+
+
+def without_nan(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table for metrics: None where there is no figure."""
+    return frame.astype(object).where(frame.notna(), None)
+
+
+def with_differences(
+    shown: pd.DataFrame, frame: pd.DataFrame, baselines: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return the table with the differences in AP of frame, each with its interval in one cell."""
+    for key, other in baselines.items():
+        cells = [_interval(frame.loc[name], f"vs_{key}") for name in shown.index]
+        shown[f"AP less {other}"] = cells
     return shown
 
 
@@ -143,29 +249,34 @@ def curve_table(scores: Scores) -> pd.DataFrame:
     return pd.DataFrame({"recall": resampling.RECALLS} | scores.curves)
 
 
-class Words(str):
-    """Sentences that a notebook shows as a list."""
-
-    def _repr_markdown_(self) -> str:
-        return "\n".join(f"- {line}" for line in self.splitlines())
-
-
-def sentences(frame: pd.DataFrame, *, images: int, level: float, seen: bool) -> Words:
+def sentences(
+    frame: pd.DataFrame,
+    *,
+    images: int,
+    level: float,
+    seen: bool,
+    baselines: Mapping[str, str],
+    main: Sequence[str] = (),
+) -> Words:
     """Return in words what the strategy table shows, whichever way it falls.
 
-    seen says that the images also served for choosing, which makes every figure too good.
+    The best is named of all strategies, the others only if they are in main (none: all). seen says
+    that the images also served for choosing, which makes every figure too good.
     """
     if frame["AP"].isna().all():
         return Words(f"On {images} images there is no object to find: nothing can be told.")
     best = frame["AP"].idxmax()
     lines = [
-        f"On {images} images, `{best}` has the highest AP, {frame['AP'][best]:.3f}, "
-        f"at {frame['megapixels'][best]:.2f} megapixels an image."
+        f"On {images} images, `{best}` has the highest AP of {len(frame)} strategies, "
+        f"{frame['AP'][best]:.3f}, at {frame['megapixels'][best]:.2f} megapixels an image."
     ]
-    for baseline in BASELINES:
-        others = [name for name in frame.index if name not in (baseline, BASELINES[0])]
-        lines += [_verdict(name, frame.loc[name], baseline, level) for name in others]
-    lines.append(_cheapest(frame))
+    shown = frame.loc[list(main)] if main else frame
+    for key, other in baselines.items():
+        names = [n for n in shown.index if n not in (other, BASELINES[0])]
+        if key == "sliding":  # which nobody would take for its cost but those who plan
+            names = [n for n in names if n.startswith(PLANNED)]
+        lines += [_verdict(n, shown.loc[n], (key, other), level) for n in names]
+    lines.append(_cheapest(shown))
     if seen:
         lines.append("These images were also chosen on: read every figure as too good.")
     return Words("\n".join(lines))
@@ -179,23 +290,25 @@ def clock(frame: pd.DataFrame, seconds: Mapping[str, float]) -> Words:
     order = sorted(frame.index, key=lambda name: seconds[name])
     times = ", ".join(f"`{name}` {seconds[name]:.2f}" for name in order)
     lines = [f"Seconds an image on this machine, from fast to slow: {times}."]
-    for name in order[order.index("native") + 1 :]:
+    after = order.index("native") + 1 if "native" in order else len(order)
+    for name in order[after:]:
         if frame["crops_per_image"][name] > 0:
             gain = frame["AP"][name] - frame["AP"]["native"]
             lines.append(f"`{name}` takes longer than `native` and scores {gain:+.3f} AP to it.")
     return Words("\n".join(lines))
 
 
-def _verdict(name: str, row: pd.Series, baseline: str, level: float) -> str:
-    """Return one sentence: above, below, or not to be told apart."""
-    difference, low, high = (row[f"vs_{baseline}_{key}"] for key in ("difference", "low", "high"))
+def _verdict(name: str, row: pd.Series, baseline: tuple[str, str], level: float) -> str:
+    """Return one sentence: above, below, or not to be told apart from a (family, strategy)."""
+    key, other = baseline
+    difference, low, high = (row[f"vs_{key}_{part}"] for part in ("difference", "low", "high"))
     if pd.isna(low):
-        return f"`{name}` could not be compared with `{baseline}`: no objects were drawn."
+        return f"`{name}` could not be compared with `{other}`: no objects were drawn."
     span = f"{level:.0%} interval {low:+.3f} to {high:+.3f}"
     if low <= 0 <= high:
-        return f"`{name}` cannot be told apart from `{baseline}` ({difference:+.3f}, {span})."
+        return f"`{name}` cannot be told apart from `{other}` ({difference:+.3f}, {span})."
     side = "above" if difference > 0 else "below"
-    return f"`{name}` is {side} `{baseline}` by {abs(difference):.3f} AP ({span})."
+    return f"`{name}` is {side} `{other}` by {abs(difference):.3f} AP ({span})."
 
 
 def _cheapest(frame: pd.DataFrame) -> str:

@@ -1,30 +1,37 @@
-"""A detector, a split and its crops -> detections, cost and time of each way to look at images."""
+"""A detector, a split and its crops -> detections, cost and time of each way to look at images.
 
-from collections.abc import Mapping
+A strategy's name ends in its setting where its family has several: `uniform 2x3`, `sliding 640`,
+`planned mcnn 6` (crops), `planned mcnn 0.9Mpx`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from torch import nn
 from tqdm import tqdm
 
 from dmnet_lib import boxes, cropping, detections, detectors, files, fusion
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Split
-from dmnet_lib.detections import Detections
-from dmnet_lib.detectors import Pass
+from dmnet_lib.detections import Detections, Seen
+from dmnet_lib.detectors import Detector, Pass
+from dmnet_lib.evaluation import sightings as seeing
+from dmnet_lib.fusion import ViewRules
 
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
 SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
+LISTING = "strategies.json"
+ABLATION = "ablation"  # folder of what the fusion gives without some of its rules
 
 
 @dataclass(frozen=True)
 class Rule:
     """What all strategies share: how views are scaled, and how their detections are fused.
 
-    fusion holds the rules of `fusion.fuse`, as `profiles` has them.
+    fusion holds the rules of `fusion.fuse`, as `profiles` has them; views those of `fusion.settle`.
     """
 
     input_long_px: int
@@ -32,6 +39,17 @@ class Rule:
     iou_threshold: float
     top: int
     fusion: Mapping[str, str]
+    views: ViewRules = fusion.AS_RELEASED
+
+
+@dataclass(frozen=True)
+class Look:
+    """One pass over a split: what was seen, the regions, megapixels and seconds per image."""
+
+    seen: Seen
+    regions: Regions
+    megapixels: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -45,66 +63,192 @@ class Outcome:
     seconds_per_image: float
 
 
-def detect_all(
-    model: nn.Module,
+def family(name: str) -> str:
+    """Return a strategy's name without its setting."""
+    words = name.split(" ")
+    return " ".join(words[:-1]) if len(words) > 1 and words[-1][:1].isdigit() else name
+
+
+def main_names(names: Iterable[str]) -> list[str]:
+    """Return the first of each family, which stands for it in tables."""
+    return list({family(name): name for name in reversed(list(names))}.values())[::-1]
+
+
+def whole_images(
+    detector: Detector, split: Split, rule: Rule, *, executor: Executor | None = None
+) -> dict[str, Look]:
+    """Return the passes over whole images: `global`, at the detector's input size, and `native`,
+    at full resolution, which a network of one fixed input size cannot see."""
+    whole = cropping.whole(split.annotations.sizes_wh)
+    passes = {"global": Pass(whole, rule.input_long_px)}
+    if detector.input_wh is None:
+        passes["native"] = Pass(whole, FULL_RESOLUTION)
+    return _look(detector, split, passes, executor, "whole images")
+
+
+def look_closer(
+    detector: Detector,
     split: Split,
     by_crops: Mapping[str, Regions],
     rule: Rule,
     *,
-    extra_seconds: Mapping[str, float] | None = None,
     executor: Executor | None = None,
-) -> dict[str, Outcome]:
-    """Return the outcome of `global`, `native` and every strategy of crops.
+) -> dict[str, Look]:
+    """Return what the detector sees in each strategy's crops.
 
-    extra_seconds adds, per image, what a strategy spends before it has its crops. An executor's
-    workers share the images.
+    Crops that are the first of another strategy's of the family are not looked at again: of its
+    boxes and, by their pixels, of its seconds, they take their part.
     """
-    count, whole = len(split.annotations), cropping.whole(split.annotations.sizes_wh)
-    none = Regions.from_lists([np.zeros((0, 4))] * count)
-    passes = {
-        "global": Pass(whole, rule.input_long_px),
-        "native": Pass(whole, FULL_RESOLUTION),
-    } | {name: Pass(r, rule.input_long_px, rule.max_upscale) for name, r in by_crops.items()}
-    by_pass = detectors.detect(
-        model, split.images, split.annotations.names, list(passes.values()), executor=executor,
-        progress=lambda found: tqdm(found, desc="detecting", total=count, unit="image"),
-    )  # fmt: skip
-    views = {
-        name: _View(found, passes[name].megapixels(count), float(seconds.mean()))
-        for name, (found, seconds) in zip(passes, by_pass, strict=True)
+    first_of = _first_of(by_crops)
+    own = [name for name in by_crops if name not in first_of]
+    passes = {n: Pass(by_crops[n], rule.input_long_px, rule.max_upscale) for n in own}
+    looks = _look(detector, split, passes, executor, "crops")
+    return {
+        name: looks[name]
+        if name in looks
+        else _part(looks[first_of[name]], regions, len(split.annotations), detector.input_wh)
+        for name, regions in by_crops.items()
     }
-    base, native = views["global"], views["native"]
-    found = {"global": _fuse([base], none, rule), "native": _fuse([native], none, rule)}
-    for name, regions in by_crops.items():
-        extra = (extra_seconds or {}).get(name, 0.0)
-        found[name] = _fuse([base, views[name]], regions, rule, extra=extra)
+
+
+def _look(
+    detector: Detector,
+    split: Split,
+    passes: Mapping[str, Pass],
+    executor: Executor | None,
+    label: str,
+) -> dict[str, Look]:
+    """Return what each pass sees; an executor's workers share the images."""
+    if not passes:
+        return {}
+    count = len(split.annotations)
+    found = detectors.detect(
+        detector, split.images, split.annotations.names, list(passes.values()), executor=executor,
+        progress=lambda items: tqdm(items, desc=label, total=count, unit="image"),
+    )  # fmt: skip
+    return {
+        name: Look(seen, one.regions, one.megapixels(count, detector.input_wh), _mean(seconds))
+        for (name, one), (seen, seconds) in zip(passes.items(), found, strict=True)
+    }
+
+
+def _mean(seconds: np.ndarray) -> float:
+    return float(seconds.mean()) if len(seconds) else 0.0
+
+
+def _first_of(by_crops: Mapping[str, Regions]) -> dict[str, str]:
+    """Return, of strategies whose crops are the first ones of another's of the family, that one."""
+    found: dict[str, str] = {}
+    longest = sorted(by_crops, key=lambda name: -len(by_crops[name]))
+    for place, name in enumerate(longest):
+        for other in longest[:place]:
+            same = family(other) == family(name) and other not in found
+            if same and _rows_in(by_crops[name], by_crops[other]) is not None:
+                found[name] = other
+                break
     return found
 
 
-@dataclass(frozen=True)
-class _View:
-    """One pass over a split: detections not yet fused, megapixels and seconds per image."""
+def _rows_in(some: Regions, all_of_them: Regions) -> np.ndarray | None:
+    """Return the rows of all_of_them that `some` are, the first of each image; None if not so."""
+    images = all_of_them.image_index
+    rank = np.arange(len(images)) - np.searchsorted(images, images)
+    counts = np.bincount(some.image_index, minlength=1 + images.max(initial=-1))
+    rows = np.flatnonzero(rank < counts[images])
+    same = np.array_equal(images[rows], some.image_index)
+    return rows if same and np.array_equal(all_of_them.boxes_xyxy[rows], some.boxes_xyxy) else None
 
-    detections: Detections
-    megapixels: float
-    seconds: float
+
+def _part(look: Look, regions: Regions, images: int, input_wh: tuple[int, int] | None) -> Look:
+    """Return the part of a look that has only those regions, the first of each image."""
+    seen, rows = look.seen, _rows_in(regions, look.regions)
+    chosen = np.flatnonzero(np.isin(seen.view, rows))
+    part = Seen(
+        seen.found.select(chosen), np.searchsorted(rows, seen.view[chosen]),
+        seen.regions_xyxy[rows], seen.image_index[rows], seen.scales[rows],
+    )  # fmt: skip
+    area = boxes.area(part.regions_xyxy) * part.scales**2
+    if input_wh is not None:
+        area = np.full(len(rows), input_wh[0] * input_wh[1])
+    megapixels = float(area.sum() / max(1, images) / 1e6)
+    seconds = look.seconds * megapixels / look.megapixels if look.megapixels else 0.0
+    return Look(part, regions, megapixels, seconds)
 
 
-def _fuse(views: list[_View], regions: Regions, rule: Rule, *, extra: float = 0.0) -> Outcome:
-    fused = fusion.fuse(
-        [view.detections for view in views],
-        names=views[0].detections.names,
+def sightings(
+    detector: Detector, split: Split, rule: Rule, *, executor: Executor | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sides [n] in pixels of the view, and found [n], of a split's objects in many views."""
+    lens = {"input_long_px": rule.input_long_px, "max_upscale": rule.max_upscale}
+    shown = seeing.views(split.annotations.sizes_wh, **lens)
+    passes = {str(n): Pass(regions, **lens) for n, regions in enumerate(shown)}
+    looks = _look(detector, split, passes, executor, "recall curve")
+    return seeing.sightings(split.annotations, [look.seen for look in looks.values()])
+
+
+def outcomes(
+    whole: Mapping[str, Look],
+    crops: Mapping[str, Look],
+    rule: Rule,
+    *,
+    extra_seconds: Mapping[str, float] | None = None,
+) -> dict[str, Outcome]:
+    """Return the outcome of each pass over whole images, and of the crops fused with `global`.
+
+    extra_seconds adds, per image, what a strategy spends before it has its crops.
+    """
+    base, images = whole["global"], len(whole["global"].seen.found.names)
+    none = Regions.from_lists([np.zeros((0, 4))] * images)
+    extra = extra_seconds or {}
+    found = {
+        name: Outcome(fuse([one], rule), none, one.megapixels, one.seconds)
+        for name, one in whole.items()
+    }
+    for name, one in crops.items():
+        megapixels = base.megapixels + one.megapixels
+        seconds = base.seconds + one.seconds + extra.get(name, 0.0)
+        found[name] = Outcome(fuse([base, one], rule), one.regions, megapixels, seconds)
+    return found
+
+
+def fuse(looks: Sequence[Look], rule: Rule) -> Detections:
+    """Return the boxes of all looks put together by the rule."""
+    names, sizes_wh = looks[0].seen.found.names, _sizes_wh(looks[0])
+    return fusion.fuse(
+        fusion.settle([look.seen for look in looks], sizes_wh, rule.views),
+        names=names,
         iou_threshold=rule.iou_threshold,
         top=rule.top,
         **rule.fusion,
     )
-    megapixels = sum(view.megapixels for view in views)
-    return Outcome(fused, regions, megapixels, sum(view.seconds for view in views) + extra)
+
+
+def _sizes_wh(whole: Look) -> np.ndarray:
+    """Return the [M, 2] sizes of the images, from a look at whole ones."""
+    return whole.regions.boxes_xyxy[:, 2:]
+
+
+def ablation(
+    whole: Mapping[str, Look], crops: Mapping[str, Look], names: Iterable[str], rule: Rule
+) -> dict[str, dict[str, Detections]]:
+    """Return {variant: {strategy: detections}} of the fusion with all rules, and without some."""
+    variants = {
+        "all rules": rule.views,
+        "fragments stay": replace(rule.views, fragments="kept"),
+        "every view counts alike": replace(rule.views, coarse_score=1.0),
+        "neither rule": fusion.AS_RELEASED,
+    }
+    return {
+        variant: {
+            name: fuse([whole["global"], crops[name]], replace(rule, views=views)) for name in names
+        }
+        for variant, views in variants.items()
+    }
 
 
 def cost_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
     """Return one row a strategy: crops, megapixels and detections per image."""
-    images = {name: len(one.detections.names) for name, one in found.items()}
+    images = {name: max(1, len(one.detections.names)) for name, one in found.items()}
     rows = {
         name: {
             "crops_per_image": len(one.regions) / images[name],
@@ -134,18 +278,24 @@ def most_different(a: Detections, b: Detections, *, count: int) -> list[int]:
     return np.argsort(-gap, kind="stable")[:count].tolist()
 
 
-def write(folder: Path, found: Mapping[str, Outcome]) -> Path:
-    """Write detections and regions of each strategy, and strategies.json, which lists them."""
+def write(
+    folder: Path, found: Mapping[str, Outcome], *, expected: Mapping[str, float] | None = None
+) -> Path:
+    """Write detections and regions of each strategy, and strategies.json, which lists them.
+
+    expected: the share of objects that each was expected to find.
+    """
     for name, one in found.items():
         detections.write(folder / f"{_stem(name)}_detections.npz", one.detections)
         boxes.write_regions(folder / f"{_stem(name)}_regions.npz", one.regions)
     costs = {name: [one.megapixels, one.seconds_per_image] for name, one in found.items()}
-    return files.write_json(folder / "strategies.json", {"costs": costs, "order": list(found)})
+    listing = {"costs": costs, "order": list(found), "main": main_names(found)}
+    return files.write_json(folder / LISTING, listing | {"expected": dict(expected or {})})
 
 
 def read(folder: Path) -> dict[str, Outcome]:
     """Read what `write` wrote. Raises InputError for a missing or torn file."""
-    listed = files.read_json(folder / "strategies.json")
+    listed = files.read_json(folder / LISTING)
     return {
         name: Outcome(
             detections.read(folder / f"{_stem(name)}_detections.npz"),
@@ -153,6 +303,27 @@ def read(folder: Path) -> dict[str, Outcome]:
             *listed["costs"][name],
         )
         for name in listed["order"]
+    }
+
+
+def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) -> Path:
+    """Write the detections of each variant and strategy, and what there is."""
+    for number, by_name in enumerate(found.values()):
+        for name, one in by_name.items():
+            detections.write(folder / ABLATION / f"{number}_{_stem(name)}.npz", one)
+    listing = [[variant, list(by_name)] for variant, by_name in found.items()]
+    return files.write_json(folder / ABLATION / LISTING, listing)
+
+
+def read_ablation(folder: Path) -> dict[str, dict[str, Detections]]:
+    """Read what `write_ablation` wrote. Raises InputError for a missing or torn file."""
+    listed = files.read_json(folder / ABLATION / LISTING)
+    return {
+        variant: {
+            name: detections.read(folder / ABLATION / f"{number}_{_stem(name)}.npz")
+            for name in names
+        }
+        for number, (variant, names) in enumerate(listed)
     }
 
 

@@ -16,6 +16,7 @@ from dmnet_lib import files, parallel
 from dmnet_lib.files import InputError
 
 Context = TypeVar("Context")
+Model = TypeVar("Model")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 CHUNK = 4  # items that go to a worker together: the model goes with them
@@ -44,8 +45,8 @@ def mixed_precision(device: torch.device) -> torch.autocast:
 
 
 def map_with(
-    function: Callable[[nn.Module, Context, Item], Result],
-    model: nn.Module,
+    function: Callable[[Model, Context, Item], Result],
+    model: Model,
     context: Context,
     items: Iterable[Item],
     *,
@@ -53,17 +54,19 @@ def map_with(
 ) -> Iterator[Result]:
     """Yield function(model, context, item) for each item, in order.
 
-    An executor's workers are sent the model and CHUNK items at a time, and run it on their CPU.
+    An executor's workers are sent the model and CHUNK items at a time, and run it on their CPU: a
+    network is sent as it is there, another model sees to that when it is pickled.
     """
     if executor is None:
         return map(partial(function, model, context), items)
-    packed = pickle.dumps(copy.deepcopy(model).cpu())  # bytes: a worker unpacks them once
+    sent = copy.deepcopy(model).cpu() if isinstance(model, nn.Module) else model
+    packed = pickle.dumps(sent)  # bytes: a worker unpacks them once
     each = partial(_with_packed, function, packed, context)
     return parallel.run(each, items, executor=executor, chunk=CHUNK)
 
 
 def _with_packed(
-    function: Callable[[nn.Module, Context, Item], Result],
+    function: Callable[[Model, Context, Item], Result],
     packed: bytes,
     context: Context,
     item: Item,
@@ -72,7 +75,7 @@ def _with_packed(
 
 
 @lru_cache(maxsize=1)
-def _unpacked(packed: bytes) -> nn.Module:
+def _unpacked(packed: bytes) -> object:
     """Return the model of `map_with`, in a worker: its own process made the bytes."""
     return pickle.loads(packed)
 

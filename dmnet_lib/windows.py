@@ -4,7 +4,7 @@ Windows stand side by side from the top left; the last of a row or column is mov
 the border, so that all have one size (DMNet's own grid, where the paper says nothing).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,14 @@ def sums_from_map(
     in_y = _coverage(cells.y_starts, cells.y_ends, density.shape[0], stride, int(size_wh[1]))
     in_x = _coverage(cells.x_starts, cells.x_ends, density.shape[1], stride, int(size_wh[0]))
     return in_y @ density.astype(np.float64) @ in_x.T
+
+
+def sums_from_maps(
+    maps: Sequence[np.ndarray], sizes_wh: np.ndarray, window_wh: tuple[int, int], *, stride: float
+) -> list[np.ndarray]:
+    """Return, per image, the sums of `sums_from_map` of [K, h, w] maps, all sizes together."""
+    pairs = zip(maps, sizes_wh, strict=True)
+    return [sums_from_map(one.sum(axis=0), s, window_wh, stride=stride) for one, s in pairs]
 
 
 def _coverage(

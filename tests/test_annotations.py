@@ -136,6 +136,58 @@ def test_objects_are_evaluated_classes_with_an_area():
     assert found.is_object.tolist() == [True, False, False, False, False]
 
 
+FIVE = "pedestrian: pedestrian + people, bicycle, car: car + van, truck, bus, motor"
+
+
+def one_of_each() -> Annotations:
+    """One evaluated object of each category, with boxes of floats as some annotate."""
+    rows = np.array([[k, k, 9, 9, int(k > 0), k, 0, 0] for k in range(12)])
+    table = from_rows(["a"], np.array([[50, 50]]), [rows])
+    return annotations.Annotations(**(vars(table) | {"boxes_xywh": rows[:, :4] + 0.5}))
+
+
+def test_classes_merge_under_the_name_before_the_colon():
+    found = annotations.merge_classes(one_of_each(), FIVE)
+    assert found.class_ids.tolist() == [0, 1, 1, 3, 4, 4, 6, 0, 0, 9, 10, 0]
+    assert found.is_object.tolist() == (found.class_ids > 0).tolist()
+    assert not found.evaluated[found.class_ids == annotations.IGNORED].any()
+    np.testing.assert_array_equal(found.boxes_xywh, one_of_each().boxes_xywh)
+
+
+def test_no_text_merges_nothing_and_no_row_is_a_table_too():
+    table = one_of_each()
+    assert annotations.merge_classes(table, " ") is table
+    nothing = from_rows([], np.zeros((0, 2)), [])
+    assert len(annotations.merge_classes(nothing, FIVE)) == 0
+    alone = annotations.merge_classes(table, "car: van")
+    assert alone.class_ids.tolist() == [0] * 5 + [4] + [0] * 6
+
+
+def test_what_was_not_evaluated_stays_so_under_its_new_name():
+    rows = np.array([[0, 0, 5, 5, 0, 5, 0, 0]])
+    found = annotations.merge_classes(from_rows(["a"], np.array([[9, 9]]), [rows]), "car: van")
+    assert (found.class_ids.tolist(), found.evaluated.tolist()) == ([4], [False])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("pedestrain", "'pedestrain' is no class of VisDrone; did you mean pedestrian?"),
+        ("zzz", "'zzz' is no class of VisDrone; there are pedestrian, people"),
+        ("person: pedestrian", "'person' is no class"),
+        ("car,", "'' is no class"),
+        ("car:", "'' is no class"),
+        ("car, bus, car", "'car' is named twice in 'car, bus, car'"),
+        ("car: car + van, van", "'van' is named twice"),
+        ("car: van + van", "'van' is named twice"),
+        ("car: car, car: van", "'car' is named twice"),
+    ],
+)
+def test_a_faulty_merging_is_named(text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        annotations.merge_classes(one_of_each(), text)
+
+
 def test_read_only_rows_are_taken_and_left_alone():
     rows = ROWS[0].copy()
     rows.flags.writeable = False

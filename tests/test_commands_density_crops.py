@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmnet_lib import cli
+from dmnet_lib import cli, density, sizes
 from dmnet_lib.commands import common
 from dmnet_lib.formats import coco
 
@@ -67,6 +67,31 @@ def test_maps_that_are_there_are_kept_and_others_are_not_mixed_in(
     assert "2 maps (1 were there)" in capsys.readouterr().out
     assert (tmp_path / "m" / "a.npy").stat().st_mtime_ns == before
     assert "other parameters or annotations" in refused(capsys, *arguments, "--sigma", 9)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_maps_are_split_by_size(
+    root: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture
+) -> None:
+    """The two objects have sides of 20 and 9 px."""
+    arguments = ("density", root, "--split", "val", "--stride", 4, "--format", kind, "--out")
+    assert run(*arguments, tmp_path / "plain") == 0
+    assert run(*arguments, tmp_path / "m", "--sizes", "8, 16") == 0
+    maps, plain = (density.read(tmp_path / name / f"a.{kind}") for name in ("m", "plain"))
+    assert (maps.shape, maps.dtype) == ((3, 23, 30), np.float32)
+    assert maps.sum(axis=(1, 2)) == pytest.approx([0, 1, 1], abs=1e-3)
+    np.testing.assert_allclose(maps.sum(axis=0), plain, atol=1e-6)
+    assert not density.read(tmp_path / "m" / f"b.{kind}").any()
+    bins = sizes.read(tmp_path / "m" / "sizes.json")
+    assert bins.edges_px.tolist() == [8, 16]
+    assert not (tmp_path / "plain" / "sizes.json").exists()
+    assert run(*arguments, tmp_path / "m", "--sizes", "8,16.0") == 0
+    assert "2 maps (2 were there)" in capsys.readouterr().out
+    told = refused(capsys, *arguments, tmp_path / "m", "--sizes", "8")
+    assert "other parameters or annotations" in told
+    assert "expected rising sides in px" in refused(
+        capsys, *arguments, tmp_path / "n", "--sizes", "16,8"
+    )
 
 
 @pytest.mark.parametrize("command", ["density", "crops"])
@@ -177,11 +202,13 @@ def test_crops_need_no_images_when_sizes_are_given(
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])
 @pytest.mark.parametrize("stride", [1, 4])
+@pytest.mark.parametrize("edges", ["", "8,16"])
 def test_crops_of_maps_are_those_of_points(
-    root: Path, tmp_path: Path, stride: int, kind: str
+    root: Path, tmp_path: Path, stride: int, kind: str, edges: str
 ) -> None:
     maps = tmp_path / "maps"
     arguments = ("density", root, "--split", "val", "--out", maps, "--stride", stride)
+    arguments += ("--sizes", edges)
     assert run(*arguments, "--format", kind) == 0
     assert {path.suffix[1:] for path in maps.iterdir()} == {kind, "json"}
     arguments = ("crops", root, "--split", "val", "--no-images", "--window", "40x20", "--out")

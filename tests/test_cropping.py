@@ -101,7 +101,18 @@ def test_the_fixed_threshold_is_taken_where_asked(calibrate: bool, expected: flo
 
 
 def test_controls_cut_every_image_alike() -> None:
-    found = cropping.controls(SIZES_WH, rows=2, columns=3, tile_px=25, overlap=0.2)
-    assert [len(found["uniform"].of_image(i)) for i in range(2)] == [6, 6]
-    assert [len(found["sliding"].of_image(i)) for i in range(2)] == [4, 4]
+    found = cropping.controls(SIZES_WH, grids="2x3, 1x1", tiles_px="25", overlap=0.2)
+    assert list(found) == ["uniform 2x3", "uniform 1x1", "sliding 25"]
+    assert [len(found["uniform 2x3"].of_image(i)) for i in range(2)] == [6, 6]
+    assert [len(found["sliding 25"].of_image(i)) for i in range(2)] == [4, 4]
     assert cropping.whole(SIZES_WH).boxes_xyxy.tolist() == [[0, 0, 40, 30]] * 2
+
+
+@pytest.mark.parametrize(
+    ("grids", "tiles_px", "told"),
+    [("2x", "64", "grids: '2x' is not understood"), ("2x3", "64px", "tiles_px: '64px' is not"),
+     ("", "64", "grids: ''"), ("0x3", "64", "grids: '0x3'")],
+)  # fmt: skip
+def test_a_control_that_is_not_understood_is_named(grids: str, tiles_px: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        cropping.controls(SIZES_WH, grids=grids, tiles_px=tiles_px, overlap=0.2)

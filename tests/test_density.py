@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmnet_lib import density, files
+from dmnet_lib import density, files, sizes
 from dmnet_lib.points import EXACT, Kernel, Points
 
 SIZE_WH = (90, 61)  # no multiple of 4 or 8
@@ -21,8 +21,9 @@ def cloud(count: int = 20, *, sigma_px: float = 6.0) -> Points:
     xy = np.random.default_rng(0).uniform(0, SIZE_WH, (count, 2))
     xy = np.concatenate([xy, np.array(corners)[: 6 if count else 0].reshape(-1, 2)])
     nought = np.zeros(len(xy), np.int64)
-    sizes = np.array([SIZE_WH, SIZE_WH])
-    return Points(("a", "b"), sizes, xy, nought + 4, nought, np.full(len(xy), sigma_px))
+    image_wh = np.array([SIZE_WH, SIZE_WH])
+    sides = np.geomspace(2, 200, len(xy)) if len(xy) else np.zeros(0)
+    return Points(("a", "b"), image_wh, xy, nought + 4, nought, np.full(len(xy), sigma_px), sides)
 
 
 def block_sums(cells: np.ndarray, side: int) -> np.ndarray:
@@ -56,6 +57,31 @@ def test_a_coarse_map_is_the_block_sums_of_the_fine_one(stride: int) -> None:
     np.testing.assert_allclose(coarse, block_sums(fine, stride), atol=1e-5)
 
 
+@pytest.mark.parametrize("rules", [EXACT, Kernel("sampled", "lost", "skipped")])
+@pytest.mark.parametrize("stride", [1, 4 / 0.3, 8])
+def test_maps_by_size_add_up_to_the_map(rules: Kernel, stride: float) -> None:
+    points, bins = cloud(), sizes.plain(sizes.EDGES_PX)
+    found = density.by_size(points, 0, bins, stride=stride, rules=rules)
+    whole = density.draw(points, 0, stride=stride, rules=rules)
+    assert (found.dtype, found.shape) == (np.float32, (6, *whole.shape))
+    np.testing.assert_allclose(found.sum(axis=0), whole, rtol=0, atol=1e-6)
+    if rules == EXACT:
+        counts = bins.counts(points.sides_px)
+        assert (counts > 0).all()
+        assert found.sum(axis=(1, 2), dtype=np.float64) == pytest.approx(counts, abs=1e-4)
+    one = density.by_size(points, 0, sizes.plain(()), stride=stride, rules=rules)
+    np.testing.assert_array_equal(one, whole[None])
+
+
+def test_an_object_is_in_the_map_of_its_size() -> None:
+    points = cloud()
+    large = points.where(points.sides_px >= 128)
+    found = density.by_size(large, 0, sizes.plain((128.0,)))
+    assert not found[0].any()
+    np.testing.assert_array_equal(found[1], density.draw(large, 0))
+    assert not density.by_size(points, 1, sizes.plain((128.0,))).any()
+
+
 def test_each_object_peaks_at_its_place():
     one = density.density_map(np.array([[70.5, 10.5]]), np.array([3.0]), np.array(SIZE_WH))
     assert np.unravel_index(one.argmax(), one.shape) == (10, 70)
@@ -85,13 +111,51 @@ def test_a_packed_map_is_the_map_within_half_a_step(tmp_path: Path, stride: int)
 def test_packing_saves_space_also_where_objects_are_everywhere(tmp_path: Path) -> None:
     xy = np.random.default_rng(0).uniform(0, (1360, 765), (54, 2))
     cells = density.density_map(xy, np.full(54, 15.0), np.array([1360, 765]), stride=4)
-    sizes = [density.write(tmp_path / f"a{s}", cells).stat().st_size for s in density.FORMATS]
-    assert sizes[0] > 4 * sizes[1]
+    plain, packed = (
+        density.write(tmp_path / f"a{kind}", cells).stat().st_size for kind in density.FORMATS
+    )
+    assert plain > 4 * packed
 
 
 def test_a_map_of_zeros_is_packed_too(tmp_path: Path) -> None:
     again = density.read(density.write(tmp_path / "a.npz", np.zeros((3, 4), np.float32)))
     np.testing.assert_array_equal(again, np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize("kind", density.FORMATS)
+def test_maps_by_size_come_back_each_with_its_own_step(tmp_path: Path, kind: str) -> None:
+    factors = np.array([1, 99, 0], np.float32)[:, None, None]
+    cells = density.by_size(cloud(), 0, sizes.plain((4.0, 150.0)), stride=4) * factors
+    again = density.read(density.write(tmp_path / f"a{kind}", cells))
+    assert (again.shape, again.dtype) == (cells.shape, np.float32)
+    steps = cells.max(axis=(1, 2), keepdims=True) / density.LEVELS
+    assert (np.abs(again - cells) <= 0.51 * steps).all()
+
+
+def test_the_maps_of_a_split_come_back(tmp_path: Path) -> None:
+    one = density.by_size(cloud(), 0, sizes.plain((32.0,)), stride=4)
+    split = [one, one[:, 2:, 3:] * 7, np.zeros((2, 1, 5), np.float32)]
+    again = density.read_maps(density.write_maps(tmp_path / "maps.npz", split))
+    for found, cells in zip(again, split, strict=True):
+        assert (found.shape, found.dtype) == (cells.shape, np.float32)
+        steps = cells.max(axis=(1, 2), keepdims=True) / density.LEVELS
+        assert (np.abs(found - cells) <= 0.51 * steps).all()
+    assert density.read_maps(density.write_maps(tmp_path / "none.npz", [])) == []
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"cells": np.zeros((3, 4), np.uint16), "unit": np.float32(1)},
+        {"cells": np.zeros(3), "units": np.ones((1, 1)), "shapes": np.array([[1, 2, 2]])},
+        {"cells": np.zeros(4), "units": np.ones((2, 1)), "shapes": np.array([[1, 2, 2]])},
+        {"cells": np.zeros(4), "units": np.ones(1), "shapes": np.array([4])},
+    ],
+)
+def test_another_npz_is_no_maps_of_a_split(tmp_path: Path, arrays: dict) -> None:
+    files.write_npz(tmp_path / "a.npz", **arrays)
+    with pytest.raises(files.InputError, match=r"a\.npz: holds no density maps of a split"):
+        density.read_maps(tmp_path / "a.npz")
 
 
 def test_another_npz_is_no_map(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dmnet_lib import detections
-from dmnet_lib.detections import Detections
+from dmnet_lib.detections import Detections, Seen
 from dmnet_lib.files import InputError
 
 NAMES = ("a", "b", "c")
@@ -106,3 +106,36 @@ def test_a_file_of_something_else_is_named(tmp_path: Path):
 def test_a_table_that_does_not_fit_is_refused(changed: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Detections(**(vars(found([(0, 0.5), (1, 0.5)])) | changed))
+
+
+def seen(**changed: object) -> dict[str, object]:
+    """The columns of two boxes in image 0, one in image 2; the second view shows nothing."""
+    regions_xyxy = np.array([[0, 0, 9, 9], [0, 0, 5, 5], [1, 2, 3, 4]])
+    columns = {"found": found([(0, 0.5), (0, 0.7), (2, 0.1)]), "view": np.array([0, 0, 2])}
+    columns |= {"regions_xyxy": regions_xyxy, "image_index": np.array([0, 0, 2])}
+    return columns | {"scales": np.array([1.0, 2.0, 0.5])} | changed
+
+
+def test_what_a_pass_saw_may_be_nothing() -> None:
+    nowhere = {"view": np.zeros(0, int), "regions_xyxy": np.zeros((0, 4), int)}
+    nowhere |= {"image_index": np.zeros(0, int), "scales": np.zeros(0)}
+    assert len(Seen(found([]), **nowhere)) == 0
+    assert len(Seen(**seen(found=found([]), view=np.zeros(0, int)))) == 0
+    assert len(Seen(**seen())) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"view": np.zeros(2, int)}, r"view must be \(3,\)"),
+        ({"regions_xyxy": np.zeros((3, 5), int)}, r"regions_xyxy must be \(3, 4\)"),
+        ({"scales": np.ones(2)}, r"scales must be \(3,\)"),
+        ({"view": np.array([0, 0, 3])}, r"must lie in 0..2"),
+        ({"view": np.array([1, 0, 2])}, "boxes by view"),
+        ({"image_index": np.array([0, 2, 0])}, "sorted by image_index"),
+        ({"view": np.array([0, 0, 1])}, "another image than the view"),
+    ],
+)
+def test_what_a_pass_saw_fits_its_views(changed: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Seen(**seen(**changed))

@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import nn
 from dmnet_lib import detectors, files, mcnn, weights
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Images
-from dmnet_lib.detectors import Pass
+from dmnet_lib.detectors import Pass, Torchvision
 from dmnet_lib.files import InputError
 
 SIZE_WH = (70, 50)
@@ -48,15 +49,34 @@ class Known(nn.Module):
         return {"boxes": box, "scores": torch.tensor([0.5]), "labels": torch.tensor([4])}
 
 
+class Fixed:
+    """A detector of one input size, which finds one box: all of the view."""
+
+    input_wh = (20, 30)
+
+    def __init__(self) -> None:
+        self.seen_wh: list[tuple[int, int]] = []
+
+    def find(self, views: list[np.ndarray]) -> list[detectors.Found]:
+        self.seen_wh += [view.shape[1::-1] for view in views]
+        return [
+            (np.array([[0, 0, *size_wh]], float), np.array([0.5]), np.array([4]))
+            for size_wh in self.seen_wh[-len(views) :]
+        ]
+
+
+def whole() -> Regions:
+    return Regions.from_lists([[[0, 0, *SIZE_WH]]])
+
+
 def test_no_region_gives_no_detection() -> None:
-    found = detectors.detect_regions(Known(), picture(), NONE, np.zeros(0))
-    assert [part.shape for part in found] == [(0, 4), (0,), (0,)]
+    assert detectors.detect_regions(Torchvision(Known()), picture(), NONE, np.zeros(0)) == []
     nowhere = Pass(Regions.from_lists([NONE, NONE]), 64)
     assert detectors.detect(Known(), [picture()] * 2, ("a", "b"), []) == []
     (everywhere, seconds), _ = detectors.detect(
         Known(), [picture()] * 2, ("a", "b"), [nowhere, nowhere]
     )
-    assert (len(everywhere), everywhere.names, seconds.shape) == (0, ("a", "b"), (2,))
+    assert (len(everywhere), everywhere.found.names, seconds.shape) == (0, ("a", "b"), (2,))
     assert Pass(Regions.from_lists([]), 9).megapixels(0) == 0
 
 
@@ -64,8 +84,8 @@ def test_no_region_gives_no_detection() -> None:
 @pytest.mark.parametrize("region", [[10, 20, 40, 44], [0, 0, 70, 50], [3, 5, 36, 26]])
 def test_a_box_of_a_view_comes_back_to_its_region(region: list[int], scale: float) -> None:
     """Also where the view's sides were rounded to whole pixels."""
-    found, _, labels = detectors.detect_regions(
-        Known(), picture(), np.array([region]), np.array([scale])
+    ((found, _, labels),) = detectors.detect_regions(
+        Torchvision(Known()), picture(), np.array([region]), np.array([scale])
     )
     np.testing.assert_allclose(found, [region])
     assert labels.tolist() == [4]
@@ -73,20 +93,24 @@ def test_a_box_of_a_view_comes_back_to_its_region(region: list[int], scale: floa
 
 def test_pixels_of_an_enlarged_view_are_halves_of_the_image() -> None:
     regions = np.array([[10, 20, 40, 44]])
-    found, _, _ = detectors.detect_regions(Known(margin=4), picture(), regions, np.array([2.0]))
+    model = Torchvision(Known(margin=4))
+    ((found, _, _),) = detectors.detect_regions(model, picture(), regions, np.array([2.0]))
     np.testing.assert_allclose(found, [[12, 22, 38, 42]])
 
 
 def test_each_region_is_seen_at_its_own_scale_and_in_its_own_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50]], NONE, [[10, 10, 20, 20], [0, 0, 40, 20]]])
     model, shown = Known(), []
-    ((found, _),) = detectors.detect(
+    ((seen, _),) = detectors.detect(
         model, [picture()] * 3, ("a", "b", "c"), [Pass(regions, 35, 2.0)],
         progress=lambda images: (shown.append(1) or one for one in images),
     )  # fmt: skip
     assert model.seen_wh == [(35, 25), (20, 20), (35, 18)]
-    assert found.image_index.tolist() == [0, 2, 2]
-    np.testing.assert_allclose(found.boxes_xyxy, regions.boxes_xyxy)
+    assert seen.found.image_index.tolist() == [0, 2, 2]
+    np.testing.assert_allclose(seen.found.boxes_xyxy, regions.boxes_xyxy)
+    assert (seen.view.tolist(), seen.scales.tolist()) == ([0, 1, 2], [0.5, 2.0, 0.875])
+    np.testing.assert_array_equal(seen.regions_xyxy, regions.boxes_xyxy)
+    np.testing.assert_array_equal(seen.image_index, regions.image_index)
     assert len(shown) == 3
 
 
@@ -96,18 +120,22 @@ def test_views_of_one_padded_size_go_together_and_find_what_each_finds_alone() -
     regions = np.array([[0, 0, *corner] for corner in corners])
     model, batches = network(), []
     model.backbone.register_forward_pre_hook(lambda _, given: batches.append(given[0].shape))
-    together = detectors.detect_regions(model, picture(), regions, np.ones(6))
+    find = partial(detectors.detect_regions, Torchvision(model), picture())
+    together = find(regions, np.ones(6))
     assert [tuple(shape) for shape in batches] == [(3, 3, 32, 32), (2, 3, 32, 64), (1, 3, 64, 96)]
-    alone = [detectors.detect_regions(model, picture(), r[None], np.ones(1)) for r in regions]
-    assert len(together[0]) > 100
-    for column, parts in zip(together, zip(*alone, strict=True), strict=True):
-        np.testing.assert_allclose(column, np.concatenate(parts), atol=1e-4)
+    assert all(len(scores) > 10 for _, scores, _ in together)
+    for region, found in zip(regions, together, strict=True):
+        (alone,) = find(region[None], np.ones(1))
+        for column, expected in zip(found, alone, strict=True):
+            np.testing.assert_allclose(column, expected, atol=1e-4)
 
 
 def test_a_batch_stays_within_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detectors, "BATCH_PX", 2 * 32 * 32)
-    views = [np.zeros((20, 20, 3), np.uint8)] * 5 + [np.zeros((90, 90, 3), np.uint8)] * 2
-    assert list(detectors._batches(views)) == [[0, 1], [2, 3], [4], [5], [6]]
+    views = [np.zeros((20, 20, 3), np.uint8)] * 5 + [np.zeros((90, 80, 3), np.uint8)] * 2
+    sizes = [detectors.padded_wh(view) for view in views]
+    assert sizes[-1] == (96, 96)
+    assert list(detectors.batches(sizes)) == [[0, 1], [2, 3], [4], [5], [6]]
 
 
 def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
@@ -125,19 +153,35 @@ def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
         there = detectors.detect(network(), images, ("a", "b", "c"), passes, executor=executor)
     for (a, _), (b, seconds) in zip(here, there, strict=True):
         assert len(a)
-        np.testing.assert_array_equal(a.image_index, b.image_index)
-        np.testing.assert_allclose(a.boxes_xyxy, b.boxes_xyxy, atol=1e-4)
+        np.testing.assert_array_equal(a.view, b.view)
+        np.testing.assert_allclose(a.found.boxes_xyxy, b.found.boxes_xyxy, atol=1e-4)
         assert seconds.shape == (3,)
 
 
 def test_the_cost_is_what_the_detector_sees() -> None:
     regions = Regions.from_lists([[[0, 0, 1000, 500]], [[0, 0, 100, 100]]])
-    assert Pass(regions, 500, 2.0).megapixels(2) == pytest.approx((500 * 250 + 200 * 200) / 2 / 1e6)
+    seen = Pass(regions, 500, 2.0)
+    assert seen.megapixels(2) == pytest.approx((500 * 250 + 200 * 200) / 2 / 1e6)
+    assert seen.megapixels(2, (500, 400)) == pytest.approx(2 * 500 * 400 / 2 / 1e6)
+
+
+def test_a_view_fits_the_one_size_that_a_network_takes() -> None:
+    """Also where its shorter side is what does not fit, and where nothing else makes it smaller."""
+    regions = Regions.from_lists([[[0, 0, 1000, 500], [0, 0, 100, 200]]])
+    assert Pass(regions, 500, 2.0).scales((500, 200)).tolist() == [0.4, 1.0]
+    assert Pass(regions, 10**9).scales((500, 200)).tolist() == [0.4, 1.0]
+    assert Pass(regions, 500, 2.0).scales().tolist() == [0.5, 2.0]
+    model = Fixed()
+    ((seen, _),) = detectors.detect(model, [picture()], ("a",), [Pass(whole(), 10**9)])
+    assert model.seen_wh == [(20, 14)]
+    assert seen.scales.tolist() == [pytest.approx(20 / 70)]
+    np.testing.assert_allclose(seen.found.boxes_xyxy, [[0, 0, *SIZE_WH]])
 
 
 def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50], [30, 20, 70, 50], [65, 47, 70, 50]]])
-    ((found, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(regions, 64, 2.0)])
+    ((seen, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(regions, 64, 2.0)])
+    found = seen.found
     assert 0 < len(found) <= 3 * detectors.MAX_DETECTIONS
     low, high = found.boxes_xyxy.min(axis=0), found.boxes_xyxy.max(axis=0)
     assert np.all(low >= -1e-3)
@@ -147,9 +191,8 @@ def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
 
 
 def test_only_the_ten_classes_are_found() -> None:
-    whole = Pass(Regions.from_lists([[[0, 0, *SIZE_WH]]]), 64)
-    ((found, _),) = detectors.detect(network(), [picture()], ("a",), [whole])
-    assert set(found.class_ids.tolist()) <= set(range(1, 11))
+    ((seen, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(whole(), 64)])
+    assert set(seen.found.class_ids.tolist()) <= set(range(1, 11))
 
 
 @pytest.mark.parametrize("architecture", detectors.ARCHITECTURES)

@@ -97,3 +97,11 @@ def test_the_strategy_table_has_a_row_a_strategy_and_experiment(results: Path):
     assert table.loc[("density mcnn", "narrow"), "AP"] == pytest.approx(0.3)
     assert table["AP"].unstack("experiment").shape == (2, 2)
     assert table["APm"].isna().all()
+
+
+def test_only_main_strategies_are_compared(results: Path):
+    rows = {name: ROW for name in ("global", "planned mcnn 4", "planned mcnn 8")}
+    metrics = {"strategies": rows, "main": ["global", "planned mcnn 4"], "split": "v", "images": 1}
+    files.write_json(results / "wide" / "06_evaluation" / "k1" / "metrics.json", metrics)
+    table = experiments.strategy_table(experiments.load(results, ("wide",)))
+    assert table.index.get_level_values("strategy").tolist() == ["global", "planned mcnn 4"]

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dmnet_lib import figures
+from dmnet_lib import figures, files
 from dmnet_lib.annotations import Annotations, from_rows
 from dmnet_lib.detections import Detections
 from dmnet_lib.figures import Boxes, Panel
@@ -29,6 +29,32 @@ STRATEGIES = pd.DataFrame(
     },
     index=["global", "native", "uniform"],
 )
+
+BUDGETS = pd.DataFrame(
+    {
+        "family": ["global", "planned mcnn", "planned mcnn", "uniform"],
+        "crops_per_image": [0, 8.0, 4.0, 6.0],
+        "megapixels": [0.2, 0.9, 0.5, 2.4],
+    }
+    | {
+        f"{measure}{end}": np.array([0.1, 0.3, 0.25, 0.2]) + shift
+        for measure in ("AP", "AP50", "APs")
+        for end, shift in (("", 0), ("_low", -0.02), ("_high", 0.03))
+    },
+    index=["global", "planned mcnn 8", "planned mcnn 4", "uniform 2x3"],
+)
+MEASURED = pd.DataFrame(
+    {"z_px": [8, 16], "found": [0.2, 0.6], "objects": [90, 10], "low": [0.1, 0.4], "high": [0.3, 1]}
+)
+ABLATION = pd.DataFrame(
+    {
+        "variant": ["all rules", "fragments stay"],
+        "strategy": ["planned mcnn 8"] * 2,
+        "difference": [None, -0.01],
+        "low": [None, -0.02],
+        "high": [None, 0.001],
+    }
+).astype({"difference": float, "low": float, "high": float})
 
 
 def truth(*rows: tuple) -> Annotations:
@@ -57,10 +83,25 @@ def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
         lambda: figures.gallery([Panel(PHOTO, "photo", (Boxes(SQUARE, figures.SKY, "objects"),))]),
         lambda: figures.gallery([figures.density_panel(np.eye(6), "map"), Panel(PHOTO, "b")]),
         lambda: figures.strategies(STRATEGIES),
+        lambda: figures.budget_curves(BUDGETS),
+        lambda: figures.recall_curve(MEASURED, {"fitted": lambda z: z / (z + 20)}),
+        lambda: figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3.0, 1.0]),
+        lambda: figures.ablation(ABLATION),
         lambda: figures.bars(STRATEGIES[["AP"]], y_label="AP"),
         lambda: figures.precision_recall({"a": np.linspace(1, 0, 5)}, np.linspace(0, 1, 5)),
     ],
-    ids=["lines", "photo", "map", "strategies", "bars", "curves"],
+    ids=[
+        "lines",
+        "photo",
+        "map",
+        "strategies",
+        "budgets",
+        "recall",
+        "plan",
+        "ablation",
+        "bars",
+        "curves",
+    ],
 )
 def test_a_figure_drawn_twice_has_the_same_bytes(tmp_path: Path, draw: Callable) -> None:
     first, second = (show(tmp_path / name, draw()) for name in "ab")
@@ -171,3 +212,81 @@ def test_profile_panels_show_crops_and_what_they_lost_for_each_profile():
     assert [[len(layer.boxes_xyxy) for layer in panel.layers] for panel in panels] == [
         [1, 0, 1], [1, 1, 1],
     ]  # fmt: skip
+
+
+def test_a_family_has_one_colour_in_every_figure():
+    assert figures.colours(["planned mcnn 4", "x", "planned mcnn"]) == [
+        figures.ORANGE, figures.BLUE, figures.ORANGE,
+    ]  # fmt: skip
+    looks = list(figures.FAMILIES.values())
+    assert len({colour for colour, _ in looks}) == len(looks)
+
+
+def test_a_budget_curve_goes_from_least_to_most_and_says_each_family_once():
+    figure = figures.budget_curves(BUDGETS)
+    assert len(figure.axes) == 6
+    (line,) = (one for one in figure.axes[0].lines if one.get_label() == "planned mcnn")
+    assert line.get_xdata().tolist() == [4, 8]
+    assert line.get_ydata().tolist() == [0.25, 0.3]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "global", "planned mcnn", "uniform",
+    ]  # fmt: skip
+    assert [ax.get_xscale() for ax in figure.axes[:2]] == ["linear", "log"]
+
+
+def test_nothing_planned_and_nothing_measured_are_figures_too(tmp_path: Path):
+    nothing = np.zeros((0, 4))
+    for figure in (
+        figures.plan_steps(PHOTO, nothing, np.zeros(0)),
+        figures.recall_curve(MEASURED[:0], {"default": lambda z: z / (z + 20)}),
+        figures.ablation(ABLATION[:0]),
+    ):
+        assert show(tmp_path, figure).png
+
+
+def test_a_plan_numbers_its_crops_and_adds_what_they_bought():
+    figure = figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3, 1], seen=2)
+    picture, bought = figure.axes
+    assert [(text.get_text(), text.get_position()) for text in picture.texts] == [
+        ("1", (4, 4)), ("2", (9, 9)),
+    ]  # fmt: skip
+    assert [bar.get_height() for bar in bought.patches] == [3, 1]
+    assert bought.lines[0].get_ydata().tolist() == [2, 5, 6]
+
+
+def test_size_maps_share_one_scale_and_say_their_sums():
+    maps = np.stack([np.eye(2), np.full((2, 2), 0.25)])
+    panels = figures.size_maps(PHOTO, maps, ["under 8 px", "from 8 px"])
+    titles = ["image", "under 8 px: sum 2.0", "from 8 px: sum 1.0"]
+    assert [panel.title for panel in panels] == titles
+    assert [panel.vmax for panel in panels[1:]] == [1, 1]
+    assert figures.gallery(figures.size_maps(PHOTO, np.zeros((1, 2, 2)), ["all sizes"])).axes
+
+
+def test_an_ablation_has_a_row_for_what_was_left_out():
+    (ax,) = figures.ablation(ABLATION).axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["fragments stay: planned mcnn 8"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "draw", "place"),
+    [
+        ("visdrone", lambda: figures.gallery([Panel(PHOTO, "a")]), "pictures"),
+        ("visdrone", lambda: figures.plan_steps(PHOTO, SQUARE, [1.0]), "pictures"),
+        ("visdrone", lambda: figures.gallery([Panel(np.eye(3), "map")]), "figures"),
+        ("visdrone", plain, "figures"),
+        ("scenes", lambda: figures.gallery([Panel(PHOTO, "a")]), "figures"),
+    ],
+    ids=["photo", "plan", "map", "lines", "made-up"],
+)
+def test_photographs_of_others_go_where_git_does_not_look(
+    tmp_path: Path, dataset: str, draw: Callable, place: str
+) -> None:
+    files.write_text(tmp_path / "params.yaml", f"dataset: {dataset}\n")
+    show(tmp_path, draw())
+    assert [path.parent.name for path in sorted(tmp_path.rglob("name.*"))] == [place] * 2
+    ignored = (files.ROOT / ".gitignore").read_text().splitlines()
+    assert "results/*/*/*/*" in ignored
+    assert ("!results/*/*/*/pictures/" in ignored, "!results/*/*/*/figures/" in ignored) == (
+        False, True,
+    )  # fmt: skip

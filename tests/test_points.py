@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet_lib import points
+from dmnet_lib import files, points
 from dmnet_lib.annotations import Annotations, from_rows
 from dmnet_lib.files import InputError, write_json
 from dmnet_lib.points import Points
@@ -108,8 +108,31 @@ def test_points_come_back_from_their_file(tmp_path: Path):
     found = points.from_annotations(table([car(0, 0)], []), sigma_px=4)
     again = points.read(points.write(tmp_path / "p.npz", found))
     assert again.names == found.names
-    for name in ("sizes_wh", "xy", "class_ids", "image_index", "sigmas_px"):
+    for name in ("sizes_wh", "xy", "class_ids", "image_index", "sigmas_px", "sides_px"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
+
+
+def test_points_of_before_sizes_are_refused_in_one_line(tmp_path: Path):
+    found = points.from_annotations(table([car(0, 0)]))
+    columns = {name: value for name, value in vars(found).items() if name != "sides_px"}
+    files.write_npz(tmp_path / "p.npz", **(columns | {"names": np.array(found.names)}))
+    with pytest.raises(InputError, match=r"p\.npz: holds another table \(.*sides_px") as caught:
+        points.read(tmp_path / "p.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_side_is_the_root_of_the_area_also_where_a_box_leaves_the_image():
+    found = points.from_annotations(table([car(-30, 10, 40, 10)], [car(0, 0, 9, 16)]))
+    assert found.sides_px.tolist() == [20, 12]
+    assert found.with_sigmas(3).sides_px.tolist() == [20, 12]
+
+
+def test_chosen_points_keep_their_images():
+    found = points.from_annotations(table([car(0, 0), car(20, 0)], [], [car(5, 5, 2, 8)]))
+    some = found.where(np.array([False, True, True]))
+    assert (some.names, some.counts().tolist()) == (found.names, [1, 0, 1])
+    assert some.sides_px.tolist() == [10, 4]
+    assert found.where(np.zeros(3, bool)).counts().tolist() == [0, 0, 0]
 
 
 def test_scales_come_back_from_json(tmp_path: Path):

@@ -107,7 +107,7 @@ def test_sigma_table():
 
 def drawn(**rules: str) -> np.ndarray:
     at = points.Points(("a",), np.array([SIZE_WH]), np.array([[60.5, 45.5], [118.5, 2.5]]),
-                       np.array([4, 4]), np.array([0, 0]), np.array([5.0, 5.0]))  # fmt: skip
+                       np.array([4, 4]), np.array([0, 0]), np.array([5.0, 5.0]), np.array([9.0, 9.0]))  # fmt: skip
     return density.draw(at, 0, rules=points.Kernel(**rules)).astype(np.float64)
 
 

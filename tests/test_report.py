@@ -186,7 +186,20 @@ def demo(tmp_path: Path) -> Path:
     files.write_json(results / "demo" / "latest.json", {"stages": stages})
     files.write_bytes(results / "demo" / "05_fused_detection" / "k" / "figures" / "fused.png", b"")
     folder = results / "demo" / "06_evaluation" / "k"
-    files.write_json(folder / "metrics.json", {"strategies": STRATEGIES})
+    baselines = {"global": "global", "uniform": "uniform 2x3"}
+    files.write_json(folder / "metrics.json", {"strategies": STRATEGIES, "baselines": baselines})
+    return results
+
+
+def off_the_shelf(results: Path) -> Path:
+    """Leave an evaluated experiment on real images, of whose strategies one is for tables."""
+    home = results / "visdrone_offtheshelf"
+    files.write_json(home / "latest.json", {"stages": {"06_evaluation": {"key": "k"}}})
+    folder = home / "06_evaluation" / "k"
+    rows = {"global": {"AP": 0.03, "max_detections": 500}, "planned oracle 8": {"AP": 0.13}}
+    metrics = {"strategies": rows, "main": ["global"], "images": 21, "split": "train+val"}
+    files.write_json(folder / "metrics.json", metrics | {"level": 0.95})
+    files.write_bytes(folder / "figures" / "budgets.png", b"")
     return results
 
 
@@ -196,6 +209,25 @@ def test_the_readme_table_shows_each_strategy_in_points(tmp_path: Path) -> None:
     assert rows[2].startswith("| density | 31.3 | - |")
     assert "| +6.3 [4.1, 8.0] | -0.4 [-1.0, 0.2] |" in rows[2]
     assert rows[3].startswith("| global | 25.0 | - |")
+    assert rows[0].endswith("| vs global | vs uniform 2x3 |")
+
+
+def test_the_readme_shows_main_strategies_off_the_shelf_once_they_are_measured(
+    tmp_path: Path,
+) -> None:
+    assert report.readme_off_the_shelf(demo(tmp_path)) == "Not measured yet.\n"
+    table = report.readme_off_the_shelf(off_the_shelf(tmp_path / "results"))
+    assert "| global | 3.0 |" in table
+    assert "planned oracle 8" not in table
+    assert "over 21 test images" in table
+
+
+def test_a_curve_says_on_which_images_and_by_which_protocol(tmp_path: Path) -> None:
+    assert report.readme_curves(demo(tmp_path), seen_from=tmp_path) == "Not measured yet.\n"
+    shown = report.readme_curves(off_the_shelf(tmp_path / "results"), seen_from=tmp_path)
+    assert "(results/visdrone_offtheshelf/06_evaluation/k/figures/budgets.png)" in shown
+    assert "on 21 VisDrone images (train+val), by COCO's protocol at 500" in shown
+    assert "95% intervals" in shown
 
 
 def test_a_demo_that_was_not_run_is_named(tmp_path: Path) -> None:
@@ -204,16 +236,20 @@ def test_a_demo_that_was_not_run_is_named(tmp_path: Path) -> None:
 
 
 FIGURE = "<!-- figure:begin -->\n<!-- figure:end -->\n"
+CURVES = "<!-- curves:begin -->\nold\n<!-- curves:end -->\n"
+SHELF = "<!-- offtheshelf:begin -->\nold\n<!-- offtheshelf:end -->\n"
 TABLE = "<!-- results:begin -->\nold\n<!-- results:end -->\n"
 RULES = "<!-- deviations:begin -->\nold\n<!-- deviations:end -->\n"
 SPEED = "<!-- bench:begin -->\nold\n<!-- bench:end -->\n"
 
 
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
-    readme = files.write_text(tmp_path / "README.md", f"a\n{FIGURE}b\n{TABLE}c\n{RULES}{SPEED}")
+    readme = files.write_text(
+        tmp_path / "README.md", f"{CURVES}{SHELF}a\n{FIGURE}b\n{TABLE}c\n{RULES}{SPEED}"
+    )
     assert report.update_readme(readme, demo(tmp_path))
     text = readme.read_text()
-    assert text.startswith("a\n<!-- figure:begin -->\n![")
+    assert "a\n<!-- figure:begin -->\n![" in text
     assert (
         "](results/demo/05_fused_detection/k/figures/fused.png)\n<!-- figure:end -->\nb\n" in text
     )
@@ -233,8 +269,9 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
         TABLE,
         FIGURE + TABLE,
         FIGURE + TABLE + RULES,
-        FIGURE + TABLE * 2 + RULES + SPEED,
-        FIGURE.replace("begin", "end") + TABLE + RULES + SPEED,
+        FIGURE + TABLE + RULES + SPEED + CURVES,
+        FIGURE + TABLE * 2 + RULES + SPEED + CURVES + SHELF,
+        FIGURE.replace("begin", "end") + TABLE + RULES + SPEED + CURVES + SHELF,
     ],
 )
 def test_a_readme_without_its_marks_is_named(tmp_path: Path, text: str) -> None:

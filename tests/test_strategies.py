@@ -12,7 +12,9 @@ from dmnet_lib.annotations import from_rows
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Split
 from dmnet_lib.detections import Detections
+from dmnet_lib.detectors import Torchvision
 from dmnet_lib.files import InputError
+from dmnet_lib.fusion import ViewRules
 from dmnet_lib.strategies import Outcome, Rule
 
 RULE = Rule(input_long_px=20, max_upscale=2.0, iou_threshold=0.7, top=500, fusion={})
@@ -43,8 +45,10 @@ def split(images: int = 2) -> Split:
 
 
 def detect(by_crops: dict[str, Regions], **changed: object) -> dict[str, Outcome]:
-    rule = Rule(**(vars(RULE) | changed))
-    return strategies.detect_all(OneBox(), split(), by_crops, rule, extra_seconds={"slow": 100.0})
+    rule, seen = Rule(**(vars(RULE) | changed)), Torchvision(OneBox())
+    whole = strategies.whole_images(seen, split(), rule)
+    looks = strategies.look_closer(seen, split(), by_crops, rule)
+    return strategies.outcomes(whole, looks, rule, extra_seconds={"slow": 100.0})
 
 
 def found(*rows: tuple[int, float]) -> Detections:
@@ -142,3 +146,91 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
     (tmp_path / "native_regions.npz").unlink()
     with pytest.raises(InputError, match=r"native_regions\.npz: no such file"):
         strategies.read(tmp_path)
+
+
+NESTED = {
+    "planned a 2": Regions.from_lists([[CROP, [0, 0, 8, 8]], [[0, 0, 9, 9]]]),
+    "planned a 1": Regions.from_lists([[CROP], [[0, 0, 9, 9]]]),
+    "planned b 1": Regions.from_lists([[CROP], [[0, 0, 9, 9]]]),
+}
+
+
+class Counted(Torchvision):
+    """A detector that counts the views that it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__(OneBox())
+        self.views = 0
+
+    def find(self, views: list[np.ndarray]) -> list:
+        self.views += len(views)
+        return super().find(views)
+
+
+def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
+    seen = Counted()
+    looks = strategies.look_closer(seen, split(), NESTED, RULE)
+    assert list(looks) == list(NESTED)
+    assert seen.views == 3 + 2  # b is another family
+    alone = strategies.look_closer(seen, split(), {"x": NESTED["planned a 1"]}, RULE)["x"]
+    part = looks["planned a 1"]
+    for name in ("view", "regions_xyxy", "image_index", "scales"):
+        np.testing.assert_array_equal(getattr(part.seen, name), getattr(alone.seen, name))
+    np.testing.assert_array_equal(part.seen.found.boxes_xyxy, alone.seen.found.boxes_xyxy)
+    np.testing.assert_array_equal(part.seen.found.scores, alone.seen.found.scores)
+    assert part.megapixels == pytest.approx(alone.megapixels)
+    assert 0 < part.seconds < looks["planned a 2"].seconds
+
+
+def test_without_strategies_no_image_is_looked_at() -> None:
+    seen = Counted()
+    assert strategies.look_closer(seen, split(), {}, RULE) == {}
+    assert seen.views == 0
+
+
+def test_a_detector_of_one_input_size_sees_no_native_resolution() -> None:
+    fixed = Torchvision(OneBox())
+    fixed.input_wh = (20, 20)
+    looks = strategies.whole_images(fixed, split(), RULE)
+    assert list(looks) == ["global"]
+    assert looks["global"].megapixels == pytest.approx(20 * 20 / 1e6)
+
+
+def test_families_are_names_without_their_setting() -> None:
+    names = ["global", "uniform 2x3", "uniform 3x4", "planned mcnn 6", "planned mcnn 0.9Mpx"]
+    expected = ["global", "uniform", "uniform", "planned mcnn", "planned mcnn"]
+    assert [strategies.family(name) for name in names] == expected
+    assert strategies.main_names(names) == ["global", "uniform 2x3", "planned mcnn 6"]
+    assert strategies.family("density mcnn") == "density mcnn"
+
+
+def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Path) -> None:
+    rule = Rule(**vars(RULE) | {"views": ViewRules()})
+    seen = Torchvision(OneBox())
+    whole = strategies.whole_images(seen, split(), rule)
+    crops = {"a": Regions.from_lists([[CROP], []])}
+    looks = strategies.look_closer(seen, split(), crops, rule)
+    found = strategies.ablation(whole, looks, ["a"], rule)
+    # The crop's one box touches all its borders, and the whole image shows more around it.
+    counts = {variant: len(by_name["a"]) for variant, by_name in found.items()}
+    assert counts == {
+        "all rules": 2,
+        "fragments stay": 3,
+        "every view counts alike": 2,
+        "neither rule": 3,
+    }
+    strategies.write_ablation(tmp_path, found)
+    back = strategies.read_ablation(tmp_path)
+    assert list(back) == list(found)
+    for variant, by_name in found.items():
+        np.testing.assert_array_equal(back[variant]["a"].scores, by_name["a"].scores)
+
+
+def test_sightings_show_the_objects_at_many_sizes() -> None:
+    rows = np.array([[10, 10, 4, 4, 1, 4, 0, 0]])
+    table = from_rows(["i"], np.array([[40, 30]]), [rows])
+    one = Split("val", table, [np.zeros((30, 40, 3), np.uint8)])
+    sides, found = strategies.sightings(Torchvision(OneBox()), one, RULE)
+    assert sides.min() == pytest.approx(2.0)  # the whole image at half its size
+    assert sides.max() > 4.0
+    assert not found.any()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from dmnet_lib import detectors, files, mcnn, params, points, weights
+from dmnet_lib import detectors, files, mcnn, params, points, sizes, weights
 from dmnet_lib.annotations import Annotations, from_rows
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Images, Split
@@ -22,6 +23,7 @@ from dmnet_lib.training.loop import Recipe
 
 RECIPE = Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=3)
 VIEWS = detection.Views(input_long_px=128, max_upscale=2.0, patch_px=64, whole_share=0.5)
+ONE = sizes.plain(())  # bin for all sizes, as in the paper
 SIDE = 12  # px, of the white squares that are the only objects
 
 
@@ -84,6 +86,9 @@ def scene(folder: Path, corners: list[tuple[int, int]], *, size_wh: tuple[int, i
     path = files.write_bytes(folder / "a.jpg", files.encode_jpeg(pixels, quality=100))
     rows = np.array([(x, y, SIDE, SIDE, 1, 4, 0, 0) for x, y in corners]).reshape(-1, 8)
     return Split("train", from_rows(["a"], np.array([size_wh]), [rows]), Images((path,)))
+
+
+rng = np.random.default_rng
 
 
 def draws(split: Split, regions: Regions, *, count: int = 24, seed: int = 0) -> detection.Batch:
@@ -224,7 +229,7 @@ def test_the_number_of_workers_changes_no_batch(
     """Also where a run goes on in the middle; and a loader leaves torch's generator alone."""
     split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
     at = points.from_annotations(split.annotations)
-    draw = counting.batches(split.images, at, count=2, patch_px=32, input_scale=0.5)
+    draw = counting.batches(split.images, at, ONE, count=2, patch_px=32, input_scale=0.5)
     here = drawn(0, draw, range(5), monkeypatch)
     before = torch.random.get_rng_state()
     assert len({float(pixels.sum()) for pixels, _ in here}) == 5
@@ -251,7 +256,7 @@ def test_a_torn_image_is_one_line_also_from_a_worker(
     split = scene(tmp_path, [(20, 14)], size_wh=(100, 80))
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:300])
     at = points.from_annotations(split.annotations)
-    draw = counting.batches(split.images, at, count=2, patch_px=32, input_scale=0.5)
+    draw = counting.batches(split.images, at, ONE, count=2, patch_px=32, input_scale=0.5)
     with pytest.raises(InputError, match=r"a\.jpg") as caught:
         drawn(jobs, draw, range(2), monkeypatch)
     assert "\n" not in str(caught.value)
@@ -304,10 +309,9 @@ def test_shares_of_a_batch_are_the_batch(tmp_path: Path, monkeypatch: pytest.Mon
     assert parts == [slice(0, 2), slice(2, 4), slice(4, 6)]
     with pytest.raises(InputError, match="batch_size is 7: it must be a multiple of 3 processes"):
         team.share(7)
-    rng = np.random.default_rng
     count = {"count": 6, "patch_px": 32, "input_scale": 0.5}
-    whole = counting.patch_batch(rng(1), split.images, at, **count)
-    shares = [counting.patch_batch(rng(1), split.images, at, **count, share=p) for p in parts]
+    whole = counting.patch_batch(rng(1), split.images, at, ONE, **count)
+    shares = [counting.patch_batch(rng(1), split.images, at, ONE, **count, share=p) for p in parts]
     for column, pieces in zip(whole, zip(*shares, strict=True), strict=True):
         assert torch.equal(column, torch.cat(pieces))
     pixels, _ = detection.patch_batch(rng(1), split, none, VIEWS, count=6)
@@ -318,11 +322,11 @@ def test_shares_of_a_batch_are_the_batch(tmp_path: Path, monkeypatch: pytest.Mon
 # counting
 
 
-def still(value: float) -> nn.Module:
-    """Return a network that predicts `value` in every cell, before the gain."""
-    layer = nn.Conv2d(3, 1, mcnn.STRIDE, stride=mcnn.STRIDE)
+def still(*values: float) -> nn.Module:
+    """Return a network that predicts these values in every cell, one a size, before the gain."""
+    layer = nn.Conv2d(3, len(values), mcnn.STRIDE, stride=mcnn.STRIDE)
     nn.init.zeros_(layer.weight)
-    nn.init.constant_(layer.bias, value * counting.TARGET_GAIN)
+    layer.bias.data = torch.tensor(values) * counting.TARGET_GAIN
     return layer
 
 
@@ -330,7 +334,7 @@ def test_patches_of_an_empty_image_hold_nothing(tmp_path: Path):
     split = scene(tmp_path, [], size_wh=(80, 60))
     at = points.from_annotations(split.annotations)
     pixels, target = counting.patch_batch(
-        np.random.default_rng(0), split.images, at, count=3, patch_px=32, input_scale=0.5
+        np.random.default_rng(0), split.images, at, ONE, count=3, patch_px=32, input_scale=0.5
     )
     assert pixels.shape == (3, 3, 32, 32)
     assert target.shape == (3, 1, 8, 8)
@@ -343,7 +347,7 @@ def test_the_target_of_a_patch_lies_on_its_objects(tmp_path: Path, size_wh: tupl
     split = scene(tmp_path, [(20, 14)], size_wh=size_wh)
     at = points.from_annotations(split.annotations, sigma_px=2)
     pixels, target = counting.patch_batch(
-        np.random.default_rng(0), split.images, at, count=24, patch_px=48, input_scale=0.9
+        np.random.default_rng(0), split.images, at, ONE, count=24, patch_px=48, input_scale=0.9
     )
     blocks = nn.functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), mcnn.STRIDE)
     seen = [i for i in range(24) if target[i].sum() > 0.9]
@@ -356,12 +360,47 @@ def test_the_target_of_a_patch_lies_on_its_objects(tmp_path: Path, size_wh: tupl
 def test_batches_repeat_for_equal_generators(tmp_path: Path):
     split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
     at = points.from_annotations(split.annotations)
-    draw = counting.batches(split.images, at, count=2, patch_px=32, input_scale=0.5)
+    draw = counting.batches(split.images, at, ONE, count=2, patch_px=32, input_scale=0.5)
     (a, b), (c, d) = (draw(np.random.default_rng(1)) for _ in range(2))
     assert torch.equal(a, c)
     assert torch.equal(b, d)
     with pytest.raises(InputError, match="patch_px is 30: it must be a multiple of 4"):
-        counting.batches(split.images, at, count=2, patch_px=30, input_scale=0.5)
+        counting.batches(split.images, at, ONE, count=2, patch_px=30, input_scale=0.5)
+
+
+def test_targets_by_size_add_up_and_each_object_is_in_its_own(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
+    at = points.from_annotations(split.annotations, sigma_px=3)
+    at = replace(at, sides_px=np.array([5.0, 40.0]))
+    bins = sizes.plain((10.0, 20.0))
+    drawn = {"count": 6, "patch_px": 48, "input_scale": 0.6}
+    pixels, target = counting.patch_batch(rng(2), split.images, at, bins, **drawn)
+    again, whole = counting.patch_batch(rng(2), split.images, at, ONE, **drawn)
+    assert torch.equal(pixels, again)
+    assert target.shape == (6, 3, 12, 12)
+    torch.testing.assert_close(target.sum(dim=1, keepdim=True), whole)
+    assert not target[:, 1].any()
+    alone = at.where(at.sides_px > 20)
+    for i in range(6):  # the two squares are further apart than their kernels reach
+        peaks = [int(target[i, k].argmax()) for k in (0, 2) if target[i, k].max() > 0.01]
+        assert len(set(peaks)) == len(peaks)
+    true = counting.true_map(at, 0, bins, input_scale=0.5)
+    np.testing.assert_array_equal(true[2], counting.true_map(alone, 0, ONE, input_scale=0.5)[0])
+
+
+def test_turned_patches_keep_their_objects_under_their_targets(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14)], size_wh=(160, 120))
+    at = points.from_annotations(split.annotations, sigma_px=2)
+    drawn = {"count": 40, "patch_px": 48, "input_scale": 0.9}
+    pixels, target = counting.patch_batch(rng(0), split.images, at, ONE, rotate=True, **drawn)
+    blocks = nn.functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), mcnn.STRIDE)
+    seen = [i for i in range(40) if target[i].sum() > 0.9]
+    assert len(seen) > 5
+    assert all(blocks[i].flatten()[target[i].argmax()] > 1 for i in seen)
+    draws = [counting._draw(rng(n), at, 48, 0.9, rotate=True) for n in range(40)]
+    assert {one.quarters for one in draws} == {0, 1, 2, 3}
+    straight = [counting._draw(rng(n), at, 48, 0.9, rotate=False) for n in range(40)]
+    assert {one.quarters for one in straight} == {0}
 
 
 def test_a_perfect_map_has_no_loss():
@@ -380,7 +419,7 @@ def test_predicted_and_true_maps_have_the_same_cells(tmp_path: Path, input_scale
         split = scene(tmp_path / str(size_wh), [(20, 14)], size_wh=size_wh)
         at = points.from_annotations(split.annotations)
         predicted = counting.predict(still(0.01), split.images[0], input_scale=input_scale)
-        assert predicted.shape == counting.true_map(at, 0, input_scale=input_scale).shape
+        assert predicted.shape == counting.true_map(at, 0, ONE, input_scale=input_scale).shape
         assert predicted == pytest.approx(0.01)
 
 
@@ -415,10 +454,46 @@ def test_predicted_objects_are_shared_among_windows(tmp_path: Path):
         )  # fmt: skip
     assert np.array_equal(there, sums)
     at = points.from_annotations(split.annotations)
-    maps = counting.predict_all(still(0.25), split.images, 1, input_scale=0.5)
+    maps, _ = counting.maps(still(0.25), split.images, 1, input_scale=0.5)
     counts = counting.count_table(maps, at)
     assert counting.measure(maps, at, input_scale=0.5)["mae"] == pytest.approx(19)
     assert counts.to_numpy().tolist() == [["a", 1, 20.0]]
+
+
+def test_windows_take_all_sizes_together(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
+    sums, _ = counting.window_sums(
+        still(0.1, 0.2, -0.05), split.images, split.annotations.sizes_wh, (40, 32), input_scale=0.5
+    )
+    assert sums[0] == pytest.approx(np.full((2, 2), 5.0))
+
+
+def test_maps_are_the_same_from_workers(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
+    model = weights.seeded(lambda: mcnn.MCNN(2), 0)
+    with ThreadPoolExecutor(1) as executor:
+        for lent in (None, executor):
+            (found,), seconds = counting.maps(
+                model, split.images, 1, input_scale=0.5, executor=lent
+            )
+            expected = counting.predict(model, split.images[0], input_scale=0.5)
+            assert np.array_equal(found, expected)
+            assert (seconds.shape, seconds.min() > 0) == ((1,), True)
+
+
+def test_each_size_is_measured_by_itself(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(80, 64))
+    at = replace(points.from_annotations(split.annotations), sides_px=np.array([5.0, 40.0]))
+    bins = sizes.plain((10.0, 20.0))
+    true = counting.true_map(at, 0, bins, input_scale=0.5)
+    wrong = true * np.array([1, 1, 3])[:, None, None] + np.array([0, 0.1, 0])[:, None, None]
+    found = counting.size_table([wrong], at, bins, input_scale=0.5)
+    assert found["size"].tolist() == bins.labels()
+    assert found["objects"].tolist() == [1, 0, 1]
+    assert found["predicted"].tolist() == pytest.approx([1, 8, 3])
+    assert found["mass_ratio"][[0, 2]].tolist() == pytest.approx([1, 3])
+    assert found["correlation"][[0, 2]].tolist() == pytest.approx([1, 1])
+    assert found.loc[1, ["mass_ratio", "correlation"]].isna().all()
 
 
 # detection

@@ -17,7 +17,8 @@ def cloud(count: int = 30, *, size_wh: tuple[int, int] = SIZE_WH) -> Points:
     xy = np.random.default_rng(1).uniform(0, size_wh, (count, 2))
     xy[:2] = np.array([[0, 0], size_wh])[:count]
     nought = np.zeros(count, np.int64)
-    return Points(("a",), np.array([size_wh]), xy, nought + 4, nought, np.full(count, 5.0))
+    fives = np.full(count, 5.0)
+    return Points(("a",), np.array([size_wh]), xy, nought + 4, nought, fives, fives)
 
 
 def sums_by_hand(cells: np.ndarray, grid: windows.Grid) -> np.ndarray:
@@ -34,7 +35,7 @@ def test_no_object_gives_windows_of_zero():
     found = windows.sums_from_points(cloud(0), WINDOW_WH)
     assert found[0].shape == (3, 3)
     assert not found[0].any()
-    no_image = Points((), np.zeros((0, 2)), np.zeros((0, 2)), *(np.zeros(0, int),) * 3)
+    no_image = Points((), np.zeros((0, 2)), np.zeros((0, 2)), *(np.zeros(0, int),) * 4)
     assert windows.sums_from_points(no_image, WINDOW_WH) == []
 
 
@@ -111,7 +112,7 @@ def any_cloud(width: int, height: int, seed: int) -> Points:
     xy = rng.uniform(0, 1, (rng.integers(0, 30), 2)).round(rng.integers(0, 3)) * (width, height)
     nought = np.zeros(len(xy), np.int64)
     sigmas = rng.uniform(0.5, 60, len(xy))
-    return Points(("a",), np.array([[width, height]]), xy, nought + 4, nought, sigmas)
+    return Points(("a",), np.array([[width, height]]), xy, nought + 4, nought, sigmas, sigmas)
 
 
 @settings(max_examples=60, deadline=None)
@@ -155,7 +156,7 @@ def test_the_order_of_points_changes_no_sum(seed: int) -> None:
     found = any_cloud(150, 110, seed)
     order = np.random.default_rng(seed).permutation(len(found))
     again = Points(found.names, found.sizes_wh, found.xy[order], found.class_ids,
-                   found.image_index, found.sigmas_px[order])  # fmt: skip
+                   found.image_index, found.sigmas_px[order], found.sides_px[order])  # fmt: skip
     for a, b in zip(
         windows.sums_from_points(found, (40, 30)), windows.sums_from_points(again, (40, 30)),
         strict=True,

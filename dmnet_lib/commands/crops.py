@@ -1,16 +1,16 @@
 """Annotations or density maps of a split -> its density crops: crops.json, coco.json, files."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib import cropping, crops, density, exporting, files, parallel, windows
+from dmnet_lib import cropping, crops, density, exporting, files, parallel, profiles, windows
 from dmnet_lib.boxes import Regions
-from dmnet_lib.commands import common, convert
+from dmnet_lib.commands import common, convert, maps, plans
 from dmnet_lib.commands.sources import CROPS_LIST, Material
 from dmnet_lib.datasets import Split
 from dmnet_lib.evaluation import geometry
@@ -23,12 +23,18 @@ ABOUT = """\
 Cut a split where its objects are dense: windows that hold at least --threshold objects join into
 regions, and each region's rectangle becomes a crop.
 
+Or --policy planned: cut it where a closer look pays. A recall curve tells what share of objects the
+detector finds at which size in its input; each next crop is the one that is expected to find the
+most objects more, until --crops-per-image, --megapixels or --least-gain is reached.
+
 The density comes from the annotations' points, with no map drawn, or from --density DIR, a folder
 of <stem>.npy maps (yours, MCNN's or `dmnet density`'s, .npz too) whose cells hold objects: a map of
-stride 4 must sum to the number of objects too. Writes to --out:
+stride 4 must sum to the number of objects too. Planned crops want maps split by size (`dmnet
+density --sizes`); one map an image counts as one size. Writes to --out:
 
   crops.json       {"images": {"<stem>": {"width", "height", "file_name", "regions": [[x1, y1, x2,
-                   y2], ...]}}} in pixels, half-open, and the parameters
+                   y2], ...]}}} in pixels, half-open, and the parameters; planned ones in the order
+                   chosen, with "gains", the objects that each is expected to find more
   annotations/     the boxes of each crop in VisDrone's lines, one file a crop
   coco.json        the same as COCO, each crop with parent, x0, y0 and scale, for `dmnet fuse`
   images/          the crops as JPEG, unless --no-images
@@ -39,9 +45,13 @@ examples:
   dmnet crops data/VisDrone --split train --window 70x70 --threshold 0.08 --out crops
   dmnet crops data/VisDrone --split val --out crops --no-images --image-sizes sizes_val.json
   dmnet crops data/VisDrone --split val --out crops --density maps --padding 12
-  dmnet crops data/VisDrone --split val --out crops --profile official"""
+  dmnet crops data/VisDrone --split val --out crops --profile official
+  dmnet crops data/VisDrone --split val --out crops --policy planned --crops-per-image 8 \\
+      --input-size 640 --recall-curve recall.json"""
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
 Say = Callable[[str], None]
+DENSE = {"window": (70, 70), "threshold": 0.08, "min_area": 70 * 70, "padding": 0}
+OPTIONS = {"dense": DENSE, "planned": plans.DEFAULTS}  # by policy, with what they are if not given
 MASS_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 
 
@@ -50,14 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_split(parser)
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    add("--window", type=common.pair, default=(70, 70), metavar="WxH",
-        help="window in pixels (default 70x70)")  # fmt: skip
-    add("--threshold", type=common.positive, default=0.08, metavar="T",
-        help="objects in a window that make it dense (default 0.08, the paper's)")  # fmt: skip
-    add("--min-area", type=lambda text: common.count(text, least=0), default=70 * 70, metavar="PX2",
-        help="smallest area of a crop (default 4900)")  # fmt: skip
-    add("--padding", type=lambda text: common.count(text, least=0), default=0, metavar="PX",
-        help="added on every side, so that fewer objects are cut (default 0)")  # fmt: skip
+    add("--policy", choices=OPTIONS, default="dense",
+        help="dense (default): the paper's rule; planned: crops by what they buy")  # fmt: skip
     add("--min-visible", type=common.share, default=0.5, metavar="SHARE",
         help="share of a cut object that must show for it to count (default 0.5)")  # fmt: skip
     add("--density", type=Path, metavar="DIR", help="folder of <stem>.npy or .npz maps")
@@ -69,6 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="Q",
         help="of the JPEGs (default 95)",
     )
+    _add_dense(parser.add_argument_group("of --policy dense").add_argument)
+    plans.add_arguments(parser.add_argument_group("of --policy planned").add_argument)
     common.add_jobs(parser)
     common.add_kernels(parser)
     common.add_profile(
@@ -76,22 +82,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_dense(add: Callable[..., object]) -> None:
+    add("--window", type=common.pair, metavar="WxH", help="window in pixels (default 70x70)")
+    add("--threshold", type=common.positive, metavar="T",
+        help="objects in a window that make it dense (default 0.08, the paper's)")  # fmt: skip
+    whole = partial(common.count, least=0)
+    add("--min-area", type=whole, metavar="PX2", help="smallest area of a crop (default 4900)")
+    add("--padding", type=whole, metavar="PX",
+        help="added on every side, so that fewer objects are cut (default 0)")  # fmt: skip
+
+
+def _complete(chosen: argparse.Namespace) -> None:
+    """Set the options of the chosen policy that were not given. InputError for the other's."""
+    names = {rule.name for rule in profiles.DEVIATIONS if rule.stage == "regions"}
+    changed = [c for c in chosen.changes if c.partition("=")[0].strip() in names]
+    if chosen.policy != "dense" and changed:
+        raise InputError(f"--set {changed[0]}: a rule of --policy dense, not of {chosen.policy}")
+    for policy, defaults in OPTIONS.items():
+        given = [name for name in defaults if getattr(chosen, name) is not None]
+        if policy != chosen.policy and given:
+            option = given[0].replace("_", "-")
+            raise InputError(f"--{option}: of --policy {policy}, and this is {chosen.policy}")
+        if policy == chosen.policy:
+            vars(chosen).update({n: v for n, v in defaults.items() if n not in given})
+
+
 def run(chosen: argparse.Namespace, say: Say) -> int:
     """Run the command; return its exit status."""
     rules = common.profile_of(chosen)
+    _complete(chosen)
     source = common.load(chosen, say, annotated=chosen.density is None)
     if source.images is None and not chosen.no_images:
         raise InputError(f"{chosen.root}: no images to cut crops from; add --no-images")
-    found = _regions(source, chosen, rules, say)
+    planned = plans.make(source, chosen, rules, say) if chosen.policy == "planned" else None
+    found = planned.regions if planned else _regions(source, chosen, rules, say)
     cut = crops.annotate(
         source.annotations, found, min_visible=chosen.min_visible,
         drop_score0=common.drops_score0(chosen, rules), **rules.of("crops"),
     )  # fmt: skip
     made_by = common.parameters(
-        chosen, rules, "window", "threshold", "min_area", "padding", "min_visible",
+        chosen, rules, *OPTIONS[chosen.policy], "min_visible",
         "sigma_rule", "sigma", "neighbours", "beta",
     ) | {"density": chosen.density and str(chosen.density)}  # fmt: skip
     listing, texts = {"images": _listing(source, found)}, chosen.out / "annotations"
+    if planned:
+        made_by |= {"policy": "planned"} | planned.parameters()
+        for one, gains in zip(listing["images"].values(), planned.gains(), strict=True):
+            one["gains"] = gains
     common.refuse_others(chosen.out / CROPS_LIST, listing, texts, chosen.out / "images")
     pixels = {} if chosen.no_images else {"quality": chosen.quality}
     if pixels:
@@ -118,6 +155,8 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
             "image"
         )
         say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")
+    if planned:
+        say(planned.told(source.annotations))
     return 0
 
 
@@ -148,7 +187,7 @@ def _sums_of_maps(
 ) -> list[np.ndarray]:
     """Return the window sums of each image's map. Raises InputError for missing or odd maps."""
     table = source.annotations
-    tasks = list(zip(_map_paths(chosen.density, table.names), table.sizes_wh, strict=True))
+    tasks = list(zip(maps.paths_of(chosen.density, table.names), table.sizes_wh, strict=True))
     task = partial(_sums_of_map, window_wh=chosen.window)
     with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
         found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
@@ -161,45 +200,16 @@ def _sums_of_maps(
     return [sums for sums, _ in found]
 
 
-def _map_paths(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Return the map of each image, .npy or packed .npz. Raises InputError where one is missing."""
-    there = {path.name for path in folder.glob("*.np[yz]")}
-    plain, packed = density.FORMATS
-    missing = [n for n in names if f"{n}{plain}" not in there and f"{n}{packed}" not in there]
-    if missing:
-        raise InputError(
-            f"{folder}: no map for {len(missing)} of {len(names)} images, first {missing[0]}{plain}"
-        )
-    return [folder / f"{n}{plain if f'{n}{plain}' in there else packed}" for n in names]
-
-
 def _sums_of_map(
     task: tuple[Path, np.ndarray], *, window_wh: tuple[int, int]
 ) -> tuple[np.ndarray, float]:
     """Return the window sums and the sum of one map, given its path and its image's size."""
     path, size_wh = task
     cells = density.read(path)
-    stride = _stride(cells, size_wh, path)
+    cells = cells.sum(axis=0) if cells.ndim == 3 else cells  # maps by size
+    stride = maps.stride_of(cells, size_wh, path)
     sums = windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
     return sums, float(cells.sum(dtype=np.float64))
-
-
-def _stride(cells: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
-    """Return the side of a map's cells in pixels, a whole number. Raises InputError."""
-    if cells.ndim != 2 or cells.dtype.kind not in "fiu" or not np.isfinite(cells).all():
-        raise InputError(f"{path}: expected a two-dimensional map of finite numbers")
-    rows, columns = cells.shape
-    stride = round(size_wh[0] / columns) if columns else 0
-    # A network's pooling drops what is left over, so both roundings are known.
-    wide_high = np.array([columns, rows])
-    if stride < 1 or not np.all(
-        (wide_high == size_wh // stride) | (wide_high == -(-size_wh // stride))
-    ):
-        raise InputError(
-            f"{path}: {rows} x {columns} cells do not fit an image of "
-            f"{size_wh[1]} x {size_wh[0]} px at any whole stride"
-        )
-    return stride
 
 
 def _listing(source: Split, found: Regions) -> dict[str, object]:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib import density, files, parallel, profiles
+from dmnet_lib import density, files, parallel, profiles, sizes
 from dmnet_lib.annotations import CLASS_IDS, CLASSES
 from dmnet_lib.commands import common
 from dmnet_lib.files import InputError
 from dmnet_lib.points import Kernel, Points
+from dmnet_lib.sizes import Bins
 
 ABOUT = """\
 Draw the density maps of a split: every object is one Gaussian of mass 1, so a map sums to the
@@ -27,15 +28,21 @@ annotations.
 
 --format npz packs a map, on VisDrone 7 times smaller or more: `cells`, whole numbers of 16 bits,
 times `unit` is the map. Window sums are then off by less than 0.002 objects on VisDrone's val.
-`dmnet crops --density` reads both."""
+`dmnet crops --density` reads both.
+
+--sizes 8,16,32 splits every map by the side of its objects (the square root of a box's area, in
+pixels): [K, H, W], here for sides under 8, from 8, from 16 and from 32 px, which add up to the
+plain map. DIR/sizes.json then tells each size's typical side and how far its objects reach from
+their centre, measured on the split."""
 EXAMPLES = """\
 examples:
   dmnet density data/VisDrone --split val --out maps
   dmnet density data/VisDrone --split val --out maps --sigma-rule class_wise --stride 4
   dmnet density data/VisDrone --split train --out maps --stride 4 --format npz --jobs 4
+  dmnet density data/VisDrone --split val --out maps --stride 4 --sizes 8,16,32,64,128
   dmnet density data/VisDrone --split val --out maps --image-sizes sizes_val.json
   dmnet density data/VisDrone --split train --out maps --profile official"""
-LISTING = "density.json"
+LISTING, SIZES = "density.json", "sizes.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,33 +54,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="side of a map's cell in pixels (default 1; MCNN predicts at 4)")  # fmt: skip
     add("--format", choices=[suffix[1:] for suffix in density.FORMATS], default="npy",
         help="npy (default): float32 as it lies in memory; npz: packed")  # fmt: skip
+    add("--sizes", type=_edges, default=(), metavar="PX,PX",
+        help="sides of objects at which to split maps by size, such as 8,16,32,64,128")  # fmt: skip
     common.add_jobs(parser)
     common.add_kernels(parser)
     common.add_profile(parser, "score0", "points", "sigmas", "density", "maps")
 
 
+def _edges(text: str) -> tuple[float, ...]:
+    try:
+        return sizes.parse(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     rules = common.profile_of(chosen)
-    found = common.points_of(common.load(chosen, say).annotations, chosen, rules)
+    annotations = common.load(chosen, say).annotations
+    found = common.points_of(annotations, chosen, rules)
+    bins = sizes.measure(annotations, chosen.sizes)
     counts = dict(zip(found.names, found.counts().tolist(), strict=True))
     _refuse_empty(counts, rules)
     _require_space(chosen, found)
     names = ("sigma_rule", "sigma", "neighbours", "beta", "stride", "format")
-    columns = (found.xy, found.sigmas_px, found.image_index, found.sizes_wh)
-    drawn = hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
-    made_by = common.parameters(chosen, rules, *names) | {"points": drawn}
+    made_by = common.parameters(chosen, rules, *names) | {"points": _digest(found, chosen)}
+    if chosen.sizes:
+        made_by |= {"sizes": list(chosen.sizes)}
     if chosen.sigma_rule == "class_wise":
         made_by |= {"sigma": None, "class_sigmas_px": _class_sigmas(found)}
         say(f"sigmas in px, of train's objects: {made_by['class_sigmas_px']}")
     listed = {"parameters": made_by}
     common.refuse_others(chosen.out / LISTING, listed, *_maps_in(chosen.out))
     files.write_json(chosen.out / LISTING, listed)
-    kept = _draw_all(found, chosen, Kernel(**rules.of("density")))
+    if chosen.sizes:
+        sizes.write(chosen.out / SIZES, bins)
+    kept = _draw_all(found, bins, chosen, Kernel(**rules.of("density")))
     files.write_json(chosen.out / LISTING, {**listed, "objects": counts})
     resumed = f" ({kept} were there)" if kept else ""
     say(f"{chosen.out}: {len(found.names)} maps{resumed}, {len(found):,} objects")
     return 0
+
+
+def _digest(found: Points, chosen: argparse.Namespace) -> str:
+    """Return what stands for all that is drawn."""
+    columns = [found.xy, found.sigmas_px, found.image_index, found.sizes_wh]
+    columns += [found.sides_px] if chosen.sizes else []
+    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
 
 
 def _maps_in(folder: Path) -> list[Path]:
@@ -82,34 +109,38 @@ def _maps_in(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Task:
-    """One map to draw: its file, its points [P, 2], their sigmas [P] and the image's size."""
+    """One image to draw: its file, its size, its points [P, 2] with sigmas [P] and bins [P]."""
 
     path: Path
+    size_wh: np.ndarray
     xy: np.ndarray
     sigmas_px: np.ndarray
-    size_wh: np.ndarray
+    numbers: np.ndarray
 
 
-def _draw_all(found: Points, chosen: argparse.Namespace, rules: Kernel) -> int:
+def _draw_all(found: Points, bins: Bins, chosen: argparse.Namespace, rules: Kernel) -> int:
     """Write the maps of all images; return how many were there."""
-    draw = partial(_draw_one, stride=chosen.stride, rules=rules)
-    tasks = [_task(found, index, chosen) for index in range(len(found.names))]
+    draw = partial(_draw_one, count=len(bins), stride=chosen.stride, rules=rules)
+    tasks = [_task(found, bins, index, chosen) for index in range(len(found.names))]
     with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
         return sum(parallel.run(draw, tasks, executor=executor, chunk=4, label="density"))
 
 
-def _task(found: Points, index: int, chosen: argparse.Namespace) -> _Task:
+def _task(found: Points, bins: Bins, index: int, chosen: argparse.Namespace) -> _Task:
     path = files.inside(chosen.out, f"{found.names[index]}.{chosen.format}")
     rows = found.rows_of(index)
-    return _Task(path, found.xy[rows], found.sigmas_px[rows], found.sizes_wh[index])
+    numbers = bins.of(found.sides_px[rows])
+    return _Task(path, found.sizes_wh[index], found.xy[rows], found.sigmas_px[rows], numbers)
 
 
-def _draw_one(task: _Task, *, stride: int, rules: Kernel) -> bool:
-    """Write one map; return whether it was there."""
+def _draw_one(task: _Task, *, count: int, stride: int, rules: Kernel) -> bool:
+    """Write one image's map, or its maps of `count` sizes; return whether the file was there."""
     if task.path.is_file():
         return True
-    cells = density.density_map(task.xy, task.sigmas_px, task.size_wh, stride=stride, rules=rules)
-    density.write(task.path, cells)
+    cells = density.density_maps(
+        task.xy, task.sigmas_px, task.numbers, task.size_wh, count=count, stride=stride, rules=rules
+    )
+    density.write(task.path, cells if count > 1 else cells[0])
     return False
 
 
@@ -133,6 +164,7 @@ def _refuse_empty(counts: Mapping[str, int], rules: profiles.Profile) -> None:
 def _require_space(chosen: argparse.Namespace, found: Points) -> None:
     """Raise InputError where the maps do not fit on the disk."""
     out, bytes_a_cell = chosen.out, 4 if chosen.format == "npy" else 1
+    bytes_a_cell *= len(chosen.sizes) + 1
     needed = int(bytes_a_cell * (found.sizes_wh.prod(axis=1) / chosen.stride**2).sum())
     home = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     free = shutil.disk_usage(home).free + sum(path.stat().st_size for path in _maps_in(out))

@@ -17,6 +17,7 @@ from dmnet_lib.evaluation.geometry import covered_area
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of overlap; the same floats as COCOeval's
 ROWS_AT_ONCE = 1 << 15  # of detections matched at a time
+ANY_AREA = (0.0, np.inf)  # of boxes that count
 EMPTY = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))  # no pairs
 TRUE, FALSE, SKIPPED = 1, 0, -1  # SKIPPED: matched a row that is not evaluated
 
@@ -90,17 +91,23 @@ def rank_in_group(group: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return rank
 
 
-def match(truth: Annotations, found: Detections) -> np.ndarray:
+def match(
+    truth: Annotations, found: Detections, *, area_px: tuple[float, float] = ANY_AREA
+) -> np.ndarray:
     """Return [T, N] int8: what each detection counts as at each of THRESHOLDS.
 
     A detection takes the free box of its class with the greatest overlap at or above the
     threshold, the later one of equals. Rows that are not evaluated are never used up; they are
     taken only where no evaluated one fits, and their overlap is the share of the detection's area.
+
+    area_px is a range of w * h, both ends within. As in COCOeval, boxes of other areas are taken
+    only where none within fits, and then count as nothing, as do other detections without a box.
     """
     outcome = np.full((len(THRESHOLDS), len(found)), FALSE, dtype=np.int8)
     truth_group = truth.image_index * (max(CLASS_IDS) + 1) + truth.class_ids
     truth_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh).astype(np.float64)
     named = np.isin(truth.class_ids, CLASS_IDS)
+    within = area_within(truth_xyxy, area_px)
     for of_truth, of_found in _blocks(truth, found):
         group = found.image_index[of_found] * (max(CLASS_IDS) + 1) + found.class_ids[of_found]
         xyxy = found.boxes_xyxy[of_found]
@@ -109,12 +116,21 @@ def match(truth: Annotations, found: Detections) -> np.ndarray:
             for rows in (truth.evaluated[of_truth], ~truth.evaluated[of_truth])
         )
         skips = _inside_share(group, xyxy, truth_group[others], truth_xyxy[others])
-        outcome[:, of_found] = np.where(skips >= THRESHOLDS[:, None], SKIPPED, FALSE)
+        is_skipped = (skips >= THRESHOLDS[:, None]) | ~area_within(xyxy, area_px)
+        outcome[:, of_found] = np.where(is_skipped, SKIPPED, FALSE)
         pairs = overlaps.between(
             truth_group[objects], truth_xyxy[objects], group, xyxy, least=THRESHOLDS[0]
         )
-        outcome[:, of_found][_takers(pairs, found.scores[of_found])] = TRUE
+        taken, skipped = _takers(pairs, found.scores[of_found], within[objects], skips)
+        outcome[:, of_found][skipped] = SKIPPED
+        outcome[:, of_found][taken] = TRUE
     return outcome
+
+
+def area_within(boxes_xyxy: np.ndarray, area_px: tuple[float, float]) -> np.ndarray:
+    """Return the [N] mask of boxes whose area lies in the range, both ends within."""
+    area = boxes.area(boxes_xyxy)
+    return (area_px[0] <= area) & (area <= area_px[1])
 
 
 def _blocks(truth: Annotations, found: Detections) -> Iterator[tuple[slice, slice]]:
@@ -145,19 +161,28 @@ def _inside_share(
     return greatest
 
 
-def _takers(pairs: Iterator[overlaps.Pairs], scores: np.ndarray) -> np.ndarray:
-    """Return the mask [T, D] of detections that take a box, of pairs of a box and a detection."""
+def _takers(
+    pairs: Iterator[overlaps.Pairs], scores: np.ndarray, within: np.ndarray, skips: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the masks [T, D] of detections that take a box that counts, and one that does not.
+
+    pairs are of a box and a detection; within [G] tells which boxes count. skips [D] is a
+    detection's overlap with rows that it need not use up, so it asks for no worse one beside them.
+    """
     box, found, iou = (np.concatenate(column) for column in zip(EMPTY, *pairs, strict=True))
+    asked = within[box] | (iou > skips[found])
+    box, found, iou = box[asked], found[asked], iou[asked]
     rank = np.empty(len(scores), np.int64)
     rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
-    order = np.lexsort((-box, -iou, rank[found]))  # best detection first, its best box first
+    # Best detection first, its best box first.
+    order = np.lexsort((-box, -iou, ~within[box], rank[found]))
     box, found, iou = box[order], found[order], iou[order]
-    taken = np.zeros((len(THRESHOLDS), len(scores)), dtype=bool)
+    taken = np.zeros((2, len(THRESHOLDS), len(scores)), dtype=bool)
     for level, threshold in enumerate(THRESHOLDS):
         near = iou >= threshold
         asking = _settled(found[near], box[near])
-        taken[level, found[near][asking]] = True
-    return taken
+        taken[np.where(within[box[near][asking]], 0, 1), level, found[near][asking]] = True
+    return taken[0], taken[1]
 
 
 def _settled(found: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -7,20 +7,25 @@ then makes AP for as many weightings of the images as wanted; with every weight 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from dmnet_lib.annotations import CLASS_IDS, Annotations
+from dmnet_lib.boxes import xywh_to_xyxy
 from dmnet_lib.detections import Detections
 from dmnet_lib.evaluation.matching import (
+    ANY_AREA,
     SKIPPED,
     THRESHOLDS,
     TRUE,
+    area_within,
     drop_in_ignored_regions,
     match,
     rank_in_group,
 )
 
+SMALL = (0.0, 32.0**2)  # px², COCO's small objects
 RECALLS = np.linspace(0.0, 1.0, 101)
-CELLS_AT_ONCE = 2_000_000  # resamples x detections held at a time: 16 MB an array
+CELLS_AT_ONCE = 50_000  # resamples x true detections held at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -43,41 +48,72 @@ class Matches:
         return self.boxes.shape[1]
 
 
-def matches(truth: Annotations, found: Detections, *, max_detections: int = 500) -> Matches:
-    """Match as COCOeval does, after VisDrone's rule for ignored regions (see PROTOCOL)."""
+def matches(
+    truth: Annotations,
+    found: Detections,
+    *,
+    max_detections: int = 500,
+    area_px: tuple[float, float] = ANY_AREA,
+) -> Matches:
+    """Match as COCOeval does, after VisDrone's rule for ignored regions (see PROTOCOL).
+
+    area_px is the range of w * h of the boxes that count, such as SMALL.
+    """
     truth, found = drop_in_ignored_regions(truth, found)
     group = found.image_index * (max(CLASS_IDS) + 1) + found.class_ids
     found = found.select(rank_in_group(group, found.scores) < max_detections)
     order = np.argsort(-found.scores, kind="stable")  # equal scores in the order of images
     rows = truth.evaluated & np.isin(truth.class_ids, CLASS_IDS)
+    rows &= area_within(xywh_to_xyxy(truth.boxes_xywh), area_px)
     boxes = np.zeros((len(CLASS_IDS), len(truth)), dtype=np.int64)
     np.add.at(boxes, (truth.class_ids[rows] - CLASS_IDS[0], truth.image_index[rows]), 1)
     return Matches(
         boxes=boxes,
         class_index=found.class_ids[order] - CLASS_IDS[0],
         image_index=found.image_index[order],
-        outcome=match(truth, found)[:, order],
+        outcome=match(truth, found, area_px=area_px)[:, order],
     )
 
 
-def _curves(
-    found: Matches, class_index: int, level: int, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return recall and falling precision [B, P] after each true detection, for weights [B, M].
+def _steps(found: Matches, class_index: int, level: int) -> tuple[csr_array, csr_array]:
+    """Return what each true detection adds to those seen and to the true ones: [P, M] by image.
 
-    Each weighting must hold a box of the class. Only true detections raise recall, and precision
-    peaks at them, so the others are not needed.
+    Seen are the detections that count, from after the last true one on. Only true detections raise
+    recall, and precision peaks at them, so what follows the last of them is not needed.
     """
     outcome = found.outcome[level]
     counted = np.flatnonzero((found.class_index == class_index) & (outcome != SKIPPED))
     is_true = np.flatnonzero(outcome[counted] == TRUE)
-    weight = weights[:, found.image_index[counted]]
-    true = np.cumsum(weight[:, is_true], axis=1)
-    seen = np.cumsum(weight, axis=1)[:, is_true]
-    boxes = weights @ found.boxes[class_index]
-    precision = true / (seen + np.spacing(1))
-    falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    return true / boxes[:, None], falling
+    image = found.image_index[counted[: is_true[-1] + 1 if len(is_true) else 0]]
+    row = np.searchsorted(is_true, np.arange(len(image)))
+    shape = (len(is_true), found.images)
+    ones = np.ones(len(image))
+    true = (ones[: len(is_true)], (np.arange(len(is_true)), image[is_true]))
+    return csr_array((ones, (row, image)), shape=shape), csr_array(true, shape=shape)
+
+
+def _curves(
+    steps: tuple[csr_array, csr_array], weights: np.ndarray, boxes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return recall and falling precision [P, B] after each of `_steps`, for weights [B, M].
+
+    boxes [B] are those that the weighted images hold, none of them 0.
+    """
+    seen, true = (np.cumsum(step @ weights.T, axis=0) for step in steps)
+    seen += np.spacing(1)
+    precision = np.divide(true, seen, out=seen)
+    np.maximum.accumulate(precision[::-1], axis=0, out=precision[::-1])
+    return np.divide(true, boxes, out=true), precision
+
+
+def _areas(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Return the [B] means over RECALLS of precision [P, B] at the first recall that reaches."""
+    # The last of RECALLS that is reached. Unequal counts differ by far more than 1e-7, and equal
+    # ones may stand an ulp below their float in RECALLS, which is not reached then.
+    reached = (recall * (len(RECALLS) - 1) + 1e-7).astype(np.intp)
+    reached -= RECALLS[reached] > recall
+    gained = np.diff(reached, axis=0, prepend=-1)
+    return (precision * gained).sum(axis=0) / len(RECALLS)
 
 
 def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
@@ -87,28 +123,27 @@ def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
     """
     weights = np.asarray(weights, dtype=np.float64)
     result = np.full((len(weights), len(CLASS_IDS), len(THRESHOLDS)), np.nan)
-    step = max(1, CELLS_AT_ONCE // max(1, len(found.class_index)))
-    for first in range(0, len(weights), step):
-        chunk = weights[first : first + step]
-        for k in range(len(CLASS_IDS)):
-            some = chunk @ found.boxes[k] > 0
-            for t in range(len(THRESHOLDS)):
-                recall, precision = _curves(found, k, t, chunk[some])
-                # How many of the 101 recalls each true detection is the first to reach.
-                reached = np.searchsorted(RECALLS, recall, side="right")
-                gained = np.diff(reached, axis=1, prepend=0)
-                result[first : first + step][some, k, t] = (precision * gained).sum(axis=1)
-    return result / len(RECALLS)
+    for k in np.flatnonzero(found.boxes.any(axis=1)):
+        boxes = weights @ found.boxes[k]
+        some = np.flatnonzero(boxes > 0)
+        for t in range(len(THRESHOLDS)):
+            steps = _steps(found, k, t)
+            at_once = max(1, CELLS_AT_ONCE // max(1, steps[0].shape[0]))
+            for first in range(0, len(some), at_once):
+                rows = some[first : first + at_once]
+                result[rows, k, t] = _areas(*_curves(steps, weights[rows], boxes[rows]))
+    return result
 
 
 def precision_recall(found: Matches) -> np.ndarray:
     """Return the [K, T, 101] precision at RECALLS; NaN for a class without evaluated boxes."""
     result = np.full((len(CLASS_IDS), len(THRESHOLDS), len(RECALLS)), np.nan)
-    for k in np.flatnonzero(found.boxes.sum(axis=1)):
+    boxes, once = found.boxes.sum(axis=1, keepdims=True), np.ones((1, found.images))
+    for k in np.flatnonzero(boxes):
         for t in range(len(THRESHOLDS)):
-            recall, precision = _curves(found, k, t, np.ones((1, found.images)))
-            first = np.searchsorted(recall[0], RECALLS, side="left")
-            result[k, t] = np.append(precision[0], 0)[first]
+            recall, precision = _curves(_steps(found, k, t), once, boxes[k])
+            first = np.searchsorted(recall[:, 0], RECALLS, side="left")
+            result[k, t] = np.append(precision, 0)[first]
     return result
 
 
@@ -123,13 +158,27 @@ def resampling_weights(
     return np.concatenate([as_they_are, drawn])
 
 
-def bootstrap_samples(found: Matches, weights: np.ndarray) -> np.ndarray:
-    """Return the [B] AP of the weightings [B, M]; NaN where no image with a box was drawn."""
-    per_class = average_precisions(found, weights).mean(axis=2)
+def class_means(precisions: np.ndarray) -> np.ndarray:
+    """Return the [B] means of `average_precisions` [B, K, T]; NaN where no class has a box."""
+    per_class = precisions.mean(axis=2)
     present = ~np.isnan(per_class)
     classes = present.sum(axis=1)
     total = np.where(present, per_class, 0).sum(axis=1)
-    return np.divide(total, classes, out=np.full(len(weights), np.nan), where=classes > 0)
+    return np.divide(total, classes, out=np.full(len(per_class), np.nan), where=classes > 0)
+
+
+def bootstrap_samples(found: Matches, weights: np.ndarray) -> np.ndarray:
+    """Return the [B] AP of the weightings [B, M]; NaN where no image with a box was drawn."""
+    return class_means(average_precisions(found, weights))
+
+
+def interval(samples: np.ndarray, *, level: float = 0.95) -> tuple[float | None, float | None]:
+    """Return the percentile interval of samples [B], without those where nothing was drawn."""
+    drawn = samples[~np.isnan(samples)]
+    if not len(drawn):
+        return None, None
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def paired_difference(
@@ -141,13 +190,12 @@ def paired_difference(
     interval is that of the percentiles; it and the difference are None where nothing was drawn.
     """
     difference = a - b
-    drawn = difference[1:][~np.isnan(difference[1:])]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]) if len(drawn) else [None] * 2
+    low, high = interval(difference[1:], level=level)
     return {
         "difference": None if np.isnan(difference[0]) else float(difference[0]),
-        "low": None if low is None else float(low),
-        "high": None if high is None else float(high),
-        "resamples": len(drawn),
+        "low": low,
+        "high": high,
+        "resamples": int(np.count_nonzero(~np.isnan(difference[1:]))),
     }
 
 

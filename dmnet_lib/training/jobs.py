@@ -13,7 +13,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib import boxes, datasets, detectors, files, mcnn, params, points, provenance, weights
+from dmnet_lib import (
+    boxes,
+    datasets,
+    detectors,
+    files,
+    mcnn,
+    params,
+    plans,
+    points,
+    provenance,
+    sizes,
+    weights,
+)
 from dmnet_lib.datasets import Split
 from dmnet_lib.files import InputError
 from dmnet_lib.params import Experiment
@@ -94,30 +106,35 @@ def _split(stage: Stage, part: str) -> Split:
     root = str(stage.params["data_root"])
     if stage.params["dataset"] == "visdrone":
         root = os.environ.get("DMNET_DATA_ROOT") or root
-    return datasets.load(files.from_root(root), str(stage.params[part]))
+    classes = str(stage.params["classes"])
+    return datasets.load(files.from_root(root), str(stage.params[part]), classes=classes)
 
 
 def _mcnn(stage: Stage, share: slice) -> _Job:
     given, made = stage.params, stage.needs(POINTS)
-    inputs = [made / f"points_{split}.npz" for split in ("train", "val")]
-    scale = given["input_scale"]
+    inputs = [made / f"points_{split}.npz" for split in ("train", "val")] + [made / "sizes.json"]
+    scale, bins = given["input_scale"], sizes.read(inputs[2])
     draw = counting.batches(
-        _split(stage, "train_split").images, points.read(inputs[0]), count=given["batch_size"],
-        patch_px=given["patch_px"], input_scale=scale, share=share,
+        _split(stage, "train_split").images, points.read(inputs[0]), bins,
+        count=given["batch_size"], patch_px=given["patch_px"], input_scale=scale,
+        rotate=given["rotate"], share=share,
     )  # fmt: skip
     measures = partial(
         counting.measures, _split(stage, "val_split").images, points.read(inputs[1]),
         input_scale=scale, min_mass=given["min_mass"],
     )  # fmt: skip
     data = stage.needs(DATA) / "dataset.json"
-    return _Job(mcnn.MCNN, draw, counting.loss, measures, "cell_rmse", (*inputs, data))
+    make = partial(mcnn.MCNN, len(bins))
+    return _Job(make, draw, counting.loss, measures, "cell_rmse", (*inputs, data))
 
 
 def _detector(stage: Stage, share: slice) -> _Job:
     given, made, count = stage.params, stage.needs(CROPS), stage.params["batch_size"]
-    inputs = [made / f"oracle_{split}.npz" for split in ("train", "val")]
-    kept = ("input_long_px", "max_upscale", "patch_px", "whole_share")
-    views = detection.Views(**{key: given[key] for key in kept})
+    inputs = [made / f"{given['train_crops']}_{split}.npz" for split in ("train", "val")]
+    lens = plans.read_lens(made / "lens.json")
+    views = detection.Views(
+        lens.input_long_px, lens.max_upscale, given["patch_px"], given["whole_share"]
+    )
     train, val = map(boxes.read_regions, inputs)
     draw = detection.batches(_split(stage, "train_split"), train, views, count=count, share=share)
     measures = partial(
@@ -129,7 +146,9 @@ def _detector(stage: Stage, share: slice) -> _Job:
         pretrained=given["pretrained"],
     )
     data = stage.needs(DATA) / "dataset.json"
-    return _Job(make, draw, detection.loss, measures, "val_loss", (*inputs, data))
+    return _Job(
+        make, draw, detection.loss, measures, "val_loss", (*inputs, made / "lens.json", data)
+    )
 
 
 JOBS = {"mcnn": (MCNN, _mcnn), "detector": (DETECTOR, _detector)}

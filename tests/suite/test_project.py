@@ -19,14 +19,26 @@ LIBRARY = ROOT / "dmnet_lib"
 # Imports go down only. A package (a name without dots below) is one module for its neighbours.
 LADDER = (
     ("boxes", "files", "index", "parallel", "params", "profiles", "provenance"),
-    ("annotations", "detections"),
-    ("points", "weights", "overlaps"),
-    ("formats", "datasets", "scenes", "density", "windows", "regions", "crops", "fusion", "mcnn"),
+    ("annotations", "detections", "recall"),
+    ("points", "sizes", "weights", "overlaps"),
+    (
+        "formats",
+        "datasets",
+        "scenes",
+        "density",
+        "windows",
+        "regions",
+        "crops",
+        "fusion",
+        "mcnn",
+        "planning",
+    ),
     ("detectors", "evaluation"),
+    ("onnx", "plans"),
     ("cropping", "exporting", "training"),
     ("strategies", "deviations"),
     ("scoring", "experiments", "commands"),
-    ("figures",),
+    ("budgets", "figures", "parts"),
     ("report",),
     ("runner",),
     ("cli",),
@@ -51,6 +63,7 @@ HOMES = {
     "threadpoolctl": {"parallel"},
     "safetensors": {"weights"},
     "torchvision": {"detectors"},
+    "onnxruntime": {"onnx"},
 }
 
 
@@ -245,7 +258,8 @@ def test_every_imported_package_is_required() -> None:
     aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["cluster"]
+    extras = project["optional-dependencies"]
+    wanted = project["dependencies"] + extras["cluster"] + extras["onnx"]
     known = {re.split(r"[<>=]", name)[0].lower() for name in wanted}
     for path in SOURCES:
         for name in imported(path.read_text()):
