@@ -20,6 +20,7 @@ from pathlib import Path
 import detections_at_scale
 import export
 import measure
+import planned
 import preparation
 from measure import Plan, Row, Spread
 
@@ -79,6 +80,7 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Row]]] = {
     "preparation": preparation.preparation,
     "conversion": preparation.check_and_convert,
     "export": crop_export,
+    "planning": planned.planned,
     "fusion": detections_at_scale.fusion,
     "evaluation": detections_at_scale.evaluation,
     "training": training,

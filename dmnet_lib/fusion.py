@@ -53,7 +53,7 @@ def settle(
     The views of all passes of an image of sizes_wh [M, 2] are held against each other: which of
     them shows an object follows from its box alone.
     """
-    if rules == AS_RELEASED:
+    if rules == AS_RELEASED or not passes:
         return [one.found for one in passes]
     views = _views(passes)
     return [_settled(one, views, np.asarray(sizes_wh), rules) for one in passes]
@@ -75,9 +75,11 @@ def _settled(
     found, scales = seen.found, seen.scales[seen.view]
     side = np.sqrt(boxes.area(found.boxes_xyxy))[:, None]
     size = sizes_wh[found.image_index]
-    room = np.full((len(found), 4), LARGER_ROOM) * side
-    coarse = _shown(found, _grown(found.boxes_xyxy, room, size), scales * LARGER, views)
-    scores = np.where(coarse, found.scores * rules.coarse_score, found.scores)
+    scores = found.scores
+    if rules.coarse_score < 1:
+        room = _grown(found.boxes_xyxy, LARGER_ROOM * side, size)
+        coarse = _shown(found, room, scales * LARGER, views)
+        scores = np.where(coarse, scores * rules.coarse_score, scores)
     kept = np.ones(len(found), bool)
     if rules.fragments == "dropped":
         cut = _cut_sides(seen, size)
@@ -90,7 +92,7 @@ def _settled(
 
 
 def _grown(boxes_xyxy: np.ndarray, by_px: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
-    """Return the boxes with each side moved out by by_px [n, 4], within their images."""
+    """Return the boxes with each side moved out by by_px [n, 4] or [n, 1], in their images."""
     return boxes.clip(boxes_xyxy + by_px * np.array([-1, -1, 1, 1]), size_wh)
 
 
@@ -115,12 +117,13 @@ def _shown(
     for begin, end in overlaps.parts(last - first):
         row, view = boxes.runs(first[begin:end], (last - first)[begin:end])
         row += begin
-        region, box = regions_xyxy[view], whole_xyxy[row]
-        fits = scales[view] >= least_scale[row]
+        large = scales[view] >= least_scale[row]
+        row, view = row[large], view[large]
+        outside = np.zeros(len(row), bool)
         for axis in (0, 1):  # by columns, which is faster than `all` over pairs
-            fits &= region[:, axis] <= box[:, axis]
-            fits &= region[:, 2 + axis] >= box[:, 2 + axis]
-        shown[row[fits]] = True
+            outside |= regions_xyxy[view, axis] > whole_xyxy[row, axis]
+            outside |= regions_xyxy[view, 2 + axis] < whole_xyxy[row, 2 + axis]
+        shown[row[~outside]] = True
     return shown
 
 

@@ -216,6 +216,8 @@ def _session(path: Path) -> "InferenceSession":
     options, in_worker = onnxruntime.SessionOptions(), parent_process() is not None
     options.log_severity_level = 3  # errors alone
     options.intra_op_num_threads = 1 if in_worker else torch.get_num_threads()
+    # Threads that spin while they wait take the cores from whatever else there is.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     able = onnxruntime.get_available_providers()
     providers = [name for name in PROVIDERS[in_worker:] if name in able]
     try:

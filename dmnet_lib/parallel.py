@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -68,6 +68,11 @@ def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def one_thread() -> AbstractContextManager:
+    """Return a context in which BLAS works in one thread, as it does in workers."""
+    return threadpool_limits(1)
 
 
 @contextmanager
@@ -168,7 +173,8 @@ def _spread(
     chunks = iter(lambda: list(itertools.islice(todo, chunk)), [])
     try:
         for part in chunks:
-            waiting.append(executor.submit(_each, function, part))
+            with _gone_workers_told():
+                waiting.append(executor.submit(_each, function, part))
             if len(waiting) == AHEAD:
                 yield from _result(waiting.popleft())
         while waiting:
@@ -190,9 +196,16 @@ def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]
 
 
 def _result(future: Future) -> list[Result]:
-    try:
+    with _gone_workers_told():
         return future.result()
-    except (BrokenExecutor, CancelledError):  # a process of the pool, or dask's scheduler
+
+
+@contextmanager
+def _gone_workers_told() -> Iterator[None]:
+    """Raise InputError where a process of the pool is gone, or dask's scheduler."""
+    try:
+        yield
+    except (BrokenExecutor, CancelledError):
         raise InputError(
             "the workers are gone, most likely for want of memory; what was finished is kept: "
             "run it again, with fewer --jobs"

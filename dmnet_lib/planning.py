@@ -292,29 +292,49 @@ def plan(
 ) -> Plan:
     """Return the crops of one image of size_wh that [K, h, w] maps of cells of `stride` px ask for.
 
-    Each crop is the one with the greatest gain, for its megapixels where these are the budget; of
-    equal ones the smaller, upper, left one. Cells may not be negative (InputError).
+    Each crop is the one with the greatest gain, of equal ones the smaller, upper, left one. Where
+    megapixels are the budget, that is compared with taking the greatest gain for its megapixels,
+    and the better plan wins: either alone may be far off (Khuller, Moss and Naor 1999). Cells may
+    not be negative (InputError).
     """
     maps = _checked(maps, seen)
     size = (int(size_wh[0]), int(size_wh[1]))
     offered = _offered(size, maps.shape[1:], float(stride), seen)
     base = seen.curve(np.array(seen.sides_px) * seen.lens.whole(np.array(size)))
-    state = _State(maps, offered, base)
-    chosen, gains, spent = [], [], 0.0
-    while budget.crops is None or len(chosen) < budget.crops:
-        left = np.inf if budget.megapixels is None else budget.megapixels - spent
-        best = _best(state, left, budget)
-        if best is None:
-            break
-        level, row, column = best
-        windows = offered[level]
-        corner = np.array([windows.lefts[column], windows.tops[row]])
-        chosen.append([*corner, *(corner + windows.side_wh)])
-        gains.append(state.take(level, row, column))
-        spent += windows.megapixels
+    plans = [
+        _greedy(_State(maps, offered, base), budget, by_pixels=by_pixels)
+        for by_pixels in _ways(budget, seen.lens)
+    ]
+    chosen, gains = max(plans, key=lambda found: sum(found[1]))
     masses = maps.sum(axis=(1, 2), dtype=np.float64)
     regions = np.array(chosen, np.int64).reshape(-1, 4)
     return Plan(regions, np.array(gains), float(masses @ base), float(masses.sum()))
+
+
+def _ways(budget: Budget, lens: Lens) -> tuple[bool, ...]:
+    """Return whether gains count by megapixels; both where that matters and either is right."""
+    if budget.megapixels is None:
+        return (False,)
+    return (True,) if lens.view_px is not None or budget.least_gain > 0 else (True, False)
+
+
+def _greedy(
+    state: _State, budget: Budget, *, by_pixels: bool
+) -> tuple[list[np.ndarray], list[float]]:
+    """Return the crops [4] taken one after the other until nothing is left that pays, and gains."""
+    chosen, gains, spent = [], [], 0.0
+    while budget.crops is None or len(chosen) < budget.crops:
+        left = np.inf if budget.megapixels is None else budget.megapixels - spent
+        best = _best(state, left, budget.least_gain, by_pixels=by_pixels)
+        if best is None:
+            break
+        level, row, column = best
+        windows = state.offered[level]
+        corner = np.array([windows.lefts[column], windows.tops[row]])
+        chosen.append(np.concatenate([corner, corner + windows.side_wh]))
+        gains.append(state.take(level, row, column))
+        spent += windows.megapixels
+    return chosen, gains
 
 
 def _checked(maps: np.ndarray, seen: Eye) -> np.ndarray:
@@ -328,9 +348,10 @@ def _checked(maps: np.ndarray, seen: Eye) -> np.ndarray:
     return maps
 
 
-def _best(state: _State, left: float, budget: Budget) -> tuple[int, int, int] | None:
+def _best(
+    state: _State, left: float, least_gain: float, *, by_pixels: bool
+) -> tuple[int, int, int] | None:
     """Return the window (size, row, column) to take next; None where none pays."""
-    by_pixels = budget.megapixels is not None
     prices = [windows.megapixels if by_pixels else 1.0 for windows in state.offered]
     affordable = [n for n, w in enumerate(state.offered) if w.megapixels <= left + 1e-9]
     while affordable:
@@ -338,7 +359,7 @@ def _best(state: _State, left: float, budget: Budget) -> tuple[int, int, int] | 
         first = int(np.argmax(worth))
         level = affordable[first]
         if state.current[level] == len(state.changes):
-            if state.gains[level].max() < LEAST_GAIN or worth[first] < budget.least_gain:
+            if state.gains[level].max() < LEAST_GAIN or worth[first] < least_gain:
                 return None
             row, column = np.unravel_index(state.gains[level].argmax(), state.gains[level].shape)
             return level, int(row), int(column)
@@ -378,7 +399,7 @@ def offers(
     return [(windows.side_wh, found) for windows, found in zip(offered, gains, strict=True)]
 
 
-def regrid(maps: np.ndarray, size_wh: Sequence[int], *, stride: float) -> tuple[np.ndarray, float]:
+def regrid(maps: np.ndarray, *, stride: float) -> tuple[np.ndarray, float]:
     """Return [K, h, w] maps of cells of `stride` px with cells near CELL_PX, and their stride.
 
     Whole cells are summed, so no mass is made or lost; coarser maps stay as they are.

@@ -75,7 +75,9 @@ def split_plans(
     most = max((b.crops for b in wanted.values() if b.megapixels is None), default=0)
     own = {name: b for name, b in wanted.items() if b.megapixels is not None}
     asked = ([Budget(crops=most)] if most else []) + list(own.values())
-    found = list(parallel.run(partial(_plans, seen=seen, asked=asked), tasks, executor=executor))
+    each = partial(_plans, seen=seen, asked=asked)
+    with parallel.one_thread():  # products this small are faster without BLAS's own threads
+        found = list(parallel.run(each, tasks, executor=executor))
     columns = [
         Planned([p for p, _ in c], np.array([s for _, s in c])) for c in zip(*found, strict=True)
     ]
@@ -115,7 +117,7 @@ def of_truth(points: Points, bins: Bins, *, stride: float = planning.CELL_PX) ->
 def of_maps(maps: Sequence[np.ndarray], sizes_wh: np.ndarray, *, stride: float) -> Iterator[Task]:
     """Yield what is to be planned from a network's maps by size, of cells of `stride` px."""
     for one, size_wh in zip(maps, sizes_wh, strict=True):
-        yield *planning.regrid(one, size_wh, stride=stride), size_wh
+        yield *planning.regrid(one, stride=stride), size_wh
 
 
 def of_detections(found: Detections, sizes_wh: np.ndarray, bins: Bins, seen: Eye) -> Iterator[Task]:

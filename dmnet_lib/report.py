@@ -25,7 +25,17 @@ PAGE, ERROR, FAILED = "report.html", "error.json", "failed"
 EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
 DEVIATIONS_FILE = "deviations.json"  # what `dmnet deviations --out` writes
 BENCH_FILE = "benchmarks/results.json"  # what `make bench` writes, beside the README
+PLANS_FILE = "benchmarks/plans.json"  # what `benchmarks/plans.py` writes
 BENCH_VERSIONS = ("python", "numpy", "torch", "simplejpeg", "faster-coco-eval")
+PLANS_ABOUT = (
+    "{images} images of VisDrone's {split}, {objects:,} objects, by their annotations alone: "
+    "*expected* is the share of objects found if each counts with what the recall curve "
+    "({curve_of}) says of the largest view that holds it whole; views are at most {input_px} px "
+    "large. Crops and megapixels (of views with their own areas, the whole image's among them) are "
+    "per image. *Cut of bought*: objects that a crop was to show better and cuts. The last two "
+    "columns are what planned crops are expected to find at the same cost on every image. Rates "
+    "and shares in percent."
+)
 BENCH_ABOUT = (
     "Measured by `make bench` on {cores} cores of {processor} with {memory_gb} GB ({versions}): "
     "medians, least and greatest of several runs. Commands count from their start to their end, "
@@ -277,6 +287,29 @@ def readme_bench(path: Path) -> str:
     return f"{_markdown(head, rows)}\n{words}\n"
 
 
+def readme_plans(path: Path) -> str:
+    """Return, as Markdown, what `benchmarks/plans.py` measured; path is its file, or absent."""
+    if not path.is_file():
+        return "Not measured yet.\n"
+    measured = files.read_json(path)
+    shares = ("expected", "hit_rate", "cut_share", "area_share", "cut_of_bought")
+    head = ("strategy", "crops", "megapixels", *(name.replace("_", " ") for name in shares),
+            "planned, as many crops", "planned, as many megapixels")  # fmt: skip
+    likes = {(row["like"], row["equal"]): row for row in measured["rows"] if row["like"]}
+    rows = []
+    for row in (row for row in measured["rows"] if not row["like"]):
+        beside = [likes.get((row["strategy"], what), {}) for what in ("crops", "megapixels")]
+        cost = (f"{row['crops_per_image']:.1f}", f"{row['megapixels_own']:.2f}")
+        cells = [_percent(row[name]) for name in shares]
+        cells += [_percent(one.get("expected")) for one in beside]
+        rows.append((row["strategy"], *cost, *cells))
+    return f"{_markdown(head, rows)}\n{PLANS_ABOUT.format(**measured)}\n"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
 def bench_cells(row: Mapping[str, object]) -> tuple[str, ...]:
     """Return a figure's cells: what, ours, the other way, ratio, limits, peak memory."""
     ours, unit = row["ours"], row["unit"]
@@ -313,6 +346,7 @@ def update_readme(readme_path: Path, results: Path) -> bool:
         "offtheshelf": readme_off_the_shelf(results),
         "deviations": readme_deviations(results),
         "bench": readme_bench(readme_path.parent / BENCH_FILE),
+        "plans": readme_plans(readme_path.parent / PLANS_FILE),
     }
     for mark, content in contents.items():
         begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"

@@ -10,6 +10,7 @@ import bench
 import made_up
 import measure
 import numpy as np
+import plans
 import preparation
 import pytest
 from measure import Row, Spread
@@ -202,3 +203,65 @@ def test_results_of_one_benchmark_keep_the_others_in_their_order(tmp_path: Path)
     elsewhere = json.loads(path.read_text()) | {"machine": {"cores": 99}}
     with pytest.raises(files.InputError, match="another machine"):
         bench._with_others(files.write_json(path, elsewhere), {})
+
+
+# What crops are worth.
+
+
+@pytest.fixture(scope="module")
+def worth(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    """Return the rows of plans.py for a few made-up images."""
+    data = made_up.write(tmp_path_factory.mktemp("plans"), "val", 4)
+    known = datasets.read_image_sizes(data.sizes_path)
+    truth = datasets.load_source(data.root, "val", sizes=known).annotations
+    return plans.rows_of(plans.Ground.of(truth, plans.Curve()), jobs=1)
+
+
+def test_planned_crops_are_worth_more_than_any_control(worth: list[dict]) -> None:
+    by_budget = [row["expected"] for row in worth if row["family"] in ("global", "planned oracle")]
+    assert len(by_budget) == 1 + len(plans.BUDGETS)
+    assert by_budget == sorted(by_budget)
+    controls = {
+        row["strategy"]: row for row in worth if row["family"] not in ("global", "planned oracle")
+    }
+    likes = [row for row in worth if "like" in row]
+    assert len(likes) == 2 * (len(plans.GRIDS) + len(plans.TILES_PX) + 2)
+    for row in likes:
+        control, cost = controls[row["like"]], {"crops": "crops_per_image"}
+        unit = cost.get(row["equal"], "megapixels_own")
+        assert row[unit] <= control[unit] + 1e-9
+        assert row["cut_of_bought"] <= 0.02
+        # Of few megapixels on each image, whole clusters at no larger scale may be worth more.
+        if row["equal"] == "crops" or "density" not in row["like"]:
+            assert row["expected"] > control["expected"]
+
+
+def test_what_crops_are_worth_is_drawn_and_told(worth: list[dict], tmp_path: Path) -> None:
+    plans.picture(worth, tmp_path / "plans.png")
+    assert files.image_size_wh(tmp_path / "plans.png")[0] > 500
+    about = {"images": 4, "objects": 200, "split": "val", "curve_of": "nobody's", "input_px": 416}
+    rows = [{"like": None, "equal": None} | row for row in worth]
+    told = report.readme_plans(files.write_json(tmp_path / "p.json", about | {"rows": rows}))
+    lines = told.splitlines()
+    assert len(lines) == 2 + sum(row["like"] is None for row in rows) + 2
+    cells = next(line for line in lines if line.startswith("| uniform 2x3 |")).split(" | ")
+    like = [row["expected"] for row in rows if row["like"] == "uniform 2x3"]
+    assert cells[-2] == f"{100 * like[0]:.1f}"
+    assert cells[-1] == f"{100 * like[1]:.1f} |"
+    assert "4 images of VisDrone's val, 200 objects" in lines[-1]
+    assert report.readme_plans(tmp_path / "none.json") == "Not measured yet.\n"
+
+
+def test_without_annotations_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(made_up, "SHARED", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plans.py", "--out", str(tmp_path)])
+    assert plans.main() == 0
+    assert "no annotations: give ROOT" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_shows_what_crops_are_worth() -> None:
+    text = (files.ROOT / "README.md").read_text()
+    assert report.readme_plans(files.ROOT / report.PLANS_FILE) in text

@@ -14,31 +14,33 @@ NOISE = np.concatenate([[0.0], np.random.default_rng(0).normal(0, 0.01, 200)])
 MEGAPIXELS = {"global": 0.2, "uniform 2x3": 2.0, "sliding 640": 4.0}
 
 
-def scores(own: dict[str, float] | None = None, **AP: float) -> Scores:
-    """Scores of strategies (`_` for a space) that vary alike over images, own with a spread."""
+def scores(own: dict[str, float] | None = None, **averages: float) -> Scores:
+    """Scores of `global` and others (`_` for a space) that vary alike over images, own with a
+    spread."""
     rows, samples = {}, {}
-    for key, value in AP.items():
+    for key, value in ({"global": 0.1} | averages).items():
         name = key.replace("_", " ")
         spread = (own or {}).get(name, 0.0) * np.roll(NOISE, 7) * (np.arange(201) > 0)
         samples[name] = dict.fromkeys(("AP", "AP50", "APs"), value + NOISE + spread)
         crops = float(name.split(" ")[-1]) if name[-1].isdigit() and "x" not in name else 0.0
         megapixels = MEGAPIXELS.get(name, 0.2 + 0.1 * crops)
+        bounds = {"AP": [value, 1], "AP50": [0, 1], "APs": [None, None]}
         rows[name] = {"family": name.rsplit(" ", 1)[0], "crops_per_image": crops,
                       "megapixels": megapixels, "AP": value, "AP50": value, "APs": None,
-                      "intervals": {"AP": [value, 1], "AP50": [0, 1], "APs": [None, None]}}  # fmt: skip
+                      "intervals": bounds}  # fmt: skip
     baselines = {n.split(" ")[0]: n for n in rows if n in MEGAPIXELS}
     return Scores(rows, {}, {}, samples, baselines, 0.9)
 
 
 def test_without_plans_there_is_nothing_to_tell():
-    alone = scores(**{"global": 0.1})
+    alone = scores()
     assert len(budgets.growth(alone)) == len(budgets.kept(alone)) == 0
     assert len(budgets.at_half_cost(alone)) == 0
     assert budgets.sentences(alone) == "No strategy plans its crops."
 
 
 def test_the_table_has_each_measure_with_its_bounds():
-    table = budgets.table(scores(**{"global": 0.1, "planned_mcnn_4": 0.2}))
+    table = budgets.table(scores(planned_mcnn_4=0.2))
     assert table.loc["planned mcnn 4", ["AP", "AP_low", "AP_high"]].tolist() == [0.2, 0.2, 1]
     assert table.loc["planned mcnn 4", "family"] == "planned mcnn"
     assert np.isnan(table.loc["global", "APs_low"])
@@ -66,8 +68,8 @@ def test_a_fall_beyond_its_interval_is_told_from_noise():
 
 
 def test_what_is_kept_is_a_share_of_the_oracles_gain():
-    found = scores(**{"global": 0.1, "planned_oracle_4": 0.3, "planned_mcnn_4": 0.25,
-                      "planned_mcnn_6": 0.3, "planned_detector_4": 0.2})  # fmt: skip
+    found = scores(planned_oracle_4=0.3, planned_mcnn_4=0.25, planned_mcnn_6=0.3,
+                   planned_detector_4=0.2)  # fmt: skip
     kept = budgets.kept(found).set_index(["family", "budget"])["kept"]
     assert kept.to_dict() == pytest.approx(
         {("planned mcnn", 4): 0.75, ("planned detector", 4): 0.5}
@@ -78,7 +80,7 @@ def test_what_is_kept_is_a_share_of_the_oracles_gain():
 
 
 def test_of_no_gain_nothing_is_kept():
-    found = scores(**{"global": 0.3, "planned_oracle_4": 0.1, "planned_mcnn_4": 0.2})
+    found = scores(planned_oracle_4=0.05, planned_mcnn_4=0.2)
     assert budgets.kept(found)["kept"].isna().all()
 
 

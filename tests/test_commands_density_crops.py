@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmnet_lib import cli, density, sizes
+from dmnet_lib import cli, density, recall, sizes
 from dmnet_lib.commands import common
 from dmnet_lib.formats import coco
 
@@ -366,3 +366,182 @@ def test_a_torn_image_leaves_all_other_crops_to_use(
     assert "b.jpg" in line
     assert [path.name[0] for path in (tmp_path / "c" / "images").iterdir()] == ["a"]
     assert run("convert", tmp_path / "c", "--to", "coco", "--out", tmp_path / "c.json") == 0
+
+
+# Planned crops.
+
+CLOSE = "".join(f"{x},{y},9,9,1,1,0,0\n" for x in (300, 312, 330) for y in (200, 215))
+FAR = "20,20,60,40,1,4,0,0\n500,380,8,8,1,1,0,0\n"
+
+
+@pytest.fixture
+def streets(tmp_path: Path) -> Path:
+    """A val split of an image with small objects close together, and one without any; no images."""
+    folder = tmp_path / "data" / "VisDrone2019-DET-val" / "annotations"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text(CLOSE + FAR)
+    (folder / "b.txt").write_text("")
+    (tmp_path / "sizes.json").write_text(json.dumps({"a": (640, 480), "b": (640, 480)}))
+    return tmp_path
+
+
+def plan(streets: Path, out: str, *arguments: object) -> dict:
+    """Plan crops of the streets; return crops.json."""
+    assert run(*planning_of(streets, out), *arguments) == 0
+    return json.loads((streets / out / "crops.json").read_text())
+
+
+def planning_of(streets: Path, out: str) -> tuple:
+    return (
+        "crops", streets / "data", "--split", "val", "--image-sizes", streets / "sizes.json",
+        "--no-images", "--policy", "planned", "--out", streets / out,
+    )  # fmt: skip
+
+
+def maps_of(streets: Path, *arguments: object, name: str = "maps") -> Path:
+    """Draw maps of the streets; return their folder."""
+    given = ("--image-sizes", streets / "sizes.json", "--out", streets / name)
+    assert run("density", streets / "data", "--split", "val", *given, *arguments) == 0
+    return streets / name
+
+
+def test_planned_crops_hold_what_pays_most(streets: Path, capsys: pytest.CaptureFixture) -> None:
+    listing = plan(streets, "c", "--crops-per-image", 2, "--input-size", 320, "--sigma", 3)
+    first, second = listing["images"]["a"]["regions"]
+    gains = listing["images"]["a"]["gains"]
+    assert first[0] <= 300 < 339 <= first[2]
+    assert first[1] <= 200 < 224 <= first[3]
+    assert first[2] - first[0] == first[3] - first[1] == 80  # a fourth of the input
+    assert second[0] <= 500 < 508 <= second[2]
+    assert gains[0] > 3 * gains[1] > 0
+    assert listing["images"]["b"] == {
+        "width": 640, "height": 480, "file_name": "b.jpg", "regions": [], "gains": [],
+    }  # fmt: skip
+    made_by = listing["parameters"]
+    assert (made_by["policy"], made_by["crops_per_image"], made_by["views"]) == (
+        "planned", 2, "fixed"
+    )  # fmt: skip
+    assert made_by["recall_curve"]["rise_px"] == 14
+    assert made_by["size_bins"]["edges_px"] == [8, 16, 32, 64, 128]
+    assert "threshold" not in made_by
+    told = capsys.readouterr().out
+    assert "note: no --recall-curve" in told
+    assert "expected to be found: " in told
+    assert "its border cuts 0.0% of what a crop was bought for" in told
+    crop = json.loads((streets / "c" / "coco.json").read_text())["images"][0]
+    assert [crop["x0"], crop["y0"]] == first[:2]
+
+
+def test_a_measured_curve_is_planned_by(streets: Path, capsys: pytest.CaptureFixture) -> None:
+    """A detector that finds all objects in whole images needs no crop."""
+    keen = recall.write(streets / "recall.json", recall.Curve(top=1.0, rise_px=0.1))
+    listing = plan(streets, "c", "--recall-curve", keen, "--least-gain", 0.05)
+    assert listing["images"]["a"]["regions"] == []
+    assert listing["parameters"]["recall_curve"]["rise_px"] == 0.1
+    assert "no --recall-curve" not in capsys.readouterr().out
+    keen.write_text("[]")
+    assert f"{keen}: expected a recall curve" in refused(
+        capsys, *planning_of(streets, "d"), "--recall-curve", keen
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        (("--crops-per-image", 0), 0),
+        (("--crops-per-image", 3), 3),
+        (("--megapixels", 0.21), 2),
+        (("--megapixels", 0.35, "--crops-per-image", 3), 3),
+        (("--least-gain", 1.0), 1),
+    ],
+)
+def test_limits_of_planned_crops(streets: Path, given: tuple, count: int) -> None:
+    listing = plan(streets, "c", "--input-size", 320, *given)
+    assert len(listing["images"]["a"]["regions"]) == count
+    assert len(listing["images"]["a"]["gains"]) == count
+
+
+def test_crops_have_the_aspect_and_cost_what_views_do(streets: Path) -> None:
+    wide = plan(streets, "c", "--input-size", 320, "--aspect", "2:1", "--crops-per-image", 1)
+    ((x1, y1, x2, y2),) = wide["images"]["a"]["regions"]
+    assert x2 - x1 == 2 * (y2 - y1)
+    limit = ("--input-size", 320, "--megapixels", 0.06)
+    assert plan(streets, "d", *limit)["images"]["a"]["regions"] == []
+    assert plan(streets, "e", *limit, "--views", "own")["images"]["a"]["regions"]
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+@pytest.mark.parametrize("stride", [1, 4, 8])
+def test_planned_crops_of_maps_are_worth_those_of_points(
+    streets: Path, stride: int, kind: str
+) -> None:
+    given = ("--crops-per-image", 3, "--input-size", 320)
+    maps = maps_of(streets, "--stride", stride, "--format", kind, "--sizes", "8,16,32,64,128")
+    of_points = plan(streets, "one", *given)["images"]["a"]["gains"]
+    of_maps = plan(streets, "two", *given, "--density", maps)["images"]["a"]["gains"]
+    assert sum(of_maps) == pytest.approx(sum(of_points), rel=0.01)
+
+
+def test_sizes_come_with_the_maps(streets: Path, capsys: pytest.CaptureFixture) -> None:
+    """Those of sizes.json; one map an image is one size; without annotations, measured there."""
+    few = maps_of(streets, "--stride", 4, "--sizes", "20", name="few")
+    plain = maps_of(streets, "--stride", 4, name="plain")
+    bins = plan(streets, "a", "--density", few)["parameters"]["size_bins"]
+    assert bins["edges_px"] == [20]
+    assert plan(streets, "b", "--density", plain)["parameters"]["size_bins"]["edges_px"] == []
+    (streets / "data" / "VisDrone2019-DET-val" / "annotations").rename(streets / "gone")
+    (streets / "data" / "VisDrone2019-DET-val" / "images").mkdir()
+    for stem in ("a", "b"):
+        image = Image.new("RGB", (640, 480))
+        image.save(streets / "data" / "VisDrone2019-DET-val" / "images" / f"{stem}.jpg")
+    sizes.write(few / "sizes.json", sizes.Bins(np.array([20.0]), np.array([9.0, 50.0]),
+                                               np.full((2, 2), 7.0)))  # fmt: skip
+    capsys.readouterr()
+    bins = plan(streets, "c", "--density", few)["parameters"]["size_bins"]
+    assert bins["sides_px"] == [9, 50]
+    assert "of 8 objects in the maps, " in capsys.readouterr().out
+    (few / "sizes.json").unlink()
+    line = refused(capsys, *planning_of(streets, "d"), "--density", few)
+    assert "a.npy: holds maps of 2 sizes, not of 6; give --size-edges" in line
+    bins = plan(streets, "e", "--density", few, "--size-edges", "20")["parameters"]["size_bins"]
+    assert bins["reach_xy"] == [[15, 15], [30, 30]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--threshold", "0.1"), "--threshold: of --policy dense, and this is planned"),
+        (("--window", "70x70"), "--window: of --policy dense"),
+        (("--padding", "3"), "--padding: of --policy dense"),
+        (("--set", "connectivity=4"), "--set connectivity=4: a rule of --policy dense"),
+        (("--policy", "dense", "--aspect", "1:1"), "--aspect: of --policy planned"),
+        (("--policy", "dense", "--crops-per-image", "4"), "--crops-per-image: of --policy planned"),
+        (("--aspect", "wide"), "expected width:height"),
+        (("--aspect", "0:1"), "must be above 0"),
+        (("--size-edges", "9,3"), "expected rising sides"),
+        (("--megapixels", "0"), "greater than 0"),
+        (("--recall-curve", "none.json"), "none.json"),
+        (("--views", "all"), "invalid choice"),
+        (("--density", "nowhere"), "no map for 2 of 2 images"),
+    ],
+)
+def test_wrong_arguments_of_planned_crops_are_one_line(
+    streets: Path, capsys: pytest.CaptureFixture, arguments: tuple, words: str
+) -> None:
+    assert words in refused(capsys, *planning_of(streets, "c"), *arguments)
+    assert not (streets / "c").exists()
+
+
+def test_a_negative_map_is_refused_by_name(streets: Path, capsys: pytest.CaptureFixture) -> None:
+    maps = maps_of(streets, "--stride", 4)
+    np.save(maps / "b.npy", np.full((120, 160), -1, np.float32))
+    line = refused(capsys, *planning_of(streets, "c"), "--density", maps)
+    assert "b.npy: a density map holds a cell that is negative" in line
+
+
+def test_any_number_of_jobs_plans_the_same_crops(
+    streets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "IMAGES_EACH", 1)
+    one, two = (plan(streets, f"c{jobs}", "--jobs", jobs) for jobs in (1, 2))
+    assert one == two

@@ -171,3 +171,76 @@ def test_capped_exports_are_noted(given: Callable, capsys: pytest.CaptureFixture
     rows = [(7, 10, [3 * (n % 90), 20 * (n // 90), 2, 2], 0.5) for n in range(100)]
     assert cli.main(given(on_whole=rows)) == 0
     assert "exactly 100 detections" in capsys.readouterr().out
+
+
+# Views of an image, held against each other.
+
+LEFT = {"file_name": "l.jpg", "id": 3, "width": 200, "height": 200,
+        "parent": "a.jpg", "x0": 0, "y0": 0, "scale": 1.0}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rules", "scores"),
+    [
+        ((), [0.9, 0.8]),
+        (("--fragments", "dropped"), [0.8]),
+        (("--fragments", "dropped", "--coarse-score", "0.5"), [0.8]),
+        (("--coarse-score", "0.5", "--input-size", "400"), [0.9, 0.4]),
+    ],
+)
+def test_views_are_held_against_each_other(
+    given: Callable, tmp_path: Path, rules: tuple, scores: list[float]
+) -> None:
+    """A box at the crop's right border is a fragment; one in its middle is larger in the crop."""
+    arguments = given(
+        crop=LEFT,
+        on_whole=[(7, 4, [80, 80, 30, 30], 0.8)],
+        on_crop=[(3, 4, [170, 20, 30, 30], 0.9)],
+    )
+    assert cli.main([*arguments, *rules]) == 0
+    fused = json.loads((tmp_path / "fused.json").read_text())
+    assert sorted((row["score"] for row in fused), reverse=True) == scores
+
+
+def test_crops_of_images_in_any_order_keep_their_boxes(tmp_path: Path) -> None:
+    """Boxes stand by image and by the view that they were seen in, whatever the files' order."""
+    second = {**WHOLE, "file_name": "b.jpg", "id": 8}
+    crops_seen = [
+        {**LEFT, "file_name": f"c{n}.jpg", "id": n, "parent": parent, "x0": x0}
+        for n, (parent, x0) in enumerate([("b.jpg", 0), ("a.jpg", 100), ("b.jpg", 200)], start=1)
+    ]
+    found = [(n, 4, [10 * n, 20, 8, 8], n / 10) for n in (1, 2, 3)]
+    paths = {
+        "--images": coco_file(tmp_path / "val.json", WHOLE, second),
+        "--detections": results(tmp_path / "global.json"),
+        "--crop-images": coco_file(tmp_path / "crops.json", *crops_seen),
+        "--crop-detections": results(tmp_path / "found.json", *found),
+        "--out": tmp_path / "fused.json",
+    }
+    rules = ("--fragments", "dropped", "--coarse-score", "0.5")
+    assert cli.main(["fuse", *(str(part) for pair in paths.items() for part in pair), *rules]) == 0
+    fused = json.loads((tmp_path / "fused.json").read_text())
+    assert {(row["image_id"], row["bbox"][0], row["score"]) for row in fused} == {
+        (8, 10.0, 0.1), (7, 120.0, 0.2), (8, 230.0, 0.3),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (("--coarse-score", "0"), "above 0"),
+        (("--coarse-score", "2"), "from 0 to 1"),
+        (("--fragments", "some"), "invalid choice"),
+        (("--input-size", "0"), "whole number from 1"),
+    ],
+)
+def test_odd_rules_of_views_are_one_line(
+    given: Callable, capsys: pytest.CaptureFixture, rules: tuple, words: str
+) -> None:
+    try:
+        assert cli.main([*given(), *rules]) == 1
+    except SystemExit as stop:
+        assert stop.code == 1
+    line = capsys.readouterr().err
+    assert words in line
+    assert line.count("\n") == 1

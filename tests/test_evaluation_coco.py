@@ -326,7 +326,9 @@ def test_matches_of_one_size_give_cocos_ap_of_it(seed: int, name: str) -> None:
     matches = resampling.matches(truth, found, area_px=SIZES[name])
     average = resampling.bootstrap_samples(matches, np.ones((1, len(truth))))[0]
     expected = coco.evaluate(truth, found)[name]
-    assert average == pytest.approx(np.nan if expected is None else expected, abs=1e-12, nan_ok=True)
+    assert average == pytest.approx(
+        np.nan if expected is None else expected, abs=1e-12, nan_ok=True
+    )
 
 
 @settings(max_examples=25, deadline=None)

@@ -100,7 +100,7 @@ def test_the_strategy_table_has_a_row_a_strategy_and_experiment(results: Path):
 
 
 def test_only_main_strategies_are_compared(results: Path):
-    rows = {name: ROW for name in ("global", "planned mcnn 4", "planned mcnn 8")}
+    rows = dict.fromkeys(("global", "planned mcnn 4", "planned mcnn 8"), ROW)
     metrics = {"strategies": rows, "main": ["global", "planned mcnn 4"], "split": "v", "images": 1}
     files.write_json(results / "wide" / "06_evaluation" / "k1" / "metrics.json", metrics)
     table = experiments.strategy_table(experiments.load(results, ("wide",)))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torchvision.ops import nms
 
 from dmnet_lib import boxes, fusion
-from dmnet_lib.detections import Detections
-from dmnet_lib.fusion import fuse, kept_rows
+from dmnet_lib.detections import Detections, Seen
+from dmnet_lib.files import InputError
+from dmnet_lib.fusion import ViewRules, fuse, kept_rows, settle
 
 NAMES = ("a", "b")
 
@@ -194,3 +195,176 @@ def test_fusion_loads_no_torch() -> None:
     code = "import sys, dmnet_lib.fusion; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+# What views show: one image 400 x 300 px, seen whole at half its size, and crops of it.
+SIZES_WH = np.array([(400, 300), (400, 300)])
+WHOLE = (0, 0, 0, 400, 300, 0.5)
+LEFT = (0, 0, 0, 200, 200, 2.0)
+RIGHT = (0, 150, 0, 350, 200, 2.0)
+DROPPED, HALVED = ViewRules("dropped", 1.0), ViewRules("kept", 0.5)
+
+
+def seen(views: list[tuple], *rows: tuple) -> Seen:
+    """Views of (image, x1, y1, x2, y2, scale) and boxes (view, x1, y1, x2, y2, score)."""
+    places = np.array(views, float).reshape(-1, 6)
+    table = np.array(sorted(rows), float).reshape(-1, 6)
+    view, images = table[:, 0].astype(int), places[:, 0].astype(int)
+    classes = np.ones(len(table), int)
+    boxes_found = Detections(NAMES, table[:, 1:5], table[:, 5], classes, images[view])
+    return Seen(boxes_found, view, places[:, 1:5].astype(int), images, places[:, 5])
+
+
+@pytest.mark.parametrize(
+    ("views", "box", "stays"),
+    [
+        ([LEFT, RIGHT], (0, 170, 90, 200, 120), False),
+        ([LEFT, RIGHT], (0, 170, 90, 198, 120), True),
+        ([LEFT], (0, 170, 90, 200, 120), True),
+        ([LEFT, (1, *RIGHT[1:])], (0, 170, 90, 200, 120), True),
+        ([LEFT, RIGHT], (0, 0, 90, 30, 120), True),
+        ([LEFT, RIGHT], (0, 170, 0, 200, 30), False),
+        ([LEFT, RIGHT], (0, 140, 90, 200, 120), True),
+        ([LEFT, (*RIGHT[:5], 0.5)], (0, 170, 90, 200, 120), False),
+        ([LEFT, (*RIGHT[:5], 0.4)], (0, 170, 90, 200, 120), True),
+        ([LEFT, RIGHT], (0, 170, 170, 200, 200), True),
+        ([LEFT, RIGHT], (0, 197.5, 90, 199.5, 92), False),
+        ([LEFT], (0, 197.5, 90, 199.5, 92), True),
+    ],
+    ids=[
+        "at the border, and whole in another crop",
+        "clear of the border",
+        "no other view",
+        "another image's view",
+        "at the image's border",
+        "at the image's border and at an inner one",
+        "cut by the other one too",
+        "shown whole at a quarter of the scale",
+        "shown whole at less",
+        "cut at a corner, and the other one shows one side of it",
+        "of few pixels",
+        "of few pixels, and no other view",
+    ],
+)
+def test_fragments_leave_where_another_view_shows_the_object(
+    views: list[tuple], box: tuple, stays: bool
+) -> None:
+    one = seen(views, (*box, 0.9))
+    (left,) = settle([one], SIZES_WH, DROPPED)
+    assert len(left) == stays
+    assert left.scores.tolist() == [0.9] * stays
+
+
+@pytest.mark.parametrize(
+    ("box", "score"),
+    [
+        ((0, 50, 50, 80, 80), 0.4),
+        ((0, 180, 50, 199, 80), 0.8),
+        ((0, 0, 0, 30, 30), 0.4),
+        ((0, 360, 50, 380, 80), 0.8),
+    ],
+    ids=["shown larger", "no room around it", "in the image's corner", "in no crop"],
+)
+def test_the_score_falls_where_another_view_shows_the_object_larger(
+    box: tuple, score: float
+) -> None:
+    whole, crop = seen([WHOLE], (*box, 0.8)), seen([LEFT], (0, 50, 50, 80, 80, 0.6))
+    found_whole, found_crop = settle([whole, crop], SIZES_WH, HALVED)
+    assert found_whole.scores.tolist() == [score]
+    assert found_crop.scores.tolist() == [0.6]
+    alike = seen([(*LEFT[:5], 0.6)], (0, 50, 50, 80, 80, 0.6))
+    assert settle([whole, alike], SIZES_WH, HALVED)[0].scores.tolist() == [0.8]
+
+
+def test_rules_as_released_change_nothing() -> None:
+    one = seen([LEFT, RIGHT], (0, 170, 90, 200, 120, 0.9))
+    for rules in (fusion.AS_RELEASED, ViewRules("kept", 1.0)):
+        (left,) = settle([one], SIZES_WH, rules)
+        assert left is one.found
+    assert settle([], SIZES_WH, ViewRules()) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [(("gone", 0.5), "dropped or kept"), (("kept", 0.0), "above 0"), (("kept", 1.5), "at most 1")],
+)
+def test_odd_rules_are_refused(rules: tuple, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        ViewRules(*rules)
+
+
+def plainly_settled(passes: list[Seen], rules: ViewRules) -> list[list[tuple]]:
+    """What `settle` keeps of each pass, box by box and view by view."""
+    views = [
+        (image, region, scale)
+        for one in passes
+        for image, region, scale in zip(one.image_index, one.regions_xyxy, one.scales, strict=True)
+    ]
+    return [
+        [
+            (score, box)
+            for row in range(len(one))
+            for score, box in plainly_one(one, row, views, rules)
+        ]
+        for one in passes
+    ]
+
+
+def plainly_one(one: Seen, row: int, views: list, rules: ViewRules) -> list[tuple]:
+    """One box with its score, or nothing."""
+    (x1, y1, x2, y2), image = one.found.boxes_xyxy[row], one.found.image_index[row]
+    width, height = SIZES_WH[image]
+    left, top, right, bottom = one.regions_xyxy[one.view[row]]
+    scale = one.scales[one.view[row]]
+    side, near = np.sqrt((x2 - x1) * (y2 - y1)), fusion.TOUCH_PX / scale
+
+    def shown(grow: list[float], least: float) -> bool:
+        wide = [max(x1 - grow[0], 0), max(y1 - grow[1], 0)]
+        wide += [min(x2 + grow[2], width), min(y2 + grow[3], height)]
+        return any(
+            i == image and s >= least
+            and r[0] <= wide[0] and r[1] <= wide[1] and r[2] >= wide[2] and r[3] >= wide[3]
+            for i, r, s in views
+        )  # fmt: skip
+
+    cut = [x1 - left <= near and left > 0, y1 - top <= near and top > 0,
+           right - x2 <= near and right < width,
+           bottom - y2 <= near and bottom < height]  # fmt: skip
+    beyond = max(side * fusion.CUT_ROOM, 2 * near)
+    whole = [beyond * c for c in cut]
+    if rules.fragments == "dropped" and any(cut) and shown(whole, scale * fusion.CUT_SCALE):
+        return []
+    coarse = shown([side * fusion.LARGER_ROOM] * 4, scale * fusion.LARGER)
+    score = one.found.scores[row] * (rules.coarse_score if coarse else 1)
+    return [(score, one.found.boxes_xyxy[row].tolist())]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["kept", "dropped"]), st.sampled_from([0.3, 1]))
+def test_views_are_settled_as_one_after_the_other(seed: int, fragments: str, coarse: float) -> None:
+    rng = np.random.default_rng(seed)
+    whole = [(i, 0, 0, 400, 300, 0.5) for i in (0, 1)]
+    corners = rng.integers(0, 200, (6, 2))
+    crops = [
+        (i // 3, x, y, x + rng.integers(60, 200), y + rng.integers(50, 100), rng.uniform(0.5, 4))
+        for i, (x, y) in enumerate(corners)
+    ]
+    passes = []
+    for views in (whole, crops):
+        rows = []
+        for view in rng.integers(0, len(views), 25):
+            _, left, top, right, bottom, _ = views[view]
+            x, y = rng.uniform(left, right - 20), rng.uniform(top, bottom - 20)
+            box = np.clip([x, y, *(np.array([x, y]) + rng.uniform(2, 60, 2))], 0, 400)
+            edge = [min(box[2], right), min(box[3], bottom)]
+            rows.append((view, box[0], box[1], *edge, rng.random()))
+        passes.append(seen(views, *rows))
+    rules = ViewRules(fragments, coarse)
+    expected = plainly_settled(passes, rules)
+    for at_once in (1 << 16, 5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dmnet_lib.overlaps.PAIRS_AT_ONCE", at_once)
+            found_now = settle(passes, SIZES_WH, rules)
+        for kept, wanted in zip(found_now, expected, strict=True):
+            assert kept.scores.tolist() == pytest.approx([row[0] for row in wanted])
+            assert kept.boxes_xyxy.tolist() == [row[1] for row in wanted]

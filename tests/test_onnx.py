@@ -367,7 +367,7 @@ TAKES = "no detector of images, which takes floats [1, 3, height, width]"
         ),
         ((SCORES - 1,), (1, 3, 64, 64), "its scores leave 0..1; export it with their sigmoid"),
         (
-            (SCORES + [60, 0, 0, 0, 0, 0, 0, 0],), (1, 3, 64, 64),
+            (SCORES + np.eye(8)[0] * 60,), (1, 3, 64, 64),
             "its boxes are in pixels already; export it without decoding",
         ),
     ],
@@ -397,7 +397,7 @@ FROM_COCO = "person: pedestrian, bicycle, car, truck, bus, motorcycle: motor"
 
 @pytest.mark.skipif(not (NANO.is_file() and SAMPLE.is_dir()), reason="needs the shared data")
 def test_yolox_nano_finds_what_it_finds_in_real_images() -> None:
-    """On whole images of 416 px; with crops the same file reaches three times as much."""
+    """On whole images at 416 px, where most objects are too small for it."""
     rules = {"score_threshold": 0.001, "iou_threshold": 0.65}
     detector = Onnx.open(NANO, FROM_COCO, names="coco", **rules)
     assert detector.input_wh == (416, 416)
@@ -406,4 +406,5 @@ def test_yolox_nano_finds_what_it_finds_in_real_images() -> None:
     ((seen, _),) = detectors.detect(detector, split.images, split.annotations.names, [whole])
     truth = annotations.merge_classes(split.annotations, FIVE)
     measured = coco.evaluate(truth, seen.found)
-    assert measured["AP"] == pytest.approx(0.05, abs=0.05)
+    assert measured["AP"] == pytest.approx(0.0285, abs=0.002)
+    assert measured["per_class"]["car"]["AP"] == pytest.approx(0.12, abs=0.01)

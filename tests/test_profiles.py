@@ -106,8 +106,9 @@ def test_sigma_table():
 
 
 def drawn(**rules: str) -> np.ndarray:
-    at = points.Points(("a",), np.array([SIZE_WH]), np.array([[60.5, 45.5], [118.5, 2.5]]),
-                       np.array([4, 4]), np.array([0, 0]), np.array([5.0, 5.0]), np.array([9.0, 9.0]))  # fmt: skip
+    xy, classes, images = np.array([[60.5, 45.5], [118.5, 2.5]]), np.array([4, 4]), np.zeros(2, int)
+    sigmas, sides = np.full(2, 5.0), np.full(2, 9.0)
+    at = points.Points(("a",), np.array([SIZE_WH]), xy, classes, images, sigmas, sides)
     return density.draw(at, 0, rules=points.Kernel(**rules)).astype(np.float64)
 
 

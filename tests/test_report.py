@@ -241,11 +241,12 @@ SHELF = "<!-- offtheshelf:begin -->\nold\n<!-- offtheshelf:end -->\n"
 TABLE = "<!-- results:begin -->\nold\n<!-- results:end -->\n"
 RULES = "<!-- deviations:begin -->\nold\n<!-- deviations:end -->\n"
 SPEED = "<!-- bench:begin -->\nold\n<!-- bench:end -->\n"
+PLANS = "<!-- plans:begin -->\nold\n<!-- plans:end -->\n"
 
 
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
     readme = files.write_text(
-        tmp_path / "README.md", f"{CURVES}{SHELF}a\n{FIGURE}b\n{TABLE}c\n{RULES}{SPEED}"
+        tmp_path / "README.md", f"{CURVES}{SHELF}a\n{FIGURE}b\n{TABLE}c\n{RULES}{PLANS}{SPEED}"
     )
     assert report.update_readme(readme, demo(tmp_path))
     text = readme.read_text()
@@ -255,8 +256,11 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
     )
     assert "<!-- results:begin -->\n| strategy" in text
     rest = "<!-- results:end -->\nc\n<!-- deviations:begin -->\nNot measured yet.\n"
-    speed = "<!-- bench:begin -->\nNot measured yet.\n<!-- bench:end -->\n"
-    assert text.endswith(f"{rest}<!-- deviations:end -->\n{speed}")
+    plans, speed = (
+        f"<!-- {mark}:begin -->\nNot measured yet.\n<!-- {mark}:end -->\n"
+        for mark in ("plans", "bench")
+    )
+    assert text.endswith(f"{rest}<!-- deviations:end -->\n{plans}{speed}")
     assert "old" not in text
     assert not report.update_readme(readme, tmp_path / "results")
 

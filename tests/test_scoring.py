@@ -126,7 +126,8 @@ def test_an_interval_that_ends_at_zero_tells_nothing_apart():
 
 def test_the_best_is_named_whoever_it_is():
     assert words(native=ABOVE, uniform=EVEN)[0] == (
-        "On 5 images, `native` has the highest AP of 3 strategies, 0.500, at 2.00 megapixels an image."
+        "On 5 images, `native` has the highest AP of 3 strategies, 0.500, "
+        "at 2.00 megapixels an image."
     )
     assert (
         "`global` has the highest AP of 3 strategies, 0.300"

@@ -10,7 +10,7 @@ import numpy as np
 
 from dmnet_lib import cropping, crops, density, exporting, files, parallel, profiles, windows
 from dmnet_lib.boxes import Regions
-from dmnet_lib.commands import common, convert, maps, plans
+from dmnet_lib.commands import common, convert, maps, planned
 from dmnet_lib.commands.sources import CROPS_LIST, Material
 from dmnet_lib.datasets import Split
 from dmnet_lib.evaluation import geometry
@@ -51,7 +51,10 @@ examples:
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
 Say = Callable[[str], None]
 DENSE = {"window": (70, 70), "threshold": 0.08, "min_area": 70 * 70, "padding": 0}
-OPTIONS = {"dense": DENSE, "planned": plans.DEFAULTS}  # by policy, with what they are if not given
+OPTIONS = {
+    "dense": DENSE,
+    "planned": planned.DEFAULTS,
+}  # by policy, with what they are if not given
 MASS_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 
 
@@ -74,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the JPEGs (default 95)",
     )
     _add_dense(parser.add_argument_group("of --policy dense").add_argument)
-    plans.add_arguments(parser.add_argument_group("of --policy planned").add_argument)
+    planned.add_arguments(parser.add_argument_group("of --policy planned").add_argument)
     common.add_jobs(parser)
     common.add_kernels(parser)
     common.add_profile(
@@ -114,8 +117,8 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
     source = common.load(chosen, say, annotated=chosen.density is None)
     if source.images is None and not chosen.no_images:
         raise InputError(f"{chosen.root}: no images to cut crops from; add --no-images")
-    planned = plans.make(source, chosen, rules, say) if chosen.policy == "planned" else None
-    found = planned.regions if planned else _regions(source, chosen, rules, say)
+    plans = planned.make(source, chosen, rules, say) if chosen.policy == "planned" else None
+    found = plans.regions if plans else _regions(source, chosen, rules, say)
     cut = crops.annotate(
         source.annotations, found, min_visible=chosen.min_visible,
         drop_score0=common.drops_score0(chosen, rules), **rules.of("crops"),
@@ -125,9 +128,9 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
         "sigma_rule", "sigma", "neighbours", "beta",
     ) | {"density": chosen.density and str(chosen.density)}  # fmt: skip
     listing, texts = {"images": _listing(source, found)}, chosen.out / "annotations"
-    if planned:
-        made_by |= {"policy": "planned"} | planned.parameters()
-        for one, gains in zip(listing["images"].values(), planned.gains(), strict=True):
+    if plans:
+        made_by |= {"policy": "planned"} | plans.parameters()
+        for one, gains in zip(listing["images"].values(), plans.gains(), strict=True):
             one["gains"] = gains
     common.refuse_others(chosen.out / CROPS_LIST, listing, texts, chosen.out / "images")
     pixels = {} if chosen.no_images else {"quality": chosen.quality}
@@ -155,8 +158,8 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
             "image"
         )
         say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")
-    if planned:
-        say(planned.told(source.annotations))
+    if plans:
+        say(plans.told(source.annotations))
     return 0
 
 

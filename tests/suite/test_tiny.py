@@ -16,7 +16,9 @@ from dmnet_lib import runner
 from dmnet_lib.files import ROOT
 
 PARAMS = ROOT / "params" / "tiny.yaml"
-STRATEGIES = ["density mcnn", "density oracle", "global", "native", "sliding", "uniform"]
+UNIFORM, SLIDING = "uniform 2x3", "sliding 640"
+PLANNED = [f"planned {s} {b}" for s in ("detector", "mcnn", "oracle") for b in ("0.2Mpx", "1", "2")]
+STRATEGIES = ["density mcnn", "density oracle", "global", "native", *PLANNED, SLIDING, UNIFORM]
 STAGES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 
 
@@ -58,16 +60,33 @@ def test_every_strategy_has_its_figures_and_intervals(run: Run) -> None:
     for name, row in metrics["strategies"].items():
         assert 0 <= row["AP"] <= 0.9
         assert (row["vs_global"] is None) == (name == "global")
-        assert (row["vs_uniform"] is None) == (name == "uniform")
+        assert (row["vs_uniform"] is None) == (name == UNIFORM)
         assert (row["hit_rate"] is None) == (name in ("global", "native"))
     assert metrics["words"]
 
 
 def test_plain_grids_cost_what_geometry_says(run: Run) -> None:
     rows = run.metrics("06_evaluation")["strategies"]
-    assert rows["uniform"]["crops_per_image"] == 6
-    assert rows["uniform"]["area_share"] == rows["sliding"]["area_share"] == 1
+    assert rows[UNIFORM]["crops_per_image"] == 6
+    assert rows[UNIFORM]["area_share"] == rows[SLIDING]["area_share"] == 1
     assert rows["global"]["megapixels"] < rows["density oracle"]["megapixels"]
+
+
+def test_planned_crops_keep_their_budget_and_the_objects_they_were_bought_for(run: Run) -> None:
+    rows = run.metrics("06_evaluation")["strategies"]
+    made = run.metrics("05_fused_detection")
+    for name in PLANNED:
+        row, budget = rows[name], name.split()[-1]
+        spent = row["megapixels"] - rows["global"]["megapixels"]
+        assert row["crops_per_image"] <= int(budget) if budget.isdigit() else spent <= 0.2 + 1e-6
+        assert rows["global"]["expected"] <= row["expected"] <= 1
+        assert (made["bought_cut"][name] or 0) <= 0.05
+    assert set(run.metrics("03_density_crops")["planned"]) >= {"oracle train", "mcnn test"}
+
+
+def test_the_ablation_judges_each_rule(run: Run) -> None:
+    variants = {row["variant"] for row in run.metrics("06_evaluation")["ablation"]}
+    assert variants == {"fragments stay", "every view counts alike", "neither rule"}
 
 
 def test_formats_came_back_without_loss(run: Run) -> None:

@@ -210,4 +210,4 @@ def _read(path: Path, size_wh: np.ndarray, count: int) -> tuple[np.ndarray, floa
             "were made with"
         )
     together = cells.sum(axis=0) if cells.ndim == 3 else cells
-    return planning.regrid(cells, size_wh, stride=maps.stride_of(together, size_wh, path))
+    return planning.regrid(cells, stride=maps.stride_of(together, size_wh, path))
