@@ -90,11 +90,27 @@ def at_half_cost(scores: Scores) -> pd.DataFrame:
     Columns: strategy, control, cost (share of the control's megapixels), and the paired difference
     in AP to the control with its bounds.
     """
-    rows = []
-    for control in (name for key, name in scores.baselines.items() if key != "global"):
-        megapixels = {n: row["megapixels"] for n, row in scores.strategies.items()}
+    controls = [name for key, name in scores.baselines.items() if key != "global"]
+    return _within(scores, dict.fromkeys(controls, PLANNED), most=HALF)
+
+
+def beside_density(scores: Scores) -> pd.DataFrame:
+    """Return the dearest plan within the megapixels of the density crops of its source, and its AP.
+
+    Columns: as of `at_half_cost`.
+    """
+    sources = {f"density {one}": f"{PLANNED} {one}" for one in ("oracle", "mcnn")}
+    there = {control: start for control, start in sources.items() if control in scores.strategies}
+    return _within(scores, there, most=1.0)
+
+
+def _within(scores: Scores, starts: Mapping[str, str], *, most: float) -> pd.DataFrame:
+    """Return, of the families whose name starts as each control says, the dearest member that costs
+    at most so many times the control's megapixels, and its AP beside the control's."""
+    megapixels, rows = {n: row["megapixels"] for n, row in scores.strategies.items()}, []
+    for control, start in starts.items():
         shares = {n: cost / megapixels[control] for n, cost in megapixels.items()}
-        cheap = [n for n, share in shares.items() if n.startswith(PLANNED) and share <= HALF]
+        cheap = [n for n, share in shares.items() if n.startswith(start) and share <= most]
         dearest = {family(name): name for name in sorted(cheap, key=shares.get)}
         rows += [
             {"strategy": name, "control": control, "cost": shares[name]}
@@ -140,13 +156,19 @@ def sentences(scores: Scores) -> Words:
         f"over `global` ({scores.level:.0%} interval {row.low:.0%} to {row.high:.0%})."
         for row in kept(scores).dropna().itertuples()
     ]
-    lines += [
-        f"At {row.cost:.0%} of the megapixels of `{row.control}`, `{row.strategy}` has "
-        f"{row.difference:+.3f} AP to it ({scores.level:.0%} interval {row.low:+.3f} to "
-        f"{row.high:+.3f})."
-        for row in at_half_cost(scores).dropna().itertuples()
-    ]
+    compared = pd.concat([beside_density(scores), at_half_cost(scores)])
+    lines += [_at_cost(row, scores.level) for _, row in compared.dropna().iterrows()]
     return Words("\n".join(lines or ["No strategy plans its crops."]))
+
+
+def _at_cost(row: pd.Series, level: float) -> str:
+    """Return one sentence: what a plan has to a control, at which share of its cost."""
+    own = " (MCNN has a pass of its own)" if "mcnn" in row["strategy"] + row["control"] else ""
+    return (
+        f"At {row['cost']:.0%} of the megapixels of `{row['control']}` through the detector{own}, "
+        f"`{row['strategy']}` has {row['difference']:+.3f} AP to it ({level:.0%} interval "
+        f"{row['low']:+.3f} to {row['high']:+.3f})."
+    )
 
 
 def _grown(key: str, rows: pd.DataFrame, level: float) -> str:

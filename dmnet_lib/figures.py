@@ -337,16 +337,10 @@ def strategies(table: pd.DataFrame) -> Figure:
     figure, axes = new(2, width=10, height=3.6)
     cost, gain = axes[0]
     for (name, row), colour in zip(table.iterrows(), colours(table.index), strict=True):
-        cost.plot(row["megapixels"], row["AP"], "o", color=colour)
-        cost.annotate(
-            name,
-            (row["megapixels"], row["AP"]),
-            xytext=(5, 4),
-            textcoords="offset points",
-            fontsize=8,
-        )
+        mark = (_look(name) or (colour, "o"))[1]
+        cost.plot(row["megapixels"], row["AP"], mark, color=colour, label=name)
     cost.set(xlabel="megapixels through the detector, per image", ylabel="AP", ylim=(0, None))
-    cost.margins(x=0.2)
+    cost.legend(fontsize=7, loc="lower right")
     rest = table[table.index != "global"]
     middle = rest["vs_global_difference"]
     reach = np.array([middle - rest["vs_global_low"], rest["vs_global_high"] - middle])
@@ -384,13 +378,15 @@ def budget_curves(
     """Return what each budget buys: a row a measure, over crops and over megapixels per image.
 
     table: one row a strategy with family, crops_per_image, megapixels, and each measure with
-    `_low` and `_high`. A family is a line with its band; one of a single member is a point.
+    `_low` and `_high`. A family is a line with its band; one of a single member is a point. Those
+    whose budget was megapixels have a broken line of their own: they take many small crops.
     """
     figure, axes = new(2, len(measures), width=10.5, height=2.9)
     for row, measure in zip(axes, measures, strict=True):
         for ax, x in zip(row, ("crops_per_image", "megapixels"), strict=True):
-            for key, members in table.groupby("family", sort=False):
-                _draw_family(ax, key, members.sort_values(x), x, measure)
+            by_pixels = table.index.astype(str).str.endswith("Mpx")
+            for (key, pixels), members in table.groupby(["family", by_pixels], sort=False):
+                _draw_family(ax, key, members.sort_values(x), x, measure, by_pixels=pixels)
             ax.set_ylim(0, None)
         row[0].set_ylabel(measure)
     for ax, label in zip(axes[-1], ("crops", "megapixels through the detector"), strict=True):
@@ -402,7 +398,9 @@ def budget_curves(
     return figure
 
 
-def _draw_family(ax: Axes, key: str, members: pd.DataFrame, x: str, measure: str) -> None:
+def _draw_family(
+    ax: Axes, key: str, members: pd.DataFrame, x: str, measure: str, *, by_pixels: bool
+) -> None:
     """Draw a family's measure over x: a line in its band, or a point with its interval."""
     colour, mark = _look(key) or (COLOURS[-2], ".")
     where, low, high = (members[name] for name in (x, f"{measure}_low", f"{measure}_high"))
@@ -410,7 +408,9 @@ def _draw_family(ax: Axes, key: str, members: pd.DataFrame, x: str, measure: str
         ax.fill_between(where, low, high, color=colour, alpha=0.13, lw=0)
     else:
         ax.vlines(where, low, high, color=colour, lw=1)
-    ax.plot(where, members[measure], color=colour, marker=mark, ms=5, label=key)
+    look = {"ls": ":", "mfc": "white"} if by_pixels else {}
+    label = f"{key}, by Mpx" if by_pixels else key
+    ax.plot(where, members[measure], color=colour, marker=mark, ms=5, label=label, **look)
 
 
 def _log_axis(ax: Axes, values: pd.Series) -> None:

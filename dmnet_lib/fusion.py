@@ -15,7 +15,7 @@ from dmnet_lib.files import InputError
 
 ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes settled at a time: what bounds memory
 
-# What `settle` goes by, chosen on train images (README, "What the rules of fusion do").
+# What `settle` goes by, chosen on real train images; notebook 06 shows what the rules do.
 TOUCH_PX = 2.0  # of the view, from a border at which a box counts as cut
 CUT_ROOM = 0.5  # of the box's side, that another view must show beyond the border
 CUT_SCALE = 0.25  # least scale of a view that shows the object whole, over the box's own

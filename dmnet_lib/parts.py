@@ -72,20 +72,22 @@ def shown(
     return pd.concat(readable, names=["part", "strategy"])
 
 
-def words(names: Sequence[str], *, train_split: str, val_split: str) -> Words:
-    """Return in words what learned from each part, which makes its figures too good."""
-    return Words("\n".join(_line(name, train_split, val_split) for name in names))
+def words(names: Sequence[str], *, train_split: str, val_split: str, curve_from: str) -> Words:
+    """Return in words what learned from each part, which makes its figures too good.
+
+    curve_from is "train" or "val", on which the recall curve was measured.
+    """
+    curve = train_split if curve_from == "train" else val_split
+    roles = {
+        "MCNN learned from these images": train_split,
+        "MCNN's weights and the thresholds were chosen on these images": val_split,
+        "the recall curve was measured on these images": curve,
+    }
+    return Words("\n".join(_line(name, roles) for name in names))
 
 
-def _line(name: str, train_split: str, val_split: str) -> str:
-    told = [
-        role
-        for role, splits in (
-            ("MCNN and the recall curve learned from these images", train_split),
-            ("thresholds were chosen on these images", val_split),
-        )
-        if name in splits.split("+")
-    ]
+def _line(name: str, roles: Mapping[str, str]) -> str:
+    told = [role for role, splits in roles.items() if name in splits.split("+")]
     if not told:
         return f"`{name}`: nothing was learned from these images or chosen on them."
     return f"`{name}`: {' and '.join(told)}: read its figures as too good."

@@ -26,12 +26,13 @@ from dmnet_lib.files import InputError
 from dmnet_lib.recall import Curve
 from dmnet_lib.sizes import Bins
 
-CELL_PX = 8  # of the maps that are planned on; at 16 the crops are clearly worse (benchmarks/plans)
+CELL_PX = 8  # of the maps that are planned on; at 16, crops were clearly worse on real images
 SIZE_STEP = 2**0.5  # from one size of window to the next
 STEPS_A_SIDE = 8  # places of a window along its own side
 SHRUNK = 4  # so many times smaller than the input are the smallest views that need not fill it
 LEAST_GAIN = 1e-4  # expected objects; what is less is rounding
-SIZES_KEPT = 64  # of images, whose windows are kept in memory
+LEAST_SHARE = 1e-5  # of all objects; the same where there are very many
+SIZES_KEPT = 8  # of images, whose windows are kept in memory
 PAIRS_AT_ONCE = 500_000  # of an object and a crop of its image: some 100 MB
 
 ASPECT = re.compile(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)")
@@ -115,10 +116,12 @@ class Budget:
     least_gain: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.crops is None and self.megapixels is None and self.least_gain <= 0:
+        if self.crops is None and self.megapixels is None and not self.least_gain > 0:
             raise InputError("a plan needs a budget: crops, megapixels or a least gain")
-        if min(self.crops or 0, self.megapixels or 0, self.least_gain) < 0:
-            raise InputError("a plan's crops, megapixels and least gain may not be negative")
+        if not all(
+            value >= 0 for value in (self.crops or 0, self.megapixels or 0, self.least_gain)
+        ):
+            raise InputError("a plan's crops, megapixels and least gain must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,7 @@ class _State:
 
     def __init__(self, maps: np.ndarray, offered: Sequence[_Windows], base: np.ndarray) -> None:
         self.maps, self.offered = maps, offered
+        self.least = max(LEAST_GAIN, LEAST_SHARE * float(maps.sum(dtype=np.float64)))
         self.best = np.repeat(base.astype(np.float32), maps[0].size).reshape(maps.shape)
         # (bins, rows, columns, recall there before, and after) of each crop taken
         self.changes: list[tuple] = []
@@ -330,9 +334,12 @@ def _greedy(
             break
         level, row, column = best
         windows = state.offered[level]
+        gain = state.take(level, row, column)
+        if gain < state.least:  # what the comparison saw was rounding
+            break
         corner = np.array([windows.lefts[column], windows.tops[row]])
         chosen.append(np.concatenate([corner, corner + windows.side_wh]))
-        gains.append(state.take(level, row, column))
+        gains.append(gain)
         spent += windows.megapixels
     return chosen, gains
 
@@ -359,7 +366,7 @@ def _best(
         first = int(np.argmax(worth))
         level = affordable[first]
         if state.current[level] == len(state.changes):
-            if state.gains[level].max() < LEAST_GAIN or worth[first] < least_gain:
+            if state.gains[level].max() < state.least or worth[first] < least_gain:
                 return None
             row, column = np.unravel_index(state.gains[level].argmax(), state.gains[level].shape)
             return level, int(row), int(column)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # pandas takes longer to import than most commands take
 
 BUDGET = re.compile(r"(\d+(?:\.\d+)?)(Mpx)?")
 MOST_CROPS = 64  # of a plan in megapixels
-# Of the detector's own density, chosen on train images (README): a box stands for as many objects
-# as its score says, over the share of such objects that the whole image lets the detector find.
+# Of the detector's own density, chosen on real train images: a box stands for as many objects as
+# its score says, over the share of such objects that the whole image lets the detector find.
 LEAST_RECALL = 0.1
 LEAST_SIGMA_PX = 15.0
 DOUBLE_IOU = 0.5
@@ -209,5 +209,10 @@ def read_lens(path: Path, *, input_wh: tuple[int, int] | None = None) -> Lens:
         raise InputError(
             f"the detector takes {input_wh[0]} x {input_wh[1]} px, and input_long_px is "
             f"{lens.input_long_px}: set it to {max(input_wh)}"
+        )
+    if not np.isclose(np.divide(*lens.aspect_wh), np.divide(*input_wh), rtol=0.02):
+        raise InputError(
+            f"the detector takes {input_wh[0]} x {input_wh[1]} px: set crop_aspect to "
+            f"{input_wh[0]}:{input_wh[1]}"
         )
     return replace(lens, view_px=input_wh[0] * input_wh[1])

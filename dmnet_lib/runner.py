@@ -260,6 +260,8 @@ def _plan(
         }
         if values.get("architecture") == "onnx":
             made_of["model"] = files.digest(files.model_path(str(values["model_file"])))
+        if values.get("recall_curve"):
+            made_of["curve"] = files.digest(files.from_root(str(values["recall_curve"])))
         if notebook.reads_results:
             made_of["results"] = _other_results(home, name)
         keys[name] = provenance.digest(made_of)

@@ -278,7 +278,9 @@ def sentences(
         lines += [_verdict(n, shown.loc[n], (key, other), level) for n in names]
     lines.append(_cheapest(shown))
     if seen:
-        lines.append("These images were also chosen on: read every figure as too good.")
+        lines.append(
+            "Some of these images were also learned or chosen on: read every figure as too good."
+        )
     return Words("\n".join(lines))
 
 

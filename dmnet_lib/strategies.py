@@ -13,13 +13,15 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dmnet_lib import boxes, cropping, detections, detectors, files, fusion
+from dmnet_lib import boxes, cropping, detections, detectors, files, fusion, planning
+from dmnet_lib.annotations import Annotations
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Split
 from dmnet_lib.detections import Detections, Seen
 from dmnet_lib.detectors import Detector, Pass
 from dmnet_lib.evaluation import sightings as seeing
 from dmnet_lib.fusion import ViewRules
+from dmnet_lib.planning import Eye
 
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
 SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
@@ -246,6 +248,20 @@ def ablation(
     }
 
 
+def expected(
+    found: Mapping[str, Outcome], truth: Annotations, seen: Eye
+) -> dict[str, float | None]:
+    """Return the share of the objects that each strategy is expected to find, by the recall curve.
+
+    Beside `planning.worth` of its crops, `native` is the whole image at full resolution.
+    """
+    full = replace(seen, lens=replace(seen.lens, input_long_px=FULL_RESOLUTION))
+    return {
+        name: planning.worth(truth, one.regions, full if name == "native" else seen)
+        for name, one in found.items()
+    }
+
+
 def cost_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
     """Return one row a strategy: crops, megapixels and detections per image."""
     images = {name: max(1, len(one.detections.names)) for name, one in found.items()}
@@ -279,18 +295,18 @@ def most_different(a: Detections, b: Detections, *, count: int) -> list[int]:
 
 
 def write(
-    folder: Path, found: Mapping[str, Outcome], *, expected: Mapping[str, float] | None = None
+    folder: Path, found: Mapping[str, Outcome], *, shares: Mapping[str, float | None] | None = None
 ) -> Path:
     """Write detections and regions of each strategy, and strategies.json, which lists them.
 
-    expected: the share of objects that each was expected to find.
+    shares: those of the objects that each was `expected` to find.
     """
     for name, one in found.items():
         detections.write(folder / f"{_stem(name)}_detections.npz", one.detections)
         boxes.write_regions(folder / f"{_stem(name)}_regions.npz", one.regions)
     costs = {name: [one.megapixels, one.seconds_per_image] for name, one in found.items()}
     listing = {"costs": costs, "order": list(found), "main": main_names(found)}
-    return files.write_json(folder / LISTING, listing | {"expected": dict(expected or {})})
+    return files.write_json(folder / LISTING, listing | {"expected": dict(shares or {})})
 
 
 def read(folder: Path) -> dict[str, Outcome]:

@@ -95,6 +95,18 @@ def test_half_the_cost_takes_the_dearest_that_is_cheap_enough():
     assert table["difference"].tolist() == pytest.approx([0.05, 0.1])
 
 
+def test_plans_are_held_against_the_density_crops_of_their_source():
+    found = scores(uniform_2x3=0.2, density_mcnn=0.3, planned_mcnn_2=0.1, planned_mcnn_6=0.25,
+                   planned_oracle_2=0.5)  # fmt: skip
+    found.strategies["density mcnn"]["megapixels"] = 0.5
+    table = budgets.beside_density(found)
+    assert table["control"].tolist() == ["density mcnn"]
+    (row,) = table.to_dict("records")
+    assert row["strategy"].startswith("planned mcnn")
+    assert row["cost"] <= 1
+    assert "`density mcnn` through the detector (MCNN has a pass" in budgets.sentences(found)
+
+
 def test_an_ablation_compares_each_strategy_with_itself_under_all_rules():
     rows = [np.array([[20 + 50 * n, 30, 20, 20, 1, 4, 0, 0] for n in range(3)])] * 4
     truth = from_rows([f"i{n}" for n in range(4)], np.array([[200, 100]] * 4), rows)

@@ -67,10 +67,14 @@ def test_a_part_scores_as_its_images_do_alone():
 
 
 def test_words_say_which_part_was_learned_from():
-    words = parts.words(["train", "val", "test-dev"], train_split="train", val_split="train+val")
+    words = parts.words(
+        ["train", "val", "test-dev"], train_split="train", val_split="train+val", curve_from="train"
+    )
     assert words.splitlines() == [
-        "`train`: MCNN and the recall curve learned from these images and thresholds were chosen "
-        "on these images: read its figures as too good.",
-        "`val`: thresholds were chosen on these images: read its figures as too good.",
+        "`train`: MCNN learned from these images and MCNN's weights and the thresholds were chosen "
+        "on these images and the recall curve was measured on these images: read its figures as "
+        "too good.",
+        "`val`: MCNN's weights and the thresholds were chosen on these images: read its figures as "
+        "too good.",
         "`test-dev`: nothing was learned from these images or chosen on them.",
     ]

@@ -125,6 +125,8 @@ def test_a_lens_comes_back_and_knows_a_fixed_input(tmp_path: Path) -> None:
     files.write_json(path, plans.lens_values(EYE.lens))
     assert plans.read_lens(path) == EYE.lens
     assert plans.read_lens(path, input_wh=(160, 160)).view_px == 160 * 160
+    with pytest.raises(InputError, match="set crop_aspect to 192:128"):
+        plans.read_lens(path, input_wh=(192, 128))
     with pytest.raises(InputError, match="set it to 96"):
         plans.read_lens(path, input_wh=(96, 64))
     files.write_json(path, {"input_long_px": 3})

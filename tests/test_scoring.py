@@ -146,7 +146,7 @@ def test_what_pixels_buy_is_said_whichever_way():
 
 
 def test_images_that_were_chosen_on_are_said_to_be():
-    note = "These images were also chosen on: read every figure as too good."
+    note = "Some of these images were also learned or chosen on: read every figure as too good."
     assert words(seen=True, native=ABOVE)[-1] == note
     assert note not in words(native=ABOVE)
 

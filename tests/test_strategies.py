@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dmnet_lib import strategies
+from dmnet_lib import planning, recall, sizes, strategies
 from dmnet_lib.annotations import from_rows
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Split
@@ -224,6 +224,19 @@ def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Pat
     assert list(back) == list(found)
     for variant, by_name in found.items():
         np.testing.assert_array_equal(back[variant]["a"].scores, by_name["a"].scores)
+
+
+def test_what_is_expected_of_whole_images_goes_by_the_scale_they_are_seen_at() -> None:
+    rows = np.array([[10, 10, 14, 14, 1, 4, 0, 0]])
+    truth = from_rows(["i0", "i1"], np.array([[40, 30]] * 2), [rows, rows])
+    curve, lens = recall.Curve(), planning.lens(20, 2.0, "1:1")
+    eye = planning.eye(sizes.plain(()), curve, lens)
+    shares = strategies.expected(
+        detect({"all": Regions.from_lists([[[5, 5, 30, 30]]] * 2)}), truth, eye
+    )
+    assert shares["global"] == pytest.approx(float(curve(7.0)))
+    assert shares["native"] == pytest.approx(float(curve(14.0)))
+    assert shares["all"] == pytest.approx(float(curve(14 * 20 / 25)))
 
 
 def test_sightings_show_the_objects_at_many_sizes() -> None:

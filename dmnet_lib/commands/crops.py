@@ -55,7 +55,6 @@ OPTIONS = {
     "dense": DENSE,
     "planned": planned.DEFAULTS,
 }  # by policy, with what they are if not given
-MASS_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -194,12 +193,7 @@ def _sums_of_maps(
     task = partial(_sums_of_map, window_wh=chosen.window)
     with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
         found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
-    total, objects = sum(total for _, total in found), int(table.is_object.sum())
-    if objects and total > MASS_FACTOR * objects:
-        say(
-            f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they enlarged "
-            "without dividing by the area? Then the threshold means less than it says"
-        )
+    maps.note_heavy(sum(total for _, total in found), table, say)
     return [sums for sums, _ in found]
 
 

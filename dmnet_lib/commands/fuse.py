@@ -76,6 +76,8 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
         crops_found, places = _detections(chosen.crop_detections, chosen.crop_images, chosen, say)
         passes.append(_moved(crops_found, places, chosen, entries))
     view_rules = ViewRules(chosen.fragments, chosen.coarse_score)
+    if chosen.coarse_score < 1 and len(np.unique(np.concatenate([p.scales for p in passes]))) == 1:
+        say("note: all views have one scale, so --coarse-score changes nothing; give --input-size")
     parts = fusion.settle(passes, _sizes_wh(entries), view_rules)
     fused = fusion.fuse(
         parts, names=whole.names, iou_threshold=chosen.iou, top=chosen.top, **rules.of("fusion")

@@ -114,6 +114,8 @@ def make(source: Split, chosen: argparse.Namespace, rules: Profile, say: Say) ->
     plan = partial(_plan, seen=seen, budget=budget, rules=kernel)
     with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
         found = list(parallel.run(plan, tasks, executor=executor, chunk=4, label="planning"))
+    if paths:
+        maps.note_heavy(sum(one.total for one in found), source.annotations, say)
     return Planned(found, seen, bins)
 
 
@@ -128,7 +130,7 @@ def _lens(chosen: argparse.Namespace) -> planning.Lens:
     if chosen.views == "own":
         return lens
     shape = min(lens.aspect_wh) / max(lens.aspect_wh)
-    return replace(lens, view_px=round(chosen.input_size**2 * shape))
+    return replace(lens, view_px=max(1, round(chosen.input_size**2 * shape)))
 
 
 def _curve(chosen: argparse.Namespace, say: Say) -> Curve:
@@ -143,7 +145,8 @@ def _curve(chosen: argparse.Namespace, say: Say) -> Curve:
 
 
 def _bins(truth: Annotations, chosen: argparse.Namespace, paths: Sequence[Path]) -> Bins:
-    """Return the size bins, measured on the split where it has objects, else beside the maps."""
+    """Return the size bins: those beside the maps; measured on the split where its own annotations
+    are what is planned from. Maps are never planned with the truth of their split."""
     beside = chosen.density / SIZES if chosen.density else None
     listed = sizes.read(beside) if beside and beside.is_file() else None
     if chosen.size_edges is not None:
@@ -152,7 +155,7 @@ def _bins(truth: Annotations, chosen: argparse.Namespace, paths: Sequence[Path])
         edges_px = tuple(listed.edges_px.tolist())
     else:  # maps that nobody split by size are of one size
         edges_px = () if paths and density.read(paths[0]).ndim == 2 else sizes.EDGES_PX
-    if truth.is_object.any():
+    if not paths and truth.is_object.any():
         return sizes.measure(truth, edges_px)
     if listed is not None and tuple(listed.edges_px) == tuple(edges_px):
         return listed

@@ -1,7 +1,7 @@
 """Annotations and what a detector saw in many views -> which objects it found, by their side there.
 
-From these the recall curve is fitted (`recall.fit`). The images must be ones on which nothing is
-reported later.
+From these the recall curve is fitted (`recall.fit`). What is reported later on the same images is
+too good by that.
 """
 
 from collections.abc import Sequence
