@@ -12,9 +12,9 @@ centre, and to reach from there as far as objects of its bin do.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +30,7 @@ CELL_PX = 8  # of the maps that are planned on; at 16, crops were clearly worse 
 SIZE_STEP = 2**0.5  # from one size of window to the next
 STEPS_A_SIDE = 8  # places of a window along its own side
 SHRUNK = 4  # so many times smaller than the input are the smallest views that need not fill it
+TAIL = 0.01  # of a crop's gain, that may go on each side of it for a smaller crop
 LEAST_GAIN = 1e-4  # expected objects; what is less is rounding
 LEAST_SHARE = 1e-5  # of all objects; the same where there are very many
 SIZES_KEPT = 8  # of images, whose windows are kept in memory
@@ -175,11 +176,19 @@ def _windows(
     size_wh: np.ndarray, side: np.ndarray, steps: np.ndarray, cells_hw: tuple[int, int],
     stride: float, seen: Eye,
 ) -> _Windows:  # fmt: skip
-    reach = np.array(seen.reach_xy, float)
     lefts, tops = (
         _places(int(length), int(s), step)
         for length, s, step in zip(size_wh, side, steps, strict=True)
     )
+    return _placed(lefts, tops, side, size_wh, cells_hw, stride, seen)
+
+
+def _placed(
+    lefts: np.ndarray, tops: np.ndarray, side: np.ndarray, size_wh: np.ndarray,
+    cells_hw: tuple[int, int], stride: float, seen: Eye,
+) -> _Windows:  # fmt: skip
+    """Return the windows of one size whose corners have these lefts [nx] and tops [ny]."""
+    reach = np.array(seen.reach_xy, float)
     in_x = _inside(lefts, side[0], size_wh[0], cells_hw[1], stride, reach[:, 0])
     in_y = _inside(tops, side[1], size_wh[1], cells_hw[0], stride, reach[:, 1])
     scale, cost = seen.lens.scales(side[None])[0], seen.lens.costs_px(side[None])[0]
@@ -248,9 +257,15 @@ class _State:
             self.gains[level] -= _sums(windows, bins, lost, rows, columns)
         self.current[level] = len(self.changes)
 
-    def take(self, level: int, row: int, column: int) -> float:
+    def gained(self, windows: _Windows, row: int, column: int) -> np.ndarray:
+        """Return [K, rows, columns]: what each of the cells that a window meets would gain."""
+        rows, columns = slice(*windows.rows[row]), slice(*windows.columns[column])
+        inside = windows.in_y[:, row, rows, None] * windows.in_x[:, column, None, columns]
+        won = np.maximum(windows.recall[:, None, None] - self.best[:, rows, columns], 0)
+        return self.maps[:, rows, columns] * won * inside
+
+    def take(self, windows: _Windows, row: int, column: int) -> float:
         """Take a window: raise the recall of the cells inside; return what is gained by it."""
-        windows = self.offered[level]
         down, across = windows.in_y[:, row] > 0, windows.in_x[:, column] > 0
         rows, columns = _span(down.any(axis=0)), _span(across.any(axis=0))
         before = self.best[:, rows, columns].copy()
@@ -305,8 +320,11 @@ def plan(
     size = (int(size_wh[0]), int(size_wh[1]))
     offered = _offered(size, maps.shape[1:], float(stride), seen)
     base = seen.curve(np.array(seen.sides_px) * seen.lens.whole(np.array(size)))
+    where = {"size_wh": np.array(size), "stride": float(stride), "seen": seen}
     plans = [
-        _greedy(_State(maps, offered, base), budget, by_pixels=by_pixels)
+        _greedy(
+            _State(maps, offered, base), budget, partial(_trimmed, **where), by_pixels=by_pixels
+        )
         for by_pixels in _ways(budget, seen.lens)
     ]
     chosen, gains = max(plans, key=lambda found: sum(found[1]))
@@ -323,18 +341,22 @@ def _ways(budget: Budget, lens: Lens) -> tuple[bool, ...]:
 
 
 def _greedy(
-    state: _State, budget: Budget, *, by_pixels: bool
-) -> tuple[list[np.ndarray], list[float]]:
-    """Return the crops [4] taken one after the other until nothing is left that pays, and gains."""
+    state: _State, budget: Budget, trim: Callable[..., tuple[_Windows, int, int]], *,
+    by_pixels: bool,
+) -> tuple[list[np.ndarray], list[float]]:  # fmt: skip
+    """Return the crops [4] taken one after the other until nothing is left that pays, and gains.
+
+    trim makes of each window what is taken of it.
+    """
     chosen, gains, spent = [], [], 0.0
     while budget.crops is None or len(chosen) < budget.crops:
         left = np.inf if budget.megapixels is None else budget.megapixels - spent
         best = _best(state, left, budget.least_gain, by_pixels=by_pixels)
         if best is None:
             break
-        level, row, column = best
-        windows = state.offered[level]
-        gain = state.take(level, row, column)
+        level, *place = best
+        windows, row, column = trim(state, state.offered[level], *place)
+        gain = state.take(windows, row, column)
         if gain < state.least:  # what the comparison saw was rounding
             break
         corner = np.array([windows.lefts[column], windows.tops[row]])
@@ -342,6 +364,54 @@ def _greedy(
         gains.append(gain)
         spent += windows.megapixels
     return chosen, gains
+
+
+def _trimmed(
+    state: _State, windows: _Windows, row: int, column: int, *, size_wh: np.ndarray, stride: float,
+    seen: Eye,
+) -> tuple[_Windows, int, int]:  # fmt: skip
+    """Return a window (of those of its size, row, column) without the margins that gain nothing.
+
+    Where a view costs its own area, margins cost; and what is left may be shown larger. On each
+    side TAIL of the gain may go. Where any view costs the same, the window stays as it is.
+    """
+    if seen.lens.view_px is not None:
+        return windows, row, column
+    gained = state.gained(windows, row, column)
+    if not gained.any():  # rounding alone spoke for it
+        return windows, row, column
+    corner = np.array([windows.lefts[column], windows.tops[row]])
+    first = np.array([windows.columns[column, 0], windows.rows[row, 0]])
+    low, high = _extent(gained, np.array(seen.reach_xy), stride)
+    low = np.maximum(np.floor(low + first * stride), corner).astype(int)
+    high = np.minimum(np.ceil(high + first * stride), corner + windows.side_wh).astype(int)
+    side, whole = high - low, np.array(windows.side_wh)
+    if seen.lens.costs_px(side[None])[0] > windows.megapixels * 1e6:
+        # Nearer to a square it would be shown larger than it is worth: it keeps its shape.
+        side = np.minimum(np.ceil(whole * (side / whole).max()), whole).astype(int)
+        low = np.clip((low + high - side) // 2, corner, corner + whole - side)
+    cells_hw = state.maps.shape[1:]
+    return _placed(low[:1], low[1:], side, size_wh, cells_hw, stride, seen), 0, 0
+
+
+def _extent(
+    gained: np.ndarray, reach_xy: np.ndarray, stride: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends [2] (x, y), in pixels, of what holds all gains [K, h, w] but their tails.
+
+    Bins that gain less than TAIL of all count as tails.
+    """
+    total = gained.sum(dtype=np.float64)
+    low, high = np.full(2, np.inf), np.full(2, -np.inf)
+    for mass, reach in zip(gained, reach_xy, strict=True):
+        for axis, side in enumerate((mass.sum(axis=0), mass.sum(axis=1))):
+            below = np.cumsum(side, dtype=np.float64) / total
+            if below[-1] >= TAIL:
+                first = np.searchsorted(below, min(TAIL, below[-1] / 2))
+                last = np.searchsorted(below, below[-1] - min(TAIL, below[-1] / 2))
+                low[axis] = min(low[axis], first * stride - reach[axis])
+                high[axis] = max(high[axis], (last + 1) * stride + reach[axis])
+    return low, high
 
 
 def _checked(maps: np.ndarray, seen: Eye) -> np.ndarray:

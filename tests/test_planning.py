@@ -1,5 +1,6 @@
 """Planned crops: worth what their gains say, close to the best set, in the image, in the budget."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -215,6 +216,25 @@ def test_megapixels_are_spent_the_better_way() -> None:
     assert np.max(better / by_price) > 1.01
 
 
+def test_margins_that_gain_nothing_are_not_paid_for() -> None:
+    """A tight crop costs less and shows no smaller what it was taken for."""
+    size, lens = (1360, 765), Lens(416, 2.0, (4.0, 3.0))
+    own, fixed = eye_of(lens), eye_of(replace(lens, view_px=416 * 312))
+    for seed in range(8):
+        maps = clumps(seed, size)
+        tight, full = (
+            planning.plan(maps, size, seen, Budget(crops=6), stride=STRIDE) for seen in (own, fixed)
+        )
+        costs = [lens.costs_px(sides_of(one)).sum() for one in (tight, full)]
+        assert costs[0] < costs[1]
+        worth = [
+            planning.value(maps, size, one.regions_xyxy, own, stride=STRIDE)
+            for one in (tight, full)
+        ]
+        assert worth[0] > 0.97 * worth[1]
+        assert worth[0] == pytest.approx(tight.base + tight.gains.sum(), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -247,8 +267,12 @@ def test_an_input_or_aspect_that_is_none_is_refused() -> None:
 def test_crops_lie_in_the_image_and_have_the_shape(seed: int, aspect: str) -> None:
     rng = np.random.default_rng(seed)
     size = tuple(rng.integers(1, 500, 2).tolist())
-    seen = eye_of(planning.lens(200, 4.0, aspect))
-    found = planning.plan(clumps(seed, size), size, seen, Budget(crops=4), stride=STRIDE)
+    own = planning.lens(200, 4.0, aspect)
+    seen = eye_of(replace(own, view_px=200 * 200))
+    maps = clumps(seed, size)
+    tight = planning.plan(maps, size, eye_of(own), Budget(crops=4), stride=STRIDE)
+    assert np.all((tight.regions_xyxy[:, :2] >= 0) & (tight.regions_xyxy[:, 2:] <= size))
+    found = planning.plan(maps, size, seen, Budget(crops=4), stride=STRIDE)
     side = sides_of(found)
     assert np.all(found.regions_xyxy[:, :2] >= 0)
     assert np.all(found.regions_xyxy[:, 2:] <= size)
