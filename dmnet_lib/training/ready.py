@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -71,7 +72,8 @@ def taken(
     detector = onnx.Onnx.open(
         path, class_map, names=own, score_threshold=score_threshold, iou_threshold=iou_threshold
     )
-    about = {"file": path.name, "digest": files.digest(path), "class_map": class_map}
+    about = {"file": path.name, "digest": files.digest(path), "class_map": class_map,
+             "onnxruntime": version("onnxruntime")}  # fmt: skip
     files.write_json(out / ABOUT, about)
     none = pd.DataFrame({name: pd.Series(dtype=float) for name in ("step", "loss", "val_loss")})
     return Ready(detector, none, about)
