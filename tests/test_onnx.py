@@ -395,7 +395,9 @@ FIVE = "pedestrian: pedestrian + people, bicycle, car: car + van, truck, bus, mo
 FROM_COCO = "person: pedestrian, bicycle, car, truck, bus, motorcycle: motor"
 
 
-@pytest.mark.skipif(not (NANO.is_file() and SAMPLE.is_dir()), reason="needs the shared data")
+@pytest.mark.skipif(
+    not (NANO.is_file() and SAMPLE.is_dir()), reason=f"no reference data at {SHARED}"
+)
 def test_yolox_nano_finds_what_it_finds_in_real_images() -> None:
     """On whole images at 416 px, where most objects are too small for it."""
     rules = {"score_threshold": 0.001, "iou_threshold": 0.65}
