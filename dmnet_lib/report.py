@@ -163,9 +163,33 @@ def readme_table(results: Path) -> str:
 
 
 def readme_off_the_shelf(results: Path) -> str:
-    """Return the same of a detector that never saw VisDrone, on VisDrone's images."""
+    """Return the same of a detector that never saw VisDrone, on its images, all and by parts."""
     metrics = _evaluated(results / OFF_THE_SHELF)[1]
-    return _readme_strategies(metrics) if metrics else "Not measured yet.\n"
+    if not metrics:
+        return "Not measured yet.\n"
+    parts = [_readme_part(part, rows, metrics) for part, rows in metrics["parts"].items()]
+    return "\n".join([_readme_strategies(metrics), *parts])
+
+
+def _readme_part(part: str, rows: Mapping[str, dict], metrics: Mapping[str, object]) -> str:
+    """Return the Markdown table of one part of the split, in points."""
+    others = {f"vs_{key}": f"vs {name}" for key, name in metrics["baselines"].items()}
+    cells = [
+        (name, *(_percent(rows[name][key]) for key in ("AP", "AP50", "APs")),
+         *(_points_with_bounds(rows[name], key) for key in others))
+        for name in metrics["main"]
+    ]  # fmt: skip
+    head = (f"{part} alone", "AP", "AP50", "APs", *others.values())
+    return _markdown(head, cells)
+
+
+def _points_with_bounds(row: Mapping[str, float | None], key: str) -> str:
+    """Return a difference of AP with its interval, in points."""
+    values = [row.get(f"{key}_{bound}") for bound in ("difference", "low", "high")]
+    if None in values:
+        return "-"
+    middle, low, high = (100 * value for value in values)
+    return f"{middle:+.1f} [{low:.1f}, {high:.1f}]"
 
 
 def readme_curves(results: Path, *, seen_from: Path) -> str:

@@ -198,9 +198,16 @@ def off_the_shelf(results: Path) -> Path:
     folder = home / "06_evaluation" / "k"
     rows = {"global": {"AP": 0.03, "max_detections": 500}, "planned oracle 8": {"AP": 0.13}}
     metrics = {"strategies": rows, "main": ["global"], "images": 21, "split": "train+val"}
-    files.write_json(folder / "metrics.json", metrics | {"level": 0.95})
+    metrics |= {"baselines": {"global": "global", "uniform": "uniform 2x3"}}
+    metrics |= {"parts": {"val": {"global": PART}}, "level": 0.95}
+    files.write_json(folder / "metrics.json", metrics)
     files.write_bytes(folder / "figures" / "budgets.png", b"")
     return results
+
+
+PART = {"AP": 0.02, "AP50": 0.05, "APs": None, "vs_global_difference": None,
+        "vs_uniform_difference": -0.01, "vs_uniform_low": -0.02,
+        "vs_uniform_high": 0.005}  # fmt: skip
 
 
 def test_the_readme_table_shows_each_strategy_in_points(tmp_path: Path) -> None:
@@ -220,6 +227,8 @@ def test_the_readme_shows_main_strategies_off_the_shelf_once_they_are_measured(
     assert "| global | 3.0 |" in table
     assert "planned oracle 8" not in table
     assert "over 21 test images" in table
+    assert "| val alone | AP | AP50 | APs | vs global | vs uniform 2x3 |" in table
+    assert "| global | 2.0 | 5.0 | - | - | -1.0 [-2.0, 0.5] |" in table
 
 
 def test_a_curve_says_on_which_images_and_by_which_protocol(tmp_path: Path) -> None:
