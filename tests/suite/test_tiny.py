@@ -86,7 +86,7 @@ def test_planned_crops_keep_their_budget_and_the_objects_they_were_bought_for(ru
 
 def test_the_ablation_judges_each_rule(run: Run) -> None:
     variants = {row["variant"] for row in run.metrics("06_evaluation")["ablation"]}
-    assert variants == {"fragments stay", "every view counts alike", "neither rule"}
+    assert variants == {"all rules", "fragments stay", "every view counts alike", "neither rule"}
 
 
 def test_formats_came_back_without_loss(run: Run) -> None:
