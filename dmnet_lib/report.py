@@ -112,8 +112,8 @@ def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
     failure = _json(folder / ERROR).get("message")
     parts = [_failure(folder.name, failure)] if failure else []
     parts += [_body(folder / NOTEBOOK), _details("Parameters", _parameters(folder, base_path))]
-    parts += [_details("Provenance", _table(("what", "value"), _flat(made_by)))]
-    return files.write_text(folder / PAGE, _page(title, parts))
+    parts += [_details("Provenance", table(("what", "value"), _flat(made_by)))]
+    return files.write_text(folder / PAGE, page(title, parts))
 
 
 def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
@@ -133,10 +133,10 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     ]
     parts = [f"<h1>{_esc(home.name)}</h1><p>{_esc(about['question'])}</p>", *failures]
     parts += _findings(stages) or (
-        ["<h2>Headline</h2>" + _table(("stage", "metric", "value"), rows)] if rows else []
+        ["<h2>Headline</h2>" + table(("stage", "metric", "value"), rows)] if rows else []
     )
     parts += ['<h2>Contents</h2><nav aria-label="Contents">' + _contents(bodies) + "</nav>"]
-    return files.write_text(home / PAGE, _page(home.name, [*parts, *bodies.values()]))
+    return files.write_text(home / PAGE, page(home.name, [*parts, *bodies.values()]))
 
 
 def write_index(results: Path) -> tuple[Path, Path]:
@@ -145,9 +145,9 @@ def write_index(results: Path) -> tuple[Path, Path]:
     head = ("experiment", "question", "changed parameters", "headline")
     rows = [(home.name, *_summary(home)) for home in homes]
     linked = [(_Raw(f'<a href="{_esc(n)}/{PAGE}">{_esc(n)}</a>'), *rest) for n, *rest in rows]
-    page = _page("Experiments", ["<h1>Experiments</h1>", _table(head, linked)])
+    whole = page("Experiments", ["<h1>Experiments</h1>", table(head, linked)])
     text = "# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n" + _markdown(head, rows)
-    return files.write_text(results / "index.html", page), files.write_text(
+    return files.write_text(results / "index.html", whole), files.write_text(
         results / "README.md", text
     )
 
@@ -250,7 +250,7 @@ def _findings(stages: Mapping[str, Path]) -> list[str]:
         return []
     words = "".join(f"<li>{_code(line)}</li>" for line in metrics.get("words", ()))
     head, rows = _strategies(metrics)
-    return [f"<h2>Findings</h2><ul>{words}</ul>", _table(head, rows), f"<p>{_units(metrics)}</p>"]
+    return [f"<h2>Findings</h2><ul>{words}</ul>", table(head, rows), f"<p>{_units(metrics)}</p>"]
 
 
 def _code(text: str) -> str:
@@ -429,7 +429,7 @@ def _section(name: str, folder: Path, is_stale: bool, base_path: Path) -> str:
     """Return one stage's part of the experiment's page."""
     note = '<p class="note"><strong>Out of date:</strong> a stage it needs was run again since.</p>'
     body = _body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
-    made_by = _table(("what", "value"), [("key", folder.name), *_flat(_json(folder / PROVENANCE))])
+    made_by = table(("what", "value"), [("key", folder.name), *_flat(_json(folder / PROVENANCE))])
     tables = _details("Parameters", _parameters(folder, base_path)) + _details(
         "Provenance", made_by
     )
@@ -487,7 +487,7 @@ def _parameters(folder: Path, base_path: Path) -> str:
         default = _number(parameter.default) + (" (changed)" if len(rows) in changed else "")
         about = f"{parameter.allowed} {parameter.help}".strip()
         rows.append((parameter.section, name, _number(value), default, about))
-    return _table(("section", "name", "value", "default", "what it is"), rows, marked=changed)
+    return table(("section", "name", "value", "default", "what it is"), rows, marked=changed)
 
 
 def _summary(home: Path) -> tuple[str, str, str]:
@@ -501,7 +501,7 @@ def _summary(home: Path) -> tuple[str, str, str]:
     return about["question"], ", ".join(changed) or "none", ", ".join(headline) or "none yet"
 
 
-def _page(title: str, parts: Iterable[str]) -> str:
+def page(title: str, parts: Iterable[str]) -> str:
     """Return a whole HTML page."""
     light = HtmlFormatter(style="default").get_style_defs(".highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
@@ -519,7 +519,7 @@ def _details(summary: str, body: str) -> str:
     return f"<details><summary>{_esc(summary)}</summary>{body}</details>"
 
 
-def _table(
+def table(
     head: Sequence[str], rows: Sequence[Sequence[object]], *, marked: set[int] | None = None
 ) -> str:
     """Return an HTML table; rows in marked get the class `changed`."""
