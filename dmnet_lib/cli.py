@@ -41,6 +41,7 @@ BATCH = {  # the commands of dmnet_lib.commands, one module each
     "fuse": "detections of whole images and of crops put together",
     "deviations": "what each rule of the released scripts changes, measured on your data",
     "evaluate": "score detections by VisDrone's or COCO's protocol",
+    "compare": "what differs between finished experiments, and is it more than noise?",
 }
 
 

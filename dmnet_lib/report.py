@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 from nbconvert import HTMLExporter
@@ -20,6 +21,9 @@ from pygments.formatters import HtmlFormatter
 from dmnet_lib import files, params, profiles
 from dmnet_lib.files import InputError
 from dmnet_lib.provenance import LATEST, METRICS, NOTEBOOK, PARAMS, PROVENANCE
+
+if TYPE_CHECKING:  # only its type is needed
+    import pandas as pd
 
 PAGE, ERROR, FAILED = "report.html", "error.json", "failed"
 EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
@@ -248,9 +252,9 @@ def _findings(stages: Mapping[str, Path]) -> list[str]:
     metrics = _json(stages[EVALUATION] / METRICS) if EVALUATION in stages else {}
     if "strategies" not in metrics:
         return []
-    words = "".join(f"<li>{_code(line)}</li>" for line in metrics.get("words", ()))
+    words = sentences(metrics.get("words", ()))
     head, rows = _strategies(metrics)
-    return [f"<h2>Findings</h2><ul>{words}</ul>", table(head, rows), f"<p>{_units(metrics)}</p>"]
+    return [f"<h2>Findings</h2>{words}", table(head, rows), f"<p>{_units(metrics)}</p>"]
 
 
 def _code(text: str) -> str:
@@ -530,6 +534,19 @@ def table(
         cells = "".join(f"<td>{_esc(cell)}</td>" for cell in row)
         lines.append(f"<tr{kind}>{cells}</tr>")
     return f"<table>{''.join(lines)}</table>"
+
+
+def frame(found: "pd.DataFrame") -> str:
+    """Return an HTML table of a data frame, its index first; an empty one says so."""
+    if not len(found):
+        return "<p>None.</p>"
+    flat = found.reset_index()
+    return table([str(name) for name in flat.columns], flat.astype(object).to_numpy().tolist())
+
+
+def sentences(lines: Iterable[str]) -> str:
+    """Return an HTML list of sentences, with `names` in code type."""
+    return f"<ul>{''.join(f'<li>{_code(line)}</li>' for line in lines)}</ul>"
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -37,10 +37,11 @@ LADDER = (
     ("onnx", "plans"),
     ("cropping", "exporting", "training"),
     ("strategies", "deviations"),
-    ("scoring", "experiments", "commands"),
-    ("budgets", "figures", "parts"),
+    ("scoring", "experiments"),
+    ("budgets", "comparing", "figures", "parts"),
     ("report",),
     ("runner",),
+    ("commands",),
     ("cli",),
 )
 GROUND = {  # within rung 0 the order matters
