@@ -1,6 +1,6 @@
 """Folders of finished experiments -> tables of what differed between them and what it did."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from dmnet_lib import files, params, provenance
 
 EVALUATION = "06_evaluation"
+BUDGETS = "figures/budgets.csv"
 SWEEP = "sweep.json"  # in the folder of a sweep: names the experiments of its values
 Folders = dict[str, Path]  # of an experiment's finished stages
 MEASURES = ("AP", "AP50", "APs", "APm", "AR500", "crops_per_image", "megapixels", "hit_rate")
@@ -66,6 +67,25 @@ def _is_evaluated(folders: Folders) -> bool:
 
 def _metrics(folders: Folders) -> dict:
     return files.read_json(folders[EVALUATION] / provenance.METRICS)
+
+
+def own_first(found: Iterable[str], own: str) -> list[str]:
+    """Return the names with an experiment's own first, where it is among them."""
+    return sorted(found, key=lambda name: name != own)
+
+
+def budgets(found: Mapping[str, Folders]) -> dict[str, pd.DataFrame]:
+    """Return the table behind each evaluation's budget figure, where git or a run left it."""
+    paths = {name: folders[EVALUATION] / BUDGETS for name, folders in found.items()}
+    there = {name: path for name, path in paths.items() if path.exists()}
+    return {name: pd.read_csv(path, index_col="strategy") for name, path in there.items()}
+
+
+def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return tables of experiments as one, the experiment in front."""
+    named = [table.reset_index().assign(experiment=name) for name, table in tables.items()]
+    whole = pd.concat(named) if named else pd.DataFrame({"experiment": []})
+    return whole[["experiment", *whole.columns.drop("experiment")]]
 
 
 def overview(found: Mapping[str, Folders]) -> pd.DataFrame:

@@ -106,6 +106,13 @@ def show(
     return Shown(small.getvalue(), csv, name, caption, alt)
 
 
+def saved(folder: Path, name: str, *, caption: str, alt: str) -> Shown:
+    """Return a figure that `show` wrote into a folder, for a page. Raises OSError if it is gone."""
+    place = folder / FIGURES / name
+    csv = place.with_suffix(".csv").read_text(encoding="utf-8")
+    return Shown(place.with_suffix(".png").read_bytes(), csv, name, caption, alt)
+
+
 def _is_photograph(figure: Figure) -> bool:
     return any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
 
@@ -552,9 +559,9 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "AP") -> 
 
     tables: by experiment, those that `budget_curves` takes.
     """
-    figure, axes = new(len(tables), width=min(14, 3.2 * len(tables) + 2.4), height=3.4)
+    figure, axes = new(max(1, len(tables)), width=min(14, 3.2 * len(tables) + 2.4), height=3.4)
     top = max((float(table[f"{measure}_high"].max()) for table in tables.values()), default=1)
-    for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
+    for ax, (name, table) in zip(axes[0], tables.items(), strict=False):
         by_pixels = table.index.astype(str).str.endswith("Mpx")
         for (key, pixels), members in table.groupby(["family", by_pixels], sort=False):
             rising = members.sort_values("megapixels")

@@ -257,6 +257,11 @@ def _findings(stages: Mapping[str, Path]) -> list[str]:
     return [f"<h2>Findings</h2>{words}", table(head, rows), f"<p>{_units(metrics)}</p>"]
 
 
+def escape(value: object) -> str:
+    """Return a value as text that HTML shows as it is."""
+    return html.escape(str(value))
+
+
 def _code(text: str) -> str:
     """Return escaped text with `names` in code type."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", _esc(text))

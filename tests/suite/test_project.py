@@ -41,7 +41,7 @@ LADDER = (
     ("budgets", "comparing", "figures", "parts"),
     ("report",),
     ("runner",),
-    ("commands",),
+    ("commands", "sweeps"),
     ("cli",),
 )
 GROUND = {  # within rung 0 the order matters
