@@ -97,11 +97,12 @@ def compare(
     InputError for an unknown strategy.
     """
     subjects = {name: read(name, known[name]) for name in dict.fromkeys(map(_experiment, wanted))}
-    rows, notes = [], []
+    rows, notes, kept = [], [], {}
     for other in wanted[1:]:
         pairs = _pairs(wanted[0], other, subjects, main_only=main_only)
         one, two = (subjects[_experiment(text)] for text in (wanted[0], other))
-        found, told = _differences(one, two, pairs, resamples, level, executor)
+        draw = _Draw(resamples, level, executor, kept)
+        found, told = _differences(one, two, pairs, draw)
         twins = seeds(known, dict.fromkeys((one.name, two.name)))
         rows += _beside_seeds(found, pairs, twins)
         is_drawn = any(row["verdict"] in DRAWN for row in found)
@@ -181,10 +182,19 @@ def _ordered(subject: Subject, names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: order.get(name, len(order)))
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """How images are drawn, by whom sides are scored, and the samples of those that were."""
+
+    resamples: int
+    level: float
+    executor: Executor | None
+    kept: dict[tuple[Side, bytes, int], dict[str, np.ndarray]]
+
+
 def _differences(
-    one: Subject, two: Subject, pairs: Sequence[Pair],
-    resamples: int, level: float, executor: Executor | None,
-) -> tuple[list[dict[str, object]], str]:  # fmt: skip
+    one: Subject, two: Subject, pairs: Sequence[Pair], draw: _Draw
+) -> tuple[list[dict[str, object]], str]:
     """Return a row a pair and measure, and a line that says how they were made."""
     names = " and ".join(dict.fromkeys((one.name, two.name)))
     if one.truth is None or two.truth is None:
@@ -193,20 +203,33 @@ def _differences(
     if not len(places):
         return [], f"{names} share no image with the same truth: their figures cannot be compared."
     cap = int(_max_detections(one))
-    weights = resampling.resampling_weights(
-        len(places), rng=np.random.default_rng(SEED), resamples=resamples
-    )
-    sides = dict.fromkeys(side for *pair, _ in pairs for side in pair)
-    tasks = [_Task(*_part((one, two)[side.experiment != one.name], side, places, one), cap)
-             for side in sides]  # fmt: skip
-    made = parallel.run(partial(samples, weights=weights), tasks, executor=executor, label="scored")
-    by_side = dict(zip(sides, made, strict=True))
+    by_side = _sampled((one, two), pairs, places, cap, draw)
     rows = [
-        _row(pair, of, a, by_side[pair[1]][of], level)
+        _row(pair, of, a, by_side[pair[1]][of], draw.level)
         for pair in pairs
         for of, a in by_side[pair[0]].items()
     ]
-    return rows, _told(one, two, names, len(places), cap, resamples, level)
+    return rows, _told(one, two, names, len(places), cap, draw)
+
+
+def _sampled(
+    subjects: tuple[Subject, Subject], pairs: Sequence[Pair], places: np.ndarray, cap: int,
+    draw: _Draw,
+) -> dict[Side, dict[str, np.ndarray]]:  # fmt: skip
+    """Return the `samples` of each side on the images at places; draw keeps them for others."""
+    rng = np.random.default_rng(SEED)
+    weights = resampling.resampling_weights(len(places), rng=rng, resamples=draw.resamples)
+    tasks = {}
+    for side in dict.fromkeys(side for *pair, _ in pairs for side in pair):
+        which = 0 if side.experiment == subjects[0].name else 1
+        own = places[:, which]
+        key = (side, own.tobytes(), cap)
+        tasks[key] = _Task(*_part(subjects[which], side, own), cap)
+    todo = {key: task for key, task in tasks.items() if key not in draw.kept}
+    scored = partial(samples, weights=weights)
+    made = parallel.run(scored, list(todo.values()), executor=draw.executor, label="scored")
+    draw.kept.update(zip(todo, made, strict=True))
+    return {key[0]: draw.kept[key] for key in tasks}
 
 
 @dataclass(frozen=True)
@@ -220,13 +243,12 @@ class _Task:
 
 
 def _part(
-    subject: Subject, side: Side, places: np.ndarray, first: Subject
+    subject: Subject, side: Side, places: np.ndarray
 ) -> tuple[Annotations, Detections, np.ndarray]:
-    """Return a side's truth and detections on the common images, as they stand in its split."""
-    own = places[:, 0 if subject is first else 1]
-    order = np.argsort(own)
-    truth = annotations.join([subject.truth.image(place) for place in own[order]])
-    return truth, subject.found[side.strategy].of_images(own[order]), order
+    """Return a side's truth and detections on images at places [m], as they stand in its split."""
+    order = np.argsort(places)
+    truth = annotations.join([subject.truth.image(place) for place in places[order]])
+    return truth, subject.found[side.strategy].of_images(places[order]), order
 
 
 def common(one: Annotations, two: Annotations) -> np.ndarray:
@@ -286,16 +308,14 @@ def _verdict(difference: float | None, low: float | None, high: float | None) ->
     return NOISE if low <= 0 <= high else STANDS_OUT
 
 
-def _told(
-    one: Subject, two: Subject, names: str, images: int, cap: int, resamples: int, level: float
-) -> str:
+def _told(one: Subject, two: Subject, names: str, images: int, cap: int, draw: _Draw) -> str:
     """Return how two experiments were scored, in a line."""
     most = max(len(one.truth), len(two.truth))
     shared = f"{images} images" if images == most else f"{images} of {most} images"
     line = (
         f"{names}: scored anew on the {shared} that both have with the same truth, at most {cap} "
-        f"detections of an image and class; {level:.0%} intervals of {resamples} draws of images, "
-        "the same for both."
+        f"detections of an image and class; {draw.level:.0%} intervals of {draw.resamples} draws "
+        "of images, the same for both."
     )
     if (own := _max_detections(two)) != cap:
         line += f" The report of {two.name} is at {own} detections: its own figures are others."
@@ -404,9 +424,7 @@ def seeds(known: Mapping[str, Folders], names: Iterable[str]) -> Seeds:
 
 
 def _differing(one: Mapping[str, object], two: Mapping[str, object]) -> set[str]:
-    """Return the parameters that differ, but for those of what compares experiments."""
-    names = {name for name in (*one, *two) if not name.startswith("07_")}
-    return {name for name in names if one.get(name) != two.get(name)}
+    return {name for name in (*one, *two) if one.get(name) != two.get(name)}
 
 
 def _metrics(folders: Folders) -> dict:
@@ -538,8 +556,9 @@ def whole(found: Comparison) -> pd.DataFrame:
     table = found.table[found.table["main"] & (found.table["of"] == "AP")]
     is_one = table["experiments"].nunique() == 1
     labels = table["strategy"] if is_one else table["experiments"] + ": " + table["strategy"]
-    return table.assign(label=labels)[["label", "first", "second", "a", "b", "difference",
-                                       "low", "high", "verdict"]]  # fmt: skip
+    stands_out = table["verdict"] == STANDS_OUT
+    shown = table.assign(label=labels, stands_out=stands_out)
+    return shown.drop(columns=[*LABEL, "main", "of"])
 
 
 def records(found: Comparison) -> list[dict[str, object]]:

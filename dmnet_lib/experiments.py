@@ -111,12 +111,12 @@ def parameter_differences(found: Mapping[str, Folders]) -> pd.DataFrame:
 
 
 def parameters(folders: Folders) -> dict[str, object]:
-    """Return {"stage.name": value} of every stage that left its parameters, common ones once."""
+    """Return {"stage.name": value} of every stage up to the evaluation, common ones once."""
     common = params.declared()[params.COMMON]
     values: dict[str, object] = {}
     for stage, folder in sorted(folders.items()):
         path = folder / provenance.PARAMS
-        if path.exists():
+        if stage <= EVALUATION and path.exists():
             flat = params.parse(path.read_text(encoding="utf-8"))
             sections = {name: params.COMMON if name in common else stage for name in flat}
             values |= {f"{sections[name]}.{name}": value for name, value in flat.items()}

@@ -535,15 +535,14 @@ def gain_maps(offers: Sequence[tuple[tuple[int, int], np.ndarray]]) -> list[Pane
 
 
 def differences(table: pd.DataFrame) -> Figure:
-    """Return differences in AP, a dot a row with its interval; blue where it leaves out 0.
+    """Return differences in AP, a dot a row with its interval; blue where it stands out.
 
-    table: label, difference, low, high; without an interval (NaN) the dot stands alone.
+    table: label, difference, low, high, stands_out; without an interval the dot stands alone.
     """
     shown = table.dropna(subset=["difference"])
     figure, axes = new(width=8, height=0.9 + 0.28 * max(1, len(shown)))
     ax, place = axes[0, 0], np.arange(len(shown))
-    apart = (shown["low"] > 0) | (shown["high"] < 0)
-    looks = np.where(apart, BLUE, "#8C8C8C")
+    looks = np.where(shown["stands_out"], BLUE, "#8C8C8C")
     ax.hlines(place, shown["low"], shown["high"], color=looks, lw=1.5)
     ax.scatter(shown["difference"], place, color=looks, s=25)
     ax.axvline(0, color=BLACK, lw=1)

@@ -84,7 +84,7 @@ def _write(
     from dmnet_lib import comparing, figures, report
 
     rows = comparing.whole(made)
-    caption = "Differences in AP, the first experiment's strategy taken off; blue leaves out 0."
+    caption = "Differences in AP to the first that was named; blue stands out of the noise."
     picture = figures.show(
         figures.differences(rows), out, FIGURE, caption=caption, alt=ALT, data=rows
     )
