@@ -16,7 +16,6 @@ import pandas as pd
 import yaml
 
 from dmnet_lib import (
-    comparing,
     experiments,
     figures,
     files,
@@ -41,6 +40,7 @@ NEEDS: dict[str, tuple[str, Value]] = {
 }
 MEASURES = ("AP", "hit_rate", "crops_per_image", "megapixels")
 FIGURE = "sweep"
+LEVEL = 0.95  # of the intervals, where an experiment says nothing else
 CAPTION = (
     "Each main strategy over the values; bands of AP are {level:.0%} intervals of a bootstrap over "
     "images, of each value alone: they overlap more than paired differences do."
@@ -52,19 +52,15 @@ ALT = "Line plots of AP, hit rate, crops and megapixels over the values, one lin
 class Sweep:
     """What is to be run: one parameter's values and the experiment of each, in the same order.
 
-    notes are lines on what had to be set for the parameter to count.
+    name is that of the sweep's folder; notes say what had to be set for the parameter to count.
     """
 
+    name: str
     base: Experiment
     parameter: Parameter
     values: tuple[Value, ...]
     runs: tuple[Experiment, ...]
     notes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The name of the sweep's folder."""
-        return f"{self.base.name}-{_short(self.parameter)}"
 
     @property
     def swept(self) -> str:
@@ -89,7 +85,8 @@ def parse(
             raise InputError(f"--set {setting}: {one.section}.{one.name} {told}")
         base = _with(base, one, given[0])
     base, notes = _effective(base, parameter, settings, known)
-    names = [f"{base.name}-{_short(parameter)}-{_safe(value)}" for value in values]
+    sweep_name = f"{base.name}-{_short(parameter, known)}"
+    names = [f"{sweep_name}-{_safe(value)}" for value in values]
     for place, name in enumerate(names):
         if name in names[:place]:
             first, second = (values[i] for i in (names.index(name), place))
@@ -101,8 +98,8 @@ def parse(
     )
     for one in runs:
         common = one.sections[params.COMMON]
-        profiles.named(str(common["profile"]), str(common[params.CHANGES]))
-    return Sweep(base, parameter, tuple(values), runs, notes)
+        profiles.named(str(common.get("profile", "corrected")), str(common.get(params.CHANGES, "")))
+    return Sweep(sweep_name, base, parameter, tuple(values), runs, notes)
 
 
 def _assigned(
@@ -164,9 +161,9 @@ def _effective(
     return _with(base, known[section][name], value), (f"{told}, which is set so for all values",)
 
 
-def _short(parameter: Parameter) -> str:
+def _short(parameter: Parameter, known: Mapping[str, Mapping[str, Parameter]]) -> str:
     """Return a parameter's name, with its section's number where several sections have it."""
-    homes = [names for names in params.declared().values() if parameter.name in names]
+    homes = [names for names in known.values() if parameter.name in names]
     number = parameter.section[:2]
     return f"{number}_{parameter.name}" if len(homes) > 1 else parameter.name
 
@@ -312,15 +309,17 @@ def write(home: Path, sweep: Sweep, failed: Mapping[str, str], *, results: Path)
     """Write sweep.json, the figure with its numbers and report.html of what was finished."""
     names = [one.name for one in sweep.runs if one.name not in failed]
     found = experiments.load(results, tuple(names)) if names else {}
-    table = _table(found, sweep)
+    table, level = _table(found, sweep), sweep.base.sections[EVALUATION].get("level", LEVEL)
     words = _compared(found, sweep, results)
     if len(table):
         figures.show(
             figures.sweep(table, sweep.swept), home, FIGURE, data=table, alt=ALT,
-            caption=CAPTION.format(level=comparing.LEVEL),
+            caption=CAPTION.format(level=level),
         )  # fmt: skip
-    rows = comparing.without_nan(table).to_dict("records")
-    _keep(home, sweep, rows, words=words, failed=dict(failed), headline=_headline(table))
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    _keep(
+        home, sweep, rows, level=level, words=words, failed=dict(failed), headline=_headline(table)
+    )
     return write_page(home)
 
 
@@ -364,17 +363,16 @@ def _compared(found: Mapping[str, experiments.Folders], sweep: Sweep, results: P
     known = experiments.load(results, sweeps=True)
     wanted = [first, *(name for name in names if name != first)]
     made = comparing.compare(known | dict(found), wanted, main_only=True)
-    return [*_standing_out(made, first), *comparing.words(made).splitlines()]
-
-
-def _standing_out(made: comparing.Comparison, first: str) -> list[str]:
-    """Return which experiments differ from the first by more than noise, in a line."""
     rows = comparing.whole(made)
-    out = rows[rows["verdict"] == comparing.STANDS_OUT]
-    if out.empty:
-        return [f"No value's AP stands out from that of {first}, with any main strategy."]
-    told = [f"{row['second']} ({row['difference']:+.3f})" for _, row in out.iterrows()]
-    return [f"In AP these stand out from {first}: {', '.join(told)}."]
+    return [_standing_out(rows[rows["stands_out"]], first), *comparing.words(made).splitlines()]
+
+
+def _standing_out(rows: pd.DataFrame, first: str) -> str:
+    """Return which experiments differ from the first by more than noise, in a line."""
+    if rows.empty:
+        return f"No value's AP stands out from that of {first}, with any main strategy."
+    told = [f"{row['second']} ({row['difference']:+.3f})" for _, row in rows.iterrows()]
+    return f"In AP these stand out from {first}: {', '.join(told)}."
 
 
 def _headline(table: pd.DataFrame) -> dict[str, object]:
@@ -394,7 +392,7 @@ def write_page(home: Path) -> Path:
     lines += [f"{name} failed: {why}" for name, why in about.get("failed", {}).items()]
     parts += ["<h2>Findings</h2>", report.sentences(lines)]
     if len(table):
-        caption = CAPTION.format(level=comparing.LEVEL)
+        caption = CAPTION.format(level=about["level"])
         parts.append(figures.saved(home, FIGURE, caption=caption, alt=ALT)._repr_html_())
         parts += [
             f"<h2>{name.replace('_', ' ')}</h2>" + report.frame(_wide(table, name))

@@ -1,0 +1,302 @@
+"""Sweeps on made-up notebooks: what is refused, what runs, what is reused, and what is left."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dmnet_lib import cli, experiments, files, params, report, sweeps
+from dmnet_lib.files import InputError
+
+BASE = """\
+common:
+  dataset: scenes  # {scenes, visdrone} where the data comes from
+  data_root: .  # folder of the data
+  seed: 0  # [0, inf) of every random draw
+00_numbers:
+  count: 3  # [1, 10] numbers
+  steps: 5  # [1, 10] steps
+03_density_crops:
+  threshold: 0.1  # (0, 1] objects in a window
+  calibrate: true  # choose the threshold on val
+  steps: 5  # [1, 10] steps; 2 goes wrong
+06_evaluation:
+  budgets: "6, 2"  # crops
+07_compare:
+  names: ""  # others
+"""
+COMMON = 'dataset: str = "scenes"\ndata_root: str = "."\nseed: int = 0\n'
+START = "from dmnet_lib import files, provenance"
+STAGES = {
+    "00_numbers": [
+        COMMON + "count: int = 3\nsteps: int = 5",
+        'stage = provenance.begin("00_numbers", globals())',
+        "stage.write_metrics({})",
+    ],
+    "03_density_crops": [
+        COMMON + "threshold: float = 0.1\ncalibrate: bool = True\nsteps: int = 5",
+        'stage = provenance.begin("03_density_crops", globals())',
+        'if steps == 2: raise files.InputError("two steps lead nowhere")',
+        'stage.write_metrics({"AP": steps / 10})',
+    ],
+    "06_evaluation": [
+        COMMON + 'budgets: str = "6, 2"',
+        'stage = provenance.begin("06_evaluation", globals())',
+        'ap = files.read_json(stage.needs("03_density_crops") / "metrics.json")["AP"]',
+        'row = {"AP": ap, "intervals": {"AP": [ap - 0.01, ap + 0.01]}, "hit_rate": 0.9}',
+        'row |= {"crops_per_image": 6.0, "megapixels": 1.0, "per_class": {"car": {"AP": ap}}}',
+        'metrics = {"strategies": {"global": row}, "main": ["global"], "order": ["global"]}',
+        'stage.write_metrics(metrics | {"split": "val", "images": 3, "headline": {"AP": ap}})',
+    ],
+    "07_compare": [
+        COMMON + 'names: str = ""',
+        'stage = provenance.begin("07_compare", globals())',
+        "stage.write_metrics({})",
+    ],
+}
+NEEDS = {"03_density_crops": ["00_numbers"], "06_evaluation": ["03_density_crops"]}
+
+
+@dataclass
+class Project:
+    """A folder with base.yaml, notebooks and results, and what the sweep said."""
+
+    root: Path
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def base(self) -> dict[str, Path]:
+        return {"base_path": self.root / "base.yaml"}
+
+    def parse(self, text: str, *settings: str, changes: str = "") -> sweeps.Sweep:
+        path = files.write_text(self.root / "x.yaml", f"# Does it add up?\n{changes}")
+        return sweeps.parse(path, text, settings, **self.base)
+
+    def run(self, text: str, **given: object) -> dict[str, str]:
+        self.said.clear()
+        places = {"notebooks": self.root / "notebooks", "results": self.results}
+        say = given.pop("say", self.said.append)
+        return sweeps.run(self.parse(text), say=say, **places, **self.base, **given)
+
+    def told(self, stage: str) -> list[str]:
+        """Return what was said of a stage: experiment and what happened."""
+        lines = [re.match(rf"(\S+): {stage}  \w+  (.*)", line) for line in self.said]
+        return [f"{line[1]} {line[2]}" for line in lines if line]
+
+
+def make(root: Path) -> Project:
+    files.write_text(root / "base.yaml", BASE)
+    for name, cells in STAGES.items():
+        about = {"needs": NEEDS.get(name, []), "writes": [], "reads_results": name[:2] == "07"}
+        made = nbformat.v4.new_notebook(metadata={"dmnet": about})
+        made.cells = [nbformat.v4.new_code_cell(cell) for cell in (START, *cells)]
+        made.cells[1].metadata.tags = ["parameters"]
+        files.write_text(root / "notebooks" / f"{name}.ipynb", nbformat.writes(made))
+    return Project(root)
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("DMNET_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, str]]:
+    """A sweep of three values, one of which fails, and what failed."""
+    project = make(tmp_path_factory.mktemp("sweep"))
+    return project, project.run("03_density_crops.steps=5,2,7")
+
+
+# What is refused, before anything runs.
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps=1", "expected SECTION.NAME=VALUE"),
+        ("03_density_crops.steps", "expected SECTION.NAME=VALUE"),
+        ("03_density_crops.steps=", "expected SECTION.NAME=VALUE"),
+        ("03_density_crop.steps=1", "no such section; did you mean 03_density_crops"),
+        ("03_density_crops.step=1", "no such parameter; did you mean steps"),
+        ("03_density_crops.steps=1,11", "11 is outside"),
+        ("03_density_crops.steps=1,two", "expected a whole number, got 'two'"),
+        ("03_density_crops.steps=1,1", "would both be x-03_steps-1"),
+        ("06_evaluation.budgets=a b,a_b", "would both be x-budgets-a_b"),
+        ("03_density_crops.steps=1],[2", "expected values with commas between"),
+        ("03_density_crops.steps=[1]", "got"),
+        ("03_density_crops.steps={a: 1}", "got a mapping"),
+        ("03_density_crops.threshold=nan", "not a finite number|expected a number"),
+        ("06_evaluation.budgets=../../x,../../../x", "would both be"),
+    ],
+)
+def test_what_cannot_be_swept_is_one_line(project: Project, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        project.parse(text)
+    assert "\n" not in str(raised.value)
+    assert not project.results.exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("03_density_crops.steps=3", "is what is swept"),
+        ("00_numbers.count=3,4", "takes one value"),
+        ("00_numbers.count=x", "--set 00_numbers.count: expected a whole number"),
+    ],
+)
+def test_a_setting_is_checked_like_a_value(project: Project, setting: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        project.parse("03_density_crops.steps=1", setting)
+
+
+def test_an_experiment_of_the_sweeps_name_is_not_overwritten(project: Project) -> None:
+    files.write_json(project.results / "x-03_steps" / "latest.json", {"stages": {}})
+    with pytest.raises(InputError, match="is an experiment of that name"):
+        project.run("03_density_crops.steps=1")
+
+
+# What is run.
+
+
+def test_values_are_a_yaml_list_and_text_stays_text(project: Project) -> None:
+    assert project.parse('06_evaluation.budgets="6, 2",12').values == ("6, 2", "12")
+    assert project.parse("03_density_crops.threshold=1e-1,1").values == (0.1, 1.0)
+
+
+def test_names_are_safe_and_tell_sections_of_one_name_apart(project: Project) -> None:
+    names = [one.name for one in project.parse("03_density_crops.threshold=0.02,0.08").runs]
+    assert names == ["x-threshold-0_02", "x-threshold-0_08"]
+    assert project.parse("00_numbers.steps=1").name == "x-00_steps"
+    assert project.parse("06_evaluation.budgets=../a").runs[0].name == "x-budgets-a"
+
+
+def test_a_parameter_that_another_overrules_takes_it_along_and_says_so(project: Project) -> None:
+    sweep = project.parse("03_density_crops.threshold=0.2,0.4")
+    assert all(one.sections["03_density_crops"]["calibrate"] is False for one in sweep.runs)
+    assert "threshold counts only with calibrate: false" in sweep.notes[0]
+    alone = project.parse("03_density_crops.threshold=0.2", "03_density_crops.calibrate=false")
+    assert alone.notes == ()
+    with pytest.raises(InputError, match="counts only with calibrate: false; leave it out"):
+        project.parse("03_density_crops.threshold=0.2", "03_density_crops.calibrate=true")
+
+
+def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project: Project) -> None:
+    changes = "00_numbers: {count: 4, steps: 2}\n06_evaluation: {budgets: '7'}\n"
+    settings = ("00_numbers.steps=5", "common.seed=3")
+    sweep = project.parse("03_density_crops.threshold=0.1,0.2", *settings, changes=changes)
+    for one in sweep.runs:
+        path = files.write_text(project.root / f"{one.name}.yaml", sweeps.text_of(one))
+        read = params.load(path, **project.base)
+        assert (read.name, read.question) == (one.name, one.question)
+        assert (read.sections, read.changed) == (one.sections, one.changed)
+
+
+def test_a_dry_run_tells_each_stage_once_and_leaves_nothing(project: Project) -> None:
+    assert project.run("03_density_crops.steps=5,7", dry_run=True) == {}
+    assert [line.split(" ", 1)[1] for line in project.told("00_numbers")] == [
+        "would run: not run before", "kept: same key as in x-03_steps-5",
+    ]  # fmt: skip
+    assert len([line for line in project.told("06_evaluation") if "would run" in line]) == 2
+    assert not project.results.exists()
+
+
+def test_common_stages_run_once_and_a_failure_stops_no_other(
+    done: tuple[Project, dict[str, str]],
+) -> None:
+    project, failed = done
+    assert project.told("00_numbers")[0].endswith("runs: not run before")
+    taken = [line for line in project.told("00_numbers") if "same key finished in" in line]
+    assert len(taken) == 2
+    assert list(failed) == ["x-03_steps-2"]
+    assert "03_density_crops stopped: two steps lead nowhere" in failed["x-03_steps-2"]
+    found = experiments.load(project.results, sweeps=True)
+    assert list(found) == ["x-03_steps-5", "x-03_steps-7"]
+    assert not any("07_compare" in line for line in project.said)
+
+
+def test_a_stage_that_was_taken_over_is_whole_and_stays_when_its_maker_goes(
+    done: tuple[Project, dict[str, str]],
+) -> None:
+    project, _ = done
+    homes = [project.results / f"x-03_steps-{value}" for value in (5, 7)]
+    key = report.latest(homes[0])["stages"]["00_numbers"]["key"]
+    first, second = (home / "00_numbers" / key for home in homes)
+    names = [sorted(path.name for path in folder.iterdir()) for folder in (first, second)]
+    assert names[0] == names[1]
+    assert (second / "metrics.json").read_bytes() == (first / "metrics.json").read_bytes()
+
+
+def test_the_sweep_leaves_its_table_figure_and_page(done: tuple[Project, dict[str, str]]) -> None:
+    project, _ = done
+    home = project.results / "x-03_steps"
+    about = files.read_json(home / "sweep.json")
+    assert [(row["value"], row["AP"]) for row in about["table"]] == [("5", 0.5), ("7", 0.7)]
+    assert about["parameter"] == "03_density_crops.steps"
+    assert (home / "figures" / "sweep.csv").read_text().startswith("strategy,value")
+    page = (home / "report.html").read_text()
+    assert 'href="../x-03_steps-7/report.html"' in page
+    assert "x-03_steps-2 failed" in page
+    assert "`" not in page
+    assert {path.name for path in home.glob("*.yaml")} == {
+        f"x-03_steps-{value}.yaml" for value in (2, 5, 7)
+    }
+
+
+def test_the_index_lists_the_sweep_and_notebooks_leave_it_out(
+    done: tuple[Project, dict[str, str]],
+) -> None:
+    project, _ = done
+    assert "x-03_steps/report.html" in (project.results / "index.html").read_text()
+    assert experiments.load(project.results) == {}
+    assert list(experiments.load(project.results, ("x-03_steps-7",))) == ["x-03_steps-7"]
+    swept = experiments.swept(project.results)
+    assert swept == {"x-03_steps", *(f"x-03_steps-{value}" for value in (2, 5, 7))}
+
+
+def test_a_page_is_written_again_the_same(done: tuple[Project, dict[str, str]]) -> None:
+    home = done[0].results / "x-03_steps"
+    before = (home / "report.html").read_bytes()
+    assert sweeps.write_page(home).read_bytes() == before
+
+
+def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(
+    done: tuple[Project, dict[str, str]], capfd: pytest.CaptureFixture
+) -> None:
+    project, _ = done
+    assert project.run("06_evaluation.budgets=6,8", jobs=2, say=cli.say) == {}
+    project.said += capfd.readouterr().out.splitlines()
+    for stage in ("00_numbers", "03_density_crops"):
+        assert all("kept: same key finished in" in line for line in project.told(stage)[:2])
+    assert len([line for line in project.told("06_evaluation") if " runs: " in line]) == 2
+    assert files.read_json(project.results / "x-budgets" / "sweep.json")["failed"] == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--set", "common.seed=1"], "--set and --jobs go with --sweep"),
+        (["--sweep", "common.seed=1", "--until", "00_dataset"], "do not go with --sweep"),
+        (["--sweep", "common.seed=1", "--jobs", "0"], "--jobs 0: expected 1 or more"),
+        (["--sweep", "common.sede=1"], "no such parameter; did you mean seed"),
+    ],
+)
+def test_a_wrong_command_is_one_line(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert cli.main(["run", "params/tiny.yaml", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
