@@ -352,19 +352,20 @@ def _places(values: Sequence[Value]) -> list[float]:
 
 def _compared(found: Mapping[str, experiments.Folders], sweep: Sweep, results: Path) -> list[str]:
     """Return in words what differs from the experiment's own value, or from the first one's."""
-    own = sweep.base.sections[sweep.parameter.section][sweep.parameter.name]
-    values = [
-        value for one, value in zip(sweep.runs, sweep.values, strict=True) if one.name in found
-    ]
-    if len(values) < 2:
+    if len(found) < 2:
         return ["Fewer than two values were finished: there is nothing to compare."]
-    names = list(found)
-    first = names[values.index(own) if own in values else 0]
-    known = experiments.load(results, sweeps=True)
-    wanted = [first, *(name for name in names if name != first)]
-    made = comparing.compare(known | dict(found), wanted, main_only=True)
+    if sweep.parameter.section == EVALUATION:
+        return ["All values have the same detections: what differs is how they are scored."]
+    from dmnet_lib import comparing  # with torch, which would make workers slow to start
+
+    own = sweep.base.sections[sweep.parameter.section][sweep.parameter.name]
+    of = {one.name: value for one, value in zip(sweep.runs, sweep.values, strict=True)}
+    wanted = sorted(found, key=lambda name: of[name] != own)  # the experiment's own value first
+    known = experiments.load(results, sweeps=True) | dict(found)
+    made = comparing.compare(known, wanted, main_only=True)
     rows = comparing.whole(made)
-    return [_standing_out(rows[rows["stands_out"]], first), *comparing.words(made).splitlines()]
+    out = _standing_out(rows[rows["stands_out"]], wanted[0])
+    return [out, *comparing.words(made).splitlines()]
 
 
 def _standing_out(rows: pd.DataFrame, first: str) -> str:
