@@ -34,7 +34,7 @@ LADDER = (
         "planning",
     ),
     ("detectors", "evaluation"),
-    ("onnx", "plans"),
+    ("memory", "onnx", "plans"),
     ("cropping", "exporting", "training"),
     ("strategies", "deviations"),
     ("scoring", "experiments", "commands"),
