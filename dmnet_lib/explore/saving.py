@@ -1,5 +1,6 @@
 """What an explorer's controls changed -> a parameter file that `dmnet run` accepts."""
 
+import os
 import re
 import tempfile
 import textwrap
@@ -10,7 +11,7 @@ from dmnet_lib import files, params, provenance
 from dmnet_lib.files import ROOT, InputError
 from dmnet_lib.provenance import LATEST, Stage
 
-FOLDER = ROOT / "params"
+FOLDER = Path(os.environ.get("DMNET_PARAMS_ROOT") or ROOT / "params")  # where files are saved
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Changes = Mapping[str, Mapping[str, params.Value]]  # values by section and name
 
