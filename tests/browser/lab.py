@@ -6,15 +6,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 TOKEN = "of-this-test"
 SECONDS = 90  # that a notebook may take, on two busy cores
+FOLLOWS_SECONDS = 10  # that a picture may take to follow; how quick it is, the benchmark says
 QUIET = {"fetchNews": "false", "checkForUpdates": False}  # no question at the start, no network
 # Each code cell's number, and the text of its error if it has one; null while cells still run.
 CELLS = """() => {
@@ -112,11 +113,37 @@ class Explorer:
         said = " ".join(self.part("error").all_inner_texts()).strip()
         assert not said, said
 
-    def slide(self, label: str, key: str, times: int = 1) -> None:
-        """Move the slider of that label with a key."""
-        row = self.root.locator(".widget-hslider", has_text=label).first
-        for _ in range(times):
-            row.get_by_role("slider").press(key)
+    def follows(self, move: Callable[["Explorer"], None]) -> None:
+        """Move a control. Raises AssertionError unless picture and counters follow without error."""
+        before, end = self.shown(), time.monotonic() + FOLLOWS_SECONDS
+        move(self)
+        while time.monotonic() < end:
+            now = self.shown()
+            if all(a != b for a, b in zip(before, now, strict=True)):
+                return
+            self.page.wait_for_timeout(50)
+        same = [n for n, a, b in zip(("picture", "counters"), before, now, strict=True) if a == b]
+        raise AssertionError(f"{' and '.join(same)} did not follow {move.__name__}")
+
+    def slide(self, label: str, key: str) -> None:
+        """Press a key on the slider of that label."""
+        row = self.root.locator(".widget-slider", has=self.page.get_by_text(label, exact=True))
+        row.get_by_role("slider").first.press(key)
+
+    def choose(self, label: str, option: str) -> None:
+        """Choose an option of the list of that label."""
+        self.root.get_by_label(label, exact=True).select_option(option)
+
+    def press(self, label: str) -> None:
+        """Press the button of that label, by the keyboard."""
+        self.root.get_by_role("button", name=label, exact=True).press("Enter")
+
+    def save_as(self, name: str) -> None:
+        """Save as parameters; raise AssertionError unless the explorer says how to run them."""
+        self.root.get_by_label("Save as", exact=True).fill(name)
+        self.press("Save as parameters")
+        expect(self.root.get_by_text(f"{name}.yaml")).to_be_visible()
+        self.healthy()
 
 
 def _free_port() -> int:
