@@ -133,12 +133,10 @@ class CropsExplorer(desk.Explorer):
     @property
     def policy(self) -> Policy:
         """The rule that makes crops of windows."""
-        value = {name: control.value for name, control in self.controls.items() if name != "save"
-                 and hasattr(control, "value")}  # fmt: skip
-        return Policy(
-            (value["window_w"], value["window_h"]), value["min_area"], value["padding"],
-            value["connectivity"], self.rules["grown_px"],
-        )  # fmt: skip
+        of = self.controls
+        window_wh = (of["window_w"].value, of["window_h"].value)
+        area, padding, joined = (of[n].value for n in ("min_area", "padding", "connectivity"))
+        return Policy(window_wh, area, padding, joined, self.rules["grown_px"])
 
     def settle(self) -> None:
         for name in ("threshold", "window_w", "window_h", "connectivity", "padding", "min_area"):
@@ -203,7 +201,7 @@ class CropsExplorer(desk.Explorer):
     def counts(self, index: int) -> dict[str, object]:
         regions = self.regions()
         found = geometry.crop_geometry(self.truth, regions)
-        worth = planning.worth(self.truth, regions, self.eye) if self.is_planned else None
+        worth = planning.worth(self.truth, regions, self.eye)
         return {
             "crops of this image": len(regions.of_image(index)),
             f"hit rate, all of {self.split.name}": desk.percent(found["hit_rate"]),
@@ -211,7 +209,8 @@ class CropsExplorer(desk.Explorer):
             "area share": desk.percent(found["area_share"]),
             "crops per image": f"{found['crops_per_image']:.2f}",
             "megapixels of crops per image": f"{found['megapixels']:.2f}",
-        } | ({"expected to be found": desk.percent(worth)} if self.is_planned else {})
+            "expected to be found": desk.percent(worth),
+        }
 
     def changes(self) -> dict[str, dict[str, object]]:
         names = {
