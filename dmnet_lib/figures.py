@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
@@ -525,3 +526,8 @@ def gain_maps(offers: Sequence[tuple[tuple[int, int], np.ndarray]]) -> list[Pane
         Panel(gains, f"{width} x {height} px, best {gains.max():.1f}", vmax=top)
         for (width, height), gains in offers
     ]
+
+
+def heat_colours() -> np.ndarray:
+    """Return the [256, 3] uint8 colours of density maps, from nothing to the most."""
+    return (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)

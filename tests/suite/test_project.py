@@ -39,6 +39,7 @@ LADDER = (
     ("strategies", "deviations"),
     ("scoring", "experiments", "commands"),
     ("budgets", "figures", "parts"),
+    ("explore",),
     ("report",),
     ("runner",),
     ("cli",),
@@ -54,6 +55,7 @@ GROUND = {  # within rung 0 the order matters
 }
 HOMES = {
     "matplotlib": {"figures"},
+    "ipywidgets": {"explore"},
     "papermill": {"runner"},
     "nbconvert": {"report"},
     "pycocotools": {"evaluation"},
