@@ -26,8 +26,9 @@ from dmnet_lib.points import Kernel, Points
 from dmnet_lib.provenance import Stage
 from dmnet_lib.sizes import Bins
 
-MOST_CROPS = 16  # that a plan is made for
+MOST_CROPS = 12  # that a plan is made for
 WINDOWS_KEPT = 8  # of their sums over the split
+MEASURED_KEPT = 256  # settings whose numbers are known
 WINDOW_PX = (20, 300)
 TIMES = (0.25, 1.0, 4.0)  # of the threshold, in the figure
 SHOWN_ALPHA = 0.5
@@ -79,7 +80,8 @@ class CropsExplorer(desk.Explorer):
         self.rules = profiles.named(stage.params["profile"], stage.params["profile_changes"])
         self.sums = lru_cache(WINDOWS_KEPT)(self._sums)
         self.plans = lru_cache(len(sources))(self._plans)
-        self._found = lru_cache(1)(self._regions)
+        self._found, self._planned = lru_cache(1)(self._regions), set()
+        self.measured = lru_cache(MEASURED_KEPT)(self._measured)
         super().__init__(split, stage, self._controls(stage.params, threshold))
 
     def _controls(self, given: Mapping[str, object], threshold: float) -> dict[str, widgets.Widget]:
@@ -142,13 +144,29 @@ class CropsExplorer(desk.Explorer):
         for name in ("threshold", "window_w", "window_h", "connectivity", "padding", "min_area"):
             self.controls[name].disabled = self.is_planned
         self.controls["budget"].disabled = not self.is_planned
+        source = self.controls["source"].value
+        if self.is_planned and len(self.truth) and source not in self._planned:
+            self._prepare(source)
+
+    def _prepare(self, source: str) -> None:
+        """Plan the split once, and measure every budget, so that none is waited for later."""
+        count = len(self.truth)
+        self.counters.value = f'<p role="status">Planning the crops of {count} images …</p>'
+        for budget in range(1, self.controls["budget"].max + 1):
+            self.measured(source, budget, None)
+        self._planned.add(source)
+
+    @property
+    def setting(self) -> tuple[str, float, Policy | None]:
+        """The density, and threshold and policy, or the budget of planned crops."""
+        source = self.controls["source"].value
+        if self.is_planned:
+            return source, self.controls["budget"].value, None
+        return source, self.threshold, self.policy
 
     def regions(self) -> Regions:
         """Return the crops of the whole split."""
-        source = self.controls["source"].value
-        if self.is_planned:
-            return self._found(source, self.controls["budget"].value, None)
-        return self._found(source, self.threshold, self.policy)
+        return self._found(*self.setting)
 
     def _regions(self, source: str, amount: float, policy: Policy | None) -> Regions:
         if policy is None:
@@ -160,8 +178,7 @@ class CropsExplorer(desk.Explorer):
         return self.sources[source].sums(window_wh)
 
     def _plans(self, source: str) -> list[Plan]:
-        most = max(MOST_CROPS, self.controls["budget"].max)
-        wanted = {"most": Budget(crops=most)}
+        wanted = {"most": Budget(crops=self.controls["budget"].max)}
         return plans.split_plans(self.sources[source].tasks(), self.eye, wanted)["most"].plans
 
     def view(self, index: int) -> View:
@@ -198,18 +215,21 @@ class CropsExplorer(desk.Explorer):
         gains = self.plans(self.controls["source"].value)[index].gains[:crops]
         return tuple(f"{number}: +{gain:.2g}" for number, gain in enumerate(gains, start=1))
 
-    def counts(self, index: int) -> dict[str, object]:
-        regions = self.regions()
-        found = geometry.crop_geometry(self.truth, regions)
+    def _measured(self, source: str, amount: float, policy: Policy | None) -> dict[str, object]:
+        regions = self._found(source, amount, policy)
         worth = planning.worth(self.truth, regions, self.eye)
+        return geometry.crop_geometry(self.truth, regions) | {"expected": worth}
+
+    def counts(self, index: int) -> dict[str, object]:
+        found = self.measured(*self.setting)
         return {
-            "crops of this image": len(regions.of_image(index)),
+            "crops of this image": len(self.regions().of_image(index)),
             f"hit rate, all of {self.split.name}": desk.percent(found["hit_rate"]),
             "cut share": desk.percent(found["cut_share"]),
             "area share": desk.percent(found["area_share"]),
             "crops per image": f"{found['crops_per_image']:.2f}",
             "megapixels of crops per image": f"{found['megapixels']:.2f}",
-            "expected to be found": desk.percent(worth),
+            "expected to be found": desk.percent(found["expected"]),
         }
 
     def changes(self) -> dict[str, dict[str, object]]:
