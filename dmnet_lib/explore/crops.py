@@ -261,9 +261,9 @@ def object_layers(image: Annotations, crops_xyxy: np.ndarray) -> tuple[Boxes, ..
     held = np.any(shared == boxes.area(xyxy)[:, None], axis=1)
     met = np.any(shared > 0, axis=1)
     return (
-        Boxes(xyxy[held], figures.SKY, "objects whole in a crop"),
+        Boxes(xyxy[held], figures.SKY, "objects held"),
         Boxes(xyxy[met & ~held], figures.ORANGE, "objects cut"),
-        Boxes(xyxy[~met], figures.PINK, "objects in no crop"),
+        Boxes(xyxy[~met], figures.PINK, "objects outside"),
     )
 
 

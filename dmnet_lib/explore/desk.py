@@ -20,8 +20,9 @@ from dmnet_lib.files import InputError
 from dmnet_lib.provenance import Stage
 
 SHEETS_KEPT = 16  # of the images seen last
-WIDE = widgets.Layout(width="340px")
-LABELS = {"description_width": "120px"}
+WIDE = widgets.Layout(width="390px")
+LABELS = {"description_width": "110px"}
+CLOSE = 'style="line-height: 1.5; margin: 0"'  # JupyterLab's own lines stand far apart
 
 
 def is_run() -> bool:
@@ -172,7 +173,7 @@ class Explorer:
         button = widgets.Button(
             description="Save as parameters", tooltip="Write params/<name>.yaml for dmnet run"
         )
-        button.layout.width = "auto"
+        button.layout = widgets.Layout(flex="0 0 auto", width="170px")
         button.on_click(lambda _: self._save())
         tip = "Write over a parameter file of this name"
         return {"name": name, "replace": check("replace", False, tip), "save": button}
@@ -192,7 +193,7 @@ class Explorer:
         ticks = [c for c in controls.values() if isinstance(c, widgets.Checkbox)]
         rest = [c for c in controls.values() if not isinstance(c, widgets.Checkbox)]
         for tick in ticks:
-            tick.layout.width = "auto"
+            tick.layout = widgets.Layout(width="auto", margin="0 0.8em 0 0")
         left = widgets.VBox(
             [
                 of["image"],
@@ -203,7 +204,7 @@ class Explorer:
                 widgets.HBox([of["save"], of["replace"]]),
                 self.saved,
             ],
-            layout=widgets.Layout(width="370px"),
+            layout=widgets.Layout(width="410px"),
         )
         right = widgets.VBox(
             [self.fault, self.picture, self.counters],
@@ -249,11 +250,11 @@ class Explorer:
 
     def _table(self) -> str:
         rows = "".join(
-            f'<tr><th scope="row" style="text-align: left">{html.escape(name)}</th>'
+            f'<tr {CLOSE}><th scope="row" style="text-align: left">{html.escape(name)}</th>'
             f'<td style="text-align: right">{html.escape(str(value))}</td></tr>'
             for name, value in self.counts(self.index).items()
         )
-        return f"<table>{rows}</table>"
+        return f"<table {CLOSE}>{rows}</table>"
 
     def _complain(self, message: str) -> None:
         self.errors.append(message)
