@@ -125,7 +125,7 @@ def test_a_torn_image_is_told_in_the_error_line_and_the_next_one_is_shown(tmp_pa
     explorer = DataExplorer(split, explored.stage("00_dataset", tmp_path / "out"))
     explorer.controls["next"].click()
     assert "image_1.png" in explorer.fault.value and 'role="alert"' in explorer.fault.value
-    assert len(explorer.errors) == 1
+    assert len(explorer.errors) == 1 and explorer.picture.value == ""
     explorer.controls["next"].click()
     assert explorer.fault.value == "" and explorer.index == 2
 

@@ -50,11 +50,14 @@ def test_a_connectivity_joins_the_rules_that_are_changed_already(tmp_path, folde
     assert changes == "grown_px=1, connectivity=8"
 
 
-def test_a_plan_saves_its_budget(tmp_path, folder) -> None:
+def test_a_plan_saves_its_budget_as_the_main_one(tmp_path, folder) -> None:
     crops = crops_of(tmp_path)
     crops.controls["policy"].value = "planned"
     crops.controls["budget"].value = 3
-    assert saved(crops, folder).changed == {CROPS: {"crops_per_image": 3}}
+    assert saved(crops, folder).changed == {
+        CROPS: {"crops_per_image": 3},
+        "05_fused_detection": {"budgets": "3, 6, 2, 4, 8, 12, 0.55Mpx, 0.9Mpx"},
+    }
 
 
 def test_data_save_classes(tmp_path, folder) -> None:

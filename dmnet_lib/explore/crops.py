@@ -18,7 +18,7 @@ from dmnet_lib.boxes import Regions
 from dmnet_lib.cropping import Policy
 from dmnet_lib.datasets import Split
 from dmnet_lib.evaluation import geometry
-from dmnet_lib.explore import desk
+from dmnet_lib.explore import desk, saving
 from dmnet_lib.explore.canvas import Heat, Tint, View
 from dmnet_lib.figures import Boxes, Panel
 from dmnet_lib.planning import Budget, Eye, Plan
@@ -26,6 +26,7 @@ from dmnet_lib.points import Kernel, Points
 from dmnet_lib.provenance import Stage
 from dmnet_lib.sizes import Bins
 
+CROPPING, DETECTION = "03_density_crops", "05_fused_detection"
 MOST_CROPS = 12  # that a plan is made for
 WINDOWS_KEPT = 8  # of their sums over the split
 MEASURED_KEPT = 256  # settings whose numbers are known
@@ -240,11 +241,20 @@ class CropsExplorer(desk.Explorer):
         own = {to: self.controls[name].value for name, to in names.items() if self.moved(name)}
         if self.moved("threshold"):
             own |= {"threshold": self.threshold, "calibrate": False}
-        found = {"03_density_crops": own}
+        found = {CROPPING: own}
+        if self.moved("budget"):
+            found[DETECTION] = {"budgets": _main_budget(self.stage, own["crops_per_image"])}
         if self.moved("connectivity"):
             rule = f"connectivity={self.controls['connectivity'].value}"
             found["common"] = {"profile_changes": _with_rule(self.stage, rule)}
         return found
+
+
+def _main_budget(stage: Stage, crops: int) -> str:
+    """Return the budgets that are detected by, with so many crops first."""
+    others = str(saving.value_of(stage, DETECTION, "budgets")).split(",")
+    others = [one.strip() for one in others if one.strip() != str(crops)]
+    return ", ".join([str(crops), *others])
 
 
 def _with_rule(stage: Stage, rule: str) -> str:

@@ -67,7 +67,7 @@ class Explorer:
         self.start = {name: _value(control) for name, control in controls.items()}
         self._connect(controls)
         self.widget = self._laid_out(controls)
-        self.guarded(self.update)
+        self._move()
 
     # What a subclass says.
 
@@ -98,7 +98,7 @@ class Explorer:
         """Tell whether a control stands elsewhere than it did first."""
         return _value(self.controls[name]) != self.start[name]
 
-    def update(self, *_: object) -> None:
+    def update(self) -> None:
         """Show what the controls say: the picture first, as its counters may take longer."""
         if self._is_settling:
             return
@@ -111,10 +111,10 @@ class Explorer:
         self.picture.value = self._picture()
         self.counters.value = self._counters()
 
-    def guarded(self, act: Callable[..., None], *arguments: object) -> None:
+    def guarded(self, act: Callable[[], None]) -> None:
         """Call act; what it raises is shown in the error line."""
         try:
-            act(*arguments)
+            act()
         except InputError as error:
             self._complain(str(error))
         except Exception as error:  # of whatever kind: a log is nowhere to be seen
@@ -159,8 +159,14 @@ class Explorer:
         on = widgets.Button(description="Next", tooltip="Go to the next image")
         back.on_click(lambda _: self._step(-1))
         on.on_click(lambda _: self._step(1))
-        number.observe(lambda _: self.guarded(self.update), "value")
+        number.observe(lambda _: self._move(), "value")
         return {"image": number, "previous": back, "next": on}
+
+    def _move(self) -> None:
+        """Show what the controls say, or what is wrong, and then nothing that is out of date."""
+        self.guarded(self.update)
+        if self.fault.value:
+            self.picture.value = self.counters.value = ""
 
     def _step(self, by: int) -> None:
         self.controls["image"].value += by  # the control keeps itself within its bounds
@@ -184,7 +190,7 @@ class Explorer:
 
     def _connect(self, controls: Mapping[str, widgets.Widget]) -> None:
         for control in controls.values():
-            control.observe(lambda _: self.guarded(self.update), "value")
+            control.observe(lambda _: self._move(), "value")
 
     def _laid_out(self, controls: Mapping[str, widgets.Widget]) -> widgets.Widget:
         """Return all of it: the controls on the left, picture and counters on the right."""

@@ -51,6 +51,12 @@ def _of_experiment(stage: Stage) -> Changes:
     return files.read_json(latest).get("changed", {}) if latest.is_file() else {}
 
 
+def value_of(stage: Stage, section: str, name: str) -> params.Value:
+    """Return the value of another stage's parameter in the experiment that is being looked at."""
+    default = params.declared()[section][name].default
+    return _of_experiment(stage).get(section, {}).get(name, default)
+
+
 def _of_notebook(stage: Stage) -> Changes:
     """Return the values of the notebook's parameters cell by section."""
     common = params.declared()[params.COMMON]
