@@ -20,7 +20,7 @@ from dmnet_lib.files import InputError
 from dmnet_lib.provenance import Stage
 
 SHEETS_KEPT = 16  # of the images seen last
-WIDE = widgets.Layout(width="390px")
+WIDE = {"width": "390px"}
 LABELS = {"description_width": "110px"}
 CLOSE = 'style="line-height: 1.5; margin: 0"'  # JupyterLab's own lines stand far apart
 
