@@ -10,7 +10,7 @@ from dmnet_lib.provenance import METRICS, PARAMS, PROVENANCE
 from dmnet_lib.report import markup
 from dmnet_lib.report.markup import Raw
 
-DATASET, EVALUATION, FUSED = "00_dataset", "06_evaluation", "05_fused_detection"
+EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
 WORST = ("figures/worst.png", "pictures/worst.png")  # the first that is there
 COLUMNS = {
     "AP": 100, "AP50": 100, "AP75": 100, "APs": 100, "APm": 100, "AR500": 100,
@@ -26,15 +26,15 @@ VERDICTS = {"wins": "wins", "loses": "loses"}  # tones that colour the box
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an experiment's evaluation left: its metrics, and every stage's parameters."""
+    """What an experiment's evaluation left: its metrics and its parameters."""
 
     folder: Path
     metrics: dict
-    values: dict[str, dict[str, params.Value]]
+    values: dict[str, params.Value]
 
-    def value(self, name: str, stage: str = EVALUATION) -> object:
-        """Return a stage's parameter; nothing where it was not written."""
-        return self.values.get(stage, {}).get(name, "")
+    def value(self, name: str) -> object:
+        """Return a parameter of the evaluation; nothing where it was not written."""
+        return self.values.get(name, "")
 
 
 def read(stages: Mapping[str, Path]) -> Evaluated | None:
@@ -42,8 +42,8 @@ def read(stages: Mapping[str, Path]) -> Evaluated | None:
     folder = stages.get(EVALUATION)
     if folder is None or "strategies" not in (metrics := json_or_empty(folder / METRICS)):
         return None
-    texts = {n: f / PARAMS for n, f in stages.items() if (f / PARAMS).exists()}
-    values = {name: params.parse(path.read_text(encoding="utf-8")) for name, path in texts.items()}
+    path = folder / PARAMS
+    values = params.parse(path.read_text(encoding="utf-8")) if path.exists() else {}
     return Evaluated(folder, metrics, values)
 
 
@@ -133,8 +133,7 @@ def data(found: Evaluated) -> str:
 
 def _data(found: Evaluated) -> str:
     if found.value("dataset") == "scenes":
-        seed = found.value("scenes_seed", DATASET)
-        return f"Made-up scenes (seed {seed}): they tell strategies apart, not how well drones see."
+        return "Made-up scenes: they tell strategies apart, not how well a detector sees the world."
     return f"Photographs in VisDrone's layout: `{found.value('data_root')}`."
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dmnet_lib.report import style
 
+LONG = 40  # characters of a table's cell from which on it gets room to wrap
 NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?%?( \[[^\]]*\])?|-|n/a|NaN|None")  # noqa: RUF001
 
 
@@ -100,7 +101,9 @@ def scrolling(name: str) -> str:
 
 
 def _kind(cells: Sequence[object]) -> str:
-    return ' class="num"' if cells and all(is_number(str(cell)) for cell in cells) else ""
+    if cells and all(is_number(str(cell)) for cell in cells):
+        return ' class="num"'
+    return ' class="long"' if any(len(str(cell)) >= LONG for cell in cells) else ""
 
 
 def is_number(text: str) -> bool:

@@ -16,7 +16,6 @@ SCRIPTS = ("application/javascript", "application/vnd.jupyter.widget-state+json"
 ERROR_NOTES = "papermill-error-cell-tag"  # of cells that papermill adds; the page says it itself
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 CELLS = ("td", "th")
-LONG = 40  # characters of a table's cell from which on it may wrap
 TEMPLATE = """\
 {%- extends 'classic/base.html.j2' -%}
 {%- block codecell -%}<div class="cell">{{ super.super() }}</div>{%- endblock -%}
@@ -49,6 +48,8 @@ def body(path: Path, *, prefix: str = "", deeper: int = 0) -> str:
     soup = BeautifulSoup(exporter.from_notebook_node(_showable(read(path)))[0], "html.parser")
     for tag in soup.select("style, a.anchor-link"):  # of pandas and nbconvert; the page has its own
         tag.decompose()
+    for tag in soup.select("[class*=ansi-]"):  # colours of a terminal, made for one background
+        del tag["style"]
     _mend_tables(soup)
     _mend_links(soup, prefix)
     for heading in soup.find_all(HEADINGS):
@@ -57,8 +58,13 @@ def body(path: Path, *, prefix: str = "", deeper: int = 0) -> str:
 
 
 def _showable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy without progress bars, widgets and what a script would be needed for."""
+    """Return a copy without progress bars, widgets, what needs a script, and what did not run."""
     shown = copy.deepcopy(notebook)
+    shown.cells = [
+        cell
+        for cell in shown.cells
+        if cell.metadata.get("papermill", {}).get("status") != "pending"
+    ]
     shown.metadata.pop("widgets", None)
     for cell in shown.cells:
         outputs = cell.get("outputs", ())
@@ -124,7 +130,7 @@ def _mend_cells(table: Tag) -> None:
     ]
     heads = table.thead.find_all("tr")[-1].find_all(["td", "th"]) if table.thead else []
     for cell in (cell for row in rows for cell in row if cell.name == "td"):
-        cell["class"] = "long" if len(cell.get_text()) >= LONG else cell.get("class", [])
+        cell["class"] = "long" if len(cell.get_text()) >= markup.LONG else cell.get("class", [])
     # Counted from the right: a head that spans rows leaves those below it with fewer cells.
     for place in range(1, 1 + min(map(len, rows), default=0)):
         column = [row[-place] for row in rows]

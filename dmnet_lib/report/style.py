@@ -14,7 +14,7 @@ CSS = """\
   --bad-soft: #3b1f1e; --good: #7fd6a2; --good-soft: #16301f; } }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-main { max-width: 1240px; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
+main { max-width: 1320px; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
 main:focus { outline: none; }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
 .skip { position: absolute; left: -999px; }
@@ -32,13 +32,16 @@ pre { background: var(--soft); padding: .7em .9em; border-radius: 6px; white-spa
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-size: .85em; color: var(--quiet); padding-bottom: .4em; }
 table, th, td { border: 0; }
-th, td { border-bottom: 1px solid var(--line); padding: .3em .9em .3em 0; text-align: left;
+th, td { border-bottom: 1px solid var(--line); padding: .3em .8em .3em 0; text-align: left;
   vertical-align: top; font-size: .85em; }
 thead th { vertical-align: bottom; }
-th.num, td.num { text-align: right; white-space: nowrap; }
+th.num, td.num { text-align: right; }
+td.num { white-space: nowrap; }
 th[scope="row"] { font-weight: 600; white-space: nowrap; }
 .dataframe td, .dataframe th { white-space: nowrap; }
-.dataframe td.long { white-space: normal; min-width: 22ch; }
+td.long, .dataframe td.long { white-space: normal; min-width: 22ch; }
+nav > ul { columns: 3 20rem; padding-left: 1.2em; }
+nav > ul > li { break-inside: avoid; }
 tr.changed { background: var(--mark); }
 th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0;
   padding: 0; cursor: pointer; text-align: inherit; }
@@ -54,14 +57,14 @@ details { margin: .4em 0; }
 summary { cursor: pointer; }
 details.code > summary { font-size: .8em; color: var(--quiet); }
 .box { border: 2px solid var(--line); border-radius: 8px; padding: .2em 1em; margin: 1.2em 0; }
-.box h2 { margin-top: .6em; }
+.box h1, .box h2 { margin-top: .6em; }
 .box dt { font-weight: 600; }
 .box dd { margin: 0 0 .5em; max-width: 75ch; }
 .verdict > p:first-of-type { font-size: 1.15em; }
 .wins { border-color: var(--good); background: var(--good-soft); }
 .wins h2 { color: var(--good); }
 .loses, .failed { border-color: var(--bad); background: var(--bad-soft); }
-.loses h2, .failed h2, .failed h3, .bad { color: var(--bad); }
+.loses h2, .failed h1, .failed h2, .bad { color: var(--bad); }
 .failed pre { background: var(--paper); }
 @media (min-width: 700px) { .box dl { display: grid; grid-template-columns: 12em 1fr; } }
 @media print {
