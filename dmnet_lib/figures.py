@@ -532,3 +532,10 @@ def gain_maps(offers: Sequence[tuple[tuple[int, int], np.ndarray]]) -> list[Pane
 def heat_colours() -> np.ndarray:
     """Return the [256, 3] uint8 colours of density maps, from nothing to the most."""
     return (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def mistakes_panel(image: np.ndarray, title: str, judged: Mapping[str, np.ndarray]) -> Panel:
+    """Return an image with hits, missed objects and false detections, each boxes_xyxy [n, 4]."""
+    looks = {"hits": (SKY, 0.8), "missed": (YELLOW, 1.2), "false": (ORANGE, 1.2)}
+    layers = (Boxes(judged[name], colour, name, width) for name, (colour, width) in looks.items())
+    return Panel(image, title, tuple(layers))

@@ -34,7 +34,7 @@ LADDER = (
         "planning",
     ),
     ("detectors", "evaluation"),
-    ("memory", "onnx", "plans"),
+    ("memory", "onnx", "plans", "mistakes", "verdicts"),
     ("cropping", "exporting", "training"),
     ("strategies", "deviations"),
     ("scoring", "experiments", "commands"),
@@ -259,6 +259,7 @@ def test_every_imported_package_is_required() -> None:
     aliases = {"PIL": "pillow", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
     aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
+    aliases |= {"bs4": "nbconvert"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = project["dependencies"] + extras["cluster"] + extras["onnx"]
