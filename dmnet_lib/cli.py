@@ -22,6 +22,23 @@ examples:
   dmnet doctor                           what this machine has
   dmnet crops --help                     each command tells what it needs and leaves
 """
+RUN = """\
+Run an experiment's notebooks in order and write its report. Stages that are finished are kept, also
+those that another experiment finished with the same parameters, code and data.
+
+--sweep runs an experiment for each value of one parameter, called EXPERIMENT-NAME-VALUE, up to its
+evaluation, and what they share once. results/EXPERIMENT-NAME then has a page, a figure and
+sweep.json with what the values did, and the parameter file of each, for `dmnet run`. Values are a
+YAML list: quote those that have a comma. Stopped and started again it goes on; a value that fails
+does not stop the others. Where another parameter overrules the swept one it is set too, and that is
+said. Git keeps the sweep's own files, not its experiments."""
+RUN_EXAMPLES = """\
+examples:
+  dmnet run params/demo.yaml --until 03_density_crops
+  dmnet run params/demo.yaml --sweep 03_density_crops.threshold=0.02,0.08,0.3 --jobs 2
+  dmnet run params/demo.yaml --sweep common.seed=1,2 --dry-run
+  dmnet run params/demo.yaml --sweep '05_fused_detection.budgets="6, 2","6, 12"' \\
+      --set 05_fused_detection.steps=300"""
 CHECK = """\
 Check every annotation line and, where there are images, each one's header and end. Nothing is
 decoded and nothing written. Counts are told for each split, then notes, oddities that real data
@@ -41,6 +58,7 @@ BATCH = {  # the commands of dmnet_lib.commands, one module each
     "fuse": "detections of whole images and of crops put together",
     "deviations": "what each rule of the released scripts changes, measured on your data",
     "evaluate": "score detections by VisDrone's or COCO's protocol",
+    "compare": "what differs between finished experiments, and is it more than noise?",
 }
 
 
@@ -80,6 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(chosen: argparse.Namespace) -> int:
     from dmnet_lib import runner
 
+    if chosen.sweep:
+        return _sweep(chosen)
+    if chosen.set or chosen.jobs:
+        raise InputError("--set and --jobs go with --sweep; --sweep common.seed=1 is one run too")
     switches = {"until": chosen.until, "force": chosen.force, "dry_run": chosen.dry_run}
     try:
         runner.run(chosen.params, say=say, **switches)
@@ -87,6 +109,20 @@ def _run(chosen: argparse.Namespace) -> int:
         sys.stderr.write(f"dmnet: {error}\n")
         return 1
     return 0
+
+
+def _sweep(chosen: argparse.Namespace) -> int:
+    if chosen.jobs is not None and chosen.jobs < 1:
+        raise InputError(f"--jobs {chosen.jobs}: expected 1 or more")
+    if chosen.until or chosen.force:
+        raise InputError("--until and --force do not go with --sweep: it runs what is not finished")
+    from dmnet_lib import sweeps
+
+    sweep = sweeps.parse(chosen.params, chosen.sweep, chosen.set)
+    failed = sweeps.run(sweep, say=say, jobs=chosen.jobs or 1, dry_run=chosen.dry_run)
+    for name, why in failed.items():
+        sys.stderr.write(f"dmnet: {name}: {why}\n")
+    return 1 if failed else 0
 
 
 def _data_check(chosen: argparse.Namespace) -> int:
@@ -104,11 +140,13 @@ def _data_check(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from dmnet_lib import provenance, report
+    from dmnet_lib import experiments, provenance, report, sweeps
 
     results = provenance.results_root()
-    homes = [path.parent for path in sorted(results.glob(f"*/{provenance.LATEST}"))]
-    for path in [*(report.write_experiment(home) for home in homes), *report.write_index(results)]:
+    for home in (path.parent for path in sorted(results.glob(f"*/{provenance.LATEST}"))):
+        is_sweep = (home / experiments.SWEEP).exists()
+        say(f"{(sweeps.write_page if is_sweep else report.write_experiment)(home)}")
+    for path in report.write_index(results):
         say(f"{path}")
     readme = ROOT / "README.md"
     say(f"{readme}  {'changed' if report.update_readme(readme, results) else 'as it was'}")
@@ -182,14 +220,23 @@ def _parser(first: str) -> argparse.ArgumentParser:
         added.set_defaults(command=function)
         return added
 
-    run = command(
-        "run", _run, "run an experiment's notebooks in order and write its report",
-        "dmnet run params/demo.yaml --until 03_density_crops",
+    run = commands.add_parser(
+        "run", help="run an experiment's notebooks in order and write its report",
+        description=RUN, epilog=RUN_EXAMPLES, formatter_class=plain,
     )  # fmt: skip
+    run.set_defaults(command=_run)
     run.add_argument("params", type=Path, metavar="PARAMS", help="a parameter file")
     run.add_argument("--until", metavar="STAGE", help="the last stage to run")
     run.add_argument("--force", action="store_true", help="run finished stages again")
     run.add_argument("--dry-run", action="store_true", help="only say what would run, and why")
+
+    group = run.add_argument_group("one parameter, several values")
+    group.add_argument("--sweep", metavar="SECTION.NAME=V1,V2,…", help="an experiment a value")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.NAME=VALUE",
+        help="of all these experiments; may be repeated",
+    )  # fmt: skip
+    group.add_argument("--jobs", type=int, metavar="N", help="experiments side by side (default 1)")
 
     data = command("data", None, "look at data", "dmnet data check data/VisDrone")
     check = data.add_subparsers(required=True, metavar="check").add_parser(

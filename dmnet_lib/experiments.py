@@ -1,5 +1,6 @@
 """Folders of finished experiments -> tables of what differed between them and what it did."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,9 @@ import pandas as pd
 from dmnet_lib import files, params, provenance
 
 EVALUATION = "06_evaluation"
+BUDGETS = "figures/budgets.csv"
+SWEEP = "sweep.json"  # in the folder of a sweep: names the experiments of its values
+Folders = dict[str, Path]  # of an experiment's finished stages
 MEASURES = ("AP", "AP50", "APs", "APm", "AR500", "crops_per_image", "megapixels", "hit_rate")
 
 
@@ -15,13 +19,26 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def swept(results: Path) -> set[str]:
+    """Return the sweeps under results, and the experiments of their values."""
+    found: set[str] = set()
+    for path in results.glob(f"*/{SWEEP}"):
+        found |= {path.parent.name, *(run["experiment"] for run in files.read_json(path)["runs"])}
+    return found
+
+
 def load(
-    results: Path, names: tuple[str, ...] = (), *, own: provenance.Stage | None = None
-) -> dict[str, dict[str, Path]]:
+    results: Path,
+    names: tuple[str, ...] = (),
+    *,
+    own: provenance.Stage | None = None,
+    sweeps: bool = False,
+) -> dict[str, Folders]:
     """Return {experiment: {stage: folder}} of those that were evaluated; names () means all.
 
-    own is the running stage: its experiment counts with the folders it builds on. Raises
-    InputError for a named experiment that is not there or was not evaluated.
+    Those of sweeps have a page of their own: they count where named, or where sweeps is set. own is
+    the running stage: its experiment counts with the folders it builds on. Raises InputError for a
+    named experiment that is not there or was not evaluated.
     """
     found = {path.parent.name: _folders(path) for path in sorted(results.glob("*/latest.json"))}
     if own:
@@ -30,27 +47,48 @@ def load(
     if missing:
         hint = params.nearest(missing[0], found)
         raise files.InputError(f"{results}: no finished experiment {missing[0]!r}{hint}")
-    done = {name: found[name] for name in names or sorted(found) if _is_evaluated(found[name])}
+    hidden = set() if sweeps else swept(results) - {own.experiment if own else ""}
+    wanted = names or sorted(found.keys() - hidden)
+    done = {name: found[name] for name in wanted if _is_evaluated(found[name])}
     unfinished = [name for name in names if name not in done]
     if unfinished:
         raise files.InputError(f"{results}: {unfinished[0]!r} has no {EVALUATION} yet; run it")
     return done
 
 
-def _folders(latest: Path) -> dict[str, Path]:
+def _folders(latest: Path) -> Folders:
     stages = files.read_json(latest)["stages"]
     return {name: latest.parent / name / entry["key"] for name, entry in stages.items()}
 
 
-def _is_evaluated(folders: dict[str, Path]) -> bool:
+def _is_evaluated(folders: Folders) -> bool:
     return EVALUATION in folders and (folders[EVALUATION] / provenance.METRICS).exists()
 
 
-def _metrics(folders: dict[str, Path]) -> dict:
+def _metrics(folders: Folders) -> dict:
     return files.read_json(folders[EVALUATION] / provenance.METRICS)
 
 
-def overview(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
+def own_first(found: Iterable[str], own: str) -> list[str]:
+    """Return the names with an experiment's own first, where it is among them."""
+    return sorted(found, key=lambda name: name != own)
+
+
+def budgets(found: Mapping[str, Folders]) -> dict[str, pd.DataFrame]:
+    """Return the table behind each evaluation's budget figure, where git or a run left it."""
+    paths = {name: folders[EVALUATION] / BUDGETS for name, folders in found.items()}
+    there = {name: path for name, path in paths.items() if path.exists()}
+    return {name: pd.read_csv(path, index_col="strategy") for name, path in there.items()}
+
+
+def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return tables of experiments as one, the experiment in front."""
+    named = [table.reset_index().assign(experiment=name) for name, table in tables.items()]
+    whole = pd.concat(named) if named else pd.DataFrame({"experiment": []})
+    return whole[["experiment", *whole.columns.drop("experiment")]]
+
+
+def overview(found: Mapping[str, Folders]) -> pd.DataFrame:
     """Return one row an experiment: its split, images, best strategy and AP."""
     rows = {}
     for name, folders in found.items():
@@ -62,9 +100,9 @@ def overview(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("experiment")
 
 
-def parameter_differences(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
+def parameter_differences(found: Mapping[str, Folders]) -> pd.DataFrame:
     """Return one row a parameter that is not the same everywhere, one column an experiment."""
-    columns = {name: _parameters(folders) for name, folders in found.items()}
+    columns = {name: parameters(folders) for name, folders in found.items()}
     names = sorted({name for values in columns.values() for name in values})
     rows = {name: [values.get(name) for values in columns.values()] for name in names}
     differing = {name: row for name, row in rows.items() if any(v != row[0] for v in row)}
@@ -72,18 +110,20 @@ def parameter_differences(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
     return table.rename_axis("parameter")
 
 
-def _parameters(folders: dict[str, Path]) -> dict[str, object]:
-    """Return {"stage.name": value} of every stage that left its parameters."""
+def parameters(folders: Folders) -> dict[str, object]:
+    """Return {"stage.name": value} of every stage up to the evaluation, common ones once."""
+    common = params.declared()[params.COMMON]
     values: dict[str, object] = {}
     for stage, folder in sorted(folders.items()):
         path = folder / provenance.PARAMS
-        if path.exists():
+        if stage <= EVALUATION and path.exists():
             flat = params.parse(path.read_text(encoding="utf-8"))
-            values |= {f"{stage}.{name}": value for name, value in flat.items()}
+            sections = {name: params.COMMON if name in common else stage for name in flat}
+            values |= {f"{sections[name]}.{name}": value for name, value in flat.items()}
     return values
 
 
-def strategy_table(found: dict[str, dict[str, Path]]) -> pd.DataFrame:
+def strategy_table(found: Mapping[str, Folders]) -> pd.DataFrame:
     """Return one row a strategy and experiment with its measures; main strategies only."""
     rows = {
         (strategy, name): {

@@ -107,6 +107,13 @@ def show(
     return Shown(small.getvalue(), csv, name, caption, alt)
 
 
+def saved(folder: Path, name: str, *, caption: str, alt: str) -> Shown:
+    """Return a figure that `show` wrote into a folder, for a page. Raises OSError if it is gone."""
+    place = folder / FIGURES / name
+    csv = place.with_suffix(".csv").read_text(encoding="utf-8")
+    return Shown(place.with_suffix(".png").read_bytes(), csv, name, caption, alt)
+
+
 def _is_photograph(figure: Figure) -> bool:
     return any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
 
@@ -539,3 +546,67 @@ def mistakes_panel(image: np.ndarray, title: str, judged: Mapping[str, np.ndarra
     looks = {"hits": (SKY, 0.8), "missed": (YELLOW, 1.2), "false": (ORANGE, 1.2)}
     layers = (Boxes(judged[name], colour, name, width) for name, (colour, width) in looks.items())
     return Panel(image, title, tuple(layers))
+
+
+def differences(table: pd.DataFrame) -> Figure:
+    """Return differences in AP, a dot a row with its interval; blue where it stands out.
+
+    table: label, difference, low, high, stands_out; without an interval the dot stands alone.
+    """
+    shown = table.dropna(subset=["difference"])
+    figure, axes = new(width=8, height=0.9 + 0.28 * max(1, len(shown)))
+    ax, place = axes[0, 0], np.arange(len(shown))
+    looks = np.where(shown["stands_out"], BLUE, "#8C8C8C")
+    ax.hlines(place, shown["low"], shown["high"], color=looks, lw=1.5)
+    ax.scatter(shown["difference"], place, color=looks, s=25)
+    ax.axvline(0, color=BLACK, lw=1)
+    ax.set_yticks(place, shown["label"])
+    ax.set_ylim(-0.6, max(1, len(shown)) - 0.4)
+    ax.invert_yaxis()
+    ax.set_xlabel("difference in AP, with its interval")
+    return figure
+
+
+def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "AP") -> Figure:
+    """Return what each budget buys in several experiments: a panel each, on the same axes.
+
+    tables: by experiment, those that `budget_curves` takes.
+    """
+    figure, axes = new(max(1, len(tables)), width=min(14, 3.2 * len(tables) + 2.4), height=3.4)
+    top = max((float(table[f"{measure}_high"].max()) for table in tables.values()), default=1)
+    for ax, (name, table) in zip(axes[0], tables.items(), strict=False):
+        by_pixels = table.index.astype(str).str.endswith("Mpx")
+        for (key, pixels), members in table.groupby(["family", by_pixels], sort=False):
+            rising = members.sort_values("megapixels")
+            _draw_family(ax, key, rising, "megapixels", measure, by_pixels=pixels)
+        ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image")
+        _log_axis(ax, table["megapixels"])
+    axes[0, 0].set_ylabel(measure)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def sweep(table: pd.DataFrame, name: str) -> Figure:
+    """Return AP, hit rate, crops and megapixels over the values of a parameter, a line a strategy.
+
+    table: a row a strategy and value: strategy, value, place (on the axis), AP with AP_low and
+    AP_high, hit_rate, crops_per_image, megapixels.
+    """
+    measures = {"AP": "AP", "hit_rate": "hit rate", "crops_per_image": "crops per image",
+                "megapixels": "megapixels per image"}  # fmt: skip
+    figure, axes = new(2, 2, width=11, height=3.0)
+    ticks = table.drop_duplicates("value")
+    for ax, (column, label) in zip(axes.flat, measures.items(), strict=True):
+        for strategy, rows in table.groupby("strategy", sort=False):
+            colour, mark = _look(strategy) or (COLOURS[-2], ".")
+            ax.plot(rows["place"], rows[column], color=colour, marker=mark, ms=5, label=strategy)
+            if column == "AP":
+                low, high = rows["AP_low"], rows["AP_high"]
+                ax.fill_between(rows["place"], low, high, color=colour, alpha=0.1, lw=0)
+        ax.set(xlabel=name, ylabel=label)
+        ax.set_xticks(ticks["place"], ticks["value"].astype(str))
+        ax.set_ylim(0, None)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+    return figure

@@ -1,8 +1,9 @@
 """A parameter file in, finished stages and a report out: the notebooks run through papermill.
 
 A stage's key stands for all that makes it: parameters, code, data and the keys of the stages it
-needs. A stage with a finished folder of its key is kept; any other is run in a work folder, checked
-and then renamed, so that no half result looks like a whole one.
+needs. A stage with a finished folder of its key is kept, also where another experiment finished it;
+any other is run in a work folder, checked and then renamed, so that no half result looks like a
+whole one.
 """
 
 import ast
@@ -15,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets import CaselessStrEnum, default
 
-from dmnet_lib import files, params, provenance, report
+from dmnet_lib import experiments, files, params, provenance, report
 from dmnet_lib.files import ROOT, InputError
 from dmnet_lib.provenance import LATEST, METRICS, NOTEBOOK, PARAMS
 
@@ -75,12 +76,13 @@ class Notebook:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What happens to one stage, and why."""
+    """What happens to one stage, and why; source is another experiment's folder to take it from."""
 
     name: str
     key: str
     run: bool
     why: str
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,10 @@ def run(
         raise InputError(f"--until {until}: no such stage{params.nearest(until, job.notebooks)}")
     steps = [step for step in plans if not until or step.name <= until]
     if force:
-        steps = [step if step.run else replace(step, run=True, why="forced") for step in steps]
+        steps = [
+            step if step.run else replace(step, run=True, why="forced", source=None)
+            for step in steps
+        ]
     if dry_run:
         for step in steps:
             _tell(say, step, "would run")
@@ -180,6 +185,8 @@ def run(
                 _tell(say, step, "runs")
                 if step.run:
                     _run_stage(job, step)
+                elif step.source:
+                    _take(job, step)
                 _note(job, step.name, last=step is steps[-1])
         except StageError:
             with contextlib.suppress(OSError):  # the stage's own message matters more
@@ -263,21 +270,37 @@ def _plan(
         if values.get("recall_curve"):
             made_of["curve"] = files.digest(files.from_root(str(values["recall_curve"])))
         if notebook.reads_results:
-            made_of["results"] = _other_results(home, name)
+            named = experiments.split_names(str(values.get("names", "")))
+            made_of["results"] = _other_results(home, name, named)
         keys[name] = provenance.digest(made_of)
-        why = _why_not(home / name / keys[name], notebook)
-        folder = home / name / keys[name]
-        if name == min(notebooks) and data == SCENES and not _scenes_are_there(values, folder):
-            why = why or "the scenes it draws are gone"
+        folder, draws = home / name / keys[name], name == min(notebooks) and data == SCENES
+        why = _why_not(folder, notebook, values if draws else {})
         if why == NOT_RUN and name in latest:
             why = _difference(home / name / latest[name]["key"], made_of)
-        plans.append(StagePlan(name, keys[name], bool(why), why or "same key finished before"))
+        source = _elsewhere(folder, notebook, values if draws else {}) if why else None
+        told = f"same key finished {f'in {source.parents[1].name}' if source else 'before'}"
+        run = bool(why) and source is None
+        plans.append(StagePlan(name, keys[name], run, why if run else told, source))
     return plans
 
 
-def _other_results(home: Path, stage: str) -> dict[str, dict[str, str]]:
-    """Return the keys of all stages but this one in the other experiments."""
-    others = (path.parent for path in home.parent.glob(f"*/{LATEST}") if path.parent != home)
+def _elsewhere(folder: Path, notebook: Notebook, drawn: dict[str, params.Value]) -> Path | None:
+    """Return another experiment's finished folder of the same stage and key, None if there is none.
+
+    A stage that looks at the other experiments is each experiment's own.
+    """
+    if notebook.reads_results:
+        return None
+    stage, key = folder.parts[-2:]
+    places = sorted(folder.parents[2].glob(f"*/{stage}/{key}"))
+    return next((place for place in places if not _why_not(place, notebook, drawn)), None)
+
+
+def _other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the keys of all stages but this one in the other experiments, without sweeps'."""
+    hidden = {home.name, *experiments.swept(home.parent)} - set(named)
+    paths = home.parent.glob(f"*/{LATEST}")
+    others = (path.parent for path in paths if path.parent.name not in hidden)
     found = {other.name: report.latest(other)["stages"] for other in others}
     return {
         other: {name: entry["key"] for name, entry in stages.items() if name != stage}
@@ -295,13 +318,18 @@ def _scenes_are_there(values: dict[str, params.Value], folder: Path) -> bool:
     return files.read_json(seen).get("fingerprint") == provenance.data_fingerprint(root)
 
 
-def _why_not(folder: Path, notebook: Notebook) -> str:
-    """Return why a folder does not count as finished; nothing if it does."""
+def _why_not(folder: Path, notebook: Notebook, drawn: dict[str, params.Value]) -> str:
+    """Return why a folder does not count as finished; nothing if it does.
+
+    drawn are the parameters of the stage that draws the scenes, empty for any other.
+    """
     if not (folder / METRICS).exists():
         return NOT_RUN
     wanted = (*notebook.outputs, NOTEBOOK, REPORT)
     if not all((folder / name).exists() for name in wanted):
         return "the outputs were not kept"
+    if drawn and not _scenes_are_there(drawn, folder):
+        return "the scenes it draws are gone"
     return ""
 
 
@@ -344,6 +372,28 @@ def _run_stage(job: Job, step: StagePlan) -> None:
         see = f"see {params.shown(kept)}, mend it and" if kept else "mend it and"
         line = f"{step.name} stopped: {message}; {see} run the same command again"
         raise StageError(line) from error
+
+
+def _take(job: Job, step: StagePlan) -> None:
+    """Take a finished stage over from another experiment, by links where the disk has them."""
+    work = job.home / WORK / f"{step.name}-{step.key}"
+    try:
+        shutil.copytree(step.source, work, copy_function=_link)
+        if _why_not(work, job.notebooks[step.name], {}):
+            raise OSError("it is no longer whole")
+        _put(work, job.folder(step.name))
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(work, ignore_errors=True)
+        taken = f"{step.name} could not be taken over from {params.shown(step.source)}"
+        raise StageError(f"{taken}: {_message(error)}; run the same command again") from error
+
+
+def _link(source: str, target: str) -> None:
+    """Make target the same file, or a copy where that cannot be: finished files never change."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _execute(job: Job, stage: str, work: Path) -> None:

@@ -5,7 +5,7 @@ of experiments has a script, which sorts and filters. Rendering twice gives the 
 """
 
 from dmnet_lib.report.failures import ERROR, FAILED
-from dmnet_lib.report.markup import page, table
+from dmnet_lib.report.markup import esc, frame, page, sentences, table
 from dmnet_lib.report.pages import PAGE, write_experiment, write_index, write_stage
 from dmnet_lib.report.readme import (
     BENCH_FILE,
@@ -29,6 +29,8 @@ __all__ = [
     "PAGE",
     "PLANS_FILE",
     "bench_cells",
+    "esc",
+    "frame",
     "latest",
     "page",
     "readme_bench",
@@ -38,6 +40,7 @@ __all__ = [
     "readme_off_the_shelf",
     "readme_plans",
     "readme_table",
+    "sentences",
     "table",
     "update_readme",
     "write_experiment",

@@ -57,8 +57,8 @@ def opening(found: Evaluated) -> list[str]:
     head, rows = strategies(found.metrics)
     name = f"Main strategies on {found.metrics.get('split', '')}".removesuffix(" on ")
     told = markup.table(head, rows, caption=f"{name}. {units(found.metrics)}", row_heads=True)
-    lines = "".join(f"<li>{markup.code(line)}</li>" for line in found.metrics.get("words", ()))
-    rest = markup.details("All findings in words", f"<ul>{lines}</ul>") if lines else ""
+    lines = found.metrics.get("words", ())
+    rest = markup.details("All findings in words", markup.sentences(lines)) if lines else ""
     return [verdict(found.metrics.get("verdict", {})), f"<h2>Strategies</h2>{told}{rest}"]
 
 

@@ -4,8 +4,12 @@ import html
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from dmnet_lib.report import style
+
+if TYPE_CHECKING:  # only its type is needed
+    import pandas as pd
 
 LONG = 40  # characters of a table's cell from which on it gets room to wrap
 NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?%?( \[[^\]]*\])?|-|n/a|NaN|None")  # noqa: RUF001
@@ -92,6 +96,20 @@ def table(
     told = f"<caption>{esc(caption)}</caption>" if caption else ""
     body = f"<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody>"
     return f"{scrolling(caption)}<table>{told}{body}</table></div>"
+
+
+def frame(found: "pd.DataFrame", *, caption: str = "") -> str:
+    """Return an HTML table of a data frame, its index first; an empty one says so."""
+    if not len(found):
+        return "<p>None.</p>"
+    columns = found.reset_index()
+    rows = columns.astype(object).to_numpy().tolist()
+    return table([str(name) for name in columns.columns], rows, caption=caption, row_heads=True)
+
+
+def sentences(lines: Iterable[str]) -> str:
+    """Return an HTML list of sentences, with `names` in code type."""
+    return f"<ul>{''.join(f'<li>{code(line)}</li>' for line in lines)}</ul>"
 
 
 def scrolling(name: str) -> str:

@@ -37,11 +37,12 @@ LADDER = (
     ("memory", "onnx", "plans", "mistakes", "verdicts"),
     ("cropping", "exporting", "training"),
     ("strategies", "deviations"),
-    ("scoring", "experiments", "commands"),
-    ("budgets", "figures", "parts"),
+    ("scoring", "experiments"),
+    ("budgets", "comparing", "figures", "parts"),
     ("explore",),
     ("report",),
     ("runner",),
+    ("commands", "sweeps"),
     ("cli",),
 )
 GROUND = {  # within rung 0 the order matters
