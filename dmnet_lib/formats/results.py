@@ -1,10 +1,10 @@
 """Detections that any program wrote in, one table over known images out, and back.
 
 Read are COCO results (ultralytics' predictions.json, mmdet, detectron2), VisDrone's or YOLO's text,
-a folder or zip of `<stem>.txt`, and mmdet's predictions, a folder of `<stem>.json`. Programs differ in how
-they call images and count classes. What a file leaves open is settled only if a single reading
-fits, and refused otherwise: with classes or images that are one off, the score would be wrong and
-look right.
+a folder or zip of `<stem>.txt`, and mmdet's predictions, a folder of `<stem>.json`. Programs differ
+in how they call images and count classes. What a file leaves open is settled only if a single
+reading fits, and refused otherwise: with classes or images that are one off, the score would be
+wrong and look right.
 """
 
 import json
@@ -186,9 +186,7 @@ def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
     """Return the results of VisDrone's or YOLO's text, in the order of its files' stems."""
     texts = sorted(texts)
     if not texts:
-        raise InputError(
-            f"{path}: holds no .txt file; results as text are one <stem>.txt an image"
-        )
+        raise InputError(f"{path}: holds no .txt file; results as text are one <stem>.txt an image")
     if len(dict(texts)) < len(texts):
         stem, _ = Counter(stem for stem, _ in texts).most_common(1)[0]
         raise InputError(f"{path}: two files are called {stem}.txt; keep one of them")
