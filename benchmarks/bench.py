@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import detections_at_scale
+import explorers
 import export
 import measure
 import planned
@@ -81,6 +82,7 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Row]]] = {
     "conversion": preparation.check_and_convert,
     "export": crop_export,
     "planning": planned.planned,
+    "explorers": explorers.explorers,
     "fusion": detections_at_scale.fusion,
     "evaluation": detections_at_scale.evaluation,
     "training": training,

@@ -75,14 +75,14 @@ def _views(plan: Plan) -> Row:
     corners = (rng.random((len(side), 2)) * (size_wh - side)).astype(int)
     crops = np.column_stack([corners, corners + side])
     each = 3 * plan.whole // VIEWS
-    passes = [_seen(rng, whole, plan.val, plan.whole), _seen(rng, crops, plan.val, each)]
+    passes = [seen(rng, whole, plan.val, plan.whole), seen(rng, crops, plan.val, each)]
     taken = measure.seconds(partial(fusion.settle, passes, sizes_wh, fusion.ViewRules()), plan.runs)
     boxes = f"{plan.whole} + {each * VIEWS:,} made-up boxes"
     what = f"fragments and coarse views: {plan.val} images, {VIEWS + 1} views, {boxes} each"
     return Row(what, "s", taken, most=1.5)
 
 
-def _seen(rng: np.random.Generator, regions_xyxy: np.ndarray, images: int, each: int) -> Seen:
+def seen(rng: np.random.Generator, regions_xyxy: np.ndarray, images: int, each: int) -> Seen:
     """Return `each` boxes in every view, cut at its border."""
     view = np.repeat(np.arange(len(regions_xyxy)), each)
     of_image = np.arange(len(regions_xyxy)) * images // len(regions_xyxy)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
@@ -228,6 +229,7 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     for layer in panel.layers:
         _draw_boxes(ax, layer)
     ax.set_title(panel.title, fontsize=9)
+    ax.set_anchor("N")  # what room there is, is the legend's
     if panel.layers:
         where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 0.1}
         look = {"fontsize": 7, "frameon": False, "handlelength": 1, "columnspacing": 1}
@@ -532,6 +534,18 @@ def gain_maps(offers: Sequence[tuple[tuple[int, int], np.ndarray]]) -> list[Pane
         Panel(gains, f"{width} x {height} px, best {gains.max():.1f}", vmax=top)
         for (width, height), gains in offers
     ]
+
+
+def heat_colours() -> np.ndarray:
+    """Return the [256, 3] uint8 colours of density maps, from nothing to the most."""
+    return (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def mistakes_panel(image: np.ndarray, title: str, judged: Mapping[str, np.ndarray]) -> Panel:
+    """Return an image with hits, missed objects and false detections, each boxes_xyxy [n, 4]."""
+    looks = {"hits": (SKY, 0.8), "missed": (YELLOW, 1.2), "false": (ORANGE, 1.2)}
+    layers = (Boxes(judged[name], colour, name, width) for name, (colour, width) in looks.items())
+    return Panel(image, title, tuple(layers))
 
 
 def differences(table: pd.DataFrame) -> Figure:

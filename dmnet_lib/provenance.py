@@ -39,8 +39,11 @@ UNTRAINED = (
     "data_root", "examples", "model_file", "model_classes", "class_map", "curve_from", "fusion_iou",
     "fusion_top", "fragments", "coarse_score", "grids", "tiles_px", "tile_overlap", "budgets",
 )  # fmt: skip
+SEEN_BY = ("device", "classes", "score_threshold")  # decide what a detector answers
 TRAINING = "from dmnet_lib.training import counting, detection, loop"
+LOOKING = "from dmnet_lib import memory, onnx"
 CHECKPOINTS = ".cache/checkpoints"  # below the folder of results
+LOOKS = ".cache/looks"
 NOTEBOOK = "notebook.ipynb"  # the executed one; git keeps results without it
 LATEST, INTERACTIVE = "latest.json", "interactive"
 
@@ -159,6 +162,17 @@ class Stage:
         chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
         key = digest([self.name, chosen, content, code_digest(code_modules(TRAINING))])
         return self.out.parents[2] / CHECKPOINTS / f"{name}-{key}.pt"
+
+    def looks(self, *inputs: Path) -> Path:
+        """Return the folder where what a detector sees is kept: one for all that decides it.
+
+        That is the content of the input files, which say what detector and what images, the
+        parameters of the stage that choose or judge boxes, and the code that looks.
+        """
+        content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
+        chosen = {n: self.params[n] for n in SEEN_BY if n in self.params}
+        key = digest([content, chosen, code_digest(code_modules(LOOKING)), versions()])
+        return self.out.parents[2] / LOOKS / key
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
         """Write metrics.json. Raises ValueError that names an entry that is no finite number."""

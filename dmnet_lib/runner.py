@@ -495,7 +495,8 @@ def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
         for name in (NOTEBOOK, PARAMS, provenance.PROVENANCE):
             if (work / name).exists():
                 (work / name).rename(folder / name)
-        files.write_json(folder / report.ERROR, {"message": message})
+        command = f"dmnet run {params.shown(job.experiment.path)}"
+        files.write_json(folder / report.ERROR, {"message": message, "command": command})
         return report.write_stage(folder, base_path=Path(str(job.told["base"])))
     except (OSError, InputError):
         return None

@@ -21,12 +21,14 @@ from dmnet_lib.detections import Detections, Seen
 from dmnet_lib.detectors import Detector, Pass
 from dmnet_lib.evaluation import sightings as seeing
 from dmnet_lib.fusion import ViewRules
+from dmnet_lib.memory import Memory
 from dmnet_lib.planning import Eye
 
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
 SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
 LISTING = "strategies.json"
 ABLATION = "ablation"  # folder of what the fusion gives without some of its rules
+FORGETFUL = Memory()
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,12 @@ def main_names(names: Iterable[str]) -> list[str]:
 
 
 def whole_images(
-    detector: Detector, split: Split, rule: Rule, *, executor: Executor | None = None
+    detector: Detector,
+    split: Split,
+    rule: Rule,
+    *,
+    memory: Memory = FORGETFUL,
+    executor: Executor | None = None,
 ) -> dict[str, Look]:
     """Return the passes over whole images: `global`, at the detector's input size, and `native`,
     at full resolution, which a network of one fixed input size cannot see."""
@@ -85,7 +92,7 @@ def whole_images(
     passes = {"global": Pass(whole, rule.input_long_px)}
     if detector.input_wh is None:
         passes["native"] = Pass(whole, FULL_RESOLUTION)
-    return _look(detector, split, passes, executor, "whole images")
+    return _look(detector, split, passes, memory, executor, "whole images")
 
 
 def look_closer(
@@ -94,9 +101,10 @@ def look_closer(
     by_crops: Mapping[str, Regions],
     rule: Rule,
     *,
+    memory: Memory = FORGETFUL,
     executor: Executor | None = None,
 ) -> dict[str, Look]:
-    """Return what the detector sees in each strategy's crops.
+    """Return what the detector sees in each strategy's crops; memory's are not looked at again.
 
     Crops that are the first of another strategy's of the family are not looked at again: of its
     boxes and, by their pixels, of its seconds, they take their part.
@@ -104,7 +112,7 @@ def look_closer(
     first_of = _first_of(by_crops)
     own = [name for name in by_crops if name not in first_of]
     passes = {n: Pass(by_crops[n], rule.input_long_px, rule.max_upscale) for n in own}
-    looks = _look(detector, split, passes, executor, "crops")
+    looks = _look(detector, split, passes, memory, executor, "crops")
     return {
         name: looks[name]
         if name in looks
@@ -117,20 +125,26 @@ def _look(
     detector: Detector,
     split: Split,
     passes: Mapping[str, Pass],
+    memory: Memory,
     executor: Executor | None,
     label: str,
 ) -> dict[str, Look]:
-    """Return what each pass sees; an executor's workers share the images."""
-    if not passes:
-        return {}
-    count = len(split.annotations)
-    found = detectors.detect(
-        detector, split.images, split.annotations.names, list(passes.values()), executor=executor,
-        progress=lambda items: tqdm(items, desc=label, total=count, unit="image"),
-    )  # fmt: skip
+    """Return what each pass sees, by memory or now; an executor's workers share the images."""
+    names = split.annotations.names
+    sights = memory.recall(passes, names, detector.input_wh)
+    new = {name: one for name, one in passes.items() if name not in sights}
+    if new:
+        found = detectors.detect(
+            detector, split.images, names, list(new.values()), executor=executor,
+            progress=lambda items: tqdm(items, desc=label, total=len(names), unit="image"),
+        )  # fmt: skip
+        for (name, one), sight in zip(new.items(), found, strict=True):
+            sights[name] = sight
+            memory.keep(one, names, sight)
+    pixels = {n: one.megapixels(len(names), detector.input_wh) for n, one in passes.items()}
     return {
-        name: Look(seen, one.regions, one.megapixels(count, detector.input_wh), _mean(seconds))
-        for (name, one), (seen, seconds) in zip(passes.items(), found, strict=True)
+        name: Look(sights[name][0], one.regions, pixels[name], _mean(sights[name][1]))
+        for name, one in passes.items()
     }
 
 
@@ -178,13 +192,18 @@ def _part(look: Look, regions: Regions, images: int, input_wh: tuple[int, int] |
 
 
 def sightings(
-    detector: Detector, split: Split, rule: Rule, *, executor: Executor | None = None
+    detector: Detector,
+    split: Split,
+    rule: Rule,
+    *,
+    memory: Memory = FORGETFUL,
+    executor: Executor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return sides [n] in pixels of the view, and found [n], of a split's objects in many views."""
     lens = {"input_long_px": rule.input_long_px, "max_upscale": rule.max_upscale}
     shown = seeing.views(split.annotations.sizes_wh, **lens)
     passes = {str(n): Pass(regions, **lens) for n, regions in enumerate(shown)}
-    looks = _look(detector, split, passes, executor, "recall curve")
+    looks = _look(detector, split, passes, memory, executor, "recall curve")
     return seeing.sightings(split.annotations, [look.seen for look in looks.values()])
 
 

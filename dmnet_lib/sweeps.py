@@ -388,7 +388,7 @@ def write_page(home: Path) -> Path:
     """Write a sweep's report.html from sweep.json and the figure beside it."""
     about = files.read_json(home / SWEEP)
     table = pd.DataFrame(about["table"])
-    parts = [f"<h1>{home.name}</h1><p>{report.escape(about['question'])}</p>"]
+    parts = [f"<h1>{home.name}</h1><p>{report.esc(about['question'])}</p>"]
     lines = [*about["notes"], *about.get("words", ())]
     lines += [f"{name} failed: {why}" for name, why in about.get("failed", {}).items()]
     parts += ["<h2>Findings</h2>", report.sentences(lines)]
@@ -414,7 +414,7 @@ def _wide(table: pd.DataFrame, name: str) -> pd.DataFrame:
 def _links(runs: Sequence[tuple[Value, str]]) -> str:
     """Return a list of links to each experiment's report."""
     items = "".join(
-        f'<li><a href="../{name}/{report.PAGE}">{name}</a>: {report.escape(value)}</li>'
+        f'<li><a href="../{name}/{report.PAGE}">{name}</a>: {report.esc(value)}</li>'
         for value, name in runs
     )
     return f"<ul>{items}</ul>"

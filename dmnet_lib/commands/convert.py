@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib import datasets, files, profiles
-from dmnet_lib.annotations import IGNORED, OTHERS, Annotations
+from dmnet_lib.annotations import IGNORED, OTHERS, Annotations, merge_classes
 from dmnet_lib.commands import common, sources
 from dmnet_lib.commands.sources import Material
 from dmnet_lib.files import InputError
@@ -41,7 +41,9 @@ examples:
   dmnet convert data/VisDrone --split val --to coco --out val.json
   dmnet convert data/VisDrone --split val --to voc --out voc --image-sizes sizes_val.json
   dmnet convert val.json --to visdrone --out val
-  dmnet convert out/crops_val --to coco --out crops_val.json --profile official"""
+  dmnet convert out/crops_val --to coco --out crops_val.json --profile official
+  dmnet convert data/VisDrone --split val --to coco --out vehicles.json \\
+      --classes 'car: car + van, truck, bus'"""
 Say = Callable[[str], None]
 
 
@@ -54,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="PATH", help="where to write it")
     add("--from", dest="kind", choices=tuple(sources.KINDS), default="",
         help="the format of SOURCE")  # fmt: skip
+    add("--classes", default="", metavar="TEXT",
+        help="merged and limited classes, such as 'car: car + van, bus'; objects of others become "
+        "ignored regions (default: all ten)")  # fmt: skip
     common.add_image_sizes(parser)
     common.add_jobs(parser)
     common.add_profile(parser, "score0", "formats")
@@ -73,6 +78,7 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
     say(f"{chosen.source}: {len(found.annotations):,} {what}, {_told(_kinds(found.annotations))}")
     for note in found.notes:
         say(f"note: {note}")
+    found = found.of(merge_classes(found.annotations, chosen.classes))
     kept = apply(found, profile)
     rows = len(found.annotations.boxes_xywh) - len(kept.annotations.boxes_xywh)
     images = len(found.annotations) - len(kept.annotations)

@@ -18,8 +18,9 @@ ABOUT = """\
 Score detections by VisDrone's or COCO's protocol.
 
 In: the ground truth, a folder in VisDrone's layout (with --split) or a COCO json, and detections:
-COCO results json (ultralytics' predictions.json, mmdet, detectron2), a folder or zip of VisDrone
-text, one <stem>.txt an image, or a folder of mmdet's predictions, one <stem>.json an image.
+COCO results json (ultralytics' predictions.json, mmdet, detectron2), a folder or zip of VisDrone's
+or YOLO's text, one <stem>.txt an image, or a folder of mmdet's predictions, one <stem>.json an
+image.
 Out: metrics.json, all figures as fractions with the protocol that made them; the table shown is in
 percent.
 
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--split", help="train, val, test-dev …; of a folder")
     common.add_image_sizes(parser)
     add("--detections", type=Path, required=True, metavar="PATH",
-        help="COCO results json, or a folder or zip of VisDrone text")  # fmt: skip
+        help="COCO results json, or a folder or zip of VisDrone's or YOLO's text")  # fmt: skip
     add("--protocol", choices=tuple(COLUMNS), required=True)
     add("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
     group = parser.add_argument_group("how to read the detections, and which images to score")

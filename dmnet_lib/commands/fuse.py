@@ -20,8 +20,8 @@ whole image, doubles leave by NMS, and the best boxes of each image stay.
 --images and --crop-images are COCO files of what the detector saw (their annotations are not
 read). A crop's entry has parent, x0, y0 and scale, as `dmnet crops` writes them; where it has not,
 they are taken from its file name (stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem). Detections are COCO
-results json, or a folder or zip of VisDrone text; images are matched by name or by these files'
-ids, categories by their names.
+results json, or a folder or zip of VisDrone's or YOLO's text (class cx cy w h score, classes in our
+order from 0); images are matched by name or by these files' ids, categories by their names.
 
 Views of an image are held against each other where asked: --fragments dropped leaves out a box at a
 crop's border, not the image's, where another view shows its object whole; --coarse-score 0.5 halves

@@ -1,10 +1,10 @@
 """Detections that any program wrote in, one table over known images out, and back.
 
-Read are COCO results (ultralytics' predictions.json, mmdet, detectron2), VisDrone text, a folder
-or zip of `<stem>.txt`, and mmdet's predictions, a folder of `<stem>.json`. Programs differ in how
-they call images and count classes. What a file leaves open is settled only if a single reading
-fits, and refused otherwise: with classes or images that are one off, the score would be wrong and
-look right.
+Read are COCO results (ultralytics' predictions.json, mmdet, detectron2), VisDrone's or YOLO's text,
+a folder or zip of `<stem>.txt`, and mmdet's predictions, a folder of `<stem>.json`. Programs differ
+in how they call images and count classes. What a file leaves open is settled only if a single
+reading fits, and refused otherwise: with classes or images that are one off, the score would be
+wrong and look right.
 """
 
 import json
@@ -25,7 +25,7 @@ from dmnet_lib import boxes, files, parallel
 from dmnet_lib.annotations import CLASS_IDS, CLASSES, IGNORED, LIMIT_PX, OTHERS
 from dmnet_lib.detections import Detections
 from dmnet_lib.files import InputError
-from dmnet_lib.formats import coco, visdrone
+from dmnet_lib.formats import coco, visdrone, yolo
 
 SUFFIXES = {*files.IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp"}  # a stem may hold other dots
 CAPS = (100, 300)  # at which COCO's tools and ultralytics cut an image's detections unasked
@@ -52,7 +52,7 @@ class _Results:
     boxes_xywh: np.ndarray  # [N, 4]
     scores: np.ndarray  # [N]
     place: Callable[[int], str]  # where a row stands in the file, in words
-    visdrone: bool  # text, whose format says how categories count
+    text: str = ""  # "visdrone" or "yolo", whose format says how categories count; "" of json
 
 
 def read(
@@ -71,7 +71,8 @@ def read(
     of them; those of ignored regions and others are left out. Without it ids must fit the sorted
     names, from 1 or from 0. first_class is the category of pedestrian, 0 or 1; it is found out
     where only one of them fits. drop_unknown leaves out detections of images not in names.
-    sizes_wh [M, 2] lets boxes be checked for being pixels, x, y, w, h. Raises InputError.
+    sizes_wh [M, 2] lets boxes be checked for being pixels, x, y, w, h; YOLO's, which are shares of
+    the image, need it. Raises InputError.
     """
     found = _load(path)
     _check_numbers(path, found)
@@ -86,7 +87,10 @@ def read(
         notes.append(f"left out {(~has_class).sum()} detections of ignored regions and others")
     keep = (image_index >= 0) & has_class
     order = np.flatnonzero(keep)[np.argsort(image_index[keep], kind="stable")]
-    boxes_xyxy = boxes.xywh_to_xyxy(found.boxes_xywh[order])
+    boxes_xywh = found.boxes_xywh[order]
+    if found.text == "yolo":
+        boxes_xywh = _in_pixels(path, boxes_xywh, image_index[order], sizes_wh)
+    boxes_xyxy = boxes.xywh_to_xyxy(boxes_xywh)
     columns = (found.scores[order], class_ids[order], image_index[order])
     table = Detections(tuple(names), boxes_xyxy, *columns)
     if sizes_wh is not None:
@@ -179,18 +183,20 @@ def _unzipped(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
-    """Return the results of VisDrone text, in the order of its files' stems."""
+    """Return the results of VisDrone's or YOLO's text, in the order of its files' stems."""
     texts = sorted(texts)
     if not texts:
-        raise InputError(
-            f"{path}: holds no .txt file; VisDrone results are one <stem>.txt an image"
-        )
+        raise InputError(f"{path}: holds no .txt file; results as text are one <stem>.txt an image")
     if len(dict(texts)) < len(texts):
         stem, _ = Counter(stem for stem, _ in texts).most_common(1)[0]
         raise InputError(f"{path}: two files are called {stem}.txt; keep one of them")
-    parsed = [visdrone.parse_results(data, source=f"{path}: {t}.txt") for t, data in texts]
+    is_yolo = yolo.are_results(next((data for _, data in texts if data.strip()), b""))
+    parse = yolo.parse_results if is_yolo else visdrone.parse_results
+    parsed = [parse(data, source=f"{path}: {t}.txt") for t, data in texts]
     stems = [stem for stem, _ in texts]
     table = np.concatenate([rows for rows, _ in parsed])
+    if is_yolo:
+        table = np.roll(table, -1, axis=1)  # the class last, as VisDrone has it
     lines = list(chain.from_iterable(lines for _, lines in parsed))
     # A file without a line names no image.
     used, image_of = np.unique(
@@ -200,7 +206,8 @@ def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
     categories, category_of = np.unique(table[:, 5], return_inverse=True)
     return _Results(
         images, image_of, [int(k) for k in categories], category_of, table[:, :4], table[:, 4],
-        place=lambda row: f"{images[image_of[row]]}.txt:{lines[row]}", visdrone=True,
+        place=lambda row: f"{images[image_of[row]]}.txt:{lines[row]}",
+        text="yolo" if is_yolo else "visdrone",
     )  # fmt: skip
 
 
@@ -334,7 +341,7 @@ def _joined(parts: list[_Columns], place: Callable[[int], str]) -> _Results:
     categories, category_of = _counted([numbers for _, numbers, _ in parts])
     table = np.concatenate([np.zeros((0, 5)), *(numbers for _, _, numbers in parts)])
     columns = (images, image_of, categories, category_of, table[:, :4], table[:, 4])
-    return _Results(*columns, place, visdrone=False)
+    return _Results(*columns, place)
 
 
 def _counted(parts: list[list[Hashable]]) -> tuple[list, np.ndarray]:
@@ -439,8 +446,10 @@ def _known_classes(
     """Return our category of each number in the file, and notes; first_class None is found out."""
     seen, notes = sorted(found.categories), []
     first = first_class
-    if first is None and found.visdrone:
+    if first is None and found.text == "visdrone":
         first = _first_class_of_text(path, seen)
+    elif first is None and found.text == "yolo":
+        first, notes = 0, [f"YOLO's classes are ours in their order: 0 is {CLASSES[0]}"]
     elif first is None and images is not None and images.get("categories"):
         return _classes_of(path, seen, images)
     elif first is None and seen:
@@ -528,6 +537,17 @@ def _check_numbers(path: Path, found: _Results) -> None:
                 f"{path}: {bad.sum()} of {len(bad)} detections have {what}, first at "
                 f"{found.place(first)} (x, y, w, h, score: {shown}); {remedy}"
             )
+
+
+def _in_pixels(
+    path: Path, shares: np.ndarray, image_index: np.ndarray, sizes_wh: np.ndarray | None
+) -> np.ndarray:
+    """Return [n, 4] x, y, w, h in pixels for cx, cy, w, h as shares of the images."""
+    if sizes_wh is None:
+        raise InputError(f"{path}: YOLO's boxes are shares of their image, whose size is not known")
+    centres_xy, sides_wh = np.split(shares, 2, axis=1)
+    shares = np.concatenate([centres_xy - sides_wh / 2, sides_wh], axis=1)
+    return shares * np.tile(np.asarray(sizes_wh)[image_index], 2)
 
 
 def _check_boxes(path: Path, found: Detections, sizes_wh: np.ndarray) -> None:

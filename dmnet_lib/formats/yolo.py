@@ -4,6 +4,7 @@ A line is `class cx cy w h`: class 0..9, the box's centre and size as shares of 
 The format has no place for ignored regions, others, rows with score 0, truncation and occlusion:
 rows of the first three kinds are dropped and counted, the two fields become 0. What is kept comes
 back exact, to the pixel; a box that crosses the border keeps its numbers, below 0 or above 1.
+What a detector found has a score at the end of each line; `results` makes detections of it.
 """
 
 import math
@@ -21,6 +22,8 @@ from dmnet_lib.files import InputError
 
 LIMIT = 10**6  # image sizes; keeps whole pixels in int64
 FIELDS = ("class", "cx", "cy", "w", "h")
+RESULT_FIELDS = (*FIELDS, "score")
+MOST_CLASSES = 1000  # of a detector; which of them are ours is for `results` to say
 # Ten decimals place the corner of a box in an image of 100,000 px to 0.00001 px.
 LINE = "%d %.10f %.10f %.10f %.10f\n"
 
@@ -116,7 +119,7 @@ def _read_image(file: tuple[Path, np.ndarray], class_ids: list[int]) -> np.ndarr
     """Return the [n, 8] VisDrone fields of a label file and its image's size; none of no file."""
     path, size_wh = file
     lines = [(n, line.split()) for n, line in enumerate(_lines(path), start=1) if line.strip()]
-    rows = [_numbers(fields, len(class_ids), f"{path}:{n}") for n, fields in lines]
+    rows = [_numbers(fields, FIELDS, len(class_ids), f"{path}:{n}") for n, fields in lines]
     table = np.array(rows).reshape(-1, len(FIELDS))
     first = np.floor((table[:, 1:3] - table[:, 3:] / 2) * size_wh + 0.5)
     sides = np.floor(table[:, 3:] * size_wh + 0.5)
@@ -125,17 +128,37 @@ def _read_image(file: tuple[Path, np.ndarray], class_ids: list[int]) -> np.ndarr
     return np.column_stack([first, sides, flags]).astype(np.int64)
 
 
-def _numbers(fields: list[str], classes: int, where: str) -> list[float]:
-    """Return class, cx, cy, w, h of a line."""
-    if len(fields) != len(FIELDS):
-        expected = f"{len(FIELDS)} ({' '.join(FIELDS)})"
+def are_results(data: bytes) -> bool:
+    """Tell whether a text holds boxes as YOLO does, with or without scores, and not VisDrone's."""
+    line = data.lstrip().partition(b"\n")[0]
+    return b"," not in line and len(line.split()) in (len(FIELDS), len(RESULT_FIELDS))
+
+
+def parse_results(data: bytes, *, source: str) -> tuple[np.ndarray, list[int]]:
+    """Return the [n, 6] class, cx, cy, w, h, score of a text, and the number of each one's line.
+
+    Raises InputError that names source and line.
+    """
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{source}: not a text file") from None
+    numbered = [(n, line.split()) for n, line in enumerate(lines, start=1) if line.strip()]
+    rows = [_numbers(f, RESULT_FIELDS, MOST_CLASSES, f"{source}:{n}") for n, f in numbered]
+    return np.array(rows).reshape(-1, len(RESULT_FIELDS)), [n for n, _ in numbered]
+
+
+def _numbers(fields: list[str], names: Sequence[str], classes: int, where: str) -> list[float]:
+    """Return class, cx, cy, w, h of a line, and the score where names have it."""
+    if len(fields) != len(names):
+        expected = f"{len(names)} ({' '.join(names)})"
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
     if fields[0] not in map(str, range(classes)):
         raise InputError(f"{where}: class is {fields[0][:40]!r}, expected 0 to {classes - 1}")
     try:
         numbers = [float(field) for field in fields]
     except ValueError:
-        numbers = [math.nan] * len(FIELDS)
-    if not all(abs(number) < LIMIT for number in numbers) or min(numbers[3:]) < 0:
+        numbers = [math.nan] * len(names)
+    if not all(abs(number) < LIMIT for number in numbers) or min(numbers[3:5]) < 0:
         raise InputError(f"{where}: cx, cy, w, h must be shares of the image, w and h at least 0")
     return numbers

@@ -52,9 +52,9 @@ def trained(
         checkpoint=checkpoint,
         label="detector",
     )
-    weights.write(out / WEIGHTS, model)
-    about = {"weights": WEIGHTS, "parameters": weights.size(model), "steps": recipe.steps,
-             "val_loss": float(curve["val_loss"].min())}  # fmt: skip
+    digest = files.digest(weights.write(out / WEIGHTS, model))
+    about = {"weights": WEIGHTS, "digest": digest, "parameters": weights.size(model),
+             "steps": recipe.steps, "val_loss": float(curve["val_loss"].min())}  # fmt: skip
     files.write_json(out / ABOUT, about)
     return Ready(detectors.Torchvision(model), curve, about)
 
@@ -73,6 +73,7 @@ def taken(
         path, class_map, names=own, score_threshold=score_threshold, iou_threshold=iou_threshold
     )
     about = {"file": path.name, "digest": files.digest(path), "class_map": class_map,
+             "names": names, "score_threshold": score_threshold, "iou_threshold": iou_threshold,
              "onnxruntime": version("onnxruntime")}  # fmt: skip
     files.write_json(out / ABOUT, about)
     none = pd.DataFrame({name: pd.Series(dtype=float) for name in ("step", "loss", "val_loss")})

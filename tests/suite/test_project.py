@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,11 +34,12 @@ LADDER = (
         "planning",
     ),
     ("detectors", "evaluation"),
-    ("onnx", "plans"),
+    ("memory", "onnx", "plans", "mistakes", "verdicts"),
     ("cropping", "exporting", "training"),
     ("strategies", "deviations"),
     ("scoring", "experiments"),
     ("budgets", "comparing", "figures", "parts"),
+    ("explore",),
     ("report",),
     ("runner",),
     ("commands", "sweeps"),
@@ -55,6 +56,7 @@ GROUND = {  # within rung 0 the order matters
 }
 HOMES = {
     "matplotlib": {"figures"},
+    "ipywidgets": {"explore"},
     "papermill": {"runner"},
     "nbconvert": {"report"},
     "pycocotools": {"evaluation"},
@@ -65,6 +67,7 @@ HOMES = {
     "safetensors": {"weights"},
     "torchvision": {"detectors"},
     "onnxruntime": {"onnx"},
+    "sahi": set(),  # a recipe's alone
 }
 
 
@@ -151,6 +154,14 @@ OPENING = ("imports", "parameters", "provenance")
 
 def notebook_faults(notebook: dict) -> list[str]:
     """Return what a source notebook must not have."""
+    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+    last = "".join(code[-1]["source"]) if code else ""
+    told = "write_metrics" in last + "".join(code[-2]["source"])
+    return source_faults(notebook) + ([] if told else ["no metrics"])
+
+
+def source_faults(notebook: dict, exempt: Collection[str] = ()) -> list[str]:
+    """Return what neither notebooks nor recipes must have; exempt cells may hold any code."""
     cells = notebook["cells"]
     code = [c for c in cells if c["cell_type"] == "code"]
     prose = [c for c in cells if c["cell_type"] == "markdown"]
@@ -160,11 +171,8 @@ def notebook_faults(notebook: dict) -> list[str]:
     if not prose or not prose[0]["source"] or not "".join(prose[0]["source"]).startswith("# "):
         faults.append("it does not open with a title")
     for cell in code:
-        faults += _cell_faults("".join(cell["source"]), cell)
-    last = "".join(code[-1]["source"]) if code else ""
-    return faults + (
-        [] if "write_metrics" in last + "".join(code[-2]["source"]) else ["no metrics"]
-    )
+        faults += [] if cell["id"] in exempt else _cell_faults("".join(cell["source"]), cell)
+    return faults
 
 
 def _cell_faults(source: str, cell: dict) -> list[str]:
@@ -206,6 +214,56 @@ def test_outputs_in_a_notebook_are_found() -> None:
     notebook = json.loads(NOTEBOOKS[0].read_text())
     notebook["cells"][-1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["1"]}]
     assert notebook_faults(notebook)
+
+
+# Recipes: as notebooks, but one teaches a class, and cells of a shell or of a file are no Python.
+
+FOREIGN = ("%%bash -e", "%%writefile")  # with -e the first failure stops the recipe
+RECIPES = sorted((ROOT / "notebooks" / "recipes").glob("*.ipynb"))
+
+
+def recipe_faults(notebook: dict) -> list[str]:
+    """Return what a recipe's source must not have."""
+    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+    foreign = {c["id"]: c["source"][0] for c in code if c["source"][0].startswith("%%")}
+    classes = {c["id"]: "".join(c["source"]) for c in code if c["source"][0].startswith("class ")}
+    faults = source_faults(notebook, exempt=foreign.keys() | classes.keys())
+    wrong = [name for name, first in foreign.items() if not first.startswith(FOREIGN)]
+    faults += [f"{name}: a cell of another kind than {' or '.join(FOREIGN)}" for name in wrong]
+    for name, source in classes.items():
+        kinds = [type(node).__name__ for node in ast.parse(source).body]
+        faults += [] if kinds == ["ClassDef"] else [f"{name}: more than a class"]
+    if len(classes) > 1:
+        faults.append(f"{len(classes)} classes; a recipe teaches one")
+    if [c["metadata"].get("tags") for c in code].count(["parameters"]) != 1:
+        faults.append("not one cell of parameters")
+    return faults + ([] if "metrics.json" in "".join(code[-1]["source"]) else ["no metrics"])
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_a_recipe_tells_and_every_cell_has_its_name(path: Path) -> None:
+    notebook = json.loads(path.read_text())
+    assert recipe_faults(notebook) == []
+    assert [c["id"] for c in notebook["cells"]] == [
+        f"cell-{n:02d}" for n in range(len(notebook["cells"]))
+    ]
+    assert path.read_text() == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "source"),
+    [
+        (-1, ["x = 1"]),  # no metrics
+        (-1, ["for x in y:\n", "    files.write_json('metrics.json', x)"]),
+        (4, ["class A:\n", "    pass\n", "def f():\n", "    pass"]),  # more than a class
+        (4, ["%%bash\n", "false"]),  # goes on after an error
+    ],
+)
+def test_faults_of_a_recipe_are_found(cell: int, source: list[str]) -> None:
+    notebook = json.loads(RECIPES[0].read_text())
+    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+    code[cell]["source"] = source
+    assert recipe_faults(notebook)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -258,6 +316,7 @@ def test_every_imported_package_is_required() -> None:
     aliases = {"PIL": "pillow", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
     aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
+    aliases |= {"bs4": "nbconvert"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = project["dependencies"] + extras["cluster"] + extras["onnx"]

@@ -1,61 +1,31 @@
 """The tiny experiment through the real runner: every stage, the report, and the second run."""
 
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from tiny import PARAMS, Run
 
-from dmnet_lib import runner
 from dmnet_lib.files import ROOT
 
-PARAMS = ROOT / "params" / "tiny.yaml"
 UNIFORM, SLIDING = "uniform 2x3", "sliding 640"
 PLANNED = [f"planned {s} {b}" for s in ("detector", "mcnn", "oracle") for b in ("0.2Mpx", "1", "2")]
 STRATEGIES = ["density mcnn", "density oracle", "global", "native", *PLANNED, SLIDING, UNIFORM]
 STAGES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished experiment: its folder, and what the runner said the first and second time."""
-
-    home: Path
-    first: list[str]
-    second: list[str]
-
-    def folder(self, stage: str) -> Path:
-        latest = json.loads((self.home / "latest.json").read_text())
-        return self.home / stage / latest["stages"][stage]["key"]
-
-    def metrics(self, stage: str) -> dict:
-        return json.loads((self.folder(stage) / "metrics.json").read_text())
+def test_the_first_run_runs_and_the_second_keeps_every_stage(tiny: Run) -> None:
+    assert [line.split()[0] for line in tiny.first[:-1]] == STAGES
+    assert all("runs:" in line for line in tiny.first[:-1])
+    assert all("kept:" in line for line in tiny.second[:-1])
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    results = tmp_path_factory.mktemp("results")
-    said: tuple[list[str], list[str]] = ([], [])
-    for lines in said:
-        runner.run(PARAMS, say=lines.append, results=results)
-    yield Run(results / "tiny", *said)
-    shutil.rmtree(results)
-
-
-def test_the_first_run_runs_and_the_second_keeps_every_stage(run: Run) -> None:
-    assert [line.split()[0] for line in run.first[:-1]] == STAGES
-    assert all("runs:" in line for line in run.first[:-1])
-    assert all("kept:" in line for line in run.second[:-1])
-
-
-def test_every_strategy_has_its_figures_and_intervals(run: Run) -> None:
-    metrics = run.metrics("06_evaluation")
+def test_every_strategy_has_its_figures_and_intervals(tiny: Run) -> None:
+    metrics = tiny.metrics("06_evaluation")
     assert sorted(metrics["strategies"]) == STRATEGIES
     for name, row in metrics["strategies"].items():
         assert 0 <= row["AP"] <= 0.9
@@ -65,44 +35,44 @@ def test_every_strategy_has_its_figures_and_intervals(run: Run) -> None:
     assert metrics["words"]
 
 
-def test_plain_grids_cost_what_geometry_says(run: Run) -> None:
-    rows = run.metrics("06_evaluation")["strategies"]
+def test_plain_grids_cost_what_geometry_says(tiny: Run) -> None:
+    rows = tiny.metrics("06_evaluation")["strategies"]
     assert rows[UNIFORM]["crops_per_image"] == 6
     assert rows[UNIFORM]["area_share"] == rows[SLIDING]["area_share"] == 1
     assert rows["global"]["megapixels"] < rows["density oracle"]["megapixels"]
 
 
-def test_planned_crops_keep_their_budget_and_the_objects_they_were_bought_for(run: Run) -> None:
-    rows = run.metrics("06_evaluation")["strategies"]
-    made = run.metrics("05_fused_detection")
+def test_planned_crops_keep_their_budget_and_the_objects_they_were_bought_for(tiny: Run) -> None:
+    rows = tiny.metrics("06_evaluation")["strategies"]
+    made = tiny.metrics("05_fused_detection")
     for name in PLANNED:
         row, budget = rows[name], name.split()[-1]
         spent = row["megapixels"] - rows["global"]["megapixels"]
         assert row["crops_per_image"] <= int(budget) if budget.isdigit() else spent <= 0.2 + 1e-6
         assert rows["global"]["expected"] <= row["expected"] <= 1
         assert (made["bought_cut"][name] or 0) <= 0.05
-    assert set(run.metrics("03_density_crops")["planned"]) >= {"oracle train", "mcnn test"}
+    assert set(tiny.metrics("03_density_crops")["planned"]) >= {"oracle train", "mcnn test"}
 
 
-def test_the_ablation_judges_each_rule(run: Run) -> None:
-    variants = {row["variant"] for row in run.metrics("06_evaluation")["ablation"]}
+def test_the_ablation_judges_each_rule(tiny: Run) -> None:
+    variants = {row["variant"] for row in tiny.metrics("06_evaluation")["ablation"]}
     assert variants == {"all rules", "fragments stay", "every view counts alike", "neither rule"}
 
 
-def test_formats_came_back_without_loss(run: Run) -> None:
-    whole = run.metrics("04_format_conversion")["whole_images"]
+def test_formats_came_back_without_loss(tiny: Run) -> None:
+    whole = tiny.metrics("04_format_conversion")["whole_images"]
     assert all(whole[name]["lossless"] for name in ("visdrone", "coco", "voc"))
     assert whole["yolo"]["same_boxes"] == whole["yolo"]["rows"]
-    assert run.metrics("04_format_conversion")["crops"]["lossless"]
+    assert tiny.metrics("04_format_conversion")["crops"]["lossless"]
 
 
-def test_no_mass_is_lost(run: Run) -> None:
-    assert run.metrics("01_density_ground_truth")["largest_mass_error"] < 1e-3
+def test_no_mass_is_lost(tiny: Run) -> None:
+    assert tiny.metrics("01_density_ground_truth")["largest_mass_error"] < 1e-3
 
 
 @pytest.mark.parametrize("stage", [None, *STAGES])
-def test_a_report_loads_nothing_from_outside(run: Run, stage: str | None) -> None:
-    page = ((run.folder(stage) if stage else run.home) / "report.html").read_text()
+def test_a_report_loads_nothing_from_outside(tiny: Run, stage: str | None) -> None:
+    page = ((tiny.folder(stage) if stage else tiny.home) / "report.html").read_text()
     places = re.findall(r"""(?:src|href)\s*=\s*["']?([^"'\s>]+)|url\(\s*["']?([^"')]+)""", page)
     outside = [a or b for a, b in places if not (a or b).startswith(("#", "data:"))]
     assert outside == []
@@ -110,28 +80,28 @@ def test_a_report_loads_nothing_from_outside(run: Run, stage: str | None) -> Non
     assert all('alt=""' not in tag and "alt=" in tag for tag in re.findall(r"<img[^>]*>", page))
 
 
-def test_each_figure_has_the_numbers_behind_it(run: Run) -> None:
+def test_each_figure_has_the_numbers_behind_it(tiny: Run) -> None:
     for stage in STAGES:
-        for picture in (run.folder(stage) / "figures").glob("*.png"):
+        for picture in (tiny.folder(stage) / "figures").glob("*.png"):
             assert picture.with_suffix(".csv").read_text().count("\n") > 1
 
 
 @pytest.mark.parametrize(("network", "tolerance"), [("mcnn", 1e-4), ("detector", 0.1)])
 def test_two_processes_under_torchrun_learn_what_the_notebook_learned(
-    run: Run, tmp_path: Path, network: str, tolerance: float
+    tiny: Run, tmp_path: Path, network: str, tolerance: float
 ) -> None:
     """They leave the same checkpoint, found finished by the next run, with the same curve.
 
     The detector's processes each normalise their own half of the batch: its tolerance is wide.
     """
-    (kept,) = (run.home.parent / ".cache" / "checkpoints").glob(f"{network}-*.pt")
+    (kept,) = (tiny.home.parent / ".cache" / "checkpoints").glob(f"{network}-*.pt")
     aside = tmp_path / kept.name
     kept.rename(aside)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     train = ["-m", "dmnet_lib.cli", "train", str(PARAMS), "--network", network]
     subprocess.run(
         torchrun + train,
-        env=os.environ | {"DMNET_RESULTS_ROOT": str(run.home.parent), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"DMNET_RESULTS_ROOT": str(tiny.home.parent), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         check=True,
     )

@@ -1,0 +1,140 @@
+"""The notebooks in a real JupyterLab, by a real browser: Run All, then each one's explorer."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lab
+import nbformat
+import pytest
+from lab import Explorer
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from playwright.sync_api import Browser, Page
+from tiny import PARAMS, Run
+
+from dmnet_lib import cli, params, runner
+
+BREAKING = """
+from dmnet_lib.explore.data import DataExplorer
+sound = DataExplorer.view
+DataExplorer.view = lambda self, index: 1 / 0 if index else sound(self, index)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with results, notebooks and params of their own: the tiny experiment's.
+
+    Its values stand in a cell behind the parameters, as papermill puts them; one more notebook has
+    an explorer that fails at every image but the first.
+    """
+    home, experiment = tmp_path_factory.mktemp("lab"), params.load(PARAMS)
+    shutil.copytree(tiny.home.parent, home / "results")
+    for folder in ("notebooks", "params"):
+        (home / folder).mkdir()
+    for path in runner.NOTEBOOKS.glob("*.ipynb"):
+        values = params.resolved(experiment, path.stem)
+        copy = parameterize_notebook(load_notebook_node(str(path)), values)
+        nbformat.write(copy, home / "notebooks" / path.name)
+    copy = nbformat.read(home / "notebooks" / "00_dataset.ipynb", as_version=4)
+    copy.cells.insert(0, nbformat.v4.new_code_cell(BREAKING))
+    nbformat.write(copy, home / "notebooks" / "broken.ipynb")
+    return home
+
+
+@pytest.fixture(scope="module")
+def told(home: Path) -> dict[str, str]:
+    """What kernels and commands find in their environment."""
+    places = {f"DMNET_{name}_ROOT": str(home / name.lower()) for name in ("RESULTS", "PARAMS")}
+    return places | {"DMNET_EXPERIMENT": "tiny"}
+
+
+@pytest.fixture(scope="module")
+def address(home: Path, told: dict[str, str]) -> Iterator[str]:
+    with lab.serve(home / "notebooks", home / "jupyter", told) as address:
+        yield address
+
+
+def next_image(explorer: Explorer) -> None:
+    explorer.press("Next")
+
+
+def more_sigma(explorer: Explorer) -> None:
+    explorer.slide("Sigma", "PageUp")
+
+
+def higher_threshold(explorer: Explorer) -> None:
+    explorer.slide("Threshold", "PageUp")
+
+
+def one_class(explorer: Explorer) -> None:
+    explorer.choose("Classes", "car")
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "moves"),
+    [
+        ("00_dataset", "data", [next_image, one_class]),
+        ("03_density_crops", "crops", [higher_threshold]),
+    ],
+)
+def test_an_explorer_follows_its_controls_and_saves_what_they_say(
+    browser: Browser,
+    address: str,
+    home: Path,
+    told: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    name: str,
+    moves: list[Callable[[Explorer], None]],
+) -> None:
+    with lab.notebook(browser, address.format(f"{stage}.ipynb")) as page:
+        lab.run_all(page)
+        explorer = Explorer(page, name)
+        _look(page, stage)
+        for move in moves:
+            explorer.follows(move)
+        explorer.save_as(f"saved_{name}")
+        _look(page, f"{stage}_moved")
+    saved = home / "params" / f"saved_{name}.yaml"
+    monkeypatch.setenv("DMNET_RESULTS_ROOT", told["DMNET_RESULTS_ROOT"])
+    assert cli.main(["run", str(saved), "--dry-run"]) == 0
+    changed = params.load(saved).changed
+    assert changed["00_dataset"] == params.load(PARAMS).changed["00_dataset"]
+    assert changed != params.load(PARAMS).changed
+
+
+def test_saved_parameters_run(home: Path, told: dict[str, str]) -> None:
+    saved = home / "params" / "saved_crops.yaml"
+    assert saved.exists(), "the explorer of the crops did not save it"
+    command = [sys.executable, "-m", "dmnet_lib.cli", "run", str(saved), "--until"]
+    subprocess.run([*command, "03_density_crops"], env=os.environ | told, check=True)
+    (made,) = (home / "results" / "saved_crops" / "03_density_crops").glob("*/metrics.json")
+    assert '"threshold"' in made.read_text()
+
+
+def test_an_explorer_that_fails_is_seen(browser: Browser, address: str) -> None:
+    with lab.notebook(browser, address.format("broken.ipynb")) as page:
+        lab.run_all(page)
+        explorer = Explorer(page, "data")
+        with pytest.raises(AssertionError, match="ZeroDivisionError: division by zero"):
+            explorer.follows(next_image)
+        _look(page, "broken")
+
+
+def test_a_cell_that_fails_is_seen(browser: Browser, address: str, home: Path) -> None:
+    torn = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    nbformat.write(torn, home / "notebooks" / "torn.ipynb")
+    at_fault = pytest.raises(AssertionError, match="ZeroDivisionError: division by zero")
+    with lab.notebook(browser, address.format("torn.ipynb")) as page, at_fault:
+        lab.run_all(page)
+
+
+def _look(page: Page, name: str) -> None:
+    """Leave a screenshot where DMNET_SCREENSHOTS says."""
+    if "DMNET_SCREENSHOTS" in os.environ:
+        page.screenshot(path=Path(os.environ["DMNET_SCREENSHOTS"], f"{name}.png"))
