@@ -38,7 +38,12 @@ NEEDS: dict[str, tuple[str, Value]] = {
     "03_density_crops.threshold": ("03_density_crops.calibrate", False),
     "03_density_crops.target_hit_rate": ("03_density_crops.calibrate", True),
 }
-MEASURES = ("AP", "hit_rate", "crops_per_image", "megapixels")
+MEASURES = {  # what a sweep shows, with the title and the caption of its table
+    "AP": ("AP", "AP of each main strategy, by value"),
+    "hit_rate": ("Hit rate", "Share of the objects that are wholly inside a crop, by value"),
+    "crops_per_image": ("Crops", "Crops an image, by value"),
+    "megapixels": ("Megapixels", "Megapixels through the detector an image, by value"),
+}
 FIGURE = "sweep"
 LEVEL = 0.95  # of the intervals, where an experiment says nothing else
 CAPTION = (
@@ -396,8 +401,8 @@ def write_page(home: Path) -> Path:
         caption = CAPTION.format(level=about["level"])
         parts.append(figures.saved(home, FIGURE, caption=caption, alt=ALT)._repr_html_())
         parts += [
-            f"<h2>{name.replace('_', ' ')}</h2>" + report.frame(_wide(table, name))
-            for name in MEASURES
+            f"<h2>{head}</h2>" + report.frame(_wide(table, name), caption=told)
+            for name, (head, told) in MEASURES.items()
         ]
     links = [(one["value"], one["experiment"]) for one in about["runs"]]
     parts += ["<h2>The experiments</h2>", _links(links)]

@@ -91,9 +91,13 @@ def _write(
     lines = comparing.words(made).splitlines()
     title = f"Comparison: {', '.join(names)}"
     parts = [f"<h1>{html.escape(title)}</h1>", report.sentences(lines), picture._repr_html_()]
-    parts += ["<h2>Parameters that differ</h2>", report.frame(differing)]
-    parts += ["<h2>Differences</h2>", report.frame(comparing.shown(made))]
-    parts += ["<h2>By class, in AP</h2>", report.frame(comparing.shown_classes(made).T)]
+    captions = ("Each parameter that is not the same", "Differences, with their intervals",
+                "Differences in AP of each class, with their intervals")  # fmt: skip
+    tables = (differing, comparing.shown(made).swaplevel(),
+              comparing.shown_classes(made).T.swaplevel())  # fmt: skip
+    heads = ("Parameters that differ", "Differences", "By class")
+    for head, table, told in zip(heads, tables, captions, strict=True):
+        parts += [f"<h2>{head}</h2>", report.frame(table, caption=told)]
     files.write_text(out / report.PAGE, report.page(title, parts))
     metrics = {"names": list(names), "level": made.level, "words": lines}
     metrics |= {"parameters": differing.reset_index().to_dict("records")}
