@@ -19,6 +19,15 @@ NEEDS: dict[str, tuple[str, Value]] = {
     "03_density_crops.threshold": ("03_density_crops.calibrate", False),
     "03_density_crops.target_hit_rate": ("03_density_crops.calibrate", True),
 }
+DRAWN = ("scenes_train", "scenes_val", "scenes_test", "scenes_seed")
+TRAINED = ("steps", "batch_size", "learning_rate", "weight_decay", "evaluate_every", "patch_px",
+           "whole_share", "pretrained")  # fmt: skip
+# Parameters that count for nothing while another has a value: there is nothing to sweep.
+IDLE: dict[str, tuple[str, Value]] = {
+    **{f"00_dataset.{name}": ("common.dataset", "visdrone") for name in DRAWN},
+    **{f"05_fused_detection.{name}": ("05_fused_detection.architecture", "onnx")
+       for name in TRAINED},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,17 +130,23 @@ def _effective(
 ) -> tuple[Experiment, tuple[str, ...]]:  # fmt: skip
     """Return the experiment in which the parameter counts, and a line where that changed it."""
     swept = f"{parameter.section}.{parameter.name}"
-    if swept not in NEEDS:
+    if swept in IDLE and _value(base, IDLE[swept][0]) == IDLE[swept][1]:
+        other = "{}: {}".format(*IDLE[swept])
+        raise InputError(f"--sweep {swept}: counts for nothing with {other}, as in {base.name}")
+    if swept not in NEEDS or _value(base, NEEDS[swept][0]) == NEEDS[swept][1]:
         return base, ()
     place, value = NEEDS[swept]
     section, _, name = place.partition(".")
-    now = base.sections[section][name]
-    if now == value:
-        return base, ()
+    now = _value(base, place)
     told = f"{swept} counts only with {name}: {words_of(value)}"
     if any(setting.partition("=")[0].strip() == place for setting in settings):
         raise InputError(f"--set {place}={words_of(now)}: {told}; leave it out")
     return _with(base, known[section][name], value), (f"{told}, which is set so for all values",)
+
+
+def _value(base: Experiment, place: str) -> Value:
+    section, _, name = place.partition(".")
+    return base.sections[section][name]
 
 
 def _short(parameter: Parameter, known: Mapping[str, Mapping[str, Parameter]]) -> str:
