@@ -574,13 +574,15 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "AP") -> 
     """
     figure, axes = new(max(1, len(tables)), width=min(14, 3.2 * len(tables) + 2.4), height=3.4)
     top = max((float(table[f"{measure}_high"].max()) for table in tables.values()), default=1)
+    cost = pd.concat([pd.Series([1.0]), *(table["megapixels"] for table in tables.values())])
     for ax, (name, table) in zip(axes[0], tables.items(), strict=False):
         by_pixels = table.index.astype(str).str.endswith("Mpx")
         for (key, pixels), members in table.groupby(["family", by_pixels], sort=False):
             rising = members.sort_values("megapixels")
             _draw_family(ax, key, rising, "megapixels", measure, by_pixels=pixels)
         ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image")
-        _log_axis(ax, table["megapixels"])
+        _log_axis(ax, cost)
+        ax.set_xlim(0.8 * cost.min(), 1.25 * cost.max())
     axes[0, 0].set_ylabel(measure)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)

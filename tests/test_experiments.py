@@ -105,3 +105,38 @@ def test_only_main_strategies_are_compared(results: Path):
     files.write_json(results / "wide" / "06_evaluation" / "k1" / "metrics.json", metrics)
     table = experiments.strategy_table(experiments.load(results, ("wide",)))
     assert table.index.get_level_values("strategy").tolist() == ["global", "planned mcnn 4"]
+
+
+def test_a_common_parameter_is_named_once(results: Path):
+    given = {"01_density": {"seed": 1}, "06_evaluation": {"seed": 1}}
+    finish(results, "other", given, **{"global": 0.1})
+    table = experiments.parameter_differences(experiments.load(results, ("narrow", "other")))
+    assert "common.seed" in table.index
+    assert not any(name.endswith("_evaluation.seed") for name in table.index)
+
+
+def test_those_of_a_sweep_count_only_where_they_are_named(results: Path):
+    files.write_json(results / "wide-sweep" / "sweep.json", {"runs": [{"experiment": "wide"}]})
+    assert experiments.swept(results) == {"wide-sweep", "wide"}
+    assert list(experiments.load(results)) == ["narrow"]
+    assert list(experiments.load(results, ("wide",))) == ["wide"]
+    assert list(experiments.load(results, sweeps=True)) == ["narrow", "wide"]
+    own = Stage(
+        "07_compare", "wide", results / "x", {}, experiments.load(results, ("wide",))["wide"]
+    )
+    assert list(experiments.load(results, own=own)) == ["narrow", "wide"]
+
+
+def test_budget_tables_are_joined_with_the_experiment_in_front(results: Path):
+    path = results / "wide" / "06_evaluation" / "k1" / "figures" / "budgets.csv"
+    files.write_text(path, "strategy,AP\nglobal,0.1\n")
+    tables = experiments.budgets(experiments.load(results))
+    assert list(tables) == ["wide"]
+    joined = experiments.joined(tables)
+    assert joined.to_numpy().tolist() == [["wide", "global", 0.1]]
+    assert experiments.joined({}).columns.tolist() == ["experiment"]
+
+
+def test_an_experiments_own_name_comes_first():
+    assert experiments.own_first(["a", "b", "c"], "b") == ["b", "a", "c"]
+    assert experiments.own_first(["a", "c"], "b") == ["a", "c"]

@@ -290,3 +290,45 @@ def test_photographs_of_others_go_where_git_does_not_look(
     assert ("!results/*/*/*/pictures/" in ignored, "!results/*/*/*/figures/" in ignored) == (
         False, True,
     )  # fmt: skip
+
+
+def test_differences_stand_a_row_each_and_blue_is_what_stands_out():
+    table = pd.DataFrame(
+        {"label": ["a", "b", "c"], "difference": [0.1, -0.2, np.nan], "low": [0.05, np.nan, np.nan],
+         "high": [0.2, np.nan, np.nan], "stands_out": [True, False, False]}
+    )  # fmt: skip
+    ax = figures.differences(table).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    looks = ax.collections[-1].get_facecolor()
+    assert not np.array_equal(looks[0], looks[1])
+    assert figures.differences(table.iloc[:0]).axes[0].get_yticklabels() == []
+
+
+def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():
+    rows = {"family": ["global", "sliding"], "megapixels": [0.2, 4.0], "AP": [0.1, 0.3]}
+    one = pd.DataFrame(rows | {"AP_low": [0.1, 0.2], "AP_high": [0.1, 0.4]}, index=["global", "s"])
+    two = one.assign(AP_high=0.8, megapixels=[1.0, 2.0])
+    left, right = figures.side_by_side({"one": one, "two": two}).axes
+    assert (left.get_title(), right.get_title()) == ("one", "two")
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_xlim() == right.get_xlim()
+    assert len(figures.side_by_side({}).axes) == 1
+
+
+def test_a_sweep_shows_each_measure_at_each_value():
+    table = pd.DataFrame(
+        {"strategy": ["global"] * 2, "value": ["0.02", "0.3"], "place": [-5.6, -1.7],
+         "AP": [0.1, 0.2], "AP_low": [0.0, 0.1], "AP_high": [0.2, 0.3], "hit_rate": [np.nan] * 2,
+         "crops_per_image": [3.0, 1.0], "megapixels": [1.0, 0.5]}
+    )  # fmt: skip
+    axes = figures.sweep(table, "03.threshold").axes
+    assert [ax.get_ylabel().split()[0] for ax in axes] == ["AP", "hit", "crops", "megapixels"]
+    assert [label.get_text() for label in axes[0].get_xticklabels()] == ["0.02", "0.3"]
+    assert axes[2].lines[0].get_ydata().tolist() == [3.0, 1.0]
+
+
+def test_a_saved_figure_is_shown_as_it_was(tmp_path: Path):
+    figure, _ = figures.new()
+    words = {"caption": "A caption.", "alt": "Nothing"}
+    shown = figures.show(figure, tmp_path, "empty", data=pd.DataFrame({"a": [1]}), **words)
+    assert figures.saved(tmp_path, "empty", **words) == shown

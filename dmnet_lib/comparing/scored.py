@@ -168,10 +168,10 @@ def _versioned(
     one: Subject, two: Subject, pairs: Sequence[Pair], names: str
 ) -> tuple[list[dict[str, object]], str]:
     """Return the differences of the figures that git keeps, where they are of the same data."""
+    if other := _other_data(one, two):
+        return [], f"{names}: their figures cannot be compared: other {', '.join(other)}."
     lacks = "; and ".join(dict.fromkeys(s.lacks for s in (one, two) if s.lacks))
     line = f"{names}: without intervals, since not at hand are {lacks}."
-    if other := _other_data(one, two):
-        return [], f"{line} Their figures cannot be compared: other {', '.join(other)}."
     rows = []
     for pair in pairs:
         a, b = (figures(s.metrics["strategies"][side.strategy])

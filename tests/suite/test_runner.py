@@ -317,6 +317,47 @@ def test_what_a_killed_run_left_goes_with_the_next(done: Project) -> None:
     assert not (done.home / ".work").exists()
 
 
+def test_a_stage_that_another_experiment_finished_is_taken_over(done: Project) -> None:
+    other = done.experiment("01_sum: {scale: 5.0}", name="other")
+    said: list[str] = []
+    runner.run(other, say=said.append, until="00_numbers", **done.places)
+    assert said[0].endswith("kept: same key finished in x")
+    key = done.folder("00_numbers").name
+    taken = done.root / "results" / "other" / "00_numbers" / key
+    names = [
+        sorted(p.name for p in folder.iterdir()) for folder in (done.folder("00_numbers"), taken)
+    ]
+    assert names[0] == names[1]
+    files.write_text(taken / "metrics.json", "{}\n")  # each has its own from here on
+    assert (done.folder("00_numbers") / "metrics.json").read_text() != "{}\n"
+
+
+def test_a_stage_is_not_taken_over_where_it_is_not_whole_or_where_forced(done: Project) -> None:
+    third, said = done.experiment(name="third"), []
+    runner.run(third, say=said.append, force=True, dry_run=True, **done.places)
+    assert said[0].endswith("would run: forced")
+    report_path = done.folder("00_numbers") / "report.html"
+    for folder in done.root.glob("results/*/00_numbers/*"):
+        (folder / "report.html").rename(folder / "aside")
+    runner.run(third, say=said.append, dry_run=True, **done.places)
+    for folder in done.root.glob("results/*/00_numbers/*"):
+        (folder / "aside").rename(folder / "report.html")
+    assert report_path.exists()
+    assert said[2].endswith("would run: not run before")
+
+
+def test_a_stage_that_cannot_be_copied_is_one_line(
+    done: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: str, target: str) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(runner, "_link", full)
+    with pytest.raises(runner.StageError, match=r"could not be taken over.*disk is full"):
+        runner.run(done.experiment(name="fourth"), say=done.said.append, **done.places)
+    assert not (done.root / "results" / "fourth" / "00_numbers").exists()
+
+
 def test_clean_keeps_the_latest_and_frees_the_rest(done: Project) -> None:
     old = files.write_json(done.home / "01_sum" / "0123456789ab" / "metrics.json", {}).parent
     assert runner.clean("x", results=done.places["results"]) >= 3
