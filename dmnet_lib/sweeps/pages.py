@@ -125,8 +125,8 @@ def write_page(home: Path) -> Path:
     about = files.read_json(home / SWEEP)
     table = pd.DataFrame(about["table"])
     parts = [f"<h1>{home.name}</h1><p>{report.esc(about['question'])}</p>"]
-    lines = [*about["notes"], *about.get("words", ())]
-    lines += [f"{name} failed: {why}" for name, why in about.get("failed", {}).items()]
+    lines = [f"{name} failed: {why}" for name, why in about.get("failed", {}).items()]
+    lines += [*about.get("words", ()), *(f"{note}." for note in about["notes"])]
     parts += ["<h2>Findings</h2>", report.sentences(lines)]
     if len(table):
         caption = CAPTION.format(level=about["level"])
@@ -144,7 +144,7 @@ def _wide(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return one measure, a row a strategy and a column a value."""
     wide = table.pivot(index="strategy", columns="value", values=name)
     wide = wide.loc[table["strategy"].unique(), table["value"].unique()]
-    return wide.astype(float).round(3).astype(object).where(wide.notna(), "n/a")
+    return wide.astype(float).map("{:.3f}".format).where(wide.notna(), "n/a")
 
 
 def _links(runs: Sequence[tuple[Value, str]]) -> str:
