@@ -557,3 +557,20 @@ def test_boxes_without_scores_are_no_results(tmp_path: Path) -> None:
     assert "5 fields, expected 6 (class cx cy w h score)" in fault(
         results.read, tmp_path, NAMES, sizes_wh=SIZES
     )
+
+
+def test_mutated_yolo_text_gives_a_table_or_one_line(tmp_path: Path) -> None:
+    rng, path = random.Random(0), tmp_path / "c.txt"
+    for _ in range(500):
+        letters = list("3 0.5 0.5 0.1 0.1 0.5\n9 0.25 0.75 0.2 0.3 0.25\n")
+        for _ in range(rng.randint(1, 3)):
+            new = rng.choice(["", ",", "-", "9", "e", " ", "\n", "\x00", "\u0663", "inf"])
+            letters[rng.randrange(len(letters))] = new
+        path.write_text("".join(letters), encoding="utf-8")
+        try:
+            found, _ = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            rows = [line for line in path.read_text().splitlines() if line.strip()]
+            assert len(found) == len(rows)

@@ -161,3 +161,11 @@ def test_sahi_slices_scenes_too(done: Done, drawn: Path) -> None:
     metrics = done["sahi scenes"].result()
     assert metrics["slices"] == metrics["tiles"] == slices(drawn, "test-dev", 1, 640)
     assert "native" in precisions(metrics)
+
+
+def test_without_sahi_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sahi", None)
+    notebook = files.read_json(files.ROOT / "notebooks/recipes/sahi.ipynb")
+    first = next(c for c in notebook["cells"] if c["cell_type"] == "code")
+    with pytest.raises(AssertionError, match=r"needs SAHI: pip install -e '\.\[sahi\]'"):
+        exec("".join(first["source"]), {})
