@@ -48,7 +48,7 @@ def body(path: Path, *, prefix: str = "", deeper: int = 0) -> str:
     soup = BeautifulSoup(exporter.from_notebook_node(_showable(read(path)))[0], "html.parser")
     for tag in soup.select("style, a.anchor-link"):  # of pandas and nbconvert; the page has its own
         tag.decompose()
-    for tag in soup.select("[class*=ansi-]"):  # colours of a terminal, made for one background
+    for tag in soup.select("pre span[style]"):  # colours of a terminal, made for one background
         del tag["style"]
     _mend_tables(soup)
     _mend_links(soup, prefix)
