@@ -55,8 +55,9 @@ def json_or_empty(path: Path) -> dict:
 def opening(found: Evaluated) -> list[str]:
     """Return what a page starts with: the verdict, and the table of strategies."""
     head, rows = strategies(found.metrics)
-    name = f"Main strategies on {found.metrics.get('split', '')}".removesuffix(" on ")
-    told = markup.table(head, rows, caption=f"{name}. {units(found.metrics)}", row_heads=True)
+    caption = f"Main strategies on {found.metrics.get('split', 'the test split')}"
+    told = markup.table(head, rows, caption=caption, row_heads=True)
+    told += f'<p class="note">{units(found.metrics)}</p>'
     lines = found.metrics.get("words", ())
     rest = markup.details("All findings in words", markup.sentences(lines)) if lines else ""
     return [verdict(found.metrics.get("verdict", {})), f"<h2>Strategies</h2>{told}{rest}"]
