@@ -234,7 +234,7 @@ def test_what_another_seed_moves_as_far_does_not_stand_out(results: Path):
 
 def test_a_difference_within_an_experiment_is_held_against_its_twins(results: Path):
     words = comparing.words(compare(results, "one:odd", "one:native"))
-    assert "seeded beside one: another seed alone moves AP here by" in words
+    assert "seeded beside one: another seed alone moves these differences in AP by" in words
 
 
 def test_without_a_twin_it_is_said_that_the_seeds_part_is_not_known(results: Path):

@@ -101,5 +101,6 @@ def told_of_seeds(pairs: Sequence[Pair], found: Seeds) -> list[str]:
         least, most = min(moved, key=moved.get), max(moved, key=moved.get)
         span = f"{moved[most]:.3f} (`{most}`)"
         span = span if least == most else f"{moved[least]:.3f} (`{least}`) to {span}"
-        told.append(f"another seed alone moves AP here by {span}")
+        what = "AP" if len(names) == 2 else "these differences in AP"
+        told.append(f"another seed alone moves {what} by {span}")
     return [f"{', '.join(beside)}: {'; '.join(told)}."]

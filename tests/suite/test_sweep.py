@@ -10,6 +10,7 @@ import pytest
 
 from dmnet_lib import cli, experiments, files, params, report, sweeps
 from dmnet_lib.files import InputError
+from dmnet_lib.sweeps.values import IDLE, NEEDS
 
 BASE = """\
 common:
@@ -57,7 +58,7 @@ STAGES = {
         "stage.write_metrics({})",
     ],
 }
-NEEDS = {"03_density_crops": ["00_numbers"], "06_evaluation": ["03_density_crops"]}
+UPSTREAM = {"03_density_crops": ["00_numbers"], "06_evaluation": ["03_density_crops"]}
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Project:
 def make(root: Path) -> Project:
     files.write_text(root / "base.yaml", BASE)
     for name, cells in STAGES.items():
-        about = {"needs": NEEDS.get(name, []), "writes": [], "reads_results": name[:2] == "07"}
+        about = {"needs": UPSTREAM.get(name, []), "writes": [], "reads_results": name[:2] == "07"}
         made = nbformat.v4.new_notebook(metadata={"dmnet": about})
         made.cells = [nbformat.v4.new_code_cell(cell) for cell in (START, *cells)]
         made.cells[1].metadata.tags = ["parameters"]
@@ -191,6 +192,22 @@ def test_a_parameter_that_another_overrules_takes_it_along_and_says_so(project: 
     assert alone.notes == ()
     with pytest.raises(InputError, match="counts only with calibrate: false; leave it out"):
         project.parse("03_density_crops.threshold=0.2", "03_density_crops.calibrate=true")
+
+
+def test_a_parameter_that_counts_for_nothing_is_refused() -> None:
+    onnx = params.BASE.parent / "visdrone_offtheshelf.yaml"
+    for text in ("05_fused_detection.steps=1", "00_dataset.scenes_seed=1"):
+        with pytest.raises(InputError, match="counts for nothing with"):
+            sweeps.parse(onnx, text)
+
+
+def test_what_is_known_of_parameters_names_those_that_there_are() -> None:
+    known = params.declared()
+    for place, (other, value) in (NEEDS | IDLE).items():
+        for section, name in (place.split("."), other.split(".")):
+            assert name in known[section]
+        section, name = other.split(".")
+        assert params.check(known[section][name], value, other) == value
 
 
 def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project: Project) -> None:
