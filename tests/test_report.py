@@ -359,7 +359,7 @@ def test_an_evaluated_page_starts_with_the_verdict_then_table_contents_and_limit
 
 def test_a_test_split_that_was_learned_on_is_told_in_red(base: Path) -> None:
     page = evaluated(base, splits="train val train+val")
-    assert '<strong class="bad"><code>train</code>, <code>val</code> of the test split too' in page
+    assert '"bad">The test split holds <code>train</code> and <code>val</code>: read every' in page
 
 
 def test_a_test_split_that_nothing_saw_is_told_so(base: Path) -> None:
@@ -372,6 +372,15 @@ def test_an_older_run_without_a_verdict_still_shows_its_table(base: Path) -> Non
     page = evaluated(base)
     assert "<h2>Verdict" not in page
     assert "Main strategies on test" in page
+    assert "seed 7" in page
+
+
+def test_a_stage_whose_notebook_was_not_kept_still_has_its_heading(base: Path) -> None:
+    home = experiment(base)
+    (home / "02_b" / "k1" / "notebook.ipynb").unlink()
+    page = report.write_experiment(home, base_path=base).read_text()
+    assert '<section id="02_b"><h2>02_b</h2><p>Its notebook was not kept' in page
+    assert '<a href="#02_b">02_b</a>' in page
 
 
 def failed(base: Path, cells: list, **error: str) -> tuple[str, str]:

@@ -58,7 +58,7 @@ def test_what_noise_covers_is_no_win() -> None:
 @pytest.mark.parametrize(
     ("given", "doubt"),
     [
-        ({"seen": True}, "also learned or chosen on"),
+        ({"seen": True}, "know some of these images"),
         ({"images": 3}, "3 images are few"),
         ({"640": 0.1, "global": 0.2, "mcnn": 0.3}, "more pixels"),
     ],
@@ -66,6 +66,13 @@ def test_what_noise_covers_is_no_win() -> None:
 def test_what_speaks_against_it_is_said(given: dict, doubt: str) -> None:
     assert any(doubt in line for line in judge(**given)["against"])
     assert not any(doubt in line for line in judge(mcnn=0.3, **{"640": 0.25})["against"])
+
+
+def test_a_win_on_images_seen_before_is_none() -> None:
+    told = judge(seen=True, mcnn=0.3, **{"640": 0.25})
+    assert told["tone"] == "unclear"
+    assert told["sentence"].endswith("noise, but on images also learned or chosen on.")
+    assert judge(seen=True, mcnn=0.3, **{"640": 0.4})["tone"] == "loses"
 
 
 def test_without_a_pair_nothing_is_told() -> None:

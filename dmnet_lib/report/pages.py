@@ -99,6 +99,7 @@ def _headline(stages: Mapping[str, dict]) -> list[str]:
 def _section(name: str, folder: Path, is_stale: bool, base_path: Path) -> str:
     """Return one stage's part of the experiment's page."""
     body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
+    body = body if "<h2" in body else f"<h2>{markup.esc(name)}</h2>{body}"
     tables = _tables(folder, base_path, key=folder.name, anchor=f"{name}-provenance")
     return f'<section id="{markup.esc(name)}">{STALE if is_stale else ""}{body}{tables}</section>'
 
