@@ -9,6 +9,7 @@ from dmnet_lib.evaluation import resampling
 ORACLE = "oracle"  # in the name of a strategy that knows the truth, which nobody has in practice
 CHOSEN = ("density", "planned")  # how families begin whose crops are chosen; the others are plain
 FEW_IMAGES = 20  # under it an interval over images says little
+UNSURE = {"wins": "unclear"}  # what is left of a tone where the images were seen before
 Rows = Mapping[str, Mapping[str, object]]
 
 
@@ -45,6 +46,11 @@ def judge(
     apart = resampling.paired_difference(*pair, level=level)
     tone = _tone(apart)
     told = _told(chosen, rival, rows, apart, tone=tone, level=level, images=images)
+    if seen:
+        told, tone = (
+            f"{told[:-1]}, but on images also learned or chosen on.",
+            UNSURE.get(tone, tone),
+        )
     against = _against(rows[chosen], rows[rival], chosen, images=images, seen=seen)
     verdict = {"tone": tone, "sentence": told, "against": against}
     return verdict | {"strategy": chosen, "rival": rival} | apart
@@ -88,7 +94,7 @@ def _against(
 ) -> list[str]:
     """Return what a reader should hold against the sentence."""
     doubts = {
-        "Some of these images were also learned or chosen on: every figure is too good.": seen,
+        "Networks or choices know some of these images: every figure is too good.": seen,
         f"{images} images are few: the interval itself is rough.": images < FEW_IMAGES,
         "It looks at more pixels than what it is compared with.": row["megapixels"]
         > other["megapixels"],

@@ -571,3 +571,22 @@ def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
     assert "was stopped left it half" in refused(*again)
     convert(source, "--to", to, "--out", out)
     assert not list(out.glob(".unfinished"))
+
+
+# Classes
+
+
+def test_classes_are_merged_and_others_become_ignored(
+    tmp_path: Path, convert: Convert, refused: Callable
+) -> None:
+    """Class 4, a car, becomes a truck; 10, a motor, is not asked for; what was no object stays."""
+    folder, out = split_folder(tmp_path / "val"), tmp_path / "out"
+    convert(folder, "--to", "visdrone", "--out", out, "--classes", "truck: car + truck")
+    assert texts(out) == {
+        "a.1": "3,4,10,20,1,6,1,2\n-2,0,9,9,0,0,0,1\n1,1,5,5,0,0,0,0\n",
+        "b & <c>": "0,0,50,40,0,0,0,0\n7,7,8,8,0,0,1,1\n5,5,0,9,0,0,0,0\n",
+        "empty": "",
+    }
+    wrong = ("--to", "visdrone", "--out", tmp_path / "no", "--classes", "lorry")
+    assert "'lorry' is no class of VisDrone" in refused(folder, *wrong)
+    assert not (tmp_path / "no").exists()

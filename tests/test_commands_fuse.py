@@ -65,6 +65,17 @@ def test_a_crop_s_box_moves_to_its_place(given: Callable, tmp_path: Path) -> Non
     ]
 
 
+def test_yolo_s_text_on_crops_goes_to_the_same_place(given: Callable, tmp_path: Path) -> None:
+    """Shares are of the crop's own file, 200 x 100 px, which shows its part twice as large."""
+    files.write_text(tmp_path / "yolo/c.txt", "3 0.25 0.5 0.3 0.2 0.9\n")
+    arguments = given()
+    arguments[arguments.index("--crop-detections") + 1] = str(tmp_path / "yolo")
+    assert cli.main(arguments) == 0
+    fused = json.loads((tmp_path / "fused.json").read_text())
+    assert [(row["category_id"], row["score"]) for row in fused] == [(4, 0.9)]
+    np.testing.assert_allclose(fused[0]["bbox"], [110, 70, 30, 10])
+
+
 @pytest.mark.parametrize("name", ["a__100_50_200_100", "50_100_100_200_a"])
 def test_a_crop_without_parent_is_placed_by_its_name(
     given: Callable, tmp_path: Path, name: str

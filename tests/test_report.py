@@ -310,3 +310,170 @@ def test_measurements_of_other_rules_are_named(tmp_path: Path) -> None:
     files.write_json(tmp_path / "deviations.json", {"effects": {}, "images": 1})
     with pytest.raises(InputError, match=r"deviations\.json: .* `dmnet deviations"):
         report.readme_deviations(tmp_path)
+
+
+# What was found, how far it reaches, and what failed.
+
+
+def evaluated(base: Path, *, splits: str = "train val test", **more: object) -> str:
+    """Return the page of an experiment whose only stage is an evaluation."""
+    folder = stage(base.parent / "results" / "x" / "06_evaluation" / "k", [])
+    roles = dict(zip(("train_split", "val_split", "test_split"), splits.split(), strict=True))
+    about = {"dataset": "visdrone", "data_root": "data/x", "seed": 7, **roles}
+    files.write_text(folder / "params.yaml", "".join(f"{n}: {v}\n" for n, v in about.items()))
+    metrics = {"strategies": STRATEGIES, "baselines": {"global": "global"}, "images": 12}
+    files.write_json(folder / "metrics.json", metrics | {"split": roles["test_split"]} | more)
+    stages = {"06_evaluation": {"key": "k", "headline": {}}}
+    files.write_json(base.parent / "results" / "x" / "latest.json", {"stages": stages})
+    return report.write_experiment(base.parent / "results" / "x", base_path=base).read_text()
+
+
+VERDICT = {"tone": "wins", "sentence": "`a <b>` beats `c`.", "against": ["Few images."]}
+WORST = {
+    "worst": [{"image": "<i>", "objects": 3, "hits": 1, "missed": 2, "false": 0, "right": 1 / 3}],
+    "worst_of": {"strategy": "density", "min_score": 0.5},
+}
+
+
+def test_an_evaluated_page_starts_with_the_verdict_then_table_contents_and_limits(
+    base: Path,
+) -> None:
+    picture = base.parent / "results" / "x" / "06_evaluation" / "k" / "figures" / "worst.png"
+    files.write_bytes(picture, b"png")
+    picture.parent.parent.joinpath("figures").rename(base.parent / "kept")
+    picture.parent.parent.rmdir()  # `stage` makes it
+    page = evaluated(base, verdict=VERDICT, words=["`a` is best."], **WORST)
+    assert "Worst images" not in page  # without its picture there is nothing to look at
+    (base.parent / "kept").rename(picture.parent)
+    page = report.write_experiment(base.parent / "results" / "x", base_path=base).read_text()
+    order = ("<h1>", "<code>a &lt;b&gt;</code> beats", "Few images.", "<caption>Main strategies",
+             "All findings in words", "Contents", "<h2>Limits", "Worst images", "cG5n",
+             "&lt;i&gt;", "<section")  # fmt: skip
+    places = [page.index(text) for text in order]
+    assert places == sorted(places)
+    assert '<th scope="row">density</th><td class="num">31.3</td>' in page
+    assert 'class="box verdict wins"' in page
+    assert "12 images" in page
+    assert "seed 7" in page
+
+
+def test_a_test_split_that_was_learned_on_is_told_in_red(base: Path) -> None:
+    page = evaluated(base, splits="train val train+val")
+    assert '"bad">The test split holds <code>train</code> and <code>val</code>: read every' in page
+
+
+def test_a_test_split_that_nothing_saw_is_told_so(base: Path) -> None:
+    page = evaluated(base)
+    assert 'class="bad"' not in page
+    assert "nothing was on <code>test</code>" in page
+
+
+def test_an_older_run_without_a_verdict_still_shows_its_table(base: Path) -> None:
+    page = evaluated(base)
+    assert "<h2>Verdict" not in page
+    assert "Main strategies on test" in page
+    assert "seed 7" in page
+
+
+def test_a_stage_whose_notebook_was_not_kept_still_has_its_heading(base: Path) -> None:
+    home = experiment(base)
+    (home / "02_b" / "k1" / "notebook.ipynb").unlink()
+    page = report.write_experiment(home, base_path=base).read_text()
+    assert '<section id="02_b"><h2>02_b</h2><p>Its notebook was not kept' in page
+    assert '<a href="#02_b">02_b</a>' in page
+
+
+def failed(base: Path, cells: list, **error: str) -> tuple[str, str]:
+    """Return the page of an experiment with a failed stage, and of that stage."""
+    home = experiment(base)
+    folder = stage(home / "failed" / "02_b", cells)
+    files.write_json(folder / "error.json", {"message": "KeyError: 'x'"} | error)
+    pages = (
+        report.write_experiment(home, base_path=base),
+        report.write_stage(folder, base_path=base),
+    )
+    return tuple(page.read_text() for page in pages)
+
+
+def broken_cells(status: str, outputs: list) -> list:
+    """Return cells as papermill leaves them, of which the second of three code cells broke."""
+    heading = nbformat.v4.new_markdown_cell("# Title\n\n## 1. Before\n\n### The <step>")
+    note = nbformat.v4.new_markdown_cell("An Exception was encountered")
+    note.metadata.tags = ["papermill-error-cell-tag"]
+    said = output("stream", name="stderr", text="epoch 1\repoch 2\nlast <words>\n")
+    found = [note, code("x = 1", [said]), heading, code("y = 2\nz = x[y]", outputs),
+             code("never = 1", [])]  # fmt: skip
+    for cell, state in zip(found, (None, "completed", "completed", status, "pending"), strict=True):
+        cell.metadata.papermill = {"status": state} if state else {}
+    found.insert(1, code("seed = 3", [], ["injected-parameters"]))
+    return found
+
+
+RAISED = nbformat.v4.new_output(
+    "error", ename="KeyError", evalue="'x'",
+    traceback=["\x1b[36mCell\x1b[39m\x1b[36m \x1b[39m\x1b[32mIn[4]\x1b[39m, line 2\n  1 y = 2"],
+)  # fmt: skip
+
+
+def test_a_failure_names_stage_cell_line_error_command_and_log(base: Path) -> None:
+    cells = broken_cells("failed", [RAISED])
+    for page in failed(base, cells, command="dmnet run params/<x>.yaml"):
+        box = page[page.index("Failed: 02_b") :]
+        assert "KeyError: &#x27;x&#x27;" in box
+        assert "Code cell 2 of 3, under “The &lt;step&gt;”, line 2:" in box
+        assert "    1  y = 2\n→   2  z = x[y]" in box
+        assert "<code>dmnet run params/&lt;x&gt;.yaml</code>" in box
+        assert "epoch 2\nlast &lt;words&gt;" in box
+        for absent in ("epoch 1", "never = 1", "An Exception was encountered", "\x1b"):
+            assert absent not in page
+
+
+def test_a_kernel_that_died_is_traced_to_its_cell(base: Path) -> None:
+    page, _ = failed(base, broken_cells("running", []))
+    assert "Code cell 2 of 3, under “The &lt;step&gt;”:" in page
+    assert "run the same command again" in page
+
+
+def test_a_failure_after_all_cells_says_so(base: Path) -> None:
+    page, alone = failed(base, [code("x = 1", [])])
+    assert "Every cell ran; what came after them failed." in page
+    assert "<title>Failed: 01_a · x</title>" in alone
+    (base.parent / "results" / "x" / "failed" / "02_b" / "notebook.ipynb").unlink()
+    home = base.parent / "results" / "x"
+    assert "was not kept" in report.write_experiment(home, base_path=base).read_text()
+
+
+PANDAS = """<div><style scoped>x</style><table border="1" class="dataframe"><thead>
+<tr style="text-align: right;"><th></th><th>AP</th><th>what</th></tr></thead><tbody>
+<tr><th>a</th><td>+0.1 [0.0, 0.2]</td><td>{long}</td></tr></tbody></table></div>"""
+
+
+PLAIN = "<table><tr><th>p</th></tr><tr><td>v</td></tr></table>"
+
+
+def test_a_table_gets_a_caption_scopes_and_numbers_to_the_right(base: Path) -> None:
+    cells = [
+        nbformat.v4.new_markdown_cell("# T\n\n## 1. Step\n\n|a|b|\n|-|-|\n|x|2|"),
+        code("t", [output("display", text_html=PANDAS.format(long="word " * 9))]),
+        code("p", [output("display", text_html=PLAIN)]),
+    ]
+    page = page_of(base, cells)
+    assert page.count("<caption>Table 1: 1. Step</caption>") == 1
+    assert (
+        '<caption>Table 2: 1. Step</caption><thead>\n<tr style="text-align: right;"><td></td>'
+        in page
+    )
+    assert '<th class="num" scope="col">AP</th><th scope="col">what</th>' in page
+    assert '<th scope="row">a</th><td class="num">+0.1 [0.0, 0.2]</td><td class="long">' in page
+    assert '<thead><tr><th scope="col">p</th></tr></thead><tr><td>v</td></tr>' in page
+    assert '<td class="num">2</td>' in page.replace("\n", "")
+    assert "<style scoped" not in page
+    assert page.count('class="scroll"') >= 3
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "-0.5", "+1.2 [0.3, 2.1]", "1,204", "12%", "-", "n/a", "1e-05"]
+)
+def test_numbers_are_told_from_words(text: str) -> None:
+    assert 'class="num"' in report.table(("a",), [(text,)])
+    assert 'class="num"' not in report.table(("a",), [(text,), ("2x3",)])

@@ -504,3 +504,73 @@ def test_predictions_of_mmdet_are_one_json_an_image(tmp_path: Path) -> None:
 def test_other_json_of_an_image_is_named(tmp_path: Path, value: object, says: str) -> None:
     files.write_json(tmp_path / "c.json", value)
     assert says in fault(results.read, tmp_path, NAMES)
+
+
+# YOLO's text: class cx cy w h score, in shares of the image
+
+
+def test_yolo_s_text_is_read_in_pixels_and_by_our_order_of_classes(tmp_path: Path) -> None:
+    """The boxes of FOUND, in images of 400 x 300 px; a file may be empty or not be there."""
+    for name in ("z", "c"):
+        rows = [row for row in FOUND if NAMES[row[0]] == name]
+        lines = [
+            f"{k - 1} {(x + w / 2) / 400} {(y + h / 2) / 300} {w / 400} {h / 300} {score}\n"
+            for _, x, y, w, h, score, k in rows
+        ]
+        (tmp_path / f"{name}.txt").write_text("\ufeff" * (name == "z") + "\n".join(lines))
+    (tmp_path / "b.1.txt").write_text("")
+    found, notes = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+    assert_same(found, detections(FOUND))
+    assert notes == ["YOLO's classes are ours in their order: 0 is pedestrian"]
+    again, _ = results.read(tmp_path, NAMES, sizes_wh=SIZES, images=coco_file({"z.jpg": 1}))
+    assert_same(again, found)
+    with pytest.raises(InputError, match="shares of their image, whose size is not known"):
+        results.read(tmp_path, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("3 0.5 0.5 0.1 0.1", "c.txt:2: 5 fields, expected 6 (class cx cy w h score)"),
+        ("3,0.5,0.5,0.1,0.1,0.5,0,0", "c.txt:2: 1 fields, expected 6"),
+        ("car 0.5 0.5 0.1 0.1 0.5", "c.txt:2: class is 'car'"),
+        ("3 x 0.5 0.1 0.1 0.5", "c.txt:2: cx, cy, w, h must be shares"),
+        ("3 0.5 0.5 -0.1 0.1 0.5", "c.txt:2: cx, cy, w, h must be shares"),
+        ("3 0.5 0.5 0.1 nan 0.5", "c.txt:2: cx, cy, w, h must be shares"),
+        ("3 0.5 0.5 0.1 0.1 50", "a score outside 0..1, first at c.txt:2"),
+        ("56 0.5 0.5 0.1 0.1 0.5", "category ids 56 are none of the ten classes"),
+        ("3 250 90 10 10 0.5", "1 of 2 boxes lie wholly outside their image"),
+    ],
+)
+def test_malformed_yolo_text_is_named(tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "c.txt").write_text(f"3 0.5 0.5 0.1 0.1 0.5\n{line}\n")
+    if "outside their" in says:  # half of them: a note, since more would be refused
+        found, _ = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+        assert says in results.remarks(found, SIZES)
+    else:
+        assert says in fault(results.read, tmp_path, NAMES, sizes_wh=SIZES)
+
+
+def test_boxes_without_scores_are_no_results(tmp_path: Path) -> None:
+    """A folder of labels, given for detections by mistake, is named as what it is."""
+    (tmp_path / "c.txt").write_text("3 0.5 0.5 0.1 0.1\n")
+    assert "5 fields, expected 6 (class cx cy w h score)" in fault(
+        results.read, tmp_path, NAMES, sizes_wh=SIZES
+    )
+
+
+def test_mutated_yolo_text_gives_a_table_or_one_line(tmp_path: Path) -> None:
+    rng, path = random.Random(0), tmp_path / "c.txt"
+    for _ in range(500):
+        letters = list("3 0.5 0.5 0.1 0.1 0.5\n9 0.25 0.75 0.2 0.3 0.25\n")
+        for _ in range(rng.randint(1, 3)):
+            new = rng.choice(["", ",", "-", "9", "e", " ", "\n", "\x00", "\u0663", "inf"])
+            letters[rng.randrange(len(letters))] = new
+        path.write_text("".join(letters), encoding="utf-8")
+        try:
+            found, _ = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            rows = [line for line in path.read_text().splitlines() if line.strip()]
+            assert len(found) == len(rows)

@@ -119,6 +119,6 @@ def _go_on(command: str | None) -> str:
 def _log(notebook: NotebookNode) -> str:
     """Return the last lines that the notebook printed; of a progress bar only its last state."""
     streams = [o.text for c in notebook.cells for o in c.get("outputs", ()) if "text" in o]
-    lines = [ANSI.sub("", line.split("\r")[-1]) for line in "".join(streams).splitlines(False)]
+    lines = [ANSI.sub("", line.split("\r")[-1]) for line in "".join(streams).split("\n")]
     told = [markup.esc(line) for line in lines if line.strip()][-LOG_LINES:]
     return markup.details("The last it said", f"<pre>{chr(10).join(told)}</pre>") if told else ""

@@ -55,8 +55,9 @@ def json_or_empty(path: Path) -> dict:
 def opening(found: Evaluated) -> list[str]:
     """Return what a page starts with: the verdict, and the table of strategies."""
     head, rows = strategies(found.metrics)
-    name = f"Main strategies on {found.metrics.get('split', '')}".removesuffix(" on ")
-    told = markup.table(head, rows, caption=f"{name}. {units(found.metrics)}", row_heads=True)
+    caption = f"Main strategies on {found.metrics.get('split', 'the test split')}"
+    told = markup.table(head, rows, caption=caption, row_heads=True)
+    told += f'<p class="note">{units(found.metrics)}</p>'
     lines = found.metrics.get("words", ())
     rest = markup.details("All findings in words", markup.sentences(lines)) if lines else ""
     return [verdict(found.metrics.get("verdict", {})), f"<h2>Strategies</h2>{told}{rest}"]
@@ -105,8 +106,8 @@ def limits(found: Evaluated) -> str:
         "Selected on": _roles(found),
         "Data": _data(found),
         "Classes": str(found.value("classes")) and f"Merged and limited: {found.value('classes')}.",
-        "Trainings": f"One of each network, seed {found.value('seed')}: intervals cover the draw "
-        "of images, not that of the training.",
+        "Trainings": f"One of each network that learned here, seed {found.value('seed')}: "
+        "intervals cover the draw of images, not that of the training.",
         "Made with": _made_with(found.folder),
     }
     entries = "".join(f"<dt>{name}</dt><dd>{markup.code(t)}</dd>" for name, t in rows.items() if t)
@@ -121,7 +122,7 @@ def _roles(found: Evaluated) -> str:
     both = [name for name in test.split("+") if name in (*train.split("+"), *val.split("+"))]
     if both:
         told = markup.code(f"Networks learned on `{train}`, and choices were made on `{val}`. ")
-        warning = f"`{'`, `'.join(both)}` of the test split too: read every figure as too good."
+        warning = f"The test split holds `{'` and `'.join(both)}`: read every figure as too good."
         told = f'{told}<strong class="bad">{markup.code(warning)}</strong>'
     return Raw(told)
 

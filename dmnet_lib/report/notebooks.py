@@ -48,7 +48,7 @@ def body(path: Path, *, prefix: str = "", deeper: int = 0) -> str:
     soup = BeautifulSoup(exporter.from_notebook_node(_showable(read(path)))[0], "html.parser")
     for tag in soup.select("style, a.anchor-link"):  # of pandas and nbconvert; the page has its own
         tag.decompose()
-    for tag in soup.select("[class*=ansi-]"):  # colours of a terminal, made for one background
+    for tag in soup.select("pre span[style]"):  # colours of a terminal, made for one background
         del tag["style"]
     _mend_tables(soup)
     _mend_links(soup, prefix)
@@ -130,7 +130,8 @@ def _mend_cells(table: Tag) -> None:
     ]
     heads = table.thead.find_all("tr")[-1].find_all(["td", "th"]) if table.thead else []
     for cell in (cell for row in rows for cell in row if cell.name == "td"):
-        cell["class"] = "long" if len(cell.get_text()) >= markup.LONG else cell.get("class", [])
+        if len(cell.get_text()) >= markup.LONG:
+            cell["class"] = "long"
     # Counted from the right: a head that spans rows leaves those below it with fewer cells.
     for place in range(1, 1 + min(map(len, rows), default=0)):
         column = [row[-place] for row in rows]

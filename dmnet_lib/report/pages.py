@@ -63,8 +63,8 @@ def write_index(results: Path) -> tuple[Path, Path]:
     links = [Raw(f'<a href="{markup.esc(home.name)}/{PAGE}">{markup.esc(home.name)}</a>')
              for home in homes]  # fmt: skip
     linked = [(link, *rest) for link, (_, *rest) in zip(links, rows, strict=True)]
-    shown = markup.table(INDEX, linked, caption=INDEX_ABOUT, row_heads=True)
-    parts = ["<h1>Experiments</h1>", FILTER, shown]
+    shown = markup.table(INDEX, linked, caption="One row an experiment", row_heads=True)
+    parts = ["<h1>Experiments</h1>", FILTER, shown, f'<p class="note">{INDEX_ABOUT}</p>']
     whole = markup.page("Experiments", parts, script=style.SORT_AND_FILTER)
     text = "# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n" + markdown(INDEX, rows)
     return files.write_text(results / "index.html", whole), files.write_text(
@@ -99,6 +99,7 @@ def _headline(stages: Mapping[str, dict]) -> list[str]:
 def _section(name: str, folder: Path, is_stale: bool, base_path: Path) -> str:
     """Return one stage's part of the experiment's page."""
     body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
+    body = body if "<h2" in body else f"<h2>{markup.esc(name)}</h2>{body}"
     tables = _tables(folder, base_path, key=folder.name, anchor=f"{name}-provenance")
     return f'<section id="{markup.esc(name)}">{STALE if is_stale else ""}{body}{tables}</section>'
 

@@ -75,8 +75,8 @@ details.code > summary { font-size: .8em; color: var(--quiet); }
   main { max-width: none; padding: 0; }
   .skip, nav, .filter, details.code, figcaption a { display: none; }
   .scroll { overflow: visible; }
-  th, td, .dataframe td, .dataframe th { white-space: normal; padding-right: .5em;
-    font-size: 7.5pt; }
+  main :is(th, td, .num, .long, [scope]) { white-space: normal; min-width: 0;
+    padding-right: .5em; font-size: 7.5pt; }
   h1, h2, h3, h4, caption { break-after: avoid; }
   figure, tr, .box { break-inside: avoid; }
   section { break-before: page; border: 0; margin: 0; }

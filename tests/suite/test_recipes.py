@@ -127,11 +127,11 @@ def test_sahi_s_slices_and_its_pipeline_stand_beside_ours(done: Done) -> None:
     metrics = done["sahi"].result()
     assert metrics["slices"] == metrics["tiles"] == slices(SAMPLE, "val", 2, INPUT_PX)
     found, rows = precisions(metrics), metrics["strategies"]
-    pipelines = [name for name in found if name.startswith("sahi pipeline")]
+    pipelines = ["sahi defaults", "sahi nms 0.5"]
     assert metrics["best"] == max(pipelines, key=found.__getitem__)
     assert found["sahi slices"] == found[f"sliding {INPUT_PX}"] > found["global"]
     # The same boxes but for fusion: far from it, coordinates or scales went wrong.
-    assert found["sahi pipeline, nms"] == pytest.approx(found["sahi slices"], abs=0.02)
+    assert found["sahi nms 0.5"] == pytest.approx(found["sahi slices"], abs=0.02)
     looked = (metrics["slices"] + 2) * INPUT_PX**2 / 2 / 1e6
     assert rows["sahi slices"]["megapixels"] == pytest.approx(looked)
     assert set(metrics["against_best"]) == found.keys() - {metrics["best"]}
@@ -161,3 +161,11 @@ def test_sahi_slices_scenes_too(done: Done, drawn: Path) -> None:
     metrics = done["sahi scenes"].result()
     assert metrics["slices"] == metrics["tiles"] == slices(drawn, "test-dev", 1, 640)
     assert "native" in precisions(metrics)
+
+
+def test_without_sahi_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sahi", None)
+    notebook = files.read_json(files.ROOT / "notebooks/recipes/sahi.ipynb")
+    first = next(c for c in notebook["cells"] if c["cell_type"] == "code")
+    with pytest.raises(AssertionError, match=r"needs SAHI: pip install -e '\.\[sahi\]'"):
+        exec("".join(first["source"]), {})
