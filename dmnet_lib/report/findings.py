@@ -142,7 +142,8 @@ def _made_with(folder: Path) -> str:
     made_by = json_or_empty(folder / PROVENANCE)
     packages = made_by.get("packages", {})
     versions = [f"{n} {packages[n]}" for n in ("torch", "faster-coco-eval") if n in packages]
-    told = markup.esc(", ".join([f"Python {made_by.get('python', '-')}", *versions]))
+    machine = f"on {made_by.get('machine', '-')}"
+    told = markup.esc(", ".join([f"Python {made_by.get('python', '-')} {machine}", *versions]))
     return Raw(f'{told}; <a href="#{EVALUATION}-provenance">all versions and keys</a>.')
 
 
@@ -162,10 +163,12 @@ def worst(found: Evaluated) -> str:
     told = markup.table(head, cells, caption="The same in numbers, worst first", row_heads=True)
     return (
         f"<h2>Worst images</h2><p>{markup.code(WORST_ABOUT.format(**about))}</p>"
-        f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}"></figure>{told}'
+        f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}">'
+        f"<figcaption>{COLOURS}</figcaption></figure>{told}"
     )
 
 
+COLOURS = "Hits in blue, missed objects in yellow, false detections in orange."
 WORST_ABOUT = (
     "The test images on which `{strategy}` is right least often: hits over hits, missed objects "
     "and false detections together, with an overlap of 0.5 and a score above {min_score}."

@@ -49,7 +49,7 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     stale, found = _stale(stages), findings.read(stages)
     bodies = {n: _section(n, folder, n in stale, base_path) for n, folder in stages.items()}
     parts = [f"<h1>{markup.esc(home.name)}</h1><p>{markup.esc(about['question'])}</p>"]
-    parts += [_failure(path.parent) for path in sorted((home / FAILED).glob(f"*/{ERROR}"))]
+    parts += [_failure(path.parent) for path in _broken(home)]
     parts += findings.opening(found) if found else _headline(about["stages"])
     parts += ['<h2>Contents</h2><nav aria-label="Contents">' + _contents(bodies) + "</nav>"]
     parts += [findings.limits(found), findings.worst(found)] if found else []
@@ -60,9 +60,7 @@ def write_index(results: Path) -> tuple[Path, Path]:
     """Write index.html, which sorts and filters, and README.md: one row an experiment."""
     homes = [path.parent for path in sorted(results.glob(f"*/{LATEST}"))]
     rows = [(home.name, *_summary(home)) for home in homes]
-    links = [Raw(f'<a href="{markup.esc(home.name)}/{PAGE}">{markup.esc(home.name)}</a>')
-             for home in homes]  # fmt: skip
-    linked = [(link, *rest) for link, (_, *rest) in zip(links, rows, strict=True)]
+    linked = [(_link(home), *rest) for home, (_, *rest) in zip(homes, rows, strict=True)]
     shown = markup.table(INDEX, linked, caption="One row an experiment", row_heads=True)
     parts = ["<h1>Experiments</h1>", FILTER, shown, f'<p class="note">{INDEX_ABOUT}</p>']
     whole = markup.page("Experiments", parts, script=style.SORT_AND_FILTER)
@@ -70,6 +68,19 @@ def write_index(results: Path) -> tuple[Path, Path]:
     return files.write_text(results / "index.html", whole), files.write_text(
         results / "README.md", f"{text}\n{INDEX_ABOUT}\n"
     )
+
+
+def _link(home: Path) -> Raw:
+    """Return the link to an experiment's page, and what of it failed since."""
+    name = markup.esc(home.name)
+    broken = [path.parent.name for path in _broken(home)]
+    told = f' <strong class="bad">failed: {markup.esc(", ".join(broken))}</strong>'
+    return Raw(f'<a href="{name}/{PAGE}">{name}</a>{told if broken else ""}')
+
+
+def _broken(home: Path) -> list[Path]:
+    """Return the error files of an experiment's failed stages."""
+    return sorted((home / FAILED).glob(f"*/{ERROR}"))
 
 
 def _summary(home: Path) -> tuple[str, ...]:
