@@ -36,11 +36,13 @@ LADDER = (
     ("detectors", "evaluation"),
     ("onnx", "plans"),
     ("cropping", "exporting", "training"),
-    ("strategies", "deviations"),
-    ("scoring", "experiments", "commands"),
+    ("strategies", "deviations", "pictures", "tiling", "video"),
+    ("scoring", "experiments", "predicting"),
     ("budgets", "figures", "parts"),
+    ("overlays",),
     ("report",),
     ("runner",),
+    ("commands",),
     ("cli",),
 )
 GROUND = {  # within rung 0 the order matters
@@ -64,6 +66,7 @@ HOMES = {
     "safetensors": {"weights"},
     "torchvision": {"detectors"},
     "onnxruntime": {"onnx"},
+    "av": {"video"},
 }
 
 
@@ -259,7 +262,7 @@ def test_every_imported_package_is_required() -> None:
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = project["dependencies"] + extras["cluster"] + extras["onnx"]
+    wanted = project["dependencies"] + extras["cluster"] + extras["onnx"] + extras["video"]
     known = {re.split(r"[<>=]", name)[0].lower() for name in wanted}
     for path in SOURCES:
         for name in imported(path.read_text()):
