@@ -54,6 +54,7 @@ BATCH = {  # the commands of dmnet_lib.commands, one module each
     "density": "density maps of a split, one npy file an image",
     "crops": "density crops of a split: rectangles, annotations, images",
     "convert": "annotations from one format to another: visdrone, coco, voc, yolo",
+    "predict": "what a finished run finds in images and videos of your own",
     "train": "a network of an experiment, on several GPUs or machines by torchrun",
     "fuse": "detections of whole images and of crops put together",
     "deviations": "what each rule of the released scripts changes, measured on your data",

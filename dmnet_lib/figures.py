@@ -25,6 +25,14 @@ from dmnet_lib.detections import Detections
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK, YELLOW = COLOURS
+# The palette has no ten that show on a photograph beside those of crops and of other rows.
+CLASS_COLOURS = dict(
+    zip(
+        CLASSES,
+        (ORANGE, AMBER, "#999933", SKY, BLUE, GREEN, "#44AA99", "#8C8C8C", BLACK, "#882255"),
+        strict=True,
+    )
+)
 # Colour and mark of each family of strategies, the same in every figure.
 FAMILIES = {
     "global": (BLACK, "o"),

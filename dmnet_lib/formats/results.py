@@ -143,6 +143,26 @@ def coco_text(found: Detections, ids: Mapping[str, int]) -> Iterator[bytes]:
     yield (before.strip(", ") + "]\n").encode()
 
 
+def file_text(found: Iterable[tuple[Entry, Detections]], **others: object) -> Iterator[str]:
+    """Yield a whole COCO file of images with what was found in each, in pieces.
+
+    Its annotations have scores, so that it can be looked at without another file. others are
+    further members, such as info.
+    """
+    number, entries = count(1), []
+    yield '{"annotations": ['
+    for entry, one in found:
+        xywh = boxes.xyxy_to_xywh(one.boxes_xyxy)
+        columns = (xywh.tolist(), one.class_ids.tolist(), one.scores.tolist())
+        for bbox, category, score in zip(*columns, strict=True):
+            row = {"id": next(number), "image_id": entry["id"], "category_id": category}
+            row |= {"bbox": bbox, "area": bbox[2] * bbox[3], "iscrowd": 0, "score": score}
+            yield (", " if row["id"] > 1 else "") + json.dumps(row)
+        entries.append(entry)
+    rest = {"categories": coco.CATEGORIES, "images": entries, **others}
+    yield "], " + json.dumps(rest, sort_keys=True)[1:] + "\n"
+
+
 def _capped(found: _Results) -> list[str]:
     """Return a note where an export seems to have been cut at a usual number an image."""
     counts = np.bincount(found.image_of, minlength=len(found.images)).tolist()

@@ -36,10 +36,10 @@ LADDER = (
     ("detectors", "evaluation"),
     ("memory", "onnx", "plans", "mistakes", "verdicts"),
     ("cropping", "exporting", "training"),
-    ("strategies", "deviations"),
-    ("scoring", "experiments"),
+    ("strategies", "deviations", "pictures", "tiling", "video"),
+    ("scoring", "experiments", "predicting"),
     ("budgets", "comparing", "figures", "parts"),
-    ("explore",),
+    ("explore", "overlays"),
     ("report",),
     ("runner",),
     ("commands", "sweeps"),
@@ -67,6 +67,7 @@ HOMES = {
     "safetensors": {"weights"},
     "torchvision": {"detectors"},
     "onnxruntime": {"onnx"},
+    "av": {"video"},
     "sahi": set(),  # a recipe's alone
 }
 
@@ -319,7 +320,7 @@ def test_every_imported_package_is_required() -> None:
     aliases |= {"bs4": "nbconvert"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = project["dependencies"] + extras["cluster"] + extras["onnx"]
+    wanted = project["dependencies"] + extras["cluster"] + extras["onnx"] + extras["video"]
     known = {re.split(r"[<>=]", name)[0].lower() for name in wanted}
     for path in SOURCES:
         for name in imported(path.read_text()):
