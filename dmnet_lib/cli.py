@@ -19,6 +19,7 @@ examples:
   dmnet run params/demo.yaml             every notebook of the demo, then its report
   dmnet run params/demo.yaml --dry-run   what would run, and why
   dmnet data check data/VisDrone         is a folder of images and annotations whole?
+  dmnet compare demo:global demo:native  what differs, and is it more than noise?
   dmnet doctor                           what this machine has
   dmnet crops --help                     each command tells what it needs and leaves
 """
