@@ -527,8 +527,9 @@ def gain_maps(offers: Sequence[tuple[tuple[int, int], np.ndarray]]) -> list[Pane
     ]
 
 
-def mistakes_panel(image: np.ndarray, title: str, judged: Mapping[str, np.ndarray]) -> Panel:
-    """Return an image with hits, missed objects and false detections, each boxes_xyxy [n, 4]."""
-    looks = {"hits": (SKY, 0.8), "missed": (YELLOW, 1.2), "false": (ORANGE, 1.2)}
-    layers = (Boxes(judged[name], colour, name, width) for name, (colour, width) in looks.items())
-    return Panel(image, title, tuple(layers))
+def mistake_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
+    """Return hits, missed objects and false detections, each boxes_xyxy [n, 4], as layers."""
+    looks = {"hits": (GREEN, 0.8), "missed": (PINK, 1.2), "false": (ORANGE, 1.2)}
+    return tuple(
+        Boxes(judged[name], colour, name, width) for name, (colour, width) in looks.items()
+    )
