@@ -549,11 +549,12 @@ def heat_colours() -> np.ndarray:
     return (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
-def mistakes_panel(image: np.ndarray, title: str, judged: Mapping[str, np.ndarray]) -> Panel:
-    """Return an image with hits, missed objects and false detections, each boxes_xyxy [n, 4]."""
-    looks = {"hits": (SKY, 0.8), "missed": (YELLOW, 1.2), "false": (ORANGE, 1.2)}
-    layers = (Boxes(judged[name], colour, name, width) for name, (colour, width) in looks.items())
-    return Panel(image, title, tuple(layers))
+def mistake_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
+    """Return hits, missed objects and false detections, each boxes_xyxy [n, 4], as layers."""
+    looks = {"hits": (GREEN, 0.8), "missed": (PINK, 1.2), "false": (ORANGE, 1.2)}
+    return tuple(
+        Boxes(judged[name], colour, name, width) for name, (colour, width) in looks.items()
+    )
 
 
 def differences(table: pd.DataFrame) -> Figure:

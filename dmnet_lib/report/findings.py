@@ -168,7 +168,7 @@ def worst(found: Evaluated) -> str:
     )
 
 
-COLOURS = "Hits in blue, missed objects in yellow, false detections in orange."
+COLOURS = "Hits in green, missed objects in pink, false detections in orange."
 WORST_ABOUT = (
     "The test images on which `{strategy}` is right least often: hits over hits, missed objects "
     "and false detections together, with an overlap of 0.5 and a score above {min_score}."
