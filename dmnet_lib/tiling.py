@@ -33,13 +33,18 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
     That is the [K, h, w] float32 maps in objects a cell; an image that is no larger than PLAIN_PX
     for the network goes the plain way.
     """
-    height, width = (math.ceil(side * input_scale - 1e-9) for side in image.shape[:2])
+    height, width = (_input_px(side, input_scale) for side in image.shape[:2])
     if height * width <= PLAIN_PX:
         return counting.predict(model, image, input_scale=input_scale)
     pixels = _resampled(image, height, width)
     padded = nn.functional.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
     maps = mcnn._not_negative(_by_tiles(model, padded))  # its own step after the network
     return maps.numpy() / counting.TARGET_GAIN
+
+
+def _input_px(side_px: int, input_scale: float) -> int:
+    """Return the side of the network's input, as `mcnn.predict` takes it."""
+    return max(STRIDE, math.ceil(side_px * input_scale - 1e-9))
 
 
 def _resampled(image: np.ndarray, height: int, width: int) -> torch.Tensor:
