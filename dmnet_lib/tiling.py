@@ -4,8 +4,8 @@ Of a large image one pass would take some 200 bytes a pixel. Here rows, then col
 in bands, and the network sees tiles that overlap by as far as it looks.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -90,6 +90,10 @@ def _input(first_cell: int, end_cell: int) -> slice:
     return slice(first_cell * STRIDE, end_cell * STRIDE)
 
 
-def _parts(length: int, step: int) -> Iterator[slice]:
-    """Yield slices that cover 0..length, `step` long but for the last."""
-    return (slice(first, min(first + step, length)) for first in range(0, length, step))
+def _parts(length: int, step: int) -> list[slice]:
+    """Return slices that cover 0..length, as even as can be and `step` long at most.
+
+    Even, since of a band one pixel wide torch 2.14 resamples something else.
+    """
+    borders = np.linspace(0, length, -(-length // step) + 1).astype(int).tolist()
+    return [slice(first, end) for first, end in itertools.pairwise(borders)]
