@@ -4,8 +4,8 @@ Of a large image one pass would take some 200 bytes a pixel. Here rows, then col
 in bands, and the network sees tiles that overlap by as far as it looks.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -33,13 +33,18 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
     That is the [K, h, w] float32 maps in objects a cell; an image that is no larger than PLAIN_PX
     for the network goes the plain way.
     """
-    height, width = (math.ceil(side * input_scale - 1e-9) for side in image.shape[:2])
+    height, width = (_input_px(side, input_scale) for side in image.shape[:2])
     if height * width <= PLAIN_PX:
         return counting.predict(model, image, input_scale=input_scale)
     pixels = _resampled(image, height, width)
     padded = nn.functional.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
     maps = mcnn._not_negative(_by_tiles(model, padded))  # its own step after the network
     return maps.numpy() / counting.TARGET_GAIN
+
+
+def _input_px(side_px: int, input_scale: float) -> int:
+    """Return the side of the network's input, as `mcnn.predict` takes it."""
+    return max(STRIDE, math.ceil(side_px * input_scale - 1e-9))
 
 
 def _resampled(image: np.ndarray, height: int, width: int) -> torch.Tensor:
@@ -85,6 +90,10 @@ def _input(first_cell: int, end_cell: int) -> slice:
     return slice(first_cell * STRIDE, end_cell * STRIDE)
 
 
-def _parts(length: int, step: int) -> Iterator[slice]:
-    """Yield slices that cover 0..length, `step` long but for the last."""
-    return (slice(first, min(first + step, length)) for first in range(0, length, step))
+def _parts(length: int, step: int) -> list[slice]:
+    """Return slices that cover 0..length, as even as can be and `step` long at most.
+
+    Even, since of a band one pixel wide torch 2.14 resamples something else.
+    """
+    borders = np.linspace(0, length, -(-length // step) + 1).astype(int).tolist()
+    return [slice(first, end) for first, end in itertools.pairwise(borders)]
