@@ -114,7 +114,7 @@ class Explorer:
         assert not said, said
 
     def follows(self, move: Callable[["Explorer"], None]) -> None:
-        """Move a control. Raises AssertionError unless picture and counters follow without error."""
+        """Move a control. Raises AssertionError unless picture and counters follow, unharmed."""
         before, end = self.shown(), time.monotonic() + FOLLOWS_SECONDS
         move(self)
         while time.monotonic() < end:
