@@ -76,6 +76,10 @@ def every_score(explorer: Explorer) -> None:
     explorer.slide("Score from", "Home")
 
 
+def higher_score(explorer: Explorer) -> None:
+    explorer.slide("Score from", "PageUp")
+
+
 def one_class(explorer: Explorer) -> None:
     explorer.choose("Classes", "car")
 
@@ -86,7 +90,7 @@ def one_class(explorer: Explorer) -> None:
         ("00_dataset", "data", [next_image, one_class]),
         ("01_density_ground_truth", "density", [more_sigma]),
         ("03_density_crops", "crops", [higher_threshold]),
-        ("05_fused_detection", "fusion", [every_score]),
+        ("05_fused_detection", "fusion", [every_score, higher_score]),
     ],
 )
 def test_an_explorer_follows_its_controls_and_saves_what_they_say(
@@ -102,6 +106,7 @@ def test_an_explorer_follows_its_controls_and_saves_what_they_say(
     with lab.notebook(browser, address.format(f"{stage}.ipynb")) as page:
         lab.run_all(page)
         explorer = Explorer(page, name)
+        explorer.shown()
         _look(page, stage)
         for move in moves:
             explorer.follows(move)
