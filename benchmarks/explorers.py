@@ -86,7 +86,7 @@ def _pairs(count: int) -> list[tuple[int, int]]:
 
 
 def _budgets(count: int) -> list[int]:
-    return [1 + 5 * move % 16 for move in range(count)]
+    return [1 + 5 * move % 12 for move in range(count)]
 
 
 def _split(home: Path, count: int) -> Split:

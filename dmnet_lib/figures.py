@@ -222,6 +222,7 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     for layer in panel.layers:
         _draw_boxes(ax, layer)
     ax.set_title(panel.title, fontsize=9)
+    ax.set_anchor("N")  # what room there is, is the legend's
     if panel.layers:
         where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 0.1}
         look = {"fontsize": 7, "frameon": False, "handlelength": 1, "columnspacing": 1}

@@ -18,7 +18,7 @@ from dmnet_lib.boxes import Regions
 from dmnet_lib.cropping import Policy
 from dmnet_lib.datasets import Split
 from dmnet_lib.evaluation import geometry
-from dmnet_lib.explore import desk
+from dmnet_lib.explore import desk, saving
 from dmnet_lib.explore.canvas import Heat, Tint, View
 from dmnet_lib.figures import Boxes, Panel
 from dmnet_lib.planning import Budget, Eye, Plan
@@ -26,9 +26,11 @@ from dmnet_lib.points import Kernel, Points
 from dmnet_lib.provenance import Stage
 from dmnet_lib.sizes import Bins
 
-MOST_CROPS = 16  # that a plan is made for
+CROPPING, DETECTION = "03_density_crops", "05_fused_detection"
+MOST_CROPS = 12  # that a plan is made for
 WINDOWS_KEPT = 8  # of their sums over the split
-WINDOW_PX = (20, 300)
+MEASURED_KEPT = 256  # settings whose numbers are known
+WINDOW_PX = (30, 300)
 TIMES = (0.25, 1.0, 4.0)  # of the threshold, in the figure
 SHOWN_ALPHA = 0.5
 DIGITS = 3  # of a threshold
@@ -79,7 +81,8 @@ class CropsExplorer(desk.Explorer):
         self.rules = profiles.named(stage.params["profile"], stage.params["profile_changes"])
         self.sums = lru_cache(WINDOWS_KEPT)(self._sums)
         self.plans = lru_cache(len(sources))(self._plans)
-        self._found = lru_cache(1)(self._regions)
+        self._found, self._planned = lru_cache(1)(self._regions), set()
+        self.measured = lru_cache(MEASURED_KEPT)(self._measured)
         super().__init__(split, stage, self._controls(stage.params, threshold))
 
     def _controls(self, given: Mapping[str, object], threshold: float) -> dict[str, widgets.Widget]:
@@ -142,13 +145,29 @@ class CropsExplorer(desk.Explorer):
         for name in ("threshold", "window_w", "window_h", "connectivity", "padding", "min_area"):
             self.controls[name].disabled = self.is_planned
         self.controls["budget"].disabled = not self.is_planned
+        source = self.controls["source"].value
+        if self.is_planned and len(self.truth) and source not in self._planned:
+            self._prepare(source)
+
+    def _prepare(self, source: str) -> None:
+        """Plan the split once, and measure every budget, so that none is waited for later."""
+        count = len(self.truth)
+        self.counters.value = f'<p role="status">Planning the crops of {count} images …</p>'
+        for budget in range(1, self.controls["budget"].max + 1):
+            self.measured(source, budget, None)
+        self._planned.add(source)
+
+    @property
+    def setting(self) -> tuple[str, float, Policy | None]:
+        """The density, and threshold and policy, or the budget of planned crops."""
+        source = self.controls["source"].value
+        if self.is_planned:
+            return source, self.controls["budget"].value, None
+        return source, self.threshold, self.policy
 
     def regions(self) -> Regions:
         """Return the crops of the whole split."""
-        source = self.controls["source"].value
-        if self.is_planned:
-            return self._found(source, self.controls["budget"].value, None)
-        return self._found(source, self.threshold, self.policy)
+        return self._found(*self.setting)
 
     def _regions(self, source: str, amount: float, policy: Policy | None) -> Regions:
         if policy is None:
@@ -160,8 +179,7 @@ class CropsExplorer(desk.Explorer):
         return self.sources[source].sums(window_wh)
 
     def _plans(self, source: str) -> list[Plan]:
-        most = max(MOST_CROPS, self.controls["budget"].max)
-        wanted = {"most": Budget(crops=most)}
+        wanted = {"most": Budget(crops=self.controls["budget"].max)}
         return plans.split_plans(self.sources[source].tasks(), self.eye, wanted)["most"].plans
 
     def view(self, index: int) -> View:
@@ -198,18 +216,21 @@ class CropsExplorer(desk.Explorer):
         gains = self.plans(self.controls["source"].value)[index].gains[:crops]
         return tuple(f"{number}: +{gain:.2g}" for number, gain in enumerate(gains, start=1))
 
-    def counts(self, index: int) -> dict[str, object]:
-        regions = self.regions()
-        found = geometry.crop_geometry(self.truth, regions)
+    def _measured(self, source: str, amount: float, policy: Policy | None) -> dict[str, object]:
+        regions = self._found(source, amount, policy)
         worth = planning.worth(self.truth, regions, self.eye)
+        return geometry.crop_geometry(self.truth, regions) | {"expected": worth}
+
+    def counts(self, index: int) -> dict[str, object]:
+        found = self.measured(*self.setting)
         return {
-            "crops of this image": len(regions.of_image(index)),
+            "crops of this image": len(self.regions().of_image(index)),
             f"hit rate, all of {self.split.name}": desk.percent(found["hit_rate"]),
             "cut share": desk.percent(found["cut_share"]),
             "area share": desk.percent(found["area_share"]),
             "crops per image": f"{found['crops_per_image']:.2f}",
             "megapixels of crops per image": f"{found['megapixels']:.2f}",
-            "expected to be found": desk.percent(worth),
+            "expected to be found": desk.percent(found["expected"]),
         }
 
     def changes(self) -> dict[str, dict[str, object]]:
@@ -220,11 +241,20 @@ class CropsExplorer(desk.Explorer):
         own = {to: self.controls[name].value for name, to in names.items() if self.moved(name)}
         if self.moved("threshold"):
             own |= {"threshold": self.threshold, "calibrate": False}
-        found = {"03_density_crops": own}
+        found = {CROPPING: own}
+        if self.moved("budget"):
+            found[DETECTION] = {"budgets": _main_budget(self.stage, own["crops_per_image"])}
         if self.moved("connectivity"):
             rule = f"connectivity={self.controls['connectivity'].value}"
             found["common"] = {"profile_changes": _with_rule(self.stage, rule)}
         return found
+
+
+def _main_budget(stage: Stage, crops: int) -> str:
+    """Return the budgets that are detected by, with so many crops first."""
+    others = str(saving.value_of(stage, DETECTION, "budgets")).split(",")
+    others = [one.strip() for one in others if one.strip() != str(crops)]
+    return ", ".join([str(crops), *others])
 
 
 def _with_rule(stage: Stage, rule: str) -> str:
@@ -241,9 +271,9 @@ def object_layers(image: Annotations, crops_xyxy: np.ndarray) -> tuple[Boxes, ..
     held = np.any(shared == boxes.area(xyxy)[:, None], axis=1)
     met = np.any(shared > 0, axis=1)
     return (
-        Boxes(xyxy[held], figures.SKY, "objects whole in a crop"),
+        Boxes(xyxy[held], figures.SKY, "objects held"),
         Boxes(xyxy[met & ~held], figures.ORANGE, "objects cut"),
-        Boxes(xyxy[~met], figures.PINK, "objects in no crop"),
+        Boxes(xyxy[~met], figures.PINK, "objects outside"),
     )
 
 

@@ -18,7 +18,7 @@ CLASS_COLOURS = dict(
     zip(
         CLASSES,
         (figures.ORANGE, figures.AMBER, "#999933", figures.SKY, figures.BLUE,
-         figures.GREEN, "#FFFFFF", "#8C8C8C", figures.BLACK, "#882255"),
+         figures.GREEN, "#44AA99", "#8C8C8C", figures.BLACK, "#882255"),
         strict=True,
     )
 )  # fmt: skip

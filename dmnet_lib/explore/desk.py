@@ -20,8 +20,9 @@ from dmnet_lib.files import InputError
 from dmnet_lib.provenance import Stage
 
 SHEETS_KEPT = 16  # of the images seen last
-WIDE = widgets.Layout(width="340px")
-LABELS = {"description_width": "120px"}
+WIDE = {"width": "390px"}
+LABELS = {"description_width": "110px"}
+CLOSE = 'style="line-height: 1.5; margin: 0"'  # JupyterLab's own lines stand far apart
 
 
 def is_run() -> bool:
@@ -66,7 +67,7 @@ class Explorer:
         self.start = {name: _value(control) for name, control in controls.items()}
         self._connect(controls)
         self.widget = self._laid_out(controls)
-        self.guarded(self.update)
+        self._move()
 
     # What a subclass says.
 
@@ -97,7 +98,7 @@ class Explorer:
         """Tell whether a control stands elsewhere than it did first."""
         return _value(self.controls[name]) != self.start[name]
 
-    def update(self, *_: object) -> None:
+    def update(self) -> None:
         """Show what the controls say: the picture first, as its counters may take longer."""
         if self._is_settling:
             return
@@ -110,10 +111,10 @@ class Explorer:
         self.picture.value = self._picture()
         self.counters.value = self._counters()
 
-    def guarded(self, act: Callable[..., None], *arguments: object) -> None:
+    def guarded(self, act: Callable[[], None]) -> None:
         """Call act; what it raises is shown in the error line."""
         try:
-            act(*arguments)
+            act()
         except InputError as error:
             self._complain(str(error))
         except Exception as error:  # of whatever kind: a log is nowhere to be seen
@@ -158,8 +159,14 @@ class Explorer:
         on = widgets.Button(description="Next", tooltip="Go to the next image")
         back.on_click(lambda _: self._step(-1))
         on.on_click(lambda _: self._step(1))
-        number.observe(lambda _: self.guarded(self.update), "value")
+        number.observe(lambda _: self._move(), "value")
         return {"image": number, "previous": back, "next": on}
+
+    def _move(self) -> None:
+        """Show what the controls say, or what is wrong, and then nothing that is out of date."""
+        self.guarded(self.update)
+        if self.fault.value:
+            self.picture.value = self.counters.value = ""
 
     def _step(self, by: int) -> None:
         self.controls["image"].value += by  # the control keeps itself within its bounds
@@ -172,7 +179,7 @@ class Explorer:
         button = widgets.Button(
             description="Save as parameters", tooltip="Write params/<name>.yaml for dmnet run"
         )
-        button.layout.width = "auto"
+        button.layout = widgets.Layout(flex="0 0 auto", width="170px")
         button.on_click(lambda _: self._save())
         tip = "Write over a parameter file of this name"
         return {"name": name, "replace": check("replace", False, tip), "save": button}
@@ -183,7 +190,7 @@ class Explorer:
 
     def _connect(self, controls: Mapping[str, widgets.Widget]) -> None:
         for control in controls.values():
-            control.observe(lambda _: self.guarded(self.update), "value")
+            control.observe(lambda _: self._move(), "value")
 
     def _laid_out(self, controls: Mapping[str, widgets.Widget]) -> widgets.Widget:
         """Return all of it: the controls on the left, picture and counters on the right."""
@@ -192,7 +199,7 @@ class Explorer:
         ticks = [c for c in controls.values() if isinstance(c, widgets.Checkbox)]
         rest = [c for c in controls.values() if not isinstance(c, widgets.Checkbox)]
         for tick in ticks:
-            tick.layout.width = "auto"
+            tick.layout = widgets.Layout(width="auto", margin="0 0.8em 0 0")
         left = widgets.VBox(
             [
                 of["image"],
@@ -203,7 +210,7 @@ class Explorer:
                 widgets.HBox([of["save"], of["replace"]]),
                 self.saved,
             ],
-            layout=widgets.Layout(width="370px"),
+            layout=widgets.Layout(width="410px"),
         )
         right = widgets.VBox(
             [self.fault, self.picture, self.counters],
@@ -249,11 +256,11 @@ class Explorer:
 
     def _table(self) -> str:
         rows = "".join(
-            f'<tr><th scope="row" style="text-align: left">{html.escape(name)}</th>'
+            f'<tr {CLOSE}><th scope="row" style="text-align: left">{html.escape(name)}</th>'
             f'<td style="text-align: right">{html.escape(str(value))}</td></tr>'
             for name, value in self.counts(self.index).items()
         )
-        return f"<table>{rows}</table>"
+        return f"<table {CLOSE}>{rows}</table>"
 
     def _complain(self, message: str) -> None:
         self.errors.append(message)

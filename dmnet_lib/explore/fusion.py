@@ -267,5 +267,5 @@ def _figure(split: Split, passes: Passes, stage: Stage, strategy: str) -> figure
         data=pd.DataFrame(told, columns=["image", "strategy", "hits", "false", "missed"]),
         caption=f"What is right, wrong and missed on the images on which {strategy} and global "
         f"differ most. Boxes from a score of {SHOWN_SCORE}.",
-        alt="Pairs of aerial images with hits, false and missed boxes; the right ones miss fewer",
+        alt="Pairs of aerial images with boxes around hits, false detections and missed objects",
     )

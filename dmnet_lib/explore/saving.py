@@ -16,16 +16,14 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Changes = Mapping[str, Mapping[str, params.Value]]  # values by section and name
 
 
-def save(
-    name: str, changes: Changes, stage: Stage, *, replace: bool = False, folder: Path = FOLDER
-) -> Path:
-    """Write folder/<name>.yaml: the experiment of a stage, with changes; return its path.
+def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) -> Path:
+    """Write params/<name>.yaml: the experiment of a stage, with changes; return its path.
 
     It holds only what differs from base.yaml, and is read back before it is put in place. Raises
     InputError for a name that is no plain one, a file that is there already (but with replace),
     and where there is nothing to save.
     """
-    path = _place(name, folder, replace=replace)
+    path = _place(name, replace=replace)
     values = _joined(_of_experiment(stage), _of_notebook(stage), changes)
     question = _question(changes)
     found = _checked(f"{question}\n{_text(values)}", path)
@@ -34,13 +32,13 @@ def save(
     return files.write_text(path, f"{question}\n{_text(found.changed)}")
 
 
-def _place(name: str, folder: Path, *, replace: bool) -> Path:
+def _place(name: str, *, replace: bool) -> Path:
     """Return the file of a name. Raises InputError for one that may not be written."""
     if not NAME.fullmatch(name):
         raise InputError(
             f"{name!r} is no name: use up to 64 letters, digits, _ and -, without .yaml"
         )
-    path = folder / f"{name}.yaml"
+    path = FOLDER / f"{name}.yaml"
     if path.name == params.BASE.name:
         raise InputError(f"{params.shown(path)} holds every default: choose another name")
     if (path.exists() or path.is_symlink()) and not replace:
@@ -52,6 +50,12 @@ def _of_experiment(stage: Stage) -> Changes:
     """Return what the experiment that is being looked at changes, where it was run."""
     latest = provenance.results_root() / stage.experiment / LATEST
     return files.read_json(latest).get("changed", {}) if latest.is_file() else {}
+
+
+def value_of(stage: Stage, section: str, name: str) -> params.Value:
+    """Return the value of another stage's parameter in the experiment that is being looked at."""
+    default = params.declared()[section][name].default
+    return _of_experiment(stage).get(section, {}).get(name, default)
 
 
 def _of_notebook(stage: Stage) -> Changes:
