@@ -14,7 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Locator, Page, expect
 
 TOKEN = "of-this-test"
-SECONDS = 90  # that a notebook may take, on two busy cores
+SECONDS = 120  # that a notebook may take, on two busy cores
 FOLLOWS_SECONDS = 10  # that a picture may take to follow; how quick it is, the benchmark says
 QUIET = {"fetchNews": "false", "checkForUpdates": False}  # no question at the start, no network
 # Each code cell's number, and the text of its error if it has one; null while cells still run.
