@@ -14,7 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Locator, Page, expect
 
 TOKEN = "of-this-test"
-SECONDS = 90  # that a notebook may take, on two busy cores
+SECONDS = 120  # that a notebook may take, on two busy cores
 FOLLOWS_SECONDS = 10  # that a picture may take to follow; how quick it is, the benchmark says
 QUIET = {"fetchNews": "false", "checkForUpdates": False}  # no question at the start, no network
 # Each code cell's number, and the text of its error if it has one; null while cells still run.
@@ -114,7 +114,7 @@ class Explorer:
         assert not said, said
 
     def follows(self, move: Callable[["Explorer"], None]) -> None:
-        """Move a control. AssertionError unless picture and counters follow."""
+        """Move a control. Raises AssertionError unless picture and counters follow, unharmed."""
         before, end = self.shown(), time.monotonic() + FOLLOWS_SECONDS
         move(self)
         while time.monotonic() < end:
