@@ -9,11 +9,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from dmnet_lib import runner
+from dmnet_lib import detections, runner
 from dmnet_lib.files import ROOT
+from dmnet_lib.predicting import Predictor
 
 PARAMS = ROOT / "params" / "tiny.yaml"
 UNIFORM, SLIDING = "uniform 2x3", "sliding 640"
@@ -82,6 +84,21 @@ def test_planned_crops_keep_their_budget_and_the_objects_they_were_bought_for(ru
         assert rows["global"]["expected"] <= row["expected"] <= 1
         assert (made["bought_cut"][name] or 0) <= 0.05
     assert set(run.metrics("03_density_crops")["planned"]) >= {"oracle train", "mcnn test"}
+
+
+def test_predictions_are_the_experiment_s_detections(run: Run) -> None:
+    """But for float rounding: the run's process may add in another order than this one."""
+    made = run.folder("05_fused_detection")
+    images = ROOT / "data" / "scenes_tiny" / "VisDrone2019-DET-test-dev" / "images"
+    for strategy in ("density mcnn", "planned detector 2"):
+        expected = detections.read(made / f"{strategy.replace(' ', '_')}_detections.npz")
+        predictor = Predictor.of_run(run.home, strategy=strategy)
+        for number, name in enumerate(expected.names):
+            found, right = predictor(images / f"{name}.jpg"), expected.of_image(number)
+            np.testing.assert_allclose(found.detections.scores, right.scores, atol=1e-4)
+            best = right.select(right.scores > right.scores[:50].min() + 1e-3)
+            gap = np.abs(best.boxes_xyxy[:, None] - found.detections.boxes_xyxy).max(axis=2)
+            assert gap.min(axis=1, initial=np.inf).max(initial=0) < 0.01
 
 
 def test_the_ablation_judges_each_rule(run: Run) -> None:
