@@ -1,6 +1,7 @@
 """A run's pipeline on one image finds what its notebooks find, call by call."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from dmnet_lib.predicting import Predictor
 from dmnet_lib.training import counting
 
 DEMO = files.ROOT / "results" / "demo"
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+MODEL = SHARED / "models" / "yolox_nano.onnx"
 NAMED = {"planned mcnn 2": "mcnn", "planned detector 2": "detector"}
 
 
@@ -186,3 +189,14 @@ def test_a_detector_from_a_file_must_be_the_run_s_own(
     path.unlink()
     with pytest.raises(InputError, match="no such model"):
         Predictor.of_run(home)
+    if not MODEL.is_file():
+        pytest.skip(f"no model at {MODEL}")
+    monkeypatch.setenv("DMNET_MODEL_FILE", str(MODEL))
+    digest = {"digest": files.digest(MODEL), "file": MODEL.name}
+    files.write_json(folder / "detector.json", digest)
+    classes = {"class_map": "person: pedestrian, car", "model_classes": "coco"}
+    files.write_text(folder / "params.yaml", params.dump(values | classes))
+    lens = files.read_json(next(home.glob("03*/k/lens.json")))
+    files.write_json(next(home.glob("03*/k/lens.json")), lens | {"aspect_wh": [1, 1]})
+    found = Predictor.of_run(home)(np.zeros((300, 400, 3), np.uint8))
+    assert found.megapixels >= 416 * 416 / 1e6  # the model's one input, however small the view
