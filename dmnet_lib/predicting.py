@@ -173,6 +173,8 @@ class Predictor:
         default the file's stem. Raises InputError for a file that is no picture.
         """
         if isinstance(image, np.ndarray):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+                raise InputError(f"expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
             return self.predict(pictures.Picture(image), name or "image")
         path = Path(image)
         return self.predict(pictures.read(path), name or path.stem)
@@ -245,8 +247,11 @@ def _stages(home: Path) -> dict[str, Path]:
         raise InputError(
             f"{home}: not all of {', '.join(STAGES.values())} have run; {_remedy(home)}"
         ) from None
-    missing = [found[part] / name for part, names in NEEDED.items() for name in names]
-    missing = [path.relative_to(home.resolve()) for path in missing if not path.is_file()]
+    needed = [found[part] / name for part, names in NEEDED.items() for name in names]
+    about = found["detector"] / ready.ABOUT
+    if about.is_file() and "file" not in files.read_json(about):  # else it lies elsewhere
+        needed.append(found["detector"] / ready.WEIGHTS)
+    missing = [path.relative_to(home.resolve()) for path in needed if not path.is_file()]
     if missing:
         raise InputError(
             f"{home}: without its networks, as results come with a clone ({missing[0]} is not "

@@ -1,9 +1,11 @@
-"""What all tests share: a folder of their own for what is kept between runs, and one tiny run."""
+"""What all tests share: what is kept between runs, one tiny run, and one that never learned."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,3 +25,30 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Run]":
     results = tmp_path_factory.mktemp("results")
     yield run_twice(results)
     shutil.rmtree(results)
+
+
+@pytest.fixture(scope="session")
+def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run as `predicting` needs it, with networks that have learned nothing."""
+    from dmnet_lib import detectors, files, mcnn, params, plans, provenance, recall, sizes, weights
+    from dmnet_lib.predicting import STAGES
+
+    home = tmp_path_factory.mktemp("results") / "untrained"
+    folders = {part: home / name / "k" for part, name in STAGES.items()}
+    files.write_json(home / "latest.json", {"stages": {n: {"key": "k"} for n in STAGES.values()}})
+    for part, folder in folders.items():
+        known = params.of_stage(params.declared(), STAGES[part])
+        values = {name: one.default for name, one in known.items()} | {"score_threshold": 0.005}
+        files.write_text(folder / provenance.PARAMS, params.dump(values))
+        files.write_json(folder / provenance.METRICS, {"threshold": {"mcnn": 1.95}})
+    sizes.write(folders["sizes"] / "sizes.json", sizes.plain((16.0,)))
+    model = weights.seeded(partial(mcnn.MCNN, 2), 0)
+    model.merge[-1].bias.data += 2.0  # or it would see nothing at all
+    weights.write(folders["density"] / "mcnn.safetensors", model)
+    lens = {"input_long_px": 320, "max_upscale": 1.5, "aspect_wh": [4, 3]}
+    files.write_json(folders["crops"] / "lens.json", plans.lens_values(plans.Lens(**lens)))
+    recall.write(folders["detector"] / "recall.json", recall.Curve())
+    model = weights.seeded(partial(detectors.build, "fcos_small", score_threshold=0.005), 0)
+    weights.write(folders["detector"] / "detector.safetensors", model)
+    files.write_json(folders["detector"] / "detector.json", {})
+    return home

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny import PARAMS, Run
 
+from dmnet_lib import detections
 from dmnet_lib.files import ROOT
+from dmnet_lib.predicting import Predictor
 
 UNIFORM, SLIDING = "uniform 2x3", "sliding 640"
 PLANNED = [f"planned {s} {b}" for s in ("detector", "mcnn", "oracle") for b in ("0.2Mpx", "1", "2")]
@@ -52,6 +55,21 @@ def test_planned_crops_keep_their_budget_and_the_objects_they_were_bought_for(ti
         assert rows["global"]["expected"] <= row["expected"] <= 1
         assert (made["bought_cut"][name] or 0) <= 0.05
     assert set(tiny.metrics("03_density_crops")["planned"]) >= {"oracle train", "mcnn test"}
+
+
+def test_predictions_are_the_experiment_s_detections(tiny: Run) -> None:
+    """But for float rounding: the run's process may add in another order than this one."""
+    made = tiny.folder("05_fused_detection")
+    images = ROOT / "data" / "scenes_tiny" / "VisDrone2019-DET-test-dev" / "images"
+    for strategy in ("density mcnn", "planned detector 2"):
+        expected = detections.read(made / f"{strategy.replace(' ', '_')}_detections.npz")
+        predictor = Predictor.of_run(tiny.home, strategy=strategy)
+        for number, name in enumerate(expected.names):
+            found, right = predictor(images / f"{name}.jpg"), expected.of_image(number)
+            np.testing.assert_allclose(found.detections.scores, right.scores, atol=1e-4)
+            best = right.select(right.scores > right.scores[:50].min() + 1e-3)
+            gap = np.abs(best.boxes_xyxy[:, None] - found.detections.boxes_xyxy).max(axis=2)
+            assert gap.min(axis=1, initial=np.inf).max(initial=0) < 0.01
 
 
 def test_the_ablation_judges_each_rule(tiny: Run) -> None:
