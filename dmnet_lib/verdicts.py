@@ -9,7 +9,6 @@ from dmnet_lib.evaluation import resampling
 ORACLE = "oracle"  # in the name of a strategy that knows the truth, which nobody has in practice
 CHOSEN = ("density", "planned")  # how families begin whose crops are chosen; the others are plain
 FEW_IMAGES = 20  # under it an interval over images says little
-UNSURE = {"wins": "unclear"}  # what is left of a tone where the images were seen before
 Rows = Mapping[str, Mapping[str, object]]
 
 
@@ -46,11 +45,10 @@ def judge(
     apart = resampling.paired_difference(*pair, level=level)
     tone = _tone(apart)
     told = _told(chosen, rival, rows, apart, tone=tone, level=level, images=images)
-    if seen:
-        told, tone = (
-            f"{told[:-1]}, but on images also learned or chosen on.",
-            UNSURE.get(tone, tone),
-        )
+    if images < FEW_IMAGES:
+        told, tone = f"{told[:-1]}, but {images} images are too few to rely on.", "unclear"
+    elif seen and tone == "wins":
+        told, tone = f"{told[:-1]}, but on images also learned or chosen on.", "unclear"
     against = _against(rows[chosen], rows[rival], chosen, images=images, seen=seen)
     verdict = {"tone": tone, "sentence": told, "against": against}
     return verdict | {"strategy": chosen, "rival": rival} | apart
@@ -76,8 +74,8 @@ def _told(
     """Return the sentence: who, by how much, at which cost, and whether that is noise."""
     by = "by nothing that could be measured"
     if apart["low"] is not None:
-        low, high = (f"{100 * apart[end]:+.1f}" for end in ("low", "high"))
-        by = f"{100 * apart['difference']:+.1f} points of AP, {level:.0%} interval {low} to {high}"
+        middle, low, high = (f"{100 * apart[k]:+.2f}" for k in ("difference", "low", "high"))
+        by = f"{middle} points of AP, {level:.0%} interval {low} to {high}"
     cost = "at {:.2f} instead of {:.2f} megapixels an image".format(
         *(rows[name]["megapixels"] for name in (chosen, rival))
     )
@@ -95,7 +93,7 @@ def _against(
     """Return what a reader should hold against the sentence."""
     doubts = {
         "Networks or choices know some of these images: every figure is too good.": seen,
-        f"{images} images are few: the interval itself is rough.": images < FEW_IMAGES,
+        "Over so few images the interval itself is rough.": images < FEW_IMAGES,
         "It looks at more pixels than what it is compared with.": row["megapixels"]
         > other["megapixels"],
         "MCNN's own pass over the image comes on top of its megapixels.": "mcnn" in chosen,

@@ -36,7 +36,7 @@ def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_cr
         "wins", "density mcnn", "sliding 640",
     )  # fmt: skip
     assert told["sentence"].startswith("`density mcnn` beats `sliding 640`")
-    assert "+5.0 points of AP, 95% interval +4" in told["sentence"]
+    assert "+5.00 points of AP, 95% interval +4" in told["sentence"]
     assert "1.90 instead of 4.50 megapixels" in told["sentence"]
     assert any("MCNN's own pass" in doubt for doubt in told["against"])
     assert told["low"] < told["difference"] < told["high"]
@@ -46,7 +46,7 @@ def test_a_loss_is_called_one() -> None:
     told = judge(mcnn=0.3, **{"640": 0.4})
     assert told["tone"] == "loses"
     assert "`density mcnn` loses to `sliding 640`" in told["sentence"]
-    assert "-10.0 points" in told["sentence"]
+    assert "-10.00 points" in told["sentence"]
 
 
 def test_what_noise_covers_is_no_win() -> None:
@@ -59,7 +59,7 @@ def test_what_noise_covers_is_no_win() -> None:
     ("given", "doubt"),
     [
         ({"seen": True}, "know some of these images"),
-        ({"images": 3}, "3 images are few"),
+        ({"images": 3}, "so few images"),
         ({"640": 0.1, "global": 0.2, "mcnn": 0.3}, "more pixels"),
     ],
 )
@@ -73,6 +73,13 @@ def test_a_win_on_images_seen_before_is_none() -> None:
     assert told["tone"] == "unclear"
     assert told["sentence"].endswith("noise, but on images also learned or chosen on.")
     assert judge(seen=True, mcnn=0.3, **{"640": 0.4})["tone"] == "loses"
+
+
+@pytest.mark.parametrize("mcnn", [0.1, 0.4])
+def test_a_handful_of_images_tells_nothing(mcnn: float) -> None:
+    told = judge(images=3, mcnn=mcnn)
+    assert told["tone"] == "unclear"
+    assert told["sentence"].endswith("but 3 images are too few to rely on.")
 
 
 def test_without_a_pair_nothing_is_told() -> None:
