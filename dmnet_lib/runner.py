@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -495,7 +496,7 @@ def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
         for name in (NOTEBOOK, PARAMS, provenance.PROVENANCE):
             if (work / name).exists():
                 (work / name).rename(folder / name)
-        command = f"dmnet run {params.shown(job.experiment.path)}"
+        command = f"dmnet run {shlex.quote(params.shown(job.experiment.path))}"
         files.write_json(folder / report.ERROR, {"message": message, "command": command})
         return report.write_stage(folder, base_path=Path(str(job.told["base"])))
     except (OSError, InputError):
