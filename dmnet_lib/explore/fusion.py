@@ -12,12 +12,11 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
-from dmnet_lib import boxes, figures, strategies
+from dmnet_lib import figures, mistakes, strategies
 from dmnet_lib.annotations import Annotations
 from dmnet_lib.boxes import Regions
 from dmnet_lib.datasets import Split
 from dmnet_lib.detections import Detections, Seen
-from dmnet_lib.evaluation import matching
 from dmnet_lib.explore import desk
 from dmnet_lib.explore.canvas import View
 from dmnet_lib.figures import Boxes
@@ -63,17 +62,6 @@ class Passes:
         """Return the images whose numbers of shown detections differ most."""
         pair = (self.found[name].detections for name in (strategy, other))
         return strategies.most_different(*pair, count=count)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One image's boxes against the truth, each [n, 4] xyxy: detections that are right, that are
-    wrong, objects that nobody found; and the number of detections that count as neither."""
-
-    hits: np.ndarray
-    false: np.ndarray
-    missed: np.ndarray
-    neither: int
 
 
 def explore_fusion(
@@ -167,7 +155,7 @@ class FusionExplorer(desk.Explorer):
         layers = (
             *self._sources(looks),
             *self._ticked("fused", (Boxes(fused.boxes_xyxy, figures.BLUE, "fused boxes"),)),
-            *self._ticked("judged", judged_layers(judge(self.truth.image(index), fused))),
+            *self._ticked("judged", figures.mistake_layers(judge(self.truth.image(index), fused))),
         )
         return View(layers)
 
@@ -188,13 +176,17 @@ class FusionExplorer(desk.Explorer):
 
     def counts(self, index: int) -> dict[str, object]:
         truth, (shown, other) = self.truth.image(index), self._pair
-        one, two = (judge(truth, self.fused(name, index)) for name in (shown, other))
+        fused = [self.fused(name, index) for name in (shown, other)]
+        one, two = (
+            {what: len(xyxy) for what, xyxy in judge(truth, found).items()} for found in fused
+        )
+        neither = [
+            len(found) - n["hits"] - n["false"] for found, n in zip(fused, (one, two), strict=True)
+        ]
         return {
             "objects": int(truth.is_object.sum()),
-            f"hits (by {other})": f"{len(one.hits)} ({len(two.hits)})",
-            f"false (by {other})": f"{len(one.false)} ({len(two.false)})",
-            f"missed (by {other})": f"{len(one.missed)} ({len(two.missed)})",
-            "neither right nor wrong": f"{one.neither} ({two.neither})",
+            **{f"{what} (by {other})": f"{one[what]} ({two[what]})" for what in one},
+            "neither right nor wrong": "{} ({})".format(*neither),
         }
 
     def changes(self) -> dict[str, dict[str, object]]:
@@ -218,35 +210,9 @@ def one_image(look: Look, index: int, least_score: float) -> Look:
     return replace(look, seen=part, regions=Regions(seen.regions_xyxy[views], none))
 
 
-def judge(truth: Annotations, found: Detections) -> Judged:
-    """Return what one image's detections are worth, as the evaluation counts them at 0.5."""
-    kept, counted = matching.drop_in_ignored_regions(truth, found)
-    outcome = matching.match(kept, counted)[0]
-    right = counted.select(outcome == matching.TRUE)
-    false = counted.boxes_xyxy[outcome == matching.FALSE]
-    neither = len(found) - len(right) - len(false)
-    return Judged(right.boxes_xyxy, false, _missed(kept, right), neither)
-
-
-def _missed(truth: Annotations, right: Detections) -> np.ndarray:
-    """Return the objects [n, 4] that no right detection takes: each takes the free one of its class
-    that it overlaps most, the best detection first."""
-    rows = np.flatnonzero(truth.is_object)[::-1]  # of equal overlaps the later one is taken
-    xyxy, classes = boxes.xywh_to_xyxy(truth.boxes_xywh[rows]), truth.class_ids[rows]
-    overlap = boxes.iou(right.boxes_xyxy, xyxy) * (right.class_ids[:, None] == classes)
-    free = np.ones(len(xyxy), bool)
-    for row in np.argsort(-right.scores, kind="stable"):
-        free[np.argmax(overlap[row] * free)] = False
-    return xyxy[free]
-
-
-def judged_layers(judged: Judged) -> tuple[Boxes, ...]:
-    """Return what is right, wrong and missed as layers."""
-    return (
-        Boxes(judged.hits, figures.GREEN, "hits"),
-        Boxes(judged.false, figures.ORANGE, "false"),
-        Boxes(judged.missed, figures.PINK, "missed"),
-    )
+def judge(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
+    """Return one image's boxes_xyxy [n, 4] that are hits, false, and objects that are missed."""
+    return mistakes.judge(truth, found, min_score=-np.inf).of_image(0)
 
 
 def _figure(split: Split, passes: Passes, stage: Stage, strategy: str) -> figures.Shown:
@@ -256,7 +222,7 @@ def _figure(split: Split, passes: Passes, stage: Stage, strategy: str) -> figure
         truth = split.annotations.image(index)
         for name in ("global", strategy):
             fused = passes.fused(name, index, least_score=SHOWN_SCORE)
-            layers = judged_layers(judge(truth, fused))
+            layers = figures.mistake_layers(judge(truth, fused))
             panels.append(figures.Panel(split.images[index], f"{truth.names[0]}: {name}", layers))
             counts = {layer.label: len(layer.boxes_xyxy) for layer in layers}
             told.append({"image": truth.names[0], "strategy": name, **counts})
