@@ -69,7 +69,7 @@ class Prediction:
     detections: fused, best first, of one image; size_wh: of the image in pixels; regions: the crops
     that were looked at; density [K, h, w]: objects a cell of cell_px pixels, one map a size (no map
     where the strategy needs none); megapixels through the detector; seconds from pixels to boxes;
-    notes: what was done to open the picture.
+    notes: what was done to open the picture, and whether boxes were left out.
     """
 
     detections: Detections
@@ -190,9 +190,12 @@ class Predictor:
         regions = self._regions(maps, whole.seen, sizes_wh)
         closer = self._look(image, name, regions, max_upscale=self.rule.max_upscale)
         fused = strategies.fuse([whole, closer], self.rule)
+        notes = picture.notes
+        if len(fused) == self.rule.top and fused.scores.min() > strategies.SHOWN_SCORE:
+            notes += (f"the run keeps the best {self.rule.top} boxes of an image, there are more",)
         return Prediction(
             fused, tuple(sizes_wh[0].tolist()), regions, maps, self.counter.cell_px,
-            whole.megapixels + closer.megapixels, time.perf_counter() - start, picture.notes,
+            whole.megapixels + closer.megapixels, time.perf_counter() - start, notes,
         )  # fmt: skip
 
     def _look(self, image: np.ndarray, name: str, regions: Regions, *, max_upscale: float) -> Look:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,16 @@ def test_boxes_crops_and_cost_are_those_of_the_notebooks(
 def test_an_image_may_be_tiny(untrained_run: Path, size_hw: tuple[int, int]) -> None:
     found = Predictor.of_run(untrained_run)(np.zeros((*size_hw, 3), np.uint8))
     assert found.size_wh == size_hw[::-1]
+
+
+def test_it_is_told_where_the_limit_of_boxes_cuts_objects_off(
+    untrained_run: Path, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.of_run(untrained_run)
+    few = replace(predictor, rule=replace(predictor.rule, top=3))
+    assert few(images[0]).notes == ()  # what is left out has low scores
+    monkeypatch.setattr(strategies, "SHOWN_SCORE", 0.0)
+    assert "best 3 boxes" in few(images[0]).notes[0]
 
 
 def test_pixels_of_another_kind_are_refused(untrained_run: Path) -> None:
