@@ -46,9 +46,7 @@ def _library(path: Path) -> object:
     try:
         import av
     except ImportError:
-        raise InputError(
-            f"{path}: reading videos needs PyAV: pip install 'dmnet-suite[video]'"
-        ) from None
+        raise InputError(f"{path}: reading videos needs PyAV: pip install -e '.[video]'") from None
     return av
 
 

@@ -13,15 +13,6 @@ from dmnet_lib.files import InputError
 from dmnet_lib.provenance import Stage
 
 SIDES_PX = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
-# The palette has no ten colours that show on a photograph beside those of rows that do not count.
-CLASS_COLOURS = dict(
-    zip(
-        CLASSES,
-        (figures.ORANGE, figures.AMBER, "#999933", figures.SKY, figures.BLUE,
-         figures.GREEN, "#44AA99", "#8C8C8C", figures.BLACK, "#882255"),
-        strict=True,
-    )
-)  # fmt: skip
 
 
 def explore_data(split: Split, stage: Stage) -> "DataExplorer | figures.Shown":
@@ -140,7 +131,7 @@ def class_layers(image: Annotations, chosen: np.ndarray) -> tuple[Boxes, ...]:
     """Return the chosen rows [n] of one image, a layer for each class that is there."""
     xyxy = boxes.xywh_to_xyxy(image.boxes_xywh)
     layers = (
-        Boxes(xyxy[chosen & (image.class_ids == _number(name))], CLASS_COLOURS[name], name)
+        Boxes(xyxy[chosen & (image.class_ids == _number(name))], figures.CLASS_COLOURS[name], name)
         for name in CLASSES
     )
     return tuple(layer for layer in layers if len(layer.boxes_xyxy))
