@@ -33,4 +33,4 @@ bench: setup  ## measure speed, beside plain ways to do the same (about 20 minut
 	$(BIN)/python benchmarks/bench.py --largest 100000
 
 lab: setup  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --ServerApp.preferred_dir=notebooks
