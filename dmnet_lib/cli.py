@@ -260,7 +260,10 @@ def _parser(first: str) -> argparse.ArgumentParser:
         "report", _report, "write all reports, the index and README's table again", "dmnet report"
     )
     clean = command(
-        "clean", _clean, "remove superseded, failed and unfinished runs", "dmnet clean demo"
+        "clean",
+        _clean,
+        "remove superseded, failed and unfinished runs, and what detectors saw",
+        "dmnet clean demo",
     )
     clean.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="only this one")
     for name, words in BATCH.items():

@@ -192,6 +192,7 @@ def run(
         except StageError:
             with contextlib.suppress(OSError):  # the stage's own message matters more
                 report.write_experiment(job.home, base_path=base_path)
+                report.write_index(job.home.parent)
             raise
         report.write_experiment(job.home, base_path=base_path)
         report.write_index(job.home.parent)
@@ -200,22 +201,30 @@ def run(
 
 
 def clean(experiment: str | None = None, *, results: Path | None = None) -> int:
-    """Remove superseded keys, failed runs and work folders; return the bytes that were freed."""
+    """Remove superseded keys, failed runs and work folders; return the bytes that were freed.
+
+    Without an experiment's name, also what detectors saw: it is looked at again when it is needed.
+    """
     root = results or provenance.results_root()
     homes = [path.parent for path in sorted(root.glob(f"{experiment or '*'}/{LATEST}"))]
     if experiment and not homes:
         raise InputError(f"{params.shown(root / experiment)}: no such experiment was run")
-    freed = 0
+    freed = 0 if experiment else _remove(root / provenance.LOOKS)
     for home in homes:
         with _locked(home):
             stages = report.latest(home)["stages"]
             keep = {home / stage / entry["key"] for stage, entry in stages.items()}
             runs = {path.parent for path in home.glob(f"[0-9][0-9]_*/*/{METRICS}")}
             old = [p for p in runs - keep if p.name != provenance.INTERACTIVE]
-            for folder in (*old, home / FAILED, home / WORK):
-                freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-                shutil.rmtree(folder, ignore_errors=True)
+            freed += sum(_remove(folder) for folder in (*old, home / FAILED, home / WORK))
     return freed
+
+
+def _remove(folder: Path) -> int:
+    """Remove a folder that may be absent; return the bytes of its files."""
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    shutil.rmtree(folder, ignore_errors=True)
+    return size
 
 
 def _read_notebook(path: Path) -> Notebook:

@@ -369,6 +369,14 @@ def test_clean_keeps_the_latest_and_frees_the_rest(done: Project) -> None:
         runner.clean("y", results=done.places["results"])
 
 
+def test_clean_without_a_name_forgets_what_detectors_saw(done: Project) -> None:
+    seen = files.write_json(done.places["results"] / ".cache" / "looks" / "k" / "a.npz", {})
+    assert runner.clean("x", results=done.places["results"]) == 0 and seen.exists()
+    assert runner.clean(results=done.places["results"]) >= 3
+    assert not seen.exists()
+    assert (done.folder("01_sum") / "t.json").exists()
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["rum"], ["run"], ["run", "none.yaml"], ["data", "check"], ["clean", "none"]]
 )
