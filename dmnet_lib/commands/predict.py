@@ -1,6 +1,7 @@
 """Images and videos of one's own -> what a finished run finds in them, written as it comes."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -148,7 +149,8 @@ def _sources(
         if not known:
             fail(InputError(f"{path}: no image or video in it"))
         found += known
-    names, by_place = Names(), {path.resolve(): path for path in reversed(found)}
+    # realpath, unlike Path.resolve, takes a link that leads nowhere.
+    names, by_place = Names(), {os.path.realpath(path): path for path in reversed(found)}
     return {path: names.new(path.stem, path.suffix[1:]) for path in reversed(by_place.values())}
 
 
