@@ -47,10 +47,14 @@ def read(path: Path) -> Picture:
     larger than Pillow takes (178 megapixels).
     """
     with _told(path), Image.open(path, formats=FORMATS) as opened:
-        turn = TURNS.get(_orientation(opened))
-        notes = ["turned upright, as its EXIF says"] if turn is not None else []
+        orientation = _orientation(opened)
+        notes = ["turned upright, as its EXIF says"] if orientation in TURNS else []
         if getattr(opened, "n_frames", 1) > 1 and opened.format == "TIFF":
             notes.append(f"the first of {opened.n_frames} pictures in the file")
+        turn = TURNS.get(orientation)
+        if opened.format == "TIFF":
+            opened.load()  # which turns it, so that its size is known only now
+            turn = None
         pixels, words = _pixels(path, opened)
     if turn is not None:
         pixels = np.array(Image.fromarray(pixels).transpose(turn))
