@@ -52,8 +52,9 @@ def read(path: Path) -> Picture:
         if getattr(opened, "n_frames", 1) > 1 and opened.format == "TIFF":
             notes.append(f"the first of {opened.n_frames} pictures in the file")
         turn = TURNS.get(orientation)
-        if opened.format == "TIFF":
-            opened.load()  # which turns it, so that its size is known only now
+        if opened.format == "TIFF":  # Pillow turns it when it loads it
+            opened.filename = ""  # or it maps the file with the sides of the turned picture
+            opened.load()
             turn = None
         pixels, words = _pixels(path, opened)
     if turn is not None:

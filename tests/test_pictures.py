@@ -35,6 +35,18 @@ def test_a_plain_jpeg_has_the_pixels_of_the_experiments_decoder(
     assert found.notes == ()
 
 
+@pytest.mark.parametrize("orientation", [6, 8])
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA"])
+def test_a_turned_tiff_of_another_mode(tmp_path: Path, orientation: int, mode: str) -> None:
+    pixels = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
+    upright = Image.fromarray(pixels).convert(mode)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = upright.transpose(pictures.TURNS[{6: 8, 8: 6}[orientation]])
+    found = pictures.read(saved(tmp_path, "a.tif", stored, exif=exif))
+    np.testing.assert_array_equal(found.image, np.asarray(upright.convert("RGB")))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
 def test_exif_turns_are_made(
