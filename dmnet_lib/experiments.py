@@ -1,7 +1,9 @@
 """Folders of finished experiments -> tables of what differed between them and what it did."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -12,6 +14,7 @@ BUDGETS = "figures/budgets.csv"
 SWEEP = "sweep.json"  # in the folder of a sweep: names the experiments of its values
 Folders = dict[str, Path]  # of an experiment's finished stages
 MEASURES = ("AP", "AP50", "APs", "APm", "AR500", "crops_per_image", "megapixels", "hit_rate")
+Read = TypeVar("Read")
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -38,9 +41,11 @@ def load(
 
     Those of sweeps have a page of their own: they count where named, or where sweeps is set. own is
     the running stage: its experiment counts with the folders it builds on. Raises InputError for a
-    named experiment that is not there or was not evaluated.
+    named experiment that is not there, was not evaluated, or is damaged; others that are damaged
+    are passed over.
     """
-    found = {path.parent.name: _folders(path) for path in sorted(results.glob("*/latest.json"))}
+    latest = {path.parent.name: path for path in sorted(results.glob("*/latest.json"))}
+    found = _sound({name: partial(_folders, path) for name, path in latest.items()}, names)
     if own:
         found[own.experiment] = dict(own.upstream)
     missing = [name for name in names if name not in found]
@@ -49,24 +54,46 @@ def load(
         raise files.InputError(f"{results}: no finished experiment {missing[0]!r}{hint}")
     hidden = set() if sweeps else swept(results) - {own.experiment if own else ""}
     wanted = names or sorted(found.keys() - hidden)
-    done = {name: found[name] for name in wanted if _is_evaluated(found[name])}
+    done = [name for name in wanted if _is_evaluated(found[name])]
     unfinished = [name for name in names if name not in done]
     if unfinished:
         raise files.InputError(f"{results}: {unfinished[0]!r} has no {EVALUATION} yet; run it")
-    return done
+    sound = _sound({name: partial(evaluation, found[name]) for name in done}, names)
+    return {name: found[name] for name in sound}
+
+
+def _sound(reads: Mapping[str, Callable[[], Read]], names: tuple[str, ...]) -> dict[str, Read]:
+    """Return what can be read. Raises InputError for one of names that cannot."""
+    found = {}
+    for name, read in reads.items():
+        try:
+            found[name] = read()
+        except files.InputError:
+            if name in names:
+                raise
+    return found
 
 
 def _folders(latest: Path) -> Folders:
-    stages = files.read_json(latest)["stages"]
-    return {name: latest.parent / name / entry["key"] for name, entry in stages.items()}
+    told = files.read_json(latest)
+    try:
+        stages = told["stages"].items()
+        return {name: latest.parent / name / entry["key"] for name, entry in stages}
+    except (KeyError, TypeError, AttributeError):
+        raise files.InputError(f"{latest}: damaged; run the experiment again") from None
 
 
 def _is_evaluated(folders: Folders) -> bool:
     return EVALUATION in folders and (folders[EVALUATION] / provenance.METRICS).exists()
 
 
-def _metrics(folders: Folders) -> dict:
-    return files.read_json(folders[EVALUATION] / provenance.METRICS)
+def evaluation(folders: Folders) -> dict:
+    """Return what an evaluation found. Raises InputError where it is damaged."""
+    path = folders[EVALUATION] / provenance.METRICS
+    found = files.read_json(path)
+    if not isinstance(found, dict) or not isinstance(found.get("strategies"), dict):
+        raise files.InputError(f"{path}: damaged; run the experiment again with --force")
+    return found
 
 
 def own_first(found: Iterable[str], own: str) -> list[str]:
@@ -92,7 +119,7 @@ def overview(found: Mapping[str, Folders]) -> pd.DataFrame:
     """Return one row an experiment: its split, images, best strategy and AP."""
     rows = {}
     for name, folders in found.items():
-        metrics = _metrics(folders)
+        metrics = evaluation(folders)
         scores = {s: row["AP"] or 0.0 for s, row in metrics["strategies"].items()}
         best = max(scores, key=scores.get)
         rows[name] = {"split": metrics["split"], "images": metrics["images"], "best": best,
@@ -130,7 +157,7 @@ def strategy_table(found: Mapping[str, Folders]) -> pd.DataFrame:
             measure: metrics["strategies"][strategy].get(measure) for measure in MEASURES
         }
         for name, folders in found.items()
-        for metrics in (_metrics(folders),)
+        for metrics in (evaluation(folders),)
         for strategy in metrics.get("main", metrics["strategies"])
     }
     table = pd.DataFrame(rows).T.astype(float)

@@ -145,7 +145,7 @@ def test_same_stems_have_results_of_their_own(
     (folder / "a.txt").write_text("words")
     assert predicted(folder, folder / "below" / "a.jpg", folder / "a.jpg") == 0
     said = capsys.readouterr().out
-    assert "passed over 2 other files" in said
+    assert "files passed over: 2" in said
     names = sorted(path.stem for path in (tmp_path / "out" / "visdrone").iterdir())
     assert names == ["A", "a_2", "a_jpg"]
     assert "3 images" in said.splitlines()[-1]
@@ -189,6 +189,17 @@ def test_what_was_finished_is_kept_when_it_is_stopped(
     assert [one["file_name"] for one in listing(tmp_path / "out")["images"]] == ["a.jpg"]
     assert of_name(tmp_path / "out", "a")
     assert (tmp_path / "out" / "overlays" / "a.jpg").is_file()
+
+
+def test_links_that_lead_nowhere_are_named(
+    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "in" / "gone.jpg").symlink_to("nothing")
+    assert predicted(tmp_path / "in", tmp_path / "in" / "loop.jpg") == 1
+    said = capsys.readouterr().err
+    assert "gone.jpg: no such image" in said and "loop.jpg: torn" in said
 
 
 def test_a_folder_without_images_is_named(

@@ -60,6 +60,18 @@ def test_a_named_experiment_without_an_evaluation_is_not_left_out_silently(resul
         experiments.load(results, ("wide", "begun"))
 
 
+@pytest.mark.parametrize("name", ["latest.json", "06_evaluation/k1/metrics.json"])
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"stages": 3}'])
+def test_a_damaged_experiment_is_named_only_where_it_is_asked_for(
+    results: Path, name: str, text: str
+):
+    files.write_text(results / "wide" / name, text)
+    assert list(experiments.load(results)) == ["narrow"]
+    assert list(experiments.load(results, ("narrow",))) == ["narrow"]
+    with pytest.raises(InputError, match=rf"wide/{name}: (damaged|not valid JSON)"):
+        experiments.load(results, ("wide",))
+
+
 def test_the_running_experiment_counts_with_the_folders_it_builds_on(results: Path):
     upstream = experiments.load(results)["wide"]
     own = Stage("07_compare", "running", results / "x", {}, upstream)

@@ -142,16 +142,21 @@ def _sources(
         if not path.is_dir():
             found.append(path)
             continue
-        own = sorted(one for one in path.iterdir() if one.is_file())
+        own = sorted(one for one in path.iterdir() if one.is_file() or _leads_nowhere(one))
         known = [one for one in own if _is_meant(one)]
         if len(own) > len(known):
-            say(f"note: {path}: passed over {len(own) - len(known)} other files")
+            say(f"note: {path}: files passed over: {len(own) - len(known)}")
         if not known:
             fail(InputError(f"{path}: no image or video in it"))
         found += known
     # realpath, unlike Path.resolve, takes a link that leads nowhere.
     names, by_place = Names(), {os.path.realpath(path): path for path in reversed(found)}
     return {path: names.new(path.stem, path.suffix[1:]) for path in reversed(by_place.values())}
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Tell whether a path is a link to nothing, which is told where it is called a picture."""
+    return path.is_symlink() and not path.exists()
 
 
 def _is_meant(path: Path) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from dmnet_lib import experiments, params, provenance
 from dmnet_lib.comparing.scored import STANDS_OUT
-from dmnet_lib.comparing.sides import Pair, Side, figures, metrics_of
+from dmnet_lib.comparing.sides import Pair, Side, figures
 from dmnet_lib.experiments import Folders
 
 SEED_NAME = f"{params.COMMON}.seed"
@@ -60,7 +60,7 @@ def twins_of(known: Mapping[str, Folders], names: Iterable[str]) -> Seeds:
         for name in names
     }
     involved = {*twins, *(twin for found in twins.values() for twin in found)}
-    return Seeds(twins, {name: metrics_of(known[name]) for name in sorted(involved)})
+    return Seeds(twins, {name: experiments.evaluation(known[name]) for name in sorted(involved)})
 
 
 def _differing(one: Mapping[str, object], two: Mapping[str, object]) -> set[str]:

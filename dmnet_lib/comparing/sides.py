@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet_lib import datasets, files, params, provenance
+from dmnet_lib import datasets, experiments, files, params, provenance
 from dmnet_lib import strategies as strategy_files
 from dmnet_lib.annotations import Annotations
 from dmnet_lib.detections import Detections
@@ -47,12 +47,17 @@ class Subject:
 
 def read(name: str, folders: Folders) -> Subject:
     """Return an experiment as it can be compared: whole, or by its versioned figures alone."""
-    metrics = metrics_of(folders)
+    metrics, made = experiments.evaluation(folders), folders.get(FUSED, Path(FUSED))
     try:
-        outcomes = strategy_files.read(folders.get(FUSED, Path(FUSED)))
-    except InputError:
-        remedy = f"`dmnet run` with its parameter file, params/{name}.yaml perhaps, makes them"
-        return Subject(name, folders, metrics, None, {}, f"the detections of {name}; {remedy}")
+        outcomes = strategy_files.read(made)
+    except InputError as error:
+        is_torn = (made / strategy_files.LISTING).exists()
+        told, force = (f" ({error})", " with --force") if is_torn else ("", "")
+        remedy = (
+            f"`dmnet run`{force} and its parameter file, params/{name}.yaml perhaps, makes them"
+        )
+        lacks = f"the detections of {name}{told}; {remedy}"
+        return Subject(name, folders, metrics, None, {}, lacks)
     try:
         truth = _truth(folders)
     except InputError as error:
@@ -75,10 +80,6 @@ def _truth(folders: Folders) -> Annotations:
     if seen and seen != provenance.data_fingerprint(path):
         raise InputError(f"{params.shown(path)}: changed since; run the experiment again")
     return split.annotations
-
-
-def metrics_of(folders: Folders) -> dict:
-    return files.read_json(folders[EVALUATION] / provenance.METRICS)
 
 
 def experiment_of(text: str) -> str:

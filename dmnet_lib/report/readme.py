@@ -40,7 +40,8 @@ CURVES = (
 def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
-    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    unsafe = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;"})
+    cells = [[str(cell).translate(unsafe) for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
