@@ -66,7 +66,7 @@ def test_maps_that_are_there_are_kept_and_others_are_not_mixed_in(
     assert run(*arguments) == 0
     assert "2 maps (1 were there)" in capsys.readouterr().out
     assert (tmp_path / "m" / "a.npy").stat().st_mtime_ns == before
-    assert "other parameters or annotations" in refused(capsys, *arguments, "--sigma", 9)
+    assert "other inputs or parameters" in refused(capsys, *arguments, "--sigma", 9)
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])
@@ -88,7 +88,7 @@ def test_maps_are_split_by_size(
     assert run(*arguments, tmp_path / "m", "--sizes", "8,16.0") == 0
     assert "2 maps (2 were there)" in capsys.readouterr().out
     told = refused(capsys, *arguments, tmp_path / "m", "--sizes", "8")
-    assert "other parameters or annotations" in told
+    assert "other inputs or parameters" in told
     assert "expected rising sides in px" in refused(
         capsys, *arguments, tmp_path / "n", "--sizes", "16,8"
     )
@@ -266,7 +266,7 @@ def test_crops_of_two_kinds_are_not_mixed(
     arguments = ("crops", root, "--split", "val", "--out", tmp_path / "c")
     assert run(*arguments) == 0
     assert run(*arguments) == 0
-    assert "other parameters or annotations" in refused(capsys, *arguments, "--padding", 7)
+    assert "other inputs or parameters" in refused(capsys, *arguments, "--padding", 7)
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> N
         same = not any(path.exists() for path in others)
     if not same:
         raise InputError(
-            f"{listing.parent}: holds what other parameters or annotations made; remove it or "
+            f"{listing.parent}: holds what other inputs or parameters made; remove it or "
             "choose another --out"
         )
 

@@ -105,6 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
+    if chosen.out.exists() and not chosen.out.is_dir():
+        raise InputError(f"{chosen.out}: is a file; --out takes a folder to write to")
     done = Done()
     sources = _sources(chosen.inputs, done.fail, say)
     if not sources:
@@ -127,7 +129,8 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     finally:
         pieces = results.file_text(done.found, info=info)
         files.write_chunks(chosen.out / LISTING, (piece.encode() for piece in pieces))
-    say(f"{chosen.out}: {sum(len(one) for _, one in done.found):,} boxes, {len(done.found)} images")
+    boxes = sum(len(one) for _, one in done.found)
+    say(f"{chosen.out}: images: {len(done.found)}, boxes: {boxes:,}")
     if done.failed:
         raise InputError(f"{done.failed} of the inputs could not be read, or not to their end")
     return 0
