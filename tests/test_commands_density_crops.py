@@ -121,7 +121,7 @@ def test_crop_images_are_kept_and_other_qualities_not_mixed_in(
     before = image.stat().st_mtime_ns
     assert run(*arguments) == 0
     assert image.stat().st_mtime_ns == before
-    assert "other parameters" in refused(capsys, *arguments, "--quality", 50)
+    assert "other inputs or parameters" in refused(capsys, *arguments, "--quality", 50)
     assert run(*arguments, "--no-images") == 0
 
 

@@ -148,7 +148,7 @@ def test_same_stems_have_results_of_their_own(
     assert "files passed over: 2" in said
     names = sorted(path.stem for path in (tmp_path / "out" / "visdrone").iterdir())
     assert names == ["A", "a_2", "a_jpg"]
-    assert "3 images" in said.splitlines()[-1]
+    assert "images: 3" in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
