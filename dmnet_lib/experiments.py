@@ -56,6 +56,8 @@ def load(
     wanted = names or sorted(found.keys() - hidden)
     done = [name for name in wanted if _is_evaluated(found[name])]
     unfinished = [name for name in names if name not in done]
+    if unfinished and (results / unfinished[0] / SWEEP).exists():
+        raise files.InputError(f"{unfinished[0]!r} is a sweep: name one of its experiments")
     if unfinished:
         raise files.InputError(f"{results}: {unfinished[0]!r} has no {EVALUATION} yet; run it")
     sound = _sound({name: partial(evaluation, found[name]) for name in done}, names)

@@ -206,7 +206,8 @@ def clean(experiment: str | None = None, *, results: Path | None = None) -> int:
     Without an experiment's name, also what detectors saw: it is looked at again when it is needed.
     """
     root = results or provenance.results_root()
-    homes = [path.parent for path in sorted(root.glob(f"{experiment or '*'}/{LATEST}"))]
+    homes = [path.parent for path in sorted(root.glob(f"*/{LATEST}"))]
+    homes = [home for home in homes if experiment in (None, home.name)]
     if experiment and not homes:
         raise InputError(f"{params.shown(root / experiment)}: no such experiment was run")
     freed = 0 if experiment else _remove(root / provenance.LOOKS)

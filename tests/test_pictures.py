@@ -175,3 +175,17 @@ def test_damaged_exif_harms_no_picture(tmp_path: Path, colours: np.ndarray) -> N
         tmp_path, "a.jpg", Image.fromarray(colours), exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff"
     )
     assert pictures.read(path).image.shape == colours.shape
+
+
+@pytest.mark.parametrize("error", [TypeError("Missing dimensions"), KeyError(258), MemoryError()])
+def test_whatever_pillow_raises_for_a_damaged_file_names_it(
+    tmp_path: Path, colours: np.ndarray, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, "a.tif", Image.fromarray(colours))
+
+    def damaged(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", damaged)
+    with pytest.raises(InputError, match=r"a\.tif: torn or not a readable picture"):
+        pictures.read(path)

@@ -574,3 +574,24 @@ def test_mutated_yolo_text_gives_a_table_or_one_line(tmp_path: Path) -> None:
         else:
             rows = [line for line in path.read_text().splitlines() if line.strip()]
             assert len(found) == len(rows)
+
+
+def test_a_whole_coco_file_is_read_by_its_own_images_and_categories(tmp_path: Path) -> None:
+    """As `dmnet predict` leaves it: annotations with scores."""
+    boxes = [{"image_id": 7, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5, "id": 1}]
+    whole = {
+        "images": [
+            {"id": 7, "file_name": "b.jpg", "width": 9, "height": 9},
+            {"id": 9, "file_name": "a.jpg", "width": 9, "height": 9},
+        ],
+        "categories": [{"id": 2, "name": "car"}],
+        "annotations": boxes,
+    }
+    path = files.write_json(tmp_path / "d.json", whole)
+    found, _ = results.read(path, ("a", "b"))
+    assert found.image_index.tolist() == [1] and found.class_ids.tolist() == [4]
+    assert found.boxes_xyxy.tolist() == [[1, 2, 4, 6]]
+    for damage in ({"images": whole["images"][1:]}, {"annotations": [{"image_id": 7}]}):
+        files.write_json(path, whole | damage)
+        with pytest.raises(InputError, match=r"d\.json"):
+            results.read(path, ("a", "b"))

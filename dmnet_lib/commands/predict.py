@@ -30,8 +30,8 @@ made first. An image may have up to 178 megapixels.
 Writes, for each image as soon as it is done, DIR/visdrone/NAME.txt (VisDrone's result text: the
 best 500 boxes) and DIR/overlays/NAME.jpg (boxes above --min-score, crops in yellow); in the end,
 also where it was stopped, DIR/detections.json, a whole COCO file: images with their size and
-source, categories, and all boxes as annotations with scores. NAME is the file's stem; a second
-file of that stem is called stem_suffix.
+source, categories, and all boxes as annotations with scores, for `dmnet evaluate` and `dmnet fuse`
+too. NAME is the file's stem; a second file of that stem is called stem_suffix.
 
 A file that is torn or no picture is named and left out, the others are done, and the exit status
 is 1. Nothing in DIR that is of another name is touched."""
@@ -41,7 +41,8 @@ examples:
   dmnet predict flight/ more/*.tif --run results/demo --out found --min-score 0.3
   dmnet predict flight.mp4 --every 10 --run results/demo --out found --no-overlays
   dmnet predict flight/ --run results/demo --out found --strategy "planned mcnn 6"
-  dmnet evaluate --ground-truth t.json --detections found/visdrone --protocol coco --out m.json"""
+  dmnet evaluate --ground-truth t.json --detections found/detections.json --protocol coco \\
+      --out m.json"""
 LISTING, TEXTS, OVERLAYS = "detections.json", "visdrone", "overlays"
 LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame's number
 

@@ -33,6 +33,7 @@ PREDICTED = ("labels", "scores", "bboxes")  # of mmdet's json of an image
 REMEDY = "give the COCO file that the detector was run on (--images FILE)"
 READ_AT_ONCE = 1 << 16  # letters of a json: some hundred results; more is slower
 BETWEEN = re.compile(r"\}[ \t\r\n]*,[ \t\r\n]*\{")  # two entries, sought in the last letters
+WHOLE = {"images", "categories", "annotations"}  # of a COCO file, beside a list of results
 NEAR_END = 1 << 12
 ROWS_AT_ONCE = 1 << 14  # results that become text at a time
 NUMBERS = {int, float}  # the types of json's; those of true and false are others
@@ -68,12 +69,14 @@ def read(
 
     An image is known by its name, with or without suffix and folders, or by its id. images is the
     COCO file the detector was run on: ids are then its own, and categories are known by its names
-    of them; those of ignored regions and others are left out. Without it ids must fit the sorted
-    names, from 1 or from 0. first_class is the category of pedestrian, 0 or 1; it is found out
-    where only one of them fits. drop_unknown leaves out detections of images not in names.
+    of them; those of ignored regions and others are left out. A whole COCO file whose annotations
+    have scores is its own. Without it ids must fit the sorted names, from 1 or from 0. first_class
+    is the category of pedestrian, 0 or 1; it is found out where only one of them fits. drop_unknown
+    leaves out detections of images not in names.
     sizes_wh [M, 2] lets boxes be checked for being pixels, x, y, w, h; YOLO's, which are shares of
     the image, need it. Raises InputError.
     """
+    images = _whole_file(path) or images  # its ids and categories are its own
     found = _load(path)
     _check_numbers(path, found)
     image_numbers, notes = _image_numbers(path, found.images, names, images)
@@ -276,11 +279,24 @@ def _lists(blocks: Iterable[str]) -> Iterator[str]:
 
 
 def _checked(path: Path, value: object) -> list[Entry]:
-    """Return value, if it is a list of dictionaries. Raises InputError."""
+    """Return value, or a whole COCO file's annotations, if dictionaries. Raises InputError."""
+    if isinstance(value, dict) and value.keys() >= WHOLE:
+        value = value["annotations"]
     if isinstance(value, list) and _types(value) <= {dict}:
         return value
     members = "{image_id, category_id, bbox, score}"
     raise InputError(f"{path}: not COCO results, a list of {members}")
+
+
+def _whole_file(path: Path) -> Mapping[str, object] | None:
+    """Return a whole COCO file, as `dmnet predict` leaves it; None for anything else."""
+    if path.suffix != ".json" or not path.is_file():
+        return None
+    with path.open("rb") as stream:  # a list of results may be large
+        if stream.read(64).lstrip()[:1] != b"{":
+            return None
+    value = files.read_json(path)
+    return value if isinstance(value, dict) and value.keys() >= WHOLE else None
 
 
 def _from_predictions(paths: Sequence[Path]) -> _Results:

@@ -38,6 +38,8 @@ thead th { vertical-align: bottom; }
 th.num, td.num { text-align: right; }
 td.num { white-space: nowrap; }
 th[scope="row"] { font-weight: 600; white-space: nowrap; }
+th[scope="row"] a { display: inline-block; max-width: 18em; white-space: normal;
+  overflow-wrap: break-word; }
 .dataframe td, .dataframe th { white-space: nowrap; }
 td.long, .dataframe td.long { white-space: normal; min-width: 22ch; }
 nav > ul { columns: 3 20rem; padding-left: 1.2em; }

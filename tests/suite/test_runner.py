@@ -365,8 +365,9 @@ def test_clean_keeps_the_latest_and_frees_the_rest(done: Project) -> None:
     assert runner.clean("x", results=done.places["results"]) >= 3
     assert not old.exists()
     assert (done.folder("01_sum") / "t.json").exists()
-    with pytest.raises(InputError, match="no such experiment"):
-        runner.clean("y", results=done.places["results"])
+    for name in ("y", "*", "../x", "/tmp/x"):
+        with pytest.raises(InputError, match="no such experiment"):
+            runner.clean(name, results=done.places["results"])
 
 
 def test_clean_without_a_name_forgets_what_detectors_saw(done: Project) -> None:
