@@ -101,7 +101,9 @@ def test_a_report_loads_nothing_from_outside(tiny: Run, stage: str | None) -> No
 def test_each_figure_has_the_numbers_behind_it(tiny: Run) -> None:
     for stage in STAGES:
         for picture in (tiny.folder(stage) / "figures").glob("*.png"):
-            assert picture.with_suffix(".csv").read_text().count("\n") > 1
+            lines = picture.with_suffix(".csv").read_text().count("\n")
+            # An experiment that is alone differs from nothing.
+            assert lines > (0 if picture.stem == "differences" else 1)
 
 
 @pytest.mark.parametrize(("network", "tolerance"), [("mcnn", 1e-4), ("detector", 0.1)])
