@@ -192,6 +192,12 @@ def test_a_source_notebook_tells_and_does_not_compute(path: Path) -> None:
     assert notebook_faults(json.loads(path.read_text())) == []
 
 
+def test_the_comparison_gets_every_stage_of_its_own_experiment() -> None:
+    """Parameters, truth and detections of the others lie beside theirs."""
+    about = json.loads(NOTEBOOKS[-1].read_text())["metadata"]["dmnet"]
+    assert about["needs"] == [path.stem for path in NOTEBOOKS[:-1]]
+
+
 def test_there_are_eight_notebooks_in_order() -> None:
     assert [p.stem[:2] for p in NOTEBOOKS] == [f"{n:02d}" for n in range(8)]
 
