@@ -170,6 +170,14 @@ def test_the_index_lists_each_experiment_with_a_link_beside_it(base: Path) -> No
     assert "y\\|z" in readme
 
 
+def test_the_values_of_a_sweep_are_in_the_page_and_not_in_what_git_keeps(base: Path) -> None:
+    experiment(base, "x-sigma-4")
+    sweep = experiment(base, "x-sigma")
+    files.write_json(sweep / "sweep.json", {"runs": [{"experiment": "x-sigma-4"}]})
+    page, readme = (path.read_text() for path in report.write_index(base.parent / "results"))
+    assert "x-sigma-4" in page and "x-sigma-4" not in readme and "| x-sigma |" in readme
+
+
 STRATEGIES = {
     "global": {"AP": 0.25, "crops_per_image": 0.0, "megapixels": 0.23},
     "density": {

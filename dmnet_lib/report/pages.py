@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from dmnet_lib import files, params
+from dmnet_lib import experiments, files, params
 from dmnet_lib.provenance import LATEST, NOTEBOOK, PARAMS, PROVENANCE
 from dmnet_lib.report import failures, findings, markup, notebooks, style
 from dmnet_lib.report.failures import ERROR, FAILED
@@ -57,14 +57,21 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
 
 
 def write_index(results: Path) -> tuple[Path, Path]:
-    """Write index.html, which sorts and filters, and README.md: one row an experiment."""
+    """Write index.html, which sorts and filters, and README.md: one row an experiment.
+
+    README.md, which git keeps, leaves out the values of sweeps, which it does not.
+    """
     homes = [path.parent for path in sorted(results.glob(f"*/{LATEST}"))]
+    values = {
+        n for n in experiments.swept(results) if not (results / n / experiments.SWEEP).exists()
+    }
     rows = [(home.name, *_summary(home)) for home in homes]
     linked = [(_link(home), *rest) for home, (_, *rest) in zip(homes, rows, strict=True)]
     shown = markup.table(INDEX, linked, caption="One row an experiment", row_heads=True)
     parts = ["<h1>Experiments</h1>", FILTER, shown, f'<p class="note">{INDEX_ABOUT}</p>']
     whole = markup.page("Experiments", parts, script=style.SORT_AND_FILTER)
-    text = "# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n" + markdown(INDEX, rows)
+    text = "# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n"
+    text += markdown(INDEX, [row for row in rows if row[0] not in values])
     return files.write_text(results / "index.html", whole), files.write_text(
         results / "README.md", f"{text}\n{INDEX_ABOUT}\n"
     )
