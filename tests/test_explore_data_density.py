@@ -1,5 +1,6 @@
 """The data and density explorers, moved without a browser, and what both leave under the runner."""
 
+import gc
 import re
 
 import explored
@@ -39,6 +40,15 @@ def test_every_control_of_the_data_changes_picture_and_counters(data, control, v
     data.controls[control].value = value
     assert data.picture.value != before[0] and data.counters.value != before[1]
     assert data.errors == []
+
+
+def test_garbage_is_collected_after_a_move_and_not_within(data, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(data, "counts", lambda index: {"on": seen.append(gc.isenabled())})
+    data.controls["image"].value = 2
+    monkeypatch.setattr(data, "counts", lambda index: 1 / 0)
+    data.controls["image"].value = 3
+    assert seen == [False] and gc.isenabled() and "ZeroDivisionError" in data.errors[-1]
 
 
 def test_rows_that_do_not_count_are_shown_or_not(data) -> None:
