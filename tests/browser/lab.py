@@ -29,6 +29,7 @@ CELLS = """() => {
 READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
 IMAGE_BYTES = """async element => {
   const image = element.tagName === 'IMG' ? element : element.querySelector('img');
+  if (!image) return [];  // an error clears the picture
   await image.decode();  // raises for a picture that is none
   return [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())];
 }"""
@@ -98,15 +99,17 @@ class Explorer:
     def __init__(self, page: Page, name: str) -> None:
         self.page, self.root = page, page.locator(f".dmnet-explorer.dmnet-{name}")
         self.root.scroll_into_view_if_needed(timeout=SECONDS * 1000)
+        self.part("picture").locator("img").wait_for(state="attached", timeout=SECONDS * 1000)
 
     def part(self, name: str) -> Locator:
         return self.root.locator(f".dmnet-{name}")
 
     def shown(self) -> tuple[str, str]:
         """Return a digest of the picture's bytes, and the text of the counters."""
-        self.healthy()
         pixels = self.part("picture").evaluate(IMAGE_BYTES)
-        return sha256(bytes(pixels)).hexdigest(), self.part("counters").inner_text()
+        counters = self.part("counters").inner_text()
+        self.healthy()  # last, as what is wrong is said before the rest is cleared
+        return sha256(bytes(pixels)).hexdigest(), counters
 
     def healthy(self) -> None:
         """Raise AssertionError with what the explorer says of an error."""

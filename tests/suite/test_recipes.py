@@ -80,7 +80,7 @@ def untrained(home: Path) -> None:
     """Write an experiment that looks finished; its detector never learned."""
     listed = {"stages": {name: {"key": "k"} for name in ("05_fused_detection", "06_evaluation")}}
     files.write_json(home / "latest.json", listed)
-    files.write_json(home / "06_evaluation/k/metrics.json", {})
+    files.write_json(home / "06_evaluation/k/metrics.json", {"strategies": {}})
     build = detectors.builder("fcos_small", score_threshold=0.05, pretrained=False)
     path = home / "05_fused_detection/k/detector.safetensors"
     weights.write(path, weights.seeded(build, 0))
