@@ -76,8 +76,9 @@ def read(
     sizes_wh [M, 2] lets boxes be checked for being pixels, x, y, w, h; YOLO's, which are shares of
     the image, need it. Raises InputError.
     """
-    images = _whole_file(path) or images  # its ids and categories are its own
-    found = _load(path)
+    whole = _whole_file(path)
+    images = whole or images  # its ids and categories are its own
+    found = _from_entries(path, whole["annotations"]) if whole else _load(path)
     _check_numbers(path, found)
     image_numbers, notes = _image_numbers(path, found.images, names, images)
     image_index = image_numbers[found.image_of]
@@ -243,6 +244,12 @@ def _from_json(path: Path) -> _Results:
     return _joined(parts, lambda row: f"[{row}]")
 
 
+def _from_entries(path: Path, entries: object) -> _Results:
+    """Return the results that a whole COCO file has as its annotations."""
+    columns = _columns(_checked(path, entries), lambda row: f"{path}: annotations[{row}]")
+    return _joined([columns], lambda row: f"annotations[{row}]")
+
+
 def _parts(path: Path) -> Iterator[list[Entry]]:
     """Yield the entries of a COCO results file in order, some at a time: objects need much memory.
 
@@ -279,9 +286,7 @@ def _lists(blocks: Iterable[str]) -> Iterator[str]:
 
 
 def _checked(path: Path, value: object) -> list[Entry]:
-    """Return value, or a whole COCO file's annotations, if dictionaries. Raises InputError."""
-    if isinstance(value, dict) and value.keys() >= WHOLE:
-        value = value["annotations"]
+    """Return value, if it is a list of dictionaries. Raises InputError."""
     if isinstance(value, list) and _types(value) <= {dict}:
         return value
     members = "{image_id, category_id, bbox, score}"

@@ -65,7 +65,7 @@ def _table(found: Mapping[str, experiments.Folders], sweep: Sweep) -> pd.DataFra
     rows = []
     for one, value, place in zip(sweep.runs, sweep.values, places, strict=True):
         if one.name in found:
-            metrics = files.read_json(found[one.name][EVALUATION] / provenance.METRICS)
+            metrics = experiments.evaluation(found[one.name])
             for strategy in metrics["main"]:
                 row = metrics["strategies"][strategy]
                 low, high = row["intervals"]["AP"]
