@@ -22,7 +22,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from dmnet_lib import crops, files
+from dmnet_lib.core import files
+from dmnet_lib.cropping import crops
 
 QUALITY = 95
 Codec = dict[str, Callable]

@@ -13,35 +13,24 @@ import numpy as np
 import planned
 from measure import Plan, Row, Spread
 
-from dmnet_lib import (
-    annotations,
-    boxes,
-    cropping,
-    files,
-    fusion,
-    params,
-    planning,
-    points,
-    profiles,
-    provenance,
-    regions,
-    sizes,
-    strategies,
-)  # fmt: skip
-from dmnet_lib.datasets import Images, Split
-from dmnet_lib.explore.crops import CropsExplorer, of_points
-from dmnet_lib.explore.data import DataExplorer
-from dmnet_lib.explore.density import DensityExplorer
-from dmnet_lib.explore.desk import Explorer
-from dmnet_lib.explore.fusion import FusionExplorer, Passes
-from dmnet_lib.recall import Curve
-from dmnet_lib.strategies import Look, Rule
+from dmnet_lib.core import annotations, boxes, files, official, params, provenance
+from dmnet_lib.cropping import planning, regions, threshold
+from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.data.splits import Images, Split
+from dmnet_lib.density import points, sizes
+from dmnet_lib.detection import fusion, strategies  # fmt: skip
+from dmnet_lib.detection.strategies import Look, Rule
+from dmnet_lib.reporting.explore.crops import CropsExplorer, of_points
+from dmnet_lib.reporting.explore.data import DataExplorer
+from dmnet_lib.reporting.explore.density import DensityExplorer
+from dmnet_lib.reporting.explore.desk import Explorer
+from dmnet_lib.reporting.explore.fusion import FusionExplorer, Passes
 
 IMAGE_WH = np.array(planned.IMAGE_WH)
 BOXES, MOST_MS = 300, 150
 IMAGES, MOVES = 500, 24
 CROP_PX = 480
-RULES = profiles.named("corrected")
+RULES = official.named("corrected")
 
 
 def explorers(plan: Plan) -> list[Row]:
@@ -114,7 +103,7 @@ def _passes(split: Split) -> Passes:
     rng, sizes_wh = np.random.default_rng(4), split.annotations.sizes_wh
     cut = [regions.sliding(size, tile_px=CROP_PX, overlap=0.2) for size in sizes_wh]
     tiles = boxes.Regions.from_lists(cut)
-    whole = {"global": _look(rng, cropping.whole(sizes_wh), len(sizes_wh), BOXES)}
+    whole = {"global": _look(rng, threshold.whole(sizes_wh), len(sizes_wh), BOXES)}
     crops = {"sliding": _look(rng, tiles, len(sizes_wh), BOXES // 10)}
     rule = Rule(640, 1.5, 0.7, 500, RULES.of("fusion"), fusion.ViewRules())
     return Passes(whole, crops, strategies.outcomes(whole, crops, rule), rule)

@@ -21,7 +21,12 @@ from pathlib import Path
 import made_up
 import numpy as np
 
-from dmnet_lib import cropping, crops, datasets, exporting, files, parallel, points, scenes, windows
+from dmnet_lib.core import files, parallel
+from dmnet_lib.cropping import crops, threshold
+from dmnet_lib.cropping import export as exporting
+from dmnet_lib.data import scenes
+from dmnet_lib.data import splits as datasets
+from dmnet_lib.density import points, windows
 
 WINDOW_WH = (70, 70)
 MEMORY = Path("/dev/shm")  # where there is one, the program is measured and not the disk
@@ -66,8 +71,10 @@ def sample(folder: Path) -> list[exporting.Parent]:
 def cropped(source: datasets.Split) -> list[exporting.Parent]:
     """Return the images of one split with their density crops."""
     sums = windows.sums_from_points(points.from_annotations(source.annotations), WINDOW_WH)
-    policy = cropping.Policy(WINDOW_WH)
-    found = cropping.split_regions(sums, source.annotations.sizes_wh, threshold=0.08, policy=policy)
+    policy = threshold.Policy(WINDOW_WH)
+    found = threshold.split_regions(
+        sums, source.annotations.sizes_wh, threshold=0.08, policy=policy
+    )
     cut = crops.annotate(source.annotations, found)
     return exporting.parents_of(cut, source.images.paths)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib import files, scenes
+from dmnet_lib.core import files
+from dmnet_lib.data import scenes
 
 SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 FOLDER = "VisDrone2019-DET-{}"
@@ -167,7 +168,7 @@ def detections(home: Path, data: Data, count: int, *, whole: int, local: int) ->
 
 
 def _class_names() -> tuple[str, ...]:
-    from dmnet_lib.annotations import CLASSES
+    from dmnet_lib.core.annotations import CLASSES
 
     return CLASSES
 

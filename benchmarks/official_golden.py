@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import plain
 
-from dmnet_lib import files, scenes
+from dmnet_lib.core import files
+from dmnet_lib.data import scenes
 
 OUT = files.ROOT / "tests" / "golden" / "official_scenes.json"
 WINDOW_WH, THRESHOLD, SIGMA_PX, IOU, TOP = (70, 70), 0.08, 15, 0.7, 500

@@ -12,10 +12,14 @@ import numpy as np
 from measure import Plan, Row, Run
 from threadpoolctl import threadpool_limits
 
-from dmnet_lib import annotations, density, fusion, planning, points, sizes
-from dmnet_lib.detections import Detections, Seen
-from dmnet_lib.planning import Budget, Lens
-from dmnet_lib.recall import Curve
+from dmnet_lib.core import annotations
+from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.cropping import planning
+from dmnet_lib.cropping.planning import Budget, Lens
+from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.density import maps as density
+from dmnet_lib.density import points, sizes
+from dmnet_lib.detection import fusion
 
 IMAGE_WH = (1920, 1080)
 INPUT_PX, CROPS = 416, 8

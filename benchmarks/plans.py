@@ -21,27 +21,18 @@ import made_up
 import numpy as np
 import pandas as pd
 
-from dmnet_lib import (
-    cropping,
-    datasets,
-    density,
-    figures,
-    files,
-    parallel,
-    planning,
-    points,
-    recall,
-    regions,
-    sizes,
-    windows,
-)
-from dmnet_lib.annotations import Annotations
-from dmnet_lib.boxes import Regions
-from dmnet_lib.evaluation import geometry
-from dmnet_lib.planning import Budget, Eye, Lens, Plan
-from dmnet_lib.points import Points
-from dmnet_lib.recall import Curve
-from dmnet_lib.sizes import Bins
+from dmnet_lib.core import files, parallel
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.cropping import geometry, planning, recall, regions, threshold
+from dmnet_lib.cropping.planning import Budget, Eye, Lens, Plan
+from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.data import splits
+from dmnet_lib.density import maps as density
+from dmnet_lib.density import points, sizes, windows
+from dmnet_lib.density.points import Points
+from dmnet_lib.density.sizes import Bins
+from dmnet_lib.reporting import figures
 
 HOME = files.ROOT / "benchmarks"
 INPUT_PX, MAX_UPSCALE, SIGMA_PX = 416, 4.0, 15.0
@@ -88,8 +79,8 @@ def controls(ground: Ground) -> dict[str, Regions]:
         found[f"sliding {tile}"] = Regions.from_lists(tiles)
     sums = windows.sums_from_points(ground.points, WINDOW_WH)
     for name, padding in (("density oracle", 0), (f"density oracle, +{PADDING_PX} px", PADDING_PX)):
-        policy = cropping.Policy(WINDOW_WH, padding_px=padding)
-        found[name] = cropping.split_regions(sums, sizes_wh, threshold=THRESHOLD, policy=policy)
+        policy = threshold.Policy(WINDOW_WH, padding_px=padding)
+        found[name] = threshold.split_regions(sums, sizes_wh, threshold=THRESHOLD, policy=policy)
     return found
 
 
@@ -220,15 +211,15 @@ def main() -> int:
 def _truth(chosen: argparse.Namespace, home: Path) -> Annotations | None:
     """Return the annotations asked for; None where there are none."""
     if chosen.root is not None:
-        known = datasets.read_image_sizes(chosen.image_sizes) if chosen.image_sizes else None
-        return datasets.load_source(chosen.root, chosen.split, sizes=known).annotations
+        known = splits.read_image_sizes(chosen.image_sizes) if chosen.image_sizes else None
+        return splits.load_source(chosen.root, chosen.split, sizes=known).annotations
     packed = made_up.SHARED / "visdrone-annotations"
     known = packed / f"image_sizes_{chosen.split}.json"
     if not known.is_file():
         return None
-    found = datasets.read_image_sizes(known)
+    found = splits.read_image_sizes(known)
     data = made_up.annotated(home, chosen.split, len(found))
-    return datasets.load_source(data.root, chosen.split, sizes=found).annotations
+    return splits.load_source(data.root, chosen.split, sizes=found).annotations
 
 
 def _arguments() -> argparse.Namespace:

@@ -21,16 +21,19 @@ import plain_files
 from made_up import Data
 from measure import Plan, Row, Run, Spread
 
-from dmnet_lib import cli, cropping, crops, datasets, points, profiles, windows
+from dmnet_lib.core import official as profiles
+from dmnet_lib.cropping import crops, threshold
+from dmnet_lib.data import splits
+from dmnet_lib.density import points, windows
+from dmnet_lib.running import cli
 
 WINDOW_WH, THRESHOLD = plain_files.WINDOW_WH, plain_files.THRESHOLD
 HEAVY = ("torch", "matplotlib")
-IMPORTED = (
-    "import time; s = time.perf_counter(); import dmnet_lib.cli; print(time.perf_counter()-s)"
-)
+START = "import time; s = time.perf_counter()"
+IMPORTED = f"{START}; import dmnet_lib.running.cli; print(time.perf_counter() - s)"
 HELPED = f"""\
 import contextlib, io, sys
-from dmnet_lib import cli
+from dmnet_lib.running import cli
 with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
     cli.main(["--help"])
 print([name for name in {HEAVY} if name in sys.modules])"""
@@ -47,7 +50,7 @@ def start(plan: Plan) -> list[Row]:
     taken = [float(run.said) for run in imported]
     shown = measure.cold({"help": partial(_dmnet, "--help")}, plan.runs)["help"]
     return [
-        Row("`import dmnet_lib.cli`", "s", Spread.of(taken[1:] or taken), most=0.3),
+        Row("`import dmnet_lib.running.cli`", "s", Spread.of(taken[1:] or taken), most=0.3),
         Row("`dmnet --help`, neither torch nor matplotlib imported", "s", shown.seconds,
             peak_mb=shown.peak_mb),
     ]  # fmt: skip
@@ -112,7 +115,7 @@ def _searched(data: Data, plan: Plan) -> tuple[Spread, Regions]:
 def _in_memory(data: Data, searched: Spread, count: int, plan: Plan) -> list[Row]:
     """Points to regions and crop table without files and start, as a notebook has it."""
     sizes_wh = {stem: tuple(size) for stem, size in data.sizes_wh().items()}
-    table = datasets.load_source(data.root, data.split, sizes=sizes_wh).annotations
+    table = splits.load_source(data.root, data.split, sizes=sizes_wh).annotations
     rows = []
     for profile in profiles.PROFILES:
         rules = profiles.named(profile)
@@ -122,8 +125,8 @@ def _in_memory(data: Data, searched: Spread, count: int, plan: Plan) -> list[Row
             found = points.from_annotations(table, drop_score0=drop, **rules.of("points"))
             kernel = points.Kernel(**rules.of("density"))
             sums = windows.sums_from_points(found, WINDOW_WH, rules=kernel)
-            policy = cropping.Policy(WINDOW_WH, **rules.of("regions"))
-            regions = cropping.split_regions(
+            policy = threshold.Policy(WINDOW_WH, **rules.of("regions"))
+            regions = threshold.split_regions(
                 sums, table.sizes_wh, threshold=THRESHOLD, policy=policy
             )
             crops.annotate(table, regions, drop_score0=drop, **rules.of("crops"))

@@ -23,21 +23,14 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 
-from dmnet_lib import (
-    cropping,
-    datasets,
-    detectors,
-    files,
-    mcnn,
-    points,
-    scenes,
-    sizes,
-    weights,
-    windows,
-)
-from dmnet_lib.boxes import Regions
-from dmnet_lib.datasets import Split
-from dmnet_lib.training import counting, detection, feed, loop
+from dmnet_lib.core import files, weights
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.cropping import threshold
+from dmnet_lib.data import scenes, splits
+from dmnet_lib.data.splits import Split
+from dmnet_lib.density import mcnn, points, sizes, windows
+from dmnet_lib.detection import detectors
+from dmnet_lib.training import density, detection, feed, loop
 
 RATE = 1e-3
 CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward")
@@ -150,11 +143,11 @@ def _share_of_convolutions(job: Job, steps: int = 5) -> float:
 
 def _jobs(folder: Path, images: int) -> dict[str, Job]:
     root = scenes.write(folder / "scenes", train=images, val=1, test=1, seed=0, jobs=1)
-    split = datasets.load(root, "train")
+    split = splits.load(root, "train")
     at = points.from_annotations(split.annotations, sigma_px=15.0)
     sums = windows.sums_from_points(at, (70, 70))
-    policy = cropping.Policy(padding_px=12)
-    crops = cropping.split_regions(sums, at.sizes_wh, threshold=0.08, policy=policy)
+    policy = threshold.Policy(padding_px=12)
+    crops = threshold.split_regions(sums, at.sizes_wh, threshold=0.08, policy=policy)
     return {"mcnn": _mcnn(split, at), "detector": _detector(split, crops)}
 
 
@@ -163,16 +156,16 @@ def _mcnn(split: Split, at: points.Points) -> Job:
 
     def patches(steps: int) -> Patches:
         draws = _draws(
-            steps, COUNT["mcnn"], lambda rng: counting._draw(rng, at, PATCH_PX, SCALE, rotate=False)
+            steps, COUNT["mcnn"], lambda rng: density._draw(rng, at, PATCH_PX, SCALE, rotate=False)
         )
         return Patches(
-            draws, lambda one: counting._patch(one, uncached, at, BINS, PATCH_PX), _stacked
+            draws, lambda one: density._patch(one, uncached, at, BINS, PATCH_PX), _stacked
         )
 
-    draw = counting.batches(
+    draw = density.batches(
         split.images, at, BINS, count=COUNT["mcnn"], patch_px=PATCH_PX, input_scale=SCALE
     )
-    return Job(partial(mcnn.MCNN, len(BINS)), _relu_first, counting.loss, draw, patches)
+    return Job(partial(mcnn.MCNN, len(BINS)), _relu_first, density.loss, draw, patches)
 
 
 def _detector(split: Split, crops: Regions) -> Job:

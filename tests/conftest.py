@@ -30,8 +30,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Run]":
 @pytest.fixture(scope="session")
 def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run as `predicting` needs it, with networks that have learned nothing."""
-    from dmnet_lib import detectors, files, mcnn, params, plans, provenance, recall, sizes, weights
-    from dmnet_lib.predicting import STAGES
+    from dmnet_lib.core import files, params, provenance, weights
+    from dmnet_lib.cropping import plans, recall
+    from dmnet_lib.density import mcnn, sizes
+    from dmnet_lib.detection import detectors
+    from dmnet_lib.detection.predict import STAGES
 
     home = tmp_path_factory.mktemp("results") / "untrained"
     folders = {part: home / name / "k" for part, name in STAGES.items()}

@@ -8,35 +8,26 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dmnet_lib import (
-    annotations,
-    boxes,
-    cropping,
-    fusion,
-    params,
-    planning,
-    points,
-    profiles,
-    provenance,
-    sizes,
-    strategies,
-)  # fmt: skip
-from dmnet_lib.annotations import Annotations
-from dmnet_lib.datasets import Images, Split
-from dmnet_lib.detections import Detections, Seen
-from dmnet_lib.explore.crops import CropsExplorer, explore_crops, of_maps, of_points
-from dmnet_lib.explore.data import DataExplorer, explore_data
-from dmnet_lib.explore.density import DensityExplorer, explore_density
-from dmnet_lib.explore.desk import Explorer
-from dmnet_lib.explore.fusion import FusionExplorer, explore_fusion
-from dmnet_lib.planning import Eye
-from dmnet_lib.points import EXACT
-from dmnet_lib.recall import Curve
-from dmnet_lib.sizes import Bins
-from dmnet_lib.strategies import Look, Rule
+from dmnet_lib.core import annotations, boxes, official, params, provenance
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.cropping import planning, threshold
+from dmnet_lib.cropping.planning import Eye
+from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.data.splits import Images, Split
+from dmnet_lib.density import points, sizes
+from dmnet_lib.density.points import EXACT
+from dmnet_lib.density.sizes import Bins
+from dmnet_lib.detection import fusion, strategies  # fmt: skip
+from dmnet_lib.detection.strategies import Look, Rule
+from dmnet_lib.reporting.explore.crops import CropsExplorer, explore_crops, of_maps, of_points
+from dmnet_lib.reporting.explore.data import DataExplorer, explore_data
+from dmnet_lib.reporting.explore.density import DensityExplorer, explore_density
+from dmnet_lib.reporting.explore.desk import Explorer
+from dmnet_lib.reporting.explore.fusion import FusionExplorer, explore_fusion
 
 SIZE_WH = (640, 480)
-RULES = profiles.named("corrected")
+RULES = official.named("corrected")
 CAR, VAN, BUS = 4, 5, 9
 BINS: Bins = sizes.plain((16.0, 32.0))
 EYE: Eye = planning.eye(BINS, Curve(), planning.Lens(320, 1.5, (4.0, 3.0)))
@@ -134,8 +125,8 @@ def look(truth: Annotations, regions: boxes.Regions, share: float, seed: int) ->
 
 def looks(one: Split) -> tuple[dict, dict, dict]:
     truth = one.annotations
-    grid = cropping.controls(truth.sizes_wh, grids="2x3", tiles_px="300", overlap=0.2)
-    whole = {"global": look(truth, cropping.whole(truth.sizes_wh), 0.3, 0)}
+    grid = threshold.controls(truth.sizes_wh, grids="2x3", tiles_px="300", overlap=0.2)
+    whole = {"global": look(truth, threshold.whole(truth.sizes_wh), 0.3, 0)}
     crops = {name: look(truth, regions, 0.9, n) for n, (name, regions) in enumerate(grid.items())}
     return whole, crops, strategies.outcomes(whole, crops, RULE)
 

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet_lib import runner
-from dmnet_lib.files import ROOT
+from dmnet_lib.core.files import ROOT
+from dmnet_lib.running import runner
 
 PARAMS = ROOT / "params" / "tiny.yaml"
 

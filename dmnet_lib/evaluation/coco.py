@@ -16,15 +16,11 @@ import numpy as np
 import pycocotools.coco
 import pycocotools.cocoeval
 
-from dmnet_lib import boxes
-from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations
-from dmnet_lib.detections import Detections
-from dmnet_lib.evaluation.matching import (
-    drop_in_ignored_regions,
-    require_same_images,
-    select_rows,
-)
-from dmnet_lib.formats import coco as coco_format
+from dmnet_lib.core import boxes
+from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.data.formats import coco as coco_format
+from dmnet_lib.evaluation.matching import drop_in_ignored_regions, require_same_images, select_rows
 
 PROTOCOL = (
     "classes 1..10; boxes and detections with half or more of their area in ignored regions are "

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from dmnet_lib import boxes, overlaps
-from dmnet_lib.annotations import CLASS_IDS, IGNORED, Annotations
-from dmnet_lib.detections import Detections
-from dmnet_lib.evaluation.geometry import covered_area
+from dmnet_lib.core import boxes, overlaps
+from dmnet_lib.core.annotations import CLASS_IDS, IGNORED, Annotations
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.cropping.geometry import covered_area
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of overlap; the same floats as COCOeval's
 ROWS_AT_ONCE = 1 << 15  # of detections matched at a time

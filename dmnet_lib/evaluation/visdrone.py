@@ -9,8 +9,8 @@ from importlib.metadata import version
 
 import numpy as np
 
-from dmnet_lib.annotations import CLASS_IDS, CLASSES, Annotations
-from dmnet_lib.detections import Detections
+from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations
+from dmnet_lib.core.tables import Detections
 from dmnet_lib.evaluation.matching import (
     FALSE,
     THRESHOLDS,

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib import boxes, crops, detectors, weights
-from dmnet_lib.annotations import IGNORED, Annotations
-from dmnet_lib.boxes import Regions
-from dmnet_lib.datasets import Split
+from dmnet_lib.core import boxes, weights
+from dmnet_lib.core.annotations import IGNORED, Annotations
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.cropping import crops
+from dmnet_lib.data.splits import Split
+from dmnet_lib.detection import detectors
 
 GREY = 114  # fills ignored regions and what lies outside the image
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from dmnet_lib import parallel
-from dmnet_lib.datasets import Images
-from dmnet_lib.files import InputError
-from dmnet_lib.training import team
+from dmnet_lib.core import parallel
+from dmnet_lib.core.files import InputError
+from dmnet_lib.data.splits import Images
+from dmnet_lib.training import distributed
 
 Batch = TypeVar("Batch")
 Draw = Callable[[np.random.Generator], Batch]
@@ -78,7 +78,7 @@ def workers(device: torch.device) -> int:
             raise InputError(f"{JOBS}={given}: expected a number of processes up to {MOST_JOBS}")
         return int(given)
     busy = torch.get_num_threads() if device.type == "cpu" else 1
-    return max(0, parallel.cores() // team.on_this_machine() - busy)
+    return max(0, parallel.cores() // distributed.on_this_machine() - busy)
 
 
 def _begin(_: int) -> None:

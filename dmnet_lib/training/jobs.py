@@ -13,24 +13,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib import (
-    boxes,
-    datasets,
-    detectors,
-    files,
-    mcnn,
-    params,
-    plans,
-    points,
-    provenance,
-    sizes,
-    weights,
-)
-from dmnet_lib.datasets import Split
-from dmnet_lib.files import InputError
-from dmnet_lib.params import Experiment
-from dmnet_lib.provenance import Stage
-from dmnet_lib.training import counting, detection, loop, team
+from dmnet_lib.core import boxes, files, params, provenance, weights
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.params import Experiment
+from dmnet_lib.core.provenance import Stage
+from dmnet_lib.cropping import plans
+from dmnet_lib.data import splits
+from dmnet_lib.data.splits import Split
+from dmnet_lib.density import mcnn, points, sizes
+from dmnet_lib.detection import detectors
+from dmnet_lib.training import density, detection, distributed, loop
 
 DATA, POINTS = "00_dataset", "01_density_ground_truth"
 MCNN, CROPS, DETECTOR = "02_mcnn_training", "03_density_crops", "05_fused_detection"
@@ -61,7 +53,7 @@ def train(experiment: Experiment, network: str) -> Path:
     name, job_of = JOBS[network]
     stage = _stage(experiment, name)
     given = stage.params
-    job = job_of(stage, team.share(given["batch_size"]))
+    job = job_of(stage, distributed.share(given["batch_size"]))
     checkpoint = stage.checkpoint(network, *job.inputs)
     kept = ("steps", "learning_rate", "evaluate_every", "weight_decay", "seed")
     loop.fit(
@@ -69,7 +61,7 @@ def train(experiment: Experiment, network: str) -> Path:
         loop.Recipe(**{key: given[key] for key in kept}),
         draw_batch=job.draw_batch,
         loss_of=job.loss_of,
-        evaluate=job.measures() if team.is_first() else None,
+        evaluate=job.measures() if distributed.is_first() else None,
         minimise=job.minimise,
         checkpoint=checkpoint,
         label=network,
@@ -107,25 +99,25 @@ def _split(stage: Stage, part: str) -> Split:
     if stage.params["dataset"] == "visdrone":
         root = os.environ.get("DMNET_DATA_ROOT") or root
     classes = str(stage.params["classes"])
-    return datasets.load(files.from_root(root), str(stage.params[part]), classes=classes)
+    return splits.load(files.from_root(root), str(stage.params[part]), classes=classes)
 
 
 def _mcnn(stage: Stage, share: slice) -> _Job:
     given, made = stage.params, stage.needs(POINTS)
     inputs = [made / f"points_{split}.npz" for split in ("train", "val")] + [made / "sizes.json"]
     scale, bins = given["input_scale"], sizes.read(inputs[2])
-    draw = counting.batches(
+    draw = density.batches(
         _split(stage, "train_split").images, points.read(inputs[0]), bins,
         count=given["batch_size"], patch_px=given["patch_px"], input_scale=scale,
         rotate=given["rotate"], share=share,
     )  # fmt: skip
     measures = partial(
-        counting.measures, _split(stage, "val_split").images, points.read(inputs[1]),
+        density.measures, _split(stage, "val_split").images, points.read(inputs[1]),
         input_scale=scale, min_mass=given["min_mass"],
     )  # fmt: skip
     data = stage.needs(DATA) / "dataset.json"
     make = partial(mcnn.MCNN, len(bins))
-    return _Job(make, draw, counting.loss, measures, "cell_rmse", (*inputs, data))
+    return _Job(make, draw, density.loss, measures, "cell_rmse", (*inputs, data))
 
 
 def _detector(stage: Stage, share: slice) -> _Job:

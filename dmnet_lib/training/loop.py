@@ -19,9 +19,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from dmnet_lib import files
-from dmnet_lib.files import InputError
-from dmnet_lib.training import feed, team
+from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
+from dmnet_lib.training import distributed, feed
 
 Batch = TypeVar("Batch")
 WARM_UP_SHARE = 0.05  # of all steps, to let the normalisation settle before the full rate
@@ -77,14 +77,14 @@ def fit(
     device = next(model.parameters()).device
     if device.type == "cuda":
         model.to(memory_format=torch.channels_last)
-    team.synchronise_normalisation(model)
+    distributed.synchronise_normalisation(model)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     state = _State.load(checkpoint, model, optimiser)
-    team.require_same(state.step)
+    distributed.require_same(state.step)
     steps = range(state.step, recipe.steps)
-    network = team.together(model) if steps else model
+    network = distributed.together(model) if steps else model
     losses: list[float] = []
     with feed.lost_workers_told(), _bar(label, state.step, recipe.steps) as bar:
         batches = feed.batches_of(draw_batch, recipe.seed, steps, device)
@@ -93,15 +93,15 @@ def fit(
             bar.update()
             state.step = step + 1
             if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
-                loss, losses = team.mean(float(np.mean(losses))), []
-                if team.is_first():
+                loss, losses = distributed.mean(float(np.mean(losses))), []
+                if distributed.is_first():
                     row = {"step": state.step, "loss": loss, **_measured(model, evaluate)}
                     shown = {k: f"{v:.3g}" for k, v in row.items() if k != "step"}
                     bar.set_postfix(shown, refresh=False)
                     state.record(row, model, minimise)
                     state.save(checkpoint, model, optimiser)
-                team.wait()
-    if team.is_first():
+                distributed.wait()
+    if distributed.is_first():
         model.load_state_dict(state.best)
     model.eval()
     return pd.DataFrame(state.rows)
@@ -111,7 +111,7 @@ def _bar(label: str, begun: int, steps: int) -> tqdm:
     """Return the progress bar of one training, closed where a step fails."""
     return tqdm(
         total=steps, initial=begun, desc=label, unit="step", mininterval=2,
-        disable=not team.is_first(),
+        disable=not distributed.is_first(),
     )  # fmt: skip
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from dmnet_lib import detectors, files, onnx, weights
-from dmnet_lib.boxes import Regions
-from dmnet_lib.datasets import Split
-from dmnet_lib.detectors import Detector
+from dmnet_lib.core import files, weights
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.data.splits import Split
+from dmnet_lib.detection import detectors, onnx
+from dmnet_lib.detection.detectors import Detector
 from dmnet_lib.training import detection, loop
 
 WEIGHTS = "detector.safetensors"

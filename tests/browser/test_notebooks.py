@@ -16,7 +16,8 @@ from papermill.parameterize import parameterize_notebook
 from playwright.sync_api import Browser, Page
 from tiny import PARAMS, Run
 
-from dmnet_lib import cli, params, provenance, runner
+from dmnet_lib.core import params, provenance
+from dmnet_lib.running import cli, runner
 
 BREAKING = """
 from dmnet_lib.explore.data import DataExplorer
@@ -124,7 +125,7 @@ def test_an_explorer_follows_its_controls_and_saves_what_they_say(
 def test_saved_parameters_run(home: Path, told: dict[str, str]) -> None:
     saved = home / "params" / "saved_crops.yaml"
     assert saved.exists(), "the explorer of the crops did not save it"
-    command = [sys.executable, "-m", "dmnet_lib.cli", "run", str(saved), "--until"]
+    command = [sys.executable, "-m", "dmnet_lib.running.cli", "run", str(saved), "--until"]
     subprocess.run([*command, "03_density_crops"], env=os.environ | told, check=True)
     (made,) = (home / "results" / "saved_crops" / "03_density_crops").glob("*/metrics.json")
     asked = params.load(saved).changed["03_density_crops"]

@@ -13,8 +13,9 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from dmnet_lib import files, report
-from dmnet_lib.figures import Shown
+from dmnet_lib.core import files
+from dmnet_lib.reporting import pages
+from dmnet_lib.reporting.figures import Shown
 
 SEVERE = ("serious", "critical")
 CODE = '''# a comment
@@ -106,11 +107,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     failed = stage(home / "failed" / "05_fused_detection", "05_fused_detection", [broken])
     told = {"message": "ValueError: bad", "command": "dmnet run params/first.yaml"}
     files.write_json(failed / "error.json", told)
-    report.write_stage(failed)
-    report.write_stage(home / "06_evaluation" / "k")
+    pages.write_stage(failed)
+    pages.write_stage(home / "06_evaluation" / "k")
     for name in ("first", "second", "third"):
-        report.write_experiment(root / name)
-    report.write_index(root)
+        pages.write_experiment(root / name)
+    pages.write_index(root)
     return root
 
 

@@ -1,80 +1,49 @@
-"""The house rules, each with the case that must break it: ladder, notebooks, dependencies."""
+"""The house rules, each with the case that must break it: rooms, notebooks, dependencies."""
 
 import ast
+import graphlib
 import json
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dmnet_lib import params, runner
-from dmnet_lib.files import ROOT
+from dmnet_lib.core import params
+from dmnet_lib.core.files import ROOT
+from dmnet_lib.running import runner
 
 LIBRARY = ROOT / "dmnet_lib"
-# Imports go down only. A package (a name without dots below) is one module for its neighbours.
-LADDER = (
-    ("boxes", "files", "index", "parallel", "params", "profiles", "provenance"),
-    ("annotations", "detections", "recall"),
-    ("points", "sizes", "weights", "overlaps"),
-    (
-        "formats",
-        "datasets",
-        "scenes",
-        "density",
-        "windows",
-        "regions",
-        "crops",
-        "fusion",
-        "mcnn",
-        "planning",
-    ),
-    ("detectors", "evaluation"),
-    ("memory", "onnx", "plans", "mistakes", "verdicts"),
-    ("cropping", "exporting", "training"),
-    ("strategies", "deviations", "pictures", "tiling", "video"),
-    ("scoring", "experiments", "predicting"),
-    ("budgets", "comparing", "figures", "parts"),
-    ("explore", "overlays"),
-    ("report",),
-    ("runner",),
-    ("commands", "sweeps"),
-    ("cli",),
-)
-GROUND = {  # within rung 0 the order matters
-    "files": set(),
-    "boxes": {"files"},
-    "index": {"boxes", "files"},
-    "parallel": {"files"},
-    "params": {"files", "profiles"},
-    "profiles": {"files"},
-    "provenance": {"files", "index", "params"},
-}
+ROOMS = (  # imports go down only: a room knows those before it
+    "core", "data", "density", "cropping", "detection", "training", "evaluation", "reporting",
+    "running",
+)  # fmt: skip
 HOMES = {
-    "matplotlib": {"figures"},
-    "ipywidgets": {"explore"},
-    "papermill": {"runner"},
-    "nbconvert": {"report"},
-    "pycocotools": {"evaluation"},
-    "faster_coco_eval": {"evaluation"},
-    "simplejpeg": {"files"},
-    "distributed": {"parallel"},
-    "threadpoolctl": {"parallel"},
-    "safetensors": {"weights"},
-    "torchvision": {"detectors"},
-    "onnxruntime": {"onnx"},
-    "av": {"video"},
-    "sahi": set(),  # a recipe's alone
+    "matplotlib": "reporting",
+    "ipywidgets": "reporting",
+    "papermill": "running",
+    "nbconvert": "reporting",
+    "pycocotools": "evaluation",
+    "faster_coco_eval": "evaluation",
+    "simplejpeg": "core",
+    "distributed": "core",
+    "threadpoolctl": "core",
+    "safetensors": "core",
+    "torchvision": "detection",
+    "onnxruntime": "detection",
+    "av": "data",
+    "sahi": None,  # a recipe's alone
 }
 
 
-def module_of(path: Path) -> str:
-    """Return the first name below dmnet_lib: the module, or the package it lies in."""
-    return path.relative_to(LIBRARY).with_suffix("").parts[0]
+def dotted(path: Path) -> str:
+    """Return a file's name as it is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imported(source: str) -> Iterator[str]:
@@ -86,62 +55,79 @@ def imported(source: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def ladder_faults(module: str, source: str) -> list[str]:
-    """Return what is wrong with a module's imports of its neighbours."""
-    rungs = {name: rung for rung, names in enumerate(LADDER) for name in names}
-    if module not in rungs:
-        return [f"{module} is not on the ladder"]
-    faults = []
-    for name in imported(source):
-        other = name.split(".")[1] if name.startswith("dmnet_lib.") else module
-        if other == module or (module in GROUND and other in GROUND[module]):
-            continue
-        if rungs.get(other, 99) >= rungs[module]:
-            faults.append(f"{module} imports {other}, which is not below it")
-    return faults
+def room_faults(module: str, source: str) -> list[str]:
+    """Return what is wrong with the rooms that a module lies in and imports from."""
+    room = module.split(".")[1]
+    if room not in ROOMS:
+        return [f"{module} lies in no room"]
+    others = {name.split(".")[1] for name in imported(source) if name.startswith("dmnet_lib.")}
+    above = others - set(ROOMS[: ROOMS.index(room) + 1])
+    return [f"{module} imports from {other}, which is not below it" for other in sorted(above)]
 
 
 def home_faults(module: str, source: str) -> list[str]:
-    """Return the packages that a module imports though their home is another."""
+    """Return the packages that a module imports though they belong to another room."""
     packages = {name.split(".")[0] for name in imported(source)}
-    return [f"{module} imports {p}" for p in packages & set(HOMES) if module not in HOMES[p]]
+    room = module.split(".")[1]
+    return [f"{module} imports {p}" for p in sorted(packages & set(HOMES)) if HOMES[p] != room]
+
+
+def circle(sources: Mapping[str, str]) -> list[str]:
+    """Return modules that import one another in a circle; none if there are no such."""
+    graph = {}
+    for module, source in sources.items():
+        names = [name for full in imported(source) for name in (full, full.rpartition(".")[0])]
+        graph[module] = {name for name in names if name in sources and name != module}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 SOURCES = sorted(p for p in LIBRARY.rglob("*.py") if p != LIBRARY / "__init__.py")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(LIBRARY)))
-def test_imports_go_down_the_ladder_and_packages_have_one_home(path: Path) -> None:
-    source = path.read_text()
-    assert ladder_faults(module_of(path), source) + home_faults(module_of(path), source) == []
+def test_imports_go_down_the_rooms_and_packages_have_one_home(path: Path) -> None:
+    source, module = path.read_text(), dotted(path)
+    assert room_faults(module, source) + home_faults(module, source) == []
     assert ast.get_docstring(ast.parse(source)), "a module opens with what flows in and out"
 
 
-def test_every_rung_is_a_module() -> None:
-    assert {n for names in LADDER for n in names} == {module_of(path) for path in SOURCES}
+def test_no_module_lies_flat_and_every_room_says_what_flows() -> None:
+    assert [path.name for path in LIBRARY.glob("*.py")] == ["__init__.py"]
+    for room in ROOMS:
+        docstring = ast.get_docstring(ast.parse((LIBRARY / room / "__init__.py").read_text()))
+        assert "In: " in docstring and "May know: " in docstring
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    assert circle({dotted(path): path.read_text() for path in SOURCES}) == []
+    two = {"dmnet_lib.core.a": "from dmnet_lib.core import b"}
+    assert circle(two | {"dmnet_lib.core.b": "from dmnet_lib.core.a import C"})
 
 
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("regions", "from dmnet_lib import runner"),  # upward
-        ("regions", "from dmnet_lib.windows import mask"),  # sideways
-        ("regions", "def f():\n    import dmnet_lib.figures"),  # hidden in a function
-        ("files", "from dmnet_lib import boxes"),  # upward within the ground
-        ("helpers", ""),  # not on the ladder
+        ("cropping.regions", "from dmnet_lib.running import runner"),  # upward
+        ("cropping.regions", "def f():\n    import dmnet_lib.reporting.figures"),  # in a function
+        ("core.files", "from dmnet_lib.data.splits import Split"),
+        ("helpers", ""),  # in no room
     ],
 )
-def test_the_ladder_breaks_where_it_should(module: str, source: str) -> None:
-    assert ladder_faults(module, source)
+def test_the_rooms_break_where_they_should(module: str, source: str) -> None:
+    assert room_faults(f"dmnet_lib.{module}", source)
 
 
 def test_a_package_away_from_its_home_is_found() -> None:
-    assert home_faults("regions", "import matplotlib.pyplot as plt")
+    assert home_faults("dmnet_lib.cropping.regions", "import matplotlib.pyplot as plt")
 
 
 def test_regions_load_neither_torch_nor_matplotlib() -> None:
     heavy = "[m for m in ('torch', 'matplotlib') if m in sys.modules]"
-    code = f"import sys, dmnet_lib.regions; print({heavy})"
+    code = f"import sys, dmnet_lib.cropping.regions; print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet_lib import datasets, detectors, files, scenes, weights
+from dmnet_lib.core import files, weights
+from dmnet_lib.data import scenes, splits
+from dmnet_lib.detection import detectors
 
 SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 NANO, SAMPLE = SHARED / "models" / "yolox_nano.onnx", SHARED / "visdrone-sample"
@@ -95,7 +97,7 @@ def precisions(metrics: dict) -> dict[str, float]:
 
 def slices(root: Path, split: str, count: int, side: int) -> int:
     """How many slices of a side images have that share a fifth with their neighbours."""
-    sizes_wh = datasets.load(root, split, limit=count).annotations.sizes_wh
+    sizes_wh = splits.load(root, split, limit=count).annotations.sizes_wh
     steps = np.ceil((sizes_wh - side) / (side - int(0.2 * side))).clip(min=0) + 1
     return int(steps.prod(axis=1).sum())
 

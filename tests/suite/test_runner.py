@@ -15,8 +15,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dmnet_lib import cli, files, params, provenance, report, runner
-from dmnet_lib.files import InputError
+from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core.files import InputError
+from dmnet_lib.reporting import pages
+from dmnet_lib.running import cli, runner
 
 BASE = """\
 common:
@@ -30,14 +32,14 @@ common:
   fail: none  # {none, error, input, exit, kill, full, forget, wait} how to go wrong
 """
 COMMON = 'dataset: str = "scenes"\ndata_root: str = "."\nseed: int = 0\n'
-NUMBERS = ["from dmnet_lib import files, provenance", COMMON + "count: int = 3"]
+NUMBERS = ["from dmnet_lib.core import files, provenance", COMMON + "count: int = 3"]
 NUMBERS += [
     'stage = provenance.begin("00_numbers", globals())\nstage',
     'files.write_json(stage.out / "numbers.json", list(range(count)))',
     'stage.write_metrics({"count": count})',
 ]
 SUM = [
-    "import os, sys, time, signal\nfrom dmnet_lib import files, provenance",
+    "import os, sys, time, signal\nfrom dmnet_lib.core import files, provenance",
     COMMON + 'scale: float = 1.0\nfail: str = "none"',
     'stage = provenance.begin("01_sum", globals())',
     'numbers = files.read_json(stage.needs("00_numbers") / "numbers.json")',
@@ -91,7 +93,7 @@ class Project:
         return self.root / "results" / "x"
 
     def folder(self, stage: str) -> Path:
-        return self.home / stage / report.latest(self.home)["stages"][stage]["key"]
+        return self.home / stage / pages.latest(self.home)["stages"][stage]["key"]
 
     def whys(self) -> dict[str, str]:
         return {line.split()[0]: line.split(maxsplit=2)[2] for line in self.said[:2]}
@@ -149,7 +151,7 @@ def test_what_is_versioned_names_no_machine_and_no_time(done: Project) -> None:
 
 
 def test_latest_names_keys_question_and_headline(done: Project) -> None:
-    latest = report.latest(done.home)
+    latest = pages.latest(done.home)
     assert latest["question"] == "Does it add up?"
     assert latest["stages"]["01_sum"]["headline"] == {"total": 3.0}
 
@@ -216,7 +218,7 @@ def test_a_stage_that_was_run_again_marks_what_was_made_from_it(done: Project) -
     other = json.loads(json.dumps(kept))
     other["stages"]["00_numbers"]["key"] = "000000000000"
     files.write_json(done.home / "latest.json", other)
-    report.write_experiment(done.home, base_path=done.places["base_path"])
+    pages.write_experiment(done.home, base_path=done.places["base_path"])
     files.write_json(done.home / "latest.json", kept)
     assert (done.home / "report.html").read_text().count("Out of date") == 1
 
@@ -267,7 +269,7 @@ def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done: Project) -> N
     arguments = ["run", str(done.experiment("01_sum: {fail: wait}"))]
     places = {name: str(path) for name, path in done.places.items()}
     code = (
-        "import sys; from pathlib import Path; from dmnet_lib import cli, runner\n"
+        "import sys; from pathlib import Path; from dmnet_lib.running import cli, runner\n"
         "whole = runner.run\n"
         f"places = {{name: Path(path) for name, path in {places}.items()}}\n"
         "runner.run = lambda *a, **k: whole(*a, **k, **places)\n"
@@ -394,7 +396,7 @@ def test_a_wrong_command_is_one_line_and_status_1(
 
 def test_help_teaches_with_examples_and_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from dmnet_lib import cli\n"
+        "import sys; from dmnet_lib.running import cli\n"
         "try: cli.main(['--help'])\n"
         "finally: sys.exit(int(bool({'torch', 'papermill', 'nbconvert'} & set(sys.modules))))"
     )
@@ -405,7 +407,7 @@ def test_help_teaches_with_examples_and_loads_nothing_heavy() -> None:
 
 def test_until_stops_after_that_stage(project: Project) -> None:
     project.run(until="00_numbers")
-    assert list(report.latest(project.home)["stages"]) == ["00_numbers"]
+    assert list(pages.latest(project.home)["stages"]) == ["00_numbers"]
     with pytest.raises(InputError, match="did you mean 01_sum"):
         project.run(until="01_sun")
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dmnet_lib import cli, experiments, files, params, report, sweeps
-from dmnet_lib.files import InputError
-from dmnet_lib.sweeps.values import IDLE, NEEDS
+from dmnet_lib.core import files, params
+from dmnet_lib.core.files import InputError
+from dmnet_lib.evaluation import experiments
+from dmnet_lib.reporting import pages
+from dmnet_lib.running import cli, sweeps
+from dmnet_lib.running.sweep_values import IDLE, NEEDS
 
 BASE = """\
 common:
@@ -30,7 +33,7 @@ common:
   names: ""  # others
 """
 COMMON = 'dataset: str = "scenes"\ndata_root: str = "."\nseed: int = 0\n'
-START = "from dmnet_lib import files, provenance"
+START = "from dmnet_lib.core import files, provenance"
 STAGES = {
     "00_numbers": [
         COMMON + "count: int = 3\nsteps: int = 5",
@@ -249,7 +252,7 @@ def test_a_stage_that_was_taken_over_is_whole_and_stays_when_its_maker_goes(
 ) -> None:
     project, _ = done
     homes = [project.results / f"x-03_steps-{value}" for value in (5, 7)]
-    key = report.latest(homes[0])["stages"]["00_numbers"]["key"]
+    key = pages.latest(homes[0])["stages"]["00_numbers"]["key"]
     first, second = (home / "00_numbers" / key for home in homes)
     names = [sorted(path.name for path in folder.iterdir()) for folder in (first, second)]
     assert names[0] == names[1]

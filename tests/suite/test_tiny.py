@@ -11,9 +11,9 @@ import pytest
 import torch
 from tiny import PARAMS, Run
 
-from dmnet_lib import detections
-from dmnet_lib.files import ROOT
-from dmnet_lib.predicting import Predictor
+from dmnet_lib.core import tables
+from dmnet_lib.core.files import ROOT
+from dmnet_lib.detection.predict import Predictor
 
 UNIFORM, SLIDING = "uniform 2x3", "sliding 640"
 PLANNED = [f"planned {s} {b}" for s in ("detector", "mcnn", "oracle") for b in ("0.2Mpx", "1", "2")]
@@ -62,7 +62,7 @@ def test_predictions_are_the_experiment_s_detections(tiny: Run) -> None:
     made = tiny.folder("05_fused_detection")
     images = ROOT / "data" / "scenes_tiny" / "VisDrone2019-DET-test-dev" / "images"
     for strategy in ("density mcnn", "planned detector 2"):
-        expected = detections.read(made / f"{strategy.replace(' ', '_')}_detections.npz")
+        expected = tables.read(made / f"{strategy.replace(' ', '_')}_detections.npz")
         predictor = Predictor.of_run(tiny.home, strategy=strategy)
         for number, name in enumerate(expected.names):
             found, right = predictor(images / f"{name}.jpg"), expected.of_image(number)
@@ -118,7 +118,7 @@ def test_two_processes_under_torchrun_learn_what_the_notebook_learned(
     aside = tmp_path / kept.name
     kept.rename(aside)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    train = ["-m", "dmnet_lib.cli", "train", str(PARAMS), "--network", network]
+    train = ["-m", "dmnet_lib.running.cli", "train", str(PARAMS), "--network", network]
     subprocess.run(
         torchrun + train,
         env=os.environ | {"DMNET_RESULTS_ROOT": str(tiny.home.parent), "OMP_NUM_THREADS": "1"},

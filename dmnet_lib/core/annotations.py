@@ -1,0 +1,318 @@
+"""VisDrone annotation text in, one table of a whole split out (and the classes' names).
+
+A line is `x,y,w,h,score,category,truncation,occlusion` (VisDrone2018-DET-toolkit, README).
+Category 0 is an ignored region, 1..10 are the classes below, 11 is "others"; score 0 means that
+the row is not evaluated.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.params import nearest
+
+CLASSES = (
+    "pedestrian", "people", "bicycle", "car", "van",
+    "truck", "tricycle", "awning-tricycle", "bus", "motor",
+)  # fmt: skip
+IGNORED, OTHERS = 0, 11  # the two categories that are no class
+CLASS_IDS = tuple(range(1, 11))
+FIELDS = ("x", "y", "w", "h", "score", "category", "truncation", "occlusion")
+LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
+LIMIT_PX = 10**9  # no image is so large; keeps sums of coordinates in int64
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # int() alone also takes 1_0 and other scripts' digits
+PLAIN = b"0123456789-,\n"  # all that most files are made of
+IMAGES_AT_ONCE = 1000  # are spelled out together: a few megabytes
+LONE_MINUS = re.compile(rb"-(?![0-9])")  # numpy would take it for a 0
+FILES_AT_ONCE = 1000  # are read and parsed together: a few megabytes
+FIELD_RANGES = {"x": (-LIMIT_PX, LIMIT_PX), "y": (-LIMIT_PX, LIMIT_PX), "w": (0, LIMIT_PX),
+                "h": (0, LIMIT_PX), "score": (0, 1), "category": (0, 11),
+                "truncation": (0, 1), "occlusion": (0, 2)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """One split as one table of N rows over M images.
+
+    names: M file stems; sizes_wh [M, 2] int; offsets [M + 1] int: the rows of image i are
+    offsets[i]:offsets[i + 1]. boxes_xywh [N, 4] int pixels (floats where others annotated so and
+    it is scored); class_ids [N] in 0..11;
+    evaluated [N] bool (the score field); truncation [N] 0..1; occlusion [N] 0..2.
+    """
+
+    names: tuple[str, ...]
+    sizes_wh: np.ndarray
+    offsets: np.ndarray
+    boxes_xywh: np.ndarray
+    class_ids: np.ndarray
+    evaluated: np.ndarray
+    truncation: np.ndarray
+    occlusion: np.ndarray
+
+    def __post_init__(self) -> None:
+        rows, images = len(self.boxes_xywh), len(self.names)
+        shapes = {"sizes_wh": (images, 2), "offsets": (images + 1,), "boxes_xywh": (rows, 4)}
+        shapes |= dict.fromkeys(("class_ids", "evaluated", "truncation", "occlusion"), (rows,))
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
+        if self.offsets[0] != 0 or self.offsets[-1] != rows or np.any(np.diff(self.offsets) < 0):
+            raise ValueError(f"offsets must rise from 0 to {rows}")
+        if len(set(self.names)) != images:
+            raise ValueError("two images have the same name")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator["Annotations"]:
+        return (self.image(index) for index in range(len(self)))
+
+    @property
+    def image_index(self) -> np.ndarray:
+        """The [N] image number of every row."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def has_class(self) -> np.ndarray:
+        """The [N] mask of rows of a class 1..10 with an area, evaluated or not."""
+        named = (self.class_ids != IGNORED) & (self.class_ids != OTHERS)
+        return named & np.all(self.boxes_xywh[:, 2:] > 0, axis=1)
+
+    @property
+    def is_object(self) -> np.ndarray:
+        """The [N] mask of rows that count: a class 1..10, evaluated, with an area."""
+        return self.has_class & self.evaluated
+
+    def rows_by_image(self) -> Iterator[np.ndarray]:
+        """Yield the [n, 8] `rows` of each image; a block of images is in memory at a time."""
+        for first in range(0, len(self), IMAGES_AT_ONCE):
+            borders = self.offsets[first : first + IMAGES_AT_ONCE + 1]
+            block = self.rows(slice(borders[0], borders[-1]))
+            yield from np.split(block, borders[1:-1] - borders[0])
+
+    def image(self, index: int) -> "Annotations":
+        """Return the one-image table of image `index` (views, no copies)."""
+        rows = slice(self.offsets[index], self.offsets[index + 1])
+        return Annotations(
+            names=self.names[index : index + 1],
+            sizes_wh=self.sizes_wh[index : index + 1],
+            offsets=self.offsets[index : index + 2] - self.offsets[index],
+            boxes_xywh=self.boxes_xywh[rows],
+            class_ids=self.class_ids[rows],
+            evaluated=self.evaluated[rows],
+            truncation=self.truncation[rows],
+            occlusion=self.occlusion[rows],
+        )
+
+    def rows(self, chosen: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return all rows, or the chosen n, as [n, 8] int in the field order of a VisDrone line."""
+        flags = (self.evaluated, self.class_ids, self.truncation, self.occlusion)
+        columns = [column[chosen] for column in (self.boxes_xywh, *flags)]
+        return np.column_stack(columns).astype(np.int64, copy=False)
+
+
+def from_rows(
+    names: Sequence[str], sizes_wh: np.ndarray, rows: Sequence[np.ndarray]
+) -> Annotations:
+    """Join one [n, 8] int array of VisDrone fields per image into a split's table."""
+    table = np.concatenate([np.zeros((0, 8), np.int64), *rows])
+    return from_table(names, sizes_wh, np.array([len(r) for r in rows], np.int64), table)
+
+
+def from_table(
+    names: Sequence[str], sizes_wh: np.ndarray, counts: np.ndarray, table: np.ndarray
+) -> Annotations:
+    """Return the split of [N, 8] VisDrone fields, of which image i holds the next counts[i]."""
+    table = np.asarray(table, np.int64)
+    return Annotations(
+        names=tuple(names),
+        sizes_wh=np.asarray(sizes_wh, np.int64).reshape(-1, 2),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        boxes_xywh=table[:, :4],
+        class_ids=table[:, 5],
+        evaluated=table[:, 4] == 1,
+        truncation=table[:, 6],
+        occlusion=table[:, 7],
+    )
+
+
+def join(tables: Sequence[Annotations]) -> Annotations:
+    """Return the images of all tables as one; no two may have the same name."""
+    joined = from_rows(
+        [name for table in tables for name in table.names],
+        np.concatenate([np.zeros((0, 2), np.int64), *(table.sizes_wh for table in tables)]),
+        [rows for table in tables for rows in table.rows_by_image()],
+    )
+    boxes_xywh = [np.zeros((0, 4), np.int64), *(table.boxes_xywh for table in tables)]
+    return replace(joined, boxes_xywh=np.concatenate(boxes_xywh))  # these may be of floats
+
+
+def class_id(name: str) -> int:
+    """Return the number 1..10 of a class. Raises InputError that says the nearest right name."""
+    if name not in CLASSES:
+        hint = nearest(name, CLASSES) or f"; there are {', '.join(CLASSES)}"
+        raise InputError(f"{name!r} is no class of VisDrone{hint}")
+    return CLASSES.index(name) + 1
+
+
+def merge_classes(annotations: Annotations, text: str) -> Annotations:
+    """Return the table with classes merged, and limited to those that text names.
+
+    Text such as "pedestrian: pedestrian + people, bicycle, car: car + van": the name before a
+    colon is that of all after it. Objects of other classes, and others, become ignored regions, so
+    that detections there are neither right nor wrong. "" changes nothing. Raises InputError for an
+    unknown name and for one that is named twice.
+    """
+    if not text.strip():
+        return annotations
+    merged = merged_ids(text)
+    class_ids = merged[annotations.class_ids]
+    evaluated = annotations.evaluated & (class_ids != IGNORED)
+    return replace(annotations, class_ids=class_ids, evaluated=evaluated)
+
+
+def merged_ids(text: str) -> np.ndarray:
+    """Return the [12] new category of each category 0..11, by the text of `merge_classes`."""
+    merged, kept = np.full(OTHERS + 1, IGNORED), set()
+    for part in text.split(","):
+        name, colon, members = (word.strip() for word in part.partition(":"))
+        if name in kept:
+            raise InputError(f"{name!r} is named twice in {text!r}")
+        kept.add(name)
+        for member in (one.strip() for one in members.split("+")) if colon else [name]:
+            if merged[class_id(member)] != IGNORED:
+                raise InputError(f"{member!r} is named twice in {text!r}")
+            merged[class_id(member)] = class_id(name)
+    return merged
+
+
+def parse(text: str, *, source: Path) -> np.ndarray:
+    """Return the [n, 8] int fields of one annotation file's text.
+
+    A line may end with a comma (a few official ones do). Raises InputError that names source,
+    line and field.
+    """
+    found = _plain_fields([text.encode()])
+    return _parse_slowly(text, source) if found is None else found[1]
+
+
+def _out_of_range(table: np.ndarray) -> np.ndarray:
+    """Return the [n, 8] mask of fields outside FIELD_RANGES."""
+    bad = np.zeros(table.shape, dtype=bool)
+    for name, (low, high) in FIELD_RANGES.items():
+        column = FIELDS.index(name)
+        bad[:, column] = (table[:, column] < low) | (table[:, column] > high)
+    return bad
+
+
+def _parse_slowly(text: str, source: Path) -> np.ndarray:
+    """Parse line by line, to name the first fault."""
+    table = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        fields = line.strip().rstrip(",").split(",")
+        if not line.strip():
+            continue
+        if len(fields) != len(FIELDS):
+            expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
+            raise InputError(f"{source}:{number}: {len(fields)} fields, expected {expected}")
+        table.append(
+            [_integer(v, f"{source}:{number}: {n}") for n, v in zip(FIELDS, fields, strict=True)]
+        )
+        bad = np.flatnonzero(_out_of_range(np.array(table[-1:]))[0])
+        if len(bad):
+            name = FIELDS[bad[0]]
+            low, high = FIELD_RANGES[name]
+            value = table[-1][bad[0]]
+            near = f"at least {low}" if value < low else f"at most {high}"
+            allowed = near if high == LIMIT_PX else f"{low} to {high}"
+            raise InputError(f"{source}:{number}: {name} is {value}, expected {allowed}")
+    return np.array(table, dtype=np.int64).reshape(-1, len(FIELDS))
+
+
+def _integer(value: str, where: str) -> int:
+    if not WHOLE.fullmatch(value.strip()):
+        raise InputError(f"{where} is {value.strip()!r}, expected a whole number")
+    return int(value.strip())
+
+
+def read_all(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of rows [M] of each file and the [N, 8] int32 fields of all, in order.
+
+    Raises InputError as `read` does, for the first file at fault.
+    """
+    counts, tables = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]
+    for first in range(0, len(paths), FILES_AT_ONCE):
+        some = paths[first : first + FILES_AT_ONCE]
+        found = _plain_fields([_content(path) for path in some])
+        if found is None:  # somewhere there is more than digits and commas, or a fault to name
+            rows = [read(path) for path in some]
+            found = np.array([len(r) for r in rows]), np.concatenate(rows)
+        counts.append(found[0])
+        tables.append(found[1].astype(np.int32))  # FIELD_RANGES fit
+    return np.concatenate(counts), np.concatenate(tables)
+
+
+def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return counts [M] and fields [N, 8] of texts of nothing but whole numbers, eight a line.
+
+    All are parsed as one text, which is many times faster than one by one. None where something
+    else is found: another sign, a missing field, a number out of range.
+    """
+    texts = [_ended(text) for text in texts]
+    whole = b"".join(texts)
+    if whole.translate(None, PLAIN) or LONE_MINUS.search(whole) or not _eight_a_line(whole):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # how numpy says "no number here"
+            numbers = np.fromstring(whole.replace(b"\n", b",")[:-1], dtype=np.int64, sep=",")
+    except (DeprecationWarning, ValueError):
+        return None
+    counts = np.array([text.count(b"\n") for text in texts])
+    if len(numbers) != len(FIELDS) * counts.sum():
+        return None
+    table = numbers.reshape(-1, len(FIELDS))
+    return None if _out_of_range(table).any() else (counts, table)
+
+
+def _eight_a_line(text: bytes) -> bool:
+    """Tell whether every line has seven commas."""
+    marks = np.frombuffer(text, np.uint8)
+    marks = marks[(marks == ord(",")) | (marks == ord("\n"))]
+    line = np.frombuffer(b"," * (len(FIELDS) - 1) + b"\n", np.uint8)
+    return len(marks) % len(line) == 0 and np.array_equal(
+        marks.reshape(-1, len(line)), np.broadcast_to(line, (len(marks) // len(line), len(line)))
+    )
+
+
+def _ended(text: bytes) -> bytes:
+    """Return the text with lines that end by a line feed alone, the last one too."""
+    text = text.replace(b"\r\n", b"\n").replace(b",\n", b"\n")
+    return text if text.endswith(b"\n") or not text else text.rstrip(b",") + b"\n"
+
+
+def _content(path: Path) -> bytes:
+    """Return a file's bytes. Raises InputError where there is none."""
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 (of a thousand files this is faster)
+            return stream.read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such annotation file") from None
+
+
+def read(path: Path) -> np.ndarray:
+    """Return the [n, 8] int fields of one file; an empty file is an image with no box."""
+    try:
+        return parse(_content(path).decode("utf-8-sig"), source=path)
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file") from None
+
+
+def format_rows(rows: np.ndarray) -> str:
+    """Return VisDrone text for [n, 8] int fields; no row gives an empty string."""
+    return LINE * len(rows) % tuple(np.asarray(rows).ravel().tolist())

@@ -1,0 +1,120 @@
+"""Any image file -> upright 8-bit RGB pixels, and in words what was done to get there.
+
+The suite's own data is plain JPEG and PNG, which `files` decodes; this is for pictures as people
+have them: turned by the camera, grey, of 16 bits, transparent, of a palette, for print.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
+
+SUFFIXES = (*files.IMAGE_SUFFIXES, ".tif", ".tiff", ".bmp", ".webp")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # Pillow knows more, which open other programs
+TURNS = {  # of EXIF's orientation, what makes the stored picture the displayed one
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ROWS_AT_ONCE = 256  # of a picture of many bits: their floats are in memory together
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image [H, W, 3] uint8 RGB as it is displayed, and notes on what its file was."""
+
+    image: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def read(path: Path) -> Picture:
+    """Return the picture in a file, known by its content and not by its suffix.
+
+    A JPEG in colours or grey has the pixels that `files.read_image` gives. More than eight bits are
+    spread from the least value to the greatest; what is transparent lies on white; of several
+    pictures the first counts. Raises InputError for a file that is missing, torn, no picture, or
+    larger than Pillow takes (178 megapixels).
+    """
+    with _told(path), Image.open(path, formats=FORMATS) as opened:
+        orientation = _orientation(opened)
+        notes = ["turned upright, as its EXIF says"] if orientation in TURNS else []
+        if getattr(opened, "n_frames", 1) > 1 and opened.format == "TIFF":
+            notes.append(f"the first of {opened.n_frames} pictures in the file")
+        turn = TURNS.get(orientation)
+        if opened.format == "TIFF":  # Pillow turns it when it loads it
+            opened.filename = ""  # or it maps the file with the sides of the turned picture
+            opened.load()
+            turn = None
+        pixels, words = _pixels(path, opened)
+    if turn is not None:
+        pixels = np.array(Image.fromarray(pixels).transpose(turn))
+    return Picture(pixels, (*notes, *words))
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raise InputError of one line for whatever is wrong with a picture's file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures, and of odd metadata
+            yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such image") from None
+    except UnidentifiedImageError:
+        what = "no picture" if path.stat().st_size else "empty"
+        raise InputError(f"{path}: {what}; expected JPEG, PNG, TIFF, BMP or WebP") from None
+    except Image.DecompressionBombError:
+        most = int(2 * Image.MAX_IMAGE_PIXELS / 1e6)
+        raise InputError(f"{path}: over {most} megapixels; cut it into smaller pictures") from None
+    except InputError:
+        raise
+    except Exception as error:  # Pillow has many kinds for what is damaged
+        raise InputError(f"{path}: torn or not a readable picture ({error})") from None
+
+
+def _orientation(opened: Image.Image) -> int:
+    """Return EXIF's orientation, 1 (as it is stored) where it cannot be told."""
+    try:
+        return opened.getexif().get(ExifTags.Base.Orientation, 1)
+    except OSError:  # the picture itself is torn
+        raise
+    except Exception:  # damaged EXIF, for which Pillow has many errors, harms no picture
+        return 1
+
+
+def _pixels(path: Path, opened: Image.Image) -> tuple[np.ndarray, list[str]]:
+    """Return the pixels [H, W, 3] as they are stored, and notes."""
+    if opened.format in ("JPEG", "MPO") and opened.mode in ("RGB", "L"):
+        return files.decode_jpeg(path.read_bytes()), []
+    if opened.mode.startswith("I") or opened.mode == "F":
+        return _spread(np.asarray(opened))
+    if opened.has_transparency_data:
+        white = Image.new("RGB", opened.size, "white")
+        seen = opened.convert("RGBA")
+        white.paste(seen, mask=seen.getchannel("A"))
+        return np.array(white), ["laid on white, as it is transparent"]
+    return np.array(opened.convert("RGB")), []
+
+
+def _spread(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return grey pixels of values [H, W] of many bits: the least black, the greatest white."""
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    factor = 255 / (high - low) if high > low else 0.0
+    grey = np.zeros(values.shape, np.uint8)
+    for first in range(0, len(values), ROWS_AT_ONCE):
+        some = slice(first, first + ROWS_AT_ONCE)
+        shown = np.nan_to_num(values[some].astype(np.float64) - low, posinf=0, neginf=0)
+        grey[some] = np.rint(shown * factor)
+    return np.repeat(grey[..., None], 3, axis=2), [f"grey values {low:g} to {high:g} as 0 to 255"]

@@ -1,0 +1,212 @@
+"""A function over many items, in worker processes: results in order, memory bounded, a clear end.
+
+`pool` lends worker processes of this machine, `cluster` those of a dask scheduler. `run` takes
+either, any other executor of `concurrent.futures`, or None: then all is done in this process.
+"""
+
+import itertools
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import NoReturn, TypeVar
+
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from dmnet_lib.core.files import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+AHEAD = 64  # chunks that are under way at a time: enough for as many cores, little memory
+CHUNK = 100  # small files that one task takes
+ADDRESS = re.compile(r"(tcp://)?[^\s:/\[\]]+:[0-9]{1,5}")  # of a dask scheduler
+ANSWER_S = 10  # seconds that a scheduler has to answer
+STOPPED = 130  # what shells give a process that Ctrl-C ended
+STOPS = (signal.SIGINT, signal.SIGTERM)
+TIDY_S = 3  # seconds that a stopped worker has to tidy up
+_at_work = threading.Event()  # set in a worker while it has a chunk
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    known = hasattr(os, "sched_getaffinity")  # not so on macOS and Windows
+    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+
+
+@contextmanager
+def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None]:
+    """Lend worker processes of one thread each, 0: one a core; None where one would do.
+
+    tasks, where known, is the number of chunks to come: more processes than that are not started.
+    They end with the block, at once where it raises, and with this process however it ends.
+    """
+    workers = jobs or cores()
+    workers = workers if tasks is None else min(workers, tasks)
+    if workers <= 1:
+        yield None
+        return
+    others = set(multiprocessing.active_children())
+    method = _start_method()
+    executor = ProcessPoolExecutor(
+        workers, multiprocessing.get_context(method), initializer=_begin, initargs=(method,)
+    )
+    try:
+        with threadpool_limits(1):  # what is forked keeps it; BLAS threads of several would wait
+            executor.submit(int)  # starts them now, before anything here starts a thread
+        yield executor
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def one_thread() -> AbstractContextManager:
+    """Return a context in which BLAS works in one thread, as it does in workers."""
+    return threadpool_limits(1)
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Executor]:
+    """Lend the workers of the dask scheduler at address, such as tcp://host:8786.
+
+    They must have this library and see the same files by the same paths. A task whose worker is
+    lost runs again on another. Raises InputError where dask is not installed or none answers.
+    """
+    try:
+        import distributed
+    except ImportError:
+        raise InputError("no dask here: pip install 'dmnet-suite[cluster]'") from None
+    if not ADDRESS.fullmatch(address):  # a client of another would hang, and again when it ends
+        raise InputError(f"{address}: expected a dask scheduler, such as tcp://host:8786")
+    try:
+        client = distributed.Client(address, timeout=ANSWER_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{address}: no dask scheduler answers ({error})") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what fails is raised here
+    with client:
+        try:
+            yield client.get_executor()
+        except distributed.KilledWorker as error:
+            raise InputError(
+                f"{address}: one task ended every worker that tried it ({error})"
+            ) from None
+
+
+def _start_method() -> str:
+    """Return "fork", which starts in milliseconds, where no thread could hold a lock meanwhile."""
+    alone = threading.active_count() == 1 and "torch" not in sys.modules
+    return "fork" if alone and sys.platform == "linux" else "spawn"
+
+
+def _begin(method: str) -> None:
+    """Make a worker of this process: one thread, no traceback when stopped, no life of its own."""
+    for number in STOPS:
+        signal.signal(number, _stop)
+    # A thread takes over what is blocked: signals then reach the one that works, and wake it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if method != "fork":  # a second limit would cost as much as twenty images
+        threadpool_limits(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def _stop(*_: object) -> NoReturn:
+    """End a worker: at once where it is idle, else once what it had begun is tidied up."""
+    for number in STOPS:
+        signal.signal(number, lambda *_: None)  # SIG_IGN would tell of a signal on its way
+    if not _at_work.is_set():
+        os._exit(STOPPED)
+    threading.Timer(TIDY_S, os._exit, [STOPPED]).start()
+    raise SystemExit(STOPPED)
+
+
+def _end_with_parent() -> None:
+    """End when the parent has gone, killed perhaps; without this, workers would wait for ever."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    executor: Executor | None = None,
+    chunk: int = 1,
+    label: str = "",
+) -> Iterator[Result]:
+    """Yield function(item) for each item, in order; nothing is done before the first is asked for.
+
+    items are taken as they are needed, `chunk` of them go to a worker at a time, and few chunks
+    are under way at once. A label shows progress, in a terminal only. The first error is raised as
+    it was, and no further item is begun. Raises InputError where a worker process died.
+    """
+    total = len(items) if isinstance(items, Sized) else None
+    if executor is None:
+        return progress(map(function, items), label, total=total)
+    return progress(_spread(executor, function, items, chunk), label, total=total)
+
+
+def progress(items: Iterable[Item], label: str, *, total: int | None = None) -> Iterator[Item]:
+    """Show a bar with rate and time left on standard error while items pass, in a terminal only."""
+    if not label or not sys.stderr.isatty():  # tqdm would start a thread even for a hidden bar
+        return iter(items)
+    return iter(tqdm(items, desc=label, total=total, leave=False))
+
+
+def _spread(
+    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], chunk: int
+) -> Iterator[Result]:
+    """Yield the results of an executor, AHEAD chunks under way."""
+    todo, waiting = iter(items), deque()
+    chunks = iter(lambda: list(itertools.islice(todo, chunk)), [])
+    try:
+        for part in chunks:
+            with _gone_workers_told():
+                waiting.append(executor.submit(_each, function, part))
+            if len(waiting) == AHEAD:
+                yield from _result(waiting.popleft())
+        while waiting:
+            yield from _result(waiting.popleft())
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    """Return the results of one chunk, in a worker."""
+    try:
+        _at_work.set()
+        return [function(item) for item in items]
+    except SystemExit:  # of `_stop`; a pool would go on with the next chunk
+        os._exit(STOPPED)
+    finally:
+        _at_work.clear()
+
+
+def _result(future: Future) -> list[Result]:
+    with _gone_workers_told():
+        return future.result()
+
+
+@contextmanager
+def _gone_workers_told() -> Iterator[None]:
+    """Raise InputError where a process of the pool is gone, or dask's scheduler."""
+    try:
+        yield
+    except (BrokenExecutor, CancelledError):
+        raise InputError(
+            "the workers are gone, most likely for want of memory; what was finished is kept: "
+            "run it again, with fewer --jobs"
+        ) from None

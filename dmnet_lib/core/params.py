@@ -1,0 +1,300 @@
+"""Parameter files in, checked typed values out: `params/base.yaml` and what an experiment changes.
+
+A file has two levels, `section: {name: value}`; a section is `common` or a notebook's stem. Every
+parameter stands in base.yaml with its default, and the comment behind it opens with the allowed
+values, `[0, 1]`, `(0, inf)` or `{fixed, adaptive}`, followed by the unit and what it does.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from dmnet_lib.core import official
+from dmnet_lib.core.files import ROOT, InputError
+
+BASE = ROOT / "params" / "base.yaml"
+COMMON = "common"
+CHANGES = "profile_changes"
+Scalar = bool | int | float | str | None
+Value = Scalar | list[Scalar]
+
+INT = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
+FLOAT = re.compile(
+    r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|\.[0-9]+([eE][-+]?[0-9]+)?|\.(inf|Inf|INF))$"
+    r"|\.(nan|NaN|NAN)$"
+)
+BOUND = r"\s*(-?inf|[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*"
+RANGE = re.compile(rf"([\[(]){BOUND},{BOUND}([\])])")
+CHOICES = re.compile(r"\{([^}]*)\}")
+
+
+class Loader(yaml.SafeLoader):
+    """Scalars as YAML 1.2 means them (1e-6 is a number; yes, 010 and 12:30 are text), keys once."""
+
+    yaml_implicit_resolvers: dict = {}  # noqa: RUF012 (PyYAML's own way to say it)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        names = [key.value for key, _ in node.value]
+        for position, (key, _) in enumerate(node.value):
+            if key.value in names[:position]:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value} is given twice", problem_mark=key.start_mark
+                )
+        return super().construct_mapping(node, deep=deep)
+
+
+class Dumper(yaml.SafeDumper):
+    """Quotes each text that this loader, or YAML 1.1, would read as something else."""
+
+
+TAG = "tag:yaml.org,2002:"
+Loader.add_implicit_resolver(
+    f"{TAG}bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+Loader.add_implicit_resolver(f"{TAG}null", re.compile(r"(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+Loader.add_implicit_resolver(f"{TAG}int", INT, list("-+0123456789"))
+Loader.add_implicit_resolver(f"{TAG}float", FLOAT, list("-+.0123456789"))
+Dumper.add_implicit_resolver(f"{TAG}float", FLOAT, list("-+.0123456789"))
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One declared parameter; allowed is the range or the choices as they are written."""
+
+    name: str
+    section: str
+    default: Value
+    allowed: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment: base.yaml's values with the file's over them, by section.
+
+    changed holds only what differs from base.yaml.
+    """
+
+    name: str
+    question: str
+    path: Path
+    sections: dict[str, dict[str, Value]]
+    changed: dict[str, dict[str, Value]]
+
+
+def declared(base_path: Path = BASE) -> dict[str, dict[str, Parameter]]:
+    """Return every parameter of base.yaml by section and name. Raises InputError at a flaw."""
+    text, sections = _read(base_path)
+    comments = _comments(text)
+    table: dict[str, dict[str, Parameter]] = {}
+    for section, values in sections.items():
+        for name, default in values.items():
+            allowed, help_text = _split_comment(comments[section, name])
+            parameter = Parameter(name, section, default, allowed, help_text)
+            where = f"{shown(base_path)}: {section}.{name}"
+            if section != COMMON and name in sections.get(COMMON, {}):
+                raise InputError(f"{where}: also declared in {COMMON}; keep one of the two")
+            if not allowed and any(_is_number(item) for item in _items(default)):
+                raise InputError(f"{where}: its comment must open with a range such as [0, 1]")
+            table.setdefault(section, {})[name] = parameter
+            check(parameter, default, where)
+    return table
+
+
+def load(path: Path, *, base_path: Path = BASE) -> Experiment:
+    """Return the experiment of a parameter file. Raises InputError that names section and name."""
+    path = Path(path)
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", path.stem):
+        raise InputError(
+            f"{path}: the name may hold letters, digits, _ and - only; rename the file"
+        )
+    known = declared(base_path)
+    text, given = _read(path)
+    sections = {s: {n: p.default for n, p in names.items()} for s, names in known.items()}
+    changed: dict[str, dict[str, Value]] = {}
+    for section, values in given.items():
+        for name, value in values.items():
+            parameter = _find(known, section, name, shown(path))
+            value = check(parameter, value, f"{shown(path)}: {section}.{name}")
+            if value != parameter.default:
+                changed.setdefault(section, {})[name] = value
+                sections[section][name] = value
+    _check_profile(sections.get(COMMON, {}), shown(path))
+    first = text.lstrip("\ufeff\n ").split("\n", 1)[0]
+    question = first.lstrip("# ").strip() if first.startswith("#") else ""
+    return Experiment(path.stem, question, path, sections, changed)
+
+
+def _check_profile(common: dict[str, Value], where: str) -> None:
+    """Raise InputError for a rule that no profile has, or a value that it does not take."""
+    try:
+        official.named(str(common.get("profile", "corrected")), str(common.get(CHANGES, "")))
+    except InputError as error:
+        raise InputError(f"{where}: {COMMON}.{CHANGES}: {error}") from None
+
+
+def resolved(experiment: Experiment, stage: str) -> dict[str, Value]:
+    """Return the flat values a stage gets: common and its own section."""
+    return experiment.sections.get(COMMON, {}) | experiment.sections.get(stage, {})
+
+
+def of_stage(known: Mapping[str, Mapping[str, Parameter]], stage: str) -> dict[str, Parameter]:
+    """Return the parameters that a stage must declare: those of common and its own section."""
+    return {**known.get(COMMON, {}), **known.get(stage, {})}
+
+
+def check(parameter: Parameter, value: Value, where: str) -> Value:
+    """Return value in the declared type (a float may be given as 1). Raises InputError at where."""
+    if not isinstance(parameter.default, list):
+        return _check_item(parameter.default, parameter.allowed, value, where)
+    if not isinstance(value, list | tuple):
+        raise InputError(
+            f"{where}: expected a list such as {parameter.default}, got {_words(value)}"
+        )
+    kind = parameter.default[0] if parameter.default else None
+    return [_check_item(kind, parameter.allowed, item, where) for item in value]
+
+
+def dump(values: Mapping[str, Value]) -> str:
+    """Return flat YAML that this loader and papermill's -f read back as the same values."""
+    return yaml.dump(
+        dict(values), Dumper=Dumper, sort_keys=True, allow_unicode=True, width=math.inf,
+        default_flow_style=None if any(isinstance(v, list) for v in values.values()) else False,
+    )  # fmt: skip
+
+
+def parse(text: str) -> object:
+    """Return the value of YAML text. Raises yaml.YAMLError or ValueError."""
+    return yaml.load(text, Loader=Loader)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the most similar known name, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def shown(path: Path) -> str:
+    """Return the path as people write it: relative to the project where it lies inside."""
+    whole = Path(path).resolve()
+    return str(whole.relative_to(ROOT)) if whole.is_relative_to(ROOT) else str(path)
+
+
+def _read(path: Path) -> tuple[str, dict[str, dict[str, Value]]]:
+    """Return the text of a parameter file and its sections."""
+    name = shown(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = parse(text)
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such parameter file") from None
+    except (IsADirectoryError, UnicodeDecodeError):
+        raise InputError(f"{name}: not a text file") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{name}: {_yaml_fault(error)}") from None
+    table = {} if table is None else table  # a file of comments only changes nothing
+    if not isinstance(table, dict):
+        raise InputError(f"{name}: expected sections of names and values, got {_words(table)}")
+    for section, values in table.items():
+        if not isinstance(values, dict):
+            expected = "expected `name: value` lines below it"
+            raise InputError(f"{name}: {section}: {expected}, got {_words(values)}")
+    return text, {str(s): {str(n): v for n, v in values.items()} for s, values in table.items()}
+
+
+def _yaml_fault(error: Exception) -> str:
+    """Return what is wrong with a YAML text, and where, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}: " if mark else ""
+    return where + " ".join((getattr(error, "problem", None) or str(error)).split())
+
+
+def _comments(text: str) -> dict[tuple[str, str], str]:
+    """Return the comment behind each `name: value` of a two-level YAML text."""
+    lines, comments = [*text.split("\n"), ""], {}
+    tree = yaml.compose(text, Loader=Loader)
+    for section, values in tree.value if tree else ():
+        for name, value in values.value:
+            rest = lines[value.end_mark.line][value.end_mark.column :].strip()
+            comments[section.value, name.value] = rest.lstrip("# ").strip()
+    return comments
+
+
+def _split_comment(comment: str) -> tuple[str, str]:
+    """Return (allowed values, help) of a comment; allowed is empty where none are given."""
+    match = RANGE.match(comment) or CHOICES.match(comment)
+    if not match:
+        return "", comment
+    return match[0], comment[match.end() :].strip(" ,;:")
+
+
+def _find(
+    known: Mapping[str, Mapping[str, Parameter]], section: str, name: str, file: str
+) -> Parameter:
+    """Return the declared parameter. Raises InputError that says the nearest right one."""
+    if section not in known:
+        raise InputError(f"{file}: {section}: no such section{nearest(section, known)}")
+    if name in known[section]:
+        return known[section][name]
+    homes = [other for other, names in known.items() if name in names]
+    hint = f"; it belongs to {' and '.join(homes)}" if homes else nearest(name, known[section])
+    if not hint:
+        hint = nearest(name, (n for names in known.values() for n in names))
+    raise InputError(f"{file}: {section}.{name}: no such parameter{hint}")
+
+
+def _check_item(default: Scalar, allowed: str, value: Value, where: str) -> Scalar:
+    """Return one value in the type of default. Raises InputError."""
+    if default is None and not isinstance(value, list | dict):
+        return value if value is None else _within(value, allowed, where)
+    if isinstance(default, float) and type(value) is int:
+        value = float(value) if abs(value) < 2**1000 else math.inf
+    if type(value) is not type(default):
+        expected = {
+            bool: "true or false",
+            int: "a whole number",
+            float: "a number",
+            str: "text",
+        }
+        raise InputError(f"{where}: expected {expected.get(type(default))}, got {_words(value)}")
+    return _within(value, allowed, where)
+
+
+def _within(value: Scalar, allowed: str, where: str) -> Scalar:
+    """Return value if it is finite and among the allowed. Raises InputError."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{where}: {value} is not a finite number")
+    if allowed.startswith("{"):
+        choices = [choice.strip() for choice in allowed.strip("{}").split(",")]
+        if value not in [parse(choice) for choice in choices]:
+            hint = nearest(str(value), choices)
+            raise InputError(f"{where}: {value} is not one of {', '.join(choices)}{hint}")
+    elif allowed and _is_number(value):
+        opening, low, high, closing = RANGE.match(allowed).groups()
+        low, high = float(low), float(high)
+        above = value > low or (value == low and opening == "[")
+        below = value < high or (value == high and closing == "]")
+        if not (above and below):
+            raise InputError(f"{where}: {value} is outside {allowed}")
+    return value
+
+
+def _items(value: Value) -> list[Scalar]:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _words(value: object) -> str:
+    """Return how a wrong value is named: its YAML text and type."""
+    names = {type(None): "nothing", dict: "a mapping", list: "a list", bool: "true/false"}
+    names |= {str: "text", int: "a whole number", float: "a number"}
+    kind = names.get(type(value), type(value).__name__)
+    return kind if value is None or isinstance(value, dict) else f"{value!r} ({kind})"

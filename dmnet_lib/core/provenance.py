@@ -1,0 +1,323 @@
+"""What made a result: a stage's parameters, code, data and upstream, and the folder it writes to.
+
+A notebook's first call after its parameters cell is `stage = provenance.begin(NAME, globals())`.
+The runner tells the stage its place through environment variables; without them (Run All in
+JupyterLab) the stage writes to `results/<experiment>/<stage>/interactive/`.
+"""
+
+import ast
+import html
+import importlib.metadata
+import importlib.util
+import itertools
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib.core import files, index, params
+from dmnet_lib.core.files import ROOT, InputError
+
+LIBRARY = Path(__file__).resolve().parents[1]
+PACKAGES = (
+    "faster-coco-eval", "matplotlib", "numpy", "Pillow", "pycocotools", "scipy", "simplejpeg",
+    "torch", "torchvision",
+)  # fmt: skip
+TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml", ".csv")
+DECIMALS = 6  # of a metric; more would show the order of floating-point additions
+END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one size apart
+METRICS, PARAMS, PROVENANCE = "metrics.json", "params.yaml", "provenance.json"
+# Parameters that decide no weights: where the data lies, what is shown, and what comes after.
+UNTRAINED = (
+    "data_root", "examples", "model_file", "model_classes", "class_map", "curve_from", "fusion_iou",
+    "fusion_top", "fragments", "coarse_score", "grids", "tiles_px", "tile_overlap", "budgets",
+)  # fmt: skip
+SEEN_BY = ("device", "classes", "score_threshold")  # decide what a detector answers
+TRAINING = "from dmnet_lib.training import density, detection, loop"
+LOOKING = "from dmnet_lib.detection import cache, onnx"
+CHECKPOINTS = ".cache/checkpoints"  # below the folder of results
+LOOKS = ".cache/looks"
+NOTEBOOK = "notebook.ipynb"  # the executed one; git keeps results without it
+LATEST, INTERACTIVE = "latest.json", "interactive"
+
+
+def results_root() -> Path:
+    """Return the folder of all experiments: DMNET_RESULTS_ROOT, or results/ of the project."""
+    return Path(os.environ.get("DMNET_RESULTS_ROOT") or ROOT / "results").resolve()
+
+
+def digest(value: object) -> str:
+    """Return 12 hex characters that stand for a value of JSON's types."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def code_modules(source: str) -> list[str]:
+    """Return the dmnet_lib modules that Python source imports, and all they import, sorted."""
+    found: set[str] = set()
+    waiting = set(_imports(ast.parse(source), "dmnet_lib"))
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        tree = ast.parse(_module_path(name).read_text(encoding="utf-8"))
+        package = name if _module_path(name).name == "__init__.py" else name.rpartition(".")[0]
+        waiting |= set(_imports(tree, package)) - found
+    return sorted(found)
+
+
+def code_digest(modules: Iterable[str]) -> str:
+    """Return the digest of modules' code; comments, docstrings and layout do not count."""
+    return digest({name: _bare_code(_module_path(name)) for name in modules})
+
+
+def notebook_code(path: Path) -> str:
+    """Return the source of a notebook's code cells, without magics. InputError if no Python."""
+    notebook = files.read_json(path)
+    cells = [cell for cell in notebook.get("cells", []) if cell["cell_type"] == "code"]
+    lines = "\n\n".join("".join(cell["source"]) for cell in cells).split("\n")
+    source = "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        raise InputError(f"{params.shown(path)}: a code cell is not Python ({error.msg})") from None
+    return source
+
+
+def notebook_digest(path: Path) -> str:
+    """Return the digest of a notebook's code cells and of the library code they import."""
+    source = notebook_code(path)
+    return digest([source, code_digest(code_modules(source))])
+
+
+def data_fingerprint(root: Path) -> str:
+    """Return a digest of a folder of images and annotations, the same on every machine.
+
+    It sees all names and sizes, every byte of text files, and the head and tail of the others.
+    """
+    whole, digests = sha256(), {}
+    paths = sorted(_files_below(root), key=lambda path: path.parent)
+    for _, some in itertools.groupby(paths, key=lambda path: path.parent):
+        together = list(some)
+        _, rows = index.read("content", together, _content_digests)
+        digests |= zip(together, rows, strict=True)
+    for path in _files_below(root):
+        name, size = path.relative_to(root).as_posix(), path.stat().st_size
+        whole.update(f"{name}\0{size}\0{digests[path].tobytes().hex()}\n".encode())
+    return whole.hexdigest()[:12]
+
+
+def _content_digests(paths: Sequence[Path]) -> index.Contents:
+    """Return the [M, 32] bytes of the digests of what `data_fingerprint` sees of the files."""
+    found = [sha256(_seen(path)).digest() for path in paths]
+    rows = np.frombuffer(b"".join(found), np.uint8).reshape(len(paths), -1)
+    return np.ones(len(paths), np.int64), rows
+
+
+def _seen(path: Path) -> bytes:
+    """Return a text file's bytes, of another file its head and tail."""
+    with path.open("rb") as stream:
+        content = stream.read(-1 if path.suffix.lower() in TEXT_SUFFIXES else END_BYTES)
+        if stream.tell() < (size := path.stat().st_size):
+            stream.seek(max(END_BYTES, size - END_BYTES))
+            content += stream.read()
+    return content
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One notebook's run: its checked parameters, where it writes, and what it builds on."""
+
+    name: str
+    experiment: str
+    out: Path
+    params: dict[str, params.Value]
+    upstream: dict[str, Path]
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """The stage's one generator, started from the parameter `seed`."""
+        return np.random.default_rng(self.params["seed"])
+
+    def needs(self, stage: str) -> Path:
+        """Return the folder of an earlier stage. Raises InputError where it was not run."""
+        if stage not in self.upstream:
+            raise InputError(f"{self.name} builds on {stage}: run notebooks/{stage}.ipynb first")
+        return self.upstream[stage]
+
+    def checkpoint(self, name: str, *inputs: Path) -> Path:
+        """Return the file where training keeps its state: one for all that decides the weights.
+
+        That is the stage's parameters, the content of the input files, and the code that is
+        training (not the code that draws figures), so a training is gone on with, or taken as it
+        is, wherever the same one was begun.
+        """
+        content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
+        chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
+        key = digest([self.name, chosen, content, code_digest(code_modules(TRAINING))])
+        return self.out.parents[2] / CHECKPOINTS / f"{name}-{key}.pt"
+
+    def looks(self, *inputs: Path) -> Path:
+        """Return the folder where what a detector sees is kept: one for all that decides it.
+
+        That is the content of the input files, which say what detector and what images, the
+        parameters of the stage that choose or judge boxes, and the code that looks.
+        """
+        content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
+        chosen = {n: self.params[n] for n in SEEN_BY if n in self.params}
+        key = digest([content, chosen, code_digest(code_modules(LOOKING)), versions()])
+        return self.out.parents[2] / LOOKS / key
+
+    def write_metrics(self, metrics: Mapping[str, object]) -> None:
+        """Write metrics.json. Raises ValueError that names an entry that is no finite number."""
+        files.write_json(self.out / METRICS, _plain(metrics, "metrics"))
+
+    def write_timings(self, timings: Mapping[str, object]) -> None:
+        """Write timings.json: what differs from machine to machine, and so is not versioned."""
+        files.write_json(self.out / "timings.json", _plain(timings, "timings"))
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>"
+            for name, value in sorted(self.params.items())
+        )
+        return f"<table><tr><th>parameter</th><th>value</th></tr>{rows}</table>"
+
+
+def begin(name: str, values: Mapping[str, object]) -> Stage:
+    """Check the parameters among values, find the stage's folder, write down what makes it.
+
+    values is the notebook's globals(). Raises InputError for a parameter that is missing, of
+    another type or out of range.
+    """
+    told = json.loads(os.environ.get("DMNET_RUN", "{}"))  # what only the runner knows
+    base = Path(told.get("base", params.BASE))
+    known = params.of_stage(params.declared(base), name)
+    missing = sorted(set(known) - set(values))
+    if missing:
+        raise InputError(f"{name}: the parameters cell lacks {', '.join(missing)}")
+    chosen = {n: params.check(p, values[n], f"{name}: {n}") for n, p in known.items()}
+    experiment = os.environ.get("DMNET_EXPERIMENT", "demo")
+    out, upstream = _place(experiment, name)
+    stage = Stage(name, experiment, out, chosen, upstream)
+    out.mkdir(parents=True, exist_ok=True)
+    # A stage that is run again is unfinished until its metrics are written again.
+    (out / METRICS).unlink(missing_ok=True)
+    files.write_text(out / PARAMS, params.dump(chosen | told.get("declared", {})))
+    files.write_json(out / PROVENANCE, _provenance(stage, told))
+    return stage
+
+
+def parameters_of(folder: Path) -> dict[str, params.Value]:
+    """Return the parameters that a stage's folder was made with."""
+    return params.parse((folder / PARAMS).read_text(encoding="utf-8"))
+
+
+def versions() -> dict[str, str]:
+    """Return the installed versions of the packages that can move a number."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
+    """Return the folder a stage writes to and the folders of the stages before it."""
+    if "DMNET_STAGE_DIR" in os.environ:
+        given = json.loads(os.environ.get("DMNET_UPSTREAM", "{}"))
+        return Path(os.environ["DMNET_STAGE_DIR"]), {s: Path(path) for s, path in given.items()}
+    home = results_root() / experiment
+    latest = files.read_json(home / LATEST) if (home / LATEST).exists() else {}
+    folders = [home / s / entry["key"] for s, entry in latest.get("stages", {}).items()]
+    # Results that came with a clone are only figures and metrics: nothing can build on them.
+    folders = [folder for folder in folders if (folder / NOTEBOOK).exists()]
+    folders += home.glob(f"*/{INTERACTIVE}")
+    finished = [folder for folder in folders if (folder / METRICS).exists()]
+    finished.sort(key=lambda folder: (folder / METRICS).stat().st_mtime)
+    upstream = {folder.parent.name: folder for folder in finished if folder.parent.name < name}
+    return home / name / INTERACTIVE, upstream
+
+
+def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
+    """Return what made a stage; no times, hosts or paths, so that the same run gives no diff."""
+    notebook = Path(told.get("notebooks", ROOT / "notebooks")) / f"{stage.name}.ipynb"
+    return {
+        "experiment": stage.experiment,
+        "stage": stage.name,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": versions(),
+        "code": notebook_digest(notebook) if notebook.exists() else None,
+        "data": told.get("data"),
+        "upstream": {name: folder.name for name, folder in stage.upstream.items()},
+    }
+
+
+def _module_path(name: str) -> Path:
+    """Return the file of a dmnet_lib module or package; it need not exist."""
+    path = LIBRARY.joinpath(*name.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """Yield the dmnet_lib modules that code in a package imports, also inside functions."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            module = importlib.util.resolve_name(module, package)
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            parents = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+            if parts[0] == LIBRARY.name:
+                yield from (parent for parent in parents if _module_path(parent).exists())
+
+
+def _bare_code(path: Path) -> str:
+    """Return a module's code without comments, docstrings and layout."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        is_home = isinstance(
+            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        )
+        if is_home and body and ast.get_docstring(node, clean=False) is not None:
+            node.body = body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _files_below(root: Path) -> list[Path]:
+    """Return the files below root by their names, without hidden ones; links are followed."""
+    found = []
+    for folder, names, leaves in os.walk(root, followlinks=True):
+        names[:] = [name for name in names if not name.startswith(".")]
+        found += [Path(folder) / leaf for leaf in leaves if not leaf.startswith(".")]
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+
+
+def _plain(value: object, where: str) -> object:
+    """Return value in JSON's types, floats rounded. Raises ValueError for what is no value."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item, f"{where}.{name}") for name, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} is {value}; write a number, or None where there is none")
+        return round(value, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise ValueError(f"{where} is a {type(value).__name__}; write a number, text, list or mapping")

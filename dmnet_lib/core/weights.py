@@ -1,0 +1,101 @@
+"""Networks to safetensors and back, never pickles; and what numbers they compute with."""
+
+import copy
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from dmnet_lib.core import files, parallel
+from dmnet_lib.core.files import InputError
+
+Context = TypeVar("Context")
+Model = TypeVar("Model")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+CHUNK = 4  # items that go to a worker together: the model goes with them
+
+
+def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Return make() with weights drawn from the seed, leaving torch's own generator as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make()
+
+
+def size(model: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Return what lets a network compute in bfloat16 where the device is made for it.
+
+    Older GPUs and CPUs stay at float32: on a CPU with bfloat16 a training step of MCNN takes 0.6 of
+    the time, but its maps end 3% further from the true ones.
+    """
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=able)
+
+
+def map_with(
+    function: Callable[[Model, Context, Item], Result],
+    model: Model,
+    context: Context,
+    items: Iterable[Item],
+    *,
+    executor: Executor | None = None,
+) -> Iterator[Result]:
+    """Yield function(model, context, item) for each item, in order.
+
+    An executor's workers are sent the model and CHUNK items at a time, and run it on their CPU: a
+    network is sent as it is there, another model sees to that when it is pickled.
+    """
+    if executor is None:
+        return map(partial(function, model, context), items)
+    sent = copy.deepcopy(model).cpu() if isinstance(model, nn.Module) else model
+    packed = pickle.dumps(sent)  # bytes: a worker unpacks them once
+    each = partial(_with_packed, function, packed, context)
+    return parallel.run(each, items, executor=executor, chunk=CHUNK)
+
+
+def _with_packed(
+    function: Callable[[Model, Context, Item], Result],
+    packed: bytes,
+    context: Context,
+    item: Item,
+) -> Result:
+    return function(_unpacked(packed), context, item)
+
+
+@lru_cache(maxsize=1)
+def _unpacked(packed: bytes) -> object:
+    """Return the model of `map_with`, in a worker: its own process made the bytes."""
+    return pickle.loads(packed)
+
+
+def write(path: Path, model: nn.Module) -> Path:
+    """Write the model's weights, whole or not at all."""
+    tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    return files.write_bytes(path, safetensors.torch.save(tensors))
+
+
+def read(path: Path, model: nn.Module) -> nn.Module:
+    """Return the model with weights from a file, ready to predict.
+
+    Raises InputError when the file is missing, torn or of another model.
+    """
+    try:
+        model.load_state_dict(safetensors.torch.load(path.read_bytes()))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such weights") from None
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path}: not this model's weights ({first})") from None
+    return model.eval()

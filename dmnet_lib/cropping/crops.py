@@ -1,0 +1,205 @@
+"""Regions and annotations -> crops: their pixels, their names and the boxes seen in them."""
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from dmnet_lib.core import boxes
+from dmnet_lib.core.annotations import IGNORED, Annotations, from_table
+from dmnet_lib.core.files import InputError
+
+if TYPE_CHECKING:  # pandas takes longer to import than most commands take
+    import pandas as pd
+
+NAME = re.compile(r"(?P<stem>.+)__(?P<x1>\d+)_(?P<y1>\d+)_(?P<x2>\d+)_(?P<y2>\d+)")
+PAIRS_AT_ONCE = 500_000  # of a region and a row of its image: some 100 MB
+RELEASED_NAME = re.compile(r"(?P<y1>\d+)_(?P<x1>\d+)_(?P<y2>\d+)_(?P<x2>\d+)_(?P<stem>.+)")
+
+
+@dataclass(frozen=True)
+class CropAnnotations:
+    """The annotations of R crops, with parent [R] (image number) and regions_xyxy [R, 4]."""
+
+    annotations: Annotations
+    parents: np.ndarray
+    regions_xyxy: np.ndarray
+
+    def origins(self, parent_files: Sequence[str], *, suffix: str = ".jpg") -> list[dict]:
+        """Return, for each crop, its file name, its parent's, its corner x0, y0 and its scale.
+
+        parent_files are the file names of the whole images; crops are files of the given suffix.
+        """
+        return [
+            {
+                "file_name": f"{crop}{suffix}",
+                "parent": parent_files[parent],
+                "x0": int(x0),
+                "y0": int(y0),
+                "scale": 1.0,
+            }
+            for crop, parent, (x0, y0) in zip(
+                self.annotations.names, self.parents, self.regions_xyxy[:, :2], strict=True
+            )
+        ]
+
+    def summary(self) -> "pd.DataFrame":
+        """Return how many crops, objects, cut objects and rows that do not count there are."""
+        import pandas as pd
+
+        table = self.annotations
+        cut = table.is_object & (table.truncation > 0)
+        counts = {
+            "crops": len(table),
+            "objects": int(table.is_object.sum()),
+            "of these truncated": int(cut.sum()),
+            "not evaluated": int((~table.is_object).sum()),
+        }
+        return pd.DataFrame(counts, index=["count"]).T
+
+    def busiest(self, count: int) -> list[int]:
+        """Return the crops with the most objects."""
+        table = self.annotations
+        objects = np.bincount(table.image_index[table.is_object], minlength=len(table))
+        return np.argsort(-objects, kind="stable")[:count].tolist()
+
+
+def name(stem: str, region_xyxy: Iterable[int], *, crop_names: str = "stem_first") -> str:
+    """Return the file stem of a crop: stem__x1_y1_x2_y2, or y1_x1_y2_x2_stem ("corner_first")."""
+    x1, y1, x2, y2 = (int(value) for value in region_xyxy)
+    if crop_names == "corner_first":
+        return f"{y1}_{x1}_{y2}_{x2}_{stem}"
+    return f"{stem}__{x1}_{y1}_{x2}_{y2}"
+
+
+def parse_name(crop_name: str) -> tuple[str, np.ndarray]:
+    """Return the whole image's stem and the [4] xyxy rectangle of a crop's stem, of either kind."""
+    match = NAME.fullmatch(crop_name) or RELEASED_NAME.fullmatch(crop_name)
+    if match is None:
+        raise InputError(
+            f"{crop_name!r} is no crop name; expected stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem"
+        )
+    return match["stem"], np.array([int(match[key]) for key in ("x1", "y1", "x2", "y2")])
+
+
+def fit_scale(region_wh: np.ndarray, *, input_long_px: int, max_upscale: float) -> float:
+    """Return the factor that brings a region's longer side to input_long_px.
+
+    Never more than max_upscale: beyond some factor enlarging shows nothing new and costs pixels.
+    """
+    return min(input_long_px / max(region_wh), max_upscale)
+
+
+def cut(image: np.ndarray, region_xyxy: np.ndarray, *, scale: float = 1.0) -> np.ndarray:
+    """Return the [h, w, 3] pixels of a region (float xyxy allowed), resampled by `scale`."""
+    x1, y1, x2, y2 = (float(value) for value in region_xyxy)
+    size = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
+    if scale == 1.0 and all(v == int(v) for v in (x1, y1, x2, y2)):
+        return image[int(y1) : int(y2), int(x1) : int(x2)]
+    # Pillow copies what it is given, so it gets the region with what its filter reaches beyond.
+    reach = max(1, math.ceil((x2 - x1) / size[0]), math.ceil((y2 - y1) / size[1])) + 1
+    left, top = max(0, math.floor(x1) - reach), max(0, math.floor(y1) - reach)
+    around = image[top : math.ceil(y2) + reach, left : math.ceil(x2) + reach]
+    # It takes a box in float32: rounded before the shift, the pixels are within one grey level.
+    box = np.float32([x1, y1, x2, y2]) - np.float32([left, top, left, top])
+    resized = Image.fromarray(around).resize(size, Image.Resampling.BILINEAR, box=box.tolist())
+    return np.asarray(resized)
+
+
+def annotate(
+    annotations: Annotations,
+    regions: boxes.Regions,
+    *,
+    min_visible: float = 0.5,
+    cut_objects: str = "marked",
+    crop_names: str = "stem_first",
+    drop_score0: bool = True,
+) -> CropAnnotations:
+    """Return the boxes of each region, shifted to it and, where the region cuts them, clipped.
+
+    A cut object is kept from a visible share of min_visible on, marked truncated; one that shows
+    less stays as a row that is not evaluated, so that it counts as neither right nor wrong.
+    Ignored regions are clipped and stay. With cut_objects "dropped" only objects wholly inside
+    stay, as they were, and no other row; drop_score0 then says whether rows that are not evaluated
+    are objects.
+    """
+    whole = annotations.is_object if drop_score0 else annotations.has_class
+    crop, rows = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]
+    for first, last in _blocks(annotations, regions):
+        pairs = _pairs(annotations, regions, first, last)
+        if cut_objects == "dropped":
+            found = _held(annotations, regions, *pairs, whole)
+        else:
+            found = _seen(annotations, regions, *pairs, min_visible)
+        crop.append(found[0])
+        rows.append(found[1].astype(np.int32))  # a crop's pixels fit, and half the memory does
+    counts = np.bincount(np.concatenate(crop), minlength=len(regions))
+    sizes_wh = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
+    places = zip(regions.image_index.tolist(), regions.boxes_xyxy.tolist(), strict=True)
+    names = [name(annotations.names[image], xyxy, crop_names=crop_names) for image, xyxy in places]
+    table = from_table(names, sizes_wh, counts, np.concatenate(rows))
+    return CropAnnotations(table, regions.image_index, regions.boxes_xyxy)
+
+
+def _blocks(annotations: Annotations, regions: boxes.Regions) -> Iterator[tuple[int, int]]:
+    """Yield the (first, last) of runs of regions that have some PAIRS_AT_ONCE pairs with rows."""
+    pairs = np.cumsum(np.diff(annotations.offsets)[regions.image_index])
+    borders = np.flatnonzero(np.diff(pairs // PAIRS_AT_ONCE)) + 1
+    return itertools.pairwise([0, *borders.tolist(), len(regions)])
+
+
+def _pairs(
+    annotations: Annotations, regions: boxes.Regions, first: int, last: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the region [P] and row [P] of every pair of the regions first..last - 1 that meet."""
+    begun = annotations.offsets[regions.image_index[first:last]]
+    ended = annotations.offsets[regions.image_index[first:last] + 1]
+    owner, row = boxes.runs(begun, ended - begun)
+    xywh, region = annotations.boxes_xywh[row], regions.boxes_xyxy[first:last][owner]
+    meet = np.ones(len(row), dtype=bool)
+    for axis in (0, 1):  # by columns, which is faster than `all` over pairs
+        meet &= xywh[:, axis] <= region[:, 2 + axis]
+        meet &= xywh[:, axis] + xywh[:, 2 + axis] >= region[:, axis]
+    return first + owner[meet], row[meet]
+
+
+def _held(
+    annotations: Annotations, regions: boxes.Regions, crop: np.ndarray, row: np.ndarray,
+    whole: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Return crop [n] and fields [n, 8] of those pairs whose box lies wholly in the region.
+
+    Fields are shifted to the region; whole [N] says which rows are objects.
+    """
+    xyxy, region = boxes.xywh_to_xyxy(annotations.boxes_xywh[row]), regions.boxes_xyxy[crop]
+    inside = (xyxy[:, :2] >= region[:, :2]) & (xyxy[:, 2:] <= region[:, 2:])
+    held = np.all(inside, axis=1) & whole[row]
+    fields = annotations.rows(row[held])
+    fields[:, :2] -= region[held, :2]
+    return crop[held], fields
+
+
+def _seen(
+    annotations: Annotations, regions: boxes.Regions, crop: np.ndarray, row: np.ndarray,
+    min_visible: float,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Return crop [n] and fields [n, 8] of those pairs whose box shows, clipped to the region.
+
+    Cut ones are marked truncated, those that show too little not evaluated. The visible share is
+    of what the image shows: what lies beyond its border is not cut by the region.
+    """
+    region, sizes_wh = regions.boxes_xyxy[crop], annotations.sizes_wh[regions.image_index[crop]]
+    whole = boxes.clip(boxes.xywh_to_xyxy(annotations.boxes_xywh[row]), sizes_wh)
+    clipped = boxes.clip(boxes.shift(whole, -region[:, :2]), region[:, 2:] - region[:, :2])
+    visible = boxes.area(clipped) / np.maximum(boxes.area(whole), 1)
+    shown = visible > 0
+    fields, visible = annotations.rows(row[shown]), visible[shown]
+    fields[:, :4] = boxes.xyxy_to_xywh(clipped[shown])
+    fields[(visible < 1) & (fields[:, 5] != IGNORED), 6] = 1
+    fields[visible < min_visible, 4] = 0
+    return crop[shown], fields

@@ -1,0 +1,90 @@
+"""Mask of windows -> crop rectangles (xyxy, half-open pixels); also the plain grids to beat."""
+
+import numpy as np
+from scipy import ndimage
+
+from dmnet_lib.core import boxes
+
+STRUCTURES = {4: ndimage.generate_binary_structure(2, 1), 8: np.ones((3, 3), dtype=int)}
+
+
+def from_masks(
+    masks: np.ndarray,
+    x_spans: tuple[np.ndarray, np.ndarray],
+    y_spans: tuple[np.ndarray, np.ndarray],
+    *,
+    connectivity: int = 8,
+    min_area_px: int = 70 * 70,
+    grown_px: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return [r, 4] rectangles around the connected groups of windows, and the mask [r] of each.
+
+    masks [n, rows, columns]: the dense windows of n images of one grid. x_spans and y_spans hold
+    the windows' (starts, ends) in pixels; a window that is moved back from the border may overlap
+    its neighbour. grown_px is added at the left and the top, within the image. Rectangles under
+    min_area_px are then left out (DMNet, section 4.1). Ordered by mask, top, left.
+    """
+    x_edges, in_x = _cells(*x_spans)
+    y_edges, in_y = _cells(*y_spans)
+    dense = in_y.T @ masks.astype(np.float64) @ in_x > 0
+    # All masks are labelled at once, one below the other with an empty row between them.
+    sheet = np.pad(dense, ((0, 0), (0, 1), (0, 0)))
+    labels, _ = ndimage.label(sheet.reshape(-1, sheet.shape[2]), structure=STRUCTURES[connectivity])
+    found = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
+    x1, y1, x2, y2 = np.array(found, dtype=np.int64).reshape(-1, 4).T
+    owner, top = np.divmod(y1, sheet.shape[1])
+    rectangles = np.column_stack(
+        [x_edges[x1], y_edges[top], x_edges[x2], y_edges[top + y2 - y1]]
+    ).astype(np.int64)
+    rectangles[:, :2] = np.maximum(rectangles[:, :2] - grown_px, 0)
+    large = np.flatnonzero(boxes.area(rectangles) >= min_area_px)
+    order = large[np.lexsort((rectangles[large, 0], rectangles[large, 1], owner[large]))]
+    return rectangles[order], owner[order]
+
+
+def _cells(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one axis' edges [E + 1] in pixels and [windows, E]: which cells a window covers.
+
+    Cells between all the windows' borders stand for the pixels, of which they are made.
+    """
+    edges = np.unique(np.concatenate([starts, ends]))
+    inside = (edges[:-1] >= starts[:, None]) & (edges[1:] <= ends[:, None])
+    return edges, inside.astype(np.float64)  # of floats, whose products are much faster
+
+
+def pad(found: boxes.Regions, padding_px: int, sizes_wh: np.ndarray) -> boxes.Regions:
+    """Return the regions grown by padding_px on every side, within their images ([M, 2] sizes).
+
+    Those that become the same rectangle of an image stay once, at the first one's place.
+    """
+    grown = found.boxes_xyxy + np.array([-1, -1, 1, 1]) * padding_px
+    grown = boxes.clip(grown, sizes_wh[found.image_index])
+    _, first = np.unique(np.column_stack([found.image_index, grown]), axis=0, return_index=True)
+    kept = np.sort(first)
+    return boxes.Regions(grown[kept], found.image_index[kept])
+
+
+def uniform(size_wh: np.ndarray, *, rows: int, columns: int) -> np.ndarray:
+    """Return the [rows * columns, 4] rectangles of an even grid that tiles the image."""
+    x = np.linspace(0, size_wh[0], columns + 1).round().astype(np.int64)
+    y = np.linspace(0, size_wh[1], rows + 1).round().astype(np.int64)
+    left, top = (a.ravel() for a in np.meshgrid(x[:-1], y[:-1]))
+    right, bottom = (a.ravel() for a in np.meshgrid(x[1:], y[1:]))
+    return np.column_stack([left, top, right, bottom])
+
+
+def sliding(size_wh: np.ndarray, *, tile_px: int, overlap: float) -> np.ndarray:
+    """Return overlapping square tiles; the last of a row or column is moved back to the border.
+
+    Slicing as in SAHI (Akyon et al., ICIP 2022): neighbours share `overlap` of a tile's side.
+    """
+    step = max(1, round(tile_px * (1 - overlap)))
+    starts = [_stops(int(side), tile_px, step) for side in size_wh]
+    left, top = (a.ravel() for a in np.meshgrid(*starts))
+    corners = np.column_stack([left, top])
+    return np.concatenate([corners, np.minimum(corners + tile_px, size_wh)], axis=1)
+
+
+def _stops(length: int, tile_px: int, step: int) -> np.ndarray:
+    last = max(0, length - tile_px)
+    return np.unique(np.append(np.arange(0, last, step), last))

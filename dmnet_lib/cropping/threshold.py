@@ -1,0 +1,146 @@
+"""Window sums of a split -> its crop regions at a threshold, and the threshold chosen on val."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.files import InputError
+from dmnet_lib.cropping import geometry, regions
+from dmnet_lib.density import windows
+
+if TYPE_CHECKING:  # pandas takes longer to import than most commands take
+    import pandas as pd
+
+GRID = re.compile(r"([1-9][0-9]{0,2})x([1-9][0-9]{0,2})")
+TILE = re.compile(r"([1-9][0-9]{1,4})")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How dense windows become crops; lengths in pixels, areas in square pixels.
+
+    connectivity and grown_px are rules of `regions.from_masks`.
+    """
+
+    window_wh: tuple[int, int] = (70, 70)
+    min_area_px: int = 70 * 70
+    padding_px: int = 0
+    connectivity: int = 8
+    grown_px: int = 0
+
+
+def split_regions(
+    sums: Sequence[np.ndarray], sizes_wh: np.ndarray, *, threshold: float, policy: Policy
+) -> Regions:
+    """Return the crops of every image from its [rows, columns] window sums.
+
+    Images of one size are taken together, since they share their grid of windows.
+    """
+    sizes_wh = np.asarray(sizes_wh, np.int64).reshape(-1, 2)
+    xyxy, images = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.int64)]
+    for size_wh in np.unique(sizes_wh, axis=0):
+        alike = np.flatnonzero(np.all(sizes_wh == size_wh, axis=1))
+        dense = windows.mask(np.stack([sums[i] for i in alike]), threshold)
+        found, owner = _regions(dense, size_wh, policy)
+        xyxy.append(found)
+        images.append(alike[owner])
+    image_index = np.concatenate(images)
+    order = np.argsort(image_index, kind="stable")
+    regions_of_all = Regions(np.concatenate(xyxy)[order], image_index[order])
+    return regions.pad(regions_of_all, policy.padding_px, sizes_wh)
+
+
+def _regions(
+    dense: np.ndarray, size_wh: np.ndarray, policy: Policy
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the [r, 4] regions of [n, rows, columns] masks of one size, and whose they are."""
+    cells = windows.grid(size_wh, policy.window_wh)
+    return regions.from_masks(
+        dense,
+        (cells.x_starts, cells.x_ends),
+        (cells.y_starts, cells.y_ends),
+        connectivity=policy.connectivity,
+        min_area_px=policy.min_area_px,
+        grown_px=policy.grown_px,
+    )
+
+
+def thresholds(sums: Sequence[np.ndarray], *, count: int = 24) -> np.ndarray:
+    """Return rising thresholds, evenly spaced in the logarithm, over the sums that occur."""
+    values = np.concatenate([s.ravel() for s in sums])
+    return np.geomspace(0.01, max(0.02, np.quantile(values, 0.995)), count)
+
+
+def sweep(
+    sums: Sequence[np.ndarray], truth: Annotations, candidates: np.ndarray, *, policy: Policy
+) -> "pd.DataFrame":
+    """Return one row a threshold: hit rate, cut share, area share, crops per image on a split."""
+    import pandas as pd
+
+    rows = []
+    for threshold in candidates:
+        found = split_regions(sums, truth.sizes_wh, threshold=threshold, policy=policy)
+        rows.append({"threshold": threshold, **geometry.crop_geometry(truth, found)})
+    return pd.DataFrame(rows)
+
+
+def choose(curve: "pd.DataFrame", *, target_hit_rate: float) -> float:
+    """Return the threshold with the least crop area among those that reach the hit rate.
+
+    Where none reaches it, the one with the highest hit rate. Raises InputError where the split
+    has no object to hold.
+    """
+    if curve["hit_rate"].isna().all():
+        raise InputError(
+            "no threshold can be chosen: the val split has no object; set calibrate: false"
+        )
+    reached = curve[curve["hit_rate"] >= target_hit_rate]
+    if len(reached):
+        return float(reached.sort_values(["area_share", "crops_per_image"])["threshold"].iloc[0])
+    return float(curve.sort_values("hit_rate")["threshold"].iloc[-1])
+
+
+def whole(sizes_wh: np.ndarray) -> Regions:
+    """Return one region an image: all of it."""
+    return Regions.from_lists([np.array([[0, 0, *size]]) for size in sizes_wh])
+
+
+def controls(
+    sizes_wh: np.ndarray, *, grids: str, tiles_px: str, overlap: float
+) -> dict[str, Regions]:
+    """Return the plain ways to cut every image: even grids, and overlapping tiles.
+
+    grids are rows x columns, like "2x3, 3x4", tiles_px sides, like "640, 480". The strategies are
+    called `uniform 2x3`, `sliding 640`. Raises InputError for a text that says something else.
+    """
+    found = {}
+    for name, (rows, columns) in _numbers(grids, GRID, "grids", "2x3, 3x4"):
+        even = [regions.uniform(size, rows=rows, columns=columns) for size in sizes_wh]
+        found[f"uniform {name}"] = Regions.from_lists(even)
+    for name, (side,) in _numbers(tiles_px, TILE, "tiles_px", "640, 480"):
+        tiles = [regions.sliding(size, tile_px=side, overlap=overlap) for size in sizes_wh]
+        found[f"sliding {name}"] = Regions.from_lists(tiles)
+    return found
+
+
+def _numbers(
+    text: str, pattern: re.Pattern, what: str, example: str
+) -> Iterator[tuple[str, list[int]]]:
+    """Yield each part of a text with commas, and the numbers in it."""
+    for part in (one.strip() for one in text.split(",")):
+        match = pattern.fullmatch(part)
+        if not match:
+            raise InputError(f"{what}: {part!r} is not understood; expected a text like {example}")
+        yield part, [int(number) for number in match.groups()]
+
+
+def threshold(
+    curve: "pd.DataFrame", *, calibrate: bool, fixed: float, target_hit_rate: float
+) -> float:
+    """Return the threshold chosen from val's curve, or the fixed one."""
+    return choose(curve, target_hit_rate=target_hit_rate) if calibrate else fixed

@@ -1,0 +1,274 @@
+"""A path that holds annotations, in whatever format -> their table, the images' names, the split.
+
+What a path holds is seen from what lies there: a json file is COCO, a folder with `crops.json` is
+one of crops, with `annotations/*.txt` VisDrone's, with `labels/` YOLO's, with xml files VOC's.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib.core import files, official, parallel
+from dmnet_lib.cropping import crops
+from dmnet_lib.data import splits
+from dmnet_lib.core.annotations import Annotations, LIMIT_PX
+from dmnet_lib.data.splits import Sizes
+from dmnet_lib.core.files import InputError
+from dmnet_lib.data.formats import coco, visdrone, voc, yolo
+
+CROPS_LIST = "crops.json"
+SLOW = {"voc": "*.xml", "yolo": "*.txt"}  # formats parsed file by file, and what their files are
+
+
+@dataclass(frozen=True)
+class Material:
+    """The annotations of a source; in the same order file_names and, of crops, where each stands.
+
+    split is "" where nothing says it; notes are what the reader of a log should know; home is the
+    folder in the source that was read.
+    """
+
+    annotations: Annotations
+    file_names: tuple[str, ...]
+    crops: tuple[coco.Entry, ...] | None = None
+    split: str = ""
+    notes: tuple[str, ...] = ()
+    home: Path | None = None
+
+    def of(self, table: Annotations) -> "Material":
+        """Return the same about a table of some of the images."""
+        place = {name: index for index, name in enumerate(self.annotations.names)}
+        kept = [place[name] for name in table.names]
+        entries = None if self.crops is None else tuple(self.crops[i] for i in kept)
+        file_names = tuple(self.file_names[i] for i in kept)
+        return replace(self, annotations=table, file_names=file_names, crops=entries)
+
+
+def read(
+    path: Path,
+    *,
+    kind: str = "",
+    split: str = "",
+    sizes: Sizes | None = None,
+    executor: Executor | None = None,
+) -> Material:
+    """Return what path holds; kind is one of KINDS, "" sees for itself. Raises InputError.
+
+    split chooses one of several and is the name of the only one. sizes, (width, height) by stem,
+    is needed where there are neither sizes nor images. executor, as `parallel.run` takes it, reads
+    formats that are slow to parse: VOC's xml and YOLO's shares.
+    """
+    files.require_finished(path)
+    kind = kind or kind_of(path)
+    if kind != "coco" and not path.is_dir():
+        raise InputError(f"{path}: no such folder")
+    slow = {"executor": executor} if kind in SLOW else {}
+    return KINDS[kind](path, split, sizes, **slow)
+
+
+def tasks(path: Path, kind: str) -> int:
+    """Return how many chunks of files there are that workers can share; 0 of a fast format."""
+    return -(-sum(1 for _ in path.rglob(SLOW[kind])) // parallel.CHUNK) if kind in SLOW else 0
+
+
+def kind_of(path: Path) -> str:
+    """Return the format of what lies at path. Raises InputError where that is none or several."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if path.is_file():
+        if path.suffix.lower() != ".json":
+            raise InputError(f"{path}: expected a COCO json or a folder; --from says its format")
+        return "coco"
+    if (path / CROPS_LIST).is_file():
+        return "crops"
+    signs = {
+        "visdrone": _has(path / "annotations", "*.txt") or _has(path, "*/annotations"),
+        "voc": _has(path, "*.xml") or _has(path / "Annotations", "*.xml"),
+        "yolo": (path / "labels").is_dir(),
+    }
+    found = [kind for kind, sign in signs.items() if sign]
+    if len(found) > 1:
+        raise InputError(f"{path}: holds {' and '.join(found)}; say which with --from")
+    if not found:
+        raise InputError(
+            f"{path}: no annotations seen; expected {splits.LAYOUT}, xml files of VOC, labels/ "
+            f"of YOLO or {CROPS_LIST}; of COCO, give the json file itself"
+        )
+    return found[0]
+
+
+def _has(folder: Path, pattern: str) -> bool:
+    return next(folder.glob(pattern), None) is not None
+
+
+def _visdrone(path: Path, split: str, sizes: Sizes | None) -> Material:
+    """Read a split of a root, or the folder of one split."""
+    root, there = splits.locate(path)
+    if root == path and split:
+        there = (split,)
+    if len(there) > 1:
+        raise InputError(f"{path}: holds {', '.join(there)}; say which with --split")
+    folder = splits.split_folder(root, there[0])
+    source = splits.load_source(root, there[0], sizes=sizes)
+    table, name = source.annotations, split or splits.split_name(there[0])
+    notes = _spare(folder / "annotations", table.names, "have no image")
+    return replace(_named(table, source.file_names(), name, notes), home=folder)
+
+
+def _yolo(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | None) -> Material:
+    """Read a dataset; where its labels lie in a folder for each split, those of the split."""
+    part = split if split and (path / "labels" / split).is_dir() else ""
+    labels, images = path / "labels" / part, path / "images" / part
+    stems = {p.stem for p in labels.glob("*.txt")}
+    if not stems:
+        raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
+    paths = _images(images)
+    notes = []
+    if not paths:
+        sizes = splits.need_sizes(path, sizes)
+        notes += _left_out("image sizes have no label file", set(sizes) - stems)
+    if not any((path / name).is_file() for name in ("classes.txt", "data.yaml")):
+        notes.append(f"{path}: no classes.txt or data.yaml; classes are taken in VisDrone's order")
+    names = sorted(stems | set(paths))
+    sizes_wh = np.array([splits.size_of(name, sizes, paths.get(name)) for name in names])
+    table = yolo.read(path, names, sizes_wh, part=part, executor=executor)
+    return _named(table, _file_names(paths, names), split, notes)
+
+
+def _voc(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | None) -> Material:
+    """Read a folder of xml files, also as `Annotations` in the folder given."""
+    inner = path / "Annotations"
+    home = inner if _has(inner, "*.xml") else path
+    files.require_finished(home)
+    return replace(_named(*voc.read_named(home, executor=executor), split), home=home)
+
+
+def _coco(path: Path, split: str, sizes: Sizes | None) -> Material:
+    """Read a json file, of whole images or of crops."""
+    value = files.read_json(path)
+    table = coco.from_coco(value, source=path)
+    images = tuple(coco.images_of(value, source=path).values())
+    file_names = tuple(str(image["file_name"]) for image in images)
+    placed = [image for image in images if "parent" in image]
+    rounded = coco.fractional(value)
+    notes = (f"{rounded:,} boxes were rounded to whole pixels",) if rounded else ()
+    if not placed:
+        return Material(table, file_names, None, split, notes)
+    if len(placed) < len(images):
+        raise InputError(
+            f"{path}: {len(placed)} of {len(images)} images have a parent; all or none"
+        )
+    for image in images:
+        coco.check_crop(image, f"{path}: image {image['file_name']!a}")
+    return Material(table, file_names, images, split, notes)
+
+
+def _crops(path: Path, split: str, sizes: Sizes | None) -> Material:
+    """Read a folder of crops: their list, a file of annotations each, maybe images."""
+    listed, home = files.read_json(path / CROPS_LIST), path / "annotations"
+    regions = list(_regions(listed, path / CROPS_LIST))
+    names = _crop_names(path, regions)
+    corners = np.array([region for _, _, region in regions], np.int64).reshape(-1, 4)
+    table = visdrone.read_annotations(home, names, corners[:, 2:] - corners[:, :2])
+    file_names = _file_names(_images(path / "images"), names)
+    entries = [
+        _entry(file_name, parent, region[:2])
+        for file_name, (_, parent, region) in zip(file_names, regions, strict=True)
+    ]
+    given = listed.get("parameters")
+    known = str(given.get("split") or "") if isinstance(given, dict) else ""
+    spare = _spare(home, names, f"are not in {CROPS_LIST}")
+    return Material(table, tuple(file_names), tuple(entries), split or known, tuple(spare))
+
+
+def _regions(listed: object, source: Path) -> Iterator[tuple[str, str, list[int]]]:
+    """Yield the parent's stem and file name and the [x1, y1, x2, y2] of every crop listed."""
+    images = listed.get("images") if isinstance(listed, dict) else None
+    if not isinstance(images, dict):
+        raise InputError(f'{source}: expected {{"images": {{"stem": {{"regions": […], …}}}}}}')
+    for stem, image in images.items():
+        found = image.get("regions") if isinstance(image, dict) else None
+        if not isinstance(found, list):
+            raise InputError(f"{source}: {stem!a} has no list of regions")
+        for region in found:
+            whole = isinstance(region, list) and [type(v) for v in region] == [int] * 4
+            if not whole or not all(0 <= region[i] < region[i + 2] < LIMIT_PX for i in (0, 1)):
+                raise InputError(f"{source}: {stem!a}: a region is not [x1, y1, x2, y2] in px")
+            yield stem, str(image.get("file_name", f"{stem}.jpg")), region
+
+
+def _crop_names(path: Path, regions: Sequence[tuple[str, str, list[int]]]) -> list[str]:
+    """Return the crops' file stems, by the rule that the first of them follows."""
+    for rule in official.BY_NAME["crop_names"].choices:
+        names = [crops.name(stem, np.array(r), crop_names=str(rule)) for stem, _, r in regions]
+        if all((path / "annotations" / f"{name}.txt").is_file() for name in names[:1]):
+            break
+    else:
+        raise InputError(f"{path}: no annotations/{names[0]}.txt, of the first crop listed")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"{path / CROPS_LIST}: lists {min(twice)} twice")
+    return names
+
+
+def _named(
+    table: Annotations, file_names: Sequence[str], split: str, notes: Sequence[str] = ()
+) -> Material:
+    """Return the material of a format that has no place for a crop's: names tell it."""
+    return Material(table, tuple(file_names), _placed(table, file_names), split, tuple(notes))
+
+
+def _placed(table: Annotations, file_names: Sequence[str]) -> tuple[coco.Entry, ...] | None:
+    """Return where the crops stand if all images are named as crops of their size, else None."""
+    entries = []
+    for name, file_name, size_wh in zip(table.names, file_names, table.sizes_wh, strict=True):
+        try:
+            stem, region_xyxy = crops.parse_name(name)
+        except InputError:
+            return None
+        if not np.array_equal(region_xyxy[2:] - region_xyxy[:2], size_wh):
+            return None
+        parent = stem + Path(file_name).suffix
+        entries.append(_entry(file_name, parent, region_xyxy[:2].tolist()))
+    return tuple(entries) or None
+
+
+def _entry(file_name: str, parent: str, corner_xy: Sequence[int]) -> coco.Entry:
+    """Return a crop's COCO keys."""
+    x0, y0 = corner_xy
+    return {"file_name": file_name, "parent": parent, "x0": x0, "y0": y0, "scale": 1.0}
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """Return the images in folder by stem."""
+    return {p.stem: p for p in folder.glob("*") if p.suffix.lower() in files.IMAGE_SUFFIXES}
+
+
+def _file_names(paths: Mapping[str, Path], names: Sequence[str]) -> list[str]:
+    """Return the name of the image file of each stem, `<stem>.jpg` where there is none."""
+    return [paths[name].name if name in paths else f"{name}.jpg" for name in names]
+
+
+def _spare(folder: Path, names: Sequence[str], what: str) -> list[str]:
+    """Return a note about the text files in folder that belong to none of the names."""
+    stems = {path.stem for path in folder.glob("*.txt")} - set(names)
+    return _left_out(f"annotation files {what}", stems, f"{folder}: ")
+
+
+def _left_out(what: str, stems: set[str], where: str = "") -> list[str]:
+    """Return a note about what is not read, if there is any."""
+    told = f"{where}{len(stems):,} {what} and are left out"
+    return [f"{told}, first {min(stems)}"] if stems else []
+
+
+KINDS: dict[str, Callable[..., Material]] = {
+    "visdrone": _visdrone,
+    "crops": _crops,
+    "coco": _coco,
+    "voc": _voc,
+    "yolo": _yolo,
+}

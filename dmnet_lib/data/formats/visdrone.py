@@ -1,0 +1,110 @@
+"""Folders of VisDrone text in, tables out, and back: annotations and detection results.
+
+One file for each image, `<stem>.txt`, of lines `x,y,w,h,score,category,truncation,occlusion`. In
+results score is the confidence and the last two are -1; the toolkit reads the first 500 lines of
+an image, over all classes, so lines stand by falling score.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib.core import annotations as visdrone_text
+from dmnet_lib.core import boxes, files
+from dmnet_lib.core.annotations import Annotations, CLASSES, CLASS_IDS, FIELDS, IGNORED, OTHERS
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.core.files import InputError
+
+CATEGORY_NAMES = {
+    IGNORED: "ignored regions",
+    **dict(zip(CLASS_IDS, CLASSES, strict=True)),
+    OTHERS: "others",
+}
+CATEGORY_IDS = {name: category for category, name in CATEGORY_NAMES.items()}
+MAX_DETECTIONS = 500  # of an image, in the challenge and in its toolkit
+RESULT_FIELDS = 6  # those before truncation and occlusion, which say nothing in results
+
+
+def read_annotations(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
+    """Return the table of `<name>.txt` in folder; sizes_wh [M, 2]. Raises InputError."""
+    paths = [files.inside(folder, f"{name}.txt") for name in names]
+    return visdrone_text.from_table(names, sizes_wh, *visdrone_text.read_all(paths))
+
+
+def write_annotations(folder: Path, annotations: Annotations) -> None:
+    """Write every image's rows as `<name>.txt`; an image without rows gets an empty file."""
+    texts = map(visdrone_text.format_rows, annotations.rows_by_image())
+    names = (f"{name}.txt" for name in annotations.names)
+    files.write_texts(folder, zip(names, texts, strict=True))
+
+
+def parse_results(data: bytes, *, source: str) -> tuple[np.ndarray, list[int]]:
+    """Return the [n, 6] float fields of one result file, as they stand, and their line numbers.
+
+    Raises InputError that names source and line for what is no line of six to eight numbers, the
+    sixth, the category, a whole one.
+    """
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{source}: not a text file") from None
+    numbered = [(n, line) for n, line in enumerate(lines, start=1) if line.strip()]
+    rows = [_result(line, f"{source}:{n}") for n, line in numbered]
+    return np.array(rows, np.float64).reshape(-1, RESULT_FIELDS), [n for n, _ in numbered]
+
+
+def _result(line: str, where: str) -> list[float]:
+    """Return the six numbers of one line of a result file."""
+    fields = line.strip().rstrip(",").split(",")
+    if not RESULT_FIELDS <= len(fields) <= len(FIELDS):
+        expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
+        raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
+    try:
+        numbers = [float(field) for field in fields[:RESULT_FIELDS]]
+    except ValueError:
+        raise InputError(f"{where}: a field is not a number: {line.strip()!r}") from None
+    if not numbers[-1].is_integer():
+        raise InputError(f"{where}: category is {numbers[-1]}, not a number 1..10")
+    return numbers
+
+
+def write_detections(path: Path, found: Detections) -> None:
+    """Write every image's best MAX_DETECTIONS rows by falling score, an empty file for none.
+
+    path is a folder, or a .zip as the challenge's server takes it: the same bytes for the same
+    detections. Numbers have ten significant digits: a box comes back to within 0.00001 px.
+    """
+    texts = _result_texts(found.top(MAX_DETECTIONS))
+    if path.suffix.lower() == ".zip":
+        files.write_bytes(path, _zipped(texts))
+    else:
+        for name, text in texts.items():
+            files.write_text(files.inside(path, name), text)
+
+
+def _result_texts(found: Detections) -> dict[str, str]:
+    """Return the text of every image's result file, by file name."""
+    table = np.column_stack([boxes.xyxy_to_xywh(found.boxes_xyxy), found.scores])
+    lines = [
+        ",".join(f"{value:.10g}" for value in row) + f",{class_id},-1,-1\n"
+        for row, class_id in zip(table.tolist(), found.class_ids.tolist(), strict=True)
+    ]
+    first = np.searchsorted(found.image_index, np.arange(len(found.names) + 1))
+    return {
+        f"{name}.txt": "".join(lines[first[image] : first[image + 1]])
+        for image, name in enumerate(found.names)
+    }
+
+
+def _zipped(texts: Mapping[str, str]) -> bytes:
+    """Return a zip of the texts by sorted names, the same on every machine and day."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in sorted(texts.items()):
+            member = zipfile.ZipInfo(name)  # its date is the first that a zip can hold
+            member.create_system, member.external_attr = 3, 0o644 << 16  # a plain file, for unzip
+            archive.writestr(member, text, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

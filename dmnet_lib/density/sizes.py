@@ -1,0 +1,123 @@
+"""Annotations -> bins of object sizes: edges, and how large the objects of each bin are.
+
+An object's size is its side: the square root of its box's area, in pixels of the whole image. Bins
+are an octave each where nobody says otherwise; a single bin is the paper's one density map.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib.core import files
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.files import InputError
+
+EDGES_PX = (8.0, 16.0, 32.0, 64.0, 128.0)
+ONE_SIDE_PX = 24.0  # of an object where nothing was measured and all sizes are one bin
+REACH = 0.75  # of a bin's largest side: half of it for a square, more for what is long
+MEASURED = 0.95  # share of a bin's objects that reach no further than its measured reach
+FEWEST = 20  # objects of a bin under which its median says little
+
+
+@dataclass(frozen=True)
+class Bins:
+    """K bins of object sizes; lengths are pixels of the whole image.
+
+    edges_px [K - 1], rising; sides_px [K], the typical side of a bin's objects; reach_xy [K, 2],
+    how far they reach from their centre along x and y.
+    """
+
+    edges_px: np.ndarray
+    sides_px: np.ndarray
+    reach_xy: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.edges_px) + 1
+        shapes = (self.edges_px.shape, self.sides_px.shape, self.reach_xy.shape)
+        if shapes != ((count - 1,), (count,), (count, 2)):
+            raise ValueError(f"{count - 1} edges need {count} sides and reaches, got {shapes}")
+        positive = np.concatenate([[0.0], self.edges_px])
+        if not (np.diff(positive) > 0).all() or not np.isfinite(positive).all():
+            raise ValueError(f"edges must rise from above 0, got {self.edges_px.tolist()}")
+        lengths = np.column_stack([self.sides_px, self.reach_xy])
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise ValueError("every side and reach must be greater than 0")
+
+    def __len__(self) -> int:
+        return len(self.sides_px)
+
+    def of(self, sides_px: np.ndarray) -> np.ndarray:
+        """Return the [P] bin of each side; one equal to an edge belongs to the larger bin."""
+        return np.searchsorted(self.edges_px, sides_px, side="right")
+
+    def counts(self, sides_px: np.ndarray) -> np.ndarray:
+        """Return the [K] number of sides in each bin."""
+        return np.bincount(self.of(sides_px), minlength=len(self))
+
+    def labels(self) -> list[str]:
+        """Return the K bins in words."""
+        if len(self) == 1:
+            return ["all sizes"]
+        edges = [f"{edge:g}" for edge in self.edges_px]
+        between = [f"{low} to {high} px" for low, high in pairwise(edges)]
+        return [f"under {edges[0]} px", *between, f"from {edges[-1]} px"]
+
+
+def parse(text: str) -> tuple[float, ...]:
+    """Return rising edges from "8, 16, 32", none from "". Raises InputError."""
+    try:
+        edges = tuple(float(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        edges = (math.nan,)
+    if not np.isfinite(edges).all() or not (np.diff((0.0, *edges)) > 0).all():
+        raise InputError(
+            f"sizes {text!r}: expected rising sides in px with commas between, such as 8, 16, 32"
+        )
+    return edges
+
+
+def plain(edges_px: Sequence[float]) -> Bins:
+    """Return bins of which nothing was measured: the middle of each octave, and what it reaches.
+
+    The first bin's typical side is its edge / √2, the last one's √2 times its edge.
+    """
+    edges = np.asarray(edges_px, np.float64)
+    if not len(edges):
+        sides, upper = np.array([ONE_SIDE_PX]), np.array([ONE_SIDE_PX * math.sqrt(2)])
+    else:
+        upper = np.append(edges, 2 * edges[-1])
+        sides = np.sqrt(np.append(edges[0] / 2, edges) * upper)
+    return Bins(edges, sides, np.repeat(REACH * upper[:, None], 2, axis=1))
+
+
+def measure(annotations: Annotations, edges_px: Sequence[float]) -> Bins:
+    """Return bins with their objects' median side, and the reach that MEASURED of them keep to.
+
+    A bin of fewer than FEWEST objects is as in `plain`.
+    """
+    found = plain(edges_px)
+    wh = annotations.boxes_xywh[annotations.is_object, 2:].astype(np.float64)
+    sides = np.sqrt(wh.prod(axis=1))
+    bins = found.of(sides)
+    for number in np.flatnonzero(found.counts(sides) >= FEWEST):
+        found.sides_px[number] = np.median(sides[bins == number])
+        found.reach_xy[number] = np.quantile(wh[bins == number] / 2, MEASURED, axis=0)
+    return found
+
+
+def write(path: Path, bins: Bins) -> Path:
+    """Write bins as JSON."""
+    return files.write_json(path, {name: value.tolist() for name, value in vars(bins).items()})
+
+
+def read(path: Path) -> Bins:
+    """Read what `write` wrote. Raises InputError for a missing, torn or foreign file."""
+    found = files.read_json(path)
+    try:
+        return Bins(**{name: np.array(value, np.float64) for name, value in found.items()})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: holds no size bins ({error})") from None

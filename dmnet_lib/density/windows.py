@@ -1,0 +1,109 @@
+"""Points or density maps -> objects in each window of a grid, and the mask of dense windows.
+
+Windows stand side by side from the top left; the last of a row or column is moved back to end at
+the border, so that all have one size (DMNet's own grid, where the paper says nothing).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dmnet_lib.core.boxes import runs
+from dmnet_lib.density.points import EXACT, Kernel, Points, axis_masses
+
+COLUMNS_AT_ONCE = 20_000  # of the grids of images, whose masses are held together: some 30 MB
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The windows of one image: starts and ends in pixels along x and along y."""
+
+    x_starts: np.ndarray
+    x_ends: np.ndarray
+    y_starts: np.ndarray
+    y_ends: np.ndarray
+
+
+def grid(size_wh: np.ndarray, window_wh: tuple[int, int]) -> Grid:
+    """Return the window grid of an image of size_wh."""
+    x, y = (_axis(int(s), w) for s, w in zip(size_wh, window_wh, strict=True))
+    return Grid(*x, *y)
+
+
+def _axis(length: int, window: int) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.clip(np.arange(0, length, window), 0, max(0, length - window))
+    return starts, np.minimum(starts + window, length)
+
+
+def sums_from_points(
+    points: Points, window_wh: tuple[int, int], *, rules: Kernel = EXACT
+) -> list[np.ndarray]:
+    """Return, per image, the [rows, columns] number of objects in each window.
+
+    The sums of the density map of the same rules over the windows, with no map drawn.
+    """
+    sums: list[np.ndarray] = [np.zeros(0)] * len(points.names)
+    for size_wh in np.unique(points.sizes_wh, axis=0):
+        alike = np.flatnonzero(np.all(points.sizes_wh == size_wh, axis=1))
+        columns = len(grid(size_wh, window_wh).x_starts)
+        parts = -(-len(alike) * columns // COLUMNS_AT_ONCE)
+        for some in np.array_split(alike, parts):
+            found = _sums_of_one_size(points, some, size_wh, window_wh, rules)
+            for image, image_sums in zip(some.tolist(), found, strict=True):
+                sums[image] = image_sums
+    return sums
+
+
+def _sums_of_one_size(
+    points: Points, images: np.ndarray, size_wh: np.ndarray, window_wh: tuple[int, int],
+    rules: Kernel,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """Yield the sums of each of the images, which share one grid."""
+    first, last = np.searchsorted(points.image_index, [images, images + 1])
+    _, rows = runs(first, last - first)
+    xy, sigmas, cells = points.xy[rows], points.sigmas_px[rows], grid(size_wh, window_wh)
+    width, height = size_wh
+    in_x = axis_masses(xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=width, rules=rules)
+    in_y = axis_masses(xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=height, rules=rules)
+    borders = np.cumsum(last - first)[:-1]
+    for x, y in zip(np.split(in_x, borders), np.split(in_y, borders), strict=True):
+        yield y.T @ x
+
+
+def sums_from_map(
+    density: np.ndarray, size_wh: np.ndarray, window_wh: tuple[int, int], *, stride: float
+) -> np.ndarray:
+    """Return the [rows, columns] sums over windows of an [h, w] map of cells of `stride` pixels.
+
+    A cell cut by a window's border gives the share of its area inside: nothing is upsampled, so no
+    mass is made (a map of stride 4 enlarged without dividing by 16 would be 16 times too dense).
+    """
+    cells = grid(size_wh, window_wh)
+    in_y = _coverage(cells.y_starts, cells.y_ends, density.shape[0], stride, int(size_wh[1]))
+    in_x = _coverage(cells.x_starts, cells.x_ends, density.shape[1], stride, int(size_wh[0]))
+    return in_y @ density.astype(np.float64) @ in_x.T
+
+
+def sums_from_maps(
+    maps: Sequence[np.ndarray], sizes_wh: np.ndarray, window_wh: tuple[int, int], *, stride: float
+) -> list[np.ndarray]:
+    """Return, per image, the sums of `sums_from_map` of [K, h, w] maps, all sizes together."""
+    pairs = zip(maps, sizes_wh, strict=True)
+    return [sums_from_map(one.sum(axis=0), s, window_wh, stride=stride) for one, s in pairs]
+
+
+def _coverage(
+    starts: np.ndarray, ends: np.ndarray, count: int, stride: float, length: int
+) -> np.ndarray:
+    """Return [windows, cells]: the share of each cell of one axis that lies in each window."""
+    left = np.arange(count) * stride
+    # A map padded beyond the image keeps its outer mass in the last cell inside.
+    right = np.where(np.arange(count) == count - 1, max(length, left[-1]), left + stride)
+    shared = np.minimum(ends[:, None], right) - np.maximum(starts[:, None], left)
+    return np.clip(shared, 0, None) / np.maximum(right - left, 1e-9)
+
+
+def mask(sums: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the [rows, columns] bool mask of windows with at least `threshold` objects."""
+    return sums >= threshold

@@ -1,0 +1,342 @@
+"""Images and regions -> detections in whole-image pixels, and the view that each was seen in.
+
+What finds boxes in views is a `Detector`: torchvision's networks (`Torchvision`), or a file
+(`onnx`).
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision.models.detection import FCOS, fasterrcnn_resnet50_fpn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.fcos import (
+    FCOSClassificationHead,
+    FCOSHead,
+    FCOSRegressionHead,
+)
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import FeaturePyramidNetwork
+
+from dmnet_lib.core import boxes, weights
+from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.cropping import crops
+from dmnet_lib.data.splits import Images
+
+ARCHITECTURES = ("fcos_small", "fasterrcnn_resnet50_fpn")
+MAX_DETECTIONS = 500  # of one view, as VisDrone scores of one image
+WIDTHS = (16, 24, 48, 64)  # channels at strides 2, 4, 8, 16
+PYRAMID_WIDTH = 32
+HEAD_GROUPS = 8
+PAD_TO = 32  # the coarsest stride of both architectures: views are padded to a multiple of it
+BATCH_PX = 4_000_000  # of views that go through the network together: bounds its memory
+Target = dict[str, torch.Tensor] | None
+Views = tuple[np.ndarray, np.ndarray]  # regions [r, 4] and the factors [r] that resample them
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [n, 4] xyxy, scores [n], class ids [n]
+NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
+Item = TypeVar("Item")
+
+
+def block(width_in: int, width_out: int, stride: int) -> nn.Sequential:
+    """Return convolution, normalisation, ReLU."""
+    convolution = nn.Conv2d(width_in, width_out, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(width_out), nn.ReLU(inplace=True))
+
+
+class SmallBackbone(nn.Module):
+    """[B, 3, H, W] -> feature maps of 32 channels at strides 4, 8 and 16."""
+
+    out_channels = PYRAMID_WIDTH
+
+    def __init__(self) -> None:
+        super().__init__()
+        stem, *widths = WIDTHS
+        self.stem = block(3, stem, 2)
+        pairs = zip(WIDTHS, widths, strict=False)
+        self.stages = nn.ModuleList(
+            nn.Sequential(block(a, b, 2), block(b, b, 1), block(b, b, 1)) for a, b in pairs
+        )
+        self.pyramid = FeaturePyramidNetwork(widths, PYRAMID_WIDTH)
+
+    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the pyramid's maps, finest first."""
+        found, features = {}, self.stem(pixels)
+        for number, stage in enumerate(self.stages):
+            features = stage(features)
+            found[str(number)] = features
+        return self.pyramid(found)
+
+
+def build(
+    architecture: str, *, score_threshold: float = 0.05, pretrained: bool = False
+) -> nn.Module:
+    """Return an untrained detector of the ten classes (labels 1..10; 0 is background).
+
+    fcos_small is made for two CPU cores; fasterrcnn_resnet50_fpn is DMNet's, for a GPU, and with
+    pretrained starts from ImageNet weights (fetched by torchvision). Raises InputError for others.
+    """
+    labels = len(CLASSES) + 1
+    if architecture == "fcos_small":
+        model = _fcos_small(labels, score_threshold)
+    elif architecture == "fasterrcnn_resnet50_fpn":
+        model = fasterrcnn_resnet50_fpn(
+            weights=None, weights_backbone="DEFAULT" if pretrained else None, num_classes=labels,
+            box_score_thresh=score_threshold, box_detections_per_img=MAX_DETECTIONS,
+        )  # fmt: skip
+    else:
+        known = ", ".join(ARCHITECTURES)
+        raise InputError(f"no detector is called {architecture!r}; there are {known}")
+    model.transform = AsGiven(model.transform)
+    return model.to(memory_format=torch.channels_last)
+
+
+class AsGiven(GeneralizedRCNNTransform):
+    """torchvision's normalisation and padding without its resizing: views come at their scale.
+
+    (Its own switch, _skip_resize, holds in training only; in evaluation it enlarges to 800 px.)
+    """
+
+    def __init__(self, usual: GeneralizedRCNNTransform) -> None:
+        super().__init__(
+            usual.min_size, usual.max_size, usual.image_mean, usual.image_std, size_divisible=PAD_TO
+        )
+
+    def resize(self, image: torch.Tensor, target: Target = None) -> tuple[torch.Tensor, Target]:
+        """Return both as they are."""
+        return image, target
+
+
+def builder(
+    architecture: str, *, score_threshold: float, pretrained: bool
+) -> Callable[[], nn.Module]:
+    """Return what builds the detector, for `weights.seeded`."""
+    return partial(build, architecture, score_threshold=score_threshold, pretrained=pretrained)
+
+
+def _fcos_small(labels: int, score_threshold: float) -> FCOS:
+    """FCOS (Tian et al., ICCV 2019) on three fine levels, since the objects are small."""
+    anchors = AnchorGenerator(sizes=((4,), (8,), (16,)), aspect_ratios=((1.0,),) * 3)
+    return FCOS(
+        SmallBackbone(), num_classes=labels, anchor_generator=anchors, head=_small_head(labels),
+        score_thresh=score_threshold, nms_thresh=0.6, detections_per_img=MAX_DETECTIONS,
+    )  # fmt: skip
+
+
+def _small_head(labels: int) -> FCOSHead:
+    """Return a head of one convolution a branch: at stride 4 the head is most of the cost."""
+    head = FCOSHead(PYRAMID_WIDTH, 1, labels, num_convs=1)  # the branches are replaced
+    norm = partial(nn.GroupNorm, HEAD_GROUPS)
+    shape = {"num_anchors": 1, "num_convs": 1, "norm_layer": norm}
+    head.classification_head = FCOSClassificationHead(PYRAMID_WIDTH, num_classes=labels, **shape)
+    head.regression_head = FCOSRegressionHead(PYRAMID_WIDTH, **shape)
+    # Boxes start at 16 px instead of 0, where the ReLU after the regression would not learn.
+    nn.init.constant_(head.regression_head.bbox_reg.bias, 2.0)
+    return head
+
+
+def to_input(view: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Return [3, h, w] float32 in 0..1 for [h, w, 3] uint8 RGB pixels."""
+    planes = torch.from_numpy(np.array(view)).to(device).permute(2, 0, 1)
+    return planes.float() / 255
+
+
+class Detector(Protocol):
+    """What finds boxes in views; it can be pickled, and works on a worker's CPU there."""
+
+    input_wh: tuple[int, int] | None  # the one size in pixels that the network takes; None: any
+
+    def find(self, views: Sequence[np.ndarray]) -> list[Found]:
+        """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
+        ...
+
+
+class Torchvision:
+    """A torchvision detector: views that are padded to one size go through it together.
+
+    Each is then padded as it would be alone, so its boxes are the same.
+    """
+
+    input_wh = None
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __reduce__(self) -> tuple[type["Torchvision"], tuple[nn.Module]]:
+        return Torchvision, (copy.deepcopy(self.model).cpu(),)
+
+    @torch.inference_mode()
+    def find(self, views: Sequence[np.ndarray]) -> list[Found]:
+        """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
+        found = [NOTHING] * len(views)
+        for batch in batches([padded_wh(view) for view in views]):
+            for number, answer in zip(batch, self._answers([views[n] for n in batch]), strict=True):
+                found[number] = _named(answer)
+        return found
+
+    def _answers(self, views: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Return the network's boxes, scores and labels for each view."""
+        device = next(self.model.parameters()).device
+        with weights.mixed_precision(device):
+            found = self.model([to_input(view, device) for view in views])
+        return [{key: value.float().cpu().numpy() for key, value in one.items()} for one in found]
+
+
+def as_detector(model: nn.Module | Detector) -> Detector:
+    """Return what finds boxes in views: torchvision's networks are wrapped."""
+    return Torchvision(model) if isinstance(model, nn.Module) else model
+
+
+def padded_wh(view: np.ndarray) -> tuple[int, int]:
+    """Return the size that a view [h, w, 3] has once its sides are multiples of PAD_TO."""
+    height, width = (-(-side // PAD_TO) * PAD_TO for side in view.shape[:2])
+    return width, height
+
+
+def batches(sizes_wh: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Yield the numbers of views of one size, BATCH_PX pixels at most unless it is one."""
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for number, size_wh in enumerate(sizes_wh):
+        by_size.setdefault(size_wh, []).append(number)
+    for (width, height), numbers in by_size.items():
+        most = max(1, BATCH_PX // (width * height))
+        yield from (numbers[start : start + most] for start in range(0, len(numbers), most))
+
+
+def _named(answer: dict[str, np.ndarray]) -> Found:
+    """Return what the network found of the ten classes."""
+    named = answer["labels"] > 0  # FCOS may answer with the background's label
+    boxes_xyxy = answer["boxes"][named].astype(np.float64)
+    class_ids = answer["labels"][named].astype(np.int64)
+    return boxes_xyxy, answer["scores"][named].astype(np.float64), class_ids
+
+
+def detect_regions(
+    detector: Detector, image: np.ndarray, regions_xyxy: np.ndarray, scales: np.ndarray
+) -> list[Found]:
+    """Return boxes [n, 4] xyxy in image pixels, scores [n] and class ids [n] of each region.
+
+    Regions lie within the image, and are resampled by scales [r].
+    """
+    views = [crops.cut(image, r, scale=s) for r, s in zip(regions_xyxy, scales, strict=True)]
+    found = detector.find(views)
+    return [_to_image(*each) for each in zip(found, regions_xyxy, views, strict=True)]
+
+
+def _to_image(found: Found, region: np.ndarray, view: np.ndarray) -> Found:
+    """Return what was found in a view of a region, in whole-image pixels."""
+    boxes_xyxy, *rest = found
+    view_wh = view.shape[1::-1]
+    true_scale = np.tile(view_wh / (region[2:] - region[:2]), 2)  # a view's size is whole pixels
+    return boxes.shift(boxes_xyxy / true_scale, region[:2]), *rest
+
+
+def _joined(parts: Sequence[Found]) -> Found:
+    return tuple(np.concatenate(column) for column in zip(NOTHING, *parts, strict=True))
+
+
+def view_scales(
+    regions_xyxy: np.ndarray,
+    *,
+    input_long_px: int,
+    max_upscale: float,
+    input_wh: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Return the [r] factors by which regions are resampled for the detector.
+
+    A view is never larger than input_wh, the one size that a network takes.
+    """
+    sides = regions_xyxy[:, 2:] - regions_xyxy[:, :2]
+    fit = crops.fit_scale
+    scales = [fit(s, input_long_px=input_long_px, max_upscale=max_upscale) for s in sides]
+    if input_wh is None:
+        return np.array(scales)
+    return np.minimum(scales, (input_wh / sides).min(axis=1))
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One way to look at a split: its regions, and how large the detector sees them."""
+
+    regions: Regions
+    input_long_px: int
+    max_upscale: float = 1.0
+
+    def scales(self, input_wh: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the [R] factors that resample the regions for a detector of that input."""
+        scale = {"input_long_px": self.input_long_px, "max_upscale": self.max_upscale}
+        return view_scales(self.regions.boxes_xyxy, **scale, input_wh=input_wh)
+
+    def views(self, images: int, input_wh: tuple[int, int] | None = None) -> list[Views]:
+        """Return, for each image, its regions [r, 4] and the factors [r] that resample them."""
+        borders = np.searchsorted(self.regions.image_index, np.arange(1, images))
+        columns = (self.regions.boxes_xyxy, self.scales(input_wh))
+        return list(zip(*(np.split(column, borders) for column in columns), strict=True))
+
+    def megapixels(self, images: int, input_wh: tuple[int, int] | None = None) -> float:
+        """Return the mean megapixels an image that the detector sees; a fixed input in full."""
+        xyxy = self.regions.boxes_xyxy
+        if input_wh is None:
+            seen = (boxes.area(xyxy) * self.scales() ** 2).sum()
+        else:
+            seen = len(xyxy) * input_wh[0] * input_wh[1]
+        return float(seen / max(1, images) / 1e6)
+
+
+def detect(
+    model: nn.Module | Detector,
+    images: Images,
+    names: tuple[str, ...],
+    passes: Sequence[Pass],
+    *,
+    executor: Executor | None = None,
+    progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
+) -> list[tuple[Seen, np.ndarray]]:
+    """Return what each pass finds in a split, and the seconds [M] that it spent on each image.
+
+    An image is decoded once for all passes. Seconds count cutting, resampling and the network, not
+    the decoding. An executor's workers get images and the model by chunks, and use their CPU.
+    """
+    detector = as_detector(model)
+    views = [one.views(len(names), detector.input_wh) for one in passes]
+    items = ((n, [of_images[n] for of_images in views]) for n in range(len(names)))
+    found = weights.map_with(_detect_image, detector, images, items, executor=executor)
+    by_image = list(progress(found))
+    return [
+        _table(names, one, one.scales(detector.input_wh), [found[n] for found in by_image])
+        for n, one in enumerate(passes)
+    ]
+
+
+def _detect_image(
+    detector: Detector, images: Images, item: tuple[int, list[Views]]
+) -> list[tuple[list[Found], float]]:
+    """Return what each pass finds in the views of an image, and its seconds."""
+    index, passes = item
+    image, found = images[index], []
+    for regions_xyxy, scales in passes:
+        start = time.perf_counter()
+        here = detect_regions(detector, image, regions_xyxy, scales)
+        found.append((here, time.perf_counter() - start))
+    return found
+
+
+def _table(
+    names: tuple[str, ...], one: Pass, scales: np.ndarray, found: list[tuple[list[Found], float]]
+) -> tuple[Seen, np.ndarray]:
+    """Return one pass over all images as a table, and its seconds."""
+    parts = [part for of_image, _ in found for part in of_image]
+    view = np.repeat(np.arange(len(parts)), [len(scores) for _, scores, _ in parts])
+    regions = one.regions
+    table = Detections(names, *_joined(parts), regions.image_index[view])
+    seen = Seen(table, view, regions.boxes_xyxy, regions.image_index, scales)
+    return seen, np.array([seconds for _, seconds in found])

@@ -1,0 +1,257 @@
+"""Whole-image and crop detections -> fused detections, best first, at most N an image.
+
+`settle` comes first where the views of the boxes are known: it treats what a crop's border cut,
+and what another view shows larger. `fuse` puts all together and removes doubles.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dmnet_lib.core import boxes, overlaps
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections, Seen, join
+
+ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes settled at a time: what bounds memory
+
+# What `settle` goes by, chosen on real train images; notebook 06 shows what the rules do.
+TOUCH_PX = 2.0  # of the view, from a border at which a box counts as cut
+CUT_ROOM = 0.5  # of the box's side, that another view must show beyond the border
+CUT_SCALE = 0.25  # least scale of a view that shows the object whole, over the box's own
+LARGER = 1.3  # scale from which a view shows an object larger
+LARGER_ROOM = 0.25  # of the box's side, that it must show around the box
+
+
+@dataclass(frozen=True)
+class ViewRules:
+    """How boxes count that another view of the image shows better.
+
+    fragments "dropped": a box at a crop's inner border is left out where another view shows the
+    object whole ("kept": it stays). coarse_score in (0, 1]: the factor on the score of a box whose
+    object another view shows whole and LARGER times as large.
+    """
+
+    fragments: str = "dropped"
+    coarse_score: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.fragments not in ("dropped", "kept"):
+            raise InputError(f"fragments is {self.fragments!r}: expected dropped or kept")
+        if not 0 < self.coarse_score <= 1:
+            raise InputError(f"coarse_score is {self.coarse_score}: expected above 0, at most 1")
+
+
+AS_RELEASED = ViewRules(fragments="kept", coarse_score=1.0)
+
+
+def settle(
+    passes: Sequence[Seen], sizes_wh: np.ndarray, rules: ViewRules = AS_RELEASED
+) -> list[Detections]:
+    """Return the boxes of each pass that stay by the rules, with their scores as they count.
+
+    The views of all passes of an image of sizes_wh [M, 2] are held against each other: which of
+    them shows an object follows from its box alone.
+    """
+    if rules == AS_RELEASED or not passes:
+        return [one.found for one in passes]
+    views = _views(passes)
+    return [_settled(one, views, np.asarray(sizes_wh), rules) for one in passes]
+
+
+def _views(passes: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the regions [V, 4], images [V] and scales [V] of all views, sorted by image."""
+    names = ("regions_xyxy", "image_index", "scales")
+    joined = [np.concatenate([getattr(one, name) for one in passes]) for name in names]
+    order = np.argsort(joined[1], kind="stable")
+    return tuple(column[order] for column in joined)
+
+
+def _settled(
+    seen: Seen, views: tuple[np.ndarray, np.ndarray, np.ndarray], sizes_wh: np.ndarray,
+    rules: ViewRules,
+) -> Detections:  # fmt: skip
+    """Return one pass' boxes without fragments, and with lower scores where others see better."""
+    found, scales = seen.found, seen.scales[seen.view]
+    side = np.sqrt(boxes.area(found.boxes_xyxy))[:, None]
+    size = sizes_wh[found.image_index]
+    scores = found.scores
+    if rules.coarse_score < 1:
+        room = _grown(found.boxes_xyxy, LARGER_ROOM * side, size)
+        coarse = _shown(found, room, scales * LARGER, views)
+        scores = np.where(coarse, scores * rules.coarse_score, scores)
+    kept = np.ones(len(found), bool)
+    if rules.fragments == "dropped":
+        cut = _cut_sides(seen, size)
+        some = np.flatnonzero(cut.any(axis=1))
+        # Far enough that a box of few pixels is not shown whole by the view that cut it.
+        beyond = np.maximum(CUT_ROOM * side, 2 * TOUCH_PX / scales[:, None])
+        whole = _grown(found.boxes_xyxy[some], cut[some] * beyond[some], size[some])
+        kept[some] = ~_shown(found.select(some), whole, scales[some] * CUT_SCALE, views)
+    return replace(found, scores=scores).select(kept)
+
+
+def _grown(boxes_xyxy: np.ndarray, by_px: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
+    """Return the boxes with each side moved out by by_px [n, 4] or [n, 1], in their images."""
+    return boxes.clip(boxes_xyxy + by_px * np.array([-1, -1, 1, 1]), size_wh)
+
+
+def _cut_sides(seen: Seen, size_wh: np.ndarray) -> np.ndarray:
+    """Return [N, 4]: which sides of a box lie at the border of its view and not of the image."""
+    view, box = seen.regions_xyxy[seen.view], seen.found.boxes_xyxy
+    outward = np.array([1, 1, -1, -1])
+    near = (box - view) * outward <= TOUCH_PX / seen.scales[seen.view][:, None]
+    inner = np.concatenate([view[:, :2] > 0, view[:, 2:] < size_wh], axis=1)
+    return near & inner
+
+
+def _shown(
+    found: Detections, whole_xyxy: np.ndarray, least_scale: np.ndarray,
+    views: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> np.ndarray:  # fmt: skip
+    """Return the mask [n] of boxes for which some view of their image holds whole_xyxy [n, 4] at
+    least_scale [n] or more."""
+    regions_xyxy, images, scales = views
+    first, last = np.searchsorted(images, [found.image_index, found.image_index + 1])
+    shown = np.zeros(len(found), bool)
+    for begin, end in overlaps.parts(last - first):
+        row, view = boxes.runs(first[begin:end], (last - first)[begin:end])
+        row += begin
+        large = scales[view] >= least_scale[row]
+        row, view = row[large], view[large]
+        outside = np.zeros(len(row), bool)
+        for axis in (0, 1):  # by columns, which is faster than `all` over pairs
+            outside |= regions_xyxy[view, axis] > whole_xyxy[row, axis]
+            outside |= regions_xyxy[view, 2 + axis] < whole_xyxy[row, 2 + axis]
+        shown[row[~outside]] = True
+    return shown
+
+
+def fuse(
+    parts: list[Detections],
+    *,
+    names: tuple[str, ...],
+    iou_threshold: float = 0.7,
+    top: int = 500,
+    nms: str = "class_wise",
+    box_end: str = "exclusive",
+    top_rule: str = "best",
+) -> Detections:
+    """Return all parts put together, doubles removed by NMS, the best `top` of each image.
+
+    Parts hold boxes in whole-image pixels (DMNet, section 3.4: NMS at 0.7, top 500). The best are
+    taken after the NMS and by score, so the order of the parts changes nothing but ties; for
+    top_rule "misplaced" see `_misplaced`. nms and box_end are those of `kept_rows`.
+    """
+    together = join(parts, names)
+    kept = kept_rows(together, iou_threshold=iou_threshold, nms=nms, box_end=box_end)
+    if top_rule == "misplaced":
+        return together.select(_misplaced(together, kept, top)).by_score()
+    return together.select(kept).top(top)
+
+
+def to_whole(
+    found: Detections,
+    *,
+    names: tuple[str, ...],
+    parents: np.ndarray,
+    corners_xy: np.ndarray,
+    scales: np.ndarray,
+) -> Detections:
+    """Return detections of K crops moved to their whole images `names`.
+
+    parents [K]: the image of each crop; corners_xy [K, 2]: its corner there, in pixels; scales [K]:
+    the size of the crop as detected on over its size in the image.
+    """
+    crop = found.image_index
+    xyxy = boxes.shift(found.boxes_xyxy / scales[crop][:, None], corners_xy[crop])
+    order = np.argsort(parents[crop], kind="stable")
+    columns = (xyxy, found.scores, found.class_ids, parents[crop])
+    return Detections(names, *(column[order] for column in columns))
+
+
+def kept_rows(
+    found: Detections, *, iou_threshold: float, nms: str = "class_wise", box_end: str = "exclusive"
+) -> np.ndarray:
+    """Return the rising rows that greedy NMS keeps within each image and class.
+
+    nms "agnostic" lets classes compete. box_end "inclusive" counts one pixel more in widths,
+    heights and intersections. Equal scores count in the order of rows.
+    """
+    classes = found.class_ids if nms == "class_wise" else np.zeros_like(found.class_ids)
+    groups = found.image_index * (classes.max(initial=0) + 1) + classes
+    xyxy = found.boxes_xyxy + np.array([0, 0, 1, 1]) * (box_end == "inclusive")
+    best_first = np.lexsort((-found.scores, groups))
+    kept = np.zeros(len(found), bool)
+    for rows in _blocks(groups, best_first):
+        kept[rows] = _survivors(groups[rows], xyxy[rows], iou_threshold)
+    return np.flatnonzero(kept)
+
+
+def _blocks(groups: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the rows in their order, some ROWS_AT_ONCE at a time; no group is torn."""
+    ends = np.append(np.flatnonzero(np.diff(groups[order])) + 1, len(order))
+    begin = 0
+    while begin < len(order):
+        end = ends[min(np.searchsorted(ends, begin + ROWS_AT_ONCE), len(ends) - 1)]
+        yield order[begin:end]
+        begin = end
+
+
+def _survivors(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """Return the mask [n] that greedy NMS keeps; rows stand best first in each group."""
+    kept, place = np.ones(len(groups), bool), _places(groups)
+    for begin in range(0, place.max(initial=-1) + 1, GROUP_AT_ONCE):
+        rest = np.flatnonzero(kept & (place >= begin))
+        now = place[rest] < begin + GROUP_AT_ONCE
+        best, rest = rest[now], rest[~now]
+        kept[best] = _undoubled(groups[best], boxes_xyxy[best], iou_threshold)
+        best = best[kept[best]]
+        sides = (groups[best], boxes_xyxy[best], groups[rest], boxes_xyxy[rest])
+        for _, doubles, iou in overlaps.between(*sides, least=iou_threshold):
+            kept[rest[doubles[iou > iou_threshold]]] = False
+    return kept
+
+
+def _places(groups: np.ndarray) -> np.ndarray:
+    """Return the place [n] of every row in its group, from 0; groups rise."""
+    return np.arange(len(groups)) - np.searchsorted(groups, groups)
+
+
+def _undoubled(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """Return what `_survivors` does, with all pairs that overlap too much at hand at once."""
+    better, worse = _doubles(groups, boxes_xyxy, iou_threshold)
+    dropped, doubted = np.zeros((2, len(groups)), bool)
+    # A row that no better one doubles stays, and its doubles go; then so on with the pairs left.
+    while len(better):
+        doubted[worse] = True
+        dropped[worse[~doubted[better]]] = True
+        doubted[worse] = False
+        unsettled = ~(dropped[better] | dropped[worse])
+        better, worse = better[unsettled], worse[unsettled]
+    return ~dropped
+
+
+def _doubles(
+    groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows [P] and, of each, a later row [P] of its group that overlaps it too much."""
+    parts = [np.zeros((2, 0), np.int64)]
+    for one, other, iou in overlaps.within(groups, boxes_xyxy, least=iou_threshold):
+        over = iou > iou_threshold
+        parts.append(np.sort([one[over], other[over]], axis=0))
+    return tuple(np.concatenate(parts, axis=1))
+
+
+def _misplaced(found: Detections, kept: np.ndarray, top: int) -> np.ndarray:
+    """Return the rows that the released fusion keeps, rising.
+
+    In an image with more than top kept boxes, the places of the best in the kept list (by class,
+    then falling score) are used as places among the image's boxes before the NMS.
+    """
+    image, place = found.image_index[kept], _places(found.image_index[kept])
+    listed = kept[np.lexsort((-found.scores[kept], found.class_ids[kept], image))]
+    best = np.lexsort((-found.scores[listed], image))[place < top]
+    misplaced = np.searchsorted(found.image_index, image[best]) + place[best]
+    many = np.bincount(image)[image] > top
+    return np.sort(np.concatenate([kept[~many], misplaced[many[best]]]))

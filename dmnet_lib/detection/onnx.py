@@ -1,0 +1,351 @@
+"""A detector in an ONNX file: views in, boxes of VisDrone's classes out, by ONNX Runtime.
+
+Heads of two kinds are known, YOLOX's and YOLOv8's. A network sees a letterbox: the view, which fits
+already, on a grey ground.
+"""
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from dmnet_lib.core import boxes
+from dmnet_lib.core.annotations import class_id
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.params import nearest
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.cropping import crops
+from dmnet_lib.detection import fusion
+from dmnet_lib.detection.detectors import MAX_DETECTIONS, NOTHING, PAD_TO, Found, batches, padded_wh
+
+if TYPE_CHECKING:  # an extra; commands that need no such detector do without
+    from onnxruntime import InferenceSession
+
+STRIDES = (8, 16, 32)  # of the cells, in the order in which both heads list them
+GREY = 114  # what both are trained with around the view
+LOG_LARGEST = 20.0  # of a size in strides: no view is so large, and numbers stay finite
+PROBE_WH = (128, 96)  # of what a network of any input size is tried on
+NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the first that there is
+COCO = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+    "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
+    "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
+    "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
+    "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
+    "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant",
+    "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
+    "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a family of detectors takes its pixels, and how it answers.
+
+    leading: numbers of a cell before its classes' scores: a box (centre, size) and, where there
+    are five, the share of it that is an object; cells_first: an answer is [B, cells, numbers], else
+    [B, numbers, cells]; relative: the box is an offset and a logarithm, in strides of its cell;
+    centred: the view lies in the middle of the letterbox, else at its top left; channels: RGB or
+    BGR; white: the value of a white pixel.
+    """
+
+    leading: int
+    cells_first: bool
+    relative: bool
+    centred: bool
+    channels: slice
+    white: int
+
+    def by_cell(self, answer: np.ndarray) -> np.ndarray:
+        """Return an answer as [B, cells, numbers]."""
+        return answer if self.cells_first else answer.transpose(0, 2, 1)
+
+    def classes(self, answer: np.ndarray, cells: int) -> int:
+        """Return how many classes an answer has; less than 1 where it is none of this head's."""
+        fits = answer.ndim == 3 and self.by_cell(answer).shape[1] == cells
+        return self.by_cell(answer).shape[2] - self.leading if fits else 0
+
+    def shape(self, cells: int) -> str:
+        """Return the shape of an answer in words."""
+        sides = [f"{cells}", f"{self.leading} + classes"]
+        return f"[1, {', '.join(sides if self.cells_first else sides[::-1])}]"
+
+    def scores(self, raw: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+        """Return the scores [B, cells, K] of some classes in an answer [B, cells, numbers]."""
+        scores = raw[..., self.leading + np.array(columns)]
+        return scores * raw[..., 4:5] if self.leading == 5 else scores
+
+    def boxes_xyxy(self, raw: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Return [n, 4] boxes in pixels of the letterbox for the numbers [n, 4] of cells `at`."""
+        centres_xy, sizes_wh = np.split(raw.astype(np.float64), 2, axis=1)
+        if self.relative:
+            centres_xy = (centres_xy + at[:, :2]) * at[:, 2:]
+            sizes_wh = np.exp(np.minimum(sizes_wh, LOG_LARGEST)) * at[:, 2:]
+        return boxes.xywh_to_xyxy(np.concatenate([centres_xy - sizes_wh / 2, sizes_wh], axis=1))
+
+
+HEADS = {
+    "yolox": Head(5, True, True, False, slice(None, None, -1), 255),
+    "yolov8": Head(4, False, False, True, slice(None), 1),
+}
+
+
+@dataclass(frozen=True)
+class Onnx:
+    """A `detectors.Detector` in a file; a worker opens the file anew.
+
+    output: the name of the answer; columns and class_ids [K]: the classes of the model that count,
+    and what each of them is in VisDrone.
+    """
+
+    path: Path
+    head: Head
+    output: str
+    columns: tuple[int, ...]
+    class_ids: tuple[int, ...]
+    score_threshold: float
+    iou_threshold: float
+    input_wh: tuple[int, int] | None
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        class_map: str = "",
+        *,
+        score_threshold: float,
+        iou_threshold: float,
+        input_wh: tuple[int, int] | None = None,
+        names: str | Sequence[str] = "",
+        head: str = "",
+    ) -> "Onnx":
+        """Return the detector of a file; boxes from score_threshold on, NMS in each view and class.
+
+        class_map says which classes count, and as what: "person: pedestrian, car, truck"; "" takes
+        all by their own names. names are the model's classes: "" as the file has them, "coco", or a
+        list. head is one of HEADS, "" what the shape of the answer tells. input_wh gives a network
+        that takes any size one. Raises InputError for a file that is missing, torn or no such
+        detector, for an unknown name, and where there is no ONNX Runtime.
+        """
+        path = Path(path).absolute()
+        session = _session(path)
+        size_wh = _input_wh(session, path, input_wh)
+        known = _names(session, path, names)
+        output, head = _head(session, path, size_wh or PROBE_WH, len(known), head)
+        columns, ids = mapped(known, class_map)
+        return cls(path, head, output, columns, ids, score_threshold, iou_threshold, size_wh)
+
+    @cached_property
+    def session(self) -> "InferenceSession":
+        """The model, opened when it is first needed."""
+        return _session(self.path)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "session"}
+
+    def find(self, views: Sequence[np.ndarray]) -> list[Found]:
+        """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
+        fitted = [_fitted(view, self.input_wh) for view in views]
+        sizes_wh = [self.input_wh or padded_wh(view) for view in fitted]
+        found = [NOTHING] * len(views)
+        for batch in batches(sizes_wh):
+            answers = self._answers([fitted[n] for n in batch], sizes_wh[batch[0]])
+            for number, (boxes_xyxy, *rest) in zip(batch, answers, strict=True):
+                factor = np.divide(views[number].shape[1::-1], fitted[number].shape[1::-1])
+                found[number] = boxes_xyxy * np.tile(factor, 2), *rest
+        return found
+
+    def _answers(self, views: list[np.ndarray], size_wh: tuple[int, int]) -> list[Found]:
+        """Return what is found in views that fit one letterbox."""
+        views_wh = np.array([view.shape[1::-1] for view in views])
+        corners_xy = (size_wh - views_wh) // 2 if self.head.centred else np.zeros_like(views_wh)
+        pixels = _letterboxes(views, corners_xy, size_wh)
+        raw = self.head.by_cell(_run(self.session, self.path, self.head, pixels)[self.output])
+        view, xyxy, scores, class_ids = self._over_threshold(raw, size_wh)
+        xyxy = boxes.clip(boxes.shift(xyxy, -corners_xy[view]), views_wh[view])
+        some = np.all(xyxy[:, :2] < xyxy[:, 2:], axis=1)  # not in the grey alone
+        columns = (column[some] for column in (xyxy, scores, class_ids, view))
+        return self._best(Detections(("",) * len(views), *columns))
+
+    def _over_threshold(self, raw: np.ndarray, size_wh: tuple[int, int]) -> tuple[np.ndarray, ...]:
+        """Return views [n], boxes [n, 4] xyxy in the letterbox, scores [n] and class ids [n]."""
+        scores = self.head.scores(raw, self.columns)
+        view, cell, column = np.nonzero(scores >= self.score_threshold)  # a cell may be of several
+        xyxy = self.head.boxes_xyxy(raw[view, cell, :4], _cells(size_wh)[cell])
+        class_ids = np.array(self.class_ids)[column]
+        return view, xyxy, scores[view, cell, column].astype(np.float64), class_ids
+
+    def _best(self, found: Detections) -> list[Found]:
+        """Return what NMS leaves in each view, MAX_DETECTIONS at most."""
+        kept = fusion.kept_rows(found, iou_threshold=self.iou_threshold)
+        best = found.select(kept).top(MAX_DETECTIONS)
+        borders = np.searchsorted(best.image_index, np.arange(1, len(found.names)))
+        columns = (best.boxes_xyxy, best.scores, best.class_ids)
+        return list(zip(*(np.split(column, borders) for column in columns), strict=True))
+
+
+def mapped(names: Sequence[str], class_map: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return which of a model's classes count, and what they are in VisDrone; see `Onnx.open`."""
+    found: dict[str, int] = {}
+    for part in class_map.split(",") if class_map.strip() else names:
+        theirs, _, ours = (word.strip() for word in part.partition(":"))
+        if theirs not in names:
+            hint = nearest(theirs, names) or f"; there are {', '.join(names)}"
+            raise InputError(f"{theirs!r} is no class of the model{hint}")
+        if theirs in found:
+            raise InputError(f"{theirs!r} is named twice in {class_map!r}")
+        found[theirs] = class_id(ours or theirs)
+    return tuple(names.index(name) for name in found), tuple(found.values())
+
+
+def _session(path: Path) -> "InferenceSession":
+    """Open a file, on the GPU where there is one; a worker has one thread of the CPU."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError("no ONNX Runtime here: pip install -e '.[onnx]'") from None
+    if not path.is_file():
+        raise InputError(f"{path}: no such model")
+    options, in_worker = onnxruntime.SessionOptions(), parent_process() is not None
+    options.log_severity_level = 3  # errors alone
+    options.intra_op_num_threads = 1 if in_worker else torch.get_num_threads()
+    # Threads that spin while they wait take the cores from whatever else there is.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    able = onnxruntime.get_available_providers()
+    providers = [name for name in PROVIDERS[in_worker:] if name in able]
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # the runtime has its own for each way in which a file can be wrong
+        raise InputError(f"{path}: not a readable ONNX model ({_line(error)})") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _input_wh(
+    session: "InferenceSession", path: Path, wanted_wh: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Return the one size that the network takes; the wanted one, or None, where it takes any."""
+    takes = [one.shape for one in session.get_inputs() if one.type in NUMBERS]
+    batch, channels, *hw = takes[0] if len(session.get_inputs()) == len(takes) == 1 else (0, 0)
+    if len(hw) != 2 or channels != 3 or (isinstance(batch, int) and batch != 1):
+        raise InputError(f"{path}: no detector of images, which takes floats [1, 3, height, width]")
+    fixed_wh = tuple(hw[::-1]) if all(isinstance(side, int) for side in hw) else None
+    if fixed_wh and wanted_wh and fixed_wh != tuple(wanted_wh):
+        raise InputError(f"{path}: takes {_by(fixed_wh)} px, not {_by(wanted_wh)}")
+    size_wh = fixed_wh or (wanted_wh and tuple(wanted_wh))
+    if size_wh and any(side < 1 or side % PAD_TO for side in size_wh):
+        raise InputError(f"{path}: {_by(size_wh)} px are no multiples of {PAD_TO}")
+    return size_wh
+
+
+def _by(size_wh: tuple[int, int]) -> str:
+    return "x".join(map(str, size_wh))
+
+
+def _names(session: "InferenceSession", path: Path, names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the model's classes: those given, or its own, as ultralytics writes them.
+
+    Those are a dictionary {number: name} or a list, in Python's spelling.
+    """
+    if names:
+        return COCO if names == "coco" else tuple(names)
+    own = session.get_modelmeta().custom_metadata_map.get("names")
+    if own is None:
+        raise InputError(f"{path}: names no classes; say names: coco, or a list")
+    try:
+        listed = ast.literal_eval(own)
+        return tuple(str(listed[n]) for n in range(len(listed)))
+    except (ValueError, SyntaxError, TypeError, LookupError):
+        raise InputError(f"{path}: the names of its classes are torn ({own:.60})") from None
+
+
+def _head(
+    session: "InferenceSession", path: Path, size_wh: tuple[int, int], classes: int, wanted: str
+) -> tuple[str, Head]:
+    """Return the name of the output by which a known head answers, and the head."""
+    if wanted and wanted not in HEADS:
+        raise InputError(f"{wanted!r} is no head of a detector; there are {', '.join(HEADS)}")
+    width, height = size_wh
+    grey, cells = np.full((1, height, width, 3), GREY, np.uint8), len(_cells(size_wh))
+    found, shapes = [], {}
+    for name in [wanted] if wanted else HEADS:
+        answers = _run(session, path, HEADS[name], grey)
+        shapes = {output: list(answer.shape) for output, answer in answers.items()}
+        found += [(o, name, a) for o, a in answers.items() if HEADS[name].classes(a, cells) > 0]
+    if not found:
+        wants = " or ".join(f"{n} {HEADS[n].shape(cells)}" for n in ([wanted] if wanted else HEADS))
+        raise InputError(f"{path}: answers {shapes}; expected {wants}")
+    if len(found) > 1:
+        several = " or ".join(f"{name} by {output}" for output, name, _ in found)
+        raise InputError(f"{path}: may be {several}; say which head it is")
+    ((output, name, answer),) = found
+    _require_plausible(path, name, answer, cells, classes)
+    return output, HEADS[name]
+
+
+def _require_plausible(path: Path, name: str, answer: np.ndarray, cells: int, classes: int) -> None:
+    """Raise InputError where an answer of the right shape cannot be that head's."""
+    head = HEADS[name]
+    if head.classes(answer, cells) != classes:
+        has = head.classes(answer, cells)
+        raise InputError(f"{path}: answers for {has} classes as {name}, but {classes} are named")
+    raw = head.by_cell(answer)
+    if raw[..., 4:].min() < 0 or raw[..., 4:].max() > 1:
+        raise InputError(f"{path}: its scores leave 0..1; export it with their sigmoid")
+    if head.relative and np.abs(raw[..., :2]).max() > np.sqrt(cells):
+        raise InputError(f"{path}: its boxes are in pixels already; export it without decoding")
+
+
+@lru_cache(maxsize=16)
+def _cells(size_wh: tuple[int, int]) -> np.ndarray:
+    """Return the [n, 3] column, row and stride of every cell of an input, in a head's order."""
+    levels = [np.zeros((0, 3), int)]
+    for stride in STRIDES:
+        rows, columns = np.indices((size_wh[1] // stride, size_wh[0] // stride))
+        strides = np.full(rows.size, stride)
+        levels.append(np.column_stack([columns.ravel(), rows.ravel(), strides]))
+    return np.concatenate(levels)
+
+
+def _fitted(view: np.ndarray, input_wh: tuple[int, int] | None) -> np.ndarray:
+    """Return the view, made smaller where it would not fit."""
+    height, width = view.shape[:2]
+    scale = 1.0 if input_wh is None else min(1.0, input_wh[0] / width, input_wh[1] / height)
+    return crops.cut(view, (0, 0, width, height), scale=scale)
+
+
+def _letterboxes(
+    views: Sequence[np.ndarray], corners_xy: np.ndarray, size_wh: tuple[int, int]
+) -> np.ndarray:
+    """Return [B, h, w, 3] uint8: each view on grey, its top left corner where it is said."""
+    width, height = size_wh
+    boxed = np.full((len(views), height, width, 3), GREY, np.uint8)
+    for one, view, (x, y) in zip(boxed, views, corners_xy, strict=True):
+        one[y : y + view.shape[0], x : x + view.shape[1]] = view
+    return boxed
+
+
+def _run(
+    session: "InferenceSession", path: Path, head: Head, pixels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the network's answers for [B, h, w, 3] uint8 RGB pixels, by the outputs' names."""
+    (given,), outputs = session.get_inputs(), [one.name for one in session.get_outputs()]
+    planes = np.ascontiguousarray(pixels[..., head.channels].transpose(0, 3, 1, 2))
+    planes = planes.astype(NUMBERS[given.type]) * NUMBERS[given.type](head.white / 255)
+    parts = np.split(planes, len(planes)) if isinstance(given.shape[0], int) else [planes]
+    try:
+        answers = [session.run(outputs, {given.name: part}) for part in parts]
+    except Exception as error:  # as in `_session`
+        raise InputError(f"{path}: ONNX Runtime stopped on it ({_line(error)})") from None
+    return {name: np.concatenate(a) for name, *a in zip(outputs, *answers, strict=True)}

@@ -1,0 +1,110 @@
+"""Annotations and what a detector saw in many views -> which objects it found, by their side there.
+
+From these the recall curve is fitted (`recall.fit`). What is reported later on the same images is
+too good by that.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmnet_lib.core import boxes, overlaps
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Seen
+from dmnet_lib.cropping import regions
+from dmnet_lib.evaluation.matching import THRESHOLDS
+
+if TYPE_CHECKING:  # pandas takes longer to import than most commands take
+    import pandas as pd
+
+TILE_STEP = 2**0.5
+TILE_OVERLAP = 0.2
+LEAST_SCORE = 0.05  # of a detection that counts; the curves of higher ones plan as well
+BINS_AN_OCTAVE = 2  # of the table
+
+
+def views(sizes_wh: np.ndarray, *, input_long_px: int, max_upscale: float) -> list[Regions]:
+    """Return passes that show objects in many sizes: whole images, and tiles from small to large.
+
+    Tiles are as large as the crops that are offered, from near the smallest on.
+    """
+    found = [Regions.from_lists([np.array([[0, 0, *size]]) for size in sizes_wh])]
+    side = input_long_px / max_upscale * TILE_STEP
+    while side < np.max(sizes_wh, initial=0):
+        tile = {"tile_px": round(side), "overlap": TILE_OVERLAP}
+        found.append(Regions.from_lists([regions.sliding(size, **tile) for size in sizes_wh]))
+        side *= TILE_STEP
+    return found
+
+
+def sightings(truth: Annotations, passes: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
+    """Return sides [n] in pixels of the view, and found [n] in 0..1, of all objects in all views.
+
+    An object takes part in every view that holds it entirely. It is found, at each of the overlaps
+    0.5, 0.55, … 0.95 over which AP is the mean, where a detection of its class from LEAST_SCORE on
+    overlaps it so much; found is the share of the ten. At 0.5 alone the curve would be flat where
+    boxes still grow better, and crops planned by it magnify too little.
+    """
+    parts = [_of_pass(truth, seen) for seen in passes]
+    sides, found = zip(*parts, strict=True) if parts else ((), ())
+    return np.concatenate([np.zeros(0), *sides]), np.concatenate([np.zeros(0), *found])
+
+
+def _of_pass(truth: Annotations, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+    view, row = _held(truth, seen)
+    sides = np.sqrt(truth.boxes_xywh[row, 2:].prod(axis=1, dtype=np.float64)) * seen.scales[view]
+    counts = seen.found.scores >= LEAST_SCORE
+    classes = 1 + max(truth.class_ids.max(initial=0), seen.found.class_ids.max(initial=0))
+    best = np.zeros(len(row))
+    for objects, _, iou in overlaps.between(
+        view * classes + truth.class_ids[row], _shown_xyxy(truth, row, seen.image_index[view]),
+        (seen.view * classes + seen.found.class_ids)[counts], seen.found.boxes_xyxy[counts],
+        least=THRESHOLDS[0],
+    ):  # fmt: skip
+        np.maximum.at(best, objects, iou)
+    return sides, (best[:, None] >= THRESHOLDS).mean(axis=1)
+
+
+def _held(truth: Annotations, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+    """Return the view [n] and the row [n] of every object that lies entirely in a view."""
+    rows = np.flatnonzero(truth.is_object)
+    first, last = np.searchsorted(truth.image_index[rows], [seen.image_index, seen.image_index + 1])
+    pairs = [np.zeros((2, 0), np.int64)]
+    for begin, end in overlaps.parts(last - first):
+        view, place = boxes.runs(first[begin:end], (last - first)[begin:end])
+        view, row = view + begin, rows[place]
+        region, xyxy = seen.regions_xyxy[view], _shown_xyxy(truth, row, seen.image_index[view])
+        whole = np.all((xyxy[:, :2] >= region[:, :2]) & (xyxy[:, 2:] <= region[:, 2:]), axis=1)
+        pairs.append(np.array([view[whole], row[whole]]))
+    return tuple(np.concatenate(pairs, axis=1))
+
+
+def _shown_xyxy(truth: Annotations, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Return the boxes [n, 4] of rows [n] as far as their images [n] show them."""
+    xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[rows])
+    return boxes.clip(xyxy, truth.sizes_wh[images]).astype(np.float64)
+
+
+def table(sides_px: np.ndarray, found: np.ndarray) -> "pd.DataFrame":
+    """Return one row half an octave of sides: z_px, found, objects and a 95% interval (Wilson)."""
+    import pandas as pd
+
+    octave = np.floor(np.log2(np.maximum(sides_px, 1e-3)) * BINS_AN_OCTAVE) / BINS_AN_OCTAVE
+    rows = []
+    for low in np.unique(octave):
+        chosen = octave == low
+        share, count = float(found[chosen].mean()), int(chosen.sum())
+        middle, half = _wilson(share, count)
+        rows.append({"z_px": 2 ** (low + 0.5 / BINS_AN_OCTAVE), "found": share,
+                     "objects": count, "low": middle - half, "high": middle + half})  # fmt: skip
+    return pd.DataFrame(rows, columns=["z_px", "found", "objects", "low", "high"])
+
+
+def _wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+    """Return middle and half width of Wilson's interval; objects of one image are no strangers, so
+    it is too narrow, and only shows which points rest on few."""
+    scale = 1 + z**2 / count
+    spread = np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return (share + z**2 / (2 * count)) / scale, z * spread / scale

@@ -1,0 +1,369 @@
+"""A detector, a split and its crops -> detections, cost and time of each way to look at images.
+
+A strategy's name ends in its setting where its family has several: `uniform 2x3`, `sliding 640`,
+`planned mcnn 6` (crops), `planned mcnn 0.9Mpx`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from dmnet_lib.core import boxes, files
+from dmnet_lib.core import tables as detections
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.cropping import planning, threshold
+from dmnet_lib.cropping.planning import Eye
+from dmnet_lib.data.splits import Split
+from dmnet_lib.detection import detectors, fusion
+from dmnet_lib.detection import recall_samples as seeing
+from dmnet_lib.detection.cache import Memory
+from dmnet_lib.detection.detectors import Detector, Pass
+from dmnet_lib.detection.fusion import ViewRules
+
+FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
+SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
+LISTING = "strategies.json"
+ABLATION = "ablation"  # folder of what the fusion gives without some of its rules
+FORGETFUL = Memory()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What all strategies share: how views are scaled, and how their detections are fused.
+
+    fusion holds the rules of `fusion.fuse`, as `profiles` has them; views those of `fusion.settle`.
+    """
+
+    input_long_px: int
+    max_upscale: float
+    iou_threshold: float
+    top: int
+    fusion: Mapping[str, str]
+    views: ViewRules = fusion.AS_RELEASED
+
+
+@dataclass(frozen=True)
+class Look:
+    """One pass over a split: what was seen, the regions, megapixels and seconds per image."""
+
+    seen: Seen
+    regions: Regions
+    megapixels: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One strategy on a split: fused detections, the crops it added (none for whole images),
+    megapixels through the detector and seconds per image, the global pass included."""
+
+    detections: Detections
+    regions: Regions
+    megapixels: float
+    seconds_per_image: float
+
+
+def family(name: str) -> str:
+    """Return a strategy's name without its setting."""
+    words = name.split(" ")
+    return " ".join(words[:-1]) if len(words) > 1 and words[-1][:1].isdigit() else name
+
+
+def main_names(names: Iterable[str]) -> list[str]:
+    """Return the first of each family, which stands for it in tables."""
+    return list({family(name): name for name in reversed(list(names))}.values())[::-1]
+
+
+def whole_images(
+    detector: Detector,
+    split: Split,
+    rule: Rule,
+    *,
+    memory: Memory = FORGETFUL,
+    executor: Executor | None = None,
+) -> dict[str, Look]:
+    """Return the passes over whole images: `global`, at the detector's input size, and `native`,
+    at full resolution, which a network of one fixed input size cannot see."""
+    whole = threshold.whole(split.annotations.sizes_wh)
+    passes = {"global": Pass(whole, rule.input_long_px)}
+    if detector.input_wh is None:
+        passes["native"] = Pass(whole, FULL_RESOLUTION)
+    return _look(detector, split, passes, memory, executor, "whole images")
+
+
+def look_closer(
+    detector: Detector,
+    split: Split,
+    by_crops: Mapping[str, Regions],
+    rule: Rule,
+    *,
+    memory: Memory = FORGETFUL,
+    executor: Executor | None = None,
+) -> dict[str, Look]:
+    """Return what the detector sees in each strategy's crops; memory's are not looked at again.
+
+    Crops that are the first of another strategy's of the family are not looked at again: of its
+    boxes and, by their pixels, of its seconds, they take their part.
+    """
+    first_of = _first_of(by_crops)
+    own = [name for name in by_crops if name not in first_of]
+    passes = {n: Pass(by_crops[n], rule.input_long_px, rule.max_upscale) for n in own}
+    looks = _look(detector, split, passes, memory, executor, "crops")
+    return {
+        name: looks[name]
+        if name in looks
+        else _part(looks[first_of[name]], regions, len(split.annotations), detector.input_wh)
+        for name, regions in by_crops.items()
+    }
+
+
+def _look(
+    detector: Detector,
+    split: Split,
+    passes: Mapping[str, Pass],
+    memory: Memory,
+    executor: Executor | None,
+    label: str,
+) -> dict[str, Look]:
+    """Return what each pass sees, by memory or now; an executor's workers share the images."""
+    names = split.annotations.names
+    sights = memory.recall(passes, names, detector.input_wh)
+    new = {name: one for name, one in passes.items() if name not in sights}
+    if new:
+        found = detectors.detect(
+            detector, split.images, names, list(new.values()), executor=executor,
+            progress=lambda items: tqdm(items, desc=label, total=len(names), unit="image"),
+        )  # fmt: skip
+        for (name, one), sight in zip(new.items(), found, strict=True):
+            sights[name] = sight
+            memory.keep(one, names, sight)
+    pixels = {n: one.megapixels(len(names), detector.input_wh) for n, one in passes.items()}
+    return {
+        name: Look(sights[name][0], one.regions, pixels[name], _mean(sights[name][1]))
+        for name, one in passes.items()
+    }
+
+
+def _mean(seconds: np.ndarray) -> float:
+    return float(seconds.mean()) if len(seconds) else 0.0
+
+
+def _first_of(by_crops: Mapping[str, Regions]) -> dict[str, str]:
+    """Return, of strategies whose crops are the first ones of another's of the family, that one."""
+    found: dict[str, str] = {}
+    longest = sorted(by_crops, key=lambda name: -len(by_crops[name]))
+    for place, name in enumerate(longest):
+        for other in longest[:place]:
+            same = family(other) == family(name) and other not in found
+            if same and _rows_in(by_crops[name], by_crops[other]) is not None:
+                found[name] = other
+                break
+    return found
+
+
+def _rows_in(some: Regions, all_of_them: Regions) -> np.ndarray | None:
+    """Return the rows of all_of_them that `some` are, the first of each image; None if not so."""
+    images = all_of_them.image_index
+    rank = np.arange(len(images)) - np.searchsorted(images, images)
+    counts = np.bincount(some.image_index, minlength=1 + images.max(initial=-1))
+    rows = np.flatnonzero(rank < counts[images])
+    same = np.array_equal(images[rows], some.image_index)
+    return rows if same and np.array_equal(all_of_them.boxes_xyxy[rows], some.boxes_xyxy) else None
+
+
+def _part(look: Look, regions: Regions, images: int, input_wh: tuple[int, int] | None) -> Look:
+    """Return the part of a look that has only those regions, the first of each image."""
+    seen, rows = look.seen, _rows_in(regions, look.regions)
+    chosen = np.flatnonzero(np.isin(seen.view, rows))
+    part = Seen(
+        seen.found.select(chosen), np.searchsorted(rows, seen.view[chosen]),
+        seen.regions_xyxy[rows], seen.image_index[rows], seen.scales[rows],
+    )  # fmt: skip
+    area = boxes.area(part.regions_xyxy) * part.scales**2
+    if input_wh is not None:
+        area = np.full(len(rows), input_wh[0] * input_wh[1])
+    megapixels = float(area.sum() / max(1, images) / 1e6)
+    seconds = look.seconds * megapixels / look.megapixels if look.megapixels else 0.0
+    return Look(part, regions, megapixels, seconds)
+
+
+def sightings(
+    detector: Detector,
+    split: Split,
+    rule: Rule,
+    *,
+    memory: Memory = FORGETFUL,
+    executor: Executor | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sides [n] in pixels of the view, and found [n], of a split's objects in many views."""
+    lens = {"input_long_px": rule.input_long_px, "max_upscale": rule.max_upscale}
+    shown = seeing.views(split.annotations.sizes_wh, **lens)
+    passes = {str(n): Pass(regions, **lens) for n, regions in enumerate(shown)}
+    looks = _look(detector, split, passes, memory, executor, "recall curve")
+    return seeing.sightings(split.annotations, [look.seen for look in looks.values()])
+
+
+def outcomes(
+    whole: Mapping[str, Look],
+    crops: Mapping[str, Look],
+    rule: Rule,
+    *,
+    extra_seconds: Mapping[str, float] | None = None,
+) -> dict[str, Outcome]:
+    """Return the outcome of each pass over whole images, and of the crops fused with `global`.
+
+    extra_seconds adds, per image, what a strategy spends before it has its crops.
+    """
+    base, images = whole["global"], len(whole["global"].seen.found.names)
+    none = Regions.from_lists([np.zeros((0, 4))] * images)
+    extra = extra_seconds or {}
+    found = {
+        name: Outcome(fuse([one], rule), none, one.megapixels, one.seconds)
+        for name, one in whole.items()
+    }
+    for name, one in crops.items():
+        megapixels = base.megapixels + one.megapixels
+        seconds = base.seconds + one.seconds + extra.get(name, 0.0)
+        found[name] = Outcome(fuse([base, one], rule), one.regions, megapixels, seconds)
+    return found
+
+
+def fuse(looks: Sequence[Look], rule: Rule) -> Detections:
+    """Return the boxes of all looks put together by the rule."""
+    names, sizes_wh = looks[0].seen.found.names, _sizes_wh(looks[0])
+    return fusion.fuse(
+        fusion.settle([look.seen for look in looks], sizes_wh, rule.views),
+        names=names,
+        iou_threshold=rule.iou_threshold,
+        top=rule.top,
+        **rule.fusion,
+    )
+
+
+def _sizes_wh(whole: Look) -> np.ndarray:
+    """Return the [M, 2] sizes of the images, from a look at whole ones."""
+    return whole.regions.boxes_xyxy[:, 2:]
+
+
+def ablation(
+    whole: Mapping[str, Look], crops: Mapping[str, Look], names: Iterable[str], rule: Rule
+) -> dict[str, dict[str, Detections]]:
+    """Return {variant: {strategy: detections}} of the fusion with all rules, and without some."""
+    variants = {
+        "all rules": rule.views,
+        "fragments stay": replace(rule.views, fragments="kept"),
+        "every view counts alike": replace(rule.views, coarse_score=1.0),
+        "neither rule": fusion.AS_RELEASED,
+    }
+    return {
+        variant: {
+            name: fuse([whole["global"], crops[name]], replace(rule, views=views)) for name in names
+        }
+        for variant, views in variants.items()
+    }
+
+
+def expected(
+    found: Mapping[str, Outcome], truth: Annotations, seen: Eye
+) -> dict[str, float | None]:
+    """Return the share of the objects that each strategy is expected to find, by the recall curve.
+
+    Beside `planning.worth` of its crops, `native` is the whole image at full resolution.
+    """
+    full = replace(seen, lens=replace(seen.lens, input_long_px=FULL_RESOLUTION))
+    return {
+        name: planning.worth(truth, one.regions, full if name == "native" else seen)
+        for name, one in found.items()
+    }
+
+
+def cost_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
+    """Return one row a strategy: crops, megapixels and detections per image."""
+    images = {name: max(1, len(one.detections.names)) for name, one in found.items()}
+    rows = {
+        name: {
+            "crops_per_image": len(one.regions) / images[name],
+            "megapixels": one.megapixels,
+            "detections_per_image": len(one.detections) / images[name],
+        }
+        for name, one in found.items()
+    }
+    return pd.DataFrame(rows).T
+
+
+def counts_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
+    """Return one row an image: the detections above SHOWN_SCORE of each strategy."""
+    first = next(iter(found.values())).detections
+    counts = {name: shown_counts(one.detections) for name, one in found.items()}
+    return pd.DataFrame({"image": first.names} | counts)
+
+
+def shown_counts(found: Detections) -> np.ndarray:
+    """Return the [M] number of detections above SHOWN_SCORE in each image."""
+    return np.bincount(found.image_index[found.scores > SHOWN_SCORE], minlength=len(found.names))
+
+
+def most_different(a: Detections, b: Detections, *, count: int) -> list[int]:
+    """Return the images whose numbers of shown detections differ most between a and b."""
+    gap = np.abs(shown_counts(a) - shown_counts(b))
+    return np.argsort(-gap, kind="stable")[:count].tolist()
+
+
+def write(
+    folder: Path, found: Mapping[str, Outcome], *, shares: Mapping[str, float | None] | None = None
+) -> Path:
+    """Write detections and regions of each strategy, and strategies.json, which lists them.
+
+    shares: those of the objects that each was `expected` to find.
+    """
+    for name, one in found.items():
+        detections.write(folder / f"{_stem(name)}_detections.npz", one.detections)
+        boxes.write_regions(folder / f"{_stem(name)}_regions.npz", one.regions)
+    costs = {name: [one.megapixels, one.seconds_per_image] for name, one in found.items()}
+    listing = {"costs": costs, "order": list(found), "main": main_names(found)}
+    return files.write_json(folder / LISTING, listing | {"expected": dict(shares or {})})
+
+
+def read(folder: Path) -> dict[str, Outcome]:
+    """Read what `write` wrote. Raises InputError for a missing or torn file."""
+    listed = files.read_json(folder / LISTING)
+    return {
+        name: Outcome(
+            detections.read(folder / f"{_stem(name)}_detections.npz"),
+            boxes.read_regions(folder / f"{_stem(name)}_regions.npz"),
+            *listed["costs"][name],
+        )
+        for name in listed["order"]
+    }
+
+
+def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) -> Path:
+    """Write the detections of each variant and strategy, and what there is."""
+    for number, by_name in enumerate(found.values()):
+        for name, one in by_name.items():
+            detections.write(folder / ABLATION / f"{number}_{_stem(name)}.npz", one)
+    listing = [[variant, list(by_name)] for variant, by_name in found.items()]
+    return files.write_json(folder / ABLATION / LISTING, listing)
+
+
+def read_ablation(folder: Path) -> dict[str, dict[str, Detections]]:
+    """Read what `write_ablation` wrote. Raises InputError for a missing or torn file."""
+    listed = files.read_json(folder / ABLATION / LISTING)
+    return {
+        variant: {
+            name: detections.read(folder / ABLATION / f"{number}_{_stem(name)}.npz")
+            for name in names
+        }
+        for number, (variant, names) in enumerate(listed)
+    }
+
+
+def _stem(name: str) -> str:
+    return name.replace(" ", "_")

@@ -1,0 +1,214 @@
+"""Annotations and detections in, COCO's AP of any resampling of the images out: intervals, curves.
+
+COCO evaluators keep their matches to themselves, so this matches once by `matching.match`, and
+then makes AP for as many weightings of the images as wanted; with every weight 1 it is COCO's AP.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from dmnet_lib.core.annotations import CLASS_IDS, Annotations
+from dmnet_lib.core.boxes import xywh_to_xyxy
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.evaluation.matching import (
+    ANY_AREA,
+    SKIPPED,
+    THRESHOLDS,
+    TRUE,
+    area_within,
+    drop_in_ignored_regions,
+    match,
+    rank_in_group,
+)
+
+SMALL = (0.0, 32.0**2)  # px², COCO's small objects
+RECALLS = np.linspace(0.0, 1.0, 101)
+CELLS_AT_ONCE = 50_000  # resamples x true detections held at a time: they stay in the cache
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What N detections over M images counted as, enough to make AP of any weighting of images.
+
+    images: M; boxes [K, M] int: evaluated boxes of each class in each image. Rows of detections
+    stand by falling score: class_index [N] in 0..K - 1, image_index [N], outcome [T, N] int8
+    (1 true, 0 false, -1 not counted) at each of THRESHOLDS.
+    """
+
+    boxes: np.ndarray
+    class_index: np.ndarray
+    image_index: np.ndarray
+    outcome: np.ndarray
+
+    @property
+    def images(self) -> int:
+        """The number of images."""
+        return self.boxes.shape[1]
+
+
+def matches(
+    truth: Annotations,
+    found: Detections,
+    *,
+    max_detections: int = 500,
+    area_px: tuple[float, float] = ANY_AREA,
+) -> Matches:
+    """Match as COCOeval does, after VisDrone's rule for ignored regions (see PROTOCOL).
+
+    area_px is the range of w * h of the boxes that count, such as SMALL.
+    """
+    truth, found = drop_in_ignored_regions(truth, found)
+    group = found.image_index * (max(CLASS_IDS) + 1) + found.class_ids
+    found = found.select(rank_in_group(group, found.scores) < max_detections)
+    order = np.argsort(-found.scores, kind="stable")  # equal scores in the order of images
+    rows = truth.evaluated & np.isin(truth.class_ids, CLASS_IDS)
+    rows &= area_within(xywh_to_xyxy(truth.boxes_xywh), area_px)
+    boxes = np.zeros((len(CLASS_IDS), len(truth)), dtype=np.int64)
+    np.add.at(boxes, (truth.class_ids[rows] - CLASS_IDS[0], truth.image_index[rows]), 1)
+    return Matches(
+        boxes=boxes,
+        class_index=found.class_ids[order] - CLASS_IDS[0],
+        image_index=found.image_index[order],
+        outcome=match(truth, found, area_px=area_px)[:, order],
+    )
+
+
+def _steps(found: Matches, class_index: int, level: int) -> tuple[csr_array, csr_array]:
+    """Return what each true detection adds to those seen and to the true ones: [P, M] by image.
+
+    Seen are the detections that count, from after the last true one on. Only true detections raise
+    recall, and precision peaks at them, so what follows the last of them is not needed.
+    """
+    outcome = found.outcome[level]
+    counted = np.flatnonzero((found.class_index == class_index) & (outcome != SKIPPED))
+    is_true = np.flatnonzero(outcome[counted] == TRUE)
+    image = found.image_index[counted[: is_true[-1] + 1 if len(is_true) else 0]]
+    row = np.searchsorted(is_true, np.arange(len(image)))
+    shape = (len(is_true), found.images)
+    ones = np.ones(len(image))
+    true = (ones[: len(is_true)], (np.arange(len(is_true)), image[is_true]))
+    return csr_array((ones, (row, image)), shape=shape), csr_array(true, shape=shape)
+
+
+def _curves(
+    steps: tuple[csr_array, csr_array], weights: np.ndarray, boxes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return recall and falling precision [P, B] after each of `_steps`, for weights [B, M].
+
+    boxes [B] are those that the weighted images hold, none of them 0.
+    """
+    seen, true = (np.cumsum(step @ weights.T, axis=0) for step in steps)
+    seen += np.spacing(1)
+    precision = np.divide(true, seen, out=seen)
+    np.maximum.accumulate(precision[::-1], axis=0, out=precision[::-1])
+    return np.divide(true, boxes, out=true), precision
+
+
+def _areas(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Return the [B] means over RECALLS of precision [P, B] at the first recall that reaches."""
+    # The last of RECALLS that is reached. Unequal counts differ by far more than 1e-7, and equal
+    # ones may stand an ulp below their float in RECALLS, which is not reached then.
+    reached = (recall * (len(RECALLS) - 1) + 1e-7).astype(np.intp)
+    reached -= RECALLS[reached] > recall
+    gained = np.diff(reached, axis=0, prepend=-1)
+    return (precision * gained).sum(axis=0) / len(RECALLS)
+
+
+def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
+    """Return the [B, K, T] AP of every class at every threshold for image weights [B, M].
+
+    A weight counts an image so many times. NaN where the weighted images hold no box of a class.
+    """
+    weights = np.asarray(weights, dtype=np.float64)
+    result = np.full((len(weights), len(CLASS_IDS), len(THRESHOLDS)), np.nan)
+    for k in np.flatnonzero(found.boxes.any(axis=1)):
+        boxes = weights @ found.boxes[k]
+        some = np.flatnonzero(boxes > 0)
+        for t in range(len(THRESHOLDS)):
+            steps = _steps(found, k, t)
+            at_once = max(1, CELLS_AT_ONCE // max(1, steps[0].shape[0]))
+            for first in range(0, len(some), at_once):
+                rows = some[first : first + at_once]
+                result[rows, k, t] = _areas(*_curves(steps, weights[rows], boxes[rows]))
+    return result
+
+
+def precision_recall(found: Matches) -> np.ndarray:
+    """Return the [K, T, 101] precision at RECALLS; NaN for a class without evaluated boxes."""
+    result = np.full((len(CLASS_IDS), len(THRESHOLDS), len(RECALLS)), np.nan)
+    boxes, once = found.boxes.sum(axis=1, keepdims=True), np.ones((1, found.images))
+    for k in np.flatnonzero(boxes):
+        for t in range(len(THRESHOLDS)):
+            recall, precision = _curves(_steps(found, k, t), once, boxes[k])
+            first = np.searchsorted(recall[:, 0], RECALLS, side="left")
+            result[k, t] = np.append(precision, 0)[first]
+    return result
+
+
+def resampling_weights(
+    images: int, *, rng: np.random.Generator, resamples: int = 1000
+) -> np.ndarray:
+    """Return [1 + B, M] weights: first the images as they are, then B draws with replacement."""
+    as_they_are = np.ones((1, images), dtype=np.int64)
+    if images == 0:
+        return np.repeat(as_they_are, 1 + resamples, axis=0)
+    drawn = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
+    return np.concatenate([as_they_are, drawn])
+
+
+def class_means(precisions: np.ndarray) -> np.ndarray:
+    """Return the [B] means of `average_precisions` [B, K, T]; NaN where no class has a box."""
+    per_class = precisions.mean(axis=2)
+    present = ~np.isnan(per_class)
+    classes = present.sum(axis=1)
+    total = np.where(present, per_class, 0).sum(axis=1)
+    return np.divide(total, classes, out=np.full(len(per_class), np.nan), where=classes > 0)
+
+
+def bootstrap_samples(found: Matches, weights: np.ndarray) -> np.ndarray:
+    """Return the [B] AP of the weightings [B, M]; NaN where no image with a box was drawn."""
+    return class_means(average_precisions(found, weights))
+
+
+def interval(samples: np.ndarray, *, level: float = 0.95) -> tuple[float | None, float | None]:
+    """Return the percentile interval of samples [B], without those where nothing was drawn."""
+    drawn = samples[~np.isnan(samples)]
+    if not len(drawn):
+        return None, None
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def paired_difference(
+    a: np.ndarray, b: np.ndarray, *, level: float = 0.95
+) -> dict[str, float | int | None]:
+    """Return the difference a - b of two samples made with the same weights, and its interval.
+
+    Both are `bootstrap_samples` of `resampling_weights`: the first is the images as they are. The
+    interval is that of the percentiles; it and the difference are None where nothing was drawn.
+    """
+    difference = a - b
+    low, high = interval(difference[1:], level=level)
+    return {
+        "difference": None if np.isnan(difference[0]) else float(difference[0]),
+        "low": low,
+        "high": high,
+        "resamples": int(np.count_nonzero(~np.isnan(difference[1:]))),
+    }
+
+
+def bootstrap_difference(
+    a: Matches,
+    b: Matches,
+    *,
+    rng: np.random.Generator,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> dict[str, float | int | None]:
+    """Return AP of a less AP of b on the same images, with its interval; paired over images."""
+    if not np.array_equal(a.boxes, b.boxes):
+        raise ValueError("the two were matched with different ground truth")
+    weights = resampling_weights(a.images, rng=rng, resamples=resamples)
+    return paired_difference(*(bootstrap_samples(m, weights) for m in (a, b)), level=level)

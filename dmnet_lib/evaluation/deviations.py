@@ -1,0 +1,251 @@
+"""Annotations of a split -> what each rule of the released scripts changes, one rule at a time.
+
+Every number is measured: the pipeline runs with the corrected rules, and again with one rule taken
+otherwise (`profiles.DEVIATIONS`). Fusion and evaluation need detections, which are made up from
+the annotations, by a fixed draw.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dmnet_lib.core import boxes, official
+from dmnet_lib.core.annotations import CLASS_IDS, IGNORED, Annotations
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.official import DEVIATIONS, Deviation, Profile
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.cropping import crops
+from dmnet_lib.cropping import threshold as cropping
+from dmnet_lib.cropping.crops import CropAnnotations
+from dmnet_lib.data.formats import rules as format_rules
+from dmnet_lib.density import points, windows
+from dmnet_lib.density.points import Kernel, Points
+from dmnet_lib.detection import fusion
+from dmnet_lib.evaluation import coco
+
+TOP = 50  # boxes an image, where the limit's rule is looked at: few images hold more than 500
+WHOLE_PX = 10**6  # a window that no image exceeds
+Counts = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both profiles share: the commands that DMNet's users run."""
+
+    window_wh: tuple[int, int] = (70, 70)
+    threshold: float = 0.08
+    min_area_px: int = 70 * 70
+    sigma_px: float = 15.0
+    min_visible: float = 0.5
+
+
+DEFAULTS = Settings()
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """A split by one profile: its points, its regions, and the crops' annotations."""
+
+    points: Points
+    mass: float
+    regions: Regions
+    cut: CropAnnotations
+
+
+def crop(table: Annotations, rules: Profile, *, split: str, adaptive: bool = False) -> Cropped:
+    """Return a split by one profile; adaptive takes kernels by the neighbours, else one sigma."""
+    drop = official.drops_score0(str(rules["score0_dropped"]), split)
+    found = points.from_annotations(table, drop_score0=drop, **rules.of("points"))
+    found = points.with_rule(
+        found, "adaptive" if adaptive else "fixed", sigma_px=DEFAULTS.sigma_px, scales_px={},
+        neighbours=3, beta=0.3, **rules.of("sigmas"),
+    )  # fmt: skip
+    kernel = Kernel(**rules.of("density"))
+    sums = windows.sums_from_points(found, DEFAULTS.window_wh, rules=kernel)
+    policy = cropping.Policy(DEFAULTS.window_wh, DEFAULTS.min_area_px, **rules.of("regions"))
+    regions = cropping.split_regions(
+        sums, table.sizes_wh, threshold=DEFAULTS.threshold, policy=policy
+    )
+    cut = crops.annotate(
+        table, regions, min_visible=DEFAULTS.min_visible, drop_score0=drop, **rules.of("crops")
+    )
+    whole = windows.sums_from_points(found, (WHOLE_PX, WHOLE_PX), rules=kernel)
+    mass = sum(float(one.sum()) for one in whole)
+    return Cropped(found, mass, regions, cut)
+
+
+def boxless(table: Annotations, found: Cropped, index: int) -> np.ndarray:
+    """Return [n, 4] xyxy of image `index`'s objects of which no crop has an evaluated box."""
+    one, rows = table.image(index), found.cut.annotations
+    objects = boxes.xywh_to_xyxy(one.boxes_xywh[one.is_object])
+    chosen = rows.is_object & (found.cut.parents[rows.image_index] == index)
+    corners = found.regions.boxes_xyxy[rows.image_index[chosen], :2]
+    held = boxes.shift(boxes.xywh_to_xyxy(rows.boxes_xywh[chosen]), corners)
+    # A box that a crop has clipped lies in its object's, and so does no other of its class.
+    inside = boxes.intersection(objects, held) == boxes.area(held)
+    same_class = one.class_ids[one.is_object][:, None] == rows.class_ids[chosen]
+    return objects[~np.any(inside & same_class, axis=1)]
+
+
+def image_table(table: Annotations, by_profile: Mapping[str, Cropped]) -> pd.DataFrame:
+    """Return one row an image: crops, and objects without a box in any, of each profile."""
+    columns: dict[str, object] = {"image": table.names}
+    for name, found in by_profile.items():
+        columns[f"crops, {name}"] = np.bincount(found.regions.image_index, minlength=len(table))
+        lost = [len(boxless(table, found, i)) for i in range(len(table))]
+        columns[f"objects without a box, {name}"] = lost
+    return pd.DataFrame(columns)
+
+
+def of_image(
+    table: Annotations, by_profile: Mapping[str, Cropped], index: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return image `index`'s crops and its objects without a box in any, xyxy, by profile."""
+    return {
+        name: (found.regions.of_image(index), boxless(table, found, index))
+        for name, found in by_profile.items()
+    }
+
+
+def most_different(images: pd.DataFrame) -> int:
+    """Return the row of `image_table` where the profiles differ most in objects without a box."""
+    counts = images[[name for name in images if name.startswith("objects")]]
+    return int((counts.max(axis=1) - counts.min(axis=1)).idxmax())
+
+
+def made_up(table: Annotations, *, seed: int = 0) -> Detections:
+    """Return three detections about every object, as many about nothing, ten in ignored regions.
+
+    A detector finds objects in ignored regions too: there it scores as well as elsewhere.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.repeat(np.flatnonzero(table.is_object), 3)
+    around = table.boxes_xywh[rows] + rng.normal(0, 0.1, (len(rows), 4)) * np.tile(
+        table.boxes_xywh[rows, 2:], 2
+    )
+    image = table.image_index[rows]
+    nowhere = np.column_stack(
+        [rng.uniform(0, 0.95, (len(rows), 2)) * table.sizes_wh[image],
+         np.exp(rng.normal(3, 0.6, (len(rows), 2)))]
+    )  # fmt: skip
+    regions = np.repeat(np.flatnonzero(table.class_ids == IGNORED), 10)
+    sides = np.exp(rng.normal(3, 0.3, (len(regions), 2)))
+    spare = np.maximum(table.boxes_xywh[regions, 2:] - sides, 0)
+    corners = table.boxes_xywh[regions, :2] + rng.uniform(0, 1, (len(regions), 2)) * spare
+    xywh = np.concatenate([around, nowhere, np.column_stack([corners, sides])])
+    xywh[:, 2:] = np.maximum(xywh[:, 2:], 1)
+    beta = ((4, 2, len(rows)), (1, 5, len(rows)), (4, 2, len(regions)))
+    scores = np.concatenate([rng.beta(*shape) for shape in beta])
+    drawn = rng.choice(CLASS_IDS, len(rows) + len(regions))
+    classes = np.concatenate([table.class_ids[rows], drawn])
+    images = np.concatenate([image, image, table.image_index[regions]])
+    order = np.argsort(images, kind="stable")
+    columns = (boxes.xywh_to_xyxy(xywh), scores, classes, images)
+    return Detections(table.names, *(column[order] for column in columns))
+
+
+# What is counted: each takes rules and returns the same quantities, of which the changed are told.
+
+
+def _of_crops(table: Annotations, split: str, rules: Profile, *, adaptive: bool) -> Counts:
+    found = crop(table, rules, split=split, adaptive=adaptive)
+    rows, rectangles = found.cut.annotations, found.regions.boxes_xyxy
+    return {
+        "points": len(found.points),
+        "mean x of points, px": round(float(found.points.xy[:, 0].mean()), 2),
+        "median sigma, px": round(float(np.median(found.points.sigmas_px)), 2),
+        "objects in the maps": round(found.mass, 1),
+        "crops": len(rectangles),
+        "megapixels of crops": round(float(boxes.area(rectangles).sum()) / 1e6, 2),
+        "evaluated boxes in crops": int(rows.is_object.sum()),
+        "other rows in crops": int((~rows.is_object).sum()),
+        "name of a crop": crops.name("0001", (70, 0, 350, 210), crop_names=rules["crop_names"]),
+    }
+
+
+def _of_formats(table: Annotations, split: str, rules: Profile) -> Counts:
+    choice = {name: rules[name] for name in ("rows", "oversized_boxes", "empty_images")}
+    drop = split != "train" or rules["score0_dropped"] == "every_split"
+    cut = crop(table, official.named("official"), split=split).cut.annotations
+    whole, parts = (format_rules.apply(t, drop_score0=drop, **choice) for t in (table, cut))
+    return {
+        "images": len(whole),
+        "rows": len(whole.boxes_xywh),
+        "released crops": len(parts),
+        "first image id": 1 if rules["image_ids"] == "from_1" else 0,
+        "corner tags of VOC": "xmin" if rules["voc_tags"] == "standard" else "x0",
+    }
+
+
+def _of_fusion(found: Detections, rules: Profile, *, top: int) -> Counts:
+    fused = fusion.fuse([found], names=found.names, top=top, **rules.of("fusion"))
+    return {
+        "boxes kept": len(fused),
+        "their mean score": round(float(fused.scores.mean()), 3) if len(fused) else 0.0,
+    }
+
+
+def _counted(
+    rule: Deviation, table: Annotations, split: str, found: Detections, rules: Profile
+) -> Counts:
+    """Return the quantities that a rule may change, by the rules given; found is `made_up`."""
+    if rule.stage == "formats":
+        return _of_formats(table, split, rules)
+    if rule.stage == "fusion":
+        return _of_fusion(found, rules, top=TOP if rule.name == "top_rule" else len(found))
+    if rule.stage == "evaluation":
+        scores = coco.evaluate(table, found, **rules.of("evaluation"))
+        return {"AP": round(100 * (scores["AP"] or 0), 2)}
+    if rule.stage == "maps":
+        empty = int((points.from_annotations(table).counts() == 0).sum())
+        return {"images refused": empty if rules["empty_density"] == "refused" else 0}
+    return _of_crops(table, split, rules, adaptive=rule.stage == "sigmas")
+
+
+def _kind(rule: Deviation) -> str:
+    """Return what rules share whose corrected quantities are the same."""
+    alone = ("formats", "fusion", "evaluation", "maps", "sigmas")
+    return rule.name if rule.name == "top_rule" else rule.stage if rule.stage in alone else "crops"
+
+
+def effects(
+    table: Annotations,
+    split: str,
+    *,
+    progress: Callable[[Iterable[Deviation]], Iterable[Deviation]] = iter,
+) -> dict[str, str]:
+    """Return in words what each rule, taken as released, changes on a split, by its name."""
+    found, before, told = made_up(table), {}, {}
+    for rule in progress(DEVIATIONS):
+        kind, change = _kind(rule), f"{rule.name}={rule.released_value}"
+        if kind not in before:
+            before[kind] = _counted(rule, table, split, found, official.named("corrected"))
+        after = _counted(rule, table, split, found, official.named("corrected", change))
+        changed = [
+            f"{name} {_shown(value)} → {_shown(after[name])}"
+            for name, value in before[kind].items()
+            if value != after[name]
+        ]
+        told[rule.name] = "; ".join(changed) or "nothing"
+    return told
+
+
+def _shown(value: float | str) -> str:
+    return f"`{value}`" if isinstance(value, str) else f"{value:,}"
+
+
+def frame(found: Mapping[str, str]) -> pd.DataFrame:
+    """Return one row a rule: what was released, what is right, and the effect measured."""
+    rows = [
+        {
+            "rule": f"{one.name}={one.released_value}",
+            "the released scripts": one.released,
+            "corrected": one.right,
+            "what it changes": found[one.name],
+        }
+        for one in DEVIATIONS
+        if one.name in found
+    ]
+    return pd.DataFrame(rows).set_index("rule")

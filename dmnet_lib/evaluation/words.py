@@ -1,0 +1,102 @@
+"""Strategies' scores and their samples in, one sentence out: did looking closer pay, or not?"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from dmnet_lib.evaluation import bootstrap
+
+ORACLE = "oracle"  # in the name of a strategy that knows the truth, which nobody has in practice
+CHOSEN = ("density", "planned")  # how families begin whose crops are chosen; the others are plain
+FEW_IMAGES = 20  # under it an interval over images says little
+Rows = Mapping[str, Mapping[str, object]]
+
+
+def best(rows: Rows, names: Iterable[str]) -> str | None:
+    """Return the practical strategy of the highest AP: none that knows the truth. None: no AP."""
+    scored = [n for n in names if ORACLE not in n and rows[n].get("AP") is not None]
+    return max(scored, key=lambda name: rows[name]["AP"], default=None)
+
+
+def judge(
+    rows: Rows,
+    samples: Mapping[str, Mapping[str, np.ndarray]],
+    main: Sequence[str],
+    *,
+    images: int,
+    level: float,
+    seen: bool,
+) -> dict[str, object]:
+    """Return the verdict on the best practical strategy that chooses its crops.
+
+    It is held against the best of those that do not: one pass, full resolution, grids, tiles. Only
+    main strategies count, since they were named before anything was scored. rows hold AP and
+    megapixels of each; samples, as in `scoring.Scores`, their AP on the same draws of images. seen
+    says that the images were also learned or chosen on.
+
+    The verdict has `tone` (wins, loses, unclear, untold), `sentence`, `against` (what speaks
+    against it), `strategy`, `rival`, and `difference` with `low` and `high`.
+    """
+    chosen = best(rows, [name for name in main if name.startswith(CHOSEN)])
+    rival = best(rows, [name for name in main if not name.startswith(CHOSEN)])
+    if chosen is None or rival is None:
+        return _untold(images, best(rows, main))
+    pair = (samples[name]["AP"] for name in (chosen, rival))
+    apart = bootstrap.paired_difference(*pair, level=level)
+    tone = _tone(apart)
+    told = _told(chosen, rival, rows, apart, tone=tone, level=level, images=images)
+    if images < FEW_IMAGES:
+        told, tone = f"{told[:-1]}, but {images} images are too few to rely on.", "unclear"
+    elif seen and tone == "wins":
+        told, tone = f"{told[:-1]}, but on images also learned or chosen on.", "unclear"
+    against = _against(rows[chosen], rows[rival], chosen, images=images, seen=seen)
+    verdict = {"tone": tone, "sentence": told, "against": against}
+    return verdict | {"strategy": chosen, "rival": rival} | apart
+
+
+def _untold(images: int, strategy: str | None) -> dict[str, object]:
+    sentence = (
+        f"Nothing can be told from {images} images: there is no pair of strategies to compare."
+    )
+    return {"tone": "untold", "sentence": sentence, "against": [], "strategy": strategy}
+
+
+def _tone(apart: Mapping[str, float | None]) -> str:
+    if apart["low"] is None or apart["low"] <= 0 <= apart["high"]:
+        return "unclear"
+    return "wins" if apart["low"] > 0 else "loses"
+
+
+def _told(
+    chosen: str, rival: str, rows: Rows, apart: Mapping[str, float | None], *,
+    tone: str, level: float, images: int,
+) -> str:  # fmt: skip
+    """Return the sentence: who, by how much, at which cost, and whether that is noise."""
+    by = "by nothing that could be measured"
+    if apart["low"] is not None:
+        middle, low, high = (f"{100 * apart[k]:+.2f}" for k in ("difference", "low", "high"))
+        by = f"{middle} points of AP, {level:.0%} interval {low} to {high}"
+    cost = "at {:.2f} instead of {:.2f} megapixels an image".format(
+        *(rows[name]["megapixels"] for name in (chosen, rival))
+    )
+    plain = f"`{rival}`, the best that chooses no crops"
+    if tone == "wins":
+        return f"`{chosen}` beats {plain} ({by}), {cost}; that stands out of the noise."
+    if tone == "loses":
+        return f"`{chosen}` loses to {plain} ({by}), {cost}; that stands out of the noise."
+    return f"`{chosen}` cannot be told apart from {plain}, on {images} images ({by}), {cost}."
+
+
+def _against(
+    row: Mapping[str, object], other: Mapping[str, object], chosen: str, *, images: int, seen: bool
+) -> list[str]:
+    """Return what a reader should hold against the sentence."""
+    doubts = {
+        "Networks or choices know some of these images: every figure is too good.": seen,
+        "Over so few images the interval itself is rough.": images < FEW_IMAGES,
+        "It looks at more pixels than what it is compared with.": row["megapixels"]
+        > other["megapixels"],
+        "MCNN's own pass over the image comes on top of its megapixels.": "mcnn" in chosen,
+        "The interval is over images alone: another training may move it.": True,
+    }
+    return [doubt for doubt, holds in doubts.items() if holds]

@@ -1,0 +1,203 @@
+"""Points of a split -> the density explorer: one image's map by a rule for the kernels' width."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+
+from dmnet_lib.core import boxes
+from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.core.official import Profile
+from dmnet_lib.core.provenance import Stage
+from dmnet_lib.data import splits
+from dmnet_lib.data.splits import Split
+from dmnet_lib.density import maps
+from dmnet_lib.density import points as kernels
+from dmnet_lib.density.points import Kernel, Points
+from dmnet_lib.reporting import figures
+from dmnet_lib.reporting.explore import desk
+from dmnet_lib.reporting.explore.canvas import Heat, View
+from dmnet_lib.reporting.figures import Boxes
+
+RULES = ("fixed", "class_wise", "adaptive")
+CELL_PX = 2.0  # of the picture; the map is smooth, so nothing finer would be seen
+STRIDE = 4  # of maps in the figure
+ALL = "all classes"
+STAGE = "01_density_ground_truth"
+
+
+@dataclass(frozen=True)
+class Widths:
+    """A rule for sigma and its values; see `points.with_rule`."""
+
+    rule: str
+    sigma_px: float
+    neighbours: int
+    beta: float
+
+
+def explore_density(
+    split: Split, points: Points, stage: Stage, *, scales_px: Mapping[int, float], rules: Profile
+) -> "DensityExplorer | figures.Shown":
+    """Return the explorer of a split's maps; under the runner, a figure of three rules.
+
+    points are the split's, of whatever width; scales_px are those of the classes.
+    """
+    if desk.is_run():
+        return _figure(split, points, stage, dict(scales_px), rules)
+    return DensityExplorer(split, points, stage, dict(scales_px), rules)
+
+
+class DensityExplorer(desk.Explorer):
+    """One image's density over the image, by rule, width and class, and what it sums to."""
+
+    name = "density"
+
+    def __init__(
+        self, split: Split, points: Points, stage: Stage, scales_px: dict[int, float],
+        rules: Profile,
+    ) -> None:  # fmt: skip
+        self.points, self.scales_px, self.rules = points, scales_px, rules
+        super().__init__(split, stage, self._controls(stage.params))
+
+    def _controls(self, given: Mapping[str, object]) -> dict[str, widgets.Widget]:
+        present = set(self.points.class_ids.tolist())
+        names = [name for number, name in enumerate(CLASSES, start=1) if number in present]
+        return {
+            "rule": desk.labelled(
+                widgets.Dropdown, "Sigma rule", "One width, one a class, or by the neighbours",
+                options=RULES, value=given["sigma_rule"],
+            ),
+            "sigma": desk.slider(
+                "Sigma", "Standard deviation for the fixed rule, px", 1.0, 60.0,
+                given["sigma_px"], 0.5),
+            "neighbours": desk.slider(
+                "Neighbours", "Nearest points for the adaptive rule", 1, 12,
+                given["neighbours"], 1),
+            "beta": desk.slider(
+                "Beta", "Adaptive sigma over the mean distance to the neighbours", 0.05, 2.0,
+                given["beta"], 0.05),
+            "class": desk.labelled(
+                widgets.Dropdown, "Class", "Objects whose density is shown", options=[ALL, *names]),
+            "alpha": desk.slider(
+                "Map over image", "0 shows the image alone, 1 the map alone", 0.0, 1.0, 0.6, 0.05),
+            "show_objects": desk.check("objects", False),
+        }  # fmt: skip
+
+    @property
+    def widths(self) -> Widths:
+        """The rule and values that the controls say."""
+        sigma, beta = (round(self.controls[name].value, 4) for name in ("sigma", "beta"))
+        controls = self.controls
+        return Widths(controls["rule"].value, sigma, controls["neighbours"].value, beta)
+
+    def settle(self) -> None:
+        rule = self.controls["rule"].value
+        # Where a point has no neighbour, the adaptive rule takes the fixed width too.
+        self.controls["sigma"].disabled = rule == "class_wise"
+        for name in ("neighbours", "beta"):
+            self.controls[name].disabled = rule != "adaptive"
+
+    def of_image(self, index: int) -> Points:
+        """Return one image's points of the chosen class, with their widths."""
+        one = spread(alone(self.points, index), self.widths, self.scales_px, self.rules)
+        wanted = self.controls["class"].value
+        return one if wanted == ALL else one.where(one.class_ids == CLASSES.index(wanted) + 1)
+
+    def cells(self, index: int) -> np.ndarray:
+        """Return one image's map, finer than can be seen."""
+        kernel = Kernel(**self.rules.of("density"))
+        stride = max(1.0, CELL_PX / self.sheet(index).scale)
+        return maps.draw(self.of_image(index), 0, stride=stride, rules=kernel)
+
+    def view(self, index: int) -> View:
+        self._drawn = self.cells(index)
+        layers = ()
+        if self.controls["show_objects"].value:
+            image, wanted = self.truth.image(index), self.controls["class"].value
+            shown = image.is_object
+            if wanted != ALL:
+                shown &= image.class_ids == CLASSES.index(wanted) + 1
+            xyxy = boxes.xywh_to_xyxy(image.boxes_xywh[shown])
+            layers = (Boxes(xyxy, figures.SKY, "objects", 0.5),)
+        return View(layers, heat=Heat(self._drawn, self.controls["alpha"].value))
+
+    def counts(self, index: int) -> dict[str, object]:
+        one = self.of_image(index)
+        mass = float(self._drawn.sum(dtype=np.float64))
+        widths = np.quantile(one.sigmas_px, [0, 0.5, 1]) if len(one) else None
+        told = "-" if widths is None else "{:.1f}, {:.1f}, {:.1f} px".format(*widths)
+        return {
+            "objects": len(one),
+            "sum of the map": f"{mass:.2f}",
+            "sigma: least, median, greatest": told,
+        }
+
+    def changes(self) -> dict[str, dict[str, object]]:
+        widths = self.widths
+        values = {
+            "rule": ("sigma_rule", widths.rule),
+            "sigma": ("sigma_px", widths.sigma_px),
+            "neighbours": ("neighbours", widths.neighbours),
+            "beta": ("beta", widths.beta),
+        }
+        return {STAGE: dict(value for name, value in values.items() if self.moved(name))}
+
+
+def alone(points: Points, index: int) -> Points:
+    """Return one image's points as a split of that image."""
+    rows = points.rows_of(index)
+    here = points.where(np.arange(rows.start, rows.stop))
+    return replace(
+        here,
+        names=(points.names[index],),
+        sizes_wh=points.sizes_wh[index : index + 1],
+        image_index=np.zeros(len(here), np.int64),
+    )
+
+
+def spread(points: Points, widths: Widths, scales_px: dict[int, float], rules: Profile) -> Points:
+    """Return points with the widths of a rule."""
+    return kernels.with_rule(
+        points,
+        widths.rule,
+        sigma_px=widths.sigma_px,
+        scales_px=scales_px,
+        neighbours=widths.neighbours,
+        beta=widths.beta,
+        **rules.of("sigmas"),
+    )
+
+
+def _figure(
+    split: Split, points: Points, stage: Stage, scales_px: dict[int, float], rules: Profile
+) -> figures.Shown:
+    """Return images from few objects to many, each followed by its map under each rule."""
+    given, truth, panels, told = stage.params, split.annotations, [], []
+    for index in splits.spread(truth, given["examples"]):
+        panels.append(figures.Panel(split.images[index], truth.names[index]))
+        for rule in RULES:
+            widths = Widths(rule, given["sigma_px"], given["neighbours"], given["beta"])
+            one = spread(alone(points, index), widths, scales_px, rules)
+            cells = maps.draw(one, 0, stride=STRIDE, rules=Kernel(**rules.of("density")))
+            panels.append(figures.density_panel(cells, rule))
+            told.append(
+                {
+                    "image": truth.names[index],
+                    "rule": rule,
+                    "objects": len(one),
+                    "sum": cells.sum(),
+                    "median_sigma_px": pd.Series(one.sigmas_px).median(),
+                }
+            )
+    return figures.show(
+        figures.gallery(panels, columns=1 + len(RULES)),
+        stage.out,
+        "rules",
+        data=pd.DataFrame(told),
+        caption=f"Images and their density maps at stride {STRIDE} under each rule; each map has "
+        "its own scale, by the square root.",
+        alt="Rows of an aerial image followed by its three density maps",
+    )

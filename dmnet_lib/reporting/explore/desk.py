@@ -1,0 +1,294 @@
+"""What explorers share: choosing an image, controls, picture, counters, the error line, saving.
+
+An explorer says what is seen of an image (`view`), what is counted (`counts`) and what its controls
+change (`changes`). Whatever a callback raises is shown beside the controls, and kept in `errors`.
+"""
+
+import gc
+import html
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import ipywidgets as widgets
+import numpy as np
+
+from dmnet_lib.core import params
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.provenance import Stage
+from dmnet_lib.data.splits import Split
+from dmnet_lib.reporting.explore import canvas, saving
+from dmnet_lib.reporting.explore.canvas import Sheet, View
+
+SHEETS_KEPT = 16  # of the images seen last
+WIDE = {"width": "390px"}
+LABELS = {"description_width": "110px"}
+CLOSE = 'style="line-height: 1.5; margin: 0"'  # JupyterLab's own lines stand far apart
+
+
+def is_run() -> bool:
+    """Tell whether the runner is at work: nobody moves a slider there, so a figure is left."""
+    return "DMNET_STAGE_DIR" in os.environ
+
+
+def labelled(kind: type[widgets.Widget], label: str, tip: str, **options: object) -> widgets.Widget:
+    """Return a control with its label and what it does, as all of them look."""
+    return kind(description=label, tooltip=tip, style=LABELS, layout=WIDE, **options)
+
+
+def slider(
+    label: str, tip: str, low: float, high: float, value: float, step: float
+) -> widgets.Widget:
+    """Return a slider of whole numbers or of others, as its step is; value is kept within."""
+    kind = widgets.IntSlider if isinstance(step, int) else widgets.FloatSlider
+    low, high = min(low, value), max(high, value)
+    return labelled(kind, label, tip, min=low, max=high, value=value, step=step)
+
+
+def check(label: str, value: bool = True, tip: str = "") -> widgets.Checkbox:
+    """Return a box to tick."""
+    return widgets.Checkbox(
+        description=label, value=value, indent=False, tooltip=tip or f"Show {label}"
+    )
+
+
+class Explorer:
+    """One explorer; subclasses set what they need before they call this."""
+
+    name = ""
+
+    def __init__(self, split: Split, stage: Stage, controls: dict[str, widgets.Widget]) -> None:
+        self.split, self.stage, self.truth = split, stage, split.annotations
+        self.images = np.arange(len(self.truth))  # those to go through
+        self.errors: list[str] = []
+        self._sheets: OrderedDict[int, Sheet] = OrderedDict()
+        self._is_settling = False
+        self.picture, self.counters, self.fault = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.controls = self._navigation() | controls | self._saving()
+        self.start = {name: _value(control) for name, control in controls.items()}
+        self._connect(controls)
+        self.widget = self._laid_out(controls)
+        self._move()
+
+    # What a subclass says.
+
+    def view(self, index: int) -> View:
+        """Return what is seen of image `index`."""
+        raise NotImplementedError
+
+    def counts(self, index: int) -> dict[str, object]:
+        """Return what is counted, by what it is called."""
+        raise NotImplementedError
+
+    def changes(self) -> dict[str, dict[str, params.Value]]:
+        """Return the parameters that the controls stand for, by section."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Bring `images`, and what can be moved, in line with the controls."""
+
+    # What happens then.
+
+    @property
+    def index(self) -> int | None:
+        """The image that is seen; None where there is none."""
+        place = self.controls["image"].value - 1
+        return int(self.images[place]) if 0 <= place < len(self.images) else None
+
+    def moved(self, name: str) -> bool:
+        """Tell whether a control stands elsewhere than it did first."""
+        return _value(self.controls[name]) != self.start[name]
+
+    def update(self) -> None:
+        """Show what the controls say: the picture first, as its counters may take longer."""
+        if self._is_settling:
+            return
+        self._is_settling = True  # what is set here calls nobody back
+        try:
+            self.settle()
+            self._limit()
+        finally:
+            self._is_settling = False
+        self.picture.value = self._picture()
+        self.counters.value = self._counters()
+
+    def guarded(self, act: Callable[[], None]) -> None:
+        """Call act; what it raises is shown in the error line."""
+        try:
+            with _undisturbed():
+                act()
+        except InputError as error:
+            self._complain(str(error))
+        except Exception as error:  # of whatever kind: a log is nowhere to be seen
+            self._complain(f"{type(error).__name__}: {error}")
+        else:
+            self.fault.value = ""
+
+    def sheet(self, index: int) -> Sheet:
+        """Return an image made small; the last ones are kept."""
+        if index not in self._sheets:
+            images = self.split.images
+            image = canvas.blank(self.truth.sizes_wh[index]) if images is None else images[index]
+            self._sheets[index] = canvas.reduced(image)
+            if len(self._sheets) > SHEETS_KEPT:
+                self._sheets.popitem(last=False)
+        return self._sheets[index]
+
+    def go_to(self, index: int) -> None:
+        """Show an image, by its number in the split, if it is among those to go through."""
+        places = np.flatnonzero(self.images == index)
+        if len(places):
+            self.controls["image"].value = int(places[0]) + 1
+
+    def save(self) -> None:
+        """Write the parameter file that the controls ask for, and say how to run it."""
+        controls = self.controls
+        path = saving.save(
+            controls["name"].value, self.changes(), self.stage, replace=controls["replace"].value
+        )
+        told = html.escape(f"dmnet run {params.shown(path)}")
+        self.saved.value = f'<p role="status">Saved. Run it: <code>{told}</code></p>'
+
+    def _repr_mimebundle_(self, **options: object) -> object:
+        return self.widget._repr_mimebundle_(**options)
+
+    def _navigation(self) -> dict[str, widgets.Widget]:
+        number = labelled(
+            widgets.BoundedIntText, "Image", "Number of the image to go to", min=0, max=1, value=0
+        )
+        number.max, number.value = len(self.images), min(1, len(self.images))
+        back = widgets.Button(description="Previous", tooltip="Go to the image before")
+        on = widgets.Button(description="Next", tooltip="Go to the next image")
+        back.on_click(lambda _: self._step(-1))
+        on.on_click(lambda _: self._step(1))
+        number.observe(lambda _: self._move(), "value")
+        return {"image": number, "previous": back, "next": on}
+
+    def _move(self) -> None:
+        """Show what the controls say, or what is wrong, and then nothing that is out of date."""
+        self.guarded(self.update)
+        if self.fault.value:
+            self.picture.value = self.counters.value = ""
+
+    def _step(self, by: int) -> None:
+        self.controls["image"].value += by  # the control keeps itself within its bounds
+
+    def _saving(self) -> dict[str, widgets.Widget]:
+        self.saved = widgets.HTML()
+        name = labelled(
+            widgets.Text, "Save as", "Name of the parameter file", placeholder="my_experiment"
+        )
+        button = widgets.Button(
+            description="Save as parameters", tooltip="Write params/<name>.yaml for dmnet run"
+        )
+        button.layout = widgets.Layout(flex="0 0 auto", width="170px")
+        button.on_click(lambda _: self._save())
+        tip = "Write over a parameter file of this name"
+        return {"name": name, "replace": check("replace", False, tip), "save": button}
+
+    def _save(self) -> None:
+        self.saved.value = ""
+        self.guarded(self.save)
+
+    def _connect(self, controls: Mapping[str, widgets.Widget]) -> None:
+        for control in controls.values():
+            control.observe(lambda _: self._move(), "value")
+
+    def _laid_out(self, controls: Mapping[str, widgets.Widget]) -> widgets.Widget:
+        """Return all of it: the controls on the left, picture and counters on the right."""
+        of = self.controls
+        boxes = widgets.Layout(flex_flow="row wrap")
+        ticks = [c for c in controls.values() if isinstance(c, widgets.Checkbox)]
+        rest = [c for c in controls.values() if not isinstance(c, widgets.Checkbox)]
+        for tick in ticks:
+            tick.layout = widgets.Layout(width="auto", margin="0 0.8em 0 0")
+        left = widgets.VBox(
+            [
+                of["image"],
+                widgets.HBox([of["previous"], of["next"]]),
+                *rest,
+                widgets.HBox(ticks, layout=boxes),
+                of["name"],
+                widgets.HBox([of["save"], of["replace"]]),
+                self.saved,
+            ],
+            layout=widgets.Layout(width="410px"),
+        )
+        right = widgets.VBox(
+            [self.fault, self.picture, self.counters],
+            layout=widgets.Layout(flex="1 1 400px", max_width=f"{canvas.LONG_PX + 20}px"),
+        )
+        for part, name in (
+            (self.fault, "error"), (self.picture, "picture"), (self.counters, "counters"),
+        ):  # fmt: skip
+            part.add_class(f"dmnet-{name}")
+        return (
+            widgets.HBox([left, right], layout=boxes)
+            .add_class("dmnet-explorer")
+            .add_class(f"dmnet-{self.name}")
+        )
+
+    def _limit(self) -> None:
+        """Keep the image's number within those there are; the first where it was none."""
+        number, count = self.controls["image"], len(self.images)
+        number.min, number.max = 0, count
+        number.value = max(number.value, min(1, count))
+        number.min = min(1, count)
+        self.controls["previous"].disabled = number.value <= 1
+        self.controls["next"].disabled = number.value >= count
+
+    def _picture(self) -> str:
+        if self.index is None:
+            return "<p>No image to show.</p>"
+        view = self.view(self.index)
+        told = ", ".join(f"{len(layer.boxes_xyxy)} {layer.label}" for layer in view.layers)
+        alt = f"Image {self.truth.names[self.index]}: {told or 'no boxes'}"
+        picture = canvas.painted(self.sheet(self.index), view)
+        return canvas.as_html(picture, alt) + canvas.legend(view.layers)
+
+    def _counters(self) -> str:
+        if self.index is None:
+            return '<p role="status">0 images</p>'
+        width, height = self.truth.sizes_wh[self.index]
+        name = html.escape(self.truth.names[self.index])
+        place = f"Image {self.controls['image'].value} of {len(self.images)}"
+        return (
+            f'<div role="status"><p>{place}: {name}, {width} x {height} px</p>{self._table()}</div>'
+        )
+
+    def _table(self) -> str:
+        rows = "".join(
+            f'<tr {CLOSE}><th scope="row" style="text-align: left">{html.escape(name)}</th>'
+            f'<td style="text-align: right">{html.escape(str(value))}</td></tr>'
+            for name, value in self.counts(self.index).items()
+        )
+        return f"<table {CLOSE}>{rows}</table>"
+
+    def _complain(self, message: str) -> None:
+        self.errors.append(message)
+        self.fault.value = (
+            '<p role="alert" style="border-left: 4px solid #D55E00; padding: 0.4em; '
+            f'margin: 0">{html.escape(message)}</p>'
+        )
+
+
+def percent(share: float | None) -> str:
+    """Return a share 0..1 as percent; one of nothing is a dash."""
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _value(control: widgets.Widget) -> object:
+    return getattr(control, "value", None)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Python collect its garbage later: with torch at hand that takes a third of a second."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -1,0 +1,93 @@
+"""What an explorer's controls changed -> a parameter file that `dmnet run` accepts."""
+
+import os
+import re
+import tempfile
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core.provenance import LATEST, Stage
+
+FOLDER = Path(os.environ.get("DMNET_PARAMS_ROOT") or ROOT / "params")  # where files are saved
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+Changes = Mapping[str, Mapping[str, params.Value]]  # values by section and name
+
+
+def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) -> Path:
+    """Write params/<name>.yaml: the experiment of a stage, with changes; return its path.
+
+    It holds only what differs from base.yaml, and is read back before it is put in place. Raises
+    InputError for a name that is no plain one, a file that is there already (but with replace),
+    and where there is nothing to save.
+    """
+    path = _place(name, replace=replace)
+    values = _joined(_of_experiment(stage), _of_notebook(stage), changes)
+    question = _question(changes)
+    found = _checked(f"{question}\n{_text(values)}", path)
+    if not found.changed:
+        raise InputError("nothing differs from params/base.yaml yet: move a control first")
+    return files.write_text(path, f"{question}\n{_text(found.changed)}")
+
+
+def _place(name: str, *, replace: bool) -> Path:
+    """Return the file of a name. Raises InputError for one that may not be written."""
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"{name!r} is no name: use up to 64 letters, digits, _ and -, without .yaml"
+        )
+    path = FOLDER / f"{name}.yaml"
+    if path.name == params.BASE.name:
+        raise InputError(f"{params.shown(path)} holds every default: choose another name")
+    if (path.exists() or path.is_symlink()) and not replace:
+        raise InputError(f"{params.shown(path)} is there already: tick replace, or choose another")
+    return path
+
+
+def _of_experiment(stage: Stage) -> Changes:
+    """Return what the experiment that is being looked at changes, where it was run."""
+    latest = provenance.results_root() / stage.experiment / LATEST
+    return files.read_json(latest).get("changed", {}) if latest.is_file() else {}
+
+
+def value_of(stage: Stage, section: str, name: str) -> params.Value:
+    """Return the value of another stage's parameter in the experiment that is being looked at."""
+    default = params.declared()[section][name].default
+    return _of_experiment(stage).get(section, {}).get(name, default)
+
+
+def _of_notebook(stage: Stage) -> Changes:
+    """Return the values of the notebook's parameters cell by section."""
+    common = params.declared()[params.COMMON]
+    return {
+        params.COMMON: {n: v for n, v in stage.params.items() if n in common},
+        stage.name: {n: v for n, v in stage.params.items() if n not in common},
+    }
+
+
+def _joined(*parts: Changes) -> dict[str, dict[str, params.Value]]:
+    """Return all values by section; the later ones win."""
+    sections = {section: None for part in parts for section in part}
+    return {s: {n: v for part in parts for n, v in part.get(s, {}).items()} for s in sections}
+
+
+def _question(changes: Changes) -> str:
+    told = [f"{name} {value}" for values in changes.values() for name, value in values.items()]
+    return f"# What does it change to take {' and '.join(told) or 'these values'}?"
+
+
+def _text(values: Changes) -> str:
+    parts = [f"{s}:\n{textwrap.indent(params.dump(v), '  ')}" for s, v in values.items() if v]
+    return "".join(parts)
+
+
+def _checked(text: str, path: Path) -> params.Experiment:
+    """Return the experiment of a text as `dmnet run` reads it. Raises InputError."""
+    with tempfile.TemporaryDirectory() as folder:
+        draft = files.write_text(Path(folder, path.name), text)
+        try:
+            return params.load(draft)
+        except InputError as error:
+            raise InputError(str(error).replace(str(draft), params.shown(path))) from None

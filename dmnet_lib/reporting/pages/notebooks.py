@@ -1,0 +1,140 @@
+"""An executed notebook in, its HTML out: code folded, tables and headings as readers need them."""
+
+import copy
+from pathlib import Path
+
+import nbformat
+from bs4 import BeautifulSoup, Tag
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import TagRemovePreprocessor
+
+from dmnet_lib.reporting.pages import markup
+
+GONE = "<p>Its notebook was not kept; run the experiment again to see it here.</p>"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+SCRIPTS = ("application/javascript", "application/vnd.jupyter.widget-state+json")
+ERROR_NOTES = "papermill-error-cell-tag"  # of cells that papermill adds; the page says it itself
+HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+CELLS = ("td", "th")
+TEMPLATE = """\
+{%- extends 'classic/base.html.j2' -%}
+{%- block codecell -%}<div class="cell">{{ super.super() }}</div>{%- endblock -%}
+{%- block input -%}
+<details class="code"><summary>code</summary>
+{{- cell.source | highlight_code(metadata=cell.metadata) -}}
+</details>
+{%- endblock -%}
+{%- block markdowncell scoped -%}
+<div class="prose">{{ cell.source | markdown2html | strip_files_prefix }}</div>
+{%- endblock -%}
+"""
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """Return an executed notebook."""
+    return nbformat.read(path, as_version=4)
+
+
+def body(path: Path, *, prefix: str = "", deeper: int = 0) -> str:
+    """Return a notebook as HTML; prefix keeps heading anchors apart, deeper moves headings down."""
+    if not path.exists():
+        return GONE
+    exporter = HTMLExporter(template_name="basic", raw_template=TEMPLATE)
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    tags = TagRemovePreprocessor(
+        remove_input_tags={"remove-input"}, remove_cell_tags={"remove-cell", ERROR_NOTES}
+    )
+    exporter.register_preprocessor(tags, enabled=True)
+    soup = BeautifulSoup(exporter.from_notebook_node(_showable(read(path)))[0], "html.parser")
+    for tag in soup.select("style, a.anchor-link"):  # of pandas and nbconvert; the page has its own
+        tag.decompose()
+    for tag in soup.select("pre span[style]"):  # colours of a terminal, made for one background
+        del tag["style"]
+    _mend_tables(soup)
+    _mend_links(soup, prefix)
+    for heading in soup.find_all(HEADINGS):
+        heading.name = f"h{min(6, int(heading.name[1]) + deeper)}"
+    return str(soup)
+
+
+def _showable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a copy without progress bars, widgets, what needs a script, and what did not run."""
+    shown = copy.deepcopy(notebook)
+    shown.cells = [
+        cell
+        for cell in shown.cells
+        if cell.metadata.get("papermill", {}).get("status") != "pending"
+    ]
+    shown.metadata.pop("widgets", None)
+    for cell in shown.cells:
+        outputs = cell.get("outputs", ())
+        for output in outputs:
+            for kind in SCRIPTS:
+                output.get("data", {}).pop(kind, None)
+        if "outputs" in cell:
+            cell.outputs = [
+                output
+                for output in outputs
+                if output.get("name") != "stderr" and WIDGET not in output.get("data", {})
+            ]
+    return shown
+
+
+def _mend_links(soup: BeautifulSoup, prefix: str) -> None:
+    """Keep anchors of several notebooks apart, and say which numbers a link would download."""
+    for tag in soup.find_all(id=True):
+        tag["id"] = prefix + tag["id"]
+    for link in soup.find_all("a", href=True):
+        if link["href"].startswith("#"):
+            link["href"] = f"#{prefix}{link['href'][1:]}"
+        if link.has_attr("download"):
+            link["aria-label"] = f"{link.get_text()} of this figure: {link['download']}"
+
+
+def _mend_tables(soup: BeautifulSoup) -> None:
+    """Give every table a caption, by its number and the heading above, and heads with a scope."""
+    above, number = "", 0
+    for tag in soup.find_all([*HEADINGS, "table"]):
+        if tag.name != "table":
+            above = tag.get_text()
+            continue
+        number += 1
+        caption = f"Table {number}" + (f": {above}" if above else "")
+        _mend_heads(soup, tag)
+        _mend_cells(tag)
+        told = soup.new_tag("caption")
+        told.string = caption
+        tag.insert(0, told)
+        del tag["border"]
+        group = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": caption}
+        tag.wrap(soup.new_tag("div", attrs=group))
+
+
+def _mend_heads(soup: BeautifulSoup, table: Tag) -> None:
+    """Say of each head cell whether it names a column or a row; an empty one is no head."""
+    if table.thead is None and table.tr is not None:
+        head = table.tr.extract()
+        table.insert(0, soup.new_tag("thead"))
+        table.thead.append(head)
+    for cell in table.find_all("th"):
+        cell["scope"] = "col" if cell.find_parent("thead") else "row"
+        if not cell.get_text(strip=True):
+            cell.name = "td"
+            del cell["scope"]
+
+
+def _mend_cells(table: Tag) -> None:
+    """Set columns of numbers to the right, and let sentences wrap."""
+    rows = [
+        row.find_all(["td", "th"]) for row in table.find_all("tr") if not row.find_parent("thead")
+    ]
+    heads = table.thead.find_all("tr")[-1].find_all(["td", "th"]) if table.thead else []
+    for cell in (cell for row in rows for cell in row if cell.name == "td"):
+        if len(cell.get_text()) >= markup.LONG:
+            cell["class"] = "long"
+    # Counted from the right: a head that spans rows leaves those below it with fewer cells.
+    for place in range(1, 1 + min(map(len, rows), default=0)):
+        column = [row[-place] for row in rows]
+        if all(c.name == "td" and markup.is_number(c.get_text()) for c in column):
+            for cell in column + heads[-place:][:1]:
+                cell["class"] = "num"

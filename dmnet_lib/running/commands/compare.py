@@ -1,0 +1,109 @@
+"""Names of finished experiments -> what differs between them, in a terminal and as a page."""
+
+import argparse
+import html
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmnet_lib.core import files, provenance
+from dmnet_lib.core.files import InputError
+from dmnet_lib.running.commands import common
+
+if TYPE_CHECKING:  # pandas and torch take longer to import than help should
+    import pandas as pd
+
+    from dmnet_lib.evaluation.comparing import Comparison
+
+ABOUT = """\
+Compare finished experiments: the parameters that differ, and the measures with an interval each.
+
+A name is that of an experiment under results, or NAME:STRATEGY for one way to look at images. Plain
+names compare every strategy that both have, main ones first; of several names each is held against
+the first. Both are scored anew on the images that both have with the same truth, and one bootstrap
+draws the images for both, so that what is hard for both does not count as a difference.
+
+An interval that leaves out 0 stands out of the draw of the images. It knows nothing of the seed of
+the trainings: where experiments under results differ by the seed alone, their distance is told, and
+a difference that is no larger does not stand out.
+
+Where only the versioned files of an experiment are at hand its figures are compared without
+intervals; `dmnet run` makes the rest. With --out, the same as a page (report.html), a figure with
+its numbers, and metrics.json."""
+EXAMPLES = """\
+examples:
+  dmnet compare demo demo_seed
+  dmnet compare demo:global demo:native "demo:planned mcnn 6" --out comparison
+  dmnet compare demo demo_planned_training:native        the same strategy of both"""
+FIGURE = "differences"
+ALT = "Dot plot of differences in AP with intervals, one row a pair"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("names", nargs="+", metavar="NAME", help="two or more experiments, or NAME:STRATEGY")
+    add("--out", type=Path, metavar="DIR", help="write report.html, metrics.json and the figure")
+    common.add_jobs(parser)
+
+
+def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
+    if len(chosen.names) < 2:
+        raise InputError("dmnet compare takes two names or more, such as demo:global demo:native")
+    if chosen.out and chosen.out.is_file():
+        raise InputError(f"{chosen.out}: is a file; --out takes a folder to write to")
+    from dmnet_lib.evaluation import experiments
+
+    results = provenance.results_root()
+    wanted = tuple(dict.fromkeys(name.partition(":")[0].strip() for name in chosen.names))
+    found = experiments.load(results, wanted)
+    differing = experiments.parameter_differences(found)
+    say(differing.to_string() if len(differing) else "no parameter differs")
+
+    known = found | experiments.load(results, sweeps=True)
+    few = any(":" in name for name in chosen.names)  # strategies: not worth their own processes
+    with common.workers(chosen, tasks=1 if few else None) as executor:
+        from dmnet_lib.evaluation import (
+            comparing,  # with torch, which workers must be started before
+        )
+
+        made = comparing.compare(known, chosen.names, executor=executor)
+    for table in (comparing.shown(made), comparing.shown_classes(made, short=True)):
+        if len(table):
+            say(f"\n{table.to_string()}")
+    say(f"\n{comparing.words(made)}")
+    if chosen.out:
+        _write(chosen.out, chosen.names, differing, made, say)
+    return 0
+
+
+def _write(
+    out: Path, names: Sequence[str], differing: "pd.DataFrame", made: "Comparison",
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Write the page, the figure with its numbers, and metrics.json."""
+    from dmnet_lib.evaluation import comparing
+    from dmnet_lib.reporting import figures, pages
+
+    rows = comparing.whole(made)
+    caption = "Differences in AP to the first that was named; blue stands out of the noise."
+    picture = figures.show(
+        figures.differences(rows), out, FIGURE, caption=caption, alt=ALT, data=rows
+    )
+    lines = comparing.words(made).splitlines()
+    title = f"Comparison: {', '.join(names)}"
+    parts = [f"<h1>{html.escape(title)}</h1>", pages.sentences(lines), picture._repr_html_()]
+    captions = ("Each parameter that is not the same", "Differences, with their intervals",
+                "Differences in AP of each class, with their intervals")  # fmt: skip
+    tables = (differing, comparing.shown(made).swaplevel(),
+              comparing.shown_classes(made).T.swaplevel())  # fmt: skip
+    heads = ("Parameters that differ", "Differences", "By class")
+    for head, table, told in zip(heads, tables, captions, strict=True):
+        parts += [f"<h2>{head}</h2>", pages.frame(table, caption=told)]
+    files.write_text(out / pages.PAGE, pages.page(title, parts))
+    metrics = {"names": list(names), "level": made.level, "words": lines}
+    metrics |= {"parameters": differing.reset_index().to_dict("records")}
+    metrics |= {"differences": comparing.records(made)}
+    files.write_json(out / provenance.METRICS, metrics)
+    say(f"{out / pages.PAGE}")

@@ -1,0 +1,203 @@
+"""Annotations in any of four formats, of images or of crops -> the same in another."""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib.core import files, official
+from dmnet_lib.core.annotations import IGNORED, OTHERS, Annotations, merge_classes
+from dmnet_lib.core.files import InputError
+from dmnet_lib.data import splits
+from dmnet_lib.data.formats import coco, detect, rules, visdrone, voc, yolo
+from dmnet_lib.data.formats.detect import Material
+from dmnet_lib.running.commands import common
+
+ABOUT = """\
+Convert annotations between VisDrone text, COCO json, Pascal VOC xml and YOLO text, in every
+direction, for images and for crops. Images are neither decoded nor copied.
+
+SOURCE is one of (seen from what lies there; --from says it where that is not clear)
+  visdrone  a ROOT with --split, or the folder of one split: annotations/<stem>.txt
+  crops     a folder that `dmnet crops` wrote: crops.json, annotations/<stem>.txt
+  coco      a json file, of images or of crops
+  voc       a folder of <stem>.xml, or one that holds them in Annotations/
+  yolo      a folder of labels/<stem>.txt, with classes.txt or data.yaml
+visdrone and yolo do not say how large an image is: that comes from images/ beside, from
+--image-sizes, or from image_sizes.json in the folder.
+
+--out PATH is, for
+  coco      the json file. Ten classes, ids 1 to 10; score, truncation and occlusion are extra keys,
+            ignored regions and others a list of their own. Crops have parent, x0, y0, scale.
+  voc       a folder: <stem>.xml. If it is called Annotations, as in VOCdevkit/VOC2012, the list
+            ImageSets/Main/<split>.txt is written beside it.
+  yolo      a folder: labels/<stem>.txt, classes.txt, data.yaml, image_sizes.json
+  visdrone  a folder that is a split again: annotations/<stem>.txt, image_sizes.json
+Nothing is lost but in YOLO, which has no place for ignored regions, others, rows that are not
+evaluated, truncation and occlusion: what is dropped is counted. Where a format has no place for
+where a crop stands, the crop's name tells it."""
+EXAMPLES = """\
+examples:
+  dmnet convert data/VisDrone --split val --to coco --out val.json
+  dmnet convert data/VisDrone --split val --to voc --out voc --image-sizes sizes_val.json
+  dmnet convert val.json --to visdrone --out val
+  dmnet convert out/crops_val --to coco --out crops_val.json --profile official
+  dmnet convert data/VisDrone --split val --to coco --out vehicles.json \\
+      --classes 'car: car + van, truck, bus'"""
+Say = Callable[[str], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("source", type=Path, metavar="SOURCE", help="what to convert; ROOT of a split, for one")
+    add("--split", default="", help="which split of SOURCE, or the split it is: train, val …")
+    add("--to", required=True, choices=("coco", *WRITERS), help="the format to write")
+    add("--out", type=Path, required=True, metavar="PATH", help="where to write it")
+    add("--from", dest="kind", choices=tuple(detect.KINDS), default="",
+        help="the format of SOURCE")  # fmt: skip
+    add("--classes", default="", metavar="TEXT",
+        help="merged and limited classes, such as 'car: car + van, bus'; objects of others become "
+        "ignored regions (default: all ten)")  # fmt: skip
+    common.add_image_sizes(parser)
+    common.add_jobs(parser)
+    common.add_profile(parser, "score0", "formats")
+
+
+def run(chosen: argparse.Namespace, say: Say) -> int:
+    """Run the command; return its exit status."""
+    profile = common.profile_of(chosen)
+    sizes = common.sizes_from(chosen.image_sizes)
+    files.require_finished(chosen.source)
+    kind = chosen.kind or detect.kind_of(chosen.source)
+    with common.workers(chosen, tasks=detect.tasks(chosen.source, kind)) as executor:
+        found = detect.read(
+            chosen.source, kind=kind, split=chosen.split, sizes=sizes, executor=executor
+        )
+    what = "crops" if found.crops else "images"
+    say(f"{chosen.source}: {len(found.annotations):,} {what}, {_told(_kinds(found.annotations))}")
+    for note in found.notes:
+        say(f"note: {note}")
+    found = found.of(merge_classes(found.annotations, chosen.classes))
+    kept = apply(found, profile)
+    rows = len(found.annotations.boxes_xywh) - len(kept.annotations.boxes_xywh)
+    images = len(found.annotations) - len(kept.annotations)
+    if rows or images:
+        say(f"left out by the rules: {rows:,} rows, {images:,} images")
+    _check_out(chosen.out, chosen.source, found.home, to_file=chosen.to == "coco")
+    if chosen.to == "coco":
+        write_coco(chosen.out, kept, profile, say)
+        return 0
+    names, (inner, suffix) = kept.annotations.names, FOLDERS[chosen.to]
+    _check_others(chosen.out / inner, names, suffix)
+    with files.unfinished(chosen.out):
+        WRITERS[chosen.to](chosen.out, kept, profile, say)
+    return 0
+
+
+def _kinds(table: Annotations) -> dict[str, int]:
+    """Return the number of rows of each kind that a log tells."""
+    ignored, others = (int((table.class_ids == kind).sum()) for kind in (IGNORED, OTHERS))
+    boxes = len(table.class_ids) - ignored - others
+    return {"boxes": boxes, "ignored regions": ignored, "others": others}
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+
+
+def apply(found: Material, profile: official.Profile) -> Material:
+    """Return the material without what the profile's rules leave out."""
+    rule, table = str(profile["score0_dropped"]), found.annotations
+    by_split = profile["rows"] == "objects" and rule == "some_splits"
+    if by_split and not found.split and np.any(table.has_class & ~table.evaluated):
+        raise InputError("rows with score 0 are dropped but on train: say which with --split")
+    # The released conversion drops them on every split but train.
+    released_on = () if found.split == "train" else (found.split,)
+    drop = official.drops_score0(rule, found.split, released_on=released_on)
+    given = {name: profile[name] for name in ("rows", "oversized_boxes", "empty_images")}
+    return found.of(rules.apply(table, drop_score0=drop, **given))
+
+
+def _check_out(out: Path, *read: Path | None, to_file: bool) -> None:
+    """Raise InputError where out is a source, or no file (or folder) though one is meant."""
+    if out.resolve() in [path.resolve() for path in read if path]:
+        raise InputError(f"{out}: is what to convert; choose another --out")
+    if to_file and out.is_dir():
+        raise InputError(f"{out}: is a folder; give a file, such as {out / 'val.json'}")
+    if not to_file and out.is_file():
+        raise InputError(f"{out}: is a file; give a folder")
+
+
+def _check_others(folder: Path, names: Iterable[str], suffix: str) -> None:
+    """Raise InputError where folder holds other images' files: they would be read with ours."""
+    others = {path.name for path in folder.glob(f"*{suffix}")} - {f"{n}{suffix}" for n in names}
+    if others:
+        raise InputError(
+            f"{folder}: holds {len(others)} files of other images, first {min(others)}; "
+            "remove them or choose another --out"
+        )
+
+
+def write_coco(out: Path, kept: Material, profile: official.Profile, say: Say) -> None:
+    """Write one json of the ten classes, with the rest in a list of its own, and say so."""
+    first = 0 if profile["image_ids"] == "from_0" else 1
+    table = kept.annotations
+    coco.write(out, table, file_names=kept.file_names, crops=kept.crops, first_image_id=first)
+    rows, what = _kinds(table)["boxes"], "crops" if kept.crops else "images"
+    extra = len(table.boxes_xywh) - rows
+    told = f", {extra:,} more under {coco.EXTRA_LIST!r}" if extra else ""
+    say(f"{out}: {len(table):,} {what}, {rows:,} annotations{told}")
+
+
+def _write_voc(out: Path, kept: Material, profile: official.Profile, say: Say) -> None:
+    table, tags = kept.annotations, str(profile["voc_tags"])
+    voc.write(out, table, file_names=kept.file_names, voc_tags=tags)
+    if out.name == "Annotations":
+        listing = files.inside(out.parent / "ImageSets/Main", f"{kept.split or 'all'}.txt")
+        files.write_text(listing, "".join(f"{name}\n" for name in table.names))
+        say(f"{listing}: {len(table):,} names")
+    if tags == "released":
+        say("the released tags have no place for score, truncation and occlusion")
+    say(f"{out}: {len(table):,} xml files, {len(table.boxes_xywh):,} objects")
+
+
+def _write_yolo(out: Path, kept: Material, profile: official.Profile, say: Say) -> None:
+    table = kept.annotations
+    dropped = yolo.write(out, table)
+    _write_sizes(out, table)
+    say(
+        f"dropped, as YOLO has no place for them: {_not_in_yolo(table)}; and of all other rows "
+        "truncation and occlusion"
+    )
+    say(f"{out / 'labels'}: {len(table):,} files, {len(table.boxes_xywh) - dropped:,} boxes")
+
+
+def _not_in_yolo(table: Annotations) -> str:
+    """Return in words the rows that YOLO does not hold."""
+    kinds = _kinds(table)
+    classed = (table.class_ids != IGNORED) & (table.class_ids != OTHERS)
+    kinds |= {
+        "boxes with score 0": int((classed & ~table.evaluated).sum()),
+        "boxes without area": int((classed & table.evaluated & ~table.has_class).sum()),
+    }
+    del kinds["boxes"]
+    return f"{sum(kinds.values()):,} rows ({_told(kinds)})"
+
+
+def _write_visdrone(out: Path, kept: Material, profile: official.Profile, say: Say) -> None:
+    table = kept.annotations
+    visdrone.write_annotations(out / "annotations", table)
+    _write_sizes(out, table)
+    say(f"{out / 'annotations'}: {len(table):,} files, {len(table.boxes_xywh):,} rows")
+
+
+def _write_sizes(out: Path, table: Annotations) -> None:
+    """Write the image sizes that the format itself does not hold."""
+    sizes = dict(zip(table.names, table.sizes_wh.tolist(), strict=True))
+    files.write_json(out / splits.SIZES_FILE, sizes, indent=None)
+
+
+WRITERS = {"voc": _write_voc, "yolo": _write_yolo, "visdrone": _write_visdrone}
+FOLDERS = {"voc": ("", ".xml"), "yolo": ("labels", ".txt"), "visdrone": ("annotations", ".txt")}

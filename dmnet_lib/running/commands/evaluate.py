@@ -1,0 +1,238 @@
+"""Ground truth and detections in, a table of figures and metrics.json out."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib.core import files, official
+from dmnet_lib.core.annotations import Annotations, join
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.data import splits
+from dmnet_lib.data.formats import coco as coco_format
+from dmnet_lib.data.formats import results
+from dmnet_lib.running.commands import common
+
+ABOUT = """\
+Score detections by VisDrone's or COCO's protocol.
+
+In: the ground truth, a folder in VisDrone's layout (with --split) or a COCO json, and detections:
+COCO results json (ultralytics' predictions.json, mmdet, detectron2), a folder or zip of VisDrone's
+or YOLO's text, one <stem>.txt an image, or a folder of mmdet's predictions, one <stem>.json an
+image.
+Out: metrics.json, all figures as fractions with the protocol that made them; the table shown is in
+percent.
+
+The protocols differ by several points on the same detections, so figures of one cannot be compared
+with figures of the other:
+  visdrone  as VisDrone's own toolkit: an image's first 500 detections over all classes, in file
+            order; the area under every step of the curve; classes weighted by the images that hold
+            them (class mean: the plain one, which papers mean)
+  coco      as COCO's evaluators: the best 500 of an image and class (and at 100 beside it, what
+            COCO's tools use unasked); 101 points of the curve; the plain class mean
+Both first drop what lies in ignored regions by half or more."""
+EXAMPLES = """\
+examples:
+  dmnet evaluate --ground-truth data/VisDrone --split val --detections predictions.json \\
+      --first-class 0 --protocol visdrone --out metrics.json
+  dmnet evaluate --ground-truth data/VisDrone --split val --image-sizes sizes.json \\
+      --detections submission.zip --protocol coco --out metrics.json
+  dmnet evaluate --ground-truth val.json --detections mmdet.bbox.json --images their_val.json \\
+      --protocol coco --max-detections 300 --out metrics.json"""
+
+CAP = 500  # of VisDrone's toolkit, which cannot be set
+EMPTY = "empty_images"  # of the formats' rules the one that also decides what is scored
+COLUMNS = {
+    "visdrone": ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500"),
+    "coco": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("--ground-truth", type=Path, required=True, metavar="ROOT|FILE",
+        help=f"a COCO json, or the folder that holds {splits.LAYOUT}")  # fmt: skip
+    add("--split", help="train, val, test-dev …; of a folder")
+    common.add_image_sizes(parser)
+    add("--detections", type=Path, required=True, metavar="PATH",
+        help="COCO results json, or a folder or zip of VisDrone's or YOLO's text")  # fmt: skip
+    add("--protocol", choices=tuple(COLUMNS), required=True)
+    add("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
+    group = parser.add_argument_group("how to read the detections, and which images to score")
+    add = group.add_argument
+    add("--images", type=Path, metavar="FILE",
+        help="the COCO json that the detector was run on: its ids of images, its names of "
+        "categories (default: the ground truth, if that is one)")  # fmt: skip
+    add("--first-class", type=int, choices=(0, 1), help="the category id of pedestrian")
+    add("--ignore-other-images", action="store_true",
+        help="leave out detections of images that are not in the ground truth")  # fmt: skip
+    add = group.add_mutually_exclusive_group().add_argument
+    add("--names", type=Path, metavar="FILE", help="score only these images: one stem a line")
+    add("--only-detected", action="store_true",
+        help="score only images with a detection: of an export of a part of the split. Where the "
+        "detector found nothing, this makes every figure too good")  # fmt: skip
+    add = parser.add_argument_group("--protocol coco only").add_argument
+    add("--max-detections", type=common.count, metavar="N",
+        help="scored of each image and class (default 500; profile official 100)")  # fmt: skip
+    add("--backend", choices=("faster-coco-eval", "pycocotools"),
+        help="the same figures, ten times slower with pycocotools")  # fmt: skip
+    common.add_profile(parser, "evaluation", EMPTY)
+
+
+def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
+    rules = common.profile_of(chosen)
+    _refuse_what_cannot_be(chosen, rules)
+    truth, truth_json, odd = _ground_truth(chosen)
+    images = files.read_json(chosen.images) if chosen.images else truth_json
+    if images is not None and not isinstance(images, Mapping):
+        raise InputError(f"{chosen.images}: not a COCO file with images and categories")
+    found, notes = results.read(
+        chosen.detections, truth.names, sizes_wh=truth.sizes_wh, images=images,
+        first_class=chosen.first_class, drop_unknown=chosen.ignore_other_images,
+    )  # fmt: skip
+    truth, found, more = _chosen_images(chosen, truth, found, rules)
+    notes += odd + more + results.remarks(found, truth.sizes_wh)
+    metrics = _score(chosen, truth, found, rules, notes)
+    split = chosen.split or chosen.ground_truth.stem
+    metrics |= {"split": split, "detections": len(found), "notes": notes, "profile": rules.name}
+    files.write_json(chosen.out, metrics)
+    for line in _shown(metrics):
+        say(line)
+    say(f"{chosen.out}  {len(metrics['per_class'])} classes, {len(notes)} notes")
+    return 0
+
+
+def _refuse_what_cannot_be(chosen: argparse.Namespace, rules: official.Profile) -> None:
+    """Raise InputError for arguments that have no place here."""
+    if chosen.out.is_dir():
+        raise InputError(f"{chosen.out}: is a folder; --out takes the metrics file to write")
+    if chosen.protocol == "coco":
+        return
+    if rules.name != official.PROFILES[0] or chosen.changes:
+        raise InputError(
+            "--profile and --set: the visdrone protocol has rules of its own; the released "
+            "scripts scored by COCO's, so take --protocol coco"
+        )
+    other_cap = chosen.max_detections not in (None, CAP)
+    fixed = {"--max-detections": other_cap, "--backend": chosen.backend}
+    for name, given in fixed.items():
+        if given:
+            told = "the visdrone protocol has its own; leave it out, or take --protocol coco"
+            raise InputError(f"{name}: {told}")
+
+
+def _ground_truth(
+    chosen: argparse.Namespace,
+) -> tuple[Annotations, Mapping | None, list[str]]:
+    """Return the annotations, the COCO file that they came from, if they did, and notes."""
+    path = chosen.ground_truth
+    if path.is_file():
+        value = files.read_json(path)
+        return coco_format.from_coco(value, source=path, exact=True), value, _own_areas(value)
+    if chosen.split is None:
+        raise InputError(f"{path}: a folder holds several splits; say which with --split")
+    sizes = common.sizes_from(chosen.image_sizes)
+    split = splits.load_source(path, chosen.split, sizes=sizes)
+    return split.annotations, None, splits.remarks(path, split)
+
+
+def _own_areas(truth: Mapping) -> list[str]:
+    """Return a note where the ground truth gives boxes another area than their sides do."""
+    areas = [(one.get("area"), one["bbox"][2] * one["bbox"][3]) for one in truth["annotations"]]
+    count = sum(type(own) in (int, float) and abs(own - sides) > 1e-6 for own, sides in areas)
+    told = "have an area of their own, of a mask perhaps; small, medium and large go by w * h"
+    return [f"{count} of {len(areas)} boxes of the ground truth {told}"] if count else []
+
+
+def _chosen_images(
+    chosen: argparse.Namespace, truth: Annotations, found: Detections, rules: official.Profile
+) -> tuple[Annotations, Detections, list[str]]:
+    """Return both tables with the images to score, and notes on those left out."""
+    keep, notes = np.ones(len(truth), dtype=bool), []
+    if chosen.names:
+        keep = np.isin(truth.names, _names_in(chosen.names, truth.names))
+        notes.append(f"{keep.sum()} of {len(truth)} images scored: those of {chosen.names.name}")
+    if chosen.only_detected:
+        keep = np.bincount(found.image_index, minlength=len(truth)) > 0
+        notes.append(f"{keep.sum()} of {len(truth)} images scored: those with a detection")
+    if rules[EMPTY] == "left_out":
+        boxed = np.bincount(truth.image_index[truth.is_object], minlength=len(truth)) > 0
+        if np.any(keep & ~boxed):
+            notes.append(f"left out {(keep & ~boxed).sum()} images without a box")
+        keep &= boxed
+    if keep.all():
+        return truth, found, notes
+    places = np.flatnonzero(keep)
+    return join([truth.image(i) for i in places]), found.of_images(places), notes
+
+
+def _names_in(path: Path, known: Sequence[str]) -> list[str]:
+    """Return the names of a file, one a line; each must be one of the known."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file; expected one stem a line") from None
+    strange = sorted(set(lines) - set(known))
+    if not lines:
+        raise InputError(f"{path}: is empty; expected one stem a line")
+    if strange:
+        raise InputError(
+            f"{path}: {len(strange)} of {len(lines)} names are not in the ground truth: "
+            f"{', '.join(strange[:3])}; expected one stem a line"
+        )
+    return lines
+
+
+def _score(
+    chosen: argparse.Namespace, truth: Annotations, found: Detections, rules: official.Profile,
+    notes: list[str],
+) -> dict[str, object]:  # fmt: skip
+    """Return the figures of the protocol; add to the notes what it leaves out."""
+    from dmnet_lib.evaluation import coco, visdrone
+
+    if chosen.protocol == "coco":
+        given = {name: getattr(chosen, name) for name in ("max_detections", "backend")}
+        given = {name: value for name, value in given.items() if value is not None}
+        scored = coco.evaluate(truth, found, **rules.of("evaluation") | given)
+        return scored | {EMPTY: rules[EMPTY]}
+    over = int((np.bincount(found.image_index) > CAP).sum())
+    if over:
+        notes.append(f"{over} images have more than {CAP} detections; the rest is cut")
+    ordered = found.by_score()
+    if chosen.detections.suffix.lower() == ".json":
+        return visdrone.evaluate(truth, ordered)  # a json has no order of its own
+    if not np.array_equal(ordered.scores, found.scores):
+        notes.append(
+            "some files are not sorted by falling score; as in the toolkit, the first 1, 10, 100 "
+            "and 500 lines count, so sort them"
+        )
+    return visdrone.evaluate(truth, found)
+
+
+def _shown(metrics: Mapping[str, object]) -> list[str]:
+    """Return the figures as lines of text, in percent."""
+    protocol, cap = metrics["protocol"], metrics["max_detections"]
+    counts = ", ".join(f"{metrics[k]:,} {k}" for k in ("images", "boxes", "detections"))
+    rows = {"all classes": metrics}
+    if protocol == "visdrone":
+        rows = {"weighted mean": metrics, "class mean": metrics["macro"]}
+    elif cap != 100:
+        rows = {f"at {cap}": metrics, "at 100": metrics["at_100"]}
+    columns = COLUMNS[protocol]
+    return [
+        f"{protocol} protocol, {metrics['backend']}, at most {cap} detections; {metrics['split']}: "
+        f"{counts}",
+        " " * 17 + "".join(f"{column:>7}" for column in columns) + "   boxes",
+        *(_line(name, row, columns) for name, row in (rows | metrics["per_class"]).items()),
+        *(f"note: {note}" for note in metrics["notes"]),
+    ]
+
+
+def _line(name: str, row: Mapping[str, object], columns: Sequence[str]) -> str:
+    """Return one line of the table: fractions in percent, n/a for a mean of nothing."""
+    cells = ["n/a" if row[c] is None else f"{100 * row[c]:.2f}" for c in columns]
+    return f"{name:<17}" + "".join(f"{cell:>7}" for cell in cells) + f"{row.get('boxes', ''):>8}"

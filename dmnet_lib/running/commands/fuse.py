@@ -1,0 +1,184 @@
+"""Detections of whole images and of their crops -> one set of detections, doubles removed."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.cropping import crops
+from dmnet_lib.data.formats import coco, results, visdrone
+from dmnet_lib.detection import fusion
+from dmnet_lib.detection.fusion import ViewRules
+from dmnet_lib.running.commands import common
+
+ABOUT = """\
+Put the detections of whole images and of crops together: crops' boxes move to their place in the
+whole image, doubles leave by NMS, and the best boxes of each image stay.
+
+--images and --crop-images are COCO files of what the detector saw (their annotations are not
+read). A crop's entry has parent, x0, y0 and scale, as `dmnet crops` writes them; where it has not,
+they are taken from its file name (stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem). Detections are COCO
+results json, or a folder or zip of VisDrone's or YOLO's text (class cx cy w h score, classes in our
+order from 0); images are matched by name or by these files' ids, categories by their names.
+
+Views of an image are held against each other where asked: --fragments dropped leaves out a box at a
+crop's border, not the image's, where another view shows its object whole; --coarse-score 0.5 halves
+the score of a box whose object another view shows larger. Where the detector scales every view to
+its input, --input-size tells how large they were seen.
+
+Writes COCO results with the ids of --images (--out FILE.json), or VisDrone's text, sorted by score
+with at most 500 boxes an image (--out DIR or FILE.zip, ready to submit)."""
+EXAMPLES = """\
+examples:
+  dmnet convert data/VisDrone --split val --to coco --out val.json
+  dmnet crops data/VisDrone --split val --out crops
+  dmnet fuse --images val.json --detections global.json --crop-images crops/coco.json \\
+      --crop-detections crops.json --iou 0.7 --top 500 --out fused.json
+  dmnet evaluate --ground-truth val.json --detections fused.json --protocol visdrone --out m.json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("--images", type=Path, required=True, metavar="FILE", help="COCO file of the whole images")
+    add("--detections", type=Path, required=True, metavar="PATH", help="detections on them")
+    add("--crop-images", type=Path, metavar="FILE", help="COCO file of the crops")
+    add("--crop-detections", type=Path, metavar="PATH", help="detections on the crops")
+    add("--first-class", type=int, choices=(0, 1), metavar="N",
+        help="category id of pedestrian in results of which no file tells (0 or 1)")  # fmt: skip
+    add("--iou", type=common.share, default=0.7, metavar="T",
+        help="overlap above which the lower-scored of two boxes leaves (default 0.7)")  # fmt: skip
+    add("--top", type=common.count, default=500, metavar="N",
+        help="boxes kept of an image (default 500)")  # fmt: skip
+    add("--fragments", choices=("kept", "dropped"), default="kept",
+        help="boxes that a crop's border cut, seen whole elsewhere (default kept)")  # fmt: skip
+    add("--coarse-score", type=common.share, default=1.0, metavar="F",
+        help="factor on the score of a box that another view shows larger (default 1)")  # fmt: skip
+    add("--input-size", type=common.count, metavar="PX",
+        help="longer side of the detector's input, where it scales every view to it")  # fmt: skip
+    add("--out", type=Path, required=True, metavar="PATH", help="FILE.json, FILE.zip or DIR")
+    common.add_profile(parser, "fusion")
+
+
+def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
+    rules = common.profile_of(chosen)
+    if (chosen.crop_images is None) != (chosen.crop_detections is None):
+        raise InputError("--crop-images and --crop-detections go together; give both or neither")
+    given = (chosen.images, chosen.detections, chosen.crop_images, chosen.crop_detections)
+    if chosen.out.resolve() in [path.resolve() for path in given if path]:
+        raise InputError(f"{chosen.out}: is one of the inputs; choose another --out")
+    whole, entries = _detections(chosen.detections, chosen.images, chosen, say)
+    passes = [_whole(whole, entries, chosen)]
+    if chosen.crop_images is not None:
+        crops_found, places = _detections(chosen.crop_detections, chosen.crop_images, chosen, say)
+        passes.append(_moved(crops_found, places, chosen, entries))
+    view_rules = ViewRules(chosen.fragments, chosen.coarse_score)
+    if chosen.coarse_score < 1 and len(np.unique(np.concatenate([p.scales for p in passes]))) == 1:
+        say("note: all views have one scale, so --coarse-score changes nothing; give --input-size")
+    parts = fusion.settle(passes, _sizes_wh(entries), view_rules)
+    fused = fusion.fuse(
+        parts, names=whole.names, iou_threshold=chosen.iou, top=chosen.top, **rules.of("fusion")
+    )
+    results.write(chosen.out, fused, {name: entry["id"] for name, entry in entries.items()})
+    counts = " + ".join(f"{len(part):,}" for part in passes)
+    if chosen.out.suffix.lower() != ".json":
+        fused = fused.top(visdrone.MAX_DETECTIONS)  # as they were written
+    say(f"{chosen.out}: {len(fused):,} boxes of {counts}, over {len(entries):,} images")
+    return 0
+
+
+def _detections(
+    path: Path, images: Path, chosen: argparse.Namespace, say: Callable[[str], None]
+) -> tuple[Detections, dict[str, coco.Entry]]:
+    """Return the detections of one path and the images they are on, by stem; notes are said."""
+    value = files.read_json(images)
+    entries = {
+        PurePosixPath(str(entry["file_name"])).stem: entry
+        for entry in coco.images_of(value, source=images).values()
+    }
+    sizes_wh = _sizes_wh(entries)
+    found, notes = results.read(
+        path, tuple(entries), sizes_wh=sizes_wh, images=value, first_class=chosen.first_class
+    )
+    for note in notes + results.remarks(found, sizes_wh):
+        say(f"note: {path.name}: {note}")
+    return found, entries
+
+
+def _sizes_wh(entries: Mapping[str, coco.Entry]) -> np.ndarray:
+    return np.array([(e["width"], e["height"]) for e in entries.values()]).reshape(-1, 2)
+
+
+def _whole(
+    found: Detections, entries: Mapping[str, coco.Entry], chosen: argparse.Namespace
+) -> Seen:
+    """Return the detections of whole images, each seen in all of its image."""
+    sizes_wh = _sizes_wh(entries)
+    regions = np.column_stack([np.zeros_like(sizes_wh), sizes_wh])
+    images, scales = np.arange(len(sizes_wh)), np.ones(len(sizes_wh))
+    return Seen(found, found.image_index, regions, images, _seen_at(scales, sizes_wh, chosen))
+
+
+def _seen_at(scales: np.ndarray, sizes_wh: np.ndarray, chosen: argparse.Namespace) -> np.ndarray:
+    """Return the scales [n] of files of sizes_wh [n, 2], as the detector saw them."""
+    if chosen.input_size is None:
+        return scales
+    return scales * chosen.input_size / sizes_wh.max(axis=1)
+
+
+def _moved(
+    found: Detections, entries: Mapping[str, coco.Entry], chosen: argparse.Namespace,
+    wholes: Mapping[str, coco.Entry],
+) -> Seen:  # fmt: skip
+    """Return the crops' detections in the pixels of the whole images, by stem in `wholes`."""
+    places = [_place(stem, entry, chosen.crop_images) for stem, entry in entries.items()]
+    index = {name: place for place, name in enumerate(wholes)}
+    _refuse_lost(places, entries, chosen, wholes)
+    parents = np.array([index[parent] for parent, *_ in places], np.int64)
+    corners_scales = np.array([numbers for _, *numbers in places], np.float64).reshape(-1, 3)
+    corners_xy, scales = corners_scales[:, :2], corners_scales[:, 2]
+    moved = fusion.to_whole(
+        found, names=tuple(wholes), parents=parents, corners_xy=corners_xy, scales=scales
+    )
+    sizes_wh = _sizes_wh(entries)
+    ends = corners_xy + sizes_wh / scales[:, None]
+    regions = np.column_stack([corners_xy, ends]).round().astype(np.int64)
+    order = np.argsort(parents, kind="stable")  # views stand by image, and boxes by view
+    view = np.sort(np.argsort(order)[found.image_index])
+    seen_at = _seen_at(scales, sizes_wh, chosen)
+    return Seen(moved, view, regions[order], parents[order], seen_at[order])
+
+
+def _refuse_lost(
+    places: Sequence[tuple[str, float, float, float]], entries: Mapping[str, coco.Entry],
+    chosen: argparse.Namespace, wholes: Mapping[str, coco.Entry],
+) -> None:  # fmt: skip
+    """Raise InputError for crops of other images, and for corners beyond their image."""
+    lost = [parent for parent, *_ in places if parent not in wholes]
+    if lost:
+        raise InputError(
+            f"{chosen.crop_images}: {len(lost)} of {len(places)} crops are of images that "
+            f"{chosen.images} has not, first {lost[0]}"
+        )
+    for (parent, x, y, _), entry in zip(places, entries.values(), strict=True):
+        if not (0 <= x < wholes[parent]["width"] and 0 <= y < wholes[parent]["height"]):
+            where = f"{chosen.crop_images}: {entry['file_name']}"
+            raise InputError(f"{where}: its corner ({x}, {y}) is not in its image, {parent}")
+
+
+def _place(stem: str, entry: coco.Entry, source: Path) -> tuple[str, float, float, float]:
+    """Return a crop's parent's stem, its corner x0, y0 and its scale."""
+    where = f"{source}: {entry['file_name']}"
+    if not any(key in entry for key in ("parent", "x0", "y0")):
+        parent, region_xyxy = crops.parse_name(stem)
+        x1, y1, x2, _ = region_xyxy.tolist()
+        scale = entry["width"] / (x2 - x1) if x2 > x1 else 0
+        entry = {"parent": f"{parent}.jpg", "x0": x1, "y0": y1, "scale": scale}
+    entry = {"scale": 1.0, **entry}
+    coco.check_crop(entry, where)
+    return PurePosixPath(entry["parent"]).stem, entry["x0"], entry["y0"], entry["scale"]

@@ -1,0 +1,213 @@
+"""Images and videos of one's own -> what a finished run finds in them, written as it comes."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, count
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dmnet_lib.core import files, images, parallel
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.images import Picture
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.data import video
+from dmnet_lib.data.formats import results, visdrone
+from dmnet_lib.detection import predict, strategies
+from dmnet_lib.detection.predict import Prediction, Predictor
+from dmnet_lib.reporting import overlays
+from dmnet_lib.running.commands import common
+
+ABOUT = """\
+Run a finished experiment's pipeline on your own images: density map, crops, detector and fusion,
+with the networks, threshold and rules of that run.
+
+INPUT is an image (JPEG, PNG, TIFF, BMP, WebP; grey, 16 bits, CMYK and transparent ones too), a
+folder of images and videos (its own files, not those of folders in it), or a video, of which a
+frame a second is taken. Boxes are in pixels of the picture as it is displayed: EXIF's turns are
+made first. An image may have up to 178 megapixels.
+
+Writes, for each image as soon as it is done, DIR/visdrone/NAME.txt (VisDrone's result text: the
+best 500 boxes) and DIR/overlays/NAME.jpg (boxes above --min-score, crops in yellow); in the end,
+also where it was stopped, DIR/detections.json, a whole COCO file: images with their size and
+source, categories, and all boxes as annotations with scores, for `dmnet evaluate` and `dmnet fuse`
+too. NAME is the file's stem; a second file of that stem is called stem_suffix.
+
+A file that is torn or no picture is named and left out, the others are done, and the exit status
+is 1. Nothing in DIR that is of another name is touched."""
+EXAMPLES = """\
+examples:
+  dmnet predict photo.jpg --run results/demo --out found
+  dmnet predict flight/ more/*.tif --run results/demo --out found --min-score 0.3
+  dmnet predict flight.mp4 --every 10 --run results/demo --out found --no-overlays
+  dmnet predict flight/ --run results/demo --out found --strategy "planned mcnn 6"
+  dmnet evaluate --ground-truth t.json --detections found/detections.json --protocol coco \\
+      --out m.json"""
+LISTING, TEXTS, OVERLAYS = "detections.json", "visdrone", "overlays"
+LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame's number
+
+
+class Names:
+    """Gives every result a name of its own, which a file system takes and no other result has."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()  # not by case, which some file systems do not tell apart
+
+    def new(self, stem: str, suffix: str) -> str:
+        """Return the stem where it is free, else stem_suffix, else stem_2 and so on."""
+        printable = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in stem)
+        plain = printable.encode()[:LONGEST_NAME].decode(errors="ignore")
+        names = chain([plain, f"{plain}_{suffix}"], (f"{plain}_{n}" for n in count(2)))
+        name = next(one for one in names if one.casefold() not in self.taken)
+        self.taken.add(name.casefold())
+        return name
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture, what its results are called, and what its entry in the listing tells."""
+
+    picture: Picture
+    name: str
+    entry: dict[str, object]
+
+
+@dataclass
+class Done:
+    """What was written so far: entries of images and their detections; how many files failed."""
+
+    found: list[tuple[dict[str, object], Detections]] = field(default_factory=list)
+    failed: int = 0
+
+    def fail(self, error: InputError) -> None:
+        """Name what could not be read, and count it."""
+        self.failed += 1
+        with tqdm.external_write_mode(sys.stderr):
+            sys.stderr.write(f"dmnet: {' '.join(str(error).split())}\n")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("inputs", type=Path, nargs="+", metavar="INPUT", help="an image, a folder, or a video")
+    add("--run", type=Path, required=True, dest="home", metavar="RUN",
+        help="folder of a finished experiment, like results/demo")  # fmt: skip
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    add("--strategy", default=predict.STRATEGY, metavar="NAME",
+        help=f"{predict.STRATEGIES}: where to look closer (default {predict.STRATEGY}); N is "
+        "a number of crops, or megapixels like 0.9Mpx")  # fmt: skip
+    add("--min-score", type=common.share, default=strategies.SHOWN_SCORE, metavar="S",
+        help="score above which a box counts as an object and is drawn (default 0.5); text and "
+        "json hold all")  # fmt: skip
+    add("--every", type=common.count, default=0, metavar="N",
+        help="take every so many frames of a video (default: one a second)")  # fmt: skip
+    add("--no-overlays", action="store_true", help="write no pictures")
+
+
+def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
+    if chosen.out.exists() and not chosen.out.is_dir():
+        raise InputError(f"{chosen.out}: is a file; --out takes a folder to write to")
+    done = Done()
+    sources = _sources(chosen.inputs, done.fail, say)
+    if not sources:
+        raise InputError("no image or video to look at; see `dmnet predict --help`")
+    predictor = Predictor.of_run(chosen.home, strategy=chosen.strategy)
+    info = {
+        "description": f"dmnet predict, strategy {chosen.strategy}",
+        "inputs": [str(path) for path in chosen.inputs],
+        "made_by": dict(predictor.made_by),
+        "strategy": chosen.strategy,
+    }
+    others = (chosen.out / TEXTS, chosen.out / OVERLAYS)
+    common.refuse_others(chosen.out / LISTING, {"info": info}, *others)
+    try:
+        shots = _shots(sources, chosen.every, done.fail)
+        for shot in parallel.progress(shots, "predict"):
+            line = _write(shot, predictor.predict(shot.picture, shot.name), chosen, done)
+            with tqdm.external_write_mode():
+                say(line)
+    finally:
+        pieces = results.file_text(done.found, info=info)
+        files.write_chunks(chosen.out / LISTING, (piece.encode() for piece in pieces))
+    boxes = sum(len(one) for _, one in done.found)
+    say(f"{chosen.out}: images: {len(done.found)}, boxes: {boxes:,}")
+    if done.failed:
+        raise InputError(f"{done.failed} of the inputs could not be read, or not to their end")
+    return 0
+
+
+def _sources(
+    inputs: Sequence[Path], fail: Callable[[InputError], None], say: Callable[[str], None]
+) -> dict[Path, str]:
+    """Return the files that are meant, and what the results of each are called."""
+    found: list[Path] = []
+    for path in inputs:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        own = sorted(one for one in path.iterdir() if one.is_file() or _leads_nowhere(one))
+        known = [one for one in own if _is_meant(one)]
+        if len(own) > len(known):
+            say(f"note: {path}: files passed over: {len(own) - len(known)}")
+        if not known:
+            fail(InputError(f"{path}: no image or video in it"))
+        found += known
+    # realpath, unlike Path.resolve, takes a link that leads nowhere.
+    names, by_place = Names(), {os.path.realpath(path): path for path in reversed(found)}
+    return {path: names.new(path.stem, path.suffix[1:]) for path in reversed(by_place.values())}
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Tell whether a path is a link to nothing, which is told where it is called a picture."""
+    return path.is_symlink() and not path.exists()
+
+
+def _is_meant(path: Path) -> bool:
+    """Tell whether a file of a folder is to be looked at."""
+    known = path.suffix.lower() in (*images.SUFFIXES, *video.SUFFIXES)
+    return known and not path.name.startswith(".")
+
+
+def _shots(
+    sources: dict[Path, str], every: int, fail: Callable[[InputError], None]
+) -> Iterator[Shot]:
+    """Yield the pictures of all files, one at a time in memory; what fails is told."""
+    for path, name in sources.items():
+        try:
+            if path.suffix.lower() in video.SUFFIXES:
+                yield from _of_video(path, name, every)
+            else:
+                entry = {"file_name": f"{name}{path.suffix}", "source": str(path)}
+                yield Shot(images.read(path), name, entry)
+        except InputError as error:
+            fail(error)
+
+
+def _of_video(path: Path, name: str, every: int) -> Iterator[Shot]:
+    for one in video.frames(path, every=every):
+        called = f"{name}_frame{one.number:06d}"
+        entry = {"file_name": f"{called}.jpg", "source": str(path)}
+        entry |= {"frame": one.number, "seconds": one.seconds}
+        yield Shot(Picture(one.image), called, entry)
+
+
+def _write(shot: Shot, one: Prediction, chosen: argparse.Namespace, done: Done) -> str:
+    """Write what was found in one picture, and return it in words."""
+    visdrone.write_detections(chosen.out / TEXTS, one.detections)
+    shown = one.shown(chosen.min_score)
+    if not chosen.no_overlays:
+        overlay = overlays.draw(shot.picture.image, shown, one.regions.boxes_xyxy)
+        path = files.inside(chosen.out / OVERLAYS, f"{shot.name}.jpg")
+        files.write_bytes(path, files.encode_jpeg(overlay))
+    width, height = one.size_wh
+    entry = shot.entry | {"id": len(done.found) + 1, "width": width, "height": height}
+    done.found.append((entry, one.detections))
+    notes = "".join(f"; {note}" for note in one.notes)
+    return (
+        f"{shot.name}: {len(shown)} objects, {len(one.regions)} crops, {one.megapixels:.2f} "
+        f"megapixels, {one.seconds:.2f} s{notes}"
+    )

@@ -1,0 +1,47 @@
+"""A parameter file and what earlier stages left -> a finished training, by many processes."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from dmnet_lib.core import params
+
+NETWORKS = ("mcnn", "detector")
+ABOUT = """\
+Train a network of an experiment on several GPUs or machines: start this with torchrun, once on each
+machine. Alone it trains as the notebook would.
+
+It takes what earlier stages left (run them first: --until 01_density_ground_truth for mcnn, --until
+03_density_crops for detector) and leaves the checkpoint that the notebook looks for: `dmnet run`
+then finds the training finished. Stopped and started again, it goes on from there.
+
+The batch of the parameter file is divided among the processes: together they see the samples that
+one process would see. MCNN then learns the same up to rounding. The detector differs slightly:
+each process counts its own objects in the loss, and on CPUs normalises its own share (on GPUs batch
+normalisation is synchronised). Processes draw batches in workers of their own, one for each core
+that is left; DMNET_JOBS=N sets their number."""
+EXAMPLES = """\
+examples:
+  dmnet run params/visdrone.yaml --until 01_density_ground_truth
+  torchrun --nproc-per-node 4 -m dmnet_lib.running.cli train params/visdrone.yaml --network mcnn
+  dmnet run params/visdrone.yaml --until 03_density_crops
+  torchrun --nproc-per-node 4 -m dmnet_lib.running.cli train params/visdrone.yaml --network detector
+  dmnet run params/visdrone.yaml"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("params", type=Path, metavar="PARAMS", help="a parameter file")
+    parser.add_argument("--network", required=True, choices=NETWORKS, help="what to train")
+
+
+def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
+    from dmnet_lib.training import distributed, jobs
+
+    experiment = params.load(chosen.params)
+    with distributed.joined(jobs.device_of(experiment)):
+        path = jobs.train(experiment, chosen.network)
+        if distributed.is_first():
+            say(f"{params.shown(path)}  trained")
+    return 0

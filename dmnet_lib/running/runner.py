@@ -1,0 +1,547 @@
+"""A parameter file in, finished stages and a report out: the notebooks run through papermill.
+
+A stage's key stands for all that makes it: parameters, code, data and the keys of the stages it
+needs. A stage with a finished folder of its key is kept, also where another experiment finished it;
+any other is run in a work folder, checked and then renamed, so that no half result looks like a
+whole one.
+"""
+
+import ast
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nbformat
+import papermill
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.paths import jupyter_runtime_dir
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets import CaselessStrEnum, default
+
+from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core.provenance import LATEST, METRICS, NOTEBOOK, PARAMS
+from dmnet_lib.evaluation import experiments
+from dmnet_lib.reporting import pages
+
+NOTEBOOKS = ROOT / "notebooks"
+REPORT, FAILED, WORK = pages.PAGE, pages.FAILED, ".work"
+LAYOUT = "VisDrone2019-DET-train/images, VisDrone2019-DET-train/annotations and the same for val"
+SCENES = "scenes"  # stands for the data where stage 00 draws it: parameters and code say the rest
+DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it drew
+NOT_RUN = "not run before"
+Say = Callable[[str], None]
+
+
+class KernelManager(AsyncKernelManager):
+    """Talks to kernels through sockets in the file system: runs side by side share no ports."""
+
+    transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc", config=True)
+
+    @default("ip")
+    def _sockets(self) -> str:
+        return str(Path(jupyter_runtime_dir()) / "kernel")
+
+
+class StageError(RuntimeError):
+    """A stage did not finish: one line that says why, and how to go on."""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One stage's source: stages it needs, files it writes, names in its parameters cell.
+
+    reads_results: it looks at the other experiments too, so what these found enters its key.
+    """
+
+    path: Path
+    needs: tuple[str, ...]
+    writes: tuple[str, ...]
+    names: frozenset[str]
+    reads_results: bool
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a finished run leaves, apart from the executed notebook and its report."""
+        return (METRICS, PARAMS, provenance.PROVENANCE, *self.writes)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What happens to one stage, and why; source is another experiment's folder to take it from."""
+
+    name: str
+    key: str
+    run: bool
+    why: str
+    source: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One experiment under way: where everything lies, and what the kernels are told."""
+
+    experiment: params.Experiment
+    notebooks: dict[str, Notebook]
+    home: Path
+    data_root: Path | None
+    told: dict[str, object]
+    keys: dict[str, str]
+
+    def folder(self, stage: str) -> Path:
+        return self.home / stage / self.keys[stage]
+
+
+def read_notebooks(folder: Path) -> dict[str, Notebook]:
+    """Return the stages of a folder, `NN_*.ipynb` in order of name. Raises InputError at a flaw."""
+    found: dict[str, Notebook] = {}
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        notebook = _read_notebook(path)
+        for need in notebook.needs:
+            if need not in found:
+                hint = params.nearest(need, found)
+                raise InputError(f"{params.shown(path)}: needs {need}, no earlier stage{hint}")
+        found[path.stem] = notebook
+    if not found:
+        raise InputError(f"{params.shown(folder)}: no notebook named like 01_name.ipynb")
+    return found
+
+
+def check_names(notebooks: dict[str, Notebook], base_path: Path = params.BASE) -> None:
+    """Raise InputError where a notebook's parameters cell and base.yaml name different things."""
+    known = params.declared(base_path)
+    for name, notebook in notebooks.items():
+        expected = frozenset(params.of_stage(known, name))
+        for names, fault in (
+            (expected - notebook.names, "declared in base.yaml, not in the parameters cell"),
+            (notebook.names - expected, "in the parameters cell, not declared in base.yaml"),
+        ):
+            if names:
+                where = params.shown(notebook.path)
+                raise InputError(f"{where}: {', '.join(sorted(names))}: {fault}")
+
+
+def find_data(experiment: params.Experiment) -> Path | None:
+    """Return the folder of real data, None where stage 00 draws scenes. InputError if absent."""
+    common = experiment.sections.get(params.COMMON, {})
+    if common.get("dataset", "scenes") == "scenes":
+        return None
+    root = (ROOT / (os.environ.get("DMNET_DATA_ROOT") or str(common["data_root"]))).resolve()
+    if not any(root.glob("*/images")):
+        raise InputError(f"{root}: no data there; set DMNET_DATA_ROOT to a folder with {LAYOUT}")
+    return root
+
+
+def plan(
+    experiment: params.Experiment, *, notebooks: Path, results: Path, data_root: Path | None
+) -> list[StagePlan]:
+    """Return what a run would do with each stage, in order; data_root as find_data gives it."""
+    data = provenance.data_fingerprint(data_root) if data_root else SCENES
+    return _plan(experiment, read_notebooks(notebooks), results / experiment.name, data)
+
+
+def run(
+    params_path: Path,
+    *,
+    say: Say,
+    until: str | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    notebooks: Path = NOTEBOOKS,
+    results: Path | None = None,
+    base_path: Path = params.BASE,
+) -> Path:
+    """Run an experiment's stages up to `until`; return the path of its report.
+
+    force runs finished stages too; dry_run only says what would happen, and why. Raises InputError
+    before anything starts, StageError where a stage fails.
+    """
+    started = time.monotonic()
+    job, plans = _prepare(params_path, notebooks, results or provenance.results_root(), base_path)
+    if until and until not in job.notebooks:
+        raise InputError(f"--until {until}: no such stage{params.nearest(until, job.notebooks)}")
+    steps = [step for step in plans if not until or step.name <= until]
+    if force:
+        steps = [
+            step if step.run else replace(step, run=True, why="forced", source=None)
+            for step in steps
+        ]
+    if dry_run:
+        for step in steps:
+            _tell(say, step, "would run")
+        return job.home / REPORT
+    with _locked(job.home):
+        shutil.rmtree(job.home / WORK, ignore_errors=True)  # what a killed run left
+        try:
+            for step in steps:
+                _tell(say, step, "runs")
+                if step.run:
+                    _run_stage(job, step)
+                elif step.source:
+                    _take(job, step)
+                _note(job, step.name, last=step is steps[-1])
+        except StageError:
+            with contextlib.suppress(OSError):  # the stage's own message matters more
+                pages.write_experiment(job.home, base_path=base_path)
+                pages.write_index(job.home.parent)
+            raise
+        pages.write_experiment(job.home, base_path=base_path)
+        pages.write_index(job.home.parent)
+    say(f"{params.shown(job.home / REPORT)}  ({time.monotonic() - started:.0f} s)")
+    return job.home / REPORT
+
+
+def clean(experiment: str | None = None, *, results: Path | None = None) -> int:
+    """Remove superseded keys, failed runs and work folders; return the bytes that were freed.
+
+    Without an experiment's name, also what detectors saw: it is looked at again when it is needed.
+    """
+    root = results or provenance.results_root()
+    homes = [path.parent for path in sorted(root.glob(f"*/{LATEST}"))]
+    homes = [home for home in homes if experiment in (None, home.name)]
+    if experiment and not homes:
+        raise InputError(f"{params.shown(root / experiment)}: no such experiment was run")
+    freed = 0 if experiment else _remove(root / provenance.LOOKS)
+    for home in homes:
+        with _locked(home):
+            stages = pages.latest(home)["stages"]
+            keep = {home / stage / entry["key"] for stage, entry in stages.items()}
+            runs = {path.parent for path in home.glob(f"[0-9][0-9]_*/*/{METRICS}")}
+            old = [p for p in runs - keep if p.name != provenance.INTERACTIVE]
+            freed += sum(_remove(folder) for folder in (*old, home / FAILED, home / WORK))
+    return freed
+
+
+def _remove(folder: Path) -> int:
+    """Remove a folder that may be absent; return the bytes of its files."""
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    shutil.rmtree(folder, ignore_errors=True)
+    return size
+
+
+def _read_notebook(path: Path) -> Notebook:
+    """Return what a notebook says of itself. Raises InputError."""
+    provenance.notebook_code(path)  # raises where a cell is no Python
+    source = files.read_json(path)
+    about = source.get("metadata", {}).get("dmnet")
+    if not isinstance(about, dict):
+        raise InputError(f"{params.shown(path)}: its metadata must hold dmnet: needs and writes")
+    cells = [c for c in source.get("cells", ()) if "parameters" in c["metadata"].get("tags", [])]
+    if len(cells) != 1:
+        raise InputError(f"{params.shown(path)}: one cell must have the tag `parameters`")
+    assigned = ast.parse("".join(cells[0]["source"])).body
+    names = (node.target.id for node in assigned if isinstance(node, ast.AnnAssign))
+    needs, writes = tuple(about.get("needs", ())), tuple(about.get("writes", ()))
+    return Notebook(path, needs, writes, frozenset(names), bool(about.get("reads_results")))
+
+
+def _prepare(
+    params_path: Path, notebooks: Path, results: Path, base_path: Path
+) -> tuple[Job, list[StagePlan]]:
+    """Check everything that can be checked before a stage starts."""
+    experiment = params.load(params_path, base_path=base_path)
+    stages = read_notebooks(notebooks)
+    check_names(stages, base_path)
+    data_root = find_data(experiment)
+    data = provenance.data_fingerprint(data_root) if data_root else SCENES
+    plans = _plan(experiment, stages, results / experiment.name, data)
+    told = {"data": data, "base": str(base_path.resolve()), "notebooks": str(notebooks.resolve())}
+    if data_root:  # where the data lies on this machine is not what makes a result
+        told["declared"] = {"data_root": experiment.sections[params.COMMON]["data_root"]}
+    keys = {step.name: step.key for step in plans}
+    return Job(
+        experiment, stages, results.resolve() / experiment.name, data_root, told, keys
+    ), plans
+
+
+def _plan(
+    experiment: params.Experiment, notebooks: dict[str, Notebook], home: Path, data: str
+) -> list[StagePlan]:
+    """Return each stage's key, and whether a finished folder of that key is there."""
+    latest, keys, plans = pages.latest(home)["stages"], {}, []
+    for name, notebook in notebooks.items():
+        values = params.resolved(experiment, name)
+        made_of = {
+            "params": {n: value for n, value in values.items() if n != "data_root"},
+            "code": provenance.notebook_digest(notebook.path),
+            "data": data,
+            "upstream": {need: keys[need] for need in notebook.needs},
+        }
+        if values.get("architecture") == "onnx":
+            made_of["model"] = files.digest(files.model_path(str(values["model_file"])))
+        if values.get("recall_curve"):
+            made_of["curve"] = files.digest(files.from_root(str(values["recall_curve"])))
+        if notebook.reads_results:
+            named = experiments.split_names(str(values.get("names", "")))
+            made_of["results"] = _other_results(home, name, named)
+        keys[name] = provenance.digest(made_of)
+        folder, draws = home / name / keys[name], name == min(notebooks) and data == SCENES
+        why = _why_not(folder, notebook, values if draws else {})
+        if why == NOT_RUN and name in latest:
+            why = _difference(home / name / latest[name]["key"], made_of)
+        source = _elsewhere(folder, notebook, values if draws else {}) if why else None
+        told = f"same key finished {f'in {source.parents[1].name}' if source else 'before'}"
+        run = bool(why) and source is None
+        plans.append(StagePlan(name, keys[name], run, why if run else told, source))
+    return plans
+
+
+def _elsewhere(folder: Path, notebook: Notebook, drawn: dict[str, params.Value]) -> Path | None:
+    """Return another experiment's finished folder of the same stage and key, None if there is none.
+
+    A stage that looks at the other experiments is each experiment's own.
+    """
+    if notebook.reads_results:
+        return None
+    stage, key = folder.parts[-2:]
+    places = sorted(folder.parents[2].glob(f"*/{stage}/{key}"))
+    return next((place for place in places if not _why_not(place, notebook, drawn)), None)
+
+
+def _other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the keys of all stages but this one in the other experiments, without sweeps'."""
+    hidden = {home.name, *experiments.swept(home.parent)} - set(named)
+    paths = home.parent.glob(f"*/{LATEST}")
+    others = (path.parent for path in paths if path.parent.name not in hidden)
+    found = {other.name: pages.latest(other)["stages"] for other in others}
+    return {
+        other: {name: entry["key"] for name, entry in stages.items() if name != stage}
+        for other, stages in found.items()
+    }
+
+
+def _scenes_are_there(values: dict[str, params.Value], folder: Path) -> bool:
+    """Tell whether the scenes on disk are those that a finished stage 00 drew."""
+    if "data_root" not in values:
+        return True
+    root, seen = ROOT / str(values["data_root"]), folder / DATASET
+    if not (root.is_dir() and seen.exists()):
+        return root.is_dir()
+    return files.read_json(seen).get("fingerprint") == provenance.data_fingerprint(root)
+
+
+def _why_not(folder: Path, notebook: Notebook, drawn: dict[str, params.Value]) -> str:
+    """Return why a folder does not count as finished; nothing if it does.
+
+    drawn are the parameters of the stage that draws the scenes, empty for any other.
+    """
+    if not (folder / METRICS).exists():
+        return NOT_RUN
+    wanted = (*notebook.outputs, NOTEBOOK, REPORT)
+    if not all((folder / name).exists() for name in wanted):
+        return "the outputs were not kept"
+    if drawn and not _scenes_are_there(drawn, folder):
+        return "the scenes it draws are gone"
+    return ""
+
+
+def _difference(folder: Path, made_of: dict[str, object]) -> str:
+    """Return what is new against the folder of the last finished run."""
+    if not (folder / PARAMS).exists() or not (folder / provenance.PROVENANCE).exists():
+        return NOT_RUN
+    was = files.read_json(folder / provenance.PROVENANCE)
+    old = params.parse((folder / PARAMS).read_text(encoding="utf-8"))
+    new = made_of["params"]
+    moved = [name for name in sorted(new) if name not in old or old[name] != new[name]]
+    found = [f"changed parameters: {', '.join(moved)}"] if moved else []
+    found += ["changed code"] if was.get("code") != made_of["code"] else []
+    found += ["changed data"] if was.get("data") != made_of["data"] else []
+    keys = was.get("upstream", {})
+    found += [f"new {need}" for need, key in made_of["upstream"].items() if keys.get(need) != key]
+    return "; ".join(found) or NOT_RUN
+
+
+def _tell(say: Say, step: StagePlan, verb: str) -> None:
+    say(f"{step.name}  {step.key}  {verb if step.run else 'kept'}: {step.why}")
+
+
+def _run_stage(job: Job, step: StagePlan) -> None:
+    """Run one stage in its work folder and move it to its place. Raises StageError."""
+    work = job.home / WORK / f"{step.name}-{step.key}"
+    try:
+        work.mkdir(parents=True)
+        _execute(job, step.name, work)
+        _check_finished(job.notebooks[step.name], work)
+        pages.write_stage(work, base_path=Path(str(job.told["base"])))
+        _put(work, job.folder(step.name))
+    except KeyboardInterrupt:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    except (PapermillExecutionError, OSError, RuntimeError, ValueError) as error:
+        message = _message(error)
+        kept = _keep_failed(job, step.name, work, message)
+        shutil.rmtree(work, ignore_errors=True)
+        see = f"see {params.shown(kept)}, mend it and" if kept else "mend it and"
+        line = f"{step.name} stopped: {message}; {see} run the same command again"
+        raise StageError(line) from error
+
+
+def _take(job: Job, step: StagePlan) -> None:
+    """Take a finished stage over from another experiment, by links where the disk has them."""
+    work = job.home / WORK / f"{step.name}-{step.key}"
+    try:
+        shutil.copytree(step.source, work, copy_function=_link)
+        if _why_not(work, job.notebooks[step.name], {}):
+            raise OSError("it is no longer whole")
+        _put(work, job.folder(step.name))
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(work, ignore_errors=True)
+        taken = f"{step.name} could not be taken over from {params.shown(step.source)}"
+        raise StageError(f"{taken}: {_message(error)}; run the same command again") from error
+
+
+def _link(source: str, target: str) -> None:
+    """Make target the same file, or a copy where that cannot be: finished files never change."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _execute(job: Job, stage: str, work: Path) -> None:
+    """Run a stage's notebook; the executed one is written into work after each cell."""
+    values = params.resolved(job.experiment, stage)
+    if job.data_root:
+        values["data_root"] = str(job.data_root)
+    upstream = {need: str(job.folder(need)) for need in job.notebooks[stage].needs}
+    told = {
+        "DMNET_EXPERIMENT": job.experiment.name,
+        "DMNET_RESULTS_ROOT": str(job.home.parent),
+        "DMNET_STAGE_DIR": str(work),
+        "DMNET_UPSTREAM": json.dumps(upstream),
+        "DMNET_RUN": json.dumps(job.told),
+        "PYTHONHASHSEED": "0",
+    }
+    with _environment(told), tempfile.TemporaryDirectory(prefix="dmnet-") as runtime:
+        os.environ["JUPYTER_RUNTIME_DIR"] = runtime  # short: a socket's path may have 107 bytes
+        papermill.execute_notebook(
+            _literal(job.notebooks[stage].path),
+            _literal(work / NOTEBOOK),
+            values,
+            kernel_name="python3",
+            language="python",
+            kernel_manager_class=KernelManager,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how it was shut down
+            cwd=str(ROOT),
+            progress_bar={"desc": stage, "disable": None},  # none where there is no terminal
+            stderr_file=sys.stderr,
+        )
+
+
+def _literal(path: Path) -> str:
+    """Return a path as papermill takes it: it goes through str.format there."""
+    return str(path.resolve()).replace("{", "{{").replace("}", "}}")
+
+
+@contextlib.contextmanager
+def _environment(told: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the kernels that are started meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(told)
+    os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _check_finished(notebook: Notebook, work: Path) -> None:
+    """Raise RuntimeError where a cell did not run to its end or a declared output is absent."""
+    executed = nbformat.read(work / NOTEBOOK, as_version=4)
+    for cell in executed.cells:
+        errors = [o for o in cell.get("outputs", ()) if o.output_type == "error"]
+        if errors:
+            raise RuntimeError(f"a cell ended with {errors[0].ename}; no cell may leave early")
+        if cell.metadata.get("papermill", {}).get("status", "completed") != "completed":
+            raise RuntimeError("a cell did not run to its end")
+    absent = [name for name in notebook.outputs if not (work / name).exists()]
+    if absent:
+        raise RuntimeError(f"it did not write {', '.join(absent)}")
+
+
+def _put(work: Path, final: Path) -> None:
+    """Rename a checked folder into its place; what stands there goes."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        aside = work.with_name(f"{work.name}.old")
+        shutil.rmtree(aside, ignore_errors=True)
+        final.rename(aside)
+        work.rename(final)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        work.rename(final)
+
+
+def _message(error: Exception) -> str:
+    """Return what went wrong, in one line."""
+    if isinstance(error, DeadKernelError):
+        return "its kernel died, most often for want of memory"
+    if isinstance(error, PapermillExecutionError):
+        text = next(iter(error.evalue.strip().splitlines()), "") or "no message"
+        text = text if error.ename == InputError.__name__ else f"{error.ename}: {text}"
+    else:
+        text = " ".join(str(error).split())
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if is_full or any(os.strerror(code) in text for code in (errno.ENOSPC, errno.EDQUOT)):
+        return f"the disk is full ({text}); `dmnet clean` frees what is superseded"
+    return text
+
+
+def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
+    """Keep a failed stage's notebook and report on it; return the report, None if it cannot."""
+    folder = job.home / FAILED / stage
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+        for name in (NOTEBOOK, PARAMS, provenance.PROVENANCE):
+            if (work / name).exists():
+                (work / name).rename(folder / name)
+        command = f"dmnet run {shlex.quote(params.shown(job.experiment.path))}"
+        files.write_json(folder / pages.ERROR, {"message": message, "command": command})
+        return pages.write_stage(folder, base_path=Path(str(job.told["base"])))
+    except (OSError, InputError):
+        return None
+
+
+def _note(job: Job, stage: str, *, last: bool) -> None:
+    """Enter a finished stage in latest.json and forget its failure.
+
+    Question and changes are entered with the last stage: until then the headline is the old one's.
+    """
+    about = pages.latest(job.home)
+    if last or not about["stages"]:
+        about |= {"question": job.experiment.question, "changed": job.experiment.changed}
+    metrics = files.read_json(job.folder(stage) / METRICS)
+    entry = {"key": job.keys[stage], "headline": metrics.get("headline", {})}
+    known = {name: old for name, old in about["stages"].items() if name in job.notebooks}
+    files.write_json(job.home / LATEST, about | {"stages": known | {stage: entry}})
+    shutil.rmtree(job.home / FAILED / stage, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold an experiment's folder for this process. Raises InputError that says who has it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            who = lock.read().strip() or "unknown"
+            raise InputError(f"{home.name} is in use by process {who}; wait for it") from None
+        with contextlib.suppress(OSError):  # a full disk is told by the stage that meets it
+            lock.truncate(0)
+            os.write(lock.fileno(), str(os.getpid()).encode())
+        yield

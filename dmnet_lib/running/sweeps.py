@@ -1,0 +1,124 @@
+"""A parameter file and values of one parameter in, an experiment a value and their comparison out.
+
+Each experiment is a parameter file of its own in the sweep's folder, so `dmnet run` repeats it.
+What does not depend on the parameter is run once: stages are taken over from whoever finished them.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from dmnet_lib.core import files, parallel, params, provenance
+from dmnet_lib.core.files import InputError
+from dmnet_lib.evaluation.experiments import SWEEP
+from dmnet_lib.reporting import pages
+from dmnet_lib.reporting.pages.sweep import keep, write, write_page
+from dmnet_lib.running import runner
+from dmnet_lib.running.sweep_values import Sweep, parse, text_of
+
+__all__ = ["Sweep", "parse", "run", "text_of", "write_page"]
+
+
+def run(
+    sweep: Sweep,
+    *,
+    say: runner.Say,
+    jobs: int = 1,
+    dry_run: bool = False,
+    notebooks: Path = runner.NOTEBOOKS,
+    results: Path | None = None,
+    base_path: Path = params.BASE,
+) -> dict[str, str]:
+    """Run each value's experiment up to its evaluation, then compare them; return what failed.
+
+    That is {experiment: why}, in a line each; the others are finished all the same. jobs run side
+    by side, each with its share of the cores, once the stages common to all are there. Raises
+    InputError before anything starts.
+    """
+    results = (results or provenance.results_root()).resolve()
+    stages = runner.read_notebooks(notebooks)
+    last = max(name for name, notebook in stages.items() if not notebook.reads_results)
+    home, data = results / sweep.name, runner.find_data(sweep.base)
+    _refuse_another(home)
+    places = {"notebooks": notebooks, "results": results}
+    plans = {
+        one.name: [step for step in runner.plan(one, **places, data_root=data) if step.name <= last]
+        for one in sweep.runs
+    }
+    for note in sweep.notes:
+        say(note)
+    if dry_run:
+        _tell(plans, say)
+        return {}
+    paths = [files.write_text(home / f"{one.name}.yaml", text_of(one)) for one in sweep.runs]
+    keep(home, sweep, [])
+    begin = partial(_run_one, say=say, base_path=base_path, **places)
+    failed = _run_all(begin, paths, _shared(plans), last, jobs, say)
+    write(home, sweep, failed, results=results)
+    pages.write_index(results)
+    say(f"{params.shown(home / pages.PAGE)}")
+    return failed
+
+
+def _refuse_another(home: Path) -> None:
+    """Raise InputError where the sweep's folder is an experiment's."""
+    if (home / provenance.LATEST).exists() and not (home / SWEEP).exists():
+        raise InputError(f"{params.shown(home)}: is an experiment of that name; rename its file")
+
+
+def _tell(plans: Mapping[str, Sequence[runner.StagePlan]], say: runner.Say) -> None:
+    """Say what would run, each stage once: those that another value runs first are taken over."""
+    seen: dict[tuple[str, str], str] = {}
+    for name, steps in plans.items():
+        for step in steps:
+            first = seen.setdefault((step.name, step.key), name)
+            verb, why = ("would run" if step.run else "kept"), step.why
+            if step.run and first != name:
+                verb, why = "kept", f"same key as in {first}"
+            say(f"{name}: {step.name}  {step.key}  {verb}: {why}")
+
+
+def _shared(plans: Mapping[str, Sequence[runner.StagePlan]]) -> str:
+    """Return the last stage whose key all values share; empty where they share none."""
+    keys = [{step.name: step.key for step in steps} for steps in plans.values()]
+    return max((name for name in keys[0] if len({one[name] for one in keys}) == 1), default="")
+
+
+def _run_all(
+    begin: Callable[..., str], paths: Sequence[Path], shared: str, last: str, jobs: int,
+    say: runner.Say,
+) -> dict[str, str]:  # fmt: skip
+    """Run what all share with the first experiment that gets there, then all; return failures."""
+    waiting, failed = list(paths), {}
+    threads = max(1, parallel.cores() // jobs)
+    with parallel.pool(jobs, tasks=len(paths)) as executor:
+        while shared and waiting:
+            found = parallel.run(partial(begin, until=shared), waiting[:1], executor=executor)
+            if not (why := next(found)):
+                break
+            failed[waiting.pop(0).stem] = why
+        share = threads if executor else 0
+        whole = partial(begin, until=last, threads=share)
+        found = parallel.run(whole, waiting, executor=executor)
+        failed |= dict(zip((path.stem for path in waiting), found, strict=True))
+    return {name: why for name, why in failed.items() if why}
+
+
+def _run_one(path: Path, *, say: runner.Say, until: str, threads: int = 0, **places: Path) -> str:
+    """Run one experiment; return why it failed, nothing if it did not.
+
+    threads limits the cores that its kernels take; 0 leaves them as they are.
+    """
+    if threads:
+        os.environ |= {"OMP_NUM_THREADS": str(threads), "DMNET_JOBS": "0"}
+    told = partial(_prefixed, say, path.stem)
+    try:
+        runner.run(path, say=told, until=until, **places)
+    except (runner.StageError, InputError, OSError) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def _prefixed(say: runner.Say, name: str, line: str) -> None:
+    say(f"{name}: {line}")

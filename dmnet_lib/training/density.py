@@ -1,0 +1,268 @@
+"""Images and points -> batches of patches and exact density targets for MCNN, and its measures.
+
+Maps are [K, h, w], one a size bin, in objects a cell of 4 / input_scale pixels; K = 1 is the
+paper's.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from dmnet_lib.core import weights
+from dmnet_lib.core.files import InputError
+from dmnet_lib.cropping import crops
+from dmnet_lib.data.splits import Images
+from dmnet_lib.density import maps as density
+from dmnet_lib.density import mcnn, windows
+from dmnet_lib.density.points import Points, axis_masses
+from dmnet_lib.density.sizes import Bins
+
+# He initialisation wants targets near 1, and objects per cell are near 0.01.
+TARGET_GAIN = 100.0
+SCALE_JITTER = 0.2  # of a patch, in the logarithm of its scale
+OBJECT_SHARE = 0.5  # of patches lie around an object: most of an aerial image is empty
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What chance says of one patch: where it lies, how large and bright, how it is turned."""
+
+    index: int
+    corner: np.ndarray
+    side: float
+    light: float
+    mirrored: bool
+    quarters: int
+
+
+def patch_batch(
+    rng: np.random.Generator, images: Images, points: Points, bins: Bins, *,
+    count: int, patch_px: int, input_scale: float, rotate: bool = False,
+    share: slice = slice(None),
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Return patches [B, 3, p, p] and their density targets [B, K, p / 4, p / 4] in objects a cell.
+
+    p = patch_px is in the network's input; a target cell is the exact mass in its area. rotate also
+    turns patches by quarters: from above, no side is up. Of the count patches drawn, those of
+    `share` are cut.
+    """
+    draws = [_draw(rng, points, patch_px, input_scale, rotate) for _ in range(count)][share]
+    pixels, targets = zip(*(_patch(d, images, points, bins, patch_px) for d in draws), strict=True)
+    return mcnn.to_input(np.stack(pixels)), torch.from_numpy(np.stack(targets))
+
+
+def _draw(
+    rng: np.random.Generator, points: Points, patch_px: int, input_scale: float, rotate: bool
+) -> _Draw:
+    index = int(rng.integers(len(points.names)))
+    size = points.sizes_wh[index]
+    scale = input_scale * float(np.exp(rng.uniform(-SCALE_JITTER, SCALE_JITTER)))
+    side = min(patch_px / scale, *size)
+    corner = _corner(rng, points.xy[points.rows_of(index)], side, size)
+    light, mirrored = rng.uniform(0.8, 1.2), rng.random() < 0.5
+    return _Draw(index, corner, side, light, mirrored, int(rng.integers(4)) if rotate else 0)
+
+
+def _patch(
+    draw: _Draw, images: Images, points: Points, bins: Bins, patch_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    (left, top), side = draw.corner, draw.side
+    scale = patch_px / side  # exact, so that the target's cells lie under the pixels
+    pixels = crops.cut(images[draw.index], (left, top, left + side, top + side), scale=scale)
+    pixels = np.clip(pixels * draw.light, 0, 255).astype(np.uint8)
+    steps = np.arange(patch_px // mcnn.STRIDE + 1) * mcnn.STRIDE / scale
+    target = _masses(points, draw.index, bins, left + steps, top + steps)
+    if draw.mirrored:
+        pixels, target = pixels[:, ::-1], target[..., ::-1]
+    turned = np.rot90(target, draw.quarters, axes=(1, 2)).copy()
+    return np.rot90(pixels, draw.quarters), turned
+
+
+def _corner(
+    rng: np.random.Generator, xy: np.ndarray, side: float, size_wh: np.ndarray
+) -> np.ndarray:
+    """Return the corner of a patch: half of them around an object, half anywhere."""
+    corner = rng.uniform(0, size_wh - side)
+    if len(xy) and rng.random() < OBJECT_SHARE:
+        corner = xy[rng.integers(len(xy))] - rng.uniform(0, side, 2)
+    return np.clip(corner, 0, size_wh - side)
+
+
+def _masses(
+    points: Points, index: int, bins: Bins, x_edges: np.ndarray, y_edges: np.ndarray
+) -> np.ndarray:
+    """Return the [K, h, w] float32 mass between the given edges (pixels of the whole image)."""
+    rows = points.rows_of(index)
+    xy, sigmas, (width, height) = points.xy[rows], points.sigmas_px[rows], points.sizes_wh[index]
+    in_x = axis_masses(xy[:, 0], sigmas, x_edges[:-1], x_edges[1:], length=width)
+    in_y = axis_masses(xy[:, 1], sigmas, y_edges[:-1], y_edges[1:], length=height)
+    numbers = bins.of(points.sides_px[rows])
+    of_bin = [numbers == number for number in range(len(bins))]
+    return np.stack([in_y[b].T @ in_x[b] for b in of_bin]).astype(np.float32)
+
+
+def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Return the mean squared error of the gained map (MCNN, section 3.3, up to a constant).
+
+    Of maps by size: of each, added up, and of all together.
+    """
+    device = next(model.parameters()).device
+    pixels, target = (part.to(device, non_blocking=True) for part in batch)
+    with weights.mixed_precision(device):
+        found = model(pixels)
+    error = found.float() - target * TARGET_GAIN
+    together = torch.mean(error.sum(dim=1) ** 2)
+    if target.shape[1] == 1:
+        return together
+    return together + torch.mean(error**2) * target.shape[1]
+
+
+def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.ndarray:
+    """Return the [K, h, w] float32 maps of an image, in objects a cell."""
+    return mcnn.predict(model, image, input_scale=input_scale) / TARGET_GAIN
+
+
+def true_map(points: Points, index: int, bins: Bins, *, input_scale: float) -> np.ndarray:
+    """Return an image's true maps [K, h, w] on the cells that `predict` fills."""
+    return density.by_size(points, index, bins, stride=mcnn.STRIDE / input_scale)
+
+
+def maps(
+    model: nn.Module, images: Images, count: int, *,
+    input_scale: float, executor: Executor | None = None,
+) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
+    """Return `predict` of the first `count` images, and the seconds [M] that each took.
+
+    Seconds do not count the decoding of the image. An executor's workers share the images.
+    """
+    each = partial(_timed, input_scale=input_scale)
+    found = list(weights.map_with(each, model, images, range(count), executor=executor))
+    return [cells for cells, _ in found], np.array([seconds for _, seconds in found])
+
+
+def _timed(
+    model: nn.Module, images: Images, index: int, *, input_scale: float
+) -> tuple[np.ndarray, float]:
+    image = images[index]
+    start = time.perf_counter()
+    found = predict(model, image, input_scale=input_scale)
+    return found, time.perf_counter() - start
+
+
+def batches(
+    images: Images, points: Points, bins: Bins, *,
+    count: int, patch_px: int, input_scale: float, rotate: bool = False,
+    share: slice = slice(None),
+) -> Callable[[np.random.Generator], tuple[torch.Tensor, torch.Tensor]]:  # fmt: skip
+    """Return what draws a batch from a generator, for the training loop, as `patch_batch` does."""
+    if patch_px % mcnn.STRIDE:
+        raise InputError(f"patch_px is {patch_px}: it must be a multiple of {mcnn.STRIDE}")
+    return partial(
+        patch_batch,
+        images=images,
+        points=points,
+        bins=bins,
+        count=count,
+        patch_px=patch_px,
+        input_scale=input_scale,
+        rotate=rotate,
+        share=share,
+    )
+
+
+def measures(
+    images: Images, points: Points, *, input_scale: float, min_mass: float
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Return what measures a model on a split, for the training loop, as `measure` does.
+
+    It raises InputError when the maps hold less than min_mass of the objects: a collapsed MCNN
+    predicts zero everywhere and never comes back.
+    """
+    true = _true_sums(points, input_scale=input_scale)
+
+    def measure_model(model: nn.Module) -> dict[str, float]:
+        found, _ = maps(model, images, len(true), input_scale=input_scale)
+        result = density.compare(_sums(found), true)
+        if len(points) and result["mass_ratio"] < min_mass:
+            raise InputError(
+                f"MCNN's output collapsed: its maps hold {result['mass_ratio']:.1%} of the objects "
+                f"(min_mass is {min_mass:.1%}); try another seed, a lower learning_rate or more "
+                "steps"
+            )
+        return result
+
+    return measure_model
+
+
+def measure(found: list[np.ndarray], points: Points, *, input_scale: float) -> dict[str, float]:
+    """Return count errors, correlation and mass ratio of all sizes together over a split."""
+    return density.compare(_sums(found), _true_sums(points, input_scale=input_scale))
+
+
+def _sums(found: list[np.ndarray]) -> list[np.ndarray]:
+    """Return each image's map [h, w] of all sizes together."""
+    return [one.sum(axis=0) for one in found]
+
+
+def _true_sums(points: Points, *, input_scale: float) -> list[np.ndarray]:
+    stride = mcnn.STRIDE / input_scale
+    return [density.draw(points, index, stride=stride) for index in range(len(points.names))]
+
+
+def size_table(
+    found: list[np.ndarray], points: Points, bins: Bins, *, input_scale: float
+) -> pd.DataFrame:
+    """Return a row a bin: size, objects, predicted (objects in its maps), mass_ratio, correlation.
+
+    The last two are NaN where a bin has no object.
+    """
+    numbers, rows = bins.of(points.sides_px), []
+    for number, label in enumerate(bins.labels()):  # one bin's true maps in memory at a time
+        some = points.where(numbers == number)
+        predicted = [one[number] for one in found]
+        compared = density.compare(predicted, _true_sums(some, input_scale=input_scale))
+        kept = {name: compared[name] for name in ("mass_ratio", "correlation")}
+        total = sum(float(one.sum(dtype=np.float64)) for one in predicted)
+        kept = kept if len(some) else dict.fromkeys(kept)  # nothing to compare with
+        rows.append({"size": label, "objects": len(some), "predicted": total, **kept})
+    return pd.DataFrame(rows).astype(dict.fromkeys(("mass_ratio", "correlation"), float))
+
+
+def count_table(found: list[np.ndarray], points: Points) -> pd.DataFrame:
+    """Return one row an image: objects counted, and objects in its predicted maps."""
+    predicted = [float(one.sum()) for one in found]
+    return pd.DataFrame({"image": points.names, "objects": points.counts(), "predicted": predicted})
+
+
+def window_sums(
+    model: nn.Module, images: Images, sizes_wh: np.ndarray, window_wh: tuple[int, int], *,
+    input_scale: float, executor: Executor | None = None,
+) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
+    """Return each image's predicted objects a window [rows, columns], and the seconds [M] it took.
+
+    Seconds count the network and the sums, not the decoding of the image. An executor's workers
+    share the images.
+    """
+    each = partial(_window_sums, window_wh=window_wh, input_scale=input_scale)
+    items = enumerate(np.asarray(sizes_wh))
+    found = list(weights.map_with(each, model, images, items, executor=executor))
+    return [sums for sums, _ in found], np.array([seconds for _, seconds in found])
+
+
+def _window_sums(
+    model: nn.Module, images: Images, item: tuple[int, np.ndarray], *,
+    window_wh: tuple[int, int], input_scale: float,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    index, size_wh = item
+    image = images[index]
+    start = time.perf_counter()
+    found = predict(model, image, input_scale=input_scale).sum(axis=0)
+    sums = windows.sums_from_map(found, size_wh, window_wh, stride=mcnn.STRIDE / input_scale)
+    return sums, time.perf_counter() - start

@@ -1,0 +1,269 @@
+"""Benchmarks: every one runs and tells figures, wrong results end it, memory is a command's own."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import bench
+import made_up
+import measure
+import numpy as np
+import plans
+import preparation
+import pytest
+from measure import Row, Spread
+
+from dmnet_lib.core import files
+from dmnet_lib.data import splits
+from dmnet_lib.reporting import pages
+
+QUICK = [name for name in bench.BENCHMARKS if name != "training"]  # its steps take a minute
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict]]:
+    """Return the rows of a quick run by benchmark."""
+    out = tmp_path_factory.mktemp("bench") / "results.json"
+    command = [sys.executable, bench.__file__, "--quick", "--out", str(out), "--only", *QUICK]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return {one["name"]: one["rows"] for one in json.loads(out.read_text())["benchmarks"]}
+
+
+def test_every_benchmark_tells_finite_figures(quick: dict[str, list[dict]]) -> None:
+    """And none raised, so that the library's results were those of the plain way."""
+    assert list(quick) == QUICK
+    for rows in quick.values():
+        for row in rows:
+            assert math.isfinite(row["ours"]["median"]), row["what"]
+            assert ("other" in row) == ("ratio" in row)
+            assert row.get("peak_mb", 20) > 10, row["what"]
+            assert len(pages.bench_cells(row)) == 6
+
+
+@pytest.mark.parametrize("name", ["crops", "preparation", "conversion", "export", "fusion"])
+def test_what_must_be_faster_stands_beside_the_plain_way(
+    quick: dict[str, list[dict]], name: str
+) -> None:
+    assert any(row["ratio"] > 0 for row in quick[name] if "ratio" in row)
+
+
+def test_a_wrong_region_ends_the_benchmark(tmp_path: Path) -> None:
+    listed = {"images": {"a": {"regions": [[0, 0, 140, 70], [210, 0, 280, 70]]}}}
+    files.write_json(tmp_path / "crops.json", listed)
+    right = {"a": [(0, 0, 140, 70), (210, 0, 280, 70)]}
+    preparation._same_regions(tmp_path, right)
+    with pytest.raises(AssertionError, match="regions: the library and the plain way disagree"):
+        preparation._same_regions(tmp_path, {"a": [(0, 0, 140, 71), (210, 0, 280, 70)]})
+
+
+def test_a_wrong_fused_box_ends_the_benchmark(tmp_path: Path) -> None:
+    from detections_at_scale import _same_fused
+
+    joined = {1: [(4, 10.0, 10.0, 20.0, 20.0, 0.9), (4, 11.0, 10.0, 20.0, 20.0, 0.8)]}
+    one = {"image_id": 1, "category_id": 4, "bbox": [10, 10, 20, 20], "score": 0.9}
+    _same_fused(files.write_json(tmp_path / "right.json", [one]), joined)
+    with pytest.raises(AssertionError, match="fused boxes"):
+        _same_fused(files.write_json(tmp_path / "wrong.json", [one | {"score": 0.8}]), joined)
+
+
+def test_training_rows_compare_rates() -> None:
+    found = {"mcnn": {"ours": [3.0, 3.2, 2.9], "plain": [2.0, 1.5, 2.5], "convolutions": 0.83}}
+    (row,) = bench.training_rows(found, 1198.0)
+    assert (row.ours.median, row.ratio, row.held) == (3.0, 1.5, True)
+    assert row.note == "convolutions take 83% of a step"
+
+
+# What is timed.
+
+
+def test_memory_is_the_commands_own_and_that_of_its_processes_together() -> None:
+    held = bytearray(300_000_000)  # ours, which must not count
+    alone = measure.command(sys.executable, "-c", "pass")
+    code = "import time; held = bytearray(60_000_000); time.sleep(0.3)"
+    both = f"import subprocess, sys\n{code[:-16]}\nsubprocess.run([sys.executable, '-c', {code!r}])"
+    assert len(held) / 1e6 > 10 * alone.peak_mb
+    assert 60 < measure.command(sys.executable, "-c", code).peak_mb < 100
+    assert 120 < measure.command(sys.executable, "-c", both, watched=True).peak_mb < 200
+
+
+def test_a_command_that_fails_is_told_with_its_words() -> None:
+    with pytest.raises(RuntimeError, match=r"ended with 3:\nnot there"):
+        measure.command(sys.executable, "-c", "print('not there'); raise SystemExit(3)")
+
+
+def test_the_first_run_is_watched_and_not_counted() -> None:
+    made = []
+
+    def call(watched: bool) -> measure.Run:
+        made.append(watched)
+        return measure.Run(10.0 / len(made), 5.0 * len(made), "")
+
+    timed = measure.cold({"one": call}, 2)["one"]
+    assert made == [True, False, False]
+    assert timed.seconds == Spread(median=(5 + 10 / 3) / 2, low=10 / 3, high=5.0, runs=2)
+    assert timed.peak_mb == 15
+
+
+def spread(value: float) -> Spread:
+    return Spread(value, value, value, 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "held", "ratio"),
+    [
+        (Row("told only", "s", spread(1)), None, None),
+        (Row("in time", "s", spread(6), most=6), True, None),
+        (Row("late", "s", spread(6.1), most=6), False, None),
+        (Row("too large", "s", spread(1), peak_mb=2001, most=6, most_mb=2000), False, None),
+        (Row("fast", "s", spread(1), spread(60), least_ratio=60), True, 60),
+        (Row("not so fast", "s", spread(1), spread(59), least_ratio=60), False, 59),
+        (Row("rate", "1/s", spread(8), spread(10), least_ratio=0.8, rate=True), True, 0.8),
+        (Row("low rate", "1/s", spread(7), spread(10), least_ratio=0.8, rate=True), False, 0.7),
+    ],
+    ids=lambda value: value.what if isinstance(value, Row) else "",
+)  # fmt: skip
+def test_limits(row: Row, held: bool | None, ratio: float | None) -> None:
+    assert row.held is held
+    assert row.ratio == ratio
+    assert row.json().get("held") is held
+
+
+def test_growth_is_the_power_between_the_last_two_sizes() -> None:
+    found = [measure.Timed(spread(value), 50.0, "") for value in (1, 2.5, 40.5)]
+    rows = preparation._grown("crops", (10, 100, 1000), found, start_s=0.5)
+    assert [row.ours.median for row in rows[:3]] == [1, 2.5, 40.5]
+    assert rows[3].ours.median == pytest.approx(math.log10(20))
+    assert rows[3].held is False
+
+
+# Made-up data.
+
+
+def test_made_up_annotations_are_like_visdrones_and_repeat(tmp_path: Path) -> None:
+    data = made_up.write(tmp_path / "a", "train", 150)
+    again = made_up.write(tmp_path / "b", "train", 150)
+    pairs = zip(data.texts(), again.texts(), strict=True)
+    assert all(one.read_text() == other.read_text() for one, other in pairs)
+    sizes = splits.read_image_sizes(data.sizes_path)
+    checked = splits.check(data.root, (), sizes=sizes)
+    table = splits.load_source(data.root, "train", sizes=sizes).annotations
+    counts = np.bincount(table.image_index, minlength=150)
+    assert not checked.errors
+    assert 45 < counts.mean() < 65
+    assert counts.max() > 3 * np.median(counts)
+
+
+def test_made_up_detections_lie_in_their_images(tmp_path: Path) -> None:
+    data = made_up.write(tmp_path / "data", "val", 3)
+    found = made_up.detections(tmp_path / "found", data, 2, whole=30, local=40)
+    images = {e["id"]: e for e in json.loads(found.images.read_text())["images"]}
+    quarters = {e["id"]: e for e in json.loads(found.quarters.read_text())["images"]}
+    assert (len(images), len(quarters)) == (2, 8)
+    for path, places, count in ((found.whole, images, 60), (found.local, quarters, 80)):
+        entries = json.loads(path.read_text())
+        assert len(entries) == count
+        for one in entries:
+            place, (x, y, w, h) = places[one["image_id"]], one["bbox"]
+            assert min(x, y) >= 0
+            assert min(w, h) > 0
+            assert x + w <= place["width"] + 0.01
+            assert y + h <= place["height"] + 0.01
+
+
+# The table.
+
+
+def test_the_readme_shows_the_last_measurement() -> None:
+    text = (files.ROOT / "README.md").read_text()
+    assert pages.readme_bench(files.ROOT / pages.BENCH_FILE) in text
+
+
+def test_the_table_tells_limits_that_are_held_and_missed(tmp_path: Path) -> None:
+    rows = [
+        Row("fast", "s", Spread(0.5, 0.4, 0.625, 5), spread(700), "the plain way", 318.4, most=6,
+            most_mb=1000),
+        Row("slow", "s", spread(7), spread(70), "the plain way", least_ratio=60),
+    ]  # fmt: skip
+    made = bench._results({"one": [row.json() for row in rows]})
+    table = pages.readme_bench(files.write_json(tmp_path / "results.json", made)).splitlines()
+    assert table[2] == (
+        "| fast | 0.5 s (0.4 to 0.625) | 700 s: the plain way | 1,400 | ≤ 6 s, ≤ 1 GB, held "
+        "| 318 MB |"
+    )
+    assert table[3] == "| slow | 7 s | 70 s: the plain way | 10 | ≥ 60 times, **missed** | - |"
+    assert f"{made['machine']['cores']} cores" in table[-1]
+
+
+def test_results_of_one_benchmark_keep_the_others_in_their_order(tmp_path: Path) -> None:
+    path = files.write_json(tmp_path / "r.json", bench._results({"b": [{"x": 1}], "a": []}))
+    merged = bench._with_others(path, {"b": [{"x": 2}], "c": []})
+    assert [(one["name"], one["rows"]) for one in merged["benchmarks"]] == [
+        ("b", [{"x": 2}]), ("a", []), ("c", []),
+    ]  # fmt: skip
+    elsewhere = json.loads(path.read_text()) | {"machine": {"cores": 99}}
+    with pytest.raises(files.InputError, match="another machine"):
+        bench._with_others(files.write_json(path, elsewhere), {})
+
+
+# What crops are worth.
+
+
+@pytest.fixture(scope="module")
+def worth(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    """Return the rows of plans.py for a few made-up images."""
+    data = made_up.write(tmp_path_factory.mktemp("plans"), "val", 4)
+    known = splits.read_image_sizes(data.sizes_path)
+    truth = splits.load_source(data.root, "val", sizes=known).annotations
+    return plans.rows_of(plans.Ground.of(truth, plans.Curve()), jobs=1)
+
+
+def test_planned_crops_are_worth_more_than_any_control(worth: list[dict]) -> None:
+    by_budget = [row["expected"] for row in worth if row["family"] in ("global", "planned oracle")]
+    assert len(by_budget) == 1 + len(plans.BUDGETS)
+    assert by_budget == sorted(by_budget)
+    controls = {
+        row["strategy"]: row for row in worth if row["family"] not in ("global", "planned oracle")
+    }
+    likes = [row for row in worth if "like" in row]
+    assert len(likes) == 2 * (len(plans.GRIDS) + len(plans.TILES_PX) + 2)
+    for row in likes:
+        control, cost = controls[row["like"]], {"crops": "crops_per_image"}
+        unit = cost.get(row["equal"], "megapixels_own")
+        assert row[unit] <= control[unit] + 1e-9
+        assert row["cut_of_bought"] <= 0.02
+        # Of few megapixels on each image, whole clusters at no larger scale may be worth more.
+        if row["equal"] == "crops" or "density" not in row["like"]:
+            assert row["expected"] > control["expected"]
+
+
+def test_what_crops_are_worth_is_drawn_and_told(worth: list[dict], tmp_path: Path) -> None:
+    plans.picture(worth, tmp_path / "plans.png")
+    assert files.image_size_wh(tmp_path / "plans.png")[0] > 500
+    about = {"images": 4, "objects": 200, "split": "val", "curve_of": "nobody's", "input_px": 416}
+    rows = [{"like": None, "equal": None} | row for row in worth]
+    told = pages.readme_plans(files.write_json(tmp_path / "p.json", about | {"rows": rows}))
+    lines = told.splitlines()
+    assert len(lines) == 2 + sum(row["like"] is None for row in rows) + 2
+    cells = next(line for line in lines if line.startswith("| uniform 2x3 |")).split(" | ")
+    like = [row["expected"] for row in rows if row["like"] == "uniform 2x3"]
+    assert cells[-2] == f"{100 * like[0]:.1f}"
+    assert cells[-1] == f"{100 * like[1]:.1f} |"
+    assert "4 images of VisDrone's val, 200 objects" in lines[-1]
+    assert pages.readme_plans(tmp_path / "none.json") == "Not measured yet.\n"
+
+
+def test_without_annotations_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(made_up, "SHARED", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plans.py", "--out", str(tmp_path)])
+    assert plans.main() == 0
+    assert "no annotations: give ROOT" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_shows_what_crops_are_worth() -> None:
+    text = (files.ROOT / "README.md").read_text()
+    assert pages.readme_plans(files.ROOT / pages.PLANS_FILE) in text

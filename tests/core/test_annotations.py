@@ -1,0 +1,264 @@
+"""Annotations: text to one table and back; every malformed line is named with its file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmnet_lib.core import annotations
+from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.files import InputError
+
+SOURCE = Path("a.txt")
+GOOD = "10,20,3,4,1,4,0,2"
+ROWS = (
+    np.array([[1, 2, 3, 4, 1, 4, 1, 2], [5, 6, 7, 8, 0, 0, 0, 0]]),
+    np.zeros((0, 8), np.int64),
+    np.array([[0, 0, 0, 9, 1, 1, 0, 0]]),
+)
+
+
+def table() -> Annotations:
+    """Three images of 100x50: two rows, none, one without area."""
+    return from_rows(["a", "b", "c"], np.array([[100, 50]] * 3), ROWS)
+
+
+def with_fields(**changed: object) -> Annotations:
+    return Annotations(**(vars(table()) | changed))
+
+
+def test_no_image_no_row_and_an_empty_file(tmp_path: Path):
+    nothing = from_rows([], np.zeros((0, 2)), [])
+    assert (len(nothing), nothing.rows().shape, list(nothing)) == (0, (0, 8), [])
+    assert nothing.is_object.shape == nothing.image_index.shape == (0,)
+    (tmp_path / "a.txt").write_text("")
+    assert annotations.read(tmp_path / "a.txt").shape == (0, 8)
+    assert annotations.parse("\n  \n", source=SOURCE).shape == (0, 8)
+    assert annotations.format_rows(np.zeros((0, 8))) == ""
+
+
+def test_text_comes_back():
+    rows = np.concatenate(ROWS)
+    text = annotations.format_rows(rows)
+    assert text.splitlines()[0] == "1,2,3,4,1,4,1,2"
+    np.testing.assert_array_equal(annotations.parse(text, source=SOURCE), rows)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(GOOD, id="no newline at the end"),
+        pytest.param(GOOD + ",\n", id="comma at the end"),
+        pytest.param("\n" + GOOD + "\r\n\r\n", id="blank lines, carriage returns"),
+        pytest.param(" 10, 20, 3, 4, 1, 4, 0, 2 \n", id="spaces"),
+    ],
+)
+def test_official_spellings_are_read(text: str) -> None:
+    assert annotations.parse(text, source=SOURCE).tolist() == [[10, 20, 3, 4, 1, 4, 0, 2]]
+
+
+def test_a_byte_order_mark_is_no_field(tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert annotations.read(tmp_path / "a.txt")[0, 0] == 10
+
+
+def test_a_box_may_leave_the_image():
+    assert annotations.parse("-3,-4,9,9,1,4,0,0", source=SOURCE)[0, :2].tolist() == [-3, -4]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("10,20,3,4,1,4", "6 fields, expected 8"),
+        ("10,20,3,4,1,4,0,0,7", "9 fields, expected 8"),
+        (",", "1 fields, expected 8"),
+        ("10 20 3 4 1 4 0 0", "1 fields, expected 8"),
+        ("10,20,3,4,1,car,0,0", "category is 'car', expected a whole number"),
+        ("10,20,3.5,4,1,4,0,0", "w is '3.5', expected a whole number"),
+        ("10,,3,4,1,4,0,0", "y is '', expected a whole number"),
+        ("nan,20,3,4,1,4,0,0", "x is 'nan', expected a whole number"),
+        ("10,20,-3,4,1,4,0,0", "w is -3, expected at least 0"),
+        ("10,20,3,-4,1,4,0,0", "h is -4, expected at least 0"),
+        ("10,20,3,4,2,4,0,0", "score is 2, expected 0 to 1"),
+        ("10,20,3,4,1,12,0,0", "category is 12, expected 0 to 11"),
+        ("10,20,3,4,1,-1,0,0", "category is -1, expected 0 to 11"),
+        ("10,20,3,4,1,4,2,0", "truncation is 2, expected 0 to 1"),
+        ("10,20,3,4,1,4,0,3", "occlusion is 3, expected 0 to 2"),
+        ("99999999999999999999,20,3,4,1,4,0,0", "x is '99999999999999999999', expected"),
+    ],
+)
+def test_a_malformed_line_is_named_with_file_line_and_field(line: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        annotations.parse(f"{GOOD}\n\n{line}\n{GOOD}\n", source=SOURCE)
+    assert str(caught.value).startswith(f"a.txt:3: {words}")
+    assert "\n" not in str(caught.value)
+
+
+def test_fields_do_not_move_between_lines():
+    """Seven and nine fields are sixteen in all, and still two faults."""
+    with pytest.raises(InputError, match=r"a\.txt:1: 7 fields"):
+        annotations.parse("1,2,3,4,1,4,0\n0,1,2,3,4,1,4,0,0\n", source=SOURCE)
+
+
+def test_a_missing_and_a_binary_file_are_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"a\.txt: no such annotation file"):
+        annotations.read(tmp_path / "a.txt")
+    (tmp_path / "b.txt").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(InputError, match=r"b\.txt: not a text file"):
+        annotations.read(tmp_path / "b.txt")
+
+
+def test_the_table_counts_rows_by_image():
+    assert table().image_index.tolist() == [0, 0, 2]
+    assert [len(one.boxes_xywh) for one in table()] == [2, 0, 1]
+    assert [one.names for one in table()] == [("a",), ("b",), ("c",)]
+
+
+def test_an_image_is_a_view_with_offsets_of_its_own():
+    whole = table()
+    last = whole.image(2)
+    assert np.shares_memory(last.boxes_xywh, whole.boxes_xywh)
+    assert last.offsets.tolist() == [0, 1]
+    np.testing.assert_array_equal(last.rows(), ROWS[2])
+
+
+def test_objects_are_evaluated_classes_with_an_area():
+    rows = np.array(
+        [
+            [0, 0, 5, 5, 1, 4, 0, 0],
+            [0, 0, 5, 5, 0, 4, 0, 0],  # not evaluated
+            [0, 0, 5, 5, 1, 0, 0, 0],  # ignored region
+            [0, 0, 5, 5, 1, 11, 0, 0],  # others
+            [0, 0, 5, 0, 1, 4, 0, 0],  # no area
+        ]
+    )
+    found = from_rows(["a"], np.array([[9, 9]]), [rows])
+    assert found.is_object.tolist() == [True, False, False, False, False]
+
+
+FIVE = "pedestrian: pedestrian + people, bicycle, car: car + van, truck, bus, motor"
+
+
+def one_of_each() -> Annotations:
+    """One evaluated object of each category, with boxes of floats as some annotate."""
+    rows = np.array([[k, k, 9, 9, int(k > 0), k, 0, 0] for k in range(12)])
+    table = from_rows(["a"], np.array([[50, 50]]), [rows])
+    return annotations.Annotations(**(vars(table) | {"boxes_xywh": rows[:, :4] + 0.5}))
+
+
+def test_classes_merge_under_the_name_before_the_colon():
+    found = annotations.merge_classes(one_of_each(), FIVE)
+    assert found.class_ids.tolist() == [0, 1, 1, 3, 4, 4, 6, 0, 0, 9, 10, 0]
+    assert found.is_object.tolist() == (found.class_ids > 0).tolist()
+    assert not found.evaluated[found.class_ids == annotations.IGNORED].any()
+    np.testing.assert_array_equal(found.boxes_xywh, one_of_each().boxes_xywh)
+
+
+def test_no_text_merges_nothing_and_no_row_is_a_table_too():
+    table = one_of_each()
+    assert annotations.merge_classes(table, " ") is table
+    nothing = from_rows([], np.zeros((0, 2)), [])
+    assert len(annotations.merge_classes(nothing, FIVE)) == 0
+    alone = annotations.merge_classes(table, "car: van")
+    assert alone.class_ids.tolist() == [0] * 5 + [4] + [0] * 6
+
+
+def test_what_was_not_evaluated_stays_so_under_its_new_name():
+    rows = np.array([[0, 0, 5, 5, 0, 5, 0, 0]])
+    found = annotations.merge_classes(from_rows(["a"], np.array([[9, 9]]), [rows]), "car: van")
+    assert (found.class_ids.tolist(), found.evaluated.tolist()) == ([4], [False])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("pedestrain", "'pedestrain' is no class of VisDrone; did you mean pedestrian?"),
+        ("zzz", "'zzz' is no class of VisDrone; there are pedestrian, people"),
+        ("person: pedestrian", "'person' is no class"),
+        ("car,", "'' is no class"),
+        ("car:", "'' is no class"),
+        ("car, bus, car", "'car' is named twice in 'car, bus, car'"),
+        ("car: car + van, van", "'van' is named twice"),
+        ("car: van + van", "'van' is named twice"),
+        ("car: car, car: van", "'car' is named twice"),
+    ],
+)
+def test_a_faulty_merging_is_named(text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        annotations.merge_classes(one_of_each(), text)
+
+
+def test_read_only_rows_are_taken_and_left_alone():
+    rows = ROWS[0].copy()
+    rows.flags.writeable = False
+    found = from_rows(["a"], np.array([[100, 50]]), [rows])
+    changed = found.rows()
+    changed[:] = 0
+    np.testing.assert_array_equal(found.rows(), rows)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"sizes_wh": np.zeros((2, 2))}, r"sizes_wh must be \(3, 2\)"),
+        ({"class_ids": np.zeros(2)}, r"class_ids must be \(3,\)"),
+        ({"offsets": np.array([0, 2, 1, 3])}, "offsets must rise from 0 to 3"),
+        ({"offsets": np.array([0, 2, 2, 2])}, "offsets must rise from 0 to 3"),
+        ({"names": ("a", "b", "a")}, "two images have the same name"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(changed: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        with_fields(**changed)
+
+
+ODD = (  # texts that are not taken together with the others, and the same rows written plainly
+    (f"\ufeff{GOOD}\n", f"{GOOD}\n"),
+    (f"\n{GOOD}\n\n {GOOD},\n", f"{GOOD}\n{GOOD}\n"),
+    ("+1,2,3,4,1,4,0,0\n", "1,2,3,4,1,4,0,0\n"),
+)
+
+
+@pytest.mark.parametrize(
+    ("odd", "plain"), [("", ""), (f"{GOOD},\r\n{GOOD}", f"{GOOD}\n" * 2), *ODD]
+)
+def test_files_read_together_are_those_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str, plain: str
+) -> None:
+    monkeypatch.setattr(annotations, "FILES_AT_ONCE", 2)
+    texts = [f"{GOOD}\n", odd, "", "-5,-6,1,2,0,0,0,0", plain]
+    paths = [tmp_path / f"{number}.txt" for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text, newline="")
+    counts, rows = annotations.read_all(paths)
+    alone = [annotations.read(path) for path in paths]
+    assert counts.tolist() == [len(one) for one in alone]
+    np.testing.assert_array_equal(rows, np.concatenate(alone))
+    assert counts[1] == counts[4]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,3,4,1,4,0\n0,1,2,3,4,1,4,0,0",
+        "1-2,2,3,4,1,4,0,0",
+        "1,2,3,4,1,-,0,0",
+        "1,2,3,4,1,4,0,-",
+        "1,2,3,4,1,,0,0",
+        "1,2,3,4,9,4,0,0",
+    ],
+)
+def test_of_files_read_together_the_faulty_one_is_named(tmp_path: Path, text: str) -> None:
+    paths = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt")]
+    for path, content in zip(paths, (GOOD, text, GOOD), strict=True):
+        path.write_text(f"{content}\n")
+    with pytest.raises(InputError, match=r"b\.txt:1: "):
+        annotations.read_all(paths)
+
+
+def test_rows_by_image_are_those_of_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotations, "IMAGES_AT_ONCE", 2)
+    found = list(table().rows_by_image())
+    assert len(found) == 3
+    for rows, expected in zip(found, ROWS, strict=True):
+        np.testing.assert_array_equal(rows, expected)

@@ -1,0 +1,142 @@
+"""dask as the engine: maps and crops of two workers, one of which may be lost, are the same."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import distributed
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmnet_lib.core import parallel
+from dmnet_lib.core.files import InputError
+from dmnet_lib.cropping import export
+from dmnet_lib.running import cli
+
+IMAGES = 24
+ROWS = "10,10,20,20,1,4,0,0\n12,40,9,9,1,1,0,1\n"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The address of a scheduler with two worker processes."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A val split of small images with two objects each."""
+    folder = tmp_path / "data" / "val"
+    for name in ("images", "annotations"):
+        (folder / name).mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    for number in range(IMAGES):
+        Image.fromarray(np.roll(pixels, number)).save(folder / "images" / f"{number:02d}.jpg")
+        (folder / "annotations" / f"{number:02d}.txt").write_text(ROWS)
+    return tmp_path / "data"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file below folder but the listing, by its path there."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+@pytest.mark.parametrize("command", ["density", "crops"])
+def test_a_cluster_leaves_the_same_files(
+    root: Path, tmp_path: Path, address: str, command: str
+) -> None:
+    basis = [command, str(root), "--split", "val", "--out"]
+    assert cli.main([*basis, str(tmp_path / "one"), "--jobs", "1"]) == 0
+    assert cli.main([*basis, str(tmp_path / "two"), "--cluster", address]) == 0
+    found = contents(tmp_path / "one")
+    assert len(found) > IMAGES
+    assert found == contents(tmp_path / "two")
+
+
+def die_once(task: tuple[int, Path]) -> int:
+    """Return a number; whoever is the first to be asked for 5 is killed."""
+    number, marker = task
+    if number == 5 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_lost_worker_costs_nothing_but_time(tmp_path: Path, address: str) -> None:
+    tasks = [(number, tmp_path / "died") for number in range(100)]
+    with parallel.cluster(address) as executor:
+        assert list(parallel.run(die_once, tasks, executor=executor)) == list(range(100))
+    assert (tmp_path / "died").exists()
+
+
+def test_crops_are_complete_though_a_worker_was_lost(
+    root: Path, tmp_path: Path, address: str
+) -> None:
+    paths = sorted((root / "val" / "images").iterdir())
+    regions = np.array([[0, 0, 100, 80], [3, 5, 77, 90]])
+    parents = [export.Parent(p, regions, (f"{p.stem}_a", f"{p.stem}_b")) for p in paths]
+    export.export(parents, tmp_path / "one")
+    with distributed.Client(address, set_as_default=False) as client:
+        victim = next(iter(client.run(os.getpid).values()))
+
+    def losing() -> Iterator[export.Parent]:
+        for number, parent in enumerate(parents):
+            if number == IMAGES // 2:
+                os.kill(victim, signal.SIGKILL)
+            yield parent
+
+    with parallel.cluster(address) as executor:
+        done = export.export(losing(), tmp_path / "two", executor=executor)
+    assert done.written + done.kept == 2 * IMAGES
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def fail(number: int) -> int:
+    if number == 2:
+        raise InputError("c.jpg: torn")
+    return number
+
+
+def test_an_error_comes_back_as_it_was(address: str) -> None:
+    with parallel.cluster(address) as executor, pytest.raises(InputError, match=r"^c\.jpg: torn$"):
+        list(parallel.run(fail, range(100), executor=executor))
+
+
+def kill(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_task_that_ends_every_worker_is_one_line(address: str) -> None:
+    with (
+        pytest.raises(InputError, match="one task ended every worker that tried it"),
+        parallel.cluster(address) as executor,
+    ):
+        list(parallel.run(kill, [1], executor=executor))
+
+
+def test_a_scheduler_that_does_not_answer_is_one_line(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "ANSWER_S", 0.3)
+    basis = ["density", str(root), "--split", "val", "--out", str(tmp_path / "m"), "--cluster"]
+    for address, words in (
+        ("tcp://127.0.0.1:1", "no dask scheduler answers"),
+        *((odd, "expected a dask scheduler") for odd in ("nowhere", "", "tls://a:1", "tcp://")),
+    ):
+        assert cli.main([*basis, address]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith(f"dmnet: {address}: {words}")
+        assert told.count("\n") == 1
+
+
+def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(InputError, match=r"pip install 'dmnet-suite\[cluster\]'"):
+        parallel.cluster("tcp://127.0.0.1:1").__enter__()

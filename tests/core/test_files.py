@@ -1,0 +1,241 @@
+"""Files: whole or not at all, and what is missing or torn is said in one line with its name."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
+
+GRADIENT = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)[..., None].repeat(3, axis=2)
+JPEG = files.encode_jpeg(GRADIENT)
+
+
+def png_bytes(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def fail(*_: object) -> NoReturn:
+    raise OSError("disk full")
+
+
+def test_an_empty_file_is_no_value_and_is_named(tmp_path: Path):
+    for name, read in (
+        ("a.json", files.read_json),
+        ("a.npz", files.read_npz),
+        ("a.jpg", files.read_image),
+        ("a.png", files.read_image),
+        ("b.jpg", files.image_size_wh),
+    ):
+        path = files.write_bytes(tmp_path / name, b"")
+        with pytest.raises(InputError, match=name) as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (files.read_json, "no such file"),
+        (files.read_npz, "no such file"),
+        (files.read_image, "no such image"),
+        (files.image_size_wh, "no such image"),
+    ],
+)
+def test_a_missing_file_is_named(tmp_path: Path, read: Callable, words: str) -> None:
+    with pytest.raises(InputError, match=f"gone.jpg: {words}"):
+        read(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize("step", ["chmod", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = files.write_text(tmp_path / "new" / "a.txt", "old")
+    monkeypatch.setattr(Path, step, fail)
+    with pytest.raises(OSError, match="disk full"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_written_file_can_be_read_by_others(tmp_path: Path):
+    assert files.write_text(tmp_path / "a.txt", "x").stat().st_mode & 0o777 == 0o644
+
+
+def test_json_is_sorted_and_comes_back(tmp_path: Path):
+    path = files.write_json(tmp_path / "a.json", {"b": [1, None], "a": "ü"})
+    assert path.read_text().index('"a"') < path.read_text().index('"b"')
+    assert path.read_text().endswith("}\n")
+    assert files.read_json(path) == {"a": "ü", "b": [1, None]}
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": -float("inf")}])
+def test_json_refuses_what_is_no_number_and_writes_nothing(tmp_path: Path, value: object) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "a.json", value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("data", [b'{"a": 1', b"\xff\xfe\x00", b"a: 1"])
+def test_broken_json_is_an_input_error(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(InputError, match=r"a\.json: not valid JSON"):
+        files.read_json(files.write_bytes(tmp_path / "a.json", data))
+
+
+def test_npz_keeps_names_dtypes_and_empty_arrays(tmp_path: Path):
+    arrays = {"none": np.zeros((0, 4), np.int64), "words": np.array(["a", "bc"]), "x": np.eye(2)}
+    again = files.read_npz(files.write_npz(tmp_path / "a.npz", **arrays))
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+        assert again[name].dtype == array.dtype
+
+
+def test_npz_never_holds_a_pickle(tmp_path: Path):
+    with pytest.raises(ValueError, match="ragged: object arrays would be pickled"):
+        files.write_npz(tmp_path / "a.npz", ragged=np.array([[1], None], dtype=object))
+    np.savez(tmp_path / "b.npz", ragged=np.array([[1], None], dtype=object))
+    with pytest.raises(InputError, match=r"b\.npz: not a readable npz"):
+        files.read_npz(tmp_path / "b.npz")
+
+
+def test_a_torn_or_other_npz_is_an_input_error(tmp_path: Path):
+    whole = files.write_npz(tmp_path / "a.npz", x=np.arange(99)).read_bytes()
+    for data in (whole[: len(whole) // 2], b"PK\x03\x04", b"text"):
+        with pytest.raises(InputError, match=r"a\.npz: not a readable npz"):
+            files.read_npz(files.write_bytes(tmp_path / "a.npz", data))
+    np.save(tmp_path / "b.npy", np.eye(2))
+    with pytest.raises(InputError, match=r"b\.npy: not a readable npz"):
+        files.read_npz(tmp_path / "b.npy")
+
+
+def test_inside_stays_inside(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+    assert files.inside(tmp_path / "in", "x/../a.txt") == (tmp_path / "in" / "a.txt").resolve()
+    for name in ("../a.txt", "/etc/hosts", "x/../../a.txt", "link/a.txt", "../in2/a"):
+        with pytest.raises(InputError, match="leads out of"):
+            files.inside(tmp_path / "in", name)
+
+
+def test_relative_paths_count_from_the_project():
+    assert files.from_root("params") == files.ROOT / "params"
+    assert files.from_root("/tmp/x") == Path("/tmp/x")
+
+
+def test_a_jpeg_comes_back_nearly_the_same(tmp_path: Path):
+    path = files.write_bytes(tmp_path / "a.JPG", JPEG)
+    again = files.read_image(path)
+    assert again.shape == GRADIENT.shape
+    assert again.dtype == np.uint8
+    assert np.abs(again.astype(int) - GRADIENT).max() < 12
+    assert files.image_size_wh(path) == (64, 48)
+    assert files.ends_whole(path)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_torn_jpeg_is_named(tmp_path: Path, share: float) -> None:
+    path = files.write_bytes(tmp_path / "torn.jpg", JPEG[: int(len(JPEG) * share)])
+    with pytest.raises(InputError, match=r"torn\.jpg: torn or not an image"):
+        files.read_image(path)
+    assert not files.ends_whole(path)
+
+
+def test_padding_after_a_jpeg_does_no_harm(tmp_path: Path):
+    path = files.write_bytes(tmp_path / "a.jpg", JPEG + b"\0" * 20)
+    assert files.ends_whole(path)
+    assert files.read_image(path).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
+def test_a_torn_png_is_named(tmp_path: Path, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    whole = png_bytes(noise)
+    path = files.write_bytes(tmp_path / "torn.png", whole[: int(len(whole) * share)])
+    with pytest.raises(InputError, match=r"torn\.png: torn or not an image"):
+        files.read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("read", "old", "new"),
+    [
+        pytest.param(files.read_image, b"IDAT", b"I\xadAT", id="Pillow's SyntaxError"),
+        pytest.param(files.image_size_wh, b"\x0dIHDR", b"\x05IHDR", id="Pillow's ValueError"),
+    ],
+)
+def test_a_png_with_a_broken_part_is_named(
+    tmp_path: Path, read: Callable, old: bytes, new: bytes
+) -> None:
+    whole = png_bytes(GRADIENT)
+    assert old in whole
+    path = files.write_bytes(tmp_path / "bad.png", whole.replace(old, new, 1))
+    with pytest.raises(InputError, match=r"bad\.png") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4)], ids=["grey", "rgb", "alpha"])
+def test_every_png_is_read_as_rgb(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    data = png_bytes(np.full(shape, 200, np.uint8))
+    again = files.read_image(files.write_bytes(tmp_path / "a.png", data))
+    assert again.shape == (5, 7, 3)
+    assert np.all(again == 200)
+
+
+def test_a_view_of_an_image_can_be_encoded():
+    flipped = GRADIENT[:, ::-1]
+    assert files.encode_jpeg(flipped) == files.encode_jpeg(flipped.copy())
+
+
+def test_many_small_files_stand_whole_or_under_a_mark(tmp_path: Path) -> None:
+    def texts() -> Iterator[tuple[str, str]]:
+        yield "a.txt", "first"
+        raise OSError("disk full")
+
+    folder = tmp_path / "out"
+    with pytest.raises(OSError, match="disk full"), files.unfinished(folder):
+        files.write_texts(folder, texts())
+    with pytest.raises(InputError, match="out: a run that was stopped left it half; run it again"):
+        files.require_finished(folder)
+    with files.unfinished(folder):
+        files.write_texts(folder, [("a.txt", "one"), ("b.txt", "")])
+    files.require_finished(folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "a.txt": "one",
+        "b.txt": "",
+    }
+
+
+@pytest.mark.parametrize("name", ["../a.txt", "/a.txt", "b/a.txt"])
+def test_small_files_do_not_leave_their_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="leads out of"):
+        files.write_texts(tmp_path / "out", [(name, "")])
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_small_files_do_not_follow_links(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").symlink_to(tmp_path / "precious.txt")
+    files.write_texts(tmp_path / "out", [("a.txt", "ours")])
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+    assert (tmp_path / "out" / "a.txt").read_text() == "ours"
+
+
+def test_chunks_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"half"
+        raise ValueError("no more")
+
+    path = files.write_chunks(tmp_path / "a", [b"be", b"fore"])
+    with pytest.raises(ValueError, match="no more"):
+        files.write_chunks(path, chunks())
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,191 @@
+"""Pictures as people have them: every kind comes as it is displayed, and broken ones are named."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmnet_lib.core import files, images
+from dmnet_lib.core.files import InputError
+
+ORIENTATION = 0x0112
+
+
+@pytest.fixture(scope="module")
+def colours() -> np.ndarray:
+    """A [40, 64, 3] picture whose four corners differ."""
+    y, x = np.mgrid[:40, :64]
+    return np.stack([4 * x, 6 * y, 255 - 3 * x], axis=2).astype(np.uint8)
+
+
+def saved(folder: Path, name: str, picture: Image.Image, **options: object) -> Path:
+    picture.save(folder / name, **options)
+    return folder / name
+
+
+def test_a_plain_jpeg_has_the_pixels_of_the_experiments_decoder(
+    tmp_path: Path, colours: np.ndarray
+) -> None:
+    path = saved(tmp_path, "a.jpg", Image.fromarray(colours), quality=90)
+    found = images.read(path)
+    np.testing.assert_array_equal(found.image, files.read_image(path))
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("orientation", [6, 8])
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA"])
+def test_a_turned_tiff_of_another_mode(tmp_path: Path, orientation: int, mode: str) -> None:
+    pixels = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
+    upright = Image.fromarray(pixels).convert(mode)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = upright.transpose(images.TURNS[{6: 8, 8: 6}[orientation]])
+    found = images.read(saved(tmp_path, "a.tif", stored, exif=exif))
+    np.testing.assert_array_equal(found.image, np.asarray(upright.convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_exif_turns_are_made(
+    tmp_path: Path, colours: np.ndarray, orientation: int, suffix: str
+) -> None:
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    stored = Image.fromarray(colours)
+    if inverse > 1:
+        stored = stored.transpose(images.TURNS[inverse])
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    path = saved(tmp_path, f"a.{suffix}", stored, exif=exif, quality=100, subsampling=0)
+    found = images.read(path)
+    assert np.abs(found.image.astype(int) - colours).max() <= (4 if suffix == "jpg" else 0)
+    assert len(found.notes) == (orientation > 1)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_grey_of_sixteen_bits_is_turned_too(tmp_path: Path, orientation: int, suffix: str) -> None:
+    values = np.arange(40 * 30, dtype=np.uint16).reshape(30, 40) * 50
+    stored = np.rot90(values, {3: 2, 6: 1}[orientation])
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    path = saved(tmp_path, f"a.{suffix}", Image.fromarray(stored), exif=exif)
+    right = np.rint(values / values.max() * 255)
+    np.testing.assert_array_equal(images.read(path).image[..., 0], right)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "RGB", "CMYK", "YCbCr"])
+def test_every_mode_becomes_rgb(tmp_path: Path, colours: np.ndarray, mode: str) -> None:
+    picture = Image.fromarray(colours).convert(mode)
+    path = saved(tmp_path, "a.tif", picture)
+    np.testing.assert_array_equal(images.read(path).image, np.asarray(picture.convert("RGB")))
+
+
+def test_a_cmyk_jpeg_has_its_colours(tmp_path: Path) -> None:
+    path = saved(tmp_path, "a.jpg", Image.new("RGB", (32, 16), (200, 40, 90)).convert("CMYK"))
+    assert np.abs(images.read(path).image.astype(int) - (200, 40, 90)).max() <= 8
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_sixteen_bits_are_spread_from_the_least_to_the_greatest(tmp_path: Path, name: str) -> None:
+    values = np.linspace(1000, 5000, 600 * 3).reshape(600, 3).astype(np.uint16)
+    found = images.read(saved(tmp_path, name, Image.fromarray(values)))
+    expected = np.rint((values - 1000.0) * 255 / 4000)
+    np.testing.assert_array_equal(found.image, np.repeat(expected[..., None], 3, axis=2))
+    assert found.notes == ("grey values 1000 to 5000 as 0 to 255",)
+
+
+def test_numbers_that_are_none_are_black_and_one_value_alone_is_too(tmp_path: Path) -> None:
+    values = np.array([[np.nan, np.inf, 2.0, 4.0]], np.float32)
+    found = images.read(saved(tmp_path, "a.tif", Image.fromarray(values)))
+    assert found.image[0, :, 0].tolist() == [0, 0, 0, 255]
+    flat = saved(tmp_path, "b.tif", Image.fromarray(np.full((4, 4), 7, np.uint16)))
+    assert not images.read(flat).image.any()
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "palette"])
+def test_what_is_transparent_lies_on_white(tmp_path: Path, kind: str) -> None:
+    picture = Image.new("RGBA", (4, 1), (0, 0, 0, 255))
+    picture.putpixel((1, 0), (0, 0, 0, 0))
+    options = {"transparency": 1} if kind == "palette" else {}
+    if kind == "palette":
+        picture = Image.fromarray(np.array([[0, 1, 0, 0]], np.uint8), mode="P")
+        picture.putpalette([0] * 6)
+    found = images.read(
+        saved(tmp_path, "a.png", picture.convert("LA") if kind == "LA" else picture, **options)
+    )
+    assert found.image[0, :, 0].tolist() == [0, 255, 0, 0]
+    assert "white" in found.notes[0]
+
+
+def test_of_several_pictures_the_first_counts(tmp_path: Path, colours: np.ndarray) -> None:
+    first, second = Image.fromarray(colours), Image.new("RGB", (8, 8))
+    path = saved(tmp_path, "a.tif", first, save_all=True, append_images=[second])
+    found = images.read(path)
+    np.testing.assert_array_equal(found.image, colours)
+    assert found.notes == ("the first of 2 pictures in the file",)
+
+
+def test_a_picture_is_known_by_its_content(tmp_path: Path, colours: np.ndarray) -> None:
+    path = saved(tmp_path, "a.png", Image.fromarray(colours))
+    shutil.move(path, tmp_path / "a.jpg")
+    np.testing.assert_array_equal(images.read(tmp_path / "a.jpg").image, colours)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "bmp", "webp"])
+@pytest.mark.parametrize("kept", [0, 3, 40, 0.5, 0.9])
+def test_a_torn_file_is_named_in_one_line(tmp_path: Path, suffix: str, kept: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    path = saved(tmp_path, f"a.{suffix}", Image.fromarray(noise))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data)) if kept < 1 else int(kept)])
+    with pytest.raises(InputError, match=re.escape(str(path))) as error:
+        images.read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
+    text = tmp_path / "words.jpg"
+    text.write_text("not a picture")
+    with pytest.raises(InputError, match="no picture"):
+        images.read(text)
+    with pytest.raises(InputError, match="no such image"):
+        images.read(tmp_path / "none.jpg")
+    with pytest.raises(InputError):
+        images.read(tmp_path)
+    program = tmp_path / "a.eps"
+    program.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
+    with pytest.raises(InputError, match="no picture"):  # Pillow would run another program for it
+        images.read(program)
+
+
+def test_a_picture_that_is_too_large_is_refused_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, "a.png", Image.new("RGB", (60, 60)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match="megapixels; cut it"):
+        images.read(path)
+
+
+def test_damaged_exif_harms_no_picture(tmp_path: Path, colours: np.ndarray) -> None:
+    path = saved(
+        tmp_path, "a.jpg", Image.fromarray(colours), exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff"
+    )
+    assert images.read(path).image.shape == colours.shape
+
+
+@pytest.mark.parametrize("error", [TypeError("Missing dimensions"), KeyError(258), MemoryError()])
+def test_whatever_pillow_raises_for_a_damaged_file_names_it(
+    tmp_path: Path, colours: np.ndarray, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, "a.tif", Image.fromarray(colours))
+
+    def damaged(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", damaged)
+    with pytest.raises(InputError, match=r"a\.tif: torn or not a readable picture"):
+        images.read(path)

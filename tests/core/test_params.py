@@ -1,0 +1,228 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dmnet_lib.core import params
+from dmnet_lib.core.files import InputError
+
+BASE = """\
+# every parameter
+common:
+  seed: 0  # [0, inf) of every random draw
+  data_root: data  # folder, relative to the project
+02_train:
+  learning_rate: 1e-3  # (0, 1] step of the optimiser
+  epochs: 4  # [1, 1000] passes over the images
+  kernel: fixed  # {fixed, class_wise, adaptive} width of the Gaussians
+  flip: true  # mirror half of the images
+  steps: [2, 3]  # [1, inf) epochs after which the rate falls
+03_crops:
+  threshold: 0.08  # [0, inf) objects in a window
+"""
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    path = tmp_path / "base.yaml"
+    path.write_text(BASE, encoding="utf-8")
+    return path
+
+
+def experiment(base: Path, text: str, name: str = "x.yaml") -> params.Experiment:
+    path = base.parent / name
+    path.write_text(text, encoding="utf-8")
+    return params.load(path, base_path=base)
+
+
+def fault(base: Path, text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        experiment(base, text)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("text", ["", "# Is the base as good?\n", "{}\n"])
+def test_an_empty_file_changes_nothing(base: Path, text: str) -> None:
+    found = experiment(base, text)
+    assert found.changed == {}
+    assert params.resolved(found, "03_crops") == {
+        "seed": 0,
+        "data_root": "data",
+        "threshold": 0.08,
+    }
+
+
+def test_an_empty_base_declares_nothing(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("")
+    assert params.declared(tmp_path / "base.yaml") == {}
+
+
+def test_name_and_question_come_from_the_file(base: Path) -> None:
+    found = experiment(base, "# Do fewer epochs do?\n02_train:\n  epochs: 2\n", "few_epochs.yaml")
+    assert (found.name, found.question) == ("few_epochs", "Do fewer epochs do?")
+    assert found.changed == {"02_train": {"epochs": 2}}
+
+
+def test_a_value_equal_to_the_base_is_no_change(base: Path) -> None:
+    assert experiment(base, "02_train: {epochs: 4, learning_rate: 0.001}").changed == {}
+
+
+def test_declarations_carry_range_choices_and_help(base: Path) -> None:
+    known = params.declared(base)["02_train"]
+    assert known["epochs"] == params.Parameter(
+        "epochs", "02_train", 4, "[1, 1000]", "passes over the images"
+    )
+    assert known["kernel"].allowed == "{fixed, class_wise, adaptive}"
+    assert (known["flip"].allowed, known["flip"].help) == (
+        "",
+        "mirror half of the images",
+    )
+    assert (known["steps"].default, known["steps"].allowed) == ([2, 3], "[1, inf)")
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1e-6", 1e-6),
+        ("1E-6", 1e-6),
+        (".5", 0.5),
+        ("1", 1.0),
+        ("1.", 1.0),
+        ("+0.25", 0.25),
+    ],
+)
+def test_numbers_are_read_as_people_mean_them(base: Path, written: str, value: float) -> None:
+    found = experiment(base, f"02_train: {{learning_rate: {written}}}").sections["02_train"]
+    assert found["learning_rate"] == value
+    assert type(found["learning_rate"]) is float
+
+
+@pytest.mark.parametrize("written", ["yes", "off", "010", "12:30", "0x1f", "1_000", "2020-01-01"])
+def test_text_stays_text(base: Path, written: str) -> None:
+    assert (
+        experiment(base, f"common: {{data_root: {written}}}").sections["common"]["data_root"]
+        == written
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "02_train: {learning_rat: 1.0}",
+            "learning_rat: no such parameter; did you mean learning_rate?",
+        ),
+        ("02_train: {threshold: 1.0}", "threshold: no such parameter; it belongs to 03_crops"),
+        ("02_train: {seed: 1}", "02_train.seed: no such parameter; it belongs to common"),
+        ("02_trian: {epochs: 1}", "02_trian: no such section; did you mean 02_train?"),
+        ("02_train: {epochs: 1.0}", "02_train.epochs: expected a whole number, got 1.0 (a number)"),
+        ("02_train: {epochs: true}", "02_train.epochs: expected a whole number, got True (true"),
+        ("02_train: {flip: 1}", "02_train.flip: expected true or false, got 1 (a whole number)"),
+        ("02_train: {flip: yes}", "02_train.flip: expected true or false, got 'yes' (text)"),
+        ("02_train: {epochs: 010}", "02_train.epochs: expected a whole number, got '010' (text)"),
+        ("02_train: {epochs: }", "02_train.epochs: expected a whole number, got nothing"),
+        ("02_train: {epochs: {a: 1}}", "02_train.epochs: expected a whole number, got a mapping"),
+        ("02_train: {epochs: 0}", "02_train.epochs: 0 is outside [1, 1000]"),
+        ("02_train: {epochs: 1001}", "02_train.epochs: 1001 is outside [1, 1000]"),
+        ("02_train: {learning_rate: 0.0}", "02_train.learning_rate: 0.0 is outside (0, 1]"),
+        ("02_train: {learning_rate: .nan}", "02_train.learning_rate: nan is not a finite number"),
+        ("02_train: {learning_rate: .inf}", "02_train.learning_rate: inf is not a finite number"),
+        ("02_train: {learning_rate: 1e999}", "02_train.learning_rate: inf is not a finite number"),
+        ("02_train: {steps: 3}", "02_train.steps: expected a list such as [2, 3], got 3"),
+        ("02_train: {steps: [3, 0]}", "02_train.steps: 0 is outside [1, inf)"),
+        ("02_train: {steps: [3, a]}", "02_train.steps: expected a whole number, got 'a' (text)"),
+        (
+            "02_train: {kernel: adaptiv}",
+            "not one of fixed, class_wise, adaptive; did you mean adaptive?",
+        ),
+        ("02_train:\n  epochs: 1\n  epochs: 2\n", "line 3: epochs is given twice"),
+        ("02_train: {epochs: 1}\n02_train: {epochs: 1}\n", "line 2: 02_train is given twice"),
+        ("02_train: [1", "line 1: "),
+        ("02_train: !!python/name:os.system ''", "line 1: could not determine a constructor"),
+        ("- 1", "expected sections of names and values, got [1] (a list)"),
+        ("02_train: 5", "02_train: expected `name: value` lines below it, got 5 (a whole number)"),
+        ("02_train:", "02_train: expected `name: value` lines below it, got nothing"),
+    ],
+)
+def test_a_flaw_is_named_with_its_place_and_remedy(base: Path, text: str, message: str) -> None:
+    assert message in fault(base, text)
+    assert "x.yaml: " in fault(base, text)
+
+
+def test_a_missing_or_binary_file_is_named(base: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.yaml: no such parameter file"):
+        params.load(base.parent / "none.yaml", base_path=base)
+    (base.parent / "bin.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"bin\.yaml: not a text file"):
+        params.load(base.parent / "bin.yaml", base_path=base)
+
+
+def test_an_experiment_name_that_is_no_plain_word_is_refused(base: Path) -> None:
+    with pytest.raises(InputError, match="rename the file"):
+        experiment(base, "", "my {run}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("common: {a: 1.0}  # none\n", "common.a: its comment must open with a range"),
+        ("common:\n  a: 7  # [0, 1] too big\n", "common.a: 7 is outside"),
+        ("common:\n  a: x\n02_b:\n  a: y\n", "02_b.a: also declared in common"),
+    ],
+)
+def test_a_flaw_of_the_base_is_found(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "base.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        params.declared(tmp_path / "base.yaml")
+
+
+VALUES = {
+    "a": 1e-05,
+    "b": "1e-5",
+    "c": "yes",
+    "d": [1, 2],
+    "e": True,
+    "f": None,
+    "g": "010",
+    "h": 3,
+}
+VALUES |= {
+    "i": "a: b # c",
+    "j": -1e22,
+    "k": "ü {x}\n",
+    "l": "",
+    "m": "null",
+    "n": ["x", "1"],
+    "o": 2.0,
+}
+
+
+@pytest.mark.parametrize("loader", [params.Loader, yaml.SafeLoader])
+def test_dumped_values_come_back_in_type_and_value(loader: type) -> None:
+    back = yaml.load(params.dump(VALUES), Loader=loader)
+    assert back == VALUES
+    assert [type(back[name]) for name in back] == [type(VALUES[name]) for name in back]
+
+
+def test_dumping_nothing_and_dumping_twice() -> None:
+    assert params.parse(params.dump({})) == {}
+    assert params.dump(dict(reversed(VALUES.items()))) == params.dump(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("common: {profile: offical}", "did you mean official"),
+        ('common: {profile_changes: "conectivity=4"}', "profile_changes: no rule is called"),
+        ('common: {profile_changes: "connectivity=6"}', "connectivity is '6', expected 8 or 4"),
+    ],
+)
+def test_rules_that_no_profile_has_stop_before_anything_starts(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(f"# Do rules matter?\n{text}\n")
+    with pytest.raises(InputError, match=words):
+        params.load(path)

@@ -1,0 +1,228 @@
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core.files import InputError
+
+BASE = """\
+common:
+  seed: 0  # [0, inf) of every random draw
+  data_root: data  # folder
+03_crops:
+  rate: 1e-5  # (0, 1] step
+"""
+CELL = {"seed": 3, "data_root": "data", "rate": 1e-05, "something_else": object()}
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "base.yaml").write_text(BASE)
+    for name in [name for name in os.environ if name.startswith("DMNET_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DMNET_RESULTS_ROOT", str(tmp_path / "results"))
+    monkeypatch.setattr(params, "BASE", tmp_path / "base.yaml")
+    yield tmp_path / "results"
+
+
+def library(folder: Path, monkeypatch: pytest.MonkeyPatch, **sources: str) -> None:
+    for name, source in {"__init__": "", **sources}.items():
+        path = folder / "dmnet_lib" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    monkeypatch.setattr(provenance, "LIBRARY", folder / "dmnet_lib")
+
+
+def finished(folder: Path, when: int) -> Path:
+    path = files.write_json(folder / "metrics.json", {})
+    os.utime(path, (when, when))
+    return folder
+
+
+def test_code_that_imports_nothing_of_the_library_has_no_modules() -> None:
+    assert provenance.code_modules("import numpy\nfrom pathlib import Path") == []
+    assert provenance.code_digest([]) == provenance.digest({})
+
+
+def test_a_digest_is_short_and_does_not_depend_on_the_order_of_names() -> None:
+    assert provenance.digest({"a": 1, "b": 2.5}) == provenance.digest({"b": 2.5, "a": 1})
+    assert len(provenance.digest(None)) == 12
+    assert provenance.digest([1]) != provenance.digest([1.5])
+
+
+def test_modules_are_followed_through_functions_packages_and_relative_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dmnet_lib" / "deep").mkdir(parents=True)
+    (tmp_path / "dmnet_lib" / "deep" / "__init__.py").write_text("")
+    (tmp_path / "dmnet_lib" / "deep" / "c.py").write_text("from ..d import x\nfrom . import e")
+    (tmp_path / "dmnet_lib" / "deep" / "e.py").write_text("from dmnet_lib import a")
+    a = "def f():\n    from dmnet_lib.b import g\n    return g"
+    library(tmp_path, monkeypatch, a=a, b="import dmnet_lib.deep.c", d="x = 1", unused="")
+    closure = ["dmnet_lib", "dmnet_lib.a", "dmnet_lib.b", "dmnet_lib.d"]
+    closure += ["dmnet_lib.deep", "dmnet_lib.deep.c", "dmnet_lib.deep.e"]
+    assert provenance.code_modules("from dmnet_lib import a") == closure
+
+
+@pytest.mark.parametrize(
+    ("source", "same"),
+    [
+        ('"""New words."""\nx = 1  # why\n\n\ndef f():\n    return  x\n', True),
+        ('"""Words."""\nx = 1\ndef f():\n    """More."""\n    return x\n', True),
+        ('"""Words."""\nx = 2\ndef f():\n    return x\n', False),
+        ('"""Words."""\nx = "1"\ndef f():\n    return x\n', False),
+    ],
+)
+def test_only_code_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, same: bool
+) -> None:
+    library(tmp_path, monkeypatch, a='"""Words."""\nx = 1\ndef f():\n    return x\n')
+    before = provenance.code_digest(["dmnet_lib.a"])
+    library(tmp_path, monkeypatch, a=source)
+    assert (provenance.code_digest(["dmnet_lib.a"]) == before) is same
+
+
+def test_the_real_library_can_be_followed() -> None:
+    assert "dmnet_lib.core.files" in provenance.code_modules(
+        "from dmnet_lib.core import provenance"
+    )
+
+
+def test_an_empty_data_folder_has_a_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    assert len(provenance.data_fingerprint(tmp_path / "d")) == 12
+
+
+def test_the_data_fingerprint_sees_content_not_times(tmp_path: Path) -> None:
+    image, text = tmp_path / "d" / "images" / "a.jpg", tmp_path / "d" / "annotations" / "a.txt"
+    files.write_bytes(image, bytes(20000))
+    files.write_text(text, "1" * 20000)
+    first = provenance.data_fingerprint(tmp_path / "d")
+    os.utime(image, (1, 1))
+    files.write_text(tmp_path / "d" / ".DS_Store", "noise")
+    assert provenance.data_fingerprint(tmp_path / "d") == first
+    seen = {first}
+    for path, data in (
+        (image, bytes(19999) + b"x"),
+        (image, b"x" + bytes(19999)),
+        (image, bytes(20001)),
+        (text, b"1" * 10000 + b"2" + b"1" * 9999),
+        (tmp_path / "d" / "images" / "b.jpg", b""),
+    ):
+        files.write_bytes(path, data)
+        seen.add(provenance.data_fingerprint(tmp_path / "d"))
+    assert len(seen) == 6
+
+
+def test_begin_takes_only_the_declared_names(results: Path) -> None:
+    stage = provenance.begin("03_crops", CELL)
+    assert stage.params == {"seed": 3, "data_root": "data", "rate": 1e-05}
+    assert stage.out == results / "demo" / "03_crops" / "interactive"
+
+
+@pytest.mark.parametrize("loader", [params.Loader, yaml.SafeLoader])
+def test_the_written_parameters_come_back_in_type_and_value(loader: type) -> None:
+    stage = provenance.begin("03_crops", CELL)
+    assert yaml.load((stage.out / "params.yaml").read_text(), Loader=loader) == stage.params
+
+
+def test_begin_twice_writes_the_same_bytes() -> None:
+    first, second = (
+        {p.name: p.read_bytes() for p in provenance.begin("03_crops", CELL).out.iterdir()}
+        for _ in range(2)
+    )
+    assert first == second
+    assert sorted(first) == ["params.yaml", "provenance.json"]
+    assert str(files.ROOT) not in "".join(map(str, first.values()))
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ({"seed": 3, "data_root": "data"}, "03_crops: the parameters cell lacks rate"),
+        (CELL | {"rate": 2.0}, "03_crops: rate: 2.0 is outside"),
+        (CELL | {"seed": "3"}, "03_crops: seed: expected a whole number, got '3'"),
+    ],
+)
+def test_an_edited_cell_is_checked(cell: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        provenance.begin("03_crops", cell)
+
+
+def test_a_stage_that_was_not_run_is_named(results: Path) -> None:
+    with pytest.raises(InputError, match=r"run notebooks/01_points\.ipynb first"):
+        provenance.begin("03_crops", CELL).needs("01_points")
+
+
+def test_the_newest_of_interactive_and_latest_is_built_on(results: Path) -> None:
+    kept = finished(results / "demo" / "01_points" / "abc", when=100)
+    files.write_text(kept / "notebook.ipynb", "")
+    files.write_json(results / "demo" / "latest.json", {"stages": {"01_points": {"key": "abc"}}})
+    assert provenance.begin("03_crops", CELL).needs("01_points") == kept
+    here = finished(results / "demo" / "01_points" / "interactive", when=200)
+    assert provenance.begin("03_crops", CELL).needs("01_points") == here
+    finished(kept, when=300)
+    assert provenance.begin("03_crops", CELL).needs("01_points") == kept
+
+
+def test_results_that_came_with_a_clone_are_not_built_on(results: Path) -> None:
+    finished(results / "demo" / "01_points" / "abc", when=100)  # metrics, but no notebook
+    files.write_json(results / "demo" / "latest.json", {"stages": {"01_points": {"key": "abc"}}})
+    with pytest.raises(InputError, match=r"run notebooks/01_points\.ipynb first"):
+        provenance.begin("03_crops", CELL).needs("01_points")
+
+
+def test_a_stage_begun_again_is_unfinished(results: Path) -> None:
+    provenance.begin("03_crops", CELL).write_metrics({"a": 1})
+    stage = provenance.begin("03_crops", CELL)
+    assert not (stage.out / "metrics.json").exists()
+
+
+def test_under_the_runner_places_and_declared_values_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DMNET_EXPERIMENT", "x")
+    monkeypatch.setenv("DMNET_STAGE_DIR", str(tmp_path / "work"))
+    monkeypatch.setenv("DMNET_UPSTREAM", json.dumps({"01_points": str(tmp_path / "01" / "abc")}))
+    monkeypatch.setenv("DMNET_RUN", json.dumps({"data": "f1", "declared": {"data_root": "data"}}))
+    stage = provenance.begin("03_crops", CELL | {"data_root": "/disk/of/one/machine"})
+    assert (stage.experiment, stage.out) == ("x", tmp_path / "work")
+    assert stage.needs("01_points") == tmp_path / "01" / "abc"
+    assert stage.params["data_root"] == "/disk/of/one/machine"
+    assert params.parse((stage.out / "params.yaml").read_text())["data_root"] == "data"
+    written = files.read_json(stage.out / "provenance.json")
+    assert (written["data"], written["upstream"]) == ("f1", {"01_points": "abc"})
+    assert "numpy" in written["packages"]
+
+
+def test_the_generator_follows_the_seed_and_goes_on() -> None:
+    stage, again = provenance.begin("03_crops", CELL), provenance.begin("03_crops", CELL)
+    drawn = [stage.rng.random(), stage.rng.random()]
+    assert drawn[0] != drawn[1]
+    assert drawn == [again.rng.random(), again.rng.random()]
+
+
+def test_metrics_are_plain_rounded_and_sorted() -> None:
+    stage = provenance.begin("03_crops", CELL)
+    metrics = {"b": np.float32(0.1), "a": [np.int64(2), -1e-9], "c": {"d": None, "e": np.bool_(1)}}
+    stage.write_metrics(metrics)
+    text = (stage.out / "metrics.json").read_text()
+    assert json.loads(text) == {"a": [2, 0.0], "b": 0.1, "c": {"d": None, "e": True}}
+    assert text.index('"a"') < text.index('"b"')
+    assert "-0.0" not in text
+
+
+@pytest.mark.parametrize("value", [float("nan"), np.float64("inf"), object()])
+def test_a_metric_that_is_no_value_is_refused_by_its_name(value: object) -> None:
+    with pytest.raises(ValueError, match=r"metrics\.crops\.per_image\[1\] is"):
+        provenance.begin("03_crops", CELL).write_metrics({"crops": {"per_image": [1, value]}})
+
+
+def test_the_table_of_parameters_is_escaped() -> None:
+    stage = provenance.begin("03_crops", CELL | {"data_root": "<b>"})
+    assert "&lt;b&gt;" in stage._repr_html_()

@@ -1,0 +1,61 @@
+"""Weights: what is written is what is read, for the same model only."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from dmnet_lib.core import weights
+from dmnet_lib.core.files import InputError
+
+
+def network(width: int = 3) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, width, 1), nn.BatchNorm2d(width))
+
+
+def test_a_model_without_weights_comes_back(tmp_path: Path):
+    path = weights.write(tmp_path / "w.safetensors", nn.ReLU())
+    assert weights.size(weights.read(path, nn.ReLU())) == 0
+
+
+def test_weights_come_back_bit_for_bit_ready_to_predict(tmp_path: Path):
+    model = network()
+    model(torch.rand(2, 3, 4, 4))  # moves the running statistics and their integer count
+    again = weights.read(weights.write(tmp_path / "w.safetensors", model), network())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+        assert value.dtype == again.state_dict()[name].dtype
+    assert not again.training
+
+
+def test_the_weights_of_another_model_are_refused_in_one_line(tmp_path: Path):
+    path = weights.write(tmp_path / "w.safetensors", network(3))
+    for other in (network(5), nn.Linear(2, 2)):
+        with pytest.raises(InputError, match=r"w\.safetensors: not this model's weights") as caught:
+            weights.read(path, other)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_torn_or_empty_file_is_named(tmp_path: Path):
+    path = weights.write(tmp_path / "w.safetensors", network())
+    for data in (path.read_bytes()[:-8], path.read_bytes()[:20], b""):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=r"w\.safetensors: not this model's weights"):
+            weights.read(path, network())
+    with pytest.raises(InputError, match="none: no such weights"):
+        weights.read(tmp_path / "none", network())
+
+
+def test_a_seed_decides_the_weights_and_leaves_torchs_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    a, b, c = (weights.seeded(network, seed)[0].weight for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_size_counts_parameters_and_no_statistics():
+    assert weights.size(network(3)) == 3 * 3 + 3 + 3 + 3

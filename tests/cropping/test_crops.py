@@ -1,0 +1,184 @@
+"""Crops: a box goes into a crop and back to its place; what is cut is marked, not lost."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmnet_lib.core import boxes
+from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.cropping import crops
+
+REGION = [40, 20, 80, 50]
+
+
+def table(*rows: tuple) -> Annotations:
+    """One image of 100x60 with rows of eight fields."""
+    return from_rows(["a"], np.array([[100, 60]]), [np.array(rows, np.int64).reshape(-1, 8)])
+
+
+def car(x: int, y: int, w: int = 10, h: int = 10) -> tuple[int, ...]:
+    return (x, y, w, h, 1, 4, 0, 2)
+
+
+def cropped(*rows: tuple, region: list[int] = REGION, min_visible: float = 0.5) -> list[list[int]]:
+    """Return the rows of one region."""
+    found = crops.annotate(table(*rows), Regions.from_lists([[region]]), min_visible=min_visible)
+    return found.annotations.rows().tolist()
+
+
+def test_no_region_gives_no_crop_and_an_empty_one_stays():
+    none = crops.annotate(table(car(0, 0)), Regions.from_lists([[]]))
+    assert (len(none.annotations), none.origins(("a",)), none.busiest(3)) == (0, [], [])
+    assert none.summary()["count"].tolist() == [0, 0, 0, 0]
+    empty = crops.annotate(table(car(0, 0)), Regions.from_lists([[REGION]]))
+    assert (len(empty.annotations), len(empty.annotations.boxes_xywh)) == (1, 0)
+    assert empty.annotations.sizes_wh.tolist() == [[40, 30]]
+
+
+def test_a_box_inside_is_moved_and_otherwise_unchanged():
+    assert cropped(car(50, 30)) == [[10, 10, 10, 10, 1, 4, 0, 2]]
+    assert cropped(car(40, 20, 40, 30)) == [[0, 0, 40, 30, 1, 4, 0, 2]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(40, 69), st.integers(20, 39)), min_size=1, max_size=5))
+def test_boxes_in_a_crop_shift_back_to_their_place(corners: list) -> None:
+    rows = [car(x, y) for x, y in corners]
+    found = crops.annotate(table(*rows), Regions.from_lists([[REGION]]))
+    local = boxes.xywh_to_xyxy(found.annotations.boxes_xywh)
+    back = boxes.shift(local, found.regions_xyxy[0, :2])
+    np.testing.assert_array_equal(boxes.xyxy_to_xywh(back), [row[:4] for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        pytest.param(75, [[35, 10, 5, 10, 1, 4, 1, 2]], id="half shows: kept, truncated"),
+        pytest.param(76, [[36, 10, 4, 10, 0, 4, 1, 2]], id="less shows: not evaluated"),
+        pytest.param(79, [[39, 10, 1, 10, 0, 4, 1, 2]], id="a sliver is still a row"),
+        pytest.param(80, [], id="touches from outside"),
+        pytest.param(31, [[0, 10, 1, 10, 0, 4, 1, 2]], id="a sliver at the left"),
+    ],
+)
+def test_a_cut_object_counts_from_its_visible_share_on(x: int, expected: list) -> None:
+    assert cropped(car(x, 30)) == expected
+
+
+def test_the_least_visible_share_is_chosen():
+    assert cropped(car(79, 30), min_visible=0.1)[0][4] == 1
+    assert cropped(car(71, 30), min_visible=1.0)[0][4] == 0
+    assert cropped(car(70, 30), min_visible=1.0)[0][4] == 1
+
+
+def test_an_ignored_region_is_clipped_and_never_truncated():
+    assert cropped((0, 0, 100, 60, 0, 0, 0, 0)) == [[0, 0, 40, 30, 0, 0, 0, 0]]
+
+
+def test_a_box_that_leaves_the_image_is_not_cut_by_a_crop_of_all_of_it():
+    row = (94, 0, 20, 10, 1, 4, 0, 0)
+    assert cropped(row, region=[0, 0, 100, 60]) == [[94, 0, 6, 10, 1, 4, 0, 0]]
+
+
+def test_the_whole_table_is_left_alone():
+    annotations = table(car(75, 30))
+    annotations.boxes_xywh.flags.writeable = False
+    before = annotations.rows()
+    crops.annotate(annotations, Regions.from_lists([[REGION]]))
+    np.testing.assert_array_equal(annotations.rows(), before)
+
+
+def test_crops_say_where_they_come_from():
+    regions = Regions.from_lists([[], [[0, 0, 9, 9], REGION]])
+    pair = from_rows(["a", "b"], np.array([[100, 60]] * 2), [np.array([car(50, 30)])] * 2)
+    found = crops.annotate(pair, regions)
+    assert found.annotations.names == ("b__0_0_9_9", "b__40_20_80_50")
+    assert found.origins(("a.jpg", "b.png"))[1] == {
+        "file_name": "b__40_20_80_50.jpg", "parent": "b.png", "x0": 40, "y0": 20, "scale": 1.0,
+    }  # fmt: skip
+    assert found.busiest(1) == [1]
+    assert found.summary()["count"].tolist() == [2, 1, 0, 0]
+
+
+@pytest.mark.parametrize("stem", ["a", "0000001_02999_d_0000005", "a__1_2_3_4", "with space.b"])
+def test_names_come_back(stem: str) -> None:
+    back, region = crops.parse_name(crops.name(stem, np.array(REGION)))
+    assert (back, region.tolist()) == (stem, REGION)
+
+
+@pytest.mark.parametrize("text", ["", "a", "a_1_2_3_4", "a__1_2_3", "a__1_2_3_x", "__1_2_3_4"])
+def test_what_is_no_crop_name_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no crop name"):
+        crops.parse_name(text)
+
+
+def test_the_scale_fits_the_longer_side_and_has_a_limit():
+    assert crops.fit_scale(np.array([200, 100]), input_long_px=300, max_upscale=2) == 1.5
+    assert crops.fit_scale(np.array([200, 800]), input_long_px=400, max_upscale=2) == 0.5
+    assert crops.fit_scale(np.array([20, 10]), input_long_px=300, max_upscale=2) == 2
+
+
+def test_a_cut_has_the_pixels_of_its_region():
+    image = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
+    image.flags.writeable = False
+    np.testing.assert_array_equal(crops.cut(image, np.array(REGION)), image[20:50, 40:80])
+    assert crops.cut(image, np.array(REGION), scale=2).shape == (60, 80, 3)
+    assert crops.cut(image, (10.25, 10.5, 20.5, 20), scale=1).shape == (10, 10, 3)
+    assert crops.cut(image, np.array([0, 0, 100, 1]), scale=0.1).shape == (1, 10, 3)
+
+
+def test_released_names_come_back_too():
+    stem = "0000001_02999_d_0000005"
+    made = crops.name(stem, np.array([489, 0, 910, 350]), crop_names="corner_first")
+    assert made == f"0_489_350_910_{stem}"
+    back, region = crops.parse_name(made)
+    assert (back, region.tolist()) == (stem, [489, 0, 910, 350])
+
+
+@pytest.mark.parametrize(("drop_score0", "kept"), [(True, 1), (False, 2)])
+def test_released_crops_keep_whole_objects_only(drop_score0: bool, kept: int) -> None:
+    """Cut ones, ignored regions and others go; score 0 where asked; other fields stay."""
+    inside, cut = (50, 30, 9, 9, 1, 4, 0, 1), (35, 30, 9, 9, 1, 4, 0, 0)
+    unseen, region = (60, 30, 9, 9, 0, 5, 0, 0), (41, 21, 5, 5, 0, 0, 0, 0)
+    rows = np.array([inside, unseen, cut, region, (50, 30, 5, 5, 0, 11, 0, 0)])
+    table = from_rows(["a"], [(100, 60)], [rows])
+    rules = {"cut_objects": "dropped", "drop_score0": drop_score0}
+    found = crops.annotate(table, Regions.from_lists([[REGION]]), **rules).annotations.rows()
+    moved = [(10, 10, 9, 9, 1, 4, 0, 1), (20, 10, 9, 9, 0, 5, 0, 0)]
+    assert [tuple(row) for row in found.tolist()] == moved[:kept]
+
+
+@pytest.mark.parametrize("cut_objects", ["marked", "dropped"])
+def test_crops_and_what_they_leave_are_the_input(cut_objects: str) -> None:
+    """No object is lost silently: each shows in a crop, or lies in none by any pixel or is cut."""
+    rng = np.random.default_rng(3)
+    rows = np.column_stack([rng.integers(0, 90, (40, 2)), rng.integers(1, 20, (40, 2)),
+                            np.tile([1, 4, 0, 0], (40, 1))])  # fmt: skip
+    table = from_rows(["a"], [(120, 120)], [rows])
+    found = crops.annotate(table, Regions.from_lists([[REGION]]), cut_objects=cut_objects)
+    corners = boxes.xywh_to_xyxy(rows[:, :4])
+    shown = np.all((corners[:, :2] < REGION[2:]) & (corners[:, 2:] > REGION[:2]), axis=1)
+    whole = np.all((corners[:, :2] >= REGION[:2]) & (corners[:, 2:] <= REGION[2:]), axis=1)
+    expected = shown if cut_objects == "marked" else whole
+    assert len(found.annotations.rows()) == expected.sum()
+
+
+@pytest.mark.parametrize("cut_objects", ["marked", "dropped"])
+def test_blocks_of_any_size_give_the_same_crops(
+    monkeypatch: pytest.MonkeyPatch, cut_objects: str
+) -> None:
+    rng = np.random.default_rng(0)
+    counts = (40, 0, 7, 55)
+    rows = [np.column_stack([rng.integers(-5, 90, (n, 2)), rng.integers(0, 30, (n, 2)),
+                             rng.integers(0, 2, n), rng.integers(0, 12, n),
+                             rng.integers(0, 2, (n, 2))]) for n in counts]  # fmt: skip
+    table = from_rows(["a", "b", "c", "d"], [(100, 80)] * 4, rows)
+    corners = [rng.integers(0, 50, (n, 2)) for n in (3, 2, 0, 4)]
+    found = Regions.from_lists([np.concatenate([c, c + 30], axis=1) for c in corners])
+    at_once = crops.annotate(table, found, cut_objects=cut_objects)
+    monkeypatch.setattr(crops, "PAIRS_AT_ONCE", 10)
+    in_blocks = crops.annotate(table, found, cut_objects=cut_objects)
+    assert len(at_once.annotations.rows()) > 0
+    for name, column in vars(at_once.annotations).items():
+        np.testing.assert_array_equal(getattr(in_blocks.annotations, name), column)

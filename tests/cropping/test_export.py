@@ -1,0 +1,111 @@
+"""Crop export: the right pixels in whole files, and what happens to torn images and second runs."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import Image
+
+from dmnet_lib.core import files, parallel
+from dmnet_lib.core.files import InputError
+from dmnet_lib.cropping import export
+
+REGIONS = np.array([[0, 0, 40, 30], [10, 20, 64, 48]])
+
+
+@pytest.fixture
+def parents(tmp_path: Path) -> list[export.Parent]:
+    """Three JPEGs of 64 x 48 px, colours sampled 4:2:0, two crops in each."""
+    rows, columns = np.mgrid[:48, :64]
+    found = []
+    for number in range(3):
+        pixels = np.stack([rows * 5, columns * 4, rows + columns + 40 * number], axis=2)
+        path = tmp_path / f"{number}.jpg"
+        Image.fromarray(pixels.astype(np.uint8)).save(path, quality=95, subsampling=2)
+        os.utime(path, (1e9, 1e9))
+        found.append(export.Parent(path, REGIONS, (f"{number}_a", f"{number}_b")))
+    return found
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_crops_are_their_part_of_the_image(parents: list, tmp_path: Path) -> None:
+    done = export.export(parents, tmp_path / "out")
+    assert done == export.Exported(written=6, kept=0, unreadable=())
+    for parent in parents:
+        image = files.read_image(parent.path).astype(int)
+        for name, (x1, y1, x2, y2) in zip(parent.names, REGIONS, strict=True):
+            path = tmp_path / "out" / f"{name}.jpg"
+            assert np.abs(files.read_image(path) - image[y1:y2, x1:x2]).max() < 12
+            assert simplejpeg.decode_jpeg_header(path.read_bytes())[3] == "420"
+
+
+def test_workers_write_the_same_files(parents: list, tmp_path: Path) -> None:
+    export.export(parents, tmp_path / "one")
+    with parallel.pool(2) as executor:
+        done = export.export(parents, tmp_path / "two", executor=executor)
+    assert done.written == 6
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_crops_that_are_there_are_kept_unless_their_image_is_newer(
+    parents: list, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    export.export(parents, out)
+    before = contents(out)
+    (out / "1_b.jpg").unlink()
+    (out / "0_a.jpg").write_bytes(b"kept as it is")
+    done = export.export(parents, out)
+    assert (done.written, done.kept) == (1, 5)
+    os.utime(parents[0].path)
+    os.utime(out / "0_a.jpg", (2e9, 2e9))  # newer still
+    os.utime(out / "0_b.jpg", (1e9, 1e9))
+    assert export.export(parents, out).written == 1
+    assert contents(out) == before | {"0_a.jpg": b"kept as it is"}
+
+
+def test_an_image_without_missing_crops_is_not_opened(parents: list, tmp_path: Path) -> None:
+    export.export(parents, tmp_path / "out")
+    for parent in parents:
+        parent.path.write_bytes(b"torn")
+        os.utime(parent.path, (1e9, 1e9))
+    assert export.export(parents, tmp_path / "out").kept == 6
+
+
+def test_a_torn_image_is_told_and_the_others_are_cut(parents: list, tmp_path: Path) -> None:
+    parents[1].path.write_bytes(parents[1].path.read_bytes()[:300])
+    with parallel.pool(2) as executor:
+        done = export.export(parents, tmp_path / "out", executor=executor)
+    assert done.written == 4
+    assert len(done.unreadable) == 1
+    assert "1.jpg: torn or not an image" in done.unreadable[0]
+    assert sorted(contents(tmp_path / "out")) == ["0_a.jpg", "0_b.jpg", "2_a.jpg", "2_b.jpg"]
+
+
+def test_a_region_beyond_its_image_is_told(parents: list, tmp_path: Path) -> None:
+    beyond = export.Parent(parents[0].path, REGIONS + 1, parents[0].names)
+    done = export.export([beyond], tmp_path / "out")
+    assert "64 x 48 px, yet a crop reaches to 65, 49" in done.unreadable[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_grey_jpeg_stays_grey(tmp_path: Path) -> None:
+    Image.fromarray(np.full((48, 64), 90, np.uint8)).save(tmp_path / "g.jpg")
+    parent = export.Parent(tmp_path / "g.jpg", REGIONS[:1], ("g_a",))
+    assert export.export([parent], tmp_path / "out").written == 1
+    assert np.all(files.read_image(tmp_path / "out" / "g_a.jpg") == 90)
+
+
+def test_a_name_does_not_leave_the_folder(parents: list, tmp_path: Path) -> None:
+    away = export.Parent(parents[0].path, REGIONS, ("a", "../b"))
+    with pytest.raises(InputError, match=r"\.\./b: no name for a file"):
+        export.export([away], tmp_path / "out")
+
+
+def test_no_crops_are_no_files(tmp_path: Path) -> None:
+    assert export.export([], tmp_path / "out") == export.Exported(0, 0, ())

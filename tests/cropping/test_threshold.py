@@ -1,0 +1,118 @@
+"""Cropping: window sums become crops at a threshold, and the threshold is chosen on val."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.files import InputError
+from dmnet_lib.cropping import threshold
+from dmnet_lib.cropping.threshold import Policy
+
+SIZES_WH = np.array([[40, 30], [40, 30]])
+POLICY = Policy(window_wh=(10, 10), min_area_px=0)
+SUMS = [np.zeros((3, 4)), np.zeros((3, 4))]
+SUMS[0][0, 0], SUMS[0][2, 2:] = 0.5, (2.0, 1.0)
+
+
+def truth(*corners: tuple[int, int]) -> Annotations:
+    """Two images of 40x30; the first has cars of 6x6 at the corners."""
+    rows = np.array([(x, y, 6, 6, 1, 4, 0, 0) for x, y in corners], np.int64).reshape(-1, 8)
+    return from_rows(["a", "b"], SIZES_WH, [rows, rows[:0]])
+
+
+def curve(**columns: list) -> pd.DataFrame:
+    plain = {"threshold": [0.1, 0.2, 0.3], "crops_per_image": [1, 1, 1]}
+    return pd.DataFrame(plain | columns)
+
+
+def test_no_image_and_no_dense_window_give_no_crop() -> None:
+    assert len(threshold.split_regions([], np.zeros((0, 2)), threshold=1, policy=POLICY)) == 0
+    assert len(threshold.split_regions(SUMS, SIZES_WH, threshold=9, policy=POLICY)) == 0
+    assert len(threshold.whole(np.zeros((0, 2), int))) == 0
+
+
+def test_dense_windows_become_the_crops_of_their_image() -> None:
+    found = threshold.split_regions(SUMS[::-1], SIZES_WH, threshold=0.5, policy=POLICY)
+    assert found.image_index.tolist() == [1, 1]
+    assert found.boxes_xyxy.tolist() == [[0, 0, 10, 10], [20, 20, 40, 30]]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (Policy((10, 10), min_area_px=200), [[20, 20, 40, 30]]),
+        (Policy((10, 10), min_area_px=200, padding_px=3), [[17, 17, 40, 30]]),
+        (Policy((20, 30), min_area_px=0), [[0, 0, 20, 30]]),
+    ],
+)
+def test_the_policy_decides_window_least_area_and_padding(policy: Policy, expected: list) -> None:
+    sums = [np.array([[1.0, 0.0]])] if policy.window_wh == (20, 30) else SUMS[:1]
+    found = threshold.split_regions(sums, SIZES_WH[:1], threshold=0.5, policy=policy)
+    assert found.boxes_xyxy.tolist() == expected
+
+
+def test_thresholds_rise_over_the_sums_that_occur() -> None:
+    found = threshold.thresholds(SUMS, count=9)
+    assert len(found) == 9
+    assert np.all(np.diff(found) > 0)
+    assert 0 < found[0] < 0.5 < found[-1] <= 2
+    empty = threshold.thresholds([np.zeros((3, 4))], count=3)
+    assert np.all(np.diff(empty) > 0)
+
+
+def test_a_higher_threshold_never_holds_more() -> None:
+    found = threshold.sweep(
+        SUMS, truth((2, 2), (22, 22), (36, 8)), np.array([0.1, 1.0, 1.5, 3.0]), policy=POLICY
+    )
+    assert found["hit_rate"].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, 0])
+    assert found["area_share"].tolist() == pytest.approx([0.125, 1 / 12, 1 / 24, 0])
+    assert found["crops_per_image"].tolist() == [1, 0.5, 0.5, 0]
+
+
+def test_the_least_area_that_reaches_the_hit_rate_is_chosen() -> None:
+    three = curve(hit_rate=[1.0, 0.95, 0.5], area_share=[0.9, 0.4, 0.1])
+    assert threshold.choose(three, target_hit_rate=0.9) == 0.2
+    assert threshold.choose(three, target_hit_rate=0.99) == 0.1
+    assert threshold.choose(three, target_hit_rate=0.5) == 0.3
+
+
+def test_where_none_reaches_the_hit_rate_the_highest_is_chosen() -> None:
+    three = curve(hit_rate=[0.4, 0.6, 0.5], area_share=[0.9, 0.4, 0.1])
+    assert threshold.choose(three, target_hit_rate=0.9) == 0.2
+
+
+def test_of_equal_areas_fewer_crops_are_chosen() -> None:
+    three = curve(hit_rate=[1.0] * 3, area_share=[0.5] * 3, crops_per_image=[3, 1, 2])
+    assert threshold.choose(three, target_hit_rate=0.9) == 0.2
+
+
+def test_without_an_object_no_threshold_can_be_chosen() -> None:
+    found = threshold.sweep(SUMS, truth(), np.array([0.1, 1.0]), policy=POLICY)
+    with pytest.raises(InputError, match="no object; set calibrate: false"):
+        threshold.choose(found, target_hit_rate=0.9)
+
+
+@pytest.mark.parametrize(("calibrate", "expected"), [(True, 0.2), (False, 7.0)])
+def test_the_fixed_threshold_is_taken_where_asked(calibrate: bool, expected: float) -> None:
+    three = curve(hit_rate=[1.0, 0.95, 0.5], area_share=[0.9, 0.4, 0.1])
+    found = threshold.threshold(three, calibrate=calibrate, fixed=7.0, target_hit_rate=0.9)
+    assert found == expected
+
+
+def test_controls_cut_every_image_alike() -> None:
+    found = threshold.controls(SIZES_WH, grids="2x3, 1x1", tiles_px="25", overlap=0.2)
+    assert list(found) == ["uniform 2x3", "uniform 1x1", "sliding 25"]
+    assert [len(found["uniform 2x3"].of_image(i)) for i in range(2)] == [6, 6]
+    assert [len(found["sliding 25"].of_image(i)) for i in range(2)] == [4, 4]
+    assert threshold.whole(SIZES_WH).boxes_xyxy.tolist() == [[0, 0, 40, 30]] * 2
+
+
+@pytest.mark.parametrize(
+    ("grids", "tiles_px", "told"),
+    [("2x", "64", "grids: '2x' is not understood"), ("2x3", "64px", "tiles_px: '64px' is not"),
+     ("", "64", "grids: ''"), ("0x3", "64", "grids: '0x3'")],
+)  # fmt: skip
+def test_a_control_that_is_not_understood_is_named(grids: str, tiles_px: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        threshold.controls(SIZES_WH, grids=grids, tiles_px=tiles_px, overlap=0.2)

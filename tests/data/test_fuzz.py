@@ -1,0 +1,294 @@
+"""Broken input of every format: a table with every row of it, or one clear line; nothing else."""
+
+import copy
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from xml.parsers import expat
+
+import numpy as np
+import pytest
+
+from dmnet_lib.core import annotations
+from dmnet_lib.data import splits
+from dmnet_lib.core.annotations import from_rows
+from dmnet_lib.data.formats import detect
+from dmnet_lib.core.files import InputError
+from dmnet_lib.data.formats import coco, visdrone, voc, yolo
+
+Read = TypeVar("Read")
+TABLE = from_rows(
+    ["a", "b.1"],
+    np.array([[1360, 765], [960, 540]]),
+    [
+        np.array([[500, 10, 200, 100, 0, 0, 0, 0], [410, 120, 260, 75, 1, 4, 1, 2]]),
+        np.array([[-5, 0, 7, 0, 1, 10, 0, 1], [1, 2, 3, 4, 0, 11, 0, 0], [9, 9, 9, 9, 1, 1, 0, 0]]),
+    ],
+)
+TOKENS = (
+    b"", b",", b",,", b" ", b"\n", b"\r\n", b"\t", b"\x00", b"-", b"-1", b"0", b"1", b"12", b"1.5",
+    b"1e9", b"nan", b"inf", b"-inf", b"NaN", b"9" * 25, b"9" * 5000, b"0x10", b"1_0", b"true",
+    b"\xef\xbb\xbf", b"\xff\xfe", b"\xe2\x80\xa8", b"\xd9\xa3", b"\x0c", b"\x1c", b"\"", b"'", b"{",
+    b"}", b"[", b"]", b"<", b">", b"&amp;", b"&x;", b"<!--", b"-->", b"<object>", b"</object>",
+    b"<![CDATA[", b"]]>", b"<?xml version='1.0' encoding='utf-16'?>", b"<!DOCTYPE a>", b"null",
+)  # fmt: skip
+ODD = (
+    None, True, False, 0, 1, -1, 2, 3, 10**9, 10**18, 10**30, -(10**30), 1.0, 0.5, 1e308, -0.0,
+    float("nan"), float("inf"), "", "1", "car", "a.jpg", "../../x.jpg", "..", "\ud800.jpg",
+    "a\nb.jpg", "a\x00.jpg", "x" * 5000, [], {}, [1], [[1]], {"id": 1}, [1, 2, 3, 4], "\u2028",
+)  # fmt: skip
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Data with up to three spans cut, doubled, moved or replaced by a token."""
+    for _ in range(rng.randint(1, 3)):
+        start = rng.randrange(len(data) + 1)
+        stop = min(len(data), start + rng.choice((0, 1, 1, 2, 5, 30)))
+        span = data[start:stop]
+        new = rng.choice(
+            (rng.choice(TOKENS), rng.choice(TOKENS), span + span, b"", bytes([rng.randrange(256)]))
+        )
+        data = data[:start] + new + data[stop:]
+        if rng.random() < 0.03:
+            data = data[: rng.randrange(len(data) + 1)]
+    return data
+
+
+def places(value: object, path: tuple = ()) -> list[tuple]:
+    """Every path in nested lists and dictionaries."""
+    found = [path] if path else []
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, member in items:
+        below = (*path, key)
+        found += places(member, below) if isinstance(member, dict | list) else [below]
+    return found
+
+
+def mutated_tree(value: object, rng: random.Random) -> object:
+    """A copy of value with up to two members replaced, removed, doubled or exchanged."""
+    value = copy.deepcopy(value)
+    for _ in range(rng.randint(1, 2)):
+        if not isinstance(value, dict | list):
+            return value
+        path = rng.choice(places(value) or [()])
+        if not path:
+            return rng.choice(ODD)
+        parent = value
+        for key in path[:-1]:
+            parent = parent[key]
+        action = rng.randrange(6)
+        if action == 0:
+            del parent[path[-1]]
+        elif action == 1 and isinstance(parent, list):
+            parent.append(copy.deepcopy(rng.choice(parent)))
+        elif action == 2 and isinstance(parent, dict):
+            parent[rng.choice(("id", "score", "iscrowd", "parent", "x"))] = rng.choice(ODD)
+        else:
+            parent[path[-1]] = copy.deepcopy(rng.choice(ODD))
+    return value
+
+
+def outcome(read: Callable[[], Read]) -> Read | None:
+    """What is read, or None where it is refused in one line."""
+    try:
+        return read()
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1
+        assert len(str(error)) < 11_000  # a field of 5,000 characters may be shown, a file not
+        return None
+
+
+def both_happen(found: list[object]) -> None:
+    """The mutations must reach both ends, or they test nothing."""
+    refused = sum(one is None for one in found) / len(found)
+    assert 0.05 < refused < 0.99
+
+
+def rows_in_text(data: bytes) -> int:
+    return sum(bool(line.strip()) for line in data.decode("utf-8-sig").splitlines())
+
+
+def fuzz(path: Path, read: Callable[[], np.ndarray], rows_in: Callable, seed: int, turns: int):
+    """Mutate the file's text so often: read gives rows_in(data) rows, or refuses it."""
+    rng, text, found = random.Random(seed), path.read_bytes(), []
+    for _ in range(turns):
+        data = mutated(text, rng)
+        path.write_bytes(data)
+        rows = outcome(read)
+        assert rows is None or rows.shape == (rows_in(data), 8)
+        found.append(rows)
+    both_happen(found)
+
+
+def test_annotation_text_gives_all_its_rows_or_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(annotations.format_rows(TABLE.rows()))
+    fuzz(path, lambda: annotations.read(path), rows_in_text, seed=0, turns=10_000)
+
+
+def test_yolo_labels_give_all_their_rows_or_one_line(tmp_path: Path) -> None:
+    yolo.write(tmp_path, TABLE)
+    path = tmp_path / "labels" / "b.1.txt"
+    path.write_bytes(path.read_bytes() + b"3 0.1 0.2 0.3 0.4\n9 0.5 0.5 1 1\n")
+    size = np.array([[960, 540]])
+    fuzz(path, lambda: yolo.read(tmp_path, ["b.1"], size).rows(), rows_in_text, 1, turns=5000)
+
+
+def objects_in(data: bytes) -> int:
+    """The number of object elements, counted by the parser alone."""
+    names: list[str] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda name, _: names.append(name)
+    parser.Parse(data, True)
+    return names.count("object")
+
+
+@pytest.mark.parametrize("tags", ["standard", "released"])
+def test_voc_gives_all_its_objects_or_one_line(tmp_path: Path, tags: str) -> None:
+    voc.write(tmp_path, TABLE, voc_tags=tags)
+    path = tmp_path / "b.1.xml"
+    fuzz(path, lambda: voc.read(tmp_path, ["b.1"]).rows(), objects_in, seed=2, turns=5000)
+
+
+LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+SIZE = "<size><width>9</width><height>9</height></size>"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        pytest.param(
+            f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]><annotation>&l9;</annotation>'.encode(),
+            "DOCTYPE", id="a billion laughs",
+        ),
+        pytest.param(
+            b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>',
+            "DOCTYPE", id="a file as an entity",
+        ),
+        pytest.param(
+            b'<!DOCTYPE a SYSTEM "http://localhost/a.dtd"><annotation/>', "DOCTYPE", id="a DTD"
+        ),
+        pytest.param(
+            b'<!DOCTYPE a [<!ENTITY % x SYSTEM "file:///etc/passwd"> %x;]><annotation/>',
+            "DOCTYPE", id="a parameter entity",
+        ),
+        pytest.param(
+            '<!DOCTYPE a [<!ENTITY l0 "ha">]><annotation>&l0;</annotation>'.encode("utf-16"),
+            "DOCTYPE", id="in UTF-16",
+        ),
+        pytest.param(b"<annotation>&undefined;</annotation>", "not valid XML", id="no entity"),
+        pytest.param(
+            b"<?xml version='1.0' encoding='utf-7'?><annotation/>", "not valid", id="in UTF-7"
+        ),
+        pytest.param(
+            b"<?xml version='1.0' encoding='ascii'?><annotation>\xff</annotation>", "not valid",
+            id="not the encoding it says",
+        ),
+        pytest.param(b"", "not valid XML", id="empty"),
+        pytest.param(b"\x00" * 99, "not valid XML", id="zeros"),
+        pytest.param(b"<annotation>" * 200_000, "not valid XML", id="deep and torn"),
+        pytest.param(
+            b"<annotation>" + b"<a>" * 100_000 + b"</a>" * 100_000 + b"</annotation>",
+            "size/width is None", id="deep",
+        ),
+        pytest.param(
+            f"<annotation>{SIZE}<object><name>{'x' * 10**7}</name></object></annotation>".encode(),
+            "name is 'xxx", id="huge",
+        ),
+        pytest.param(b"<html><body/></html>", "its root is 'html'", id="another document"),
+        pytest.param(
+            f"<annotation>{SIZE}<object><name>car</name>{'<bndbox/>' * 2}</object></annotation>"
+            .encode(), "2 bndbox, expected one", id="two boxes in one object",
+        ),
+    ],
+)  # fmt: skip
+def test_tricks_of_xml_are_refused_at_once(tmp_path: Path, data: bytes, says: str) -> None:
+    (tmp_path / "a.xml").write_bytes(data)
+    with pytest.raises(InputError, match=says) as caught:
+        voc.read(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 500
+
+
+def test_xml_in_other_encodings_is_read(tmp_path: Path) -> None:
+    for encoding in ("utf-8-sig", "utf-16", "iso-8859-1"):
+        declared = f"<?xml version='1.0' encoding='{encoding.removesuffix('-sig')}'?>"
+        text = f"{declared}<annotation><filename>ü</filename>{SIZE}</annotation>"
+        (tmp_path / "a.xml").write_bytes(text.encode(encoding))
+        assert voc.read(tmp_path).sizes_wh.tolist() == [[9, 9]]
+
+
+def rows_in_coco(value: dict) -> int:
+    return len(value["annotations"]) + len(value.get(coco.EXTRA_LIST, ()))
+
+
+def test_coco_of_any_shape_gives_all_its_rows_or_one_line(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    crops = [
+        {"file_name": f"{n}.jpg", "parent": "p.jpg", "x0": 0, "y0": 1, "scale": 1.0} for n in "ab"
+    ]
+    originals = [coco.to_coco(TABLE), coco.to_coco(TABLE, crops=crops)]
+    found, path = [], tmp_path / "a.json"
+    for number in range(6000):
+        value = mutated_tree(originals[number % 2], rng)
+        path.write_text(json.dumps(value))
+        found.append(outcome(lambda: detect.read(path)))
+        if found[-1] is not None:  # then every writer can take it
+            table, crops = found[-1].annotations, found[-1].crops
+            assert len(table) == len(value["images"])
+            assert len(table.boxes_xywh) == rows_in_coco(value)
+            visdrone.write_annotations(tmp_path, table)
+            coco.write(tmp_path / "b.json", table, file_names=found[-1].file_names, crops=crops)
+    both_happen(found)
+
+
+def test_coco_text_gives_all_its_rows_or_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    coco.write(path, TABLE)
+
+    def rows_in(data: bytes) -> int:
+        return rows_in_coco(json.loads(data))
+
+    fuzz(path, lambda: detect.read(path).annotations.rows(), rows_in, seed=4, turns=5000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[" * 100_000, id="deep"),
+        pytest.param('{"images": ' + "[" * 900 + "]" * 900 + "}", id="deep enough to be read"),
+        pytest.param('{"images": ' + "9" * 5000 + "}", id="a number of 5,000 digits"),
+        pytest.param('{"images": [], "annotations": []}', id="no categories"),
+        pytest.param("NaN", id="NaN"),
+        pytest.param("", id="empty"),
+        pytest.param("\ud800".encode("utf-8", "surrogatepass"), id="no text"),
+    ],
+)
+def test_json_that_no_coco_is(tmp_path: Path, text: str | bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert outcome(lambda: coco.read(path)) is None
+
+
+def test_lists_of_crops_and_sizes_of_any_shape(tmp_path: Path) -> None:
+    rng = random.Random(5)
+    listed = {"images": {"a": {"regions": [[0, 1, 20, 30], [5, 6, 7, 8]]}}, "parameters": {}}
+    for name in ("a__0_1_20_30", "a__5_6_7_8"):
+        path = tmp_path / "annotations" / f"{name}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("1,1,2,2,1,4,0,0\n")
+    found = []
+    for _ in range(2000):
+        value = mutated_tree(listed, rng)
+        (tmp_path / "crops.json").write_text(json.dumps(value))
+        read = outcome(lambda: detect.read(tmp_path, kind="crops").annotations)
+        assert read is None or len(read) == sum(
+            len(one["regions"]) for one in value["images"].values()
+        )
+        found.append(read)
+        sizes = tmp_path / "sizes.json"
+        sizes.write_text(json.dumps(mutated_tree({"a": [3, 4], "b": [5, 6]}, rng)))
+        outcome(lambda sizes=sizes: splits.read_image_sizes(sizes))
+    both_happen(found)

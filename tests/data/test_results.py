@@ -1,0 +1,597 @@
+"""Detections of other programs: what is meant is read, and what could be meant twice is refused."""
+
+import json
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dmnet_lib.core import files
+from dmnet_lib.core.boxes import xywh_to_xyxy
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.core.files import InputError
+from dmnet_lib.data.formats import results, visdrone
+
+NAMES = ("z", "b.1", "c")  # sorted: b.1, c, z
+SIZES = np.array([(400, 300)] * 3)
+FOUND = [(0, 1.25, 2, 3.5, 4, 0.5, 4), (0, 9, 9, 1, 1, 0.75, 10), (2, 1, 1, 2, 2, 0.125, 1)]
+CATEGORIES = [{"id": k, "name": visdrone.CATEGORY_NAMES[k]} for k in range(1, 11)]
+
+
+def detections(rows: list[tuple], names: tuple[str, ...] = NAMES) -> Detections:
+    """Rows of image number, x, y, w, h, score, class."""
+    table = np.array(rows, float).reshape(-1, 7)
+    image, class_id = table[:, 0].astype(int), table[:, 6].astype(int)
+    return Detections(names, xywh_to_xyxy(table[:, 1:5]), table[:, 5], class_id, image)
+
+
+def assert_same(a: Detections, b: Detections) -> None:
+    assert a.names == b.names
+    for field in ("image_index", "class_ids"):
+        np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
+    for field in ("boxes_xyxy", "scores"):
+        np.testing.assert_allclose(getattr(a, field), getattr(b, field), atol=1e-6)
+
+
+def entry(image: object = "c", category: object = 10, **more: object) -> dict[str, object]:
+    return {"image_id": image, "category_id": category, "bbox": [1, 2, 3, 4], "score": 0.5} | more
+
+
+def written(found: Detections, ids: dict) -> list[dict]:
+    """What a COCO results file of found holds."""
+    return json.loads(b"".join(results.coco_text(found, ids)))
+
+
+def coco_file(ids: dict[str, object], categories: list[dict] = CATEGORIES) -> dict:
+    """A COCO file with these ids of file names."""
+    images = [{"id": i, "file_name": n, "width": 400, "height": 300} for n, i in ids.items()]
+    return {"images": images, "annotations": [], "categories": categories}
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable:
+    """Return what `results.read` gives for entries of a json, over NAMES."""
+
+    def call(entries: object, **given: object) -> tuple[Detections, list[str]]:
+        path = tmp_path / "r.json"
+        path.write_text(json.dumps(entries))
+        return results.read(path, given.pop("names", NAMES), **given)
+
+    return call
+
+
+def fault(call: Callable, *arguments: object, **given: object) -> str:
+    """The one line with which the call refuses its input."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments, **given)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("out", ["r.json", "folder", "r.zip"])
+def test_no_detection_is_a_result_too(tmp_path: Path, out: str) -> None:
+    results.write(tmp_path / out, detections([]))
+    found, notes = results.read(tmp_path / out, NAMES, sizes_wh=SIZES)
+    assert_same(found, detections([]))
+    assert notes == []
+    assert results.remarks(found, SIZES) == ["3 of 3 images have no detection: z, b.1, c"]
+
+
+def test_results_come_back_from_coco_in_their_order(tmp_path: Path) -> None:
+    results.write(tmp_path / "r.json", detections(FOUND))
+    assert_same(results.read(tmp_path / "r.json", NAMES)[0], detections(FOUND))
+    written = json.loads((tmp_path / "r.json").read_text())
+    assert [one["image_id"] for one in written] == [3, 3, 2]
+
+
+@pytest.mark.parametrize("out", ["folder", "r.zip"])
+def test_results_come_back_from_visdrone_text_by_score(tmp_path: Path, out: str) -> None:
+    results.write(tmp_path / out, detections(FOUND))
+    assert_same(results.read(tmp_path / out, NAMES)[0], detections(FOUND).by_score())
+
+
+def test_a_submission_has_sorted_lines_and_a_file_for_every_image(tmp_path: Path) -> None:
+    results.write(tmp_path / "s.zip", detections(FOUND))
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert texts == {
+        "b.1.txt": "",
+        "c.txt": "1,1,2,2,0.125,1,-1,-1\n",
+        "z.txt": "9,9,1,1,0.75,10,-1,-1\n1.25,2,3.5,4,0.5,4,-1,-1\n",
+    }
+    first = (tmp_path / "s.zip").read_bytes()
+    results.write(tmp_path / "s.zip", detections(FOUND))
+    assert (tmp_path / "s.zip").read_bytes() == first
+
+
+def test_a_submission_keeps_the_best_500_of_an_image(tmp_path: Path) -> None:
+    rows = [(0, 1, 1, 2, 2, (n + 1) / 1000, 4) for n in range(600)]
+    results.write(tmp_path / "out", detections(rows))
+    scores = results.read(tmp_path / "out", NAMES)[0].scores
+    assert (len(scores), scores.max(), scores.min()) == (500, 0.6, 0.101)
+
+
+# Images
+
+
+@pytest.mark.parametrize(
+    "called", ["b.1", "b.1.jpg", "b.1.PNG", "images/val/b.1.jpg", "D:\\images\\b.1.jpg"]
+)
+def test_an_image_is_known_by_its_name(read: Callable, called: str) -> None:
+    for one in (entry(called), entry(77, file_name=called)):
+        assert read([one])[0].image_index.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("ids", "images", "says"),
+    [
+        ([3, 1], [1, 0], "count the sorted image names from 1"),
+        ([0, 1], [1, 2], "count the sorted image names from 0"),
+        (["3", "1"], [1, 0], "from 1"),
+    ],
+)
+def test_ids_mean_what_only_they_can_mean(
+    read: Callable, ids: list, images: list, says: str
+) -> None:
+    found, notes = read([entry(i) for i in ids])
+    assert sorted(found.image_index.tolist()) == sorted(images)
+    assert says in notes[0]
+
+
+def test_ids_may_be_the_names_as_numbers(read: Callable) -> None:
+    found, notes = read([entry(30), entry(7)], names=("0007", "0030"))
+    assert found.image_index.tolist() == [0, 1]
+    assert notes[0] == "image ids are the image names as numbers"
+
+
+@pytest.mark.parametrize(
+    ("ids", "says"),
+    [
+        ([1, 2], "image ids 1, 2: they may count the sorted image names from 1 or count"),
+        ([0, 3], "image ids 0, 3: they are no numbers of the 3 images; give the COCO file"),
+        ([139, 285], "image ids 139, 285: they are no numbers"),
+        (["x", "y"], "none of its 2 images (x, y) is among the 3 known (z, b.1, c)"),
+        (["c", "y"], "1 images with detections are not among the 3 known: y; take the"),
+        ([[1]], "[0]: image_id is [1], expected an id or a name"),
+        ([None], "[0]: image_id is None"),
+        ([True], "[0]: image_id is True"),
+    ],
+)
+def test_images_in_doubt_are_refused(read: Callable, ids: list, says: str) -> None:
+    assert says in fault(read, [entry(i) for i in ids])
+
+
+def test_detections_of_other_images_may_be_left_out(read: Callable) -> None:
+    found, notes = read([entry("c"), entry("x"), entry("x")], drop_unknown=True)
+    assert found.image_index.tolist() == [2]
+    assert (
+        notes[0] == "left out 2 detections: 1 images with detections are not among the 3 known: x"
+    )
+    assert "none of its 1 images" in fault(read, [entry("x")], drop_unknown=True)
+
+
+def test_ids_are_those_of_the_file_the_detector_was_run_on(read: Callable) -> None:
+    images = coco_file({"a/c.jpg": 0, "z.png": 902, "b.1.jpg": 1, "other.jpg": 5})
+    found, notes = read([entry(902), entry(0), entry(1)], images=images)
+    assert found.image_index.tolist() == [0, 1, 2]
+    assert notes == ["categories are the COCO file's: 10 is motor"]
+    assert "are not among the 3 known: 5;" in fault(read, [entry(0), entry(5)], images=images)
+    assert "are not among the 3 known: 6;" in fault(read, [entry(0), entry(6)], images=images)
+
+
+def test_ids_of_the_file_that_are_other_images_as_numbers_are_noted(read: Callable) -> None:
+    images = coco_file({"1.jpg": 0, "2.jpg": 1})
+    found, notes = read([entry(1)], names=("1", "2"), images=images)
+    assert found.image_index.tolist() == [1]
+    assert notes[0] == "image ids are the COCO file's, not the image names as numbers"
+    assert read([entry(1, file_name="1.jpg")], names=("1", "2"), images=images)[1][1:] == []
+
+
+# Classes
+
+
+@pytest.mark.parametrize(
+    ("categories", "given", "class_ids"),
+    [
+        pytest.param([0, 9], None, [1, 10], id="0 is seen: from 0"),
+        pytest.param([1, 10], None, [1, 10], id="10 is seen: from 1"),
+        pytest.param([4, 11], None, [4], id="11 are others"),
+        pytest.param([3, 4], 0, [4, 5], id="said to be from 0"),
+        pytest.param([3, 4], 1, [3, 4], id="said to be from 1"),
+        pytest.param([0, 10, 11], 1, [10], id="0 are ignored regions if from 1"),
+        pytest.param([0, 10], 0, [1], id="10 are others if from 0"),
+    ],
+)
+def test_classes_count_from_0_or_1(
+    read: Callable, categories: list, given: int | None, class_ids: list
+) -> None:
+    found, notes = read([entry("c", k) for k in categories], first_class=given)
+    assert found.class_ids.tolist() == class_ids
+    dropped = len(categories) - len(class_ids)
+    assert any(f"left out {dropped} detections" in note for note in notes) == (dropped > 0)
+
+
+@pytest.mark.parametrize(
+    ("categories", "given", "says"),
+    [
+        ([4, 5], None, "category ids 4, 5 fit classes counted both from 0 and from 1; say which"),
+        ([0, 10], None, "category ids 0, 10 do not fit ten classes counted from 0 and from 1"),
+        ([1, 17], None, "category ids 17 are none of the ten classes, which count from 1"),
+        ([0, 9, 12], 1, "category ids 12 are none of the ten classes, which count from 1"),
+        ([10**30], None, "none of the ten classes"),
+        (["car"], None, "[0]: category_id is 'car', expected a whole number"),
+    ],
+)
+def test_classes_in_doubt_are_refused(
+    read: Callable, categories: list, given: int | None, says: str
+) -> None:
+    assert says in fault(read, [entry("c", k) for k in categories], first_class=given)
+
+
+def test_categories_are_known_by_the_names_of_their_file(read: Callable) -> None:
+    names = ["Bus", "awning_tricycle", "ignored-regions", "others", "person"]
+    categories = [{"id": 3 * n, "name": name} for n, name in enumerate(names)]
+    images = coco_file({"c.jpg": 0}, categories)
+    found, notes = read([entry(0, k) for k in (0, 3, 6, 9)], images=images)
+    assert found.class_ids.tolist() == [9, 8]
+    assert notes == [
+        "categories are the COCO file's: 0 is Bus",
+        "left out 2 detections of ignored regions and others",
+    ]
+    assert "calls categories person, none of pedes" in fault(read, [entry(0, 12)], images=images)
+    assert "category ids 1 are none of the COCO" in fault(read, [entry(0, 1)], images=images)
+    assert read([entry(0, 1)], images=images, first_class=0)[0].class_ids.tolist() == [2]
+
+
+def test_visdrone_text_with_category_0_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("1,2,3,4,0.5,0,-1,-1\n1,2,3,4,0.5,4,-1,-1\n")
+    assert "has category 0, in VisDrone's text an ignored" in fault(results.read, tmp_path, NAMES)
+    assert results.read(tmp_path, NAMES, first_class=0)[0].class_ids.tolist() == [1, 5]
+    assert results.read(tmp_path, NAMES, first_class=1)[0].class_ids.tolist() == [4]
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"score": 87.5}, "1 of 2 detections have a score outside 0..1, first at [1] (x, y, w, h"),
+        ({"score": -0.1}, "a score outside 0..1"),
+        ({"score": float("nan")}, "1 of 2 detections have NaN, infinite or huge numbers"),
+        ({"score": "high"}, "[1]: bbox and score are"),
+        ({"bbox": None}, "[1]: bbox is None, expected [x, y, w, h]"),
+        ({"bbox": [1, 2, 3]}, "[1]: bbox is [1, 2, 3]"),
+        ({"bbox": [1, 2, 3, "4"]}, "[1]: bbox and score are"),
+        ({"bbox": [1, 2, 3, -4]}, "a negative width or height, first at [1]"),
+        ({"bbox": [1, 2, 3, float("inf")]}, "NaN, infinite or huge numbers"),
+        ({"bbox": [1, 2, 3, 10**400]}, "NaN, infinite or huge numbers"),
+    ],
+)
+def test_malformed_numbers_are_counted_and_placed(read: Callable, more: dict, says: str) -> None:
+    assert says in fault(read, [entry(), entry(**more)])
+
+
+@pytest.mark.parametrize(
+    ("bbox", "says"),
+    [
+        ([0.2, 0.3, 0.5, 0.25], "all coordinates lie in 0..1; they look like shares"),
+        ([300, 200, 350, 280], "boxes look like corners x1, y1, x2, y2"),
+        ([500, 20, 30, 30], "1 of 1 boxes lie wholly outside their image, first in c"),
+    ],
+)
+def test_boxes_in_another_notation_are_refused(read: Callable, bbox: list, says: str) -> None:
+    assert says in fault(read, [entry(bbox=bbox)], sizes_wh=SIZES)
+    assert len(read([entry(bbox=bbox)])[0]) == 1  # without sizes nobody can tell
+
+
+def test_odd_boxes_are_only_noted(read: Callable) -> None:
+    bboxes = [[0, 0, 400, 300], [0, 0, 1, 1], [300, 250, 200, 200], [500, 20, 30, 30]]
+    found, _ = read([entry(bbox=bbox) for bbox in bboxes], sizes_wh=SIZES)
+    assert "1 of 4 boxes lie wholly outside their image" in results.remarks(found, SIZES)
+
+
+@pytest.mark.parametrize(
+    ("counts", "noted"),
+    [((100, 100, 5), 100), ((300, 300, 300), 300), ((100, 5, 5), 100), ((101, 100, 100), 0)],
+)
+def test_a_capped_export_is_noted(tmp_path: Path, counts: tuple[int, ...], noted: int) -> None:
+    rows = [(i, 1, 1, 2, 2, 0.5, 4) for i, count in enumerate(counts) for _ in range(count)]
+    results.write(tmp_path / "found", detections(rows))
+    _, notes = results.read(tmp_path / "found", NAMES)
+    assert [note for note in notes if "cut at" in note] == [
+        f"{counts.count(noted)} images have exactly {noted} detections and none has more: the "
+        f"export was probably cut at {noted}; export up to 500"
+    ] * (noted > 0)
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("1,2,3", "c.txt:2: 3 fields, expected 8"),
+        ("1 2 3 4 0.5 4", "c.txt:2: 1 fields, expected 8"),
+        ("1,2,x,4,0.5,4,-1,-1", "c.txt:2: a field is not a number"),
+        ("1,2,3,4,0.5,4.5,-1,-1", "c.txt:2: category is 4.5"),
+        ("1,2,3,4,0.5,nan,-1,-1", "c.txt:2: category is nan"),
+        ("1,2,nan,4,0.5,4,-1,-1", "huge numbers, first at c.txt:2"),
+        ("1,2,1e300,4,0.5,4,-1,-1", "huge numbers, first at c.txt:2"),
+        ("1,2,-3,4,0.5,4,-1,-1", "a negative width or height, first at c.txt:2"),
+        ("1,2,3,4,50,4,-1,-1", "a score outside 0..1, first at c.txt:2"),
+        ("1,2,3,4,0.5,12,-1,-1", "category ids 12 are none of the ten classes"),
+    ],
+)
+def test_malformed_text_is_named(tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "c.txt").write_text(f"1,2,3,4,0.5,4,-1,-1\n{line}\n")
+    assert says in fault(results.read, tmp_path, NAMES)
+
+
+def test_text_may_lack_images_fields_and_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("\ufeff1,2,3,4,0.5,4,-1,-1,\r\n\n5,6,7,8,0.4,1")
+    assert results.read(tmp_path, NAMES)[0].image_index.tolist() == [2, 2]
+    (tmp_path / "other.txt").write_text("1,2,3,4,0.5,4,-1,-1\n")
+    assert "not among the 3 known: other" in fault(results.read, tmp_path, NAMES)
+    (tmp_path / "other.txt").write_bytes(b"\xff\xfe\x00")
+    assert "other.txt: not a text file" in fault(results.read, tmp_path, NAMES)
+
+
+def test_a_zip_may_hold_folders_but_not_twice_the_same(tmp_path: Path) -> None:
+    line = "1,2,3,4,0.5,4,-1,-1\n"
+    with zipfile.ZipFile(tmp_path / "r.zip", "w") as archive:
+        archive.writestr("run/c.txt", line)
+        archive.writestr("__MACOSX/run/._c.txt", b"\xff")
+    assert len(results.read(tmp_path / "r.zip", NAMES)[0]) == 1
+    with zipfile.ZipFile(tmp_path / "r.zip", "a") as archive:
+        archive.writestr("old/c.txt", line)
+    assert "two files are called c.txt" in fault(results.read, tmp_path / "r.zip", NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("r.json", b'{"images": []}', "not COCO results, a list of"),
+        ("r.json", b"[1]", "not COCO results, a list of"),
+        ("r.json", b"[" * 100_000, "not valid JSON"),
+        ("r.json", b"[{", "not valid JSON"),
+        ("r.zip", b"PK\x03\x04 torn", "not a readable zip"),
+    ],
+)
+def test_a_file_of_something_else_is_named(
+    tmp_path: Path, name: str, data: bytes, says: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert says in fault(results.read, tmp_path / name, NAMES)
+
+
+def test_a_folder_without_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("")
+    assert "holds no .txt file" in fault(results.read, tmp_path, NAMES)
+    assert "no such file or folder" in fault(results.read, tmp_path / "none", NAMES)
+
+
+@pytest.mark.parametrize("spelt", [{}, {"indent": 1}, {"separators": (",", ":")}])
+@pytest.mark.parametrize("more", [{}, {"segmentation": {"size": [1, 2], "counts": "},{"}}])
+def test_a_file_read_in_parts_is_the_same(
+    read: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spelt: dict, more: dict
+) -> None:
+    """Wherever it is cut: between entries, in them, in a text that looks like a border."""
+    entries = [
+        entry(NAMES[n % 3], 1 + n % 10, bbox=[n, 0.1 * n, 3, 4], score=n / 40) | more
+        for n in range(40)
+    ]
+    whole = read(entries)
+    for letters in (1, 33, 150, 1000):
+        monkeypatch.setattr(results, "READ_AT_ONCE", letters)
+        monkeypatch.setattr(results, "NEAR_END", 2 * letters)
+        (tmp_path / "r.json").write_text(json.dumps(entries, **spelt))
+        found, notes = results.read(tmp_path / "r.json", NAMES)
+        assert_same(found, whole[0])
+        assert notes == whole[1]
+        (tmp_path / "r.json").write_text(json.dumps(entries, **spelt)[:-1] + ",]")
+        assert "not valid JSON" in fault(results.read, tmp_path / "r.json", NAMES)
+        assert "[39]: bbox is None" in fault(read, [*entries[:-1], entry(bbox=None)])
+
+
+def test_parts_of_a_written_file_are_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes of `json.dumps`, whatever is written at a time; ids may be text."""
+    ids = {"z": 'a "b"', "b.1": 7, "c": "é"}
+    keys = ("image_id", "bbox", "score", "category_id")
+    rows = [dict(zip(keys, (ids[NAMES[i]], [*b], s, k), strict=True)) for i, *b, s, k in FOUND]
+    for row in rows:
+        row["bbox"] = [float(v) for v in row["bbox"]]
+    for at_once in (1, 2, 100):
+        monkeypatch.setattr(results, "ROWS_AT_ONCE", at_once)
+        text = b"".join(results.coco_text(detections(FOUND), ids)).decode()
+        assert text == json.dumps(rows, sort_keys=True) + "\n"
+        assert written(detections([]), ids) == []
+
+
+# Properties
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 2), *[st.floats(0, 350, width=32)] * 2, *[st.floats(0, 50, width=32)] * 2,
+        st.floats(0, 1, width=32), st.integers(1, 10),
+    ),
+    max_size=12,
+)  # fmt: skip
+quick = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@quick
+@given(ROWS, st.permutations([0, 17, 2**40]), st.sampled_from([0, 1, 5]), st.randoms())
+def test_ids_and_order_of_a_file_do_not_matter(
+    read: Callable, rows: list, ids: list, first: int, shuffler: random.Random
+) -> None:
+    found = detections(sorted(rows, key=lambda row: row[0]))
+    categories = [c | {"id": c["id"] - 1 + first} for c in CATEGORIES]
+    images = coco_file({f"x/{n}.jpg": i for n, i in zip(NAMES, ids, strict=True)}, categories)
+    entries = written(found, dict(zip(NAMES, ids, strict=True)))
+    for one in entries:
+        one["category_id"] += first - 1
+    shuffler.shuffle(entries)
+    again = read(entries, images=images)[0]
+    assert len(again) == len(found)
+
+    def table(one: Detections) -> list:
+        columns = (one.image_index, one.class_ids, one.scores, one.boxes_xyxy.round(6))
+        return sorted(np.column_stack(columns).tolist())
+
+    np.testing.assert_allclose(table(again), table(found))
+
+
+def test_mutated_files_give_a_table_or_one_line(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    text = "1,2,3,4,0.5,4,-1,-1\n9,8,7,6,0.25,10,-1,-1\n"
+    whole = json.dumps([entry(), entry("z", 1)])
+    for turn in range(1500):
+        path, source = (tmp_path / "r.json", whole) if turn % 2 else (tmp_path / "t", text)
+        letters = list(source)
+        for _ in range(rng.randint(1, 3)):
+            letters[rng.randrange(len(letters))] = rng.choice(
+                ["", ",", "-", "9", "e", '"', "[", "\n"]
+            )
+        target = path if turn % 2 else path / "c.txt"
+        target.parent.mkdir(exist_ok=True)
+        target.write_text("".join(letters))
+        try:
+            found, notes = results.read(path, NAMES)
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            lost = sum(int(note.split()[2]) for note in notes if "left out" in note)
+            rows = len(json.loads(target.read_text())) if turn % 2 else len(
+                [line for line in target.read_text().splitlines() if line.strip()]
+            )  # fmt: skip
+            assert len(found) + lost == rows
+
+
+def test_predictions_of_mmdet_are_one_json_an_image(tmp_path: Path) -> None:
+    """Boxes are corners there; labels count as --first-class says, or as only they can."""
+    of_c = {"labels": [0, 9], "scores": [0.5, 0.9], "bboxes": [[1, 2, 11, 22], [5, 5, 9, 8]]}
+    files.write_json(tmp_path / "c.json", of_c)
+    files.write_json(tmp_path / "z.json", {"labels": [], "scores": [], "bboxes": []})
+    found, notes = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+    assert found.boxes_xyxy.tolist() == of_c["bboxes"]
+    assert found.class_ids.tolist() == [1, 10]
+    assert notes == ["category ids count the classes from 0 (pedestrian)"]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ([1], "not mmdet's predictions of an image"),
+        ({"labels": [1], "scores": [0.5]}, "not mmdet's predictions of an image"),
+        ({"labels": [1], "scores": [0.5], "bboxes": []}, "not mmdet's predictions of an image"),
+        ({"labels": [1], "scores": [0.5], "bboxes": [[1, 2, 3]]}, "[0]: bbox is [1, 2, 3]"),
+        ({"labels": [1], "scores": [0.5], "bboxes": [[9, 2, 3, 4]]}, "a negative width"),
+        ({"labels": ["car"], "scores": [0.5], "bboxes": [[1, 2, 3, 4]]}, "category_id is 'car'"),
+        ({"labels": [0, 10], "scores": [0.5] * 2, "bboxes": [[1, 2, 3, 4]] * 2}, "do not fit ten"),
+    ],
+)
+def test_other_json_of_an_image_is_named(tmp_path: Path, value: object, says: str) -> None:
+    files.write_json(tmp_path / "c.json", value)
+    assert says in fault(results.read, tmp_path, NAMES)
+
+
+# YOLO's text: class cx cy w h score, in shares of the image
+
+
+def test_yolo_s_text_is_read_in_pixels_and_by_our_order_of_classes(tmp_path: Path) -> None:
+    """The boxes of FOUND, in images of 400 x 300 px; a file may be empty or not be there."""
+    for name in ("z", "c"):
+        rows = [row for row in FOUND if NAMES[row[0]] == name]
+        lines = [
+            f"{k - 1} {(x + w / 2) / 400} {(y + h / 2) / 300} {w / 400} {h / 300} {score}\n"
+            for _, x, y, w, h, score, k in rows
+        ]
+        (tmp_path / f"{name}.txt").write_text("\ufeff" * (name == "z") + "\n".join(lines))
+    (tmp_path / "b.1.txt").write_text("")
+    found, notes = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+    assert_same(found, detections(FOUND))
+    assert notes == ["YOLO's classes are ours in their order: 0 is pedestrian"]
+    again, _ = results.read(tmp_path, NAMES, sizes_wh=SIZES, images=coco_file({"z.jpg": 1}))
+    assert_same(again, found)
+    with pytest.raises(InputError, match="shares of their image, whose size is not known"):
+        results.read(tmp_path, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("3 0.5 0.5 0.1 0.1", "c.txt:2: 5 fields, expected 6 (class cx cy w h score)"),
+        ("3,0.5,0.5,0.1,0.1,0.5,0,0", "c.txt:2: 1 fields, expected 6"),
+        ("car 0.5 0.5 0.1 0.1 0.5", "c.txt:2: class is 'car'"),
+        ("3 x 0.5 0.1 0.1 0.5", "c.txt:2: cx, cy, w, h must be shares"),
+        ("3 0.5 0.5 -0.1 0.1 0.5", "c.txt:2: cx, cy, w, h must be shares"),
+        ("3 0.5 0.5 0.1 nan 0.5", "c.txt:2: cx, cy, w, h must be shares"),
+        ("3 0.5 0.5 0.1 0.1 50", "a score outside 0..1, first at c.txt:2"),
+        ("56 0.5 0.5 0.1 0.1 0.5", "category ids 56 are none of the ten classes"),
+        ("3 250 90 10 10 0.5", "1 of 2 boxes lie wholly outside their image"),
+    ],
+)
+def test_malformed_yolo_text_is_named(tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "c.txt").write_text(f"3 0.5 0.5 0.1 0.1 0.5\n{line}\n")
+    if "outside their" in says:  # half of them: a note, since more would be refused
+        found, _ = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+        assert says in results.remarks(found, SIZES)
+    else:
+        assert says in fault(results.read, tmp_path, NAMES, sizes_wh=SIZES)
+
+
+def test_boxes_without_scores_are_no_results(tmp_path: Path) -> None:
+    """A folder of labels, given for detections by mistake, is named as what it is."""
+    (tmp_path / "c.txt").write_text("3 0.5 0.5 0.1 0.1\n")
+    assert "5 fields, expected 6 (class cx cy w h score)" in fault(
+        results.read, tmp_path, NAMES, sizes_wh=SIZES
+    )
+
+
+def test_mutated_yolo_text_gives_a_table_or_one_line(tmp_path: Path) -> None:
+    rng, path = random.Random(0), tmp_path / "c.txt"
+    for _ in range(500):
+        letters = list("3 0.5 0.5 0.1 0.1 0.5\n9 0.25 0.75 0.2 0.3 0.25\n")
+        for _ in range(rng.randint(1, 3)):
+            new = rng.choice(["", ",", "-", "9", "e", " ", "\n", "\x00", "\u0663", "inf"])
+            letters[rng.randrange(len(letters))] = new
+        path.write_text("".join(letters), encoding="utf-8")
+        try:
+            found, _ = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            rows = [line for line in path.read_text().splitlines() if line.strip()]
+            assert len(found) == len(rows)
+
+
+def test_a_whole_coco_file_is_read_by_its_own_images_and_categories(tmp_path: Path) -> None:
+    """As `dmnet predict` leaves it: annotations with scores."""
+    boxes = [{"image_id": 7, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5, "id": 1}]
+    whole = {
+        "images": [
+            {"id": 7, "file_name": "b.jpg", "width": 9, "height": 9},
+            {"id": 9, "file_name": "a.jpg", "width": 9, "height": 9},
+        ],
+        "categories": [{"id": 2, "name": "car"}],
+        "annotations": boxes,
+    }
+    path = files.write_json(tmp_path / "d.json", whole)
+    found, _ = results.read(path, ("a", "b"))
+    assert found.image_index.tolist() == [1] and found.class_ids.tolist() == [4]
+    assert found.boxes_xyxy.tolist() == [[1, 2, 4, 6]]
+    for damage in ({"images": whole["images"][1:]}, {"annotations": [{"image_id": 7}]}):
+        files.write_json(path, whole | damage)
+        with pytest.raises(InputError, match=r"d\.json"):
+            results.read(path, ("a", "b"))

@@ -1,0 +1,209 @@
+"""Density maps: they sum to the number of objects, at the border and at every stride."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmnet_lib.core import files
+from dmnet_lib.density import maps as density
+from dmnet_lib.density import sizes
+from dmnet_lib.density.points import EXACT, Kernel, Points
+
+SIZE_WH = (90, 61)  # no multiple of 4 or 8
+
+
+def cloud(count: int = 20, *, sigma_px: float = 6.0) -> Points:
+    """One image with points anywhere, in all corners and on all borders, and one without."""
+    width, height = SIZE_WH
+    corners = [(0, 0), (width, 0), (0, height), (width, height), (width / 2, 0), (0, height / 2)]
+    xy = np.random.default_rng(0).uniform(0, SIZE_WH, (count, 2))
+    xy = np.concatenate([xy, np.array(corners)[: 6 if count else 0].reshape(-1, 2)])
+    nought = np.zeros(len(xy), np.int64)
+    image_wh = np.array([SIZE_WH, SIZE_WH])
+    sides = np.geomspace(2, 200, len(xy)) if len(xy) else np.zeros(0)
+    return Points(("a", "b"), image_wh, xy, nought + 4, nought, np.full(len(xy), sigma_px), sides)
+
+
+def block_sums(cells: np.ndarray, side: int) -> np.ndarray:
+    """Return the sums of side x side blocks; the last ones may be smaller."""
+    down = np.add.reduceat(cells, np.arange(0, cells.shape[0], side), axis=0)
+    return np.add.reduceat(down, np.arange(0, cells.shape[1], side), axis=1)
+
+
+def test_no_object_is_a_map_of_zeros():
+    found = density.draw(cloud(0), 0, stride=4)
+    assert found.shape == (16, 23)
+    assert found.dtype == np.float32
+    assert not found.any()
+
+
+@pytest.mark.parametrize("stride", [1, 4, 8, 4 / 0.3, 1000])
+@pytest.mark.parametrize("sigma_px", [0.8, 6.0, 200.0])
+def test_a_map_sums_to_the_number_of_objects(stride: float, sigma_px: float) -> None:
+    points = cloud(sigma_px=sigma_px)
+    found = density.draw(points, 0, stride=stride)
+    assert found.sum(dtype=np.float64) == pytest.approx(len(points), abs=1e-4)
+    assert found.min() >= 0
+    assert np.abs(density.mass_errors(points, stride=stride)).max() < 1e-4
+
+
+@pytest.mark.parametrize("stride", [4, 8])
+def test_a_coarse_map_is_the_block_sums_of_the_fine_one(stride: int) -> None:
+    fine = density.draw(cloud(), 0)
+    assert fine.shape == SIZE_WH[::-1]
+    coarse = density.draw(cloud(), 0, stride=stride)
+    np.testing.assert_allclose(coarse, block_sums(fine, stride), atol=1e-5)
+
+
+@pytest.mark.parametrize("rules", [EXACT, Kernel("sampled", "lost", "skipped")])
+@pytest.mark.parametrize("stride", [1, 4 / 0.3, 8])
+def test_maps_by_size_add_up_to_the_map(rules: Kernel, stride: float) -> None:
+    points, bins = cloud(), sizes.plain(sizes.EDGES_PX)
+    found = density.by_size(points, 0, bins, stride=stride, rules=rules)
+    whole = density.draw(points, 0, stride=stride, rules=rules)
+    assert (found.dtype, found.shape) == (np.float32, (6, *whole.shape))
+    np.testing.assert_allclose(found.sum(axis=0), whole, rtol=0, atol=1e-6)
+    if rules == EXACT:
+        counts = bins.counts(points.sides_px)
+        assert (counts > 0).all()
+        assert found.sum(axis=(1, 2), dtype=np.float64) == pytest.approx(counts, abs=1e-4)
+    one = density.by_size(points, 0, sizes.plain(()), stride=stride, rules=rules)
+    np.testing.assert_array_equal(one, whole[None])
+
+
+def test_an_object_is_in_the_map_of_its_size() -> None:
+    points = cloud()
+    large = points.where(points.sides_px >= 128)
+    found = density.by_size(large, 0, sizes.plain((128.0,)))
+    assert not found[0].any()
+    np.testing.assert_array_equal(found[1], density.draw(large, 0))
+    assert not density.by_size(points, 1, sizes.plain((128.0,))).any()
+
+
+def test_each_object_peaks_at_its_place():
+    one = density.density_map(np.array([[70.5, 10.5]]), np.array([3.0]), np.array(SIZE_WH))
+    assert np.unravel_index(one.argmax(), one.shape) == (10, 70)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 4000), st.sampled_from([0.1, 0.3, 0.35, 0.5, 0.6, 0.7, 1.0]))
+def test_cells_tile_the_axis_and_none_is_empty(length: int, input_scale: float) -> None:
+    starts, ends = density.edges(length, 4 / input_scale)
+    assert len(starts) == math.ceil(round(length * input_scale / 4, 6))
+    assert (starts[0], ends[-1]) == (0, length)
+    np.testing.assert_array_equal(starts[1:], ends[:-1])
+    assert np.all(ends - starts > 1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_packed_map_is_the_map_within_half_a_step(tmp_path: Path, stride: int) -> None:
+    cells = density.draw(cloud(), 0, stride=stride)
+    again = density.read(density.write(tmp_path / "a.npz", cells))
+    assert (again.shape, again.dtype) == (cells.shape, np.float32)
+    assert np.abs(again - cells).max() <= 0.5001 * cells.max() / density.LEVELS
+    assert again.sum(dtype=np.float64) == pytest.approx(cells.sum(dtype=np.float64), abs=2e-3)
+    plain = density.write(tmp_path / "a.npy", cells)
+    np.testing.assert_array_equal(density.read(plain), cells)
+
+
+def test_packing_saves_space_also_where_objects_are_everywhere(tmp_path: Path) -> None:
+    xy = np.random.default_rng(0).uniform(0, (1360, 765), (54, 2))
+    cells = density.density_map(xy, np.full(54, 15.0), np.array([1360, 765]), stride=4)
+    plain, packed = (
+        density.write(tmp_path / f"a{kind}", cells).stat().st_size for kind in density.FORMATS
+    )
+    assert plain > 4 * packed
+
+
+def test_a_map_of_zeros_is_packed_too(tmp_path: Path) -> None:
+    again = density.read(density.write(tmp_path / "a.npz", np.zeros((3, 4), np.float32)))
+    np.testing.assert_array_equal(again, np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize("kind", density.FORMATS)
+def test_maps_by_size_come_back_each_with_its_own_step(tmp_path: Path, kind: str) -> None:
+    factors = np.array([1, 99, 0], np.float32)[:, None, None]
+    cells = density.by_size(cloud(), 0, sizes.plain((4.0, 150.0)), stride=4) * factors
+    again = density.read(density.write(tmp_path / f"a{kind}", cells))
+    assert (again.shape, again.dtype) == (cells.shape, np.float32)
+    steps = cells.max(axis=(1, 2), keepdims=True) / density.LEVELS
+    assert (np.abs(again - cells) <= 0.51 * steps).all()
+
+
+def test_the_maps_of_a_split_come_back(tmp_path: Path) -> None:
+    one = density.by_size(cloud(), 0, sizes.plain((32.0,)), stride=4)
+    split = [one, one[:, 2:, 3:] * 7, np.zeros((2, 1, 5), np.float32)]
+    again = density.read_maps(density.write_maps(tmp_path / "maps.npz", split))
+    for found, cells in zip(again, split, strict=True):
+        assert (found.shape, found.dtype) == (cells.shape, np.float32)
+        steps = cells.max(axis=(1, 2), keepdims=True) / density.LEVELS
+        assert (np.abs(found - cells) <= 0.51 * steps).all()
+    assert density.read_maps(density.write_maps(tmp_path / "none.npz", [])) == []
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"cells": np.zeros((3, 4), np.uint16), "unit": np.float32(1)},
+        {"cells": np.zeros(3), "units": np.ones((1, 1)), "shapes": np.array([[1, 2, 2]])},
+        {"cells": np.zeros(4), "units": np.ones((2, 1)), "shapes": np.array([[1, 2, 2]])},
+        {"cells": np.zeros(4), "units": np.ones(1), "shapes": np.array([4])},
+    ],
+)
+def test_another_npz_is_no_maps_of_a_split(tmp_path: Path, arrays: dict) -> None:
+    files.write_npz(tmp_path / "a.npz", **arrays)
+    with pytest.raises(files.InputError, match=r"a\.npz: holds no density maps of a split"):
+        density.read_maps(tmp_path / "a.npz")
+
+
+def test_another_npz_is_no_map(tmp_path: Path) -> None:
+    files.write_npz(tmp_path / "a.npz", cells=np.zeros((3, 4)))
+    with pytest.raises(files.InputError, match=r"a\.npz: holds no density map"):
+        density.read(tmp_path / "a.npz")
+
+
+def test_a_map_compared_with_itself_has_no_error():
+    maps = [density.draw(cloud(), i, stride=4) for i in range(2)]
+    found = density.compare(maps, maps)
+    assert (found["mae"], found["rmse"], found["cell_rmse"]) == (0, 0, 0)
+    assert found["correlation"] == pytest.approx(1)
+    assert found["mass_ratio"] == pytest.approx(1)
+
+
+def test_errors_of_counts_are_in_objects():
+    true = [np.full((2, 2), 1.0), np.full((1, 3), 1.0)]
+    found = density.compare([true[0] + 1, true[1] - 1], true)  # 4 too many, 3 too few
+    assert found["mae"] == pytest.approx(3.5)
+    assert found["rmse"] == pytest.approx(math.sqrt(12.5))
+    assert found["cell_rmse"] == pytest.approx(1)
+    assert found["mass_ratio"] == pytest.approx(8 / 7)
+
+
+def test_a_constant_map_has_no_correlation():
+    assert density.correlation([np.zeros((2, 2))], [np.eye(2)]) == 0
+
+
+def test_no_object_anywhere_gives_finite_numbers():
+    found = density.compare([np.zeros((2, 2))], [np.zeros((2, 2))])
+    assert np.isfinite(list(found.values())).all()
+
+
+@pytest.mark.parametrize("rules", [EXACT, Kernel("sampled", "lost", "skipped")])
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_a_map_does_not_depend_on_its_tiles(
+    monkeypatch: pytest.MonkeyPatch, rules: Kernel, stride: int
+) -> None:
+    """Also of kernels that are narrower than a pixel, and of those wider than the image."""
+    rng = np.random.default_rng(0)
+    size_wh, sigmas_px = np.array([300, 170]), rng.choice([0.025, 0.4, 3, 15, 200], 40)
+    xy = rng.uniform(0, size_wh, (40, 2))
+    maps = []
+    for tile in (7, 64, 10**6):
+        monkeypatch.setattr(density, "TILE", tile)
+        maps.append(density.density_map(xy, sigmas_px, size_wh, stride=stride, rules=rules))
+    for found in maps[:2]:
+        np.testing.assert_allclose(found, maps[2], rtol=1e-6, atol=1e-15)

@@ -1,0 +1,73 @@
+"""MCNN: the paper's size, one cell for four pixels of its input, and never a negative object."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dmnet_lib.core import weights
+from dmnet_lib.density import mcnn
+
+
+def network(channels: int = 1) -> mcnn.MCNN:
+    return weights.seeded(lambda: mcnn.MCNN(channels), 0).eval()
+
+
+def image(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_no_patch_and_one_pixel():
+    assert mcnn.to_input(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 3, 8, 8)
+    assert mcnn.predict(network(), image(1, 1), input_scale=0.5).shape == (1, 1, 1)
+
+
+def test_it_has_the_size_of_the_papers_network():
+    assert weights.size(network()) == 133_705
+    assert isinstance(network().merge, torch.nn.Conv2d)
+
+
+def test_a_patch_gives_a_cell_for_every_four_pixels():
+    assert network()(torch.zeros(2, 3, 32, 48)).shape == (2, 1, 8, 12)
+    assert network(6)(torch.zeros(2, 3, 32, 48)).shape == (2, 6, 8, 12)
+
+
+@pytest.mark.parametrize("input_scale", [0.3, 0.5, 1.0])
+@pytest.mark.parametrize("size_hw", [(64, 80), (65, 77), (66, 79), (3, 70)])
+def test_an_image_gives_whole_cells(size_hw: tuple[int, int], input_scale: float) -> None:
+    found = mcnn.predict(network(3), image(*size_hw), input_scale=input_scale)
+    cells = tuple(math.ceil(round(side * input_scale / 4, 6)) for side in size_hw)
+    assert found.shape == (3, *cells)
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+
+
+def test_maps_by_size_lose_their_negative_cells_and_not_their_sum() -> None:
+    found = torch.tensor([[3.0, -1, -1, 0, 0.3], [-1.0, 3, -2, 0, 0.1], [-1.0, 2, 0, 0, 0.2]])
+    kept = mcnn._not_negative(found[:, None])[:, 0]
+    assert kept.min() == 0
+    assert kept.sum(dim=0).tolist() == pytest.approx([1, 4, 0, 0, 0.6])
+    assert kept[:, 1].tolist() == pytest.approx([0, 2.4, 1.6])  # in the proportions of 3 to 2
+    torch.testing.assert_close(kept[:, 4], found[:, 4])
+
+
+def test_one_map_is_cut_at_nought() -> None:
+    found = torch.randn(1, 40, 40, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(mcnn._not_negative(found), found.clamp(min=0))
+
+
+def test_pixels_are_normalised_and_keep_their_place():
+    pixels = np.zeros((1, 2, 3, 3), np.uint8)
+    pixels[0, 1, 2] = (114, 178, 50)
+    found = mcnn.to_input(pixels)
+    assert found.shape == (1, 3, 2, 3)
+    assert found[0, :, 1, 2].tolist() == pytest.approx([0, 1, -1])
+
+
+def test_the_columns_start_alive():
+    """Weights of 0.01 give maps that training cannot move."""
+    with torch.no_grad():
+        for channels in (1, 6):
+            found = network(channels)(mcnn.to_input(image(64, 64)[None]))
+            assert found.std() > 0.01

@@ -1,0 +1,234 @@
+"""Detectors: boxes come back to the whole image, and views are seen at the scale that was asked."""
+
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dmnet_lib.core import files, weights
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.files import InputError
+from dmnet_lib.data.splits import Images
+from dmnet_lib.density import mcnn
+from dmnet_lib.detection import detectors
+from dmnet_lib.detection.detectors import Pass, Torchvision
+
+SIZE_WH = (70, 50)
+NONE = np.zeros((0, 4), np.int64)
+
+
+def picture() -> np.ndarray:
+    width, height = SIZE_WH
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def network(*, score_threshold: float = 0.0) -> nn.Module:
+    build = detectors.builder("fcos_small", score_threshold=score_threshold, pretrained=False)
+    return weights.seeded(build, 0).eval()
+
+
+class Known(nn.Module):
+    """Finds one box in every view: all of it but `margin` pixels of the view on each side."""
+
+    def __init__(self, margin: float = 0.0) -> None:
+        super().__init__()
+        self.margin = nn.Parameter(torch.tensor(float(margin)))
+        self.seen_wh: list[tuple[int, int]] = []
+
+    def forward(self, views: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        return [self.one(*view.shape[1:]) for view in views]
+
+    def one(self, height: int, width: int) -> dict[str, torch.Tensor]:
+        self.seen_wh.append((width, height))
+        m = float(self.margin)
+        box = torch.tensor([[m, m, width - m, height - m]])
+        return {"boxes": box, "scores": torch.tensor([0.5]), "labels": torch.tensor([4])}
+
+
+class Fixed:
+    """A detector of one input size, which finds one box: all of the view."""
+
+    input_wh = (20, 30)
+
+    def __init__(self) -> None:
+        self.seen_wh: list[tuple[int, int]] = []
+
+    def find(self, views: list[np.ndarray]) -> list[detectors.Found]:
+        self.seen_wh += [view.shape[1::-1] for view in views]
+        return [
+            (np.array([[0, 0, *size_wh]], float), np.array([0.5]), np.array([4]))
+            for size_wh in self.seen_wh[-len(views) :]
+        ]
+
+
+def whole() -> Regions:
+    return Regions.from_lists([[[0, 0, *SIZE_WH]]])
+
+
+def test_no_region_gives_no_detection() -> None:
+    assert detectors.detect_regions(Torchvision(Known()), picture(), NONE, np.zeros(0)) == []
+    nowhere = Pass(Regions.from_lists([NONE, NONE]), 64)
+    assert detectors.detect(Known(), [picture()] * 2, ("a", "b"), []) == []
+    (everywhere, seconds), _ = detectors.detect(
+        Known(), [picture()] * 2, ("a", "b"), [nowhere, nowhere]
+    )
+    assert (len(everywhere), everywhere.found.names, seconds.shape) == (0, ("a", "b"), (2,))
+    assert Pass(Regions.from_lists([]), 9).megapixels(0) == 0
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 0.37])
+@pytest.mark.parametrize("region", [[10, 20, 40, 44], [0, 0, 70, 50], [3, 5, 36, 26]])
+def test_a_box_of_a_view_comes_back_to_its_region(region: list[int], scale: float) -> None:
+    """Also where the view's sides were rounded to whole pixels."""
+    ((found, _, labels),) = detectors.detect_regions(
+        Torchvision(Known()), picture(), np.array([region]), np.array([scale])
+    )
+    np.testing.assert_allclose(found, [region])
+    assert labels.tolist() == [4]
+
+
+def test_pixels_of_an_enlarged_view_are_halves_of_the_image() -> None:
+    regions = np.array([[10, 20, 40, 44]])
+    model = Torchvision(Known(margin=4))
+    ((found, _, _),) = detectors.detect_regions(model, picture(), regions, np.array([2.0]))
+    np.testing.assert_allclose(found, [[12, 22, 38, 42]])
+
+
+def test_each_region_is_seen_at_its_own_scale_and_in_its_own_image() -> None:
+    regions = Regions.from_lists([[[0, 0, 70, 50]], NONE, [[10, 10, 20, 20], [0, 0, 40, 20]]])
+    model, shown = Known(), []
+    ((seen, _),) = detectors.detect(
+        model, [picture()] * 3, ("a", "b", "c"), [Pass(regions, 35, 2.0)],
+        progress=lambda images: (shown.append(1) or one for one in images),
+    )  # fmt: skip
+    assert model.seen_wh == [(35, 25), (20, 20), (35, 18)]
+    assert seen.found.image_index.tolist() == [0, 2, 2]
+    np.testing.assert_allclose(seen.found.boxes_xyxy, regions.boxes_xyxy)
+    assert (seen.view.tolist(), seen.scales.tolist()) == ([0, 1, 2], [0.5, 2.0, 0.875])
+    np.testing.assert_array_equal(seen.regions_xyxy, regions.boxes_xyxy)
+    np.testing.assert_array_equal(seen.image_index, regions.image_index)
+    assert len(shown) == 3
+
+
+def test_views_of_one_padded_size_go_together_and_find_what_each_finds_alone() -> None:
+    """Three views are padded to 32x32, two to 64x32, and one stands alone; order is kept."""
+    corners = [(30, 20), (60, 30), (25, 24), (40, 30), (31, 31), (70, 50)]
+    regions = np.array([[0, 0, *corner] for corner in corners])
+    model, batches = network(), []
+    model.backbone.register_forward_pre_hook(lambda _, given: batches.append(given[0].shape))
+    find = partial(detectors.detect_regions, Torchvision(model), picture())
+    together = find(regions, np.ones(6))
+    assert [tuple(shape) for shape in batches] == [(3, 3, 32, 32), (2, 3, 32, 64), (1, 3, 64, 96)]
+    assert all(len(scores) > 10 for _, scores, _ in together)
+    for region, found in zip(regions, together, strict=True):
+        (alone,) = find(region[None], np.ones(1))
+        for column, expected in zip(found, alone, strict=True):
+            np.testing.assert_allclose(column, expected, atol=1e-4)
+
+
+def test_a_batch_stays_within_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detectors, "BATCH_PX", 2 * 32 * 32)
+    views = [np.zeros((20, 20, 3), np.uint8)] * 5 + [np.zeros((90, 80, 3), np.uint8)] * 2
+    sizes = [detectors.padded_wh(view) for view in views]
+    assert sizes[-1] == (96, 96)
+    assert list(detectors.batches(sizes)) == [[0, 1], [2, 3], [4], [5], [6]]
+
+
+def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
+    """Also by several passes, each with its own regions; the decoded images stay here."""
+    path = files.write_bytes(tmp_path / "a.jpg", files.encode_jpeg(picture(), quality=95))
+    images = Images((path,) * 3)
+    passes = [
+        Pass(Regions.from_lists([[[0, 0, *SIZE_WH]]] * 3), 64),
+        Pass(Regions.from_lists([[[0, 0, 30, 20]], NONE, [[5, 5, 60, 40], [0, 0, 9, 9]]]), 64, 2.0),
+    ]
+    assert images[0].shape == (50, 70, 3)
+    assert len(pickle.dumps(images)) < 1000
+    here = detectors.detect(network(), images, ("a", "b", "c"), passes)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        there = detectors.detect(network(), images, ("a", "b", "c"), passes, executor=executor)
+    for (a, _), (b, seconds) in zip(here, there, strict=True):
+        assert len(a)
+        np.testing.assert_array_equal(a.view, b.view)
+        np.testing.assert_allclose(a.found.boxes_xyxy, b.found.boxes_xyxy, atol=1e-4)
+        assert seconds.shape == (3,)
+
+
+def test_the_cost_is_what_the_detector_sees() -> None:
+    regions = Regions.from_lists([[[0, 0, 1000, 500]], [[0, 0, 100, 100]]])
+    seen = Pass(regions, 500, 2.0)
+    assert seen.megapixels(2) == pytest.approx((500 * 250 + 200 * 200) / 2 / 1e6)
+    assert seen.megapixels(2, (500, 400)) == pytest.approx(2 * 500 * 400 / 2 / 1e6)
+
+
+def test_a_view_fits_the_one_size_that_a_network_takes() -> None:
+    """Also where its shorter side is what does not fit, and where nothing else makes it smaller."""
+    regions = Regions.from_lists([[[0, 0, 1000, 500], [0, 0, 100, 200]]])
+    assert Pass(regions, 500, 2.0).scales((500, 200)).tolist() == [0.4, 1.0]
+    assert Pass(regions, 10**9).scales((500, 200)).tolist() == [0.4, 1.0]
+    assert Pass(regions, 500, 2.0).scales().tolist() == [0.5, 2.0]
+    model = Fixed()
+    ((seen, _),) = detectors.detect(model, [picture()], ("a",), [Pass(whole(), 10**9)])
+    assert model.seen_wh == [(20, 14)]
+    assert seen.scales.tolist() == [pytest.approx(20 / 70)]
+    np.testing.assert_allclose(seen.found.boxes_xyxy, [[0, 0, *SIZE_WH]])
+
+
+def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
+    regions = Regions.from_lists([[[0, 0, 70, 50], [30, 20, 70, 50], [65, 47, 70, 50]]])
+    ((seen, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(regions, 64, 2.0)])
+    found = seen.found
+    assert 0 < len(found) <= 3 * detectors.MAX_DETECTIONS
+    low, high = found.boxes_xyxy.min(axis=0), found.boxes_xyxy.max(axis=0)
+    assert np.all(low >= -1e-3)
+    assert np.all(high[2:] <= np.array(SIZE_WH) + 1e-3)
+    assert np.all(found.boxes_xyxy[:, 2:] >= found.boxes_xyxy[:, :2])
+    assert np.all((found.scores >= 0) & (found.scores <= 1))
+
+
+def test_only_the_ten_classes_are_found() -> None:
+    ((seen, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(whole(), 64)])
+    assert set(seen.found.class_ids.tolist()) <= set(range(1, 11))
+
+
+@pytest.mark.parametrize("architecture", detectors.ARCHITECTURES)
+def test_a_view_is_padded_and_never_enlarged(architecture: str) -> None:
+    model = detectors.build(architecture).eval()
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    with torch.inference_mode():
+        model([torch.rand(3, 50, 70)])
+    assert seen == [(1, 3, 64, 96)]
+
+
+def test_an_unknown_architecture_is_answered_with_those_there_are() -> None:
+    with pytest.raises(InputError, match="'yolo'; there are fcos_small, fasterrcnn_resnet50_fpn"):
+        detectors.build("yolo")
+
+
+def test_input_is_between_zero_and_one_and_the_view_is_left_alone() -> None:
+    view = picture()[::-1]
+    view.flags.writeable = False
+    found = detectors.to_input(view, torch.device("cpu"))
+    assert (found.shape, found.dtype) == ((3, 50, 70), torch.float32)
+    np.testing.assert_allclose(found.permute(1, 2, 0).numpy() * 255, view, atol=1e-4)
+
+
+def test_a_detector_comes_back_from_its_file_and_no_other_network_does(tmp_path: Path) -> None:
+    model, path = network(score_threshold=0.02), tmp_path / "d.safetensors"
+    again = weights.read(
+        weights.write(path, model), detectors.build("fcos_small", score_threshold=0.02)
+    )
+    view = [torch.rand(3, 40, 40)]
+    with torch.inference_mode():
+        a, b = model(view)[0], again(view)[0]
+    assert len(a["boxes"])
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    with pytest.raises(InputError, match="not this model's weights"):
+        weights.read(path, mcnn.MCNN())

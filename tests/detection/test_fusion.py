@@ -1,0 +1,371 @@
+"""Fusion: doubles leave, the best stay, and it does not matter who came first."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.ops import nms
+
+from dmnet_lib.core import boxes
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.detection import fusion
+from dmnet_lib.detection.fusion import ViewRules, fuse, kept_rows, settle
+
+NAMES = ("a", "b")
+
+
+def found(*rows: tuple) -> Detections:
+    """Detections of (image number, x, y, side, score, class), sorted by image."""
+    table = np.array(sorted(rows, key=lambda row: row[0]), dtype=float).reshape(-1, 6)
+    image, x, y, side, score, class_id = table.T
+    xyxy = np.column_stack([x, y, x + side, y + side])
+    return Detections(NAMES, xyxy, score, class_id.astype(np.int64), image.astype(np.int64))
+
+
+def as_set(table: Detections) -> set[tuple]:
+    rows = zip(table.image_index, table.boxes_xyxy, table.scores, table.class_ids, strict=True)
+    return {(int(i), *box.tolist(), float(s), int(c)) for i, box, s, c in rows}
+
+
+def test_nothing_fuses_to_nothing():
+    assert len(fuse([], names=NAMES)) == 0
+    assert len(fuse([found(), found()], names=NAMES)) == 0
+    assert fuse([found()], names=NAMES).names == NAMES
+
+
+def test_of_two_doubles_the_better_one_stays():
+    whole, crop = found((0, 10, 10, 20, 0.6, 4)), found((0, 11, 10, 20, 0.9, 4))
+    assert as_set(fuse([whole, crop], names=NAMES)) == as_set(crop)
+
+
+@pytest.mark.parametrize(("iou_threshold", "kept"), [(0.3, 1), (0.4, 2)])
+def test_boxes_that_overlap_less_than_the_threshold_stay(iou_threshold: float, kept: int) -> None:
+    pair = found((0, 0, 0, 20, 0.9, 4), (0, 10, 0, 20, 0.8, 4))  # IoU 1/3
+    assert len(fuse([pair], names=NAMES, iou_threshold=iou_threshold)) == kept
+
+
+def test_classes_compete_only_where_asked():
+    pair = found((0, 0, 0, 20, 0.9, 4), (0, 0, 0, 20, 0.8, 5))
+    assert len(fuse([pair], names=NAMES, nms="class_wise")) == 2
+    assert fuse([pair], names=NAMES, nms="agnostic").class_ids.tolist() == [4]
+
+
+def test_images_never_compete():
+    pair = found((0, 0, 0, 20, 0.9, 4), (1, 0, 0, 20, 0.8, 4))
+    assert len(fuse([pair], names=NAMES, nms="agnostic")) == 2
+
+
+def test_boxes_across_the_border_compete_in_their_own_image_only():
+    """A box that ends at the origin of one image is no double of another image's last corner."""
+    pair = found((0, 80, 80, 20, 0.9, 1), (1, -20, -20, 20, 0.8, 1))
+    assert len(kept_rows(pair, iou_threshold=0.7, nms="agnostic")) == 2
+
+
+def test_the_best_are_kept_after_doubles_left():
+    doubles = [(0, 0, 0, 20, 0.9 - i / 100, 4) for i in range(5)]
+    others = [(0, 50, 0, 20, 0.3, 4), (0, 50, 50, 20, 0.2, 4), (1, 0, 0, 20, 0.1, 4)]
+    best = fuse([found(*doubles, *others)], names=NAMES, top=2)
+    assert best.scores.tolist() == [0.9, 0.3, 0.1]
+
+
+def test_detections_come_best_first_in_each_image():
+    rows = [(0, 0, 0, 5, 0.1, 4), (0, 50, 0, 5, 0.7, 4), (1, 0, 0, 5, 0.2, 4), (1, 9, 0, 5, 0.3, 4)]
+    assert fuse([found(*rows)], names=NAMES).scores.tolist() == [0.7, 0.1, 0.3, 0.2]
+
+
+@pytest.mark.parametrize("rule", ["class_wise", "agnostic"])
+def test_the_order_of_the_parts_changes_nothing(rule: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        (rng.integers(2), *rng.uniform(-5, 60, 2), rng.uniform(5, 40), score, rng.integers(1, 11))
+        for score in rng.permutation(np.linspace(0.01, 0.99, 120))
+    ]
+    parts = [found(*rows[:50]), found(*rows[50:90]), found(*rows[90:])]
+    expected = as_set(fuse(parts, names=NAMES, iou_threshold=0.3, top=20, nms=rule))
+    for order in ([2, 1, 0], [1, 0, 2]):
+        again = [parts[i] for i in order]
+        fused = fuse(again, names=NAMES, iou_threshold=0.3, top=20, nms=rule)
+        assert as_set(fused) == expected
+    assert 0 < len(expected) <= 40
+
+
+def test_fusing_again_changes_nothing():
+    rng = np.random.default_rng(1)
+    rows = [(0, *rng.uniform(0, 50, 2), 20, s, 4) for s in np.linspace(0.1, 0.9, 40)]
+    once = fuse([found(*rows)], names=NAMES)
+    assert as_set(fuse([once, once], names=NAMES)) == as_set(once)
+
+
+def test_a_pixel_more_makes_small_boxes_overlap_more():
+    """Two boxes of 4 px, 1 px apart: IoU 3/5 half-open, but 20/30 where both ends are taken in."""
+    pair = found((0, 0, 0, 4, 0.9, 4), (0, 1, 0, 4, 0.8, 4))
+    rules = {"names": NAMES, "iou_threshold": 0.65}
+    assert len(fuse([pair], **rules)) == 2
+    assert len(fuse([pair], **rules, box_end="inclusive")) == 1
+
+
+def test_the_released_limit_keeps_arbitrary_boxes():
+    """Twenty boxes apart, five wanted: the first five of the list stay, not the best five."""
+    scores = np.random.default_rng(0).permutation(np.linspace(0.05, 0.95, 20)).round(3)
+    rows = [(0, 30 * i, 0, 10, score, 4) for i, score in enumerate(scores)]
+    right = fuse([found(*rows)], names=NAMES, top=5)
+    assert right.scores.tolist() == sorted(scores, reverse=True)[:5]
+    released = fuse([found(*rows)], names=NAMES, top=5, top_rule="misplaced")
+    assert sorted(released.scores) == sorted(scores[:5])
+    few = fuse([found(*rows)], names=NAMES, top=20, top_rule="misplaced")
+    assert as_set(few) == as_set(found(*rows))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["class_wise", "agnostic"]))
+def test_fusion_drops_only_what_a_better_box_overlaps(seed: int, rule: str) -> None:
+    """Kept and dropped boxes are the input; a dropped one overlaps a kept one of higher score."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(0, 40))
+    scores = rng.permutation(np.linspace(0.01, 0.99, max(count, 2)))[:count]
+    rows = [
+        (
+            int(rng.integers(2)),
+            *rng.uniform(0, 60, 2),
+            rng.uniform(1, 40),
+            score,
+            rng.integers(1, 4),
+        )
+        for score in scores
+    ]
+    table = found(*rows)
+    kept = kept_rows(table, iou_threshold=0.4, nms=rule)
+    assert as_set(fuse([table], names=NAMES, iou_threshold=0.4, nms=rule)) == as_set(
+        table.select(kept)
+    )
+    overlaps = boxes.iou(table.boxes_xyxy, table.boxes_xyxy)
+    overlaps *= table.image_index[:, None] == table.image_index
+    if rule == "class_wise":
+        overlaps *= table.class_ids[:, None] == table.class_ids
+    for row in range(len(table)):
+        better = kept[table.scores[kept] > table.scores[row]]
+        assert (row in kept) == (not np.any(overlaps[row, better] > 0.4))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 0.3, 0.5, 0.7, 1]),
+    st.sampled_from(["exclusive", "inclusive"]),
+    st.sampled_from([(1, 1), (7, 3), (1 << 13, 1 << 11)]),
+)
+def test_what_stays_is_what_torchvision_keeps(
+    seed: int, iou_threshold: float, box_end: str, at_once: tuple[int, int]
+) -> None:
+    """Also of equal scores and boxes, of empty ones, and of more than are settled at a time."""
+    rng = np.random.default_rng(seed)
+    rows = np.column_stack(
+        [rng.integers(0, 2, 60), rng.integers(-3, 12, (60, 2)), rng.integers(0, 9, 60),
+         rng.integers(0, 6, 60) / 5, rng.integers(1, 4, 60)]
+    )  # fmt: skip
+    table = found(*map(tuple, rows))
+    xyxy = torch.from_numpy(table.boxes_xyxy + np.array([0, 0, 1, 1]) * (box_end == "inclusive"))
+    group = table.image_index * 11 + table.class_ids
+    expected = []
+    for one in np.unique(group):
+        of_group = np.flatnonzero(group == one)
+        scores = torch.from_numpy(table.scores[of_group])
+        expected += of_group[nms(xyxy[of_group], scores, iou_threshold).numpy()].tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fusion, "ROWS_AT_ONCE", at_once[0])
+        patch.setattr(fusion, "GROUP_AT_ONCE", at_once[1])
+        kept = kept_rows(table, iou_threshold=iou_threshold, box_end=box_end)
+    assert kept.tolist() == sorted(expected)
+
+
+def test_doubles_without_number_need_no_memory_without_bound() -> None:
+    """One box 60,000 times: two thousand million pairs overlap, and one row stays."""
+    rows = np.full((60_000, 4), [3.0, 4.0, 20.0, 30.0])
+    scores = np.random.default_rng(0).uniform(size=60_000)
+    table = Detections(NAMES, rows, scores, np.ones(60_000, int), np.zeros(60_000, int))
+    assert kept_rows(table, iou_threshold=0.7).tolist() == [scores.argmax()]
+
+
+def test_fusion_loads_no_torch() -> None:
+    """Its import takes longer than the fusion of a split."""
+    code = "import sys, dmnet_lib.detection.fusion; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
+# What views show: one image 400 x 300 px, seen whole at half its size, and crops of it.
+SIZES_WH = np.array([(400, 300), (400, 300)])
+WHOLE = (0, 0, 0, 400, 300, 0.5)
+LEFT = (0, 0, 0, 200, 200, 2.0)
+RIGHT = (0, 150, 0, 350, 200, 2.0)
+DROPPED, HALVED = ViewRules("dropped", 1.0), ViewRules("kept", 0.5)
+
+
+def seen(views: list[tuple], *rows: tuple) -> Seen:
+    """Views of (image, x1, y1, x2, y2, scale) and boxes (view, x1, y1, x2, y2, score)."""
+    places = np.array(views, float).reshape(-1, 6)
+    table = np.array(sorted(rows), float).reshape(-1, 6)
+    view, images = table[:, 0].astype(int), places[:, 0].astype(int)
+    classes = np.ones(len(table), int)
+    boxes_found = Detections(NAMES, table[:, 1:5], table[:, 5], classes, images[view])
+    return Seen(boxes_found, view, places[:, 1:5].astype(int), images, places[:, 5])
+
+
+@pytest.mark.parametrize(
+    ("views", "box", "stays"),
+    [
+        ([LEFT, RIGHT], (0, 170, 90, 200, 120), False),
+        ([LEFT, RIGHT], (0, 170, 90, 198, 120), True),
+        ([LEFT], (0, 170, 90, 200, 120), True),
+        ([LEFT, (1, *RIGHT[1:])], (0, 170, 90, 200, 120), True),
+        ([LEFT, RIGHT], (0, 0, 90, 30, 120), True),
+        ([LEFT, RIGHT], (0, 170, 0, 200, 30), False),
+        ([LEFT, RIGHT], (0, 140, 90, 200, 120), True),
+        ([LEFT, (*RIGHT[:5], 0.5)], (0, 170, 90, 200, 120), False),
+        ([LEFT, (*RIGHT[:5], 0.4)], (0, 170, 90, 200, 120), True),
+        ([LEFT, RIGHT], (0, 170, 170, 200, 200), True),
+        ([LEFT, RIGHT], (0, 197.5, 90, 199.5, 92), False),
+        ([LEFT], (0, 197.5, 90, 199.5, 92), True),
+    ],
+    ids=[
+        "at the border, and whole in another crop",
+        "clear of the border",
+        "no other view",
+        "another image's view",
+        "at the image's border",
+        "at the image's border and at an inner one",
+        "cut by the other one too",
+        "shown whole at a quarter of the scale",
+        "shown whole at less",
+        "cut at a corner, and the other one shows one side of it",
+        "of few pixels",
+        "of few pixels, and no other view",
+    ],
+)
+def test_fragments_leave_where_another_view_shows_the_object(
+    views: list[tuple], box: tuple, stays: bool
+) -> None:
+    one = seen(views, (*box, 0.9))
+    (left,) = settle([one], SIZES_WH, DROPPED)
+    assert len(left) == stays
+    assert left.scores.tolist() == [0.9] * stays
+
+
+@pytest.mark.parametrize(
+    ("box", "score"),
+    [
+        ((0, 50, 50, 80, 80), 0.4),
+        ((0, 180, 50, 199, 80), 0.8),
+        ((0, 0, 0, 30, 30), 0.4),
+        ((0, 360, 50, 380, 80), 0.8),
+    ],
+    ids=["shown larger", "no room around it", "in the image's corner", "in no crop"],
+)
+def test_the_score_falls_where_another_view_shows_the_object_larger(
+    box: tuple, score: float
+) -> None:
+    whole, crop = seen([WHOLE], (*box, 0.8)), seen([LEFT], (0, 50, 50, 80, 80, 0.6))
+    found_whole, found_crop = settle([whole, crop], SIZES_WH, HALVED)
+    assert found_whole.scores.tolist() == [score]
+    assert found_crop.scores.tolist() == [0.6]
+    alike = seen([(*LEFT[:5], 0.6)], (0, 50, 50, 80, 80, 0.6))
+    assert settle([whole, alike], SIZES_WH, HALVED)[0].scores.tolist() == [0.8]
+
+
+def test_rules_as_released_change_nothing() -> None:
+    one = seen([LEFT, RIGHT], (0, 170, 90, 200, 120, 0.9))
+    for rules in (fusion.AS_RELEASED, ViewRules("kept", 1.0)):
+        (left,) = settle([one], SIZES_WH, rules)
+        assert left is one.found
+    assert settle([], SIZES_WH, ViewRules()) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [(("gone", 0.5), "dropped or kept"), (("kept", 0.0), "above 0"), (("kept", 1.5), "at most 1")],
+)
+def test_odd_rules_are_refused(rules: tuple, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        ViewRules(*rules)
+
+
+def plainly_settled(passes: list[Seen], rules: ViewRules) -> list[list[tuple]]:
+    """What `settle` keeps of each pass, box by box and view by view."""
+    views = [
+        (image, region, scale)
+        for one in passes
+        for image, region, scale in zip(one.image_index, one.regions_xyxy, one.scales, strict=True)
+    ]
+    return [
+        [
+            (score, box)
+            for row in range(len(one))
+            for score, box in plainly_one(one, row, views, rules)
+        ]
+        for one in passes
+    ]
+
+
+def plainly_one(one: Seen, row: int, views: list, rules: ViewRules) -> list[tuple]:
+    """One box with its score, or nothing."""
+    (x1, y1, x2, y2), image = one.found.boxes_xyxy[row], one.found.image_index[row]
+    width, height = SIZES_WH[image]
+    left, top, right, bottom = one.regions_xyxy[one.view[row]]
+    scale = one.scales[one.view[row]]
+    side, near = np.sqrt((x2 - x1) * (y2 - y1)), fusion.TOUCH_PX / scale
+
+    def shown(grow: list[float], least: float) -> bool:
+        wide = [max(x1 - grow[0], 0), max(y1 - grow[1], 0)]
+        wide += [min(x2 + grow[2], width), min(y2 + grow[3], height)]
+        return any(
+            i == image and s >= least
+            and r[0] <= wide[0] and r[1] <= wide[1] and r[2] >= wide[2] and r[3] >= wide[3]
+            for i, r, s in views
+        )  # fmt: skip
+
+    cut = [x1 - left <= near and left > 0, y1 - top <= near and top > 0,
+           right - x2 <= near and right < width,
+           bottom - y2 <= near and bottom < height]  # fmt: skip
+    beyond = max(side * fusion.CUT_ROOM, 2 * near)
+    whole = [beyond * c for c in cut]
+    if rules.fragments == "dropped" and any(cut) and shown(whole, scale * fusion.CUT_SCALE):
+        return []
+    coarse = shown([side * fusion.LARGER_ROOM] * 4, scale * fusion.LARGER)
+    score = one.found.scores[row] * (rules.coarse_score if coarse else 1)
+    return [(score, one.found.boxes_xyxy[row].tolist())]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["kept", "dropped"]), st.sampled_from([0.3, 1]))
+def test_views_are_settled_as_one_after_the_other(seed: int, fragments: str, coarse: float) -> None:
+    rng = np.random.default_rng(seed)
+    whole = [(i, 0, 0, 400, 300, 0.5) for i in (0, 1)]
+    corners = rng.integers(0, 200, (6, 2))
+    crops = [
+        (i // 3, x, y, x + rng.integers(60, 200), y + rng.integers(50, 100), rng.uniform(0.5, 4))
+        for i, (x, y) in enumerate(corners)
+    ]
+    passes = []
+    for views in (whole, crops):
+        rows = []
+        for view in rng.integers(0, len(views), 25):
+            _, left, top, right, bottom, _ = views[view]
+            x, y = rng.uniform(left, right - 20), rng.uniform(top, bottom - 20)
+            box = np.clip([x, y, *(np.array([x, y]) + rng.uniform(2, 60, 2))], 0, 400)
+            edge = [min(box[2], right), min(box[3], bottom)]
+            rows.append((view, box[0], box[1], *edge, rng.random()))
+        passes.append(seen(views, *rows))
+    rules = ViewRules(fragments, coarse)
+    expected = plainly_settled(passes, rules)
+    for at_once in (1 << 16, 5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dmnet_lib.core.overlaps.PAIRS_AT_ONCE", at_once)
+            found_now = settle(passes, SIZES_WH, rules)
+        for kept, wanted in zip(found_now, expected, strict=True):
+            assert kept.scores.tolist() == pytest.approx([row[0] for row in wanted])
+            assert kept.boxes_xyxy.tolist() == [row[1] for row in wanted]

@@ -1,0 +1,415 @@
+"""Detectors in ONNX files: tiny ones, written here, find cells of a colour where they are."""
+
+import os
+import pickle
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmnet_lib.core import annotations, boxes, files
+from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.core.files import InputError
+from dmnet_lib.cropping import threshold
+from dmnet_lib.data import splits
+from dmnet_lib.detection import detectors, onnx
+from dmnet_lib.detection.detectors import Pass
+from dmnet_lib.detection.onnx import Onnx
+from dmnet_lib.evaluation import coco
+
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+NANO, SAMPLE = SHARED / "models" / "yolox_nano.onnx", SHARED / "visdrone-sample"
+RED, BLACK = (255, 0, 0), (0, 0, 0)
+COLOURS = ("red", "green", "blue")
+RULES = {"score_threshold": 0.9, "iou_threshold": 0.7}
+TYPES = {"float32": 1, "float16": 10, "int64": 7}
+PLAIN = np.dtype("float32")
+
+# Just enough of ONNX's protobuf to write a network down: fields by number, as onnx.proto has them.
+
+
+def varint(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+def field(number: int, value: int | str | bytes | Sequence) -> bytes:
+    """A field of a message; a list stands for one that is repeated."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    if isinstance(value, (list, tuple)):
+        return b"".join(field(number, one) for one in value)
+    data = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def tensor(name: str, values: np.ndarray) -> bytes:
+    kind = field(2, TYPES[values.dtype.name])
+    return field(1, list(values.shape)) + kind + field(8, name) + field(9, values.tobytes())
+
+
+def node(kind: str, given: Sequence[str], gives: str, **attributes: int | list[int]) -> bytes:
+    message = field(1, list(given)) + field(2, gives) + field(4, kind)
+    for name, value in attributes.items():
+        many = isinstance(value, list)
+        number = field(8, value) + field(20, 7) if many else field(3, value) + field(20, 2)
+        message += field(5, field(1, name) + number)
+    return message
+
+
+def value_info(name: str, shape: Sequence[int | str], dtype: np.dtype) -> bytes:
+    sides = [field(1 if isinstance(side, int) else 2, side) for side in shape]
+    kind = field(1, TYPES[dtype.name]) + field(2, field(1, sides))
+    return field(1, name) + field(2, field(1, kind))
+
+
+def model(nodes: list, tensors: list, given: list, gives: list, names: str | None = None) -> bytes:
+    graph = field(1, nodes) + field(2, "g") + field(5, tensors) + field(11, given)
+    graph += field(12, gives)
+    about = [] if names is None else [field(1, "names") + field(2, names)]
+    return field(1, 8) + field(7, graph) + field(8, field(2, 17)) + field(14, about)
+
+
+def colours(
+    path: Path,
+    head: str = "yolox",
+    *,
+    shape: Sequence[int | str] = (1, 3, 64, 64),
+    names: str | None = str(dict(enumerate(COLOURS))),
+    dtype: np.dtype = PLAIN,
+    bias: Sequence[float] = (),
+) -> Path:
+    """Write a detector that finds each cell, with the shares of red, green and blue as scores.
+
+    Its convolutions count in the units and the order of channels that its head has. bias is added
+    to the numbers of a cell.
+    """
+    relative = head == "yolox"
+    leading = 5 if relative else 4
+    nodes, tensors, levels = [], [], []
+    for stride in (8, 16, 32):
+        weight = np.zeros((leading + 3, 3, stride, stride), dtype)
+        for k in range(3):
+            weight[leading + k, 2 - k if relative else k] = (1 / 255 if relative else 1) / stride**2
+        start = np.array([0.5, 0.5, 0, 0, 1, 0, 0, 0] if relative else np.zeros(7), dtype)
+        start[: len(bias)] += np.array(bias, dtype)
+        level = [f"{part}{stride}" for part in ("w", "b", "c", "r")]
+        tensors += [tensor(level[0], weight), tensor(level[1], start)]
+        nodes += [
+            node("Conv", ["images", *level[:2]], level[2], strides=[stride, stride]),
+            node("Reshape", [level[2], "flat"], level[3]),
+        ]
+        levels.append(level[3])
+    tensors.append(tensor("flat", np.array([0, leading + 3, -1], np.int64)))
+    nodes.append(node("Concat", levels, "cells", axis=2))
+    if relative:
+        nodes.append(node("Transpose", ["cells"], "output", perm=[0, 2, 1]))
+    else:
+        tensors.append(tensor("grid", grid(shape[3], shape[2]).astype(dtype)))
+        nodes.append(node("Add", ["cells", "grid"], "output"))
+    given = [value_info("images", shape, dtype)]
+    return files.write_bytes(
+        path, model(nodes, tensors, given, [value_info("output", "bcn", dtype)], names)
+    )
+
+
+def grid(width: int, height: int) -> np.ndarray:
+    """The centres and sizes [1, 7, cells] of the cells, in pixels; no scores."""
+    cells = [
+        [(x + 0.5) * stride, (y + 0.5) * stride, stride, stride, 0, 0, 0]
+        for stride in (8, 16, 32)
+        for y in range(height // stride)
+        for x in range(width // stride)
+    ]
+    return np.array(cells).T[None]
+
+
+def answering(path: Path, *answers: np.ndarray, shape: Sequence[int] = (1, 3, 64, 64)) -> Path:
+    """Write a network that has the same answers for whatever it is shown."""
+    tensors = [tensor(f"t{n}", answer.astype(np.float32)) for n, answer in enumerate(answers)]
+    nodes = [node("Identity", [f"t{n}"], f"o{n}") for n in range(len(answers))]
+    gives = [value_info(f"o{n}", answer.shape, PLAIN) for n, answer in enumerate(answers)]
+    given = [value_info("images", shape, PLAIN)]
+    return files.write_bytes(path, model(nodes, tensors, given, gives, str(list(COLOURS))))
+
+
+def square(x: int, y: int, size_wh: tuple[int, int], side: int = 16) -> np.ndarray:
+    """A black view with one red square."""
+    view = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    view[y : y + side, x : x + side] = RED
+    return view
+
+
+def largest(boxes_xyxy: np.ndarray) -> np.ndarray:
+    return boxes_xyxy[boxes.area(boxes_xyxy).argmax()]
+
+
+def test_no_view_and_a_view_of_nothing(tmp_path: Path) -> None:
+    detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **RULES)
+    assert detector.find([]) == []
+    ((found, scores, class_ids),) = detector.find([square(0, 0, (48, 40), side=0)])
+    assert (found.shape, scores.shape, class_ids.shape) == ((0, 4), (0,), (0,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(("head", "x", "y"), [("yolox", 16, 16), ("yolov8", 8, 4)])
+def test_a_colour_is_found_where_it_is(
+    tmp_path: Path, head: str, x: int, y: int, dtype: str
+) -> None:
+    """YOLOX's view lies at the letterbox's corner, YOLOv8's in its middle: 8 and 12 px inside."""
+    path = colours(tmp_path / "d.onnx", head, dtype=np.dtype(dtype))
+    detector = Onnx.open(path, "red: car, blue: bus", **RULES)
+    assert (detector.input_wh, detector.head) == ((64, 64), onnx.HEADS[head])
+    ((found, scores, class_ids),) = detector.find([square(x, y, (48, 40))])
+    whole = [[x, y, x + 16, y + 16]]
+    parts = [[x + a, y + b, x + a + 8, y + b + 8] for b in (0, 8) for a in (0, 8)]
+    np.testing.assert_allclose(found, parts + whole, atol=1e-4)
+    np.testing.assert_allclose(scores, 1, atol=2e-3)
+    assert class_ids.tolist() == [CLASSES.index("car") + 1] * 5
+
+
+def test_red_is_not_blue(tmp_path: Path) -> None:
+    detector = Onnx.open(colours(tmp_path / "d.onnx"), "blue: car", **RULES)
+    assert len(detector.find([square(16, 16, (48, 40))])[0][0]) == 0
+    assert len(detector.find([square(16, 16, (48, 40))[..., ::-1]])[0][0]) == 5
+
+
+def test_a_cell_is_of_every_class_that_reaches_the_threshold(tmp_path: Path) -> None:
+    detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car, green: bus", **RULES)
+    yellow = square(16, 16, (48, 40)) + square(16, 16, (48, 40))[..., [1, 0, 2]]
+    ((_, _, class_ids),) = detector.find([yellow])
+    assert sorted(class_ids.tolist()) == [4] * 5 + [9] * 5
+
+
+def test_doubles_leave_each_view_and_class_alone(tmp_path: Path) -> None:
+    """The four cells of 8 px double the one of 16 px, by a quarter of its area."""
+    path = colours(tmp_path / "d.onnx", shape=("b", 3, 64, 64))
+    rules = RULES | {"iou_threshold": 0.2}
+    detector = Onnx.open(path, "red: car, green: bus", **rules)
+    yellow = square(16, 16, (48, 40)) + square(16, 16, (48, 40))[..., [1, 0, 2]]
+    found = detector.find([yellow, square(0, 0, (16, 16)), yellow])
+    assert [len(scores) for _, scores, _ in found] == [8, 4, 8]
+
+
+def test_what_lies_in_the_grey_is_none_and_what_reaches_into_it_is_cut(tmp_path: Path) -> None:
+    rules = RULES | {"score_threshold": 0.35}
+    detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **rules)
+    ((found, _, _),) = detector.find([square(0, 0, (40, 24), side=0)])
+    assert found.tolist() == [[32, 0, 40, 24]]  # a cell of 32 px: 0.81 grey
+
+
+def test_boxes_beyond_all_bounds_are_cut_and_broken_ones_are_none(tmp_path: Path) -> None:
+    answer = np.zeros((1, 84, 8))
+    answer[0, 0] = [0.5, 0.5, 2000, 2000, 1, 1, 0, 0]  # a logarithm
+    answer[0, 1] = [0.5, 0.5, np.nan, 0, 1, 1, 0, 0]
+    detector = Onnx.open(answering(tmp_path / "d.onnx", answer), "red: car", **RULES)
+    assert detector.find([square(0, 0, (40, 24))])[0][0].tolist() == [[0, 0, 40, 24]]
+
+
+def test_a_view_that_does_not_fit_is_made_smaller(tmp_path: Path) -> None:
+    detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **RULES)
+    ((found, _, _),) = detector.find([square(32, 32, (128, 90), side=32)])
+    np.testing.assert_allclose(largest(found), [32, 32, 64, 64])
+
+
+@pytest.mark.parametrize(("batch", "runs"), [("b", 1), (1, 3)])
+def test_views_go_together_where_the_network_takes_many(
+    tmp_path: Path, batch: int | str, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Onnx.open(
+        colours(tmp_path / "d.onnx", shape=(batch, 3, 64, 64)), "red: car", **RULES
+    )
+    views = [square(x, x, (64, 48)) for x in (0, 16, 32)]
+    alone = [detector.find([view])[0] for view in views]
+    sizes, session = [], detector.session
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            return getattr(session, name)
+
+        def run(self, outputs: list[str], given: dict[str, np.ndarray]) -> list[np.ndarray]:
+            sizes.append(len(given["images"]))
+            return session.run(outputs, given)
+
+    monkeypatch.setitem(vars(detector), "session", Counting())
+    for found, expected in zip(detector.find(views), alone, strict=True):
+        assert len(found[0]) == 5
+        for column, same in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(column, same)
+    assert sizes == [3 // runs] * runs
+
+
+def test_a_network_of_any_size_sees_views_padded_or_at_the_size_it_is_given(tmp_path: Path) -> None:
+    path = colours(tmp_path / "d.onnx", shape=("b", 3, "h", "w"))
+    detector = Onnx.open(path, "red: car", **RULES)
+    assert detector.input_wh is None
+    views = [square(16, 16, (90, 40)), square(0, 32, (33, 64)), square(16, 16, (70, 60))]
+    found = detector.find(views)
+    assert [columns[0][-1].tolist() for columns in found] == [
+        [16, 16, 32, 32], [0, 32, 16, 48], [16, 16, 32, 32]
+    ]  # fmt: skip
+    assert Onnx.open(path, "red: car", input_wh=(96, 64), **RULES).input_wh == (96, 64)
+
+
+def test_a_worker_opens_the_file_anew(tmp_path: Path) -> None:
+    detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **RULES)
+    view = square(16, 16, (48, 40))
+    here = detector.find([view])
+    packed = pickle.dumps(detector)
+    assert len(packed) < 1000
+    there = pickle.loads(packed).find([view])
+    np.testing.assert_array_equal(here[0][0], there[0][0])
+
+
+def test_a_worker_has_one_thread_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **RULES)
+    monkeypatch.setattr(onnx, "parent_process", lambda: object())
+    again = pickle.loads(pickle.dumps(detector)).session
+    assert again.get_session_options().intra_op_num_threads == 1
+    assert again.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_boxes_of_a_file_come_back_to_the_whole_image(tmp_path: Path) -> None:
+    """The cost is the whole input, and native size is what the input holds."""
+    detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **RULES)
+    image = square(64, 32, (192, 128), side=32)
+    crops = threshold.Regions.from_lists([[[32, 0, 160, 128], [64, 32, 96, 64]]])
+    passes = [Pass(crops, 10**9), Pass(crops, 64, 2.0)]
+    for seen, _ in detectors.detect(detector, [image], ("a",), passes):
+        assert seen.scales.tolist()[0] == 0.5
+        found = largest(seen.found.boxes_xyxy[seen.view == 0])
+        np.testing.assert_allclose(found, [64, 32, 96, 64], atol=1e-6)
+    assert passes[0].megapixels(1, detector.input_wh) == 2 * 64 * 64 / 1e6
+
+
+def test_classes_go_by_names() -> None:
+    names = ("person", "rider", "car", "boat")
+    assert onnx.mapped(names, "person: pedestrian, rider:pedestrian,car") == ((0, 1, 2), (1, 1, 4))
+    assert onnx.mapped(CLASSES, " ") == (tuple(range(10)), tuple(range(1, 11)))
+    assert (len(onnx.COCO), len(set(onnx.COCO))) == (80, 80)
+
+
+@pytest.mark.parametrize(
+    ("class_map", "words"),
+    [
+        ("persn: pedestrian", "'persn' is no class of the model; did you mean person?"),
+        ("zzz: car", "'zzz' is no class of the model; there are person, car, boat"),
+        ("person: pedestrain", "'pedestrain' is no class of VisDrone; did you mean pedestrian?"),
+        ("car, car: van", "'car' is named twice in 'car, car: van'"),
+        ("car,", "'' is no class of the model"),
+        ("", "'person' is no class of VisDrone"),
+    ],
+)
+def test_a_faulty_map_of_classes_is_named(class_map: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        onnx.mapped(("person", "car", "boat"), class_map)
+    assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "words"),
+    [
+        (None, "", "names no classes; say names: coco, or a list"),
+        ("{0: 'red', 2: 'blue'}", "", "the names of its classes are torn"),
+        ("red, green", "", "the names of its classes are torn"),
+        ("__import__('os')", "", "the names of its classes are torn"),
+        (None, "coco", "answers for 3 classes as yolox, but 80 are named"),
+        (str(["a", "b"]), "", "answers for 3 classes as yolox, but 2 are named"),
+    ],
+)
+def test_a_model_says_its_classes_or_they_are_given(
+    tmp_path: Path, own: str | None, given: str, words: str
+) -> None:
+    path = colours(tmp_path / "d.onnx", names=own)
+    with pytest.raises(InputError, match=rf"d\.onnx: {words}"):
+        Onnx.open(path, "red: car", names=given, **RULES)
+    assert Onnx.open(path, "red: car", names=COLOURS, **RULES).columns == (0,)
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.onnx: no such model"):
+        Onnx.open(tmp_path / "none.onnx", **RULES)
+    path = colours(tmp_path / "d.onnx")
+    for data in (path.read_bytes()[:-300], b"", b"PK\x03\x04 no model"):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=r"d\.onnx: not a readable ONNX model") as caught:
+            Onnx.open(path, **RULES)
+        assert "\n" not in str(caught.value)
+
+
+def test_without_the_runtime_it_is_said_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"no ONNX Runtime here: pip install -e '\.\[onnx\]'"):
+        Onnx.open(tmp_path / "d.onnx", **RULES)
+
+
+SCORES = np.zeros((1, 84, 8))  # what YOLOX answers for 64x64 and three classes
+TAKES = "no detector of images, which takes floats [1, 3, height, width]"
+
+
+@pytest.mark.parametrize(
+    ("answers", "shape", "words"),
+    [
+        ((SCORES,), (1, 3, 64), TAKES),
+        ((SCORES,), (1, 1, 64, 64), TAKES),
+        ((SCORES,), (4, 3, 64, 64), TAKES),
+        ((SCORES,), (1, 3, 64, 60), "60x64 px are no multiples of 32"),
+        (
+            (np.zeros((1, 300, 6)),), (1, 3, 64, 64),
+            "answers {'o0': [1, 300, 6]}; "
+            "expected yolox [1, 84, 5 + classes] or yolov8 [1, 4 + classes, 84]",
+        ),
+        ((np.zeros((1, 84, 5)),), (1, 3, 64, 64), "answers {'o0': [1, 84, 5]}; expected"),
+        (
+            (SCORES, SCORES.transpose(0, 2, 1)), (1, 3, 64, 64),
+            "may be yolox by o0 or yolov8 by o1; say which head it is",
+        ),
+        ((SCORES - 1,), (1, 3, 64, 64), "its scores leave 0..1; export it with their sigmoid"),
+        (
+            (SCORES + np.eye(8)[0] * 60,), (1, 3, 64, 64),
+            "its boxes are in pixels already; export it without decoding",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_such_detector_is_told_apart(
+    tmp_path: Path, answers: tuple[np.ndarray, ...], shape: tuple[int, ...], words: str
+) -> None:
+    path = answering(tmp_path / "d.onnx", *answers, shape=shape)
+    with pytest.raises(InputError) as caught:
+        Onnx.open(path, "red: car", **RULES)
+    assert str(caught.value).startswith(f"{path}: {words}")
+
+
+def test_the_head_can_be_said(tmp_path: Path) -> None:
+    path = answering(tmp_path / "d.onnx", SCORES, np.zeros((1, 7, 84)))
+    detector = Onnx.open(path, "red: car", head="yolov8", **RULES)
+    assert (detector.output, detector.head) == ("o1", onnx.HEADS["yolov8"])
+    with pytest.raises(InputError, match="'yolo' is no head of a detector; there are yolox, yolov"):
+        Onnx.open(path, "red: car", head="yolo", **RULES)
+    with pytest.raises(InputError, match=r"takes 64x64 px, not 96x64"):
+        Onnx.open(path, "red: car", head="yolox", input_wh=(96, 64), **RULES)
+
+
+FIVE = "pedestrian: pedestrian + people, bicycle, car: car + van, truck, bus, motor"
+FROM_COCO = "person: pedestrian, bicycle, car, truck, bus, motorcycle: motor"
+
+
+@pytest.mark.skipif(
+    not (NANO.is_file() and SAMPLE.is_dir()), reason=f"no reference data at {SHARED}"
+)
+def test_yolox_nano_finds_what_it_finds_in_real_images() -> None:
+    """On whole images at 416 px, where most objects are too small for it."""
+    rules = {"score_threshold": 0.001, "iou_threshold": 0.65}
+    detector = Onnx.open(NANO, FROM_COCO, names="coco", **rules)
+    assert detector.input_wh == (416, 416)
+    split = splits.load(SAMPLE, "val")
+    whole = Pass(threshold.whole(split.annotations.sizes_wh), 416)
+    ((seen, _),) = detectors.detect(detector, split.images, split.annotations.names, [whole])
+    truth = annotations.merge_classes(split.annotations, FIVE)
+    measured = coco.evaluate(truth, seen.found)
+    assert measured["AP"] == pytest.approx(0.0285, abs=0.002)
+    assert measured["per_class"]["car"]["AP"] == pytest.approx(0.12, abs=0.01)

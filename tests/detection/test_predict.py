@@ -1,0 +1,206 @@
+"""A run's pipeline on one image finds what its notebooks find, call by call."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmnet_lib.core import files, params, provenance, tables
+from dmnet_lib.core.annotations import from_rows
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.cropping import planning, plans, threshold
+from dmnet_lib.data.splits import Split
+from dmnet_lib.density import windows
+from dmnet_lib.detection import strategies
+from dmnet_lib.detection.predict import Predictor
+from dmnet_lib.training import density
+
+DEMO = files.ROOT / "results" / "demo"
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+MODEL = SHARED / "models" / "yolox_nano.onnx"
+NAMED = {"planned mcnn 2": "mcnn", "planned detector 2": "detector"}
+
+
+@pytest.fixture(scope="module")
+def images() -> list[np.ndarray]:
+    """Two images of noise, of other sizes, one with a bright corner."""
+    rng = np.random.default_rng(0)
+    found = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((350, 430), (281, 402))]
+    found[0][:140, :140] //= 8
+    return found
+
+
+def by_notebooks(one: Predictor, images: list[np.ndarray]) -> dict[str, strategies.Outcome]:
+    """Return what notebooks 03 and 05 make of a split with these parts of a run."""
+    sizes_wh = np.array([image.shape[1::-1] for image in images])
+    rows = [np.zeros((0, 8), np.int64)] * len(images)
+    split = Split("test", from_rows([f"i{n}" for n in range(len(images))], sizes_wh, rows), images)
+    model, scale, cell_px = one.counter.model, one.counter.input_scale, one.counter.cell_px
+    maps, _ = density.maps(model, images, len(images), input_scale=scale)
+    sums = windows.sums_from_maps(maps, sizes_wh, one.policy.window_wh, stride=cell_px)
+    crops = {
+        "density mcnn": threshold.split_regions(
+            sums, sizes_wh, threshold=one.threshold, policy=one.policy
+        )
+    }
+    whole = strategies.whole_images(one.detector, split, one.rule)
+    tasks = {
+        "mcnn": plans.of_maps(maps, sizes_wh, stride=cell_px),
+        "detector": plans.of_detections(whole["global"].seen.found, sizes_wh, one.bins, one.eye),
+    }
+    budget = {"2": planning.Budget(crops=2)}
+    for name, source in NAMED.items():
+        crops[name] = plans.regions(plans.split_plans(tasks[source], one.eye, budget)["2"])
+    looks = strategies.look_closer(one.detector, split, crops, one.rule)
+    return strategies.outcomes(whole, looks, one.rule)
+
+
+@pytest.mark.parametrize("strategy", ["density mcnn", "global", *NAMED])
+def test_boxes_crops_and_cost_are_those_of_the_notebooks(
+    untrained_run: Path, images: list[np.ndarray], strategy: str
+) -> None:
+    predictor = Predictor.of_run(untrained_run, strategy=strategy)
+    expected = by_notebooks(predictor, images)[strategy]
+    found = [predictor(image, name=f"i{n}") for n, image in enumerate(images)]
+    assert len(expected.detections) > 10
+    assert (len(expected.regions) > 0) == (strategy != "global")
+    for n, one in enumerate(found):
+        right = expected.detections.of_image(n)
+        assert one.detections.names == (f"i{n}",)
+        for column in ("boxes_xyxy", "scores", "class_ids"):
+            np.testing.assert_array_equal(getattr(one.detections, column), getattr(right, column))
+        np.testing.assert_array_equal(one.regions.boxes_xyxy, expected.regions.of_image(n))
+    assert np.mean([one.megapixels for one in found]) == pytest.approx(expected.megapixels)
+    assert found[0].density.any() == ("mcnn" in strategy)
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (3, 400), (33, 70)])
+def test_an_image_may_be_tiny(untrained_run: Path, size_hw: tuple[int, int]) -> None:
+    found = Predictor.of_run(untrained_run)(np.zeros((*size_hw, 3), np.uint8))
+    assert found.size_wh == size_hw[::-1]
+
+
+def test_it_is_told_where_the_limit_of_boxes_cuts_objects_off(
+    untrained_run: Path, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.of_run(untrained_run)
+    few = replace(predictor, rule=replace(predictor.rule, top=3))
+    assert few(images[0]).notes == ()  # what is left out has low scores
+    monkeypatch.setattr(strategies, "SHOWN_SCORE", 0.0)
+    assert "best 3 boxes" in few(images[0]).notes[0]
+
+
+def test_pixels_of_another_kind_are_refused(untrained_run: Path) -> None:
+    predictor = Predictor.of_run(untrained_run)
+    for image in (np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((0, 9, 3), np.uint8)):
+        with pytest.raises(InputError, match="uint8"):
+            predictor(image)
+
+
+def same(a: Detections, b: Detections) -> bool:
+    """Tell whether both have the same boxes from a score of 0.06 on, but for float rounding.
+
+    Threads add in another order; lower scores may change places at the limit of 500 boxes.
+    """
+    for some, others in ((a.select(a.scores > 0.06), b), (b.select(b.scores > 0.06), a)):
+        gap = np.abs(some.boxes_xyxy[:, None] - others.boxes_xyxy[None]).max(axis=2)
+        gap += np.abs(some.scores[:, None] - others.scores[None]) * 100
+        gap += np.abs(some.class_ids[:, None] - others.class_ids[None])
+        if len(some) and gap.min(axis=1).max() > 0.01:
+            return False
+    return True
+
+
+def test_on_the_demo_s_test_images_the_boxes_are_those_of_the_experiment() -> None:
+    try:
+        predictor = Predictor.of_run(DEMO)
+    except InputError as error:
+        pytest.skip(str(error))
+    key = predictor.made_by["05_fused_detection"]
+    expected = tables.read(DEMO / "05_fused_detection" / key / "density_mcnn_detections.npz")
+    folder = files.ROOT / "data" / "scenes" / "VisDrone2019-DET-test-dev" / "images"
+    if not folder.is_dir():
+        pytest.skip(f"no scenes at {folder}")
+    for number in (0, 9, 29):
+        found = predictor(folder / f"{expected.names[number]}.jpg")
+        assert same(found.detections, expected.of_image(number))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda home: shutil.rmtree(home), "no such folder"),
+        (lambda home: (home / "latest.json").unlink(), "holds no finished run"),
+        (lambda home: (home / "latest.json").write_text("{"), "not valid JSON"),
+        (lambda home: files.write_json(home / "latest.json", {"stages": {}}), "have run"),
+        (lambda home: escape(home), "leads out of"),
+        (lambda home: next(home.glob("02*/k/*.safetensors")).unlink(), "without its networks"),
+        (lambda home: next(home.glob("05*/k/*.safetensors")).unlink(), "without its networks"),
+        (lambda home: next(home.glob("05*/k/*.safetensors")).write_bytes(b"x"), "not this model"),
+        (lambda home: next(home.glob("01*/k/sizes.json")).write_text("[]"), "no size bins"),
+        (lambda home: files.write_json(next(home.glob("03*/k/metrics.json")), {}), "another ver"),
+        (lambda home: next(home.glob("05*/k/params.yaml")).write_text("a: 1\n"), "another version"),
+    ],
+)
+def test_a_run_that_cannot_be_used_is_told_in_one_line(
+    untrained_run: Path, tmp_path: Path, spoil: object, words: str
+) -> None:
+    home = shutil.copytree(untrained_run, tmp_path / "mine")
+    spoil(home)
+    with pytest.raises(InputError, match=words) as error:
+        Predictor.of_run(home)
+    assert "\n" not in str(error.value)
+    if words in ("holds no finished run", "have run", "without its networks"):
+        assert str(error.value).endswith("`dmnet run params/mine.yaml` first")
+
+
+def escape(home: Path) -> None:
+    latest = json.loads((home / "latest.json").read_text())
+    latest["stages"]["02_mcnn_training"]["key"] = "../../../other"
+    files.write_json(home / "latest.json", latest)
+
+
+def test_a_file_is_no_run(tmp_path: Path) -> None:
+    path = files.write_text(tmp_path / "latest.json", "{}")
+    with pytest.raises(InputError, match="is a file"):
+        Predictor.of_run(path)
+
+
+@pytest.mark.parametrize("name", ["native", "planned oracle 6", "planned mcnn", "planned mcnn x"])
+def test_an_unknown_strategy_is_refused(untrained_run: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"strategy|budget"):
+        Predictor.of_run(untrained_run, strategy=name)
+
+
+def test_a_detector_from_a_file_must_be_the_run_s_own(
+    untrained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = shutil.copytree(untrained_run, tmp_path / "mine")
+    folder = next(home.glob("05*/k"))
+    (folder / "detector.safetensors").unlink()
+    values = provenance.parameters_of(folder) | {"architecture": "onnx", "model_file": "a.onnx"}
+    files.write_text(folder / "params.yaml", params.dump(values))
+    files.write_json(folder / "detector.json", {"digest": "0" * 12, "file": "a.onnx"})
+    path = files.write_text(tmp_path / "b.onnx", "another")
+    monkeypatch.setenv("DMNET_MODEL_FILE", str(path))
+    with pytest.raises(InputError, match=r"another model than the run's a\.onnx"):
+        Predictor.of_run(home)
+    path.unlink()
+    with pytest.raises(InputError, match="no such model"):
+        Predictor.of_run(home)
+    if not MODEL.is_file():
+        pytest.skip(f"no model at {MODEL}")
+    monkeypatch.setenv("DMNET_MODEL_FILE", str(MODEL))
+    digest = {"digest": files.digest(MODEL), "file": MODEL.name}
+    files.write_json(folder / "detector.json", digest)
+    classes = {"class_map": "person: pedestrian, car", "model_classes": "coco"}
+    files.write_text(folder / "params.yaml", params.dump(values | classes))
+    lens = files.read_json(next(home.glob("03*/k/lens.json")))
+    files.write_json(next(home.glob("03*/k/lens.json")), lens | {"aspect_wh": [1, 1]})
+    found = Predictor.of_run(home)(np.zeros((300, 400, 3), np.uint8))
+    assert found.megapixels >= 416 * 416 / 1e6  # the model's one input, however small the view

@@ -1,0 +1,251 @@
+"""Strategies: each way to look at images gives detections, what they cost, and how long it took."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dmnet_lib.core.annotations import from_rows
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.cropping import planning, recall
+from dmnet_lib.data.splits import Split
+from dmnet_lib.density import sizes
+from dmnet_lib.detection import strategies
+from dmnet_lib.detection.detectors import Torchvision
+from dmnet_lib.detection.fusion import ViewRules
+from dmnet_lib.detection.strategies import Outcome, Rule
+
+RULE = Rule(input_long_px=20, max_upscale=2.0, iou_threshold=0.7, top=500, fusion={})
+CROP = [10, 10, 20, 20]
+
+
+class OneBox(nn.Module):
+    """Finds all of a view, the surer the smaller the view is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, views: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        return [self.one(*view.shape[1:]) for view in views]
+
+    def one(self, height: int, width: int) -> dict[str, torch.Tensor]:
+        box = torch.tensor([[0.0, 0.0, width, height]])
+        score = torch.tensor([1 / (1 + width * height / 1000)])
+        return {"boxes": box, "scores": score, "labels": torch.tensor([4])}
+
+
+def split(images: int = 2) -> Split:
+    """Black images of 40x30 without objects."""
+    names, rows = [f"i{n}" for n in range(images)], [np.zeros((0, 8), np.int64)] * images
+    pixels = [np.zeros((30, 40, 3), np.uint8)] * images
+    return Split("test", from_rows(names, np.array([[40, 30]] * images), rows), pixels)
+
+
+def detect(by_crops: dict[str, Regions], **changed: object) -> dict[str, Outcome]:
+    rule, seen = Rule(**(vars(RULE) | changed)), Torchvision(OneBox())
+    whole = strategies.whole_images(seen, split(), rule)
+    looks = strategies.look_closer(seen, split(), by_crops, rule)
+    return strategies.outcomes(whole, looks, rule, extra_seconds={"slow": 100.0})
+
+
+def found(*rows: tuple[int, float]) -> Detections:
+    """Detections of (image number, score) over three images."""
+    image, score = np.array(rows, float).reshape(-1, 2).T
+    xyxy = np.tile([0.0, 0, 5, 5], (len(rows), 1))
+    return Detections(("a", "b", "c"), xyxy, score, np.full(len(rows), 4), image.astype(int))
+
+
+def test_without_crops_a_strategy_is_the_global_pass() -> None:
+    outcomes = detect({"density": Regions.from_lists([[], []])})
+    assert list(outcomes) == ["global", "native", "density"]
+    whole, density = outcomes["global"], outcomes["density"]
+    np.testing.assert_array_equal(density.detections.boxes_xyxy, whole.detections.boxes_xyxy)
+    assert density.megapixels == whole.megapixels
+    assert len(density.regions) == 0
+
+
+def test_whole_images_are_seen_small_by_global_and_as_they_are_by_native() -> None:
+    outcomes = detect({})
+    assert outcomes["global"].megapixels == pytest.approx(20 * 15 / 1e6)
+    assert outcomes["native"].megapixels == pytest.approx(40 * 30 / 1e6)
+    for one in outcomes.values():
+        np.testing.assert_allclose(one.detections.boxes_xyxy, [[0, 0, 40, 30]] * 2)
+        assert len(one.regions) == 0
+
+
+def test_crops_add_to_the_global_pass_and_cost_as_much_more() -> None:
+    outcomes = detect({"density": Regions.from_lists([[], [CROP]])})
+    density = outcomes["density"]
+    assert density.detections.image_index.tolist() == [0, 1, 1]
+    np.testing.assert_allclose(density.detections.of_image(1).boxes_xyxy, [[0, 0, 40, 30], CROP])
+    expected = outcomes["global"].megapixels + 20 * 20 / 2 / 1e6
+    assert density.megapixels == pytest.approx(expected)
+
+
+def test_doubles_of_crop_and_global_leave_and_the_best_are_kept() -> None:
+    whole = Regions.from_lists([[[0, 0, 40, 30]]] * 2)
+    assert len(detect({"again": whole})["again"].detections) == 2
+    crops = Regions.from_lists([[CROP, [0, 0, 8, 8]]] * 2)
+    best = detect({"density": crops}, top=1)["density"].detections
+    np.testing.assert_allclose(best.boxes_xyxy, [[0, 0, 8, 8]] * 2)
+
+
+def test_seconds_spent_before_the_crops_are_added() -> None:
+    none = Regions.from_lists([[], []])
+    outcomes = detect({"slow": none, "fast": none})
+    assert outcomes["slow"].seconds_per_image > 100 > outcomes["fast"].seconds_per_image > 0
+
+
+def test_costs_are_per_image() -> None:
+    table = strategies.cost_table(detect({"density": Regions.from_lists([[], [CROP]])}))
+    assert table.loc["global", ["crops_per_image", "detections_per_image"]].tolist() == [0, 1]
+    assert table.loc["density", ["crops_per_image", "detections_per_image"]].tolist() == [0.5, 1.5]
+
+
+def test_shown_detections_are_those_above_the_score() -> None:
+    shown = strategies.SHOWN_SCORE
+    assert strategies.shown_counts(found()).tolist() == [0, 0, 0]
+    table = found((0, shown), (0, 0.9), (2, shown + 0.01), (2, 0.8))
+    assert strategies.shown_counts(table).tolist() == [1, 0, 2]
+
+
+def test_the_images_that_differ_most_come_first() -> None:
+    a, b = found((0, 0.9), (2, 0.9)), found((1, 0.9), (1, 0.9), (2, 0.9))
+    assert strategies.most_different(a, b, count=2) == [1, 0]
+    assert strategies.most_different(a, a, count=9) == [0, 1, 2]
+
+
+def test_the_counts_table_has_a_row_an_image() -> None:
+    none = Regions.from_lists([[]] * 3)
+    outcomes = {"global": Outcome(found((0, 0.9)), none, 1.0, 1.0)}
+    table = strategies.counts_table(outcomes)
+    assert table.to_numpy().tolist() == [["a", 1], ["b", 0], ["c", 0]]
+
+
+def test_outcomes_come_back_from_their_folder_in_their_order(tmp_path: Path) -> None:
+    outcomes = detect(
+        {"density mcnn": Regions.from_lists([[], [CROP]]), "a": Regions.from_lists([[], []])}
+    )
+    strategies.write(tmp_path, outcomes)
+    back = strategies.read(tmp_path)
+    assert list(back) == ["global", "native", "density mcnn", "a"]
+    for name, one in outcomes.items():
+        np.testing.assert_array_equal(back[name].detections.boxes_xyxy, one.detections.boxes_xyxy)
+        np.testing.assert_array_equal(back[name].regions.boxes_xyxy, one.regions.boxes_xyxy)
+        assert back[name].megapixels == one.megapixels
+        assert back[name].seconds_per_image == one.seconds_per_image
+
+
+def test_a_missing_part_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"strategies\.json: no such file"):
+        strategies.read(tmp_path)
+    strategies.write(tmp_path, detect({}))
+    (tmp_path / "native_regions.npz").unlink()
+    with pytest.raises(InputError, match=r"native_regions\.npz: no such file"):
+        strategies.read(tmp_path)
+
+
+NESTED = {
+    "planned a 2": Regions.from_lists([[CROP, [0, 0, 8, 8]], [[0, 0, 9, 9]]]),
+    "planned a 1": Regions.from_lists([[CROP], [[0, 0, 9, 9]]]),
+    "planned b 1": Regions.from_lists([[CROP], [[0, 0, 9, 9]]]),
+}
+
+
+class Counted(Torchvision):
+    """A detector that counts the views that it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__(OneBox())
+        self.views = 0
+
+    def find(self, views: list[np.ndarray]) -> list:
+        self.views += len(views)
+        return super().find(views)
+
+
+def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
+    seen = Counted()
+    looks = strategies.look_closer(seen, split(), NESTED, RULE)
+    assert list(looks) == list(NESTED)
+    assert seen.views == 3 + 2  # b is another family
+    alone = strategies.look_closer(seen, split(), {"x": NESTED["planned a 1"]}, RULE)["x"]
+    part = looks["planned a 1"]
+    for name in ("view", "regions_xyxy", "image_index", "scales"):
+        np.testing.assert_array_equal(getattr(part.seen, name), getattr(alone.seen, name))
+    np.testing.assert_array_equal(part.seen.found.boxes_xyxy, alone.seen.found.boxes_xyxy)
+    np.testing.assert_array_equal(part.seen.found.scores, alone.seen.found.scores)
+    assert part.megapixels == pytest.approx(alone.megapixels)
+    assert 0 < part.seconds < looks["planned a 2"].seconds
+
+
+def test_without_strategies_no_image_is_looked_at() -> None:
+    seen = Counted()
+    assert strategies.look_closer(seen, split(), {}, RULE) == {}
+    assert seen.views == 0
+
+
+def test_a_detector_of_one_input_size_sees_no_native_resolution() -> None:
+    fixed = Torchvision(OneBox())
+    fixed.input_wh = (20, 20)
+    looks = strategies.whole_images(fixed, split(), RULE)
+    assert list(looks) == ["global"]
+    assert looks["global"].megapixels == pytest.approx(20 * 20 / 1e6)
+
+
+def test_families_are_names_without_their_setting() -> None:
+    names = ["global", "uniform 2x3", "uniform 3x4", "planned mcnn 6", "planned mcnn 0.9Mpx"]
+    expected = ["global", "uniform", "uniform", "planned mcnn", "planned mcnn"]
+    assert [strategies.family(name) for name in names] == expected
+    assert strategies.main_names(names) == ["global", "uniform 2x3", "planned mcnn 6"]
+    assert strategies.family("density mcnn") == "density mcnn"
+
+
+def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Path) -> None:
+    rule = Rule(**vars(RULE) | {"views": ViewRules()})
+    seen = Torchvision(OneBox())
+    whole = strategies.whole_images(seen, split(), rule)
+    crops = {"a": Regions.from_lists([[CROP], []])}
+    looks = strategies.look_closer(seen, split(), crops, rule)
+    found = strategies.ablation(whole, looks, ["a"], rule)
+    # The crop's one box touches all its borders, and the whole image shows more around it.
+    counts = {variant: len(by_name["a"]) for variant, by_name in found.items()}
+    assert counts == {
+        "all rules": 2,
+        "fragments stay": 3,
+        "every view counts alike": 2,
+        "neither rule": 3,
+    }
+    strategies.write_ablation(tmp_path, found)
+    back = strategies.read_ablation(tmp_path)
+    assert list(back) == list(found)
+    for variant, by_name in found.items():
+        np.testing.assert_array_equal(back[variant]["a"].scores, by_name["a"].scores)
+
+
+def test_what_is_expected_of_whole_images_goes_by_the_scale_they_are_seen_at() -> None:
+    rows = np.array([[10, 10, 14, 14, 1, 4, 0, 0]])
+    truth = from_rows(["i0", "i1"], np.array([[40, 30]] * 2), [rows, rows])
+    curve, lens = recall.Curve(), planning.lens(20, 2.0, "1:1")
+    eye = planning.eye(sizes.plain(()), curve, lens)
+    shares = strategies.expected(
+        detect({"all": Regions.from_lists([[[5, 5, 30, 30]]] * 2)}), truth, eye
+    )
+    assert shares["global"] == pytest.approx(float(curve(7.0)))
+    assert shares["native"] == pytest.approx(float(curve(14.0)))
+    assert shares["all"] == pytest.approx(float(curve(14 * 20 / 25)))
+
+
+def test_sightings_show_the_objects_at_many_sizes() -> None:
+    rows = np.array([[10, 10, 4, 4, 1, 4, 0, 0]])
+    table = from_rows(["i"], np.array([[40, 30]]), [rows])
+    one = Split("val", table, [np.zeros((30, 40, 3), np.uint8)])
+    sides, found = strategies.sightings(Torchvision(OneBox()), one, RULE)
+    assert sides.min() == pytest.approx(2.0)  # the whole image at half its size
+    assert sides.max() > 4.0
+    assert not found.any()

@@ -1,0 +1,389 @@
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pycocotools.coco
+import pycocotools.cocoeval
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmnet_lib.core import files
+from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.boxes import xywh_to_xyxy
+from dmnet_lib.core.tables import Detections, join
+from dmnet_lib.data import splits
+from dmnet_lib.data.formats import coco as coco_format
+from dmnet_lib.data.formats import results, rules
+from dmnet_lib.evaluation import bootstrap, coco, visdrone
+from dmnet_lib.evaluation.matching import drop_in_ignored_regions
+
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
+SEEDS = st.integers(0, 2**32 - 1)
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data at {SHARED}")
+
+
+def table(images: list[np.ndarray]) -> Annotations:
+    """One 400x400 image for each [n, 8] array; names are not in order, to catch who sorts."""
+    names = [f"i{7 * n % 10}-{n}" for n in range(len(images))]
+    return from_rows(names, [(400, 400)] * len(images), [np.reshape(i, (-1, 8)) for i in images])
+
+
+def exact(truth: Annotations) -> Detections:
+    """Every evaluated object, found exactly."""
+    rows = truth.is_object
+    boxes = xywh_to_xyxy(truth.boxes_xywh[rows]).astype(float)
+    columns = (np.full(len(boxes), 0.5), truth.class_ids[rows], truth.image_index[rows])
+    return Detections(truth.names, boxes, *columns)
+
+
+def made_up(seed: int, images: int = 4) -> tuple[Annotations, Detections]:
+    """Objects of a few classes with crowds, others and ignored regions, and noisy detections."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for count in rng.integers(0, 25, images) + 10 * (np.arange(images) % 2):
+        corner, side = rng.integers(0, 300, (count, 2)), rng.integers(4, 120, (count, 2))
+        category = rng.choice([0, 1, 4, 4, 4, 5, 11], count)
+        score = (rng.random(count) < 0.9) & (category > 0) & (category < 11)
+        rows.append(np.column_stack([corner, side, score, category, score, score]))
+    truth = table(rows)
+    source = np.sort(rng.choice(np.repeat(np.arange(len(truth.boxes_xywh)), 3), 60, replace=False))
+    boxes = xywh_to_xyxy(truth.boxes_xywh)[source] + rng.normal(0, 2, (len(source), 4)).round(1)
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
+    class_ids = np.clip(truth.class_ids[source], 1, 10)
+    scores = rng.integers(1, 20, len(source)) / 20  # ties are wanted
+    return truth, Detections(truth.names, boxes, scores, class_ids, truth.image_index[source])
+
+
+def repeated(truth: Annotations, found: Detections, times: np.ndarray) -> tuple:
+    """Return both tables with image i standing times[i] times, as a resample would have it."""
+    picks = np.repeat(np.arange(len(truth)), times)
+    names = [f"{place:03d}" for place in range(len(picks))]
+    rows = [truth.image(i).rows() for i in picks]
+    copies = [found.of_image(i) for i in picks]
+    columns = [
+        np.concatenate([np.zeros_like(getattr(found, f)[:0]), *(getattr(c, f) for c in copies)])
+        for f in ("boxes_xyxy", "scores", "class_ids")
+    ]
+    index = np.repeat(np.arange(len(picks)), [len(copy) for copy in copies])
+    return (
+        from_rows(names, truth.sizes_wh[picks], rows),
+        Detections(tuple(names), *columns, index),
+    )
+
+
+@pytest.mark.parametrize("backend", coco.BACKENDS)
+def test_nothing_gives_none_not_nan(backend: str) -> None:
+    truth = table([])
+    metrics = coco.evaluate(truth, exact(truth), backend=backend)
+    assert [metrics[name] for name in METRICS] == [None] * 7
+    json.dumps(metrics, allow_nan=False)
+
+
+@pytest.mark.parametrize("backend", coco.BACKENDS)
+def test_without_detections_everything_is_missed(backend: str) -> None:
+    truth = table([np.array([10, 10, 40, 40, 1, 4, 0, 0])])
+    none = exact(truth).select(np.zeros(1, dtype=bool))
+    metrics = coco.evaluate(truth, none, backend=backend)
+    expected = {"AP": 0, "AP50": 0, "AP75": 0, "APs": None, "APm": 0, "APl": None, "AR": 0}
+    assert {name: metrics[name] for name in METRICS} == expected
+    assert metrics["per_class"] == {"car": expected | {"boxes": 1}}
+    assert metrics["at_100"] == expected
+
+
+def test_ground_truth_against_itself_is_one():
+    sides = (8, 40, 200)  # small, medium, large
+    truth = table([np.array([[5, 5, side, side, 1, 4, 0, 0] for side in sides])])
+    metrics = coco.evaluate(truth, exact(truth))
+    assert [metrics[name] for name in METRICS] == pytest.approx([1] * 7)
+
+
+def test_detections_in_ignored_regions_do_not_count_against():
+    car, region = [10, 10, 40, 40, 1, 4, 0, 0], [200, 200, 100, 100, 0, 0, 0, 0]
+    truth = table([np.array([car, region])])
+    stray = Detections(
+        truth.names, np.array([[210.0, 210, 250, 250], [10, 10, 50, 50]]),
+        np.array([0.9, 0.8]), np.array([4, 4]), np.array([0, 0]),
+    )  # fmt: skip
+    assert coco.evaluate(truth, stray)["AP"] == pytest.approx(1)
+    without_region = table([np.array([car])])
+    assert coco.evaluate(without_region, stray)["AP"] == pytest.approx(0.5)
+
+
+def test_ignored_regions_may_be_background_as_in_the_released_evaluation():
+    rows = [
+        [10, 10, 40, 40, 1, 4, 0, 0],
+        [200, 200, 99, 99, 0, 0, 0, 0],
+        [60, 60, 40, 40, 0, 4, 0, 0],
+    ]
+    truth = table([np.array(rows)])
+    boxes = np.array([[210.0, 210, 250, 250], [60, 60, 100, 100], [10, 10, 50, 50]])
+    found = Detections(
+        truth.names, boxes, np.array([0.9, 0.8, 0.7]), np.full(3, 4), np.zeros(3, int)
+    )
+    assert coco.evaluate(truth, found)["AP"] == pytest.approx(1)
+    metrics = coco.evaluate(truth, found, ignored_regions="background")
+    assert (metrics["AP"], metrics["boxes"]) == (pytest.approx(1 / 3), 1)
+    assert "are background" in metrics["protocol_details"]
+
+
+def test_rows_with_score_0_are_crowds_and_others_are_nothing():
+    rows = np.array([[10, 10, 40, 40, 1, 4, 0, 0], [200, 200, 60, 60, 0, 4, 0, 0]])
+    boxes = np.array([[200.0, 200, 230, 230], [10, 10, 50, 50]])
+    found = Detections(("i0-0",), boxes, np.array([0.9, 0.8]), np.array([4, 4]), np.array([0, 0]))
+    assert coco.evaluate(table([rows]), found)["AP"] == pytest.approx(1)
+    rows[1, 5] = 11
+    assert coco.evaluate(table([rows]), found)["AP"] == pytest.approx(0.5)
+
+
+def test_max_detections_cuts_each_image_and_class():
+    rows = np.array([[60 * n, 10, 40, 40, 1, 4, 0, 0] for n in range(4)])
+    truth = table([rows])
+    assert coco.evaluate(truth, exact(truth), max_detections=1)["AR"] == pytest.approx(1 / 4)
+    metrics = coco.evaluate(truth, exact(truth), max_detections=2)
+    assert (metrics["max_detections"], metrics["AR"]) == (2, pytest.approx(1 / 2))
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS)
+def test_both_backends_agree(seed: int) -> None:
+    truth, found = made_up(seed)
+    fast, slow = (coco.evaluate(truth, found, max_detections=100, backend=b) for b in coco.BACKENDS)
+    assert fast.pop("backend") != slow.pop("backend")
+    assert flat(fast) == pytest.approx(flat(slow), abs=1e-9)
+
+
+def on_disk(folder: Path, truth: Annotations, found: Detections) -> tuple[Annotations, Detections]:
+    """Write both as COCO files, without what lies in ignored regions, and read them again."""
+    truth, found = drop_in_ignored_regions(truth, found)
+    coco_format.write(folder / "truth.json", truth)
+    results.write(folder / "found.json", found)
+    again = coco_format.read(folder / "truth.json")
+    file = files.read_json(folder / "truth.json")
+    return again, results.read(folder / "found.json", again.names, images=file)[0]
+
+
+def pycocotools_summary(folder: Path) -> dict[str, float]:
+    """What pycocotools itself says of the files of `on_disk`, at its own caps."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        table = pycocotools.coco.COCO(folder / "truth.json")
+        judge = pycocotools.cocoeval.COCOeval(
+            table, table.loadRes(str(folder / "found.json")), "bbox"
+        )
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    values = [*judge.stats[:6], judge.stats[8]]
+    return {n: None if v == -1 else v for n, v in zip(METRICS, values, strict=True)}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("backend", coco.BACKENDS)
+def test_at_100_are_pycocotools_own_figures(tmp_path: Path, backend: str, seed: int) -> None:
+    truth, found = on_disk(tmp_path, *made_up(seed))
+    expected = pycocotools_summary(tmp_path)
+    metrics = coco.evaluate(truth, found, max_detections=500, backend=backend)
+    at_100 = coco.evaluate(truth, found, max_detections=100, backend=backend)
+    for name, value in expected.items():
+        assert metrics["at_100"][name] == pytest.approx(value, abs=1e-9)
+        assert at_100[name] == pytest.approx(value, abs=1e-9)
+
+
+def test_background_is_what_pycocotools_says_of_a_file_of_objects_alone(tmp_path: Path) -> None:
+    truth, found = made_up(3)
+    on_disk(tmp_path, rules.apply(truth, rows="objects"), found)
+    expected = pycocotools_summary(tmp_path)
+    metrics = coco.evaluate(truth, found, ignored_regions="background", max_detections=100)
+    assert {name: metrics[name] for name in METRICS} == pytest.approx(expected, abs=1e-9)
+    assert expected["AP"] < coco.evaluate(truth, found)["AP"]
+
+
+@needs_data
+def test_real_detector_gives_pycocotools_own_figures(tmp_path: Path) -> None:
+    for archive in ("visdrone-annotations/VisDrone2019-DET-val",
+                    "detections/yolo11l-visdrone5cls_val_1280"):  # fmt: skip
+        with tarfile.open(SHARED / f"{archive}.tar.xz") as tar:
+            tar.extractall(tmp_path, filter="data")
+    sizes = splits.read_image_sizes(SHARED / "visdrone-annotations" / "image_sizes_val.json")
+    truth = splits.load_source(tmp_path, "val", sizes=sizes).annotations
+    found, _ = results.read(next(tmp_path.glob("yolo11l*")), truth.names)
+    on_disk(tmp_path, truth, found)
+    expected = pycocotools_summary(tmp_path)
+    metrics = coco.evaluate(truth, found)
+    assert metrics["at_100"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_backends_agree_where_the_cap_of_500_cuts() -> None:
+    rng = np.random.default_rng(5)
+    rows = np.column_stack([rng.integers(0, 380, (700, 2)), rng.integers(6, 20, (700, 2))])
+    truth = table([np.column_stack([rows, np.tile([1, 4, 0, 0], (700, 1))])])
+    found = exact(truth)
+    found = dataclasses.replace(
+        found,
+        boxes_xyxy=found.boxes_xyxy + rng.normal(0, 1, (700, 4)),
+        scores=rng.integers(1, 50, 700) / 50,
+    )
+    fast, slow = (coco.evaluate(truth, found, backend=backend) for backend in coco.BACKENDS)
+    assert flat(fast) == pytest.approx(flat(slow), abs=1e-9)
+    assert fast["at_100"]["AR"] < fast["AR"] <= 500 / 700
+
+
+def flat(metrics: dict) -> dict[str, float]:
+    """Every figure of a result by its path."""
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": v for inner, v in flat(value).items()}
+        elif isinstance(value, float | int) and name != "boxes":
+            found[name] = value
+    return found
+
+
+PROTOCOLS = (coco.evaluate, visdrone.evaluate)
+
+
+def distinct(found: Detections, seed: int) -> Detections:
+    """The same detections, no two with the same score."""
+    scores = (np.random.default_rng(seed).permutation(len(found)) + 1) / (len(found) + 1)
+    return dataclasses.replace(found, scores=scores)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.permutations(range(4)), st.sampled_from(PROTOCOLS))
+def test_the_order_of_images_and_detections_changes_nothing(
+    seed: int, order: list[int], evaluate: Callable
+) -> None:
+    truth, found = made_up(seed)
+    found = distinct(found, seed).by_score()
+    place = np.argsort(order)[found.image_index]
+    rng = np.random.default_rng(seed)
+    rows = np.lexsort((rng.random(len(found)), place))
+    columns = (found.boxes_xyxy, found.scores, found.class_ids)
+    names = [truth.names[i] for i in order]
+    moved = Detections(tuple(names), *(column[rows] for column in columns), place[rows])
+    turned = from_rows(names, truth.sizes_wh[order], [truth.image(i).rows() for i in order])
+    again = evaluate(turned, moved.by_score())
+    assert flat(again) == pytest.approx(flat(evaluate(truth, found)), abs=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.sampled_from(PROTOCOLS))
+def test_a_detection_in_an_ignored_region_changes_nothing(seed: int, evaluate: Callable) -> None:
+    truth, found = made_up(seed)
+    rng = np.random.default_rng(seed)
+    image = int(rng.integers(len(truth)))
+    region = np.array([[100, 100, 90, 90, 0, 0, 0, 0]])
+    rows = [np.concatenate([one.rows(), region[: i == image]]) for i, one in enumerate(truth)]
+    truth = from_rows(truth.names, truth.sizes_wh, rows)
+    corner = rng.integers(110, 150, 2)
+    box = np.array([[*corner, *corner + rng.integers(5, 30, 2)]], float)
+    stray = Detections(truth.names, box, rng.random(1), rng.integers(1, 11, 1), np.array([image]))
+    more = join([found, stray], truth.names).by_score()
+    assert flat(evaluate(truth, more)) == flat(evaluate(truth, found.by_score()))
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.sampled_from(PROTOCOLS))
+def test_every_figure_lies_between_0_and_1(seed: int, evaluate: Callable) -> None:
+    truth, found = made_up(seed)
+    figures = flat(evaluate(truth, found.by_score()))
+    shares = {n: v for n, v in figures.items() if n.split(".")[-1][:2] in ("AP", "AR")}
+    assert len(shares) >= 7
+    assert all(0 <= value <= 1 for value in shares.values())
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.sampled_from([2, 500]))
+def test_matches_of_the_whole_split_give_cocos_ap(seed: int, max_detections: int) -> None:
+    truth, found = made_up(seed)
+    metrics = coco.evaluate(truth, found, max_detections=max_detections)
+    matches = bootstrap.matches(truth, found, max_detections=max_detections)
+    average = bootstrap.bootstrap_samples(matches, np.ones((1, len(truth))))[0]
+    curves = bootstrap.precision_recall(matches)
+    if metrics["AP"] is None:
+        assert np.isnan(average)
+        assert np.isnan(curves).all()
+    else:
+        assert average == pytest.approx(metrics["AP"], abs=1e-12)
+        assert np.nanmean(curves) == pytest.approx(metrics["AP"], abs=1e-12)
+        assert np.nanmean(curves[:, 0]) == pytest.approx(metrics["AP50"], abs=1e-12)
+
+
+SIZES = {"APs": bootstrap.SMALL, "APm": (32**2, 96**2), "APl": (96**2, np.inf)}
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.sampled_from(sorted(SIZES)))
+def test_matches_of_one_size_give_cocos_ap_of_it(seed: int, name: str) -> None:
+    """Boxes of other sizes are used up and count as nothing, also beside crowds."""
+    truth, found = made_up(seed)
+    matches = bootstrap.matches(truth, found, area_px=SIZES[name])
+    average = bootstrap.bootstrap_samples(matches, np.ones((1, len(truth))))[0]
+    expected = coco.evaluate(truth, found)[name]
+    assert average == pytest.approx(
+        np.nan if expected is None else expected, abs=1e-12, nan_ok=True
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.lists(st.integers(0, 3), min_size=4, max_size=4))
+def test_a_weight_is_as_many_copies_of_the_image(seed: int, times: list[int]) -> None:
+    truth, found = made_up(seed)
+    # Copies of equal scores stand in another order than weights, so let no two be equal.
+    scores = np.random.default_rng(seed).permutation(len(found)) / 100
+    found = Detections(found.names, found.boxes_xyxy, scores, found.class_ids, found.image_index)
+    weights = np.array([times])
+    weighted = bootstrap.bootstrap_samples(bootstrap.matches(truth, found), weights)[0]
+    copied = coco.evaluate(*repeated(truth, found, weights[0]))["AP"]
+    assert weighted == pytest.approx(np.nan if copied is None else copied, abs=1e-12, nan_ok=True)
+
+
+def test_samples_do_not_depend_on_how_many_are_held_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    matches = bootstrap.matches(*made_up(1))
+    weights = bootstrap.resampling_weights(4, rng=np.random.default_rng(0), resamples=20)
+    whole = bootstrap.average_precisions(matches, weights)
+    monkeypatch.setattr(bootstrap, "CELLS_AT_ONCE", 100)
+    again = bootstrap.average_precisions(matches, weights)
+    np.testing.assert_allclose(again, whole, rtol=1e-12)  # sums may be taken in another order
+
+
+def test_a_strategy_does_not_differ_from_itself():
+    matches = bootstrap.matches(*made_up(3))
+    result = bootstrap.bootstrap_difference(
+        matches, matches, rng=np.random.default_rng(0), resamples=50
+    )
+    assert (result["difference"], result["low"], result["high"]) == (0, 0, 0)
+
+
+def test_a_clear_difference_has_an_interval_above_zero():
+    truth, found = made_up(5, images=12)
+    perfect, poor = (bootstrap.matches(truth, f) for f in (exact(truth), found))
+    kwargs = {"resamples": 200}
+    one, again = (
+        bootstrap.bootstrap_difference(perfect, poor, rng=np.random.default_rng(7), **kwargs)
+        for _ in range(2)
+    )
+    assert 0 < one["low"] < one["difference"] < one["high"]
+    assert one == again
+
+
+def test_interval_of_nothing_is_none():
+    truth = table([])
+    matches = bootstrap.matches(truth, exact(truth))
+    result = bootstrap.bootstrap_difference(matches, matches, rng=np.random.default_rng(0))
+    assert result == {"difference": None, "low": None, "high": None, "resamples": 0}
+
+
+def test_matches_of_other_ground_truth_cannot_be_compared():
+    a, b = (bootstrap.matches(*made_up(seed)) for seed in (1, 2))
+    with pytest.raises(ValueError, match="different ground truth"):
+        bootstrap.bootstrap_difference(a, b, rng=np.random.default_rng(0))

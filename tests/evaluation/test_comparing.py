@@ -1,0 +1,327 @@
+"""Comparing: what differs between finished experiments, with paired intervals and without."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dmnet_lib.core import annotations, files, params, provenance
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.data import splits as datasets
+from dmnet_lib.detection.strategies import Outcome, write
+from dmnet_lib.evaluation import coco, comparing, experiments
+from dmnet_lib.evaluation.comparing import NOISE, SAME, SEEDED, STANDS_OUT, UNKNOWN
+from dmnet_lib.running import cli
+
+IMAGES, SIDE = 12, 200
+BOXES_XYXY = np.array(
+    [[10, 10, 30, 30], [60, 60, 110, 110], [120, 20, 140, 50], [20, 120, 60, 180]]
+)
+CLASS_IDS = np.array([4, 4, 1, 9])
+
+
+def draw(root: Path, splits: Mapping[str, range], *, shift: int = 0) -> Path:
+    """Write splits of grey images, each with four objects, that of image 3 moved by shift."""
+    for split, numbers in splits.items():
+        folder = root / f"VisDrone2019-DET-{split}"
+        for number in numbers:
+            moved = BOXES_XYXY[:, :2] + (shift if number == 3 else 0)
+            rows = np.column_stack([moved, np.diff(BOXES_XYXY.reshape(-1, 2, 2), axis=1)[:, 0]])
+            table = np.column_stack([rows, CLASS_IDS])
+            lines = [f"{x},{y},{w},{h},1,{c},0,0\n" for x, y, w, h, c in table]
+            files.write_text(folder / "annotations" / f"i{number:02d}.txt", "".join(lines))
+            grey = np.full((SIDE, SIDE, 3), 128, np.uint8)
+            files.write_bytes(folder / "images" / f"i{number:02d}.jpg", files.encode_jpeg(grey))
+    return root
+
+
+def found(
+    names: tuple[str, ...], *, shift: float = 0.0, missed: tuple[int, ...] = ()
+) -> Detections:
+    """Return all objects, moved by shift px, but the cars of missed images; scores differ."""
+    per_image = []
+    for name in names:
+        keep = CLASS_IDS != 4 if int(name[1:]) in missed else np.full(len(CLASS_IDS), True)
+        scores = 0.9 - 0.01 * int(name[1:]) - 0.001 * np.arange(len(CLASS_IDS))
+        per_image.append((BOXES_XYXY[keep] + shift, scores[keep], CLASS_IDS[keep]))
+    boxes_xyxy, scores, class_ids = (np.concatenate(part) for part in zip(*per_image, strict=True))
+    image_index = np.repeat(np.arange(len(names)), [len(part[1]) for part in per_image])
+    return Detections(names, boxes_xyxy.astype(float), scores, class_ids, image_index)
+
+
+def finish(
+    results: Path, name: str, root: Path, strategies: Mapping[str, dict], *,
+    split: str = "test-dev", seed: int = 0, max_detections: int = 500,
+) -> None:  # fmt: skip
+    """Leave an experiment whose strategies found what `found` returns for their options."""
+    home, split_there = results / name, datasets.load(root, split)
+    truth = split_there.annotations
+    outcomes = {
+        strategy: Outcome(found(truth.names, **given), Regions.from_lists([[]] * len(truth)), 1, 1)
+        for strategy, given in strategies.items()
+    }
+    write(home / "05_fused_detection" / "k", outcomes)
+    given = {"dataset": "scenes", "data_root": str(root), "test_split": split, "classes": ""}
+    given |= {"seed": seed, "max_detections": max_detections}
+    for stage in ("00_dataset", "06_evaluation"):
+        files.write_text(home / stage / "k" / "params.yaml", params.dump(given))
+    seen = {"fingerprint": provenance.data_fingerprint(root)}
+    files.write_json(home / "00_dataset" / "k" / "dataset.json", seen)
+    rows = {
+        strategy: coco.evaluate(truth, one.detections, max_detections=max_detections)
+        for strategy, one in outcomes.items()
+    }
+    metrics = {"strategies": rows, "main": list(rows)[:2], "order": list(rows), "split": split}
+    metrics |= {"images": len(truth), "protocol": coco.PROTOCOL}
+    files.write_json(home / "06_evaluation" / "k" / "metrics.json", metrics)
+    files.write_json(home / "06_evaluation" / "k" / "provenance.json", {"data": "scenes"})
+    stages = {path.name: {"key": "k"} for path in sorted(home.glob("*_*"))}
+    files.write_json(home / "latest.json", {"stages": stages})
+
+
+STRATEGIES = {
+    "global": {"shift": 4.0},
+    "native": {},
+    "odd": {"missed": (1, 3, 5, 7, 9, 11)},
+    "even": {"missed": (0, 2, 4, 6, 8, 10)},
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Experiments on the same images, on a part of them, on others, and with another seed."""
+    where = tmp_path_factory.mktemp("compare")
+    root = draw(where / "data", {"test-dev": range(IMAGES), "val": range(20, 24)})
+    finish(where / "results", "one", root, STRATEGIES)
+    finish(where / "results", "moved", root, {name: {"shift": 4.0} for name in STRATEGIES})
+    finish(where / "results", "seeded", root, STRATEGIES | {"native": {"shift": 3.0}}, seed=1)
+    finish(where / "results", "joined", root, STRATEGIES, split="test-dev+val")
+    finish(where / "results", "turned", root, STRATEGIES, split="val+test-dev")
+    finish(where / "results", "fewer", root, STRATEGIES, max_detections=1)
+    part = draw(where / "part", {"test-dev": range(5)}, shift=7)
+    finish(where / "results", "part", part, STRATEGIES)
+    other = draw(where / "other", {"test-dev": range(50, 55)})
+    finish(where / "results", "other", other, STRATEGIES)
+    return where / "results"
+
+
+def compare(results: Path, *wanted: str, **given: object) -> comparing.Comparison:
+    known = experiments.load(results)
+    return comparing.compare(known, wanted, resamples=200, **given)
+
+
+def verdicts(made: comparing.Comparison) -> set[str]:
+    """Return the verdicts on all that can be compared: there are no large objects."""
+    return set(made.table.dropna(subset=["difference"])["verdict"])
+
+
+def row(made: comparing.Comparison, strategy: str, of: str = "AP") -> pd.Series:
+    table = made.table
+    (place,) = np.flatnonzero((table["strategy"] == strategy) & (table["of"] == of))
+    return table.iloc[place]
+
+
+def test_an_experiment_does_not_differ_from_itself(results: Path):
+    made = compare(results, "one", "one")
+    assert verdicts(made) == {SAME}
+    assert (
+        comparing.words(made).splitlines()[0] == "`one:global` against `one:global`: no difference."
+    )
+    assert (comparing.shown(made)["AP"] == "same").all()
+
+
+def test_boxes_that_are_all_off_stand_out_and_the_difference_is_that_of_the_protocol(results: Path):
+    made = compare(results, "one", "moved")
+    known = experiments.load(results)
+    a, b = (comparing.read(name, known[name]).metrics["strategies"] for name in ("one", "moved"))
+    for of in ("AP", "AP50", "APs", "APm"):
+        one = row(made, "native", of)
+        assert one["difference"] == pytest.approx(b["native"][of] - a["native"][of], abs=1e-9)
+    cars = row(made, "native", "car")
+    expected = [metrics["native"]["per_class"]["car"]["AP"] for metrics in (a, b)]
+    assert [cars["a"], cars["b"]] == pytest.approx(expected)
+    whole = row(made, "native")
+    assert whole["low"] <= whole["difference"] <= whole["high"] < 0
+    assert whole["verdict"] == STANDS_OUT
+    assert "`moved:native` against `one:native`: AP -0" in comparing.words(made)
+
+
+def test_two_strategies_of_one_experiment_are_compared_by_name(results: Path):
+    made = compare(results, "one:global", "one:native")
+    assert row(made, "native less global")["low"] > 0
+    assert comparing.whole(made)["label"].tolist() == ["native less global"]
+
+
+def test_what_falls_either_way_by_image_may_be_noise(results: Path):
+    whole = row(compare(results, "one:odd", "one:even"), "even less odd")
+    assert whole["low"] < 0 < whole["high"]
+    assert whole["verdict"] == NOISE
+
+
+def test_a_strategy_named_once_is_that_of_both(results: Path):
+    made = compare(results, "one", "moved:odd")
+    assert made.table[["first", "second"]].drop_duplicates().to_numpy().tolist() == [
+        ["one:odd", "moved:odd"]
+    ]
+
+
+def test_main_strategies_come_first_and_alone_where_asked(results: Path):
+    names = compare(results, "one", "moved").table["strategy"].unique().tolist()
+    assert names == ["global", "native", "odd", "even"]
+    alone = compare(results, "one", "moved", main_only=True)
+    assert alone.table["strategy"].unique().tolist() == ["global", "native"]
+
+
+def test_each_is_held_against_the_first(results: Path):
+    made = compare(results, "one:native", "moved", "seeded")
+    assert made.table["first"].unique().tolist() == ["one:native"]
+    assert made.table["second"].unique().tolist() == ["moved:native", "seeded:native"]
+
+
+@pytest.mark.parametrize("wanted", [("one:nativ", "moved"), ("one", "moved:nativ")])
+def test_an_unknown_strategy_is_answered_with_the_nearest(results: Path, wanted: tuple[str, str]):
+    with pytest.raises(InputError, match="has no strategy 'nativ'; did you mean native"):
+        compare(results, *wanted)
+
+
+def test_only_images_with_the_same_truth_are_compared(results: Path):
+    made = compare(results, "one", "part")
+    assert "scored anew on the 4 of 12 images" in made.notes[0]
+    assert verdicts(made) == {SAME}
+
+
+def test_images_are_paired_by_name_whatever_their_order(results: Path):
+    made = compare(results, "joined", "turned")
+    assert "scored anew on the 16 images" in made.notes[0]
+    assert verdicts(made) == {SAME}
+
+
+def test_common_gives_the_places_of_the_same_images(results: Path):
+    known = experiments.load(results)
+    one, turned = (comparing.read(name, known[name]).truth for name in ("one", "turned"))
+    places = comparing.common(one, turned)
+    assert places.tolist() == [[place, place + 4] for place in range(IMAGES)]
+    empty = annotations.from_rows([], np.zeros((0, 2)), [])
+    assert comparing.common(one, empty).shape == (0, 2)
+
+
+def test_other_scenes_cannot_be_compared(results: Path):
+    made = compare(results, "one", "other")
+    assert made.table.empty
+    assert "share no image with the same truth" in comparing.words(made)
+    assert comparing.shown(made).empty
+    assert comparing.whole(made).empty
+
+
+def test_both_are_scored_at_the_firsts_number_of_detections(results: Path):
+    made = compare(results, "one", "fewer")
+    assert verdicts(made) == {SAME}
+    assert "The report of fewer is at 1 detections" in made.notes[0]
+
+
+def test_what_another_seed_moves_as_far_does_not_stand_out(results: Path):
+    twins = compare(results, "one", "seeded")
+    assert row(twins, "native")["verdict"] == SEEDED
+    assert "they differ by the seed alone" in comparing.words(twins)
+    small = compare(results, "one:native", "seeded:native", "moved")
+    far = small.table[(small.table["second"] == "moved:native") & (small.table["of"] == "AP")]
+    assert far["verdict"].tolist() == [STANDS_OUT]  # 4 px are more than the 3 of another seed
+
+
+def test_a_difference_within_an_experiment_is_held_against_its_twins(results: Path):
+    words = comparing.words(compare(results, "one:odd", "one:native"))
+    assert "seeded beside one: another seed alone moves these differences in AP by" in words
+
+
+def test_without_a_twin_it_is_said_that_the_seeds_part_is_not_known(results: Path):
+    words = comparing.words(compare(results, "joined:odd", "joined:native"))
+    assert "No experiment differs from joined by the seed alone" in words
+
+
+@pytest.fixture
+def clone(results: Path, tmp_path: Path) -> Path:
+    """The same results as git keeps them."""
+    ignore = shutil.ignore_patterns("*.npz", "strategies.json", "dataset.json")
+    return Path(shutil.copytree(results, tmp_path / "clone", ignore=ignore))
+
+
+def test_versioned_files_give_differences_without_intervals(clone: Path, results: Path):
+    made, whole = compare(clone, "one", "moved"), compare(results, "one", "moved")
+    assert verdicts(made) == {UNKNOWN}
+    assert made.table["low"].isna().all()
+    for strategy in STRATEGIES:
+        expected = row(whole, strategy)["difference"]
+        assert row(made, strategy)["difference"] == pytest.approx(expected, abs=1e-6)
+    assert "not at hand are the detections of one; `dmnet run`" in made.notes[0]
+
+
+def test_versioned_figures_of_another_protocol_or_data_are_not_compared(clone: Path):
+    made = compare(clone, "one", "fewer")
+    assert made.table.empty
+    assert "cannot be compared: other 06_evaluation.max_detections" in made.notes[0]
+    assert "test_split" in compare(clone, "one", "joined").notes[0]
+
+
+def test_data_that_changed_since_are_not_scored(results: Path, tmp_path: Path):
+    root = draw(tmp_path / "data", {"test-dev": range(4)})
+    finish(tmp_path / "results", "one", root, STRATEGIES)
+    finish(tmp_path / "results", "two", root, STRATEGIES)
+    draw(root, {"test-dev": range(4)}, shift=1)
+    made = compare(tmp_path / "results", "one", "two")
+    assert "changed since; run the experiment again" in made.notes[0]
+    assert verdicts(made) == {UNKNOWN}
+
+
+def test_a_torn_file_of_detections_is_as_if_it_were_not_there(results: Path, tmp_path: Path):
+    torn = Path(shutil.copytree(results, tmp_path / "torn"))
+    path = torn / "one" / "05_fused_detection" / "k" / "global_detections.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    assert "not at hand are the detections of one" in compare(torn, "one", "moved").notes[0]
+
+
+def test_the_same_comparison_gives_the_same_records(results: Path):
+    first, second = (comparing.records(compare(results, "one", "seeded")) for _ in range(2))
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_the_command_prints_and_writes_a_page(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setenv("DMNET_RESULTS_ROOT", str(results))
+    assert cli.main(["compare", "one:native", "seeded", "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "common.seed" in told
+    assert "no more than another seed does" in told
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<code>seeded:native</code>" in page
+    assert 'src="data:image/png' in page
+    metrics = files.read_json(tmp_path / "out" / "metrics.json")
+    assert metrics["differences"][0]["of"] == "AP"
+    assert (tmp_path / "out" / "figures" / "differences.csv").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["one"], "takes two names or more"),
+        (["one", "two"], "no finished experiment 'two'"),
+        (["one", "moved", "--out", "FILE"], "is a file; --out takes a folder"),
+    ],
+)
+def test_a_wrong_command_is_one_line(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture, arguments: list[str], told: str,
+):  # fmt: skip
+    monkeypatch.setenv("DMNET_RESULTS_ROOT", str(results))
+    path = files.write_text(tmp_path / "file", "")
+    given = [str(path) if word == "FILE" else word for word in arguments]
+    assert cli.main(["compare", *given]) == 1
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1

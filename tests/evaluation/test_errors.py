@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from dmnet_lib.core.annotations import IGNORED, Annotations
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.evaluation import errors, matching
+
+
+def truth(rows: list[tuple], images: int = 3) -> Annotations:
+    """Rows of image, x, y, w, h, class; those of class 0 are ignored regions."""
+    table = np.array(rows, np.int64).reshape(-1, 6)
+    offsets = np.searchsorted(table[:, 0], np.arange(images + 1))
+    class_ids, zeros = table[:, 5], np.zeros(len(table), np.int64)
+    return Annotations(
+        names=tuple("abcdefgh"[:images]), sizes_wh=np.array([(200, 200)] * images),
+        offsets=offsets, boxes_xywh=table[:, 1:5], class_ids=class_ids,
+        evaluated=class_ids != IGNORED, truncation=zeros, occlusion=zeros,
+    )  # fmt: skip
+
+
+def found(rows: list[tuple], images: int = 3) -> Detections:
+    """Rows of image, x1, y1, x2, y2, score, class."""
+    table = np.array(rows, float).reshape(-1, 7)
+    names, image = tuple("abcdefgh"[:images]), table[:, 0].astype(int)
+    return Detections(names, table[:, 1:5], table[:, 5], table[:, 6].astype(int), image)
+
+
+TRUTH = truth([(0, 0, 0, 10, 10, 4), (0, 50, 50, 10, 10, 4), (1, 0, 0, 10, 10, 1),
+               (1, 100, 100, 90, 90, 0)])  # fmt: skip
+FOUND = found([
+    (0, 0, 0, 10, 10, 0.9, 4), (0, 1, 0, 11, 10, 0.8, 4), (0, 50, 50, 60, 60, 0.4, 4),
+    (1, 0, 0, 10, 10, 0.9, 2), (1, 120, 120, 130, 130, 0.9, 1), (2, 0, 0, 5, 5, 0.9, 1),
+])  # fmt: skip
+
+
+def test_hits_misses_and_false_boxes_are_counted_by_image() -> None:
+    table = errors.table(errors.judge(TRUTH, FOUND, min_score=0.5)).set_index("image")
+    counts = table[["objects", "hits", "missed", "false"]].to_numpy().tolist()
+    # a: one hit, its double false, one under the score; b: of another class, one in an ignored
+    # region; c: nothing to find.
+    assert counts == [[2, 1, 1, 1], [1, 0, 1, 1], [0, 0, 0, 1]]
+    assert table["right"].tolist() == [1 / 3, 0, 0]
+
+
+def test_the_boxes_of_an_image_are_those_that_are_counted() -> None:
+    boxes = errors.judge(TRUTH, FOUND, min_score=0.5).of_image(0)
+    assert boxes["hits"].tolist() == [[0, 0, 10, 10]]
+    assert boxes["false"].tolist() == [[1, 0, 11, 10]]
+    assert boxes["missed"].tolist() == [[50, 50, 60, 60]]
+
+
+def test_an_image_with_nothing_in_it_is_right() -> None:
+    table = errors.table(errors.judge(truth([]), found([]), min_score=0.5))
+    assert table["right"].tolist() == [1, 1, 1]
+
+
+def test_the_worst_come_first_and_of_equals_the_one_with_more_mistakes() -> None:
+    rows = [(0, 0, 0, 10, 10, 4)] + [(1, 20 * n, 0, 10, 10, 4) for n in range(3)]
+    table = errors.table(errors.judge(truth(rows), found([]), min_score=0.5))
+    assert errors.worst(table, count=2)["image"].tolist() == ["b", "a"]
+    assert len(errors.worst(table, count=9)) == 3
+
+
+def test_crowds_leave_as_many_missed_boxes_as_are_counted() -> None:
+    rng = np.random.default_rng(1)
+    corners = rng.integers(0, 60, (40, 2))
+    rows = [(0, x, y, *rng.integers(8, 30, 2), rng.integers(1, 4)) for x, y in corners]
+    shifted = rng.integers(-4, 5, (40, 4))
+    seen = [
+        (0, x + a, y + b, x + w + c + 9, y + h + d + 9, rng.random(), k)
+        for (_, x, y, w, h, k), (a, b, c, d) in zip(rows, shifted, strict=True)
+    ]
+    judged = errors.judge(truth(rows, 1), found(seen, 1), min_score=0.1)
+    counted, boxes = errors.table(judged).iloc[0], judged.of_image(0)
+    assert 0 < counted["hits"] < 40
+    assert {n: len(b) for n, b in boxes.items()} == {n: counted[n] for n in boxes}
+    outcome = matching.match(judged.truth, judged.found)[0]
+    assert counted["hits"] == np.count_nonzero(outcome == matching.TRUE)
+
+
+def test_other_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="differ in their images"):
+        errors.judge(truth([], 2), found([], 3), min_score=0.5)

@@ -1,0 +1,260 @@
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmnet_lib.core import boxes, files
+from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.boxes import xywh_to_xyxy
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.data.formats import results
+from dmnet_lib.data.formats import visdrone as visdrone_format
+from dmnet_lib.evaluation import matching, visdrone
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+METRICS = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500")
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data at {SHARED}")
+
+Row = tuple[float, ...]
+
+
+def truth(*images: list[Row]) -> Annotations:
+    """One 100x100 image for each list of x, y, w, h, score, category."""
+    rows = [np.array([[*row, 0, 0] for row in rows], int).reshape(-1, 8) for rows in images]
+    return from_rows([f"i{n}" for n in range(len(images))], [(100, 100)] * len(images), rows)
+
+
+def found(*images: list[Row]) -> Detections:
+    """One image for each list of x, y, w, h, score, category."""
+    table = np.array([row for rows in images for row in rows], float).reshape(-1, 6)
+    index = np.repeat(np.arange(len(images)), [len(rows) for rows in images])
+    names = tuple(f"i{n}" for n in range(len(images)))
+    return Detections(
+        names, xywh_to_xyxy(table[:, :4]), table[:, 4], table[:, 5].astype(int), index
+    )
+
+
+def kept(truth_rows: list[Row], found_rows: list[Row]) -> tuple[int, int]:
+    left = matching.drop_in_ignored_regions(truth(truth_rows), found(found_rows))
+    return len(left[0].boxes_xywh), len(left[1])
+
+
+def test_nothing_gives_none_not_nan():
+    metrics = visdrone.evaluate(truth(), found())
+    assert [metrics[name] for name in METRICS] == [None] * 7
+    assert metrics["macro"]["AP"] is None
+    assert metrics["per_class"] == {}
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_without_detections_everything_is_missed():
+    metrics = visdrone.evaluate(truth([(10, 10, 5, 5, 1, 4)]), found([]))
+    assert [metrics[name] for name in METRICS] == [0.0] * 7
+
+
+def test_ground_truth_against_itself_is_one():
+    rows = [(10, 10, 8, 8, 1, 4), (30, 30, 9, 7, 1, 1)]
+    metrics = visdrone.evaluate(truth(rows), found(rows))
+    assert [metrics[name] for name in METRICS] == [1, 1, 1, 0.5, 1, 1, 1]
+    assert metrics["per_class"]["car"] == metrics["per_class"]["pedestrian"] | {"AR1": 1.0}
+
+
+def test_different_images_are_refused():
+    with pytest.raises(ValueError, match="differ in their images"):
+        visdrone.evaluate(truth([]), found([], []))
+
+
+@pytest.mark.parametrize(
+    ("box", "stays"),
+    [
+        pytest.param((40, 40, 10, 10), False, id="inside"),
+        pytest.param((60, 40, 10, 10), True, id="outside"),
+        # The region's last column, 51, counts, the box's first column does not: 6 of 10 columns.
+        pytest.param((45, 40, 10, 10), False, id="half and more inside"),
+        pytest.param((46, 40, 10, 10), False, id="exactly half inside"),
+        pytest.param((47, 40, 10, 10), True, id="less than half inside"),
+        pytest.param((46.5, 40, 10, 10), True, id="rounds half away from zero"),
+        pytest.param((40, 40, 0.2, 0.2), False, id="sides count as one pixel at least"),
+        pytest.param((95, 95, 10, 10), True, id="its area counts also outside the image"),
+    ],
+)
+def test_half_in_an_ignored_region_is_dropped(box: Row, stays: bool) -> None:
+    region = (31, 31, 20, 20, 0, 0)
+    assert kept([region], [(*box, 0.5, 4)]) == (0, stays)
+    if np.all(np.mod(box, 1) == 0):
+        assert kept([region, (*box, 1, 4)], []) == (stays, 0)
+
+
+def test_the_union_of_ignored_regions_counts():
+    regions = [(10, 10, 4, 20, 0, 0), (14, 10, 4, 20, 0, 0)]
+    assert kept(regions[:1], [(10, 12, 10, 10, 0.5, 4)]) == (0, 1)
+    assert kept(regions, [(10, 12, 10, 10, 0.5, 4)]) == (0, 0)
+
+
+def test_others_are_no_class_and_do_not_excuse():
+    rows = [(10, 10, 8, 8, 1, 4), (50, 50, 8, 8, 0, 11)]
+    metrics = visdrone.evaluate(
+        truth(rows), found([(50, 50, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4)])
+    )
+    assert list(metrics["per_class"]) == ["car"]
+    assert metrics["AP"] == 0.5
+
+
+def test_a_row_not_evaluated_excuses_but_counts_in_recall():
+    rows = [(10, 10, 8, 8, 1, 4), (50, 50, 8, 8, 0, 4)]
+    twice = [(50, 50, 4, 4, 0.9, 4), (52, 52, 4, 4, 0.9, 4), (10, 10, 8, 8, 0.8, 4)]
+    metrics = visdrone.evaluate(truth(rows), found(twice))
+    assert (metrics["AP"], metrics["AR500"]) == (0.5, 0.5)
+
+
+def test_a_box_is_taken_once_by_the_best_score():
+    detections = found([(11, 10, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4)])
+    outcome = matching.match(truth([(10, 10, 8, 8, 1, 4)]), detections)
+    assert outcome[0].tolist() == [1, 0]  # at 0.50 the first takes it
+    assert outcome[-1].tolist() == [0, 1]  # at 0.95 the first does not fit
+
+
+def test_equal_overlaps_go_to_the_later_box():
+    same = [(10, 10, 8, 8, 1, 4), (12, 10, 8, 8, 1, 4)]
+    detections = found([(11, 10, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4)])
+    assert matching.match(truth(same), detections)[-2].tolist() == [0, 1]
+    assert matching.match(truth(same), detections)[0].tolist() == [1, 1]
+
+
+def test_ap_is_the_area_under_every_step_of_the_falling_precision():
+    cars = [(10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 4)]
+    guesses = [(70, 70, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4), (30, 30, 8, 8, 0.7, 4)]
+    # Precision 0, 1/2, 2/3 at recall 0, 1/2, 1: falling, it is 2/3 throughout.
+    assert visdrone.evaluate(truth(cars), found(guesses))["AP"] == pytest.approx(2 / 3)
+    # Precision 0, 1/2, 1/3 at recall 0, 1/2, 1/2: the half that is missed counts as 0.
+    assert visdrone.evaluate(truth(cars), found(guesses[:2]))["AP"] == pytest.approx(1 / 4)
+
+
+def test_caps_count_all_classes_in_file_order():
+    rows = [(10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)]
+    metrics = visdrone.evaluate(truth(rows), found(rows))
+    assert metrics["per_class"]["car"]["AR1"] == 1
+    assert metrics["per_class"]["van"]["AR1"] == 0
+
+
+@pytest.mark.parametrize("cap", [1, 10, 100])
+def test_a_cap_is_the_same_as_having_found_no_more(cap: int) -> None:
+    rng = np.random.default_rng(cap)
+    count = 120
+    corners = np.column_stack([rng.integers(0, 60, (count, 2)), rng.integers(5, 30, (count, 2))])
+    annotated = truth([(*box, 1, 4 + n % 2) for n, box in enumerate(corners.tolist())], [])
+    scores = rng.integers(1, 9, count) / 10  # ties are wanted
+    rows = np.column_stack(
+        [corners + rng.normal(0, 1, (count, 4)), scores, 4 + rng.integers(0, 2, count)]
+    )
+    detections = found(rows.tolist(), []).by_score()
+    whole = visdrone.class_tables(annotated, detections)[f"AR{cap}"]
+    alone = visdrone.class_tables(annotated, detections.top(cap))["AR500"]
+    assert whole.any()
+    np.testing.assert_array_equal(whole, alone)
+
+
+def test_means_weigh_classes_by_images_and_macro_does_not():
+    car, van = (10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)
+    metrics = visdrone.evaluate(truth([car], [car], [car, van]), found([car], [car], [car]))
+    assert metrics["AP"] == pytest.approx(3 / 4)
+    assert metrics["macro"]["AP"] == pytest.approx(1 / 2)
+
+
+def golden(name: str, folder: Path, annotations: Path, sizes: dict) -> tuple[dict, dict, tuple]:
+    """Return the toolkit's numbers, ours, and both tables after the ignored regions."""
+    expected = json.loads((GOLDEN / f"visdrone_toolkit_{name}.json").read_text())
+    names = expected["names"]
+    sizes_wh = np.array([sizes[n] for n in names])
+    annotated = visdrone_format.read_annotations(annotations, names, sizes_wh)
+    detections = results.read(folder, names, drop_unknown=True)[0].by_score()
+    left = matching.drop_in_ignored_regions(annotated, detections)
+    return expected, visdrone.evaluate(annotated, detections), left
+
+
+def assert_as_the_toolkit(expected: dict, metrics: dict, left: tuple) -> None:
+    for name, value in expected["summary"].items():
+        assert 100 * metrics[name] == pytest.approx(value, abs=1e-6), name
+    tables = visdrone.class_tables(*left)
+    for row, one in enumerate(visdrone.CLASSES):
+        images = expected["images_per_class"][row]
+        assert metrics["per_class"].get(one, {"images": 0})["images"] == images
+        for name in ("AP", "AR1", "AR10", "AR100", "AR500") if images else ():
+            value = 100 * metrics["per_class"][one][name]
+            assert value == pytest.approx(np.mean(expected[name][row]), abs=1e-6), (one, name)
+            np.testing.assert_allclose(100 * tables[name][row], expected[name][row], 0, 1e-6)
+    assert np.diff(left[0].offsets).tolist() == expected["kept"]
+    assert np.bincount(left[1].image_index).tolist() == expected["kept_det"]
+
+
+@needs_data
+def test_real_detector_gives_the_toolkits_numbers(tmp_path: Path) -> None:
+    archives = (
+        "visdrone-annotations/VisDrone2019-DET-val",
+        "detections/yolo11l-visdrone5cls_val_640",
+    )
+    for archive in archives:
+        with tarfile.open(SHARED / f"{archive}.tar.xz") as tar:
+            tar.extractall(tmp_path, filter="data")
+    sizes = files.read_json(SHARED / "visdrone-annotations" / "image_sizes_val.json")
+    detections, annotations = (next(tmp_path.glob(g)) for g in ("yolo11l*", "*/annotations"))
+    assert_as_the_toolkit(*golden("yolo11l_val_640", detections, annotations, sizes))
+
+
+@needs_data
+def test_sample_gives_the_toolkits_numbers():
+    split = SHARED / "visdrone-sample" / "VisDrone2019-DET-val"
+    detections = SHARED.parent / "golden" / "visdrone_toolkit" / "sample_val_detections"
+    if not detections.is_dir():
+        pytest.skip(f"no reference detections at {detections}")
+    sizes = {p.stem: files.image_size_wh(p) for p in (split / "images").glob("*.jpg")}
+    assert_as_the_toolkit(*golden("sample_val", detections, split / "annotations", sizes))
+
+
+def one_by_one(annotated: Annotations, detections: Detections) -> np.ndarray:
+    """What `matching.match` gives, by the plain rule: one detection after the other."""
+    outcome = np.zeros((len(matching.THRESHOLDS), len(detections)), int)
+    objects = xywh_to_xyxy(annotated.boxes_xywh)
+    for level, threshold in enumerate(matching.THRESHOLDS):
+        taken = set()
+        for row in np.argsort(-detections.scores, kind="stable"):
+            same = (annotated.image_index == detections.image_index[row]) & (
+                annotated.class_ids == detections.class_ids[row]
+            )
+            box = detections.boxes_xyxy[row : row + 1]
+            iou = boxes.iou(box, objects)[0]
+            fits = [
+                (iou[k], k)
+                for k in np.flatnonzero(same & annotated.evaluated & (iou >= threshold))
+                if k not in taken
+            ]
+            share = boxes.intersection(box, objects)[0] / max(boxes.area(box)[0], 1e-9)
+            if fits:
+                taken.add(max(fits)[1])
+            skipped = np.any(share[same & ~annotated.evaluated] >= threshold)
+            outcome[level, row] = matching.TRUE if fits else -int(skipped)
+    return outcome
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 1 << 15]))
+def test_matching_at_once_is_matching_one_by_one(seed: int, rows_at_once: int) -> None:
+    """Boxes crowded and equal, scores equal, some rows not evaluated."""
+    rng = np.random.default_rng(seed)
+
+    def rows(count: int, scores: np.ndarray) -> list[Row]:
+        sides = [rng.integers(0, 5, (count, 2)), rng.integers(0, 7, (count, 2))]
+        return list(map(tuple, np.column_stack([*sides, scores, rng.integers(1, 3, count)])))
+
+    annotated = truth(*(rows(9, rng.integers(0, 3, 9) > 0) for _ in range(3)))
+    detections = found(*(rows(25, rng.integers(0, 5, 25) / 4) for _ in range(3)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "ROWS_AT_ONCE", rows_at_once)
+        outcome = matching.match(annotated, detections)
+    np.testing.assert_array_equal(outcome, one_by_one(annotated, detections))

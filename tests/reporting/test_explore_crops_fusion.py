@@ -1,0 +1,253 @@
+"""The crops and fusion explorers, moved without a browser, against the library's own numbers."""
+
+import explored
+import numpy as np
+import pytest
+from explored import RULE, crops_of, looks, picture, sources, told
+
+from dmnet_lib.core import boxes
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.cropping import geometry, planning, plans, threshold
+from dmnet_lib.cropping.planning import Budget
+from dmnet_lib.cropping.threshold import Policy
+from dmnet_lib.density import windows
+from dmnet_lib.detection import strategies
+from dmnet_lib.evaluation import matching
+from dmnet_lib.reporting.explore.crops import CropsExplorer, explore_crops, object_layers
+from dmnet_lib.reporting.explore.desk import percent
+from dmnet_lib.reporting.explore.fusion import FusionExplorer, explore_fusion, judge
+from dmnet_lib.reporting.figures import Shown
+
+
+@pytest.fixture
+def crops(tmp_path) -> CropsExplorer:
+    return crops_of(tmp_path)
+
+
+MOVES = [
+    ("source", "network"),
+    ("threshold", 0.5),
+    ("window_w", 120),
+    ("window_h", 40),
+    ("padding", 60),
+    ("min_area", 40_000),
+    ("policy", "planned"),
+    ("show_sums", True),
+    ("show_mask", True),
+    ("show_regions", False),
+    ("show_objects", False),
+    ("image", 2),
+]
+
+
+@pytest.mark.parametrize(("control", "value"), MOVES)
+def test_every_control_of_the_crops_changes_the_picture(crops, control, value) -> None:
+    before = picture(crops)
+    crops.controls[control].value = value
+    assert not np.array_equal(picture(crops), before)
+    assert crops.errors == []
+
+
+def test_windows_at_a_corner_join_by_the_connectivity(tmp_path) -> None:
+    rows = [[explored.row(30, 30, 8, 4), explored.row(100, 100, 8, 4)]]
+    crops = crops_of(tmp_path, rows, min_area_px=0, padding_px=0)
+    crops.controls["threshold"].value = 0.6
+    assert len(crops.regions()) == 1
+    crops.controls["connectivity"].value = 4
+    assert len(crops.regions()) == 2 and told(crops)["crops of this image"] == "2"
+
+
+@pytest.mark.parametrize("source", ["true", "network"])
+def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) -> None:
+    values = {"source": source, "threshold": 0.2, "window_w": 90, "window_h": 50, "padding": 4,
+              "min_area": 2000, "connectivity": 4}  # fmt: skip
+    for name, value in values.items():
+        crops.controls[name].value = value
+    policy = Policy((90, 50), 2000, 4, 4)
+    sums = sources(crops.split)[source].sums((90, 50))
+    sizes_wh = crops.truth.sizes_wh
+    found = threshold.split_regions(sums, sizes_wh, threshold=crops.threshold, policy=policy)
+    wanted = geometry.crop_geometry(crops.truth, found)
+    shown = told(crops)
+    assert shown["hit rate, all of val"] == percent(wanted["hit_rate"])
+    assert shown["cut share"] == percent(wanted["cut_share"])
+    assert shown["area share"] == percent(wanted["area_share"])
+    assert shown["crops per image"] == f"{wanted['crops_per_image']:.2f}"
+    assert shown["expected to be found"] == percent(
+        planning.worth(crops.truth, found, explored.EYE)
+    )
+    np.testing.assert_array_equal(crops.regions().boxes_xyxy, found.boxes_xyxy)
+
+
+def test_a_move_of_the_threshold_sums_no_window_anew(crops, monkeypatch) -> None:
+    monkeypatch.setattr(windows, "sums_from_points", lambda *_, **__: 1 / 0)
+    crops.controls["threshold"].value = 0.5
+    assert crops.errors == []
+
+
+@pytest.mark.parametrize("budget", [1, 3, 12])
+def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
+    crops.controls["policy"].value = "planned"
+    crops.controls["budget"].value = budget
+    tasks = plans.of_truth(explored.of_split(crops.split), explored.BINS)
+    wanted = {"one": Budget(crops=budget)}
+    planned = plans.split_plans(tasks, explored.EYE, wanted)["one"].plans
+    np.testing.assert_array_equal(crops.regions().boxes_xyxy, planning.join(planned).boxes_xyxy)
+    assert crops.view(0).words[0] == f"1: +{planned[0].gains[0]:.2g}"
+    assert crops.errors == []
+
+
+def test_a_split_is_planned_once_for_all_budgets(crops, monkeypatch) -> None:
+    crops.controls["policy"].value = "planned"
+    monkeypatch.setattr(planning, "plan", lambda *_, **__: 1 / 0)
+    for budget in (1, 9, 12):
+        crops.controls["budget"].value = budget
+    assert crops.errors == []
+
+
+def test_only_what_the_policy_takes_can_be_moved(crops) -> None:
+    assert crops.controls["budget"].disabled and not crops.controls["threshold"].disabled
+    crops.controls["policy"].value = "planned"
+    assert not crops.controls["budget"].disabled and crops.controls["threshold"].disabled
+
+
+def test_objects_are_coloured_as_the_geometry_counts_them(crops) -> None:
+    crops.controls["threshold"].value = 0.5
+    image, here = crops.truth.image(0), crops.regions().of_image(0)
+    held, cut, none = (len(layer.boxes_xyxy) for layer in object_layers(image, here))
+    wanted = geometry.crop_geometry(image, boxes.Regions(here, np.zeros(len(here), int)))
+    assert wanted["hit_rate"] == pytest.approx(held / (held + cut + none))
+    assert wanted["cut_share"] == pytest.approx(cut / (held + cut + none))
+
+
+@pytest.mark.parametrize("rows", [[], [[]]], ids=["no image", "no object"])
+def test_crops_of_nothing(tmp_path, rows) -> None:
+    crops = crops_of(tmp_path, rows)
+    crops.controls["policy"].value = "planned"
+    assert crops.errors == []
+
+
+def test_a_threshold_that_no_slider_would_offer_is_taken(tmp_path) -> None:
+    split = explored.split(tmp_path)
+    stage = explored.stage("03_density_crops", tmp_path)
+    one = explore_crops(split, sources(split), stage, threshold=0.0012, eye=explored.EYE)
+    assert one.threshold == 0.0012 and one.errors == []
+
+
+# Fusion.
+
+
+@pytest.fixture
+def fused(tmp_path) -> FusionExplorer:
+    return explored.fusion_of(tmp_path)
+
+
+FUSION_MOVES = [
+    ("strategy", "uniform 2x3"),
+    ("score", 0.9),
+    ("iou", 0.05),
+    ("show_crops", False),
+    ("show_global", True),
+    ("show_local", True),
+    ("show_fused", True),
+    ("show_judged", False),
+    ("differ", 1),
+]
+
+
+@pytest.mark.parametrize(("control", "value"), FUSION_MOVES)
+def test_every_control_of_the_fusion_changes_the_picture(fused, control, value) -> None:
+    fused.go_to(0)
+    fused.controls["show_fused"].value = control == "iou"
+    fused.controls["show_judged"].value = control != "show_fused"
+    fused.controls["score"].value = 0.1
+    before = picture(fused)
+    fused.controls[control].value = value
+    assert not np.array_equal(picture(fused), before)
+    assert fused.errors == []
+
+
+@pytest.mark.parametrize("strategy", ["global", "uniform 2x3", "sliding 300"])
+def test_boxes_fused_anew_are_those_of_the_run(fused, strategy) -> None:
+    fused.controls["score"].value = fused.controls["score"].min
+    found = fused.passes.found[strategy].detections
+    for index in range(len(fused.truth)):
+        one, all_of_them = fused.fused(strategy, index), found.of_image(index)
+        kept = all_of_them.scores >= fused.score
+        np.testing.assert_array_equal(one.boxes_xyxy, all_of_them.boxes_xyxy[kept])
+        np.testing.assert_array_equal(one.scores, all_of_them.scores[kept])
+
+
+def test_dropping_low_scores_before_the_fusion_or_after_is_the_same(fused) -> None:
+    fused.controls["score"].value = 0.4
+    whole, crops = fused.passes.whole["global"], fused.passes.crops["sliding 300"]
+    both = strategies.fuse([whole, crops], RULE).of_image(0)
+    np.testing.assert_array_equal(
+        fused.fused("sliding 300", 0).boxes_xyxy, both.boxes_xyxy[both.scores >= 0.4]
+    )
+
+
+def test_hits_false_and_missed_are_counted_as_the_evaluation_does(fused) -> None:
+    truth, found = fused.truth, fused.passes.found["sliding 300"].detections
+    kept, counted = matching.drop_in_ignored_regions(truth, found)
+    outcome = matching.match(kept, counted)[0]
+    fused.controls["score"].value = fused.controls["score"].min
+    for index in range(len(truth)):
+        one, here = (
+            judge(truth.image(index), fused.fused("sliding 300", index)),
+            outcome[counted.image_index == index],
+        )
+        assert len(one["hits"]) == np.sum(here == matching.TRUE)
+        assert len(one["missed"]) == kept.image(index).is_object.sum() - len(one["hits"])
+    fused.go_to(0)
+    one = judge(truth.image(0), fused.fused("sliding 300", 0))
+    other = judge(truth.image(0), fused.fused("global", 0))
+    assert told(fused)["hits (by global)"] == f"{len(one['hits'])} ({len(other['hits'])})"
+    assert told(fused)["missed (by global)"] == f"{len(one['missed'])} ({len(other['missed'])})"
+    assert len(one["hits"]) > len(other["hits"])
+
+
+def test_boxes_in_an_ignored_region_are_neither_right_nor_wrong(tmp_path) -> None:
+    truth = explored.split(tmp_path).annotations.image(1)
+    found = Detections(
+        truth.names, np.array([[510.0, 310, 560, 360], [10, 10, 50, 50], [100, 100, 120, 120]]),
+        np.array([0.9, 0.8, 0.7]), np.array([4, 4, 4]), np.zeros(3, int),
+    )  # fmt: skip
+    one = judge(truth, found)
+    assert {what: len(xyxy) for what, xyxy in one.items()} == {"hits": 1, "false": 1, "missed": 1}
+    assert one["missed"].tolist() == [[300, 200, 320, 220]]
+
+
+def test_an_object_is_taken_by_the_best_detection_only(tmp_path) -> None:
+    truth = explored.split(tmp_path).annotations.image(1)
+    twice = np.array([[100.0, 100, 120, 120], [101, 100, 121, 120]])
+    found = Detections(truth.names, twice, np.array([0.5, 0.9]), np.full(2, 4), np.zeros(2, int))
+    one = judge(truth, found)
+    assert one["hits"].tolist() == [twice[1].tolist()] and len(one["false"]) == 1
+
+
+def test_images_that_differ_most_are_listed_and_gone_to(fused) -> None:
+    pair = (fused.passes.found[name].detections for name in ("sliding 300", "global"))
+    wanted = strategies.most_different(*pair, count=10)
+    assert [value for _, value in fused.controls["differ"].options] == wanted
+    assert fused.index == wanted[0]
+    fused.controls["differ"].value = wanted[1]
+    assert fused.index == wanted[1]
+    fused.go_to(wanted[2])
+    assert fused.controls["differ"].value == wanted[2]
+    fused.controls["against"].value = "sliding 300"
+    assert fused.errors == [] and "(by sliding 300)" in fused.counters.value
+
+
+def test_under_the_runner_crops_and_fusion_leave_figures(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("DMNET_STAGE_DIR", str(tmp_path))
+    split, written = explored.split(tmp_path), []
+    for out in (tmp_path / "a", tmp_path / "b"):
+        stages = (explored.stage(n, out) for n in ("03_density_crops", "05_fused_detection"))
+        crops = explore_crops(split, sources(split), next(stages), threshold=0.1, eye=explored.EYE)
+        found = explore_fusion(split, *looks(split), RULE, next(stages), strategy="sliding 300")
+        assert isinstance(crops, Shown) and isinstance(found, Shown)
+        paths = [out / f"figures/{n}.{k}" for n in ("thresholds", "judged") for k in ("png", "csv")]
+        written.append([path.read_bytes() for path in paths])
+    assert written[0] == written[1] and all(len(one) < 400_000 for one in written[0])
+    assert crops.csv.count("\n") == 4 and found.csv.splitlines()[0].endswith("hits,false,missed")

@@ -1,0 +1,162 @@
+"""Saving what an explorer's controls say: a file that `dmnet run` takes, and nothing else."""
+
+import json
+from pathlib import Path
+
+import explored
+import pytest
+from explored import crops_of
+
+from dmnet_lib.core import params
+from dmnet_lib.core.files import InputError
+from dmnet_lib.reporting.explore import saving
+from dmnet_lib.reporting.explore.data import DataExplorer
+from dmnet_lib.reporting.explore.desk import Explorer
+
+CROPS, COMMON = "03_density_crops", "common"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """Saved files go here, and no experiment was run."""
+    monkeypatch.setattr(saving, "FOLDER", tmp_path / "params")
+    monkeypatch.setenv("DMNET_RESULTS_ROOT", str(tmp_path / "results"))
+    return tmp_path / "params"
+
+
+def saved(explorer: Explorer, folder: Path, name: str = "mine") -> params.Experiment:
+    """Save by the button, and read the file as a run does."""
+    explorer.controls["name"].value = name
+    explorer.controls["save"].click()
+    assert explorer.errors == []
+    return params.load(folder / f"{name}.yaml")
+
+
+def test_crops_save_what_was_moved_and_nothing_else(tmp_path, folder) -> None:
+    crops = crops_of(tmp_path)
+    crops.controls["threshold"].value = 0.3
+    crops.controls["padding"].value = 4
+    found = saved(crops, folder)
+    assert found.changed == {CROPS: {"threshold": 0.3, "calibrate": False, "padding_px": 4}}
+    assert found.question.endswith("?") and "threshold 0.3" in found.question
+    assert (folder / "mine.yaml").read_text().startswith("# ")
+    assert "dmnet run" in crops.saved.value and "mine.yaml" in crops.saved.value
+
+
+def test_a_connectivity_joins_the_rules_that_are_changed_already(tmp_path, folder) -> None:
+    crops = crops_of(tmp_path, profile_changes="grown_px=1, connectivity=4")
+    crops.controls["connectivity"].value = 8
+    changes = saved(crops, folder).changed[COMMON]["profile_changes"]
+    assert changes == "grown_px=1, connectivity=8"
+
+
+def test_a_plan_saves_its_budget_as_the_main_one(tmp_path, folder) -> None:
+    crops = crops_of(tmp_path)
+    crops.controls["policy"].value = "planned"
+    crops.controls["budget"].value = 3
+    assert saved(crops, folder).changed == {
+        CROPS: {"crops_per_image": 3},
+        "05_fused_detection": {"budgets": "3, 6, 2, 4, 8, 12, 0.55Mpx, 0.9Mpx"},
+    }
+
+
+def test_data_save_classes(tmp_path, folder) -> None:
+    data = explored.data_of(tmp_path)
+    data.controls["classes"].value = ("car", "bus")
+    assert saved(data, folder).changed == {COMMON: {"classes": "car, bus"}}
+
+
+def test_classes_that_are_merged_stay_merged(tmp_path, folder) -> None:
+    stage = explored.stage("00_dataset", tmp_path, classes="car: car + van, bus")
+    data = DataExplorer(explored.split(tmp_path), stage)
+    data.controls["classes"].value = ("car",)
+    assert saved(data, folder).changed == {COMMON: {"classes": "car: car + van"}}
+
+
+def test_density_and_fusion_save_their_values(tmp_path, folder) -> None:
+    maps, fused = explored.density_of(tmp_path), explored.fusion_of(tmp_path)
+    maps.controls["rule"].value = "adaptive"
+    maps.controls["beta"].value = 0.45
+    wanted = {"sigma_rule": "adaptive", "beta": 0.45}
+    assert saved(maps, folder, "a").changed == {"01_density_ground_truth": wanted}
+    fused.controls["score"].value = 0.3
+    fused.controls["iou"].value = 0.55
+    wanted = {"score_threshold": 0.3, "fusion_iou": 0.55}
+    assert saved(fused, folder, "b").changed == {"05_fused_detection": wanted}
+
+
+def test_the_experiment_that_is_looked_at_and_the_notebooks_cell_are_kept(tmp_path, folder) -> None:
+    ran = {"changed": {COMMON: {"seed": 5}, "02_mcnn_training": {"steps": 30}}}
+    latest = tmp_path / "results" / "none" / "latest.json"
+    latest.parent.mkdir(parents=True)
+    latest.write_text(json.dumps(ran))
+    crops = crops_of(tmp_path, window_w_px=80, seed=7)
+    crops.controls["window_h"].value = 90
+    assert saved(crops, folder).changed == {
+        COMMON: {"seed": 7},
+        "02_mcnn_training": {"steps": 30},
+        CROPS: {"window_w_px": 80, "window_h_px": 90},
+    }
+
+
+def test_a_value_moved_back_is_not_saved(tmp_path, folder) -> None:
+    crops = crops_of(tmp_path, padding_px=30)
+    crops.controls["padding"].value = params.declared()[CROPS]["padding_px"].default
+    crops.controls["window_w"].value = 90
+    assert saved(crops, folder).changed == {CROPS: {"window_w_px": 90}}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "../out", "a/b", "a.yaml", ".hidden", "a b", "é", "a\n", "x" * 65, "base", "/etc/x"],
+)
+def test_names_that_are_no_plain_ones_are_refused(tmp_path, folder, name) -> None:
+    crops = crops_of(tmp_path)
+    crops.controls["padding"].value = 4
+    crops.controls["name"].value = name
+    crops.controls["save"].click()
+    assert len(crops.errors) == 1 and 'role="alert"' in crops.fault.value
+    assert not folder.exists() or not list(folder.rglob("*"))
+
+
+def test_another_file_is_written_over_only_where_that_is_ticked(tmp_path, folder) -> None:
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("# somebody's")
+    crops = crops_of(tmp_path)
+    crops.controls["padding"].value = 4
+    crops.controls["name"].value = "mine"
+    crops.controls["save"].click()
+    assert "tick replace" in crops.fault.value and not crops.saved.value
+    assert (folder / "mine.yaml").read_text() == "# somebody's"
+    crops.controls["replace"].value = True
+    crops.controls["save"].click()
+    assert crops.fault.value == "" and params.load(folder / "mine.yaml").changed
+
+
+def test_base_yaml_is_never_written_over(tmp_path, folder) -> None:
+    crops = crops_of(tmp_path)
+    crops.controls["padding"].value = 4
+    with pytest.raises(InputError, match="holds every default"):
+        saving.save("base", crops.changes(), crops.stage, replace=True)
+
+
+def test_nothing_moved_is_nothing_to_save(tmp_path, folder) -> None:
+    crops = crops_of(tmp_path)
+    crops.controls["name"].value = "mine"
+    crops.controls["save"].click()
+    assert "move a control first" in crops.fault.value and not folder.exists()
+
+
+def test_a_value_that_no_run_takes_is_not_written(tmp_path, folder) -> None:
+    crops = crops_of(tmp_path)
+    with pytest.raises(InputError, match="padding_px") as raised:
+        saving.save("mine", {CROPS: {"padding_px": -1}}, crops.stage)
+    assert "mine.yaml" in str(raised.value) and not folder.exists()
+
+
+def test_no_class_at_all_cannot_be_saved(tmp_path, folder) -> None:
+    data = explored.data_of(tmp_path)
+    data.controls["classes"].value = ()
+    data.controls["name"].value = "mine"
+    data.controls["save"].click()
+    assert "at least one" in data.fault.value and not folder.exists()

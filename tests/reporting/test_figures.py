@@ -1,0 +1,344 @@
+"""Figures: the same data give the same bytes, words are escaped, numbers lie beside the picture."""
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dmnet_lib.core import files
+from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.reporting import figures
+from dmnet_lib.reporting.figures import Boxes, Panel
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+DATA = pd.DataFrame({"x": [1, 2, 3], "y": [0.123456789, 2.0, 3.0]})
+SQUARE = np.array([[4, 4, 20, 20]])
+STRATEGIES = pd.DataFrame(
+    {
+        "AP": [0.2, 0.3, 0.1],
+        "megapixels": [0.2, 0.8, 0.5],
+        "vs_global_difference": [np.nan, 0.1, -0.1],
+        "vs_global_low": [np.nan, 0.05, -0.2],
+        "vs_global_high": [np.nan, 0.15, 0.0],
+    },
+    index=["global", "native", "uniform"],
+)
+
+BUDGETS = pd.DataFrame(
+    {
+        "family": ["global", "planned mcnn", "planned mcnn", "uniform"],
+        "crops_per_image": [0, 8.0, 4.0, 6.0],
+        "megapixels": [0.2, 0.9, 0.5, 2.4],
+    }
+    | {
+        f"{measure}{end}": np.array([0.1, 0.3, 0.25, 0.2]) + shift
+        for measure in ("AP", "AP50", "APs")
+        for end, shift in (("", 0), ("_low", -0.02), ("_high", 0.03))
+    },
+    index=["global", "planned mcnn 8", "planned mcnn 4", "uniform 2x3"],
+)
+MEASURED = pd.DataFrame(
+    {"z_px": [8, 16], "found": [0.2, 0.6], "objects": [90, 10], "low": [0.1, 0.4], "high": [0.3, 1]}
+)
+ABLATION = pd.DataFrame(
+    {
+        "variant": ["all rules", "fragments stay"],
+        "strategy": ["planned mcnn 8"] * 2,
+        "difference": [None, -0.01],
+        "low": [None, -0.02],
+        "high": [None, 0.001],
+    }
+).astype({"difference": float, "low": float, "high": float})
+
+
+def truth(*rows: tuple) -> Annotations:
+    return from_rows(["a"], np.array([[64, 48]]), [np.array(rows, np.int64).reshape(-1, 8)])
+
+
+def show(folder: Path, figure: Figure, **words: str) -> figures.Shown:
+    words = {"caption": "a caption", "alt": "an alt text"} | words
+    return figures.show(figure, folder, "name", data=DATA, **words)
+
+
+def plain() -> Figure:
+    return figures.lines(DATA, "x", {"value": ["y"]}, marks={"here": 2.0})
+
+
+def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
+    assert show(tmp_path, figures.gallery([])).png.startswith(b"\x89PNG")
+    assert figures.truth_layers(truth()) == ()
+    assert len(figures.class_table(truth())) == 0
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        plain,
+        lambda: figures.gallery([Panel(PHOTO, "photo", (Boxes(SQUARE, figures.SKY, "objects"),))]),
+        lambda: figures.gallery([figures.density_panel(np.eye(6), "map"), Panel(PHOTO, "b")]),
+        lambda: figures.strategies(STRATEGIES),
+        lambda: figures.budget_curves(BUDGETS),
+        lambda: figures.recall_curve(MEASURED, {"fitted": lambda z: z / (z + 20)}),
+        lambda: figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3.0, 1.0]),
+        lambda: figures.ablation(ABLATION),
+        lambda: figures.bars(STRATEGIES[["AP"]], y_label="AP"),
+        lambda: figures.precision_recall({"a": np.linspace(1, 0, 5)}, np.linspace(0, 1, 5)),
+    ],
+    ids=[
+        "lines",
+        "photo",
+        "map",
+        "strategies",
+        "budgets",
+        "recall",
+        "plan",
+        "ablation",
+        "bars",
+        "curves",
+    ],
+)
+def test_a_figure_drawn_twice_has_the_same_bytes(tmp_path: Path, draw: Callable) -> None:
+    first, second = (show(tmp_path / name, draw()) for name in "ab")
+    assert first.png == second.png
+    assert len(Image.open(io.BytesIO(first.png)).convert("RGB").getcolors(256)) > 2
+
+
+def test_a_figure_is_written_with_its_numbers(tmp_path: Path):
+    shown = show(tmp_path, plain())
+    assert (tmp_path / "figures" / "name.png").read_bytes() == shown.png
+    text = (tmp_path / "figures" / "name.csv").read_text()
+    assert text.splitlines() == ["x,y", "1,0.123457", "2,2", "3,3"]
+    assert b"matplotlib" not in shown.png
+
+
+def test_caption_and_alt_text_are_escaped(tmp_path: Path):
+    page = show(tmp_path, plain(), caption="a < b & <b>c</b>", alt='"><script>')._repr_html_()
+    assert "a &lt; b &amp; &lt;b&gt;c&lt;/b&gt;" in page
+    assert 'alt="&quot;&gt;&lt;script&gt;"' in page
+    assert "<script>" not in page
+
+
+def test_a_shown_figure_holds_picture_and_csv(tmp_path: Path):
+    shown = show(tmp_path, plain())
+    page = shown._repr_html_()
+    assert base64.b64encode(shown.png).decode() in page
+    assert f"base64,{base64.b64encode(shown.csv.encode()).decode()}" in page
+    assert 'download="name.csv"' in page
+
+
+def test_a_gallery_has_a_place_for_every_panel():
+    figure = figures.gallery([Panel(PHOTO, str(i)) for i in range(5)], columns=2)
+    assert [ax.get_title() for ax in figure.axes] == ["0", "1", "2", "3", "4", ""]
+
+
+def test_boxes_keep_their_place_on_a_picture_made_smaller():
+    large = np.zeros((1500, 3000, 3), np.uint8)
+    figure = figures.gallery([Panel(large, "a", (Boxes(SQUARE * 100, figures.SKY, "objects"),))])
+    (image,), (box,) = figure.axes[0].images, figure.axes[0].patches
+    assert max(image.get_array().shape) < 3000
+    assert list(image.get_extent()) == [0, 3000, 1500, 0]
+    assert (*box.get_xy(), box.get_width(), box.get_height()) == (400, 400, 1600, 1600)
+    assert figure.axes[0].get_legend().get_texts()[0].get_text() == "objects (1)"
+
+
+def test_a_map_says_its_sum_and_a_pair_has_one_scale():
+    predicted, true = figures.density_pair(np.full((2, 2), 0.5), np.eye(2))
+    assert (predicted.title, true.title) == ("predicted: sum 2.0", "true: sum 2.0")
+    assert predicted.vmax == true.vmax == 1
+    assert figures.gallery([figures.density_panel(np.zeros((2, 2)), "none")]).axes
+
+
+def test_layers_tell_objects_ignored_regions_and_the_rest():
+    one = truth(
+        (0, 0, 9, 9, 1, 4, 0, 0),
+        (0, 0, 9, 9, 1, 5, 0, 0),
+        (0, 0, 40, 40, 0, 0, 0, 0),
+        (0, 0, 9, 9, 0, 11, 0, 0),
+    )
+    found = {layer.label: len(layer.boxes_xyxy) for layer in figures.truth_layers(one)}
+    assert found == {"objects": 2, "ignored regions": 1, "not evaluated": 1}
+
+
+def test_before_and_after_show_what_scores_enough():
+    def found(*scores: float) -> Detections:
+        count = len(scores)
+        nought = np.zeros(count, np.int64)
+        return Detections(("a",), np.tile(SQUARE, (count, 1)), np.array(scores), nought + 4, nought)
+
+    one = truth((0, 0, 9, 9, 1, 4, 0, 0))
+    before, after = figures.before_and_after(
+        PHOTO, one, found(0.2), found(0.9, 0.4, 0.1), SQUARE, min_score=0.3
+    )
+    assert [len(layer.boxes_xyxy) for layer in before.layers] == [1, 0]
+    assert [len(layer.boxes_xyxy) for layer in after.layers] == [1, 2, 1]
+
+
+def test_the_class_table_has_the_measures_of_each_class():
+    found = figures.class_table(
+        truth((0, 0, 10, 40, 1, 4, 0, 0), (0, 0, 10, 10, 1, 4, 0, 0), (0, 0, 5, 5, 1, 1, 0, 0))
+    )
+    assert found.index.tolist() == ["pedestrian", "car"]
+    assert found.loc["car", ["objects", "mean_w_px", "mean_h_px"]].tolist() == [2, 10, 25]
+    assert found.loc["car", "side_median_px"] == pytest.approx(15)
+
+
+def test_an_interval_beside_its_difference_is_still_drawn(tmp_path: Path):
+    """Percentiles of resamples need not hold the difference on the images as they are."""
+    table = STRATEGIES.assign(vs_global_low=[np.nan, 0.11, -0.2])
+    assert show(tmp_path, figures.strategies(table)).png
+
+
+def test_calibration_marks_both_thresholds():
+    columns = ("threshold", "hit_rate", "cut_share", "area_share", "crops_per_image")
+    curve = pd.DataFrame({name: [0.1, 0.2, 0.4] for name in columns})
+    figure = figures.calibration(curve, chosen=0.2, paper=0.08)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["hit rate", "cut share", "chosen 0.2", "paper 0.08"]
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_profile_panels_show_crops_and_what_they_lost_for_each_profile():
+    truth = from_rows(["a"], [(40, 30)], [np.array([[1, 2, 9, 9, 1, 4, 0, 0]])])
+    crop, lost = np.array([[0, 0, 20, 20]]), np.array([[1, 2, 10, 11]])
+    seen = {"corrected": (crop, lost[:0]), "official": (crop, lost)}
+    panels = figures.profile_panels(np.zeros((30, 40, 3), np.uint8), truth, seen)
+    assert [panel.title for panel in panels] == ["corrected", "official"]
+    assert [[len(layer.boxes_xyxy) for layer in panel.layers] for panel in panels] == [
+        [1, 0, 1], [1, 1, 1],
+    ]  # fmt: skip
+
+
+def test_a_family_has_one_colour_in_every_figure():
+    assert figures.colours(["planned mcnn 4", "x", "planned mcnn"]) == [
+        figures.ORANGE, figures.BLUE, figures.ORANGE,
+    ]  # fmt: skip
+    looks = list(figures.FAMILIES.values())
+    assert len({colour for colour, _ in looks}) == len(looks)
+
+
+def test_a_budget_curve_goes_from_least_to_most_and_says_each_family_once():
+    figure = figures.budget_curves(BUDGETS)
+    assert len(figure.axes) == 6
+    (line,) = (one for one in figure.axes[0].lines if one.get_label() == "planned mcnn")
+    assert line.get_xdata().tolist() == [4, 8]
+    assert line.get_ydata().tolist() == [0.25, 0.3]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "global", "planned mcnn", "uniform",
+    ]  # fmt: skip
+    assert [ax.get_xscale() for ax in figure.axes[:2]] == ["linear", "log"]
+
+
+def test_nothing_planned_and_nothing_measured_are_figures_too(tmp_path: Path):
+    nothing = np.zeros((0, 4))
+    for figure in (
+        figures.plan_steps(PHOTO, nothing, np.zeros(0)),
+        figures.recall_curve(MEASURED[:0], {"default": lambda z: z / (z + 20)}),
+        figures.ablation(ABLATION[:0]),
+    ):
+        assert show(tmp_path, figure).png
+
+
+def test_a_plan_numbers_its_crops_and_adds_what_they_bought():
+    figure = figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3, 1], seen=2)
+    picture, bought = figure.axes
+    assert [(text.get_text(), text.get_position()) for text in picture.texts] == [
+        ("1", (4, 4)), ("2", (9, 9)),
+    ]  # fmt: skip
+    assert [bar.get_height() for bar in bought.patches] == [3, 1]
+    assert bought.lines[0].get_ydata().tolist() == [2, 5, 6]
+
+
+def test_size_maps_share_one_scale_and_say_their_sums():
+    maps = np.stack([np.eye(2), np.full((2, 2), 0.25)])
+    panels = figures.size_maps(PHOTO, maps, ["under 8 px", "from 8 px"])
+    titles = ["image", "under 8 px: sum 2.0", "from 8 px: sum 1.0"]
+    assert [panel.title for panel in panels] == titles
+    assert [panel.vmax for panel in panels[1:]] == [1, 1]
+    assert figures.gallery(figures.size_maps(PHOTO, np.zeros((1, 2, 2)), ["all sizes"])).axes
+
+
+def test_mistakes_have_a_colour_each_and_say_their_number():
+    judged = {"hits": SQUARE, "missed": np.zeros((0, 4)), "false": np.repeat(SQUARE, 2, axis=0)}
+    layers = figures.mistake_layers(judged)
+    assert len({layer.colour for layer in layers}) == 3
+    (ax,) = figures.gallery([Panel(PHOTO, "a: 33 % right", layers)], columns=1).axes
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["hits (1)", "missed (0)", "false (2)"]
+
+
+def test_an_ablation_has_a_row_for_what_was_left_out():
+    (ax,) = figures.ablation(ABLATION).axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["fragments stay: planned mcnn 8"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "draw", "place"),
+    [
+        ("visdrone", lambda: figures.gallery([Panel(PHOTO, "a")]), "pictures"),
+        ("visdrone", lambda: figures.plan_steps(PHOTO, SQUARE, [1.0]), "pictures"),
+        ("visdrone", lambda: figures.gallery([Panel(np.eye(3), "map")]), "figures"),
+        ("visdrone", plain, "figures"),
+        ("scenes", lambda: figures.gallery([Panel(PHOTO, "a")]), "figures"),
+    ],
+    ids=["photo", "plan", "map", "lines", "made-up"],
+)
+def test_photographs_of_others_go_where_git_does_not_look(
+    tmp_path: Path, dataset: str, draw: Callable, place: str
+) -> None:
+    files.write_text(tmp_path / "params.yaml", f"dataset: {dataset}\n")
+    show(tmp_path, draw())
+    assert [path.parent.name for path in sorted(tmp_path.rglob("name.*"))] == [place] * 2
+    ignored = (files.ROOT / ".gitignore").read_text().splitlines()
+    assert "results/*/*/*/*" in ignored
+    assert ("!results/*/*/*/pictures/" in ignored, "!results/*/*/*/figures/" in ignored) == (
+        False, True,
+    )  # fmt: skip
+
+
+def test_differences_stand_a_row_each_and_blue_is_what_stands_out():
+    table = pd.DataFrame(
+        {"label": ["a", "b", "c"], "difference": [0.1, -0.2, np.nan], "low": [0.05, np.nan, np.nan],
+         "high": [0.2, np.nan, np.nan], "stands_out": [True, False, False]}
+    )  # fmt: skip
+    ax = figures.differences(table).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    looks = ax.collections[-1].get_facecolor()
+    assert not np.array_equal(looks[0], looks[1])
+    assert figures.differences(table.iloc[:0]).axes[0].get_yticklabels() == []
+
+
+def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():
+    rows = {"family": ["global", "sliding"], "megapixels": [0.2, 4.0], "AP": [0.1, 0.3]}
+    one = pd.DataFrame(rows | {"AP_low": [0.1, 0.2], "AP_high": [0.1, 0.4]}, index=["global", "s"])
+    two = one.assign(AP_high=0.8, megapixels=[1.0, 2.0])
+    left, right = figures.side_by_side({"one": one, "two": two}).axes
+    assert (left.get_title(), right.get_title()) == ("one", "two")
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_xlim() == right.get_xlim()
+    assert len(figures.side_by_side({}).axes) == 1
+
+
+def test_a_sweep_shows_each_measure_at_each_value():
+    table = pd.DataFrame(
+        {"strategy": ["global"] * 2, "value": ["0.02", "0.3"], "place": [-5.6, -1.7],
+         "AP": [0.1, 0.2], "AP_low": [0.0, 0.1], "AP_high": [0.2, 0.3], "hit_rate": [np.nan] * 2,
+         "crops_per_image": [3.0, 1.0], "megapixels": [1.0, 0.5]}
+    )  # fmt: skip
+    axes = figures.sweep(table, "03.threshold").axes
+    assert [ax.get_ylabel().split()[0] for ax in axes] == ["AP", "hit", "crops", "megapixels"]
+    assert [label.get_text() for label in axes[0].get_xticklabels()] == ["0.02", "0.3"]
+    assert axes[2].lines[0].get_ydata().tolist() == [3.0, 1.0]
+
+
+def test_a_saved_figure_is_shown_as_it_was(tmp_path: Path):
+    figure, _ = figures.new()
+    words = {"caption": "A caption.", "alt": "Nothing"}
+    shown = figures.show(figure, tmp_path, "empty", data=pd.DataFrame({"a": [1]}), **words)
+    assert figures.saved(tmp_path, "empty", **words) == shown

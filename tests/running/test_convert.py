@@ -1,0 +1,594 @@
+"""`dmnet convert`: every format from every other, for images and for crops, by either profile."""
+
+import json
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import globox
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from torchvision.datasets import CocoDetection, VOCDetection
+
+from dmnet_lib.core import annotations, files
+from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.cropping import crops
+from dmnet_lib.running import cli
+from dmnet_lib.running.commands import convert as commands_convert
+
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+GOLDEN = SHARED.parent / "golden"
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data at {SHARED}")
+
+JPEG = files.encode_jpeg(np.full((30, 40, 3), 90, np.uint8))
+# Objects, one over the border, a crowd, an ignored region, others, a box without area, no box.
+TEXTS = {
+    "a.1": "3,4,10,20,1,4,1,2\n-2,0,9,9,1,10,0,1\n1,1,5,5,0,2,0,0\n",
+    "b & <c>": "0,0,50,40,0,0,0,0\n7,7,8,8,0,11,1,1\n5,5,0,9,1,1,0,0\n",
+    "empty": "",
+}
+KEPT_BY_YOLO = {"a.1": "3,4,10,20,1,4,0,0\n-2,0,9,9,1,10,0,0\n", "b & <c>": "", "empty": ""}
+Convert = Callable[..., list[str]]
+
+
+@pytest.fixture
+def convert(capsys: pytest.CaptureFixture[str]) -> Convert:
+    """Run `dmnet convert` and return the lines it says."""
+
+    def run(*arguments: object) -> list[str]:
+        assert cli.main(["convert", *map(str, arguments)]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run `dmnet convert`, which must fail, and return the one line that it says."""
+
+    def run(*arguments: object) -> str:
+        assert cli.main(["convert", *map(str, arguments)]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("dmnet: ")
+        assert error.count("\n") == 1
+        return error
+
+    return run
+
+
+def split_folder(folder: Path, *, images: bool = True, order: int = 1) -> Path:
+    """Write TEXTS as a split, b as a png, in the order of names or the other way."""
+    (folder / "annotations").mkdir(parents=True)
+    for stem in sorted(TEXTS)[::order]:
+        (folder / "annotations" / f"{stem}.txt").write_text(TEXTS[stem])
+        if images:
+            suffix = ".png" if stem[0] == "b" else ".jpg"
+            files.write_bytes(folder / "images" / f"{stem}{suffix}", JPEG)
+    return folder
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {path.stem: path.read_text() for path in (folder / "annotations").iterdir()}
+
+
+def out_of(folder: Path, to: str) -> Path:
+    """A path for the output of a format."""
+    return folder / ("out.json" if to == "coco" else f"out_{to}")
+
+
+# There and back
+
+
+def test_yolo_keeps_what_it_can_and_tells_the_rest(tmp_path: Path, convert: Convert) -> None:
+    split_folder(tmp_path / "val")
+    said = convert(tmp_path / "val", "--to", "yolo", "--out", tmp_path / "out")
+    assert said[1] == (
+        "dropped, as YOLO has no place for them: 4 rows (1 ignored regions, 1 others, 1 boxes with "
+        "score 0, 1 boxes without area); and of all other rows truncation and occlusion"
+    )
+    assert said[2] == f"{tmp_path / 'out' / 'labels'}: 3 files, 2 boxes"
+    convert(tmp_path / "out", "--to", "visdrone", "--out", tmp_path / "back")
+    assert texts(tmp_path / "back") == KEPT_BY_YOLO
+
+
+def test_a_chain_over_all_formats_ends_where_it_began(tmp_path: Path, convert: Convert) -> None:
+    source = split_folder(tmp_path / "VisDrone2019-DET-val")
+    for number, to in enumerate(("voc", "coco", "visdrone", "coco", "voc", "visdrone")):
+        out = out_of(tmp_path / str(number), to)
+        convert(source, "--to", to, "--out", out)
+        source = out
+    assert texts(source) == TEXTS
+    assert files.read_json(source / "image_sizes.json") == {stem: [40, 30] for stem in TEXTS}
+
+
+def test_annotations_alone_are_enough_with_sizes(
+    tmp_path: Path, convert: Convert, refused: Convert
+) -> None:
+    split_folder(tmp_path / "val", images=False)
+    assert "give their sizes: --image-sizes FILE" in refused(
+        tmp_path, "--split", "val", "--to", "coco", "--out", tmp_path / "x.json"
+    )
+    sizes = files.write_json(tmp_path / "sizes.json", {stem: [40, 30] for stem in TEXTS})
+    for out in ("a.json", "b.json"):  # a root and the folder of a split
+        source = (tmp_path, "--split", "val") if out == "a.json" else (tmp_path / "val",)
+        convert(*source, "--to", "coco", "--out", tmp_path / out, "--image-sizes", sizes)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+# Ids and names
+
+
+def test_ids_do_not_depend_on_the_order_of_a_folder(tmp_path: Path, convert: Convert) -> None:
+    for order in (1, -1):
+        folder = split_folder(tmp_path / str(order), order=order)
+        convert(folder, "--to", "coco", "--out", tmp_path / f"{order}.json")
+        for path in (folder / "annotations").iterdir():
+            assert path.read_text() == TEXTS[path.stem]
+    assert (tmp_path / "1.json").read_bytes() == (tmp_path / "-1.json").read_bytes()
+    images = json.loads((tmp_path / "1.json").read_text())["images"]
+    assert [(i["id"], i["file_name"]) for i in images] == [
+        (1, "a.1.jpg"), (2, "b & <c>.png"), (3, "empty.jpg"),
+    ]  # fmt: skip
+
+
+def test_real_suffixes_survive_voc(tmp_path: Path, convert: Convert) -> None:
+    split_folder(tmp_path / "val")
+    convert(tmp_path / "val", "--to", "coco", "--out", tmp_path / "a.json")
+    convert(tmp_path / "val", "--to", "voc", "--out", tmp_path / "voc")
+    convert(tmp_path / "voc", "--to", "coco", "--out", tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+# Crops
+
+PARTS = {"a.1": [[0, 0, 20, 10], [5, 6, 40, 30]], "b": [], "c": [[1, 2, 3, 4]]}
+LINES = ["1,1,4,4,1,4,0,0\n", "0,0,5,5,0,0,0,0\n2,2,3,3,0,3,1,0\n", ""]
+
+
+def crops_folder(folder: Path, *, crop_names: str = "stem_first", parts: dict = PARTS) -> Path:
+    """A folder of crops of PARTS, in this order with LINES."""
+    lines = iter(LINES)
+    for stem, regions in parts.items():
+        for region in regions:
+            name = crops.name(stem, np.array(region), crop_names=crop_names)
+            files.write_text(folder / "annotations" / f"{name}.txt", next(lines, ""))
+    listed = {
+        stem: {"width": 40, "height": 30, "file_name": f"{stem}.png", "regions": regions}
+        for stem, regions in parts.items()
+    }
+    value = {"images": listed, "parameters": {"split": "val"}}
+    files.write_json(folder / "crops.json", value)
+    return folder
+
+
+@pytest.mark.parametrize("crop_names", ["stem_first", "corner_first"])
+def test_crops_say_where_they_stand(tmp_path: Path, convert: Convert, crop_names: str) -> None:
+    folder = crops_folder(tmp_path / "crops", crop_names=crop_names)
+    said = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
+    assert said[0] == f"{folder}: 3 crops, 2 boxes, 1 ignored regions, 0 others"
+    images = json.loads((tmp_path / "a.json").read_text())["images"]
+    places = {(i["parent"], i["x0"], i["y0"], i["scale"], i["width"], i["height"]) for i in images}
+    assert places == {
+        ("a.1.png", 0, 0, 1.0, 20, 10), ("a.1.png", 5, 6, 1.0, 35, 24), ("c.png", 1, 2, 1.0, 2, 2),
+    }  # fmt: skip
+    first = "a.1__0_0_20_10.jpg" if crop_names == "stem_first" else "0_0_10_20_a.1.jpg"
+    assert first in {i["file_name"] for i in images}
+
+
+@pytest.mark.parametrize("to", ["coco", "voc", "visdrone"])
+def test_crops_come_back_from_every_format_with_their_places(
+    tmp_path: Path, convert: Convert, to: str
+) -> None:
+    folder, out = crops_folder(tmp_path / "crops"), out_of(tmp_path, to)
+    convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
+    convert(tmp_path / "a.json", "--to", to, "--out", out)
+    convert(out, "--to", "coco", "--out", tmp_path / "b.json")
+    a, b = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
+    for image in a["images"]:  # a name tells stem and place, not the suffix of the whole image
+        image["parent"] = Path(image["parent"]).stem
+    for image in b["images"]:
+        image["parent"] = Path(image["parent"]).stem
+    assert a == b
+    convert(out, "--to", "visdrone", "--out", tmp_path / "back")
+    assert texts(tmp_path / "back") == texts(folder)
+
+
+def test_images_that_only_look_like_crops_are_none(tmp_path: Path, convert: Convert) -> None:
+    files.write_text(tmp_path / "val" / "annotations" / "a__0_0_9_9.txt", "")
+    files.write_json(tmp_path / "val" / "image_sizes.json", {"a__0_0_9_9": [40, 30]})
+    convert(tmp_path / "val", "--to", "coco", "--out", tmp_path / "a.json")
+    assert "parent" not in json.loads((tmp_path / "a.json").read_text())["images"][0]
+
+
+@pytest.mark.parametrize(
+    ("listed", "says"),
+    [
+        ([], 'crops.json: expected {"images"'),
+        ({"images": {"a": {}}}, "'a' has no list of regions"),
+        ({"images": {"a": {"regions": [[1, 2, 1, 4]]}}}, "a region is not [x1, y1, x2, y2] in px"),
+        ({"images": {"a": {"regions": [[1, 2, 3]]}}}, "a region is not [x1, y1, x2, y2] in px"),
+        ({"images": {"a": {"regions": [[0, 0, 10**30, 1]]}}}, "a region is not [x1, y1, x2, y2]"),
+        ({"images": {"z": {"regions": [[1, 2, 3, 4]]}}}, "no annotations/"),
+        ({"images": {"c": {"regions": [[1, 2, 3, 4]] * 2}}}, "lists c__1_2_3_4 twice"),
+    ],
+)
+def test_a_broken_list_of_crops_is_named(
+    tmp_path: Path, refused: Convert, listed: object, says: str
+) -> None:
+    folder = crops_folder(tmp_path / "crops", parts={"c": [[1, 2, 3, 4]]})
+    files.write_json(folder / "crops.json", listed)
+    assert says in refused(folder, "--to", "coco", "--out", tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("change", [{"x0": "7"}, {"scale": 0}, {"parent": 3}, {"y0": None}])
+def test_a_coco_file_of_crops_must_say_where_they_stand(
+    tmp_path: Path, convert: Convert, refused: Convert, change: dict
+) -> None:
+    convert(crops_folder(tmp_path / "crops"), "--to", "coco", "--out", tmp_path / "a.json")
+    value = json.loads((tmp_path / "a.json").read_text())
+    value["images"][1] |= change
+    files.write_json(tmp_path / "a.json", value)
+    message = refused(tmp_path / "a.json", "--to", "coco", "--out", tmp_path / "b.json")
+    assert "a crop needs parent, a file name, and numbers x0, y0, scale" in message
+    del value["images"][1]["parent"]
+    files.write_json(tmp_path / "a.json", value)
+    assert "2 of 3 images have a parent" in refused(
+        tmp_path / "a.json", "--to", "coco", "--out", tmp_path / "b.json"
+    )
+
+
+# Profiles
+
+
+def boxes_by_file(path: Path) -> dict[str, dict]:
+    """Each file's size and the [x, y, w, h, category id] of its boxes, as they stand."""
+    value = json.loads(path.read_text())
+    found = {
+        image["id"]: {"width": image["width"], "height": image["height"], "boxes": []}
+        for image in value["images"]
+    }
+    for entry in value["annotations"]:
+        found[entry["image_id"]]["boxes"].append([*entry["bbox"], entry["category_id"]])
+    return {image["file_name"]: found[image["id"]] for image in value["images"]}
+
+
+def released(part: str, split: str) -> dict[str, dict]:
+    """What the released scripts wrote of a split of the sample: "images" or "crops"."""
+    expected = json.loads((GOLDEN / "coco_boxes.json").read_text())[part]
+    return {
+        name: {key: one[key] for key in ("width", "height", "boxes")}
+        for name, one in expected.items()
+        if one["split"] == split
+    }
+
+
+def test_official_leaves_out_what_the_released_scripts_do(tmp_path: Path, convert: Convert) -> None:
+    folder = split_folder(tmp_path / "val")
+    files.write_text(folder / "annotations" / "empty.txt", "0,0,41,5,1,4,0,0\n")
+    said = convert(folder, "--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
+    assert said[1] == "left out by the rules: 5 rows, 2 images"
+    boxes = [[3, 4, 10, 20, 4], [-2, 0, 9, 9, 10]]
+    assert boxes_by_file(tmp_path / "a.json") == {
+        "a.1.jpg": {"width": 40, "height": 30, "boxes": boxes}
+    }
+    value = json.loads((tmp_path / "a.json").read_text())
+    assert [image["id"] for image in value["images"]] == [0]
+    assert [entry["id"] for entry in value["annotations"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("split", "changes", "rows"),
+    [
+        ("val", [], 2), ("test-dev", [], 2), ("train", [], 3),
+        ("train", ["score0_dropped=every_split"], 2), ("val", ["rows=all"], 6),
+    ],
+)  # fmt: skip
+def test_rows_with_score_0_stay_on_train_only(
+    tmp_path: Path, convert: Convert, split: str, changes: list[str], rows: int
+) -> None:
+    split_folder(tmp_path / split)
+    options = [option for change in changes for option in ("--set", change)]
+    out = tmp_path / "out"
+    convert(tmp_path / split, "--to", "visdrone", "--out", out, "--profile", "official", *options)
+    assert sum(text.count("\n") for text in texts(out).values()) == rows - (rows == 6)
+
+
+def test_official_must_know_the_split_where_it_matters(
+    tmp_path: Path, convert: Convert, refused: Convert
+) -> None:
+    convert(split_folder(tmp_path / "val"), "--to", "coco", "--out", tmp_path / "a.json")
+    options = ("--to", "coco", "--out", tmp_path / "b.json", "--profile", "official")
+    assert "say which with --split" in refused(tmp_path / "a.json", *options)
+    convert(tmp_path / "a.json", "--split", "train", *options)
+    assert len(json.loads((tmp_path / "b.json").read_text())["annotations"]) == 3
+
+
+def test_the_released_tags_are_written_and_read(tmp_path: Path, convert: Convert) -> None:
+    split_folder(tmp_path / "val")
+    options = ("--to", "voc", "--out", tmp_path / "voc", "--profile", "official")
+    assert "the released tags have no place for score" in convert(tmp_path / "val", *options)[2]
+    text = (tmp_path / "voc" / "a.1.xml").read_text()
+    assert "<depth>0</depth>" in text
+    assert "".join(text.split()).count(
+        "<name>car</name><pose>Unspecified</pose><truncated>1</truncated><difficult>0</difficult>"
+        "<bndbox><x0>3</x0><y0>4</y0><x1>13</x1><y1>24</y1></bndbox>"
+    ) == 1  # fmt: skip
+    convert(tmp_path / "voc", "--to", "visdrone", "--out", tmp_path / "back")
+    assert texts(tmp_path / "back") == {"a.1": "3,4,10,20,1,4,1,0\n-2,0,9,9,1,10,1,0\n"}
+
+
+def test_the_coco_content_of_embedded_scenes_is_the_released_one(
+    tmp_path: Path, convert: Convert
+) -> None:
+    path = Path(__file__).parents[1] / "golden" / "official_scenes.json"
+    scenes = json.loads(path.read_text())["images"]
+    sizes = {name: scene["size_wh"] for name, scene in scenes.items()}
+    for name, scene in scenes.items():
+        text = annotations.format_rows(scene["rows"])
+        files.write_text(tmp_path / "val" / "annotations" / f"{name}.txt", text)
+    files.write_json(tmp_path / "val" / "image_sizes.json", sizes)
+    options = ("--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
+    convert(tmp_path / "val", *options)
+    assert boxes_by_file(tmp_path / "a.json") == {
+        f"{name}.jpg": dict(zip(("width", "height"), sizes[name], strict=True))
+        | {"boxes": scene["coco_boxes"]}
+        for name, scene in scenes.items()
+        if scene["coco_boxes"]
+    }
+
+
+@needs_data
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_coco_content_of_images_is_the_released_one(
+    tmp_path: Path, convert: Convert, split: str
+) -> None:
+    options = ("--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
+    convert(SHARED / "visdrone-sample", "--split", split, *options)
+    assert boxes_by_file(tmp_path / "a.json") == released("images", split)
+
+
+def golden_crops(folder: Path, split: str) -> Path:
+    """A folder of the crops that the released scripts cut of a split of the sample."""
+    reference = json.loads((GOLDEN / "crops_70x70_0.08.json").read_text())
+    images = SHARED / "visdrone-sample" / f"VisDrone2019-DET-{split}" / "images"
+    listed = {}
+    for path in images.iterdir():
+        regions = [crop["xyxy"] for crop in reference[path.stem]]
+        width, height = files.image_size_wh(path)
+        size = {"width": width, "height": height, "file_name": path.name}
+        listed[path.stem] = size | {"regions": regions}
+        for crop in reference[path.stem]:
+            name = crops.name(path.stem, np.array(crop["xyxy"]), crop_names="corner_first")
+            text = "".join(f"{line}\n" for line in crop["annotations"])
+            files.write_text(folder / "annotations" / f"{name}.txt", text)
+    files.write_json(folder / "crops.json", {"images": listed, "parameters": {"split": split}})
+    return folder
+
+
+@needs_data
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_coco_content_of_crops_is_the_released_one(
+    tmp_path: Path, convert: Convert, split: str
+) -> None:
+    folder = golden_crops(tmp_path / "crops", split)
+    convert(folder, "--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
+    assert boxes_by_file(tmp_path / "a.json") == released("crops", split)
+
+
+# What other programs read
+
+
+def test_torchvision_reads_our_coco_and_our_voc(tmp_path: Path, convert: Convert) -> None:
+    folder = split_folder(tmp_path / "val")
+    convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
+    images = CocoDetection(folder / "images", tmp_path / "a.json")
+    assert [len(targets) for _, targets in images] == [3, 1, 0]
+    home = tmp_path / "VOCdevkit" / "VOC2012"
+    convert(folder, "--to", "voc", "--out", home / "Annotations")
+    (home / "JPEGImages").mkdir()
+    for path in (folder / "images").iterdir():
+        (home / "JPEGImages" / f"{path.stem}.jpg").write_bytes(path.read_bytes())
+    # A stem with a point or a space is a name like others there.
+    found = VOCDetection(tmp_path, year="2012", image_set="val")
+    objects = [target["annotation"].get("object", []) for _, target in found]
+    assert [[one["name"] for one in image] for image in objects] == [
+        ["car", "motor", "people"], ["ignored regions", "others", "pedestrian"], [],
+    ]  # fmt: skip
+    assert objects[0][0]["bndbox"] == {"xmin": "4", "ymin": "5", "xmax": "13", "ymax": "24"}
+    convert(home, "--to", "visdrone", "--out", tmp_path / "back")
+    assert texts(tmp_path / "back") == TEXTS
+
+
+def test_pycocotools_and_globox_read_our_crops(tmp_path: Path, convert: Convert) -> None:
+    convert(crops_folder(tmp_path / "crops"), "--to", "coco", "--out", tmp_path / "a.json")
+    read = COCO(tmp_path / "a.json")
+    assert [c["name"] for c in read.loadCats(read.getCatIds())] == list(CLASSES)
+    assert (len(read.imgs), len(read.anns)) == (3, 2)
+    assert {len(one.boxes) for one in globox.AnnotationSet.from_coco(tmp_path / "a.json")} == {0, 1}
+
+
+# YOLO datasets of others
+
+
+def labels_folder(folder: Path, part: str = "", **texts: str) -> Path:
+    for stem, text in texts.items():
+        files.write_text(folder / "labels" / part / f"{stem}.txt", text)
+        files.write_bytes(folder / "images" / part / f"{stem}.jpg", JPEG)
+    return folder
+
+
+@pytest.mark.parametrize("names", ["names: [bus, car]", "names: {0: bus, 1: car}", "classes.txt"])
+def test_a_yolo_dataset_says_its_classes(tmp_path: Path, convert: Convert, names: str) -> None:
+    folder = labels_folder(tmp_path / "set", "train", a="1 0.5 0.5 0.25 0.2\n")
+    files.write_bytes(folder / "images" / "train" / "b.png", JPEG)
+    if names == "classes.txt":
+        files.write_text(folder / "classes.txt", "bus\ncar\n")
+    else:
+        files.write_text(folder / "data.yaml", names)
+    options = ("--split", "train", "--to", "visdrone", "--out", tmp_path / "out")
+    said = convert(folder, *options)
+    assert not [line for line in said if line.startswith("note")]
+    assert texts(tmp_path / "out") == {"a": "15,12,10,6,1,4,0,0\n", "b": ""}
+
+
+def test_a_yolo_dataset_without_classes_is_noted(tmp_path: Path, convert: Convert) -> None:
+    folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.25 0.2\n")
+    assert "classes are taken in VisDrone's order" in convert(
+        folder, "--to", "coco", "--out", tmp_path / "a.json"
+    )[1]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("names: {1: car}", "no `names`"), ("- car", "no `names`"), ("names: [truck, 3]", "'3' is"),
+        ("names: [", "not valid YAML"),
+    ],
+)  # fmt: skip
+def test_a_yolo_dataset_with_odd_classes_is_named(
+    tmp_path: Path, refused: Convert, text: str, says: str
+) -> None:
+    folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.25 0.2\n")
+    files.write_text(folder / "data.yaml", text)
+    message = refused(folder, "--to", "coco", "--out", tmp_path / "a.json")
+    assert "data.yaml: " in message
+    assert says in message
+
+
+# What is refused, and what is said
+
+
+def test_what_has_no_counterpart_is_noted(tmp_path: Path, convert: Convert) -> None:
+    folder = split_folder(tmp_path / "val")
+    files.write_text(folder / "annotations" / "spare.txt", "")
+    said = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
+    assert said[1].endswith("1 annotation files have no image and are left out, first spare")
+    crop_folder = crops_folder(tmp_path / "crops")
+    files.write_text(crop_folder / "annotations" / "spare.txt", "")
+    said = convert(crop_folder, "--to", "coco", "--out", tmp_path / "b.json")
+    assert said[1].endswith(
+        "1 annotation files are not in crops.json and are left out, first spare"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "says"),
+    [
+        ("nowhere", "", "nowhere: no such file or folder"),
+        ("nothing", "", "nothing: no annotations seen; expected VisDrone2019"),
+        ("", "", "holds both, full, val; say which with --split"),
+        ("both", "", "both: holds visdrone and yolo; say which with --from"),
+        ("val", "--from crops", "crops.json: no such file"),
+        ("val", "--from yolo", "labels: holds no label (.txt)"),
+        ("val", "--from voc", "holds no xml file"),
+        ("", "--split test-dev", "no folder for split 'test-dev'"),
+        ("a.zip", "", "a.zip: expected a COCO json or a folder"),
+        ("a.zip", "--from voc", "a.zip: no such folder"),
+        ("results.json", "", "no list of entries under 'images'; is it a COCO file; a list, as of"),
+        ("val", "--out {}", "is a folder; give a file"),
+        ("val", "--to voc --out {}/a.zip", "a.zip: is a file; give a folder"),
+        ("val", "--to visdrone --out {}/val", "is what to convert; choose another --out"),
+        ("", "--split val --to visdrone --out {}/val", "is what to convert; choose another --out"),
+        ("val", "--to visdrone --out {}/full", "holds 1 files of other images, first x.txt"),
+        ("val", "--set rowz=all", "did you mean 'rows'?"),
+    ],
+)
+def test_refused(tmp_path: Path, refused: Convert, source: str, options: str, says: str) -> None:
+    split_folder(tmp_path / "val")
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "both" / "labels").mkdir(parents=True)
+    for name in ("both/annotations/a.txt", "a.zip", "full/annotations/x.txt"):
+        files.write_text(tmp_path / name, "")
+    files.write_json(tmp_path / "results.json", [{"image_id": 1}])
+    before = sorted(tmp_path.rglob("*"))
+    given = options.format(tmp_path).split()
+    if "--to" not in given:
+        given += ["--to", "coco"]
+    if "--out" not in given:
+        given += ["--out", tmp_path / "out.json"]
+    assert says in refused(tmp_path / source, *given)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_same_again_is_no_fault(tmp_path: Path, convert: Convert) -> None:
+    split_folder(tmp_path / "val")
+    for to in ("coco", "voc", "yolo", "visdrone"):
+        for _ in range(2):
+            convert(tmp_path / "val", "--to", to, "--out", out_of(tmp_path, to))
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["convert", "--help"])
+    told = capsys.readouterr().out
+    assert end.value.code == 0
+    assert all(words in told for words in ("image_sizes.json", "empty_images", "--split val"))
+
+
+# All official annotations
+
+
+def unpacked(folder: Path, split: str) -> Iterator[Path]:
+    """The official annotation files of a split, unpacked to folder."""
+    with tarfile.open(SHARED / "visdrone-annotations" / f"VisDrone2019-DET-{split}.tar.xz") as tar:
+        tar.extractall(folder, filter="data")
+    return (folder / f"VisDrone2019-DET-{split}" / "annotations").glob("*.txt")
+
+
+@needs_data
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("to", ["coco", "voc"])
+def test_every_official_line_comes_back(
+    tmp_path: Path, convert: Convert, split: str, to: str
+) -> None:
+    lines = {
+        path.stem: [line.rstrip(",") for line in path.read_text().splitlines()]
+        for path in unpacked(tmp_path, split)
+    }
+    sizes = SHARED / "visdrone-annotations" / f"image_sizes_{split}.json"
+    out = out_of(tmp_path, to)
+    convert(tmp_path, "--split", split, "--to", to, "--out", out, "--image-sizes", sizes)
+    convert(out, "--to", "visdrone", "--out", tmp_path / "back")
+    assert {stem: text.splitlines() for stem, text in texts(tmp_path / "back").items()} == lines
+    assert len(lines) == {"train": 6471, "val": 548}[split]
+
+
+@pytest.mark.parametrize("to", ["voc", "yolo", "visdrone"])
+def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
+    tmp_path: Path, convert: Convert, refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], to: str,
+) -> None:  # fmt: skip
+    source, out = split_folder(tmp_path / "val"), tmp_path / "out"
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(commands_convert, "WRITERS", {to: stop})
+        assert cli.main(["convert", str(source), "--to", to, "--out", str(out)]) == 130
+    assert "stopped" in capsys.readouterr().err
+    again = (str(out), "--to", "coco", "--out", str(tmp_path / "c.json"))
+    assert "was stopped left it half" in refused(*again)
+    convert(source, "--to", to, "--out", out)
+    assert not list(out.glob(".unfinished"))
+
+
+# Classes
+
+
+def test_classes_are_merged_and_others_become_ignored(
+    tmp_path: Path, convert: Convert, refused: Callable
+) -> None:
+    """Class 4, a car, becomes a truck; 10, a motor, is not asked for; what was no object stays."""
+    folder, out = split_folder(tmp_path / "val"), tmp_path / "out"
+    convert(folder, "--to", "visdrone", "--out", out, "--classes", "truck: car + truck")
+    assert texts(out) == {
+        "a.1": "3,4,10,20,1,6,1,2\n-2,0,9,9,0,0,0,1\n1,1,5,5,0,0,0,0\n",
+        "b & <c>": "0,0,50,40,0,0,0,0\n7,7,8,8,0,0,1,1\n5,5,0,9,0,0,0,0\n",
+        "empty": "",
+    }
+    wrong = ("--to", "visdrone", "--out", tmp_path / "no", "--classes", "lorry")
+    assert "'lorry' is no class of VisDrone" in refused(folder, *wrong)
+    assert not (tmp_path / "no").exists()

@@ -1,0 +1,295 @@
+"""`dmnet evaluate`: figures and notes for what can be scored, one line for what cannot."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmnet_lib.core import annotations, files
+from dmnet_lib.core.annotations import CLASSES, OTHERS
+from dmnet_lib.data.formats import coco, results
+from dmnet_lib.running import cli
+
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+GOLDEN = Path(__file__).parents[1] / "golden"
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data at {SHARED}")
+SIZES = {"a": [400, 300], "b": [400, 300], "empty": [400, 300]}
+ROWS = {
+    "a": [[10, 10, 40, 40, 1, 4, 0, 0], [100, 90, 20, 10, 1, 1, 1, 2], [60, 60, 9, 9, 1, 10, 0, 0]],
+    "b": [[10, 10, 8, 8, 1, 4, 0, 0], [200, 100, 150, 150, 0, 0, 0, 0], [90, 9, 9, 9, 0, 11, 0, 0]],
+    "empty": [],
+}
+PERFECT = [(name, row) for name, rows in ROWS.items() for row in rows if row[4]]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A split `val` of three images without pixels, and its COCO json with odd ids."""
+    for name, rows in ROWS.items():
+        text = annotations.format_rows(np.array(rows))
+        files.write_text(tmp_path / "val" / "annotations" / f"{name}.txt", text)
+    files.write_json(tmp_path / "sizes.json", SIZES)
+    files.write_json(tmp_path / "val.json", odd_coco())
+    return tmp_path
+
+
+def odd_coco() -> dict:
+    """The split as another program may have it: ids of images, rows and classes as they come."""
+    ids = {"empty": 7, "b": 0, "a": 900}
+    names = [*CLASSES[::-1], "others"]
+    rows = [(name, row) for name, rows in ROWS.items() for row in rows if row[5]]
+    return {
+        "images": [
+            {"id": i, "file_name": f"val/{n}.jpg", "width": 400, "height": 300}
+            for n, i in ids.items()
+        ],
+        "annotations": [
+            {
+                "id": place, "image_id": ids[name], "bbox": row[:4], "iscrowd": 0, "area": 1,
+                "category_id": 50 + (10 if row[5] == OTHERS else names.index(CLASSES[row[5] - 1])),
+            }
+            for place, (name, row) in enumerate(rows)
+        ],
+        "categories": [{"id": 50 + n, "name": name} for n, name in enumerate(names)],
+    }  # fmt: skip
+
+
+def write_results(root: Path, rows: list[tuple], **changes: object) -> Path:
+    """COCO results of (image, VisDrone row), classes from 1."""
+    entries = [
+        {"image_id": name, "category_id": row[5], "bbox": row[:4], "score": 0.9 - n / 100} | changes
+        for n, (name, row) in enumerate(rows)
+    ]
+    return files.write_json(root / "found.json", entries)
+
+
+def evaluate(root: Path, found: Path, *more: str, truth: str = "") -> dict:
+    """Run the command; return metrics.json."""
+    given = ["--ground-truth", str(root / truth)] if truth else [
+        "--ground-truth", str(root), "--split", "val", "--image-sizes", str(root / "sizes.json"),
+    ]  # fmt: skip
+    if "--protocol" not in more:
+        more = (*more, "--protocol", "coco")
+    out = root / "out" / "metrics.json"
+    given += ["--detections", str(found), "--out", str(out), *more]
+    return json.loads(out.read_text()) if cli.main(["evaluate", *given]) == 0 else {}
+
+
+@pytest.mark.parametrize("protocol", ["visdrone", "coco"])
+@pytest.mark.parametrize("truth", ["", "val.json"])
+@pytest.mark.parametrize("found", ["ids", "names", "text", "zip"])
+def test_a_perfect_set_scores_1_whatever_its_ids(
+    root: Path, protocol: str, truth: str, found: str
+) -> None:
+    more = ["--protocol", protocol]
+    if found == "ids":  # those of val.json: images 0 and 900, classes 50 to 59 in another order
+        value = odd_coco()
+        kept = [one for one in value["annotations"] if one["category_id"] < 60]
+        entries = [{k: one[k] for k in ("image_id", "category_id", "bbox")} for one in kept]
+        path = files.write_json(root / "found.json", [one | {"score": 0.5} for one in entries])
+        more += [] if truth else ["--images", str(root / "val.json")]
+    elif found == "names":
+        path = write_results(root, PERFECT)
+        more += ["--first-class", "1"]
+    else:
+        path = root / ("found" if found == "text" else "found.zip")
+        source = write_results(root, PERFECT)
+        results.write(path, results.read(source, tuple(ROWS))[0])
+    metrics = evaluate(root, path, *more, truth=truth)
+    assert metrics["AP"] == pytest.approx(1)
+    assert sorted(metrics["per_class"]) == ["car", "motor", "pedestrian"]
+    assert (metrics["images"], metrics["boxes"], metrics["detections"]) == (3, 4, 4)
+
+
+@pytest.mark.parametrize("protocol", ["visdrone", "coco"])
+def test_metrics_say_what_they_are(
+    root: Path, protocol: str, capsys: pytest.CaptureFixture
+) -> None:
+    metrics = evaluate(root, write_results(root, PERFECT), "--protocol", protocol)
+    named = {"visdrone": "dmnet_lib ", "coco": "faster-coco-eval "}[protocol]
+    assert metrics["protocol"] == protocol
+    assert metrics["backend"].startswith(named)
+    assert (metrics["max_detections"], metrics["split"]) == (500, "val")
+    assert metrics["notes"] == [
+        "category ids count the classes from 1 (pedestrian)",
+        "1 of 3 images have no detection: empty",
+    ]
+    said = capsys.readouterr().out
+    assert f"{protocol} protocol, {named}" in said
+    assert "val: 3 images, 4 boxes, 4 detections" in said
+    assert "note: 1 of 3 images have no detection: empty" in said
+    assert "100.00" in said
+    assert said.splitlines()[-1].endswith("metrics.json  3 classes, 2 notes")
+
+
+def test_coco_has_its_figures_at_100_beside_those_at_the_cap(root: Path) -> None:
+    rows = [("a", [*row[:4], 0, 4]) for row in ROWS["a"]] + PERFECT
+    metrics = evaluate(root, write_results(root, rows), "--max-detections", "1")
+    assert metrics["max_detections"] == 1
+    assert metrics["at_100"]["AP"] < metrics["AP"] == pytest.approx(1)
+    slow = evaluate(root, root / "found.json", "--max-detections", "1", "--backend", "pycocotools")
+    assert slow["backend"].startswith("pycocotools ")
+    assert slow["at_100"] == pytest.approx(metrics["at_100"], abs=1e-9)
+
+
+def test_images_may_be_chosen(root: Path) -> None:
+    found = write_results(root, PERFECT[:3])
+    assert evaluate(root, found)["images"] == 3
+    only = evaluate(root, found, "--only-detected")
+    assert (only["images"], only["AP"]) == (1, pytest.approx(1))
+    assert "1 of 3 images scored: those with a detection" in only["notes"]
+    (root / "names.txt").write_text("b\nempty\n")
+    named = evaluate(root, found, "--names", str(root / "names.txt"))
+    assert (named["images"], named["detections"], named["AP"]) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("protocol", ["visdrone", "coco"])
+def test_nothing_found_scores_0_and_no_image_scores_nothing(root: Path, protocol: str) -> None:
+    found = write_results(root, [])
+    given = ["--protocol", protocol, "--max-detections", "500"]
+    assert evaluate(root, found, *given)["AP"] == 0
+    none = evaluate(root, found, *given, "--only-detected")
+    assert (none["images"], none["AP"]) == (0, None)
+
+
+def test_official_scores_as_the_released_scripts_did(root: Path) -> None:
+    stray = [("empty", [1, 1, 9, 9, 1, 4]), ("b", [210, 110, 30, 30, 1, 4])]
+    found = write_results(root, stray + PERFECT)
+    corrected, official = (
+        evaluate(root, found, "--profile", name) for name in ("corrected", "official")
+    )
+    assert (corrected["images"], corrected["max_detections"]) == (3, 500)
+    assert (official["images"], official["max_detections"]) == (2, 100)
+    assert official["empty_images"] == "left_out"
+    assert "left out 1 images without a box" in official["notes"]
+    one = evaluate(root, found, "--set", "empty_images=left_out")
+    assert one["AP"] == pytest.approx(1)  # the stray one in the ignored region counts as nothing
+    two = evaluate(root, found, "--set", "ignored_regions=background")
+    assert two["AP"] < corrected["AP"] < 1
+
+
+def test_files_not_sorted_by_score_are_noted(root: Path) -> None:
+    (root / "text").mkdir()
+    line = "{},10,8,8,{},4,-1,-1\n"
+    (root / "text" / "b.txt").write_text(line.format(200, 0.1) + line.format(10, 0.9))
+    metrics = evaluate(root, root / "text", "--protocol", "visdrone")
+    assert any("not sorted" in note for note in metrics["notes"])
+    assert (metrics["AR1"], metrics["AR10"]) == (0, pytest.approx(1 / 4))
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--protocol", "visdrone", "--profile", "official"], "the released scripts scored by"),
+        (["--protocol", "visdrone", "--max-detections", "9"], "--max-detections: the visdrone"),
+        (["--protocol", "visdrone", "--backend", "pycocotools"], "--backend: the visdrone"),
+        (["--set", "rows=objects"], "--set rows: a rule of another command"),
+        (["--set", "kernel=exact"], "--set kernel"),
+        (["--images", "found.json"], "not a COCO file"),
+        (["--names", "sizes.json"], "names are not in the ground truth"),
+        (["--names", "none.txt"], "no such file"),
+        (["--out", "val"], "val: is a folder; --out takes the metrics file"),
+        (["--split", "test"], "no folder for split 'test'"),
+        (["--detections", "none.json"], "none.json: no such file or folder of detections"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    root: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    more: list,
+    says: str,
+) -> None:
+    monkeypatch.chdir(root)
+    assert evaluate(root, write_results(root, PERFECT), *more) == {}
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_a_folder_needs_a_split(root: Path, capsys: pytest.CaptureFixture) -> None:
+    evaluate(root, write_results(root, PERFECT), truth=".")
+    assert "holds several splits; say which with --split" in capsys.readouterr().err
+
+
+def test_help_comes_without_the_evaluators() -> None:
+    heavy = "('torch', 'pycocotools', 'faster_coco_eval', 'matplotlib')"
+    code = (
+        "import sys; from dmnet_lib.running import cli\n"
+        "try: cli.main(['evaluate', '--help'])\n"
+        f"finally: assert not [m for m in {heavy} if m in sys.modules]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "figures of one cannot be compared" in done.stdout
+
+
+@needs_data
+@pytest.mark.parametrize("protocol", ["visdrone", "coco"])
+def test_real_detector_output_is_scored_in_seconds(tmp_path: Path, protocol: str) -> None:
+    for archive in ("visdrone-annotations/VisDrone2019-DET-val",
+                    "detections/yolo11l-visdrone5cls_val_640"):  # fmt: skip
+        with tarfile.open(SHARED / f"{archive}.tar.xz") as tar:
+            tar.extractall(tmp_path, filter="data")
+    command = [
+        sys.executable, "-c", "import sys; from dmnet_lib.running import cli; sys.exit(cli.main())",
+        "evaluate", "--ground-truth", str(tmp_path), "--split", "val", "--only-detected",
+        "--image-sizes", str(SHARED / "visdrone-annotations" / "image_sizes_val.json"),
+        "--detections", str(next(tmp_path.glob("yolo11l*"))), "--protocol", protocol,
+        "--out", str(tmp_path / "metrics.json"),
+    ]  # fmt: skip
+    start = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    assert time.monotonic() - start < 15  # 2 s on a free core
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["images"], metrics["detections"]) == (513, 17578)
+    if protocol == "visdrone":
+        expected = json.loads((GOLDEN / "visdrone_toolkit_yolo11l_val_640.json").read_text())
+        for name, value in expected["summary"].items():
+            assert 100 * metrics[name] == pytest.approx(value, abs=1e-6), name
+
+
+@needs_data
+def test_the_sample_gives_the_toolkits_figures(tmp_path: Path) -> None:
+    found = SHARED.parent / "golden" / "visdrone_toolkit" / "sample_val_detections"
+    if not found.is_dir():
+        pytest.skip(f"no reference detections at {found}")
+    out = tmp_path / "metrics.json"
+    given = ["--ground-truth", str(SHARED / "visdrone-sample"), "--split", "val", "--detections",
+             str(found), "--protocol", "visdrone", "--out", str(out)]  # fmt: skip
+    assert cli.main(["evaluate", *given]) == 0
+    expected = json.loads((GOLDEN / "visdrone_toolkit_sample_val.json").read_text())["summary"]
+    metrics = json.loads(out.read_text())
+    assert {n: 100 * metrics[n] for n in expected} == pytest.approx(expected, abs=1e-6)
+
+
+def test_ground_truth_written_by_convert_scores_the_same(root: Path) -> None:
+    rows = [np.array(ROWS[name]).reshape(-1, 8) for name in ROWS]
+    table = annotations.from_rows(list(ROWS), list(SIZES.values()), rows)
+    coco.write(root / "ours.json", table)
+    found = write_results(root, [("b", [210, 110, 30, 30, 1, 4]), *PERFECT])
+    ours, folder = (evaluate(root, found, truth=truth) for truth in ("ours.json", ""))
+    told = {"split", "notes"}  # what kind of ground truth it was
+    assert {k: v for k, v in ours.items() if k not in told} == {
+        k: v for k, v in folder.items() if k not in told
+    }
+
+
+@pytest.mark.parametrize("protocol", ["coco", "visdrone"])
+def test_boxes_with_fractions_are_scored_as_they_are(root: Path, protocol: str) -> None:
+    """Small boxes of part pixels: rounded, the same boxes would no longer score 1."""
+    truth = odd_coco()
+    for entry in truth["annotations"]:
+        entry["bbox"] = [side + 0.4 for side in entry["bbox"]]
+    files.write_json(root / "val.json", truth)
+    shifted = [(name, [*(s + 0.4 for s in row[:4]), *row[4:]]) for name, row in PERFECT]
+    found = write_results(root, shifted)
+    more = ("--protocol", protocol, "--first-class", "1", "--only-detected")
+    metrics = evaluate(root, found, *more, truth="val.json")
+    assert metrics["AP"] == 1
+    assert any("have an area of their own" in note for note in metrics["notes"])

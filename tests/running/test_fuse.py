@@ -1,0 +1,258 @@
+"""`dmnet fuse`: crops' boxes go to their place, by name or id, and nothing is assigned wrongly."""
+
+import json
+import os
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmnet_lib.core import files
+from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.running import cli
+
+SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
+REFERENCE = SHARED.parent / "golden"
+needs_data = pytest.mark.skipif(
+    not REFERENCE.is_dir(), reason=f"no reference numbers at {REFERENCE}"
+)
+CATEGORIES = [{"id": k, "name": name} for k, name in enumerate(CLASSES, start=1)]
+WHOLE = {"file_name": "a.jpg", "id": 7, "width": 400, "height": 300}
+CROP = {"file_name": "c.jpg", "id": 3, "width": 200, "height": 100,
+        "parent": "a.jpg", "x0": 100, "y0": 50, "scale": 2.0}  # fmt: skip
+
+
+def coco_file(path: Path, *images: dict) -> Path:
+    path.write_text(json.dumps({"images": images, "annotations": [], "categories": CATEGORIES}))
+    return path
+
+
+def results(path: Path, *rows: tuple) -> Path:
+    """COCO results of (image, category, bbox, score)."""
+    keys = ("image_id", "category_id", "bbox", "score")
+    path.write_text(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
+    return path
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Callable[..., list[str]]:
+    """Arguments for one whole image and one crop of it, with a detection on each."""
+
+    def arguments(*, crop: dict = CROP, on_whole: tuple = (), on_crop: tuple = ()) -> list[str]:
+        paths = {
+            "--images": coco_file(tmp_path / "val.json", WHOLE),
+            "--detections": results(tmp_path / "global.json", *on_whole),
+            "--crop-images": coco_file(tmp_path / "crops.json", crop),
+            "--crop-detections": results(tmp_path / "found.json", *on_crop),
+            "--out": tmp_path / "fused.json",
+        }
+        return ["fuse", *(str(part) for pair in paths.items() for part in pair)]
+
+    return arguments
+
+
+def test_a_crop_s_box_moves_to_its_place(given: Callable, tmp_path: Path) -> None:
+    arguments = given(
+        on_whole=[(7, 4, [10, 10, 20, 20], 0.5)], on_crop=[(3, 4, [20, 40, 60, 20], 0.9)]
+    )
+    assert cli.main(arguments) == 0
+    fused = json.loads((tmp_path / "fused.json").read_text())
+    assert fused == [
+        {"image_id": 7, "category_id": 4, "bbox": [110.0, 70.0, 30.0, 10.0], "score": 0.9},
+        {"image_id": 7, "category_id": 4, "bbox": [10.0, 10.0, 20.0, 20.0], "score": 0.5},
+    ]
+
+
+def test_yolo_s_text_on_crops_goes_to_the_same_place(given: Callable, tmp_path: Path) -> None:
+    """Shares are of the crop's own file, 200 x 100 px, which shows its part twice as large."""
+    files.write_text(tmp_path / "yolo/c.txt", "3 0.25 0.5 0.3 0.2 0.9\n")
+    arguments = given()
+    arguments[arguments.index("--crop-detections") + 1] = str(tmp_path / "yolo")
+    assert cli.main(arguments) == 0
+    fused = json.loads((tmp_path / "fused.json").read_text())
+    assert [(row["category_id"], row["score"]) for row in fused] == [(4, 0.9)]
+    np.testing.assert_allclose(fused[0]["bbox"], [110, 70, 30, 10])
+
+
+@pytest.mark.parametrize("name", ["a__100_50_200_100", "50_100_100_200_a"])
+def test_a_crop_without_parent_is_placed_by_its_name(
+    given: Callable, tmp_path: Path, name: str
+) -> None:
+    crop = {"file_name": f"{name}.png", "id": 1, "width": 200, "height": 100}
+    assert cli.main(given(crop=crop, on_crop=[(name, 10, [20, 40, 60, 20], 0.9)])) == 0
+    fused = json.loads((tmp_path / "fused.json").read_text())
+    assert [row["bbox"] for row in fused] == [[110.0, 70.0, 30.0, 10.0]]
+
+
+def test_doubles_leave_and_submissions_are_written(given: Callable, tmp_path: Path) -> None:
+    arguments = given(
+        on_whole=[(7, 4, [110, 70, 30, 10], 0.5)], on_crop=[(3, 4, [20, 40, 60, 20], 0.9)]
+    )
+    arguments[-1] = str(tmp_path / "out.zip")
+    assert cli.main(arguments) == 0
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert archive.read("a.txt").decode() == "110,70,30,10,0.9,4,-1,-1\n"
+
+
+@pytest.mark.parametrize(
+    ("crop", "words"),
+    [
+        (CROP | {"parent": "b.jpg"}, "1 of 1 crops are of images that .* has not, first b"),
+        (CROP | {"scale": 0}, "a crop needs parent"),
+        (CROP | {"x0": None}, "a crop needs parent"),
+        ({k: CROP[k] for k in ("file_name", "id", "width", "height")}, "'c' is no crop name"),
+        (WHOLE | {"file_name": "a__9_9_9_20.jpg", "id": 3}, "a crop needs parent"),
+    ],
+)
+def test_a_crop_of_nowhere_is_refused(
+    given: Callable, capsys: pytest.CaptureFixture, tmp_path: Path, crop: dict, words: str
+) -> None:
+    assert cli.main(given(crop=crop, on_crop=[(3, 10, [0, 0, 9, 9], 0.9)])) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(words, error)
+    assert not (tmp_path / "fused.json").exists()
+
+
+def test_half_a_pair_is_refused(given: Callable, capsys: pytest.CaptureFixture) -> None:
+    arguments = given()
+    del arguments[5:7]
+    assert cli.main(arguments) == 1
+    assert "go together" in capsys.readouterr().err
+
+
+@needs_data
+def test_the_released_fusion_on_real_crops(tmp_path: Path) -> None:
+    """The same set of boxes, in whole images, with scores and coordinates within 1e-6."""
+    golden = json.loads((REFERENCE / "fusion.json").read_text())
+    paths = {}
+    for part in ("global", "crop"):
+        rows = golden[f"{part}_detections"]
+        names = sorted({row[0] for row in rows})
+        entries = [
+            {"file_name": name, "id": place, "width": w, "height": h}
+            for place, name in enumerate(names)
+            for w, h in [_size(name)]
+        ]
+        paths[part] = (
+            coco_file(tmp_path / f"{part}.json", *entries),
+            results(tmp_path / f"{part}_found.json", *((n, k, b, s) for n, k, *b, s in rows)),
+        )
+    names = ("--images", "--detections", "--crop-images", "--crop-detections")
+    given = [*paths["global"], *paths["crop"]]
+    arguments = [str(part) for pair in zip(names, given, strict=True) for part in pair]
+    out = tmp_path / "fused.json"
+    assert cli.main(["fuse", *arguments, "--profile", "official", "--out", str(out)]) == 0
+    files_by_id = {e["id"]: e["file_name"] for e in json.loads(given[0].read_text())["images"]}
+    fused = sorted(
+        (files_by_id[row["image_id"]], row["category_id"], row["score"], *row["bbox"])
+        for row in json.loads(out.read_text())
+    )
+    wanted = sorted((name, k, s, *bbox) for name, k, *bbox, s in golden["fused"])
+    assert [row[:2] for row in fused] == [row[:2] for row in wanted]
+    np.testing.assert_allclose(
+        [row[2:] for row in fused], [row[2:] for row in wanted], rtol=0, atol=1e-6
+    )
+
+
+def _size(name: str) -> tuple[int, int]:
+    """A crop's name tells its size; whole images are large enough."""
+    parts = name.split("_")
+    if all(part.isdecimal() for part in parts[:4]) and len(parts) > 5:
+        y1, x1, y2, x2 = map(int, parts[:4])
+        return x2 - x1, y2 - y1
+    return 2000, 1500
+
+
+def test_what_would_be_lost_or_wrong_is_refused(
+    given: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    beyond = given(crop=CROP | {"x0": 99999}, on_crop=[(3, 10, [0, 0, 9, 9], 0.9)])
+    assert cli.main(beyond) == 1
+    assert "its corner (99999, 50) is not in its image, a" in capsys.readouterr().err
+    onto_itself = given()
+    onto_itself[-1] = onto_itself[2]
+    assert cli.main(onto_itself) == 1
+    assert "is one of the inputs" in capsys.readouterr().err
+
+
+def test_capped_exports_are_noted(given: Callable, capsys: pytest.CaptureFixture) -> None:
+    rows = [(7, 10, [3 * (n % 90), 20 * (n // 90), 2, 2], 0.5) for n in range(100)]
+    assert cli.main(given(on_whole=rows)) == 0
+    assert "exactly 100 detections" in capsys.readouterr().out
+
+
+# Views of an image, held against each other.
+
+LEFT = {"file_name": "l.jpg", "id": 3, "width": 200, "height": 200,
+        "parent": "a.jpg", "x0": 0, "y0": 0, "scale": 1.0}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rules", "scores"),
+    [
+        ((), [0.9, 0.8]),
+        (("--fragments", "dropped"), [0.8]),
+        (("--fragments", "dropped", "--coarse-score", "0.5"), [0.8]),
+        (("--coarse-score", "0.5", "--input-size", "400"), [0.9, 0.4]),
+    ],
+)
+def test_views_are_held_against_each_other(
+    given: Callable, tmp_path: Path, rules: tuple, scores: list[float]
+) -> None:
+    """A box at the crop's right border is a fragment; one in its middle is larger in the crop."""
+    arguments = given(
+        crop=LEFT,
+        on_whole=[(7, 4, [80, 80, 30, 30], 0.8)],
+        on_crop=[(3, 4, [170, 20, 30, 30], 0.9)],
+    )
+    assert cli.main([*arguments, *rules]) == 0
+    fused = json.loads((tmp_path / "fused.json").read_text())
+    assert sorted((row["score"] for row in fused), reverse=True) == scores
+
+
+def test_crops_of_images_in_any_order_keep_their_boxes(tmp_path: Path) -> None:
+    """Boxes stand by image and by the view that they were seen in, whatever the files' order."""
+    second = {**WHOLE, "file_name": "b.jpg", "id": 8}
+    crops_seen = [
+        {**LEFT, "file_name": f"c{n}.jpg", "id": n, "parent": parent, "x0": x0}
+        for n, (parent, x0) in enumerate([("b.jpg", 0), ("a.jpg", 100), ("b.jpg", 200)], start=1)
+    ]
+    found = [(n, 4, [10 * n, 20, 8, 8], n / 10) for n in (1, 2, 3)]
+    paths = {
+        "--images": coco_file(tmp_path / "val.json", WHOLE, second),
+        "--detections": results(tmp_path / "global.json"),
+        "--crop-images": coco_file(tmp_path / "crops.json", *crops_seen),
+        "--crop-detections": results(tmp_path / "found.json", *found),
+        "--out": tmp_path / "fused.json",
+    }
+    rules = ("--fragments", "dropped", "--coarse-score", "0.5")
+    assert cli.main(["fuse", *(str(part) for pair in paths.items() for part in pair), *rules]) == 0
+    fused = json.loads((tmp_path / "fused.json").read_text())
+    assert {(row["image_id"], row["bbox"][0], row["score"]) for row in fused} == {
+        (8, 10.0, 0.1), (7, 120.0, 0.2), (8, 230.0, 0.3),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (("--coarse-score", "0"), "above 0"),
+        (("--coarse-score", "2"), "from 0 to 1"),
+        (("--fragments", "some"), "invalid choice"),
+        (("--input-size", "0"), "whole number from 1"),
+    ],
+)
+def test_odd_rules_of_views_are_one_line(
+    given: Callable, capsys: pytest.CaptureFixture, rules: tuple, words: str
+) -> None:
+    try:
+        assert cli.main([*given(), *rules]) == 1
+    except SystemExit as stop:
+        assert stop.code == 1
+    line = capsys.readouterr().err
+    assert words in line
+    assert line.count("\n") == 1

@@ -1,0 +1,294 @@
+"""`dmnet predict`: a folder as people have it, one result an image, and nothing lost or mixed."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmnet_lib.core import boxes, files
+from dmnet_lib.core.tables import Detections
+from dmnet_lib.data.formats import coco, results
+from dmnet_lib.detection.predict import Predictor
+from dmnet_lib.running import cli
+from dmnet_lib.running.commands import predict
+
+LARGE_WH = (9000, 6667)  # 60 megapixels
+MOST_MEMORY = 3 * 1000**3
+Predict = Callable[..., int]
+
+
+@pytest.fixture
+def predicted(untrained_run: Path, tmp_path: Path) -> Predict:
+    """Run the command on inputs, into tmp_path/out; return its exit status."""
+
+    def run(*arguments: object) -> int:
+        given = [*arguments, "--run", untrained_run, "--out", tmp_path / "out"]
+        return cli.main(["predict", *map(str, given)])
+
+    return run
+
+
+def noise(size_wh: tuple[int, int] = (430, 350), seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (size_wh[1], size_wh[0], 3), np.uint8)
+
+
+def jpeg(path: Path, pixels: np.ndarray) -> Path:
+    return files.write_bytes(path, files.encode_jpeg(pixels))
+
+
+def turned(path: Path, pixels: np.ndarray) -> Path:
+    """Write a file that stores its picture turned by a quarter, and says so; a JPEG or not."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.ascontiguousarray(np.rot90(pixels))).save(
+        path, exif=exif, quality=100, subsampling=0
+    )
+    return path
+
+
+def listing(out: Path) -> dict:
+    return json.loads((out / "detections.json").read_text())
+
+
+def of_name(out: Path, name: str) -> list[dict]:
+    value = listing(out)
+    (image,) = [one for one in value["images"] if Path(one["file_name"]).stem == name]
+    return [one for one in value["annotations"] if one["image_id"] == image["id"]]
+
+
+def test_a_folder_as_people_have_it(untrained_run: Path, tmp_path: Path) -> None:
+    """Four results, two names, exit status 1, and 60 megapixels in less than 3 GB."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    jpeg(folder / "good.jpg", noise())
+    large = np.zeros((LARGE_WH[1], LARGE_WH[0], 3), np.uint8)
+    large[6000:6350, 8000:8430] = noise()
+    Image.fromarray(large).save(folder / "large.png", compress_level=1)
+    Image.fromarray(noise()[..., 0].astype(np.uint16) * 50).save(folder / "grey.tif")
+    turned(folder / "turned.jpg", noise())
+    (folder / "torn.jpg").write_bytes((folder / "good.jpg").read_bytes()[:9000])
+    (folder / "words.jpg").write_text("no picture")
+    command = [
+        sys.executable,
+        "-m",
+        "dmnet_lib.running.cli",
+        "predict",
+        folder,
+        "--run",
+        untrained_run,
+    ]
+    ended = subprocess.run(
+        [str(part) for part in (*command, "--out", out)], capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    told = ended.stderr.splitlines()
+    assert [folder.name in line and line.split("/")[-1].split(":")[0] for line in told[:-1]] == [
+        "torn.jpg", "words.jpg",
+    ]  # fmt: skip
+    assert told[-1].startswith("dmnet: 2 of the inputs")
+    names = ["good", "grey", "large", "turned"]
+    assert [line.split(":")[0] for line in ended.stdout.splitlines()[:-1]] == names
+    sizes = {one["file_name"]: (one["width"], one["height"]) for one in listing(out)["images"]}
+    assert sizes == {
+        "good.jpg": (430, 350), "grey.tif": (430, 350), "large.png": LARGE_WH,
+        "turned.jpg": (430, 350),
+    }  # fmt: skip
+    for folder, suffix in (("visdrone", "txt"), ("overlays", "jpg")):
+        assert sorted(p.name for p in (out / folder).iterdir()) == [f"{n}.{suffix}" for n in names]
+    assert max(files.image_size_wh(out / "overlays" / "large.jpg")) == 2000
+    # Kilobytes, the most that any child of this process has had.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < MOST_MEMORY
+
+
+def test_boxes_are_those_of_the_displayed_picture(predicted: Predict, tmp_path: Path) -> None:
+    Image.fromarray(noise()).save(tmp_path / "upright.png")
+    assert predicted(tmp_path / "upright.png", turned(tmp_path / "turned.png", noise())) == 0
+    upright, other = (of_name(tmp_path / "out", name) for name in ("upright", "turned"))
+    assert len(upright) > 10
+    assert [one["bbox"] for one in upright] == [one["bbox"] for one in other]
+
+
+def test_what_is_written_is_what_python_gets(
+    predicted: Predict, untrained_run: Path, tmp_path: Path
+) -> None:
+    path = jpeg(tmp_path / "a.jpg", noise())
+    assert predicted(path, "--no-overlays") == 0
+    out, found = tmp_path / "out", Predictor.of_run(untrained_run)(path)
+    assert not (out / "overlays").exists()
+    rows = of_name(out, "a")
+    np.testing.assert_array_equal(
+        [row["bbox"] for row in rows], boxes.xyxy_to_xywh(found.detections.boxes_xyxy)
+    )
+    assert [row["score"] for row in rows] == found.detections.scores.tolist()
+    assert [row["id"] for row in rows] == list(range(1, len(rows) + 1))
+    read, _ = results.read(out / "visdrone", ("a",))
+    np.testing.assert_allclose(read.boxes_xyxy, found.detections.boxes_xyxy, atol=1e-4)
+    assert coco.images_of(listing(out))[1]["source"] == str(path)
+    info = listing(out)["info"]
+    assert info["made_by"]["experiment"] == "untrained"
+    assert info["strategy"] == "density mcnn"
+
+
+def test_pycocotools_reads_the_listing(predicted: Predict, tmp_path: Path) -> None:
+    from pycocotools.coco import COCO
+
+    predicted(jpeg(tmp_path / "a.jpg", noise()))
+    read = COCO(tmp_path / "out" / "detections.json")
+    assert len(read.getAnnIds(imgIds=[1])) == len(of_name(tmp_path / "out", "a"))
+    assert read.loadCats([4])[0]["name"] == "car"
+
+
+def test_same_stems_have_results_of_their_own(
+    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "in"
+    jpeg(folder / "a.jpg", noise())
+    Image.fromarray(noise(seed=1)).save(folder / "A.png")
+    jpeg(folder / "below" / "a.jpg", noise(seed=2))
+    (folder / ".a.jpg").write_text("hidden")
+    (folder / "a.txt").write_text("words")
+    assert predicted(folder, folder / "below" / "a.jpg", folder / "a.jpg") == 0
+    said = capsys.readouterr().out
+    assert "files passed over: 2" in said
+    names = sorted(path.stem for path in (tmp_path / "out" / "visdrone").iterdir())
+    assert names == ["A", "a_2", "a_jpg"]
+    assert "images: 3" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [("a", "a"), ("a\nb", "a_b"), ("x" * 300, "x" * 150), ("é" * 100, "é" * 75), ("\udcff", "_")],
+)
+def test_a_name_is_one_that_files_can_have(stem: str, name: str) -> None:
+    assert predict.Names().new(stem, "jpg") == name
+
+
+def test_nothing_of_another_is_deleted_and_runs_are_not_mixed(
+    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    other = files.write_text(tmp_path / "out" / "mine.txt", "kept")
+    first, second = jpeg(tmp_path / "a.jpg", noise()), jpeg(tmp_path / "b.jpg", noise(seed=1))
+    assert predicted(first) == predicted(first) == 0  # again is no mixture
+    before = (tmp_path / "out" / "detections.json").read_bytes()
+    assert predicted(second) == 1
+    assert "choose another --out" in capsys.readouterr().err
+    assert (tmp_path / "out" / "detections.json").read_bytes() == before
+    assert other.read_text() == "kept"
+
+
+def test_what_was_finished_is_kept_when_it_is_stopped(
+    predicted: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = jpeg(tmp_path / "a.jpg", noise()), jpeg(tmp_path / "b.jpg", noise(seed=1))
+    whole, calls = Predictor.predict, []
+
+    def stopped(self: Predictor, *arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Predictor, "predict", stopped)
+    assert predicted(a, b) == cli.INTERRUPTED
+    assert [one["file_name"] for one in listing(tmp_path / "out")["images"]] == ["a.jpg"]
+    assert of_name(tmp_path / "out", "a")
+    assert (tmp_path / "out" / "overlays" / "a.jpg").is_file()
+
+
+def test_links_that_lead_nowhere_are_named(
+    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "in" / "gone.jpg").symlink_to("nothing")
+    assert predicted(tmp_path / "in", tmp_path / "in" / "loop.jpg") == 1
+    said = capsys.readouterr().err
+    assert "gone.jpg: no such image" in said and "loop.jpg: torn" in said
+
+
+def test_a_folder_without_images_is_named(
+    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert predicted(tmp_path / "empty") == 1
+    assert "no image or video in it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert predicted(tmp_path / "empty", jpeg(tmp_path / "a.jpg", noise())) == 1
+    assert (tmp_path / "out" / "visdrone" / "a.txt").is_file()
+
+
+def test_the_run_is_asked_for_first(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = jpeg(tmp_path / "a.jpg", noise())
+    home = tmp_path / "demo"
+    home.mkdir()
+    assert cli.main(["predict", str(path), "--run", str(home), "--out", str(tmp_path / "o")]) == 1
+    assert "`dmnet run params/demo.yaml` first" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_frames_of_a_video(
+    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number in range(12):
+            frame = av.VideoFrame.from_ndarray(noise((320, 240), number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert predicted(path) == 0
+    found = listing(tmp_path / "out")["images"]
+    assert [(one["file_name"], one["frame"], one["seconds"]) for one in found] == [
+        ("clip_frame000000.jpg", 0, 0.0),
+        ("clip_frame000005.jpg", 5, 1.0),
+        ("clip_frame000010.jpg", 10, 2.0),
+    ]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (tmp_path / "out" / "detections.json").unlink()
+    capsys.readouterr()
+    assert predicted(path, "--every", "2") == 1  # it would mix with frames of the whole one
+    assert "remove it" in capsys.readouterr().err
+
+
+def test_a_torn_video_s_frames_are_kept(
+    predicted: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    def torn(path: Path, *, every: int) -> object:
+        yield predict.video.Frame(noise(), 0, 0.0)
+        raise files.InputError(f"{path}: torn: it ends after 1 frames of 9")
+
+    monkeypatch.setattr(predict.video, "frames", torn)
+    assert predicted(tmp_path / "clip.mp4", jpeg(tmp_path / "a.jpg", noise())) == 1
+    assert "clip.mp4: torn" in capsys.readouterr().err
+    names = [one["file_name"] for one in listing(tmp_path / "out")["images"]]
+    assert names == ["clip_frame000000.jpg", "a.jpg"]
+
+
+def test_an_overlay_shows_boxes_crops_and_a_legend() -> None:
+    from dmnet_lib.reporting import figures, overlays
+
+    found = Detections(
+        ("a",), np.array([[10.0, 10, 60, 50], [100, 20, 104, 24]]), np.array([0.9, 0.8]),
+        np.array([4, 1]), np.zeros(2, np.int64),
+    )  # fmt: skip
+    sheet = overlays.draw(np.zeros((100, 200, 3), np.uint8), found, np.array([[5, 5, 150, 90]]))
+    assert sheet.shape[1] == 200
+    assert sheet.shape[0] > 100  # a legend below
+
+    def colour(y: int, x: int) -> str:
+        return "#{:02X}{:02X}{:02X}".format(*sheet[y, x])
+
+    assert colour(10, 30) == figures.CLASS_COLOURS["car"]
+    assert colour(20, 101) == figures.CLASS_COLOURS["pedestrian"]
+    assert colour(5, 80) == figures.YELLOW
+    assert colour(30, 30) == "#000000"
+    small = overlays.draw(np.zeros((5000, 3, 3), np.uint8), found.select([]), np.zeros((0, 4)))
+    assert small.shape == (2000, 1, 3)

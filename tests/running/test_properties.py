@@ -1,0 +1,199 @@
+"""What must hold for any boxes and tables: conversions undo themselves, order does not matter."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from dmnet_lib.core import boxes
+from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.data.formats import coco, roundtrip, rules, visdrone, voc, yolo
+
+quick = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+SIDES = st.integers(0, 900)
+PLACES = st.integers(-900, 5000)
+XYWH = st.lists(st.tuples(PLACES, PLACES, SIDES, SIDES), max_size=6).map(
+    lambda rows: np.array(rows, np.int64).reshape(-1, 4)
+)
+FLOATS = hnp.arrays(
+    np.float64, st.tuples(st.integers(0, 6), st.just(4)), elements=st.floats(0, 900)
+)
+SIZE = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
+ROW = st.tuples(
+    PLACES, PLACES, SIDES, SIDES, st.integers(0, 1), st.integers(0, 11), st.integers(0, 1),
+    st.integers(0, 2),
+)  # fmt: skip
+IMAGES = st.dictionaries(
+    st.from_regex(r"[a-zA-Z0-9_. -]{0,6}[a-z0-9]", fullmatch=True),
+    st.tuples(SIZE, st.lists(ROW, max_size=5)),
+    max_size=5,
+)
+
+
+def table_of(images: dict, order: list[str] | None = None) -> Annotations:
+    """The table of {name: (size, rows)}, images in the order given."""
+    names = sorted(images) if order is None else order
+    rows = [np.array(images[name][1], np.int64).reshape(-1, 8) for name in names]
+    return from_rows(names, np.array([images[name][0] for name in names]), rows)
+
+
+def by_image(table: Annotations) -> dict[str, tuple]:
+    """Each image's size and rows, whatever their order."""
+    return {
+        one.names[0]: (tuple(one.sizes_wh[0].tolist()), Counter(map(tuple, one.rows().tolist())))
+        for one in table
+    }
+
+
+# Boxes
+
+
+@quick
+@given(XYWH)
+def test_corners_and_sides_undo_each_other(xywh: np.ndarray) -> None:
+    np.testing.assert_array_equal(boxes.xyxy_to_xywh(boxes.xywh_to_xyxy(xywh)), xywh)
+
+
+@quick
+@given(FLOATS, st.floats(-900, 900), st.floats(-900, 900))
+def test_shift_is_undone_and_keeps_sides(xywh: np.ndarray, x: float, y: float) -> None:
+    xyxy = boxes.xywh_to_xyxy(xywh)
+    moved = boxes.shift(xyxy, np.array([x, y]))
+    np.testing.assert_allclose(boxes.shift(moved, np.array([-x, -y])), xyxy, atol=1e-9)
+    np.testing.assert_allclose(boxes.xyxy_to_xywh(moved)[:, 2:], xywh[:, 2:], atol=1e-9)
+    np.testing.assert_allclose(boxes.area(moved), boxes.area(xyxy), atol=1e-6)
+
+
+@quick
+@given(XYWH, SIZE)
+def test_what_is_clipped_lies_in_the_image_and_is_as_large_as_what_shows(
+    xywh: np.ndarray, size: tuple[int, int]
+) -> None:
+    xyxy = boxes.xywh_to_xyxy(xywh)
+    clipped = boxes.clip(xyxy, np.array(size))
+    assert np.all((clipped >= 0) & (clipped <= [*size, *size]))
+    np.testing.assert_array_equal(boxes.clip(clipped, np.array(size)), clipped)
+    shown = boxes.intersection(xyxy, np.array([[0, 0, *size]]))[:, 0]
+    np.testing.assert_array_equal(boxes.area(clipped), shown)
+
+
+@quick
+@given(XYWH, XYWH, st.randoms(use_true_random=False))
+def test_overlaps_do_not_depend_on_order(a: np.ndarray, b: np.ndarray, random: object) -> None:
+    order = list(range(len(a)))
+    random.shuffle(order)
+    a, b = boxes.xywh_to_xyxy(a), boxes.xywh_to_xyxy(b)
+    np.testing.assert_array_equal(boxes.iou(a[order], b), boxes.iou(a, b)[order])
+    np.testing.assert_array_equal(boxes.iou(a, b).T, boxes.iou(b, a))
+
+
+# Formats
+
+
+@quick
+@given(IMAGES, st.sampled_from(["coco", "voc", "visdrone"]))
+def test_any_table_comes_back_whole(tmp_path: Path, images: dict, kind: str) -> None:
+    table = table_of(images)
+    if kind == "coco":
+        coco.write(tmp_path / "a.json", table)
+        back = coco.read(tmp_path / "a.json")
+    elif kind == "voc":
+        voc.write(tmp_path, table)
+        back = voc.read(tmp_path, table.names)
+    else:
+        visdrone.write_annotations(tmp_path, table)
+        back = visdrone.read_annotations(tmp_path, table.names, table.sizes_wh)
+    assert roundtrip.compare(table, back)["lossless"]
+    np.testing.assert_array_equal(back.rows(), table.rows())  # and in the same order
+    assert back.names == table.names
+
+
+@quick
+@given(IMAGES, st.randoms(use_true_random=False))
+def test_the_order_of_images_and_rows_changes_nothing(images: dict, random: object) -> None:
+    order = sorted(images)
+    random.shuffle(order)
+    shuffled = {
+        name: (size, random.sample(rows, len(rows))) for name, (size, rows) in images.items()
+    }
+    straight, other = coco.to_coco(table_of(images)), coco.to_coco(table_of(shuffled, order))
+    assert other["images"] == straight["images"]
+    assert other["categories"] == straight["categories"]
+    assert by_image(coco.from_coco(other)) == by_image(table_of(images))
+    ids = [e["id"] for part in ("annotations", coco.EXTRA_LIST) for e in other[part]]
+    assert sorted(ids) == list(range(1, len(ids) + 1))
+    # Rows in their order, only the images exchanged: not a byte differs.
+    assert coco.to_coco(table_of(images, order)) == straight
+
+
+@quick
+@given(IMAGES)
+def test_the_released_tags_keep_boxes_and_classes(tmp_path: Path, images: dict) -> None:
+    table = table_of(images)
+    voc.write(tmp_path, table, voc_tags="released")
+    back = voc.read(tmp_path, table.names)
+    np.testing.assert_array_equal(back.rows()[:, [0, 1, 2, 3, 5]], table.rows()[:, [0, 1, 2, 3, 5]])
+
+
+RULES = st.fixed_dictionaries(
+    {
+        "rows": st.sampled_from(["all", "objects"]),
+        "drop_score0": st.booleans(),
+        "oversized_boxes": st.sampled_from(["kept", "dropped"]),
+        "empty_images": st.sampled_from(["kept", "left_out"]),
+    }
+)
+
+
+@quick
+@given(IMAGES, RULES, st.randoms(use_true_random=False))
+def test_rules_keep_a_part_and_always_the_same(images: dict, kept: dict, random: object) -> None:
+    order = sorted(images)
+    random.shuffle(order)
+    table = table_of(images, order)
+    found = rules.apply(table, **kept)
+    assert by_image(found) == by_image(rules.apply(table_of(images), **kept))
+    assert [name for name in order if name in found.names] == list(found.names)
+    before, after = by_image(table), by_image(found)
+    assert all(after[name][1] <= before[name][1] for name in after)
+    assert (kept["empty_images"] == "kept") <= (len(found) == len(table))
+    np.testing.assert_array_equal(rules.apply(found, **kept).rows(), found.rows())
+
+
+@quick
+@given(IMAGES)
+def test_by_default_no_rule_takes_anything(images: dict) -> None:
+    table = table_of(images)
+    assert roundtrip.compare(table, rules.apply(table))["lossless"]
+
+
+@quick
+@given(IMAGES)
+def test_yolo_and_what_it_drops_are_the_whole(tmp_path: Path, images: dict) -> None:
+    table = table_of(images)
+    dropped = yolo.write(tmp_path, table)
+    back = yolo.read(tmp_path, table.names, table.sizes_wh)
+    kept = rules.apply(table, rows="objects")
+    assert len(back.boxes_xywh) + dropped == len(table.boxes_xywh)
+    np.testing.assert_array_equal(back.rows()[:, :6], kept.rows()[:, :6])
+
+
+@pytest.mark.parametrize(
+    ("row", "size_wh", "stays"),
+    [
+        pytest.param((0, 0, 40, 30, 1, 4, 0, 0), (40, 30), True, id="as large as the image"),
+        pytest.param((0, 0, 41, 3, 1, 4, 0, 0), (40, 30), False, id="wider"),
+        pytest.param((0, 0, 4, 31, 1, 4, 0, 0), (40, 30), False, id="higher"),
+        pytest.param((39, 29, 9, 9, 1, 4, 0, 0), (40, 30), True, id="over the border"),
+    ],
+)
+def test_a_box_larger_than_its_image(row: tuple, size_wh: tuple, stays: bool) -> None:
+    table = table_of({"a": (size_wh, [row])})
+    assert len(rules.apply(table, oversized_boxes="dropped").boxes_xywh) == stays
+    assert len(rules.apply(table).boxes_xywh) == 1

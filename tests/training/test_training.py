@@ -1,0 +1,598 @@
+"""Training: it goes on where it was killed, stops when it goes wrong, and learns what is there."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from dmnet_lib.core import files, params, weights
+from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.data.splits import Images, Split
+from dmnet_lib.density import mcnn, points, sizes
+from dmnet_lib.detection import detectors
+from dmnet_lib.training import density, detection, distributed, feed, jobs, loop
+from dmnet_lib.training.loop import Recipe
+
+RECIPE = Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=3)
+VIEWS = detection.Views(input_long_px=128, max_upscale=2.0, patch_px=64, whole_share=0.5)
+ONE = sizes.plain(())  # bin for all sizes, as in the paper
+SIDE = 12  # px, of the white squares that are the only objects
+
+
+def network() -> nn.Module:
+    def layers() -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+    return weights.seeded(layers, 0)
+
+
+def batch(rng: np.random.Generator) -> torch.Tensor:
+    return torch.from_numpy(rng.normal(size=(8, 2))).float()
+
+
+def squared(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    return ((model(pixels) - pixels.sum(dim=1, keepdim=True)) ** 2).mean()
+
+
+def no_measure(_: nn.Module) -> dict[str, float]:
+    return {}
+
+
+def train(**changed: object) -> tuple[nn.Module, list[dict]]:
+    """Return a small model trained by the recipe, and its curve."""
+    model = network()
+    usual = {"draw_batch": batch, "loss_of": squared, "evaluate": no_measure}
+    recipe = changed.pop("recipe", RECIPE)
+    curve = loop.fit(model, recipe, **(usual | changed))
+    return model, curve.to_dict("records")
+
+
+def killed_after(steps: int) -> Callable[[np.random.Generator], torch.Tensor]:
+    """Return what draws so many batches and is then interrupted."""
+    left = iter(range(steps))
+
+    def draw(rng: np.random.Generator) -> torch.Tensor:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return batch(rng)
+
+    return draw
+
+
+def equal(a: nn.Module, b: nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are drawn here unless a test asks for workers: some count what they draw."""
+    monkeypatch.setenv(feed.JOBS, "0")
+
+
+def scene(folder: Path, corners: list[tuple[int, int]], *, size_wh: tuple[int, int]) -> Split:
+    """One black image with a white square at each corner, each a car."""
+    pixels = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    for x, y in corners:
+        pixels[y : y + SIDE, x : x + SIDE] = 255
+    path = files.write_bytes(folder / "a.jpg", files.encode_jpeg(pixels, quality=100))
+    rows = np.array([(x, y, SIDE, SIDE, 1, 4, 0, 0) for x, y in corners]).reshape(-1, 8)
+    return Split("train", from_rows(["a"], np.array([size_wh]), [rows]), Images((path,)))
+
+
+rng = np.random.default_rng
+
+
+def draws(split: Split, regions: Regions, *, count: int = 24, seed: int = 0) -> detection.Batch:
+    return detection.patch_batch(np.random.default_rng(seed), split, regions, VIEWS, count=count)
+
+
+# loop
+
+
+def test_one_step_is_a_run_with_one_row():
+    _, rows = train(recipe=Recipe(steps=1, learning_rate=0.1, evaluate_every=10))
+    assert [row["step"] for row in rows] == [1]
+
+
+def test_the_rate_warms_up_and_falls_to_nothing():
+    recipe = Recipe(steps=100, learning_rate=1.0, evaluate_every=1)
+    rates = [recipe.rate(step) for step in range(100)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert all(a >= b for a, b in pairwise(rates[4:]))
+    assert 0 < rates[-1] < 0.01
+
+
+def test_the_same_seed_trains_the_same_weights_and_another_does_not():
+    (a, rows), (b, _) = train(), train()
+    other, _ = train(recipe=Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=4))
+    assert equal(a, b)
+    assert not equal(a, other)
+    assert not a.training
+    assert [row["step"] for row in rows] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path, steps: int) -> None:
+    unbroken, rows = train()
+    path = tmp_path / "c.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoint=path, draw_batch=killed_after(steps))
+    assert path.exists() == (steps >= RECIPE.evaluate_every)
+    again, rows_again = train(checkpoint=path)
+    assert equal(again, unbroken)
+    assert rows_again == rows
+
+
+def test_every_step_draws_a_batch_of_its_own():
+    drawn = []
+
+    def draw(rng: np.random.Generator) -> torch.Tensor:
+        drawn.append(batch(rng))
+        return drawn[-1]
+
+    train(draw_batch=draw)
+    assert len({float(one.sum()) for one in drawn}) == RECIPE.steps
+
+
+def test_a_finished_run_is_taken_as_it_is(tmp_path: Path):
+    model, rows = train(checkpoint=tmp_path / "c.pt")
+    again, rows_again = train(checkpoint=tmp_path / "c.pt", draw_batch=killed_after(0))
+    assert equal(model, again)
+    assert rows == rows_again
+
+
+def test_the_weights_of_the_lowest_measure_are_kept_also_over_a_kill(tmp_path: Path):
+    seen = []
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        seen.append(model.state_dict()["0.weight"].clone())
+        return {"error": [3.0, 1.0, 2.0][len(seen) - 1]}
+
+    chosen = {"evaluate": evaluate, "minimise": "error", "checkpoint": tmp_path / "c.pt"}
+    with pytest.raises(KeyboardInterrupt):
+        train(**chosen, draw_batch=killed_after(4))
+    model, _ = train(**chosen)
+    assert len(seen) == 3
+    assert torch.equal(model.state_dict()["0.weight"], seen[1])
+    assert not torch.equal(seen[1], seen[2])
+
+
+@pytest.mark.parametrize("values", [[math.nan, 2.0, 1.0], [math.nan] * 3, [math.inf] * 3])
+def test_a_measure_that_is_no_number_is_never_the_best_of_several(values: list[float]) -> None:
+    left = iter(values)
+    model, rows = train(evaluate=lambda _: {"error": next(left)}, minimise="error")
+    assert len(rows) == 3
+    assert equal(model, train()[0]) == (values[-1] == 1.0)
+
+
+def test_measures_of_numpy_can_be_gone_on_from(tmp_path: Path):
+    for _ in range(2):
+        _, rows = train(checkpoint=tmp_path / "c.pt", evaluate=lambda _: {"e": np.float64(0.5)})
+    assert [row["e"] for row in rows] == [0.5] * 3
+
+
+@pytest.mark.parametrize("how", ["torn", "empty", "text", "other model", "other content"])
+def test_what_is_no_checkpoint_of_this_model_is_named_in_one_line(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "c.pt"
+    train(checkpoint=path)
+    whole = path.read_bytes()
+    if how == "other model":
+        torch.save({"model": nn.Linear(1, 1).state_dict(), "optimiser": {}}, path)
+    elif how == "other content":
+        saved = torch.load(path, weights_only=True)
+        del saved["best"]
+        torch.save(saved, path)
+    else:
+        path.write_bytes({"torn": whole[: len(whole) // 2], "empty": b"", "text": b"text"}[how])
+    with pytest.raises(InputError, match=r"c\.pt: not a checkpoint of this model; remove it") as at:
+        train(checkpoint=path)
+    assert "\n" not in str(at.value)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_the_run(bad: float) -> None:
+    with pytest.raises(InputError, match=r"the loss became (nan|inf): lower learning_rate"):
+        train(loss_of=lambda model, pixels: squared(model, pixels) * bad)
+
+
+def test_the_best_row_of_a_curve_is_what_was_measured_with_the_kept_weights() -> None:
+    left = iter([3.0, 1.0, 2.0])
+    _, rows = train(evaluate=lambda _: {"error": next(left), "other": 7.0}, minimise="error")
+    assert loop.best(pd.DataFrame(rows), "error") == {"error": 1.0, "other": 7.0}
+
+
+def test_the_named_device_is_taken():
+    assert loop.pick_device("cpu").type == "cpu"
+    assert loop.pick_device().type in ("cpu", "cuda", "mps")
+
+
+# feed
+
+
+def drawn(jobs: int, draw: feed.Draw, steps: range, monkeypatch: pytest.MonkeyPatch) -> list:
+    monkeypatch.setenv(feed.JOBS, str(jobs))
+    return list(feed.batches_of(draw, 5, steps, torch.device("cpu")))
+
+
+def test_the_number_of_workers_changes_no_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a run goes on in the middle; and a loader leaves torch's generator alone."""
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
+    at = points.from_annotations(split.annotations)
+    draw = density.batches(split.images, at, ONE, count=2, patch_px=32, input_scale=0.5)
+    here = drawn(0, draw, range(5), monkeypatch)
+    before = torch.random.get_rng_state()
+    assert len({float(pixels.sum()) for pixels, _ in here}) == 5
+    for count, steps in ((1, range(5)), (2, range(5)), (3, range(3, 5)), (2, range(5, 5))):
+        there = drawn(count, draw, steps, monkeypatch)
+        assert len(there) == len(steps)
+        for step, batch in zip(steps, there, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(here[step], batch, strict=True))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_workers_train_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, rows = train()
+    monkeypatch.setenv(feed.JOBS, "2")
+    together, rows_again = train()
+    assert equal(alone, together)
+    assert rows == rows_again
+
+
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_a_torn_image_is_one_line_also_from_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    split = scene(tmp_path, [(20, 14)], size_wh=(100, 80))
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:300])
+    at = points.from_annotations(split.annotations)
+    draw = density.batches(split.images, at, ONE, count=2, patch_px=32, input_scale=0.5)
+    with pytest.raises(InputError, match=r"a\.jpg") as caught:
+        drawn(jobs, draw, range(2), monkeypatch)
+    assert "\n" not in str(caught.value)
+
+
+def sharers(_: np.random.Generator) -> int:
+    return Images.sharers
+
+
+def test_workers_share_the_memory_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn(2, sharers, range(3), monkeypatch) == [2, 2, 2]
+    assert Images.sharers == 1
+
+
+def test_workers_get_the_cores_that_training_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(feed.JOBS)
+    monkeypatch.setattr("dmnet_lib.core.parallel.cores", lambda: 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    assert feed.workers(torch.device("cpu")) == 2
+    assert feed.workers(torch.device("cuda")) == 7
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 9)
+    assert feed.workers(torch.device("cpu")) == 0
+    monkeypatch.setenv(feed.JOBS, "many")
+    with pytest.raises(InputError, match="DMNET_JOBS=many: expected a number"):
+        feed.workers(torch.device("cpu"))
+
+
+# team
+
+
+def test_alone_a_process_has_the_whole_batch() -> None:
+    with distributed.joined(torch.device("cpu")):
+        assert distributed.size() == 1 and distributed.is_first()
+        assert distributed.share(6) == slice(0, 6)
+        assert distributed.mean(0.5) == 0.5
+    model = network()
+    assert distributed.together(model) is model
+
+
+def test_shares_of_a_batch_are_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of three processes cuts its own part of what one process would."""
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
+    at, none = points.from_annotations(split.annotations), Regions.from_lists([[]])
+    monkeypatch.setattr(distributed, "size", lambda: 3)
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    parts = []
+    for rank in range(3):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        parts.append(distributed.share(6))
+    assert parts == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    with pytest.raises(InputError, match="batch_size is 7: it must be a multiple of 3 processes"):
+        distributed.share(7)
+    count = {"count": 6, "patch_px": 32, "input_scale": 0.5}
+    whole = density.patch_batch(rng(1), split.images, at, ONE, **count)
+    shares = [density.patch_batch(rng(1), split.images, at, ONE, **count, share=p) for p in parts]
+    for column, pieces in zip(whole, zip(*shares, strict=True), strict=True):
+        assert torch.equal(column, torch.cat(pieces))
+    pixels, _ = detection.patch_batch(rng(1), split, none, VIEWS, count=6)
+    parts = [detection.patch_batch(rng(1), split, none, VIEWS, count=6, share=p) for p in parts]
+    assert torch.equal(torch.stack(pixels), torch.stack([one for part, _ in parts for one in part]))
+
+
+# counting
+
+
+def still(*values: float) -> nn.Module:
+    """Return a network that predicts these values in every cell, one a size, before the gain."""
+    layer = nn.Conv2d(3, len(values), mcnn.STRIDE, stride=mcnn.STRIDE)
+    nn.init.zeros_(layer.weight)
+    layer.bias.data = torch.tensor(values) * density.TARGET_GAIN
+    return layer
+
+
+def test_patches_of_an_empty_image_hold_nothing(tmp_path: Path):
+    split = scene(tmp_path, [], size_wh=(80, 60))
+    at = points.from_annotations(split.annotations)
+    pixels, target = density.patch_batch(
+        np.random.default_rng(0), split.images, at, ONE, count=3, patch_px=32, input_scale=0.5
+    )
+    assert pixels.shape == (3, 3, 32, 32)
+    assert target.shape == (3, 1, 8, 8)
+    assert target.abs().sum() == 0
+
+
+@pytest.mark.parametrize("size_wh", [(160, 120), (50, 40)], ids=["larger", "smaller"])
+def test_the_target_of_a_patch_lies_on_its_objects(tmp_path: Path, size_wh: tuple) -> None:
+    """The cell with the most mass is white, mirrored or not, at every scale."""
+    split = scene(tmp_path, [(20, 14)], size_wh=size_wh)
+    at = points.from_annotations(split.annotations, sigma_px=2)
+    pixels, target = density.patch_batch(
+        np.random.default_rng(0), split.images, at, ONE, count=24, patch_px=48, input_scale=0.9
+    )
+    blocks = nn.functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), mcnn.STRIDE)
+    seen = [i for i in range(24) if target[i].sum() > 0.9]
+    assert len(seen) > 5
+    for i in seen:
+        assert blocks[i].flatten()[target[i].argmax()] > 1
+        assert target[i].sum() == pytest.approx(1, abs=0.1)
+
+
+def test_batches_repeat_for_equal_generators(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
+    at = points.from_annotations(split.annotations)
+    draw = density.batches(split.images, at, ONE, count=2, patch_px=32, input_scale=0.5)
+    (a, b), (c, d) = (draw(np.random.default_rng(1)) for _ in range(2))
+    assert torch.equal(a, c)
+    assert torch.equal(b, d)
+    with pytest.raises(InputError, match="patch_px is 30: it must be a multiple of 4"):
+        density.batches(split.images, at, ONE, count=2, patch_px=30, input_scale=0.5)
+
+
+def test_targets_by_size_add_up_and_each_object_is_in_its_own(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
+    at = points.from_annotations(split.annotations, sigma_px=3)
+    at = replace(at, sides_px=np.array([5.0, 40.0]))
+    bins = sizes.plain((10.0, 20.0))
+    drawn = {"count": 6, "patch_px": 48, "input_scale": 0.6}
+    pixels, target = density.patch_batch(rng(2), split.images, at, bins, **drawn)
+    again, whole = density.patch_batch(rng(2), split.images, at, ONE, **drawn)
+    assert torch.equal(pixels, again)
+    assert target.shape == (6, 3, 12, 12)
+    torch.testing.assert_close(target.sum(dim=1, keepdim=True), whole)
+    assert not target[:, 1].any()
+    alone = at.where(at.sides_px > 20)
+    for i in range(6):  # the two squares are further apart than their kernels reach
+        peaks = [int(target[i, k].argmax()) for k in (0, 2) if target[i, k].max() > 0.01]
+        assert len(set(peaks)) == len(peaks)
+    true = density.true_map(at, 0, bins, input_scale=0.5)
+    np.testing.assert_array_equal(true[2], density.true_map(alone, 0, ONE, input_scale=0.5)[0])
+
+
+def test_turned_patches_keep_their_objects_under_their_targets(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14)], size_wh=(160, 120))
+    at = points.from_annotations(split.annotations, sigma_px=2)
+    drawn = {"count": 40, "patch_px": 48, "input_scale": 0.9}
+    pixels, target = density.patch_batch(rng(0), split.images, at, ONE, rotate=True, **drawn)
+    blocks = nn.functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), mcnn.STRIDE)
+    seen = [i for i in range(40) if target[i].sum() > 0.9]
+    assert len(seen) > 5
+    assert all(blocks[i].flatten()[target[i].argmax()] > 1 for i in seen)
+    draws = [density._draw(rng(n), at, 48, 0.9, rotate=True) for n in range(40)]
+    assert {one.quarters for one in draws} == {0, 1, 2, 3}
+    straight = [density._draw(rng(n), at, 48, 0.9, rotate=False) for n in range(40)]
+    assert {one.quarters for one in straight} == {0}
+
+
+def test_a_perfect_map_has_no_loss():
+    target = torch.rand(2, 1, 4, 4)
+
+    class Perfect(nn.Linear):
+        def forward(self, _: torch.Tensor) -> torch.Tensor:
+            return target * density.TARGET_GAIN
+
+    assert density.loss(Perfect(1, 1), (torch.zeros(2, 3, 16, 16), target)).item() == 0
+
+
+@pytest.mark.parametrize("input_scale", [0.3, 0.5, 0.7, 1.0])
+def test_predicted_and_true_maps_have_the_same_cells(tmp_path: Path, input_scale: float) -> None:
+    for size_wh in ((64, 65), (66, 67), (73, 94), (80, 81)):
+        split = scene(tmp_path / str(size_wh), [(20, 14)], size_wh=size_wh)
+        at = points.from_annotations(split.annotations)
+        predicted = density.predict(still(0.01), split.images[0], input_scale=input_scale)
+        assert predicted.shape == density.true_map(at, 0, ONE, input_scale=input_scale).shape
+        assert predicted == pytest.approx(0.01)
+
+
+def test_a_collapsed_network_stops_the_run(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(64, 65))
+    at = points.from_annotations(split.annotations)
+    with pytest.raises(InputError, match=r"collapsed: its maps hold 0\.0% .* try another seed"):
+        density.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(-1))
+    found = density.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(1 / 72))
+    assert found["mass_ratio"] == pytest.approx(1)
+    assert found["mae"] == pytest.approx(0, abs=1e-5)
+
+
+def test_no_object_is_no_collapse(tmp_path: Path):
+    split = scene(tmp_path, [], size_wh=(64, 65))
+    at = points.from_annotations(split.annotations)
+    found = density.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(-1))
+    assert found["mae"] == 0
+
+
+def test_predicted_objects_are_shared_among_windows(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
+    sums, seconds = density.window_sums(
+        still(0.25), split.images, split.annotations.sizes_wh, (40, 32), input_scale=0.5
+    )
+    assert sums[0] == pytest.approx(np.full((2, 2), 5.0))
+    assert seconds.shape == (1,)
+    with ThreadPoolExecutor(1) as executor:
+        there, _ = density.window_sums(
+            still(0.25), split.images, split.annotations.sizes_wh, (40, 32), input_scale=0.5,
+            executor=executor,
+        )  # fmt: skip
+    assert np.array_equal(there, sums)
+    at = points.from_annotations(split.annotations)
+    maps, _ = density.maps(still(0.25), split.images, 1, input_scale=0.5)
+    counts = density.count_table(maps, at)
+    assert density.measure(maps, at, input_scale=0.5)["mae"] == pytest.approx(19)
+    assert counts.to_numpy().tolist() == [["a", 1, 20.0]]
+
+
+def test_windows_take_all_sizes_together(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
+    sums, _ = density.window_sums(
+        still(0.1, 0.2, -0.05), split.images, split.annotations.sizes_wh, (40, 32), input_scale=0.5
+    )
+    assert sums[0] == pytest.approx(np.full((2, 2), 5.0))
+
+
+def test_maps_are_the_same_from_workers(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
+    model = weights.seeded(lambda: mcnn.MCNN(2), 0)
+    with ThreadPoolExecutor(1) as executor:
+        for lent in (None, executor):
+            (found,), seconds = density.maps(model, split.images, 1, input_scale=0.5, executor=lent)
+            expected = density.predict(model, split.images[0], input_scale=0.5)
+            assert np.array_equal(found, expected)
+            assert (seconds.shape, seconds.min() > 0) == ((1,), True)
+
+
+def test_each_size_is_measured_by_itself(tmp_path: Path) -> None:
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(80, 64))
+    at = replace(points.from_annotations(split.annotations), sides_px=np.array([5.0, 40.0]))
+    bins = sizes.plain((10.0, 20.0))
+    true = density.true_map(at, 0, bins, input_scale=0.5)
+    wrong = true * np.array([1, 1, 3])[:, None, None] + np.array([0, 0.1, 0])[:, None, None]
+    found = density.size_table([wrong], at, bins, input_scale=0.5)
+    assert found["size"].tolist() == bins.labels()
+    assert found["objects"].tolist() == [1, 0, 1]
+    assert found["predicted"].tolist() == pytest.approx([1, 8, 3])
+    assert found["mass_ratio"][[0, 2]].tolist() == pytest.approx([1, 3])
+    assert found["correlation"][[0, 2]].tolist() == pytest.approx([1, 1])
+    assert found.loc[1, ["mass_ratio", "correlation"]].isna().all()
+
+
+# detection
+
+
+def table(*rows: tuple, size_wh: tuple[int, int] = (128, 96)) -> Annotations:
+    return from_rows(["a"], np.array([size_wh]), [np.array(rows).reshape(-1, 8)])
+
+
+def test_patches_of_an_empty_image_have_no_boxes(tmp_path: Path):
+    split = scene(tmp_path, [], size_wh=(128, 96))
+    pixels, targets = draws(split, Regions.from_lists([[]]), count=4)
+    assert [one.shape for one in pixels] == [(3, 64, 64)] * 4
+    assert [one["boxes"].shape for one in targets] == [(0, 4)] * 4
+    model = weights.seeded(lambda: detectors.build("fcos_small"), 0).train()
+    assert torch.isfinite(detection.loss(model, (pixels, targets)))
+
+
+@pytest.mark.parametrize("size_wh", [(256, 192), (48, 40)], ids=["larger", "smaller"])
+def test_the_boxes_of_a_patch_lie_on_its_objects(tmp_path: Path, size_wh: tuple) -> None:
+    """White inside the boxes, dark everywhere else, mirrored or not, at every scale."""
+    split = scene(tmp_path, [(3, 2), (30, 20)], size_wh=size_wh)
+    regions = Regions.from_lists([[[0, 0, 40, 30]]])
+    boxes_seen = 0
+    for pixels, target in zip(*draws(split, regions), strict=True):
+        inside = torch.zeros(64, 64, dtype=torch.bool)
+        for x1, y1, x2, y2 in target["boxes"].tolist():
+            assert 0 <= x1 < x2 <= 64
+            assert 0 <= y1 < y2 <= 64
+            inside[round(y1) : round(y2), round(x1) : round(x2)] = True
+            assert pixels[0, int((y1 + y2) / 2), int((x1 + x2) / 2)] > 0.7
+        near = nn.functional.max_pool2d(inside.float()[None], 5, 1, 2)[0] > 0
+        # A square that hardly shows is not taught, and lies at the border.
+        bright = (pixels[0] > 0.7) & ~near
+        assert not bright[16:-16, 16:-16].any()
+        boxes_seen += len(target["boxes"])
+        assert set(target["labels"].tolist()) <= {4}
+    assert boxes_seen > 10
+
+
+def test_an_ignored_region_is_grey(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(128, 96))
+    ignored = table((0, 0, 128, 96, 0, 0, 0, 0))
+    pixels, targets = draws(
+        Split("train", ignored, split.images), Regions.from_lists([[]]), count=6
+    )
+    for patch, target in zip(pixels, targets, strict=True):
+        assert len(target["boxes"]) == 0
+        assert patch.max() - patch.min() == 0
+
+
+def test_batches_repeat_for_equal_generators_of_detection(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(128, 96))
+    draw = detection.batches(split, Regions.from_lists([[]]), VIEWS, count=2)
+    (a, targets), (b, again) = (draw(np.random.default_rng(1)) for _ in range(2))
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    for x, y in zip(targets, again, strict=True):
+        assert torch.equal(x["boxes"], y["boxes"])
+
+
+def test_the_held_out_loss_repeats_and_teaches_nothing(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14)], size_wh=(128, 96))
+    measure = detection.measures(split, Regions.from_lists([[]]), VIEWS, count=2, draws=2)
+    model = weights.seeded(lambda: detectors.build("fcos_small"), 0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert measure(model) == measure(model)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_few_steps_lower_the_detectors_loss(tmp_path: Path):
+    split = scene(tmp_path, [(20, 14), (80, 50)], size_wh=(128, 96))
+    regions = Regions.from_lists([[]])
+    model = weights.seeded(lambda: detectors.build("fcos_small"), 0)
+    curve = loop.fit(
+        model,
+        Recipe(steps=8, learning_rate=0.002, evaluate_every=4),
+        draw_batch=detection.batches(split, regions, VIEWS, count=2),
+        loss_of=detection.loss,
+        evaluate=detection.measures(split, regions, VIEWS, count=2, draws=1),
+        minimise="val_loss",
+    )
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
+    assert not model.training
+
+
+def test_a_lost_worker_is_one_line() -> None:
+    lost = RuntimeError("DataLoader worker (pid 5) is killed by signal: Killed.")
+    with pytest.raises(InputError, match="DMNET_JOBS=1"), feed.lost_workers_told():
+        raise lost
+    with pytest.raises(RuntimeError, match="shapes"), feed.lost_workers_told():
+        raise RuntimeError("shapes do not fit")
+
+
+def test_training_refuses_stages_of_other_parameters(tmp_path: Path) -> None:
+    experiment = params.load(ROOT / "params" / "tiny.yaml")
+    stage = "01_density_ground_truth"
+    resolved = params.resolved(experiment, stage)
+    (tmp_path / "params.yaml").write_text(params.dump(resolved))
+    jobs._require_current(experiment, stage, tmp_path)
+    (tmp_path / "params.yaml").write_text(params.dump(resolved | {"sigma_px": 3.5}))
+    with pytest.raises(InputError, match=rf"{stage} was run with sigma_px: 3.5, .*--until {stage}"):
+        jobs._require_current(experiment, stage, tmp_path)
