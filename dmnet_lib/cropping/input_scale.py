@@ -1,0 +1,51 @@
+"""Sides of views in image pixels -> the scales at which a detector sees them, and their pixels.
+
+A view is a whole image or a crop. It is resized so that its longer side fits the detector's input.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dmnet_lib.core.files import InputError
+
+
+@dataclass(frozen=True)
+class InputScale:
+    """How large a detector sees a view: its longer side at input_long_px, but never enlarged more
+    than max_upscale times, beyond which it shows nothing new and costs pixels.
+
+    input_wh: the one size that a network takes, in pixels; a view then fits inside it, and costs
+    all of it. None: any size. Raises InputError for a value that is not above 0.
+    """
+
+    input_long_px: int
+    max_upscale: float
+    input_wh: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        given = (self.input_long_px, self.max_upscale, *(self.input_wh or ()))
+        if not all(0 < value < np.inf for value in given):
+            raise InputError("input scale: sides and enlargement must be above 0")
+
+    def scales(self, sides_wh: np.ndarray) -> np.ndarray:
+        """Return the [...] input pixels per image pixel of views of sides_wh [..., 2]."""
+        sides_wh = np.asarray(sides_wh)
+        fit = np.minimum(self.input_long_px / sides_wh.max(axis=-1), self.max_upscale)
+        if self.input_wh is not None:
+            fit = np.minimum(fit, (self.input_wh / sides_wh).min(axis=-1))
+        return fit
+
+    def whole_image_scales(self, sizes_wh: np.ndarray) -> np.ndarray:
+        """Return the [...] scales of whole images [..., 2], which are never enlarged."""
+        return replace(self, max_upscale=1.0).scales(sizes_wh)
+
+    def pixels(self, sides_wh: np.ndarray) -> np.ndarray:
+        """Return the [r] pixels that views of sides_wh [r, 2] take through the detector."""
+        if self.input_wh is not None:
+            return np.full(len(sides_wh), float(np.prod(self.input_wh)))
+        return np.prod(sides_wh, axis=1) * self.scales(sides_wh) ** 2
+
+    def megapixels(self, sides_wh: np.ndarray, *, images: int) -> float:
+        """Return the mean megapixels per image of the views of so many images; 0 for no image."""
+        return float(self.pixels(sides_wh).sum() / max(1, images) / 1e6)
