@@ -30,7 +30,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Run]":
 @pytest.fixture(scope="session")
 def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run as `predicting` needs it, with networks that have learned nothing."""
-    from dmnet_lib.core import files, params, provenance, weights
+    from dmnet_lib.core import files, params, result_folder, weights
     from dmnet_lib.cropping import plans, recall
     from dmnet_lib.density import mcnn, sizes
     from dmnet_lib.detection import detectors
@@ -42,8 +42,8 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part, folder in folders.items():
         known = params.of_stage(params.declared(), STAGES[part])
         values = {name: one.default for name, one in known.items()} | {"score_threshold": 0.005}
-        files.write_text(folder / provenance.PARAMS, params.dump(values))
-        files.write_json(folder / provenance.METRICS, {"threshold": {"mcnn": 1.95}})
+        files.write_text(folder / result_folder.PARAMS, params.dump(values))
+        files.write_json(folder / result_folder.METRICS, {"threshold": {"mcnn": 1.95}})
     sizes.write(folders["sizes"] / "sizes.json", sizes.plain((16.0,)))
     model = weights.seeded(partial(mcnn.MCNN, 2), 0)
     model.merge[-1].bias.data += 2.0  # or it would see nothing at all

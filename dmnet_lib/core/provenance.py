@@ -24,6 +24,16 @@ import numpy as np
 
 from dmnet_lib.core import files, index, params
 from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core.result_folder import (
+    INTERACTIVE,
+    METRICS,
+    NOTEBOOK,
+    PARAMS,
+    PROVENANCE,
+    TIMINGS,
+    ResultFolder,
+    results_root,
+)
 
 LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGES = (
@@ -33,7 +43,6 @@ PACKAGES = (
 TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml", ".csv")
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one size apart
-METRICS, PARAMS, PROVENANCE = "metrics.json", "params.yaml", "provenance.json"
 # Parameters that decide no weights: where the data lies, what is shown, and what comes after.
 UNTRAINED = (
     "data_root", "examples", "model_file", "model_classes", "class_map", "curve_from", "fusion_iou",
@@ -44,13 +53,6 @@ TRAINING = "from dmnet_lib.training import density, detection, loop"
 LOOKING = "from dmnet_lib.detection import cache, onnx"
 CHECKPOINTS = ".cache/checkpoints"  # below the folder of results
 LOOKS = ".cache/looks"
-NOTEBOOK = "notebook.ipynb"  # the executed one; git keeps results without it
-LATEST, INTERACTIVE = "latest.json", "interactive"
-
-
-def results_root() -> Path:
-    """Return the folder of all experiments: DMNET_RESULTS_ROOT, or results/ of the project."""
-    return Path(os.environ.get("DMNET_RESULTS_ROOT") or ROOT / "results").resolve()
 
 
 def digest(value: object) -> str:
@@ -180,7 +182,7 @@ class Stage:
 
     def write_timings(self, timings: Mapping[str, object]) -> None:
         """Write timings.json: what differs from machine to machine, and so is not versioned."""
-        files.write_json(self.out / "timings.json", _plain(timings, "timings"))
+        files.write_json(self.out / TIMINGS, _plain(timings, "timings"))
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -214,11 +216,6 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     return stage
 
 
-def parameters_of(folder: Path) -> dict[str, params.Value]:
-    """Return the parameters that a stage's folder was made with."""
-    return params.parse((folder / PARAMS).read_text(encoding="utf-8"))
-
-
 def versions() -> dict[str, str]:
     """Return the installed versions of the packages that can move a number."""
     found = {}
@@ -236,8 +233,7 @@ def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
         given = json.loads(os.environ.get("DMNET_UPSTREAM", "{}"))
         return Path(os.environ["DMNET_STAGE_DIR"]), {s: Path(path) for s, path in given.items()}
     home = results_root() / experiment
-    latest = files.read_json(home / LATEST) if (home / LATEST).exists() else {}
-    folders = [home / s / entry["key"] for s, entry in latest.get("stages", {}).items()]
+    folders = list(ResultFolder.read(home).folders.values())
     # Results that came with a clone are only figures and metrics: nothing can build on them.
     folders = [folder for folder in folders if (folder / NOTEBOOK).exists()]
     folders += home.glob(f"*/{INTERACTIVE}")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib.core import files, images, official, provenance, weights
+from dmnet_lib.core import files, images, official, result_folder, weights
 from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Seen
@@ -40,9 +40,9 @@ STAGES = {
 MCNN_WEIGHTS = "mcnn.safetensors"
 NEEDED = {  # of each stage's folder; figures and metrics alone come with a clone
     "sizes": ("sizes.json",),
-    "density": (MCNN_WEIGHTS, provenance.PARAMS),
-    "crops": ("lens.json", provenance.METRICS, provenance.PARAMS),
-    "detector": ("recall.json", ready.ABOUT, provenance.PARAMS),
+    "density": (MCNN_WEIGHTS, result_folder.PARAMS),
+    "crops": ("lens.json", result_folder.METRICS, result_folder.PARAMS),
+    "detector": ("recall.json", ready.ABOUT, result_folder.PARAMS),
 }
 STRATEGY = "density mcnn"
 STRATEGIES = "density mcnn, planned mcnn N, planned detector N, global"
@@ -128,19 +128,19 @@ class Predictor:
         cls, home: Path, folders: Mapping[str, Path], strategy: str, device: torch.device
     ) -> "Predictor":
         density, crops, detector = (folders[part] for part in ("density", "crops", "detector"))
-        cut, chosen = provenance.parameters_of(crops), provenance.parameters_of(detector)
+        cut, chosen = result_folder.parameters_of(crops), result_folder.parameters_of(detector)
         bins, found = sizes.read(folders["sizes"] / "sizes.json"), _detector(detector, device)
         lens = plans.read_lens(crops / "lens.json", input_wh=found.input_wh)
         rules = official.named(chosen["profile"], chosen["profile_changes"])
         views = fusion.ViewRules(chosen["fragments"], chosen["coarse_score"])
         model = weights.read(density / MCNN_WEIGHTS, mcnn.MCNN(len(bins))).to(device)
         return cls(
-            Counter(model, provenance.parameters_of(density)["input_scale"]),
+            Counter(model, result_folder.parameters_of(density)["input_scale"]),
             Policy(
                 (cut["window_w_px"], cut["window_h_px"]), cut["min_area_px"], cut["padding_px"],
                 **rules.of("regions"),
             ),
-            files.read_json(crops / provenance.METRICS)["threshold"]["mcnn"],
+            files.read_json(crops / result_folder.METRICS)["threshold"]["mcnn"],
             found,
             Rule(
                 lens.input_long_px, lens.max_upscale, chosen["fusion_iou"], chosen["fusion_top"],
@@ -226,9 +226,9 @@ def _stages(home: Path) -> dict[str, Path]:
     if not home.is_dir():
         what = "is a file" if home.exists() else "no such folder"
         raise InputError(f"{home}: {what}; expected a finished run's folder, like results/demo")
-    if not (home / provenance.LATEST).is_file():
+    if not (home / result_folder.LATEST).is_file():
         raise InputError(f"{home}: holds no finished run; {_remedy(home)}")
-    latest = files.read_json(home / provenance.LATEST)
+    latest = files.read_json(home / result_folder.LATEST)
     try:
         keys = {part: latest["stages"][stage]["key"] for part, stage in STAGES.items()}
         found = {part: files.inside(home / STAGES[part], key) for part, key in keys.items()}
@@ -255,7 +255,7 @@ def _remedy(home: Path) -> str:
 
 def _detector(folder: Path, device: torch.device) -> Detector:
     """Return the run's detector: its weights, or the file that it was taken from."""
-    chosen = provenance.parameters_of(folder)
+    chosen = result_folder.parameters_of(folder)
     if chosen["architecture"] == "onnx":
         return _from_file(folder, chosen)
     model = detectors.build(chosen["architecture"], score_threshold=chosen["score_threshold"])

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core import files, params, provenance, result_folder
 
 EVALUATION = "06_evaluation"
 BUDGETS = "figures/budgets.csv"
@@ -86,12 +86,12 @@ def _folders(latest: Path) -> Folders:
 
 
 def _is_evaluated(folders: Folders) -> bool:
-    return EVALUATION in folders and (folders[EVALUATION] / provenance.METRICS).exists()
+    return EVALUATION in folders and (folders[EVALUATION] / result_folder.METRICS).exists()
 
 
 def evaluation(folders: Folders) -> dict:
     """Return what an evaluation found. Raises InputError where it is damaged."""
-    path = folders[EVALUATION] / provenance.METRICS
+    path = folders[EVALUATION] / result_folder.METRICS
     found = files.read_json(path)
     if not isinstance(found, dict) or not isinstance(found.get("strategies"), dict):
         raise files.InputError(f"{path}: damaged; run the experiment again with --force")
@@ -144,7 +144,7 @@ def parameters(folders: Folders) -> dict[str, object]:
     common = params.declared()[params.COMMON]
     values: dict[str, object] = {}
     for stage, folder in sorted(folders.items()):
-        path = folder / provenance.PARAMS
+        path = folder / result_folder.PARAMS
         if stage <= EVALUATION and path.exists():
             flat = params.parse(path.read_text(encoding="utf-8"))
             sections = {name: params.COMMON if name in common else stage for name in flat}

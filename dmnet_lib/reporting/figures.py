@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import ScalarFormatter
 from PIL import Image
 
-from dmnet_lib.core import boxes, files, provenance
+from dmnet_lib.core import boxes, files, result_folder
 from dmnet_lib.core.annotations import CLASSES, IGNORED, Annotations
 from dmnet_lib.core.tables import Detections
 
@@ -128,9 +128,9 @@ def _is_photograph(figure: Figure) -> bool:
 
 def _is_made_up(folder: Path) -> bool:
     """Tell whether a stage's images are drawn scenes; a folder of no stage counts as such."""
-    if not (folder / provenance.PARAMS).exists():
+    if not (folder / result_folder.PARAMS).exists():
         return True
-    return provenance.parameters_of(folder).get("dataset", "scenes") == "scenes"
+    return result_folder.parameters_of(folder).get("dataset", "scenes") == "scenes"
 
 
 def colours(names: Iterable[str]) -> list[str]:

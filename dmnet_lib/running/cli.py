@@ -142,13 +142,13 @@ def _data_check(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from dmnet_lib.core import provenance
+    from dmnet_lib.core import result_folder
     from dmnet_lib.evaluation import experiments
     from dmnet_lib.reporting import pages
     from dmnet_lib.running import sweeps
 
-    results = provenance.results_root()
-    for home in (path.parent for path in sorted(results.glob(f"*/{provenance.LATEST}"))):
+    results = result_folder.results_root()
+    for home in result_folder.homes(results):
         is_sweep = (home / experiments.SWEEP).exists()
         say(f"{(sweeps.write_page if is_sweep else pages.write_experiment)(home)}")
     for path in pages.write_index(results):
@@ -168,10 +168,10 @@ def _clean(chosen: argparse.Namespace) -> int:
 def _doctor(chosen: argparse.Namespace) -> int:
     import platform
 
-    from dmnet_lib.core import index, provenance
+    from dmnet_lib.core import index, provenance, result_folder
 
     versions = ", ".join(f"{name} {found}" for name, found in provenance.versions().items())
-    results = provenance.results_root()
+    results = result_folder.results_root()
     home = next(path for path in (results, *results.parents) if path.exists())
     say(f"python    {platform.python_version()} on {platform.system()} {platform.machine()}")
     say(f"packages  {versions}")

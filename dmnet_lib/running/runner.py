@@ -29,9 +29,9 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets import CaselessStrEnum, default
 
-from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
-from dmnet_lib.core.provenance import LATEST, METRICS, NOTEBOOK, PARAMS
+from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting import pages
 
@@ -74,7 +74,7 @@ class Notebook:
     @property
     def outputs(self) -> tuple[str, ...]:
         """What a finished run leaves, apart from the executed notebook and its report."""
-        return (METRICS, PARAMS, provenance.PROVENANCE, *self.writes)
+        return (METRICS, PARAMS, result_folder.PROVENANCE, *self.writes)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,9 @@ def run(
     before anything starts, StageError where a stage fails.
     """
     started = time.monotonic()
-    job, plans = _prepare(params_path, notebooks, results or provenance.results_root(), base_path)
+    job, plans = _prepare(
+        params_path, notebooks, results or result_folder.results_root(), base_path
+    )
     if until and until not in job.notebooks:
         raise InputError(f"--until {until}: no such stage{params.nearest(until, job.notebooks)}")
     steps = [step for step in plans if not until or step.name <= until]
@@ -207,18 +209,16 @@ def clean(experiment: str | None = None, *, results: Path | None = None) -> int:
 
     Without an experiment's name, also what detectors saw: it is looked at again when it is needed.
     """
-    root = results or provenance.results_root()
-    homes = [path.parent for path in sorted(root.glob(f"*/{LATEST}"))]
-    homes = [home for home in homes if experiment in (None, home.name)]
+    root = results or result_folder.results_root()
+    homes = [h for h in result_folder.homes(root) if experiment in (None, h.name)]
     if experiment and not homes:
         raise InputError(f"{params.shown(root / experiment)}: no such experiment was run")
     freed = 0 if experiment else _remove(root / provenance.LOOKS)
     for home in homes:
         with _locked(home):
-            stages = pages.latest(home)["stages"]
-            keep = {home / stage / entry["key"] for stage, entry in stages.items()}
+            keep = set(ResultFolder.read(home).folders.values())
             runs = {path.parent for path in home.glob(f"[0-9][0-9]_*/*/{METRICS}")}
-            old = [p for p in runs - keep if p.name != provenance.INTERACTIVE]
+            old = [p for p in runs - keep if p.name != result_folder.INTERACTIVE]
             freed += sum(_remove(folder) for folder in (*old, home / FAILED, home / WORK))
     return freed
 
@@ -269,7 +269,7 @@ def _plan(
     experiment: params.Experiment, notebooks: dict[str, Notebook], home: Path, data: str
 ) -> list[StagePlan]:
     """Return each stage's key, and whether a finished folder of that key is there."""
-    latest, keys, plans = pages.latest(home)["stages"], {}, []
+    before, keys, plans = ResultFolder.read(home).folders, {}, []
     for name, notebook in notebooks.items():
         values = params.resolved(experiment, name)
         made_of = {
@@ -288,8 +288,8 @@ def _plan(
         keys[name] = provenance.digest(made_of)
         folder, draws = home / name / keys[name], name == min(notebooks) and data == SCENES
         why = _why_not(folder, notebook, values if draws else {})
-        if why == NOT_RUN and name in latest:
-            why = _difference(home / name / latest[name]["key"], made_of)
+        if why == NOT_RUN and name in before:
+            why = _difference(before[name], made_of)
         source = _elsewhere(folder, notebook, values if draws else {}) if why else None
         told = f"same key finished {f'in {source.parents[1].name}' if source else 'before'}"
         run = bool(why) and source is None
@@ -312,12 +312,11 @@ def _elsewhere(folder: Path, notebook: Notebook, drawn: dict[str, params.Value])
 def _other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the keys of all stages but this one in the other experiments, without sweeps'."""
     hidden = {home.name, *experiments.swept(home.parent)} - set(named)
-    paths = home.parent.glob(f"*/{LATEST}")
-    others = (path.parent for path in paths if path.parent.name not in hidden)
-    found = {other.name: pages.latest(other)["stages"] for other in others}
+    others = [other for other in result_folder.homes(home.parent) if other.name not in hidden]
+    found = {other.name: ResultFolder.read(other).folders for other in others}
     return {
-        other: {name: entry["key"] for name, entry in stages.items() if name != stage}
-        for other, stages in found.items()
+        other: {name: folder.name for name, folder in folders.items() if name != stage}
+        for other, folders in found.items()
     }
 
 
@@ -348,10 +347,10 @@ def _why_not(folder: Path, notebook: Notebook, drawn: dict[str, params.Value]) -
 
 def _difference(folder: Path, made_of: dict[str, object]) -> str:
     """Return what is new against the folder of the last finished run."""
-    if not (folder / PARAMS).exists() or not (folder / provenance.PROVENANCE).exists():
+    if not (folder / PARAMS).exists() or not (folder / result_folder.PROVENANCE).exists():
         return NOT_RUN
-    was = files.read_json(folder / provenance.PROVENANCE)
-    old = params.parse((folder / PARAMS).read_text(encoding="utf-8"))
+    was = files.read_json(folder / result_folder.PROVENANCE)
+    old = result_folder.parameters_of(folder)
     new = made_of["params"]
     moved = [name for name in sorted(new) if name not in old or old[name] != new[name]]
     found = [f"changed parameters: {', '.join(moved)}"] if moved else []
@@ -505,7 +504,7 @@ def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
-        for name in (NOTEBOOK, PARAMS, provenance.PROVENANCE):
+        for name in (NOTEBOOK, PARAMS, result_folder.PROVENANCE):
             if (work / name).exists():
                 (work / name).rename(folder / name)
         command = f"dmnet run {shlex.quote(params.shown(job.experiment.path))}"
@@ -520,13 +519,13 @@ def _note(job: Job, stage: str, *, last: bool) -> None:
 
     Question and changes are entered with the last stage: until then the headline is the old one's.
     """
-    about = pages.latest(job.home)
-    if last or not about["stages"]:
-        about |= {"question": job.experiment.question, "changed": job.experiment.changed}
+    before = ResultFolder.read(job.home)
+    known = {name: old for name, old in before.stages.items() if name in job.notebooks}
+    now = replace(before, stages=known)
+    if last or not before.stages:
+        now = replace(now, question=job.experiment.question, changed=job.experiment.changed)
     metrics = files.read_json(job.folder(stage) / METRICS)
-    entry = {"key": job.keys[stage], "headline": metrics.get("headline", {})}
-    known = {name: old for name, old in about["stages"].items() if name in job.notebooks}
-    files.write_json(job.home / LATEST, about | {"stages": known | {stage: entry}})
+    now.with_stage(stage, job.keys[stage], metrics.get("headline", {})).write()
     shutil.rmtree(job.home / FAILED / stage, ignore_errors=True)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from dmnet_lib.core import files, parallel, params, provenance
+from dmnet_lib.core import files, parallel, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.evaluation.experiments import SWEEP
 from dmnet_lib.reporting import pages
@@ -36,7 +36,7 @@ def run(
     by side, each with its share of the cores, once the stages common to all are there. Raises
     InputError before anything starts.
     """
-    results = (results or provenance.results_root()).resolve()
+    results = (results or result_folder.results_root()).resolve()
     stages = runner.read_notebooks(notebooks)
     last = max(name for name, notebook in stages.items() if not notebook.reads_results)
     home, data = results / sweep.name, runner.find_data(sweep.base)
@@ -63,7 +63,7 @@ def run(
 
 def _refuse_another(home: Path) -> None:
     """Raise InputError where the sweep's folder is an experiment's."""
-    if (home / provenance.LATEST).exists() and not (home / SWEEP).exists():
+    if (home / result_folder.LATEST).exists() and not (home / SWEEP).exists():
         raise InputError(f"{params.shown(home)}: is an experiment of that name; rename its file")
 
 

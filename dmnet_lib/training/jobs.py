@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib.core import boxes, files, params, provenance, weights
+from dmnet_lib.core import boxes, files, params, result_folder, weights
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Experiment
 from dmnet_lib.core.provenance import Stage
@@ -71,20 +71,20 @@ def train(experiment: Experiment, network: str) -> Path:
 
 def _stage(experiment: params.Experiment, name: str) -> Stage:
     """Return a stage as the runner would start it now, on what the last run left."""
-    home = provenance.results_root() / experiment.name
-    latest = home / provenance.LATEST
+    home = result_folder.results_root() / experiment.name
+    latest = home / result_folder.LATEST
     stages = files.read_json(latest).get("stages", {}) if latest.exists() else {}
     upstream = {other: home / other / entry["key"] for other, entry in stages.items()}
     for other, folder in upstream.items():
         if other < name:
             _require_current(experiment, other, folder)
-    out = home / name / provenance.INTERACTIVE
+    out = home / name / result_folder.INTERACTIVE
     return Stage(name, experiment.name, out, params.resolved(experiment, name), upstream)
 
 
 def _require_current(experiment: Experiment, name: str, folder: Path) -> None:
     """Raise InputError where an earlier stage was run with other parameters than it has now."""
-    made_with = provenance.parameters_of(folder)
+    made_with = result_folder.parameters_of(folder)
     for key, value in params.resolved(experiment, name).items():
         if made_with.get(key, value) != value:
             raise InputError(

@@ -16,7 +16,7 @@ from papermill.parameterize import parameterize_notebook
 from playwright.sync_api import Browser, Page
 from tiny import PARAMS, Run
 
-from dmnet_lib.core import params, provenance
+from dmnet_lib.core import params, result_folder
 from dmnet_lib.running import cli, runner
 
 BREAKING = """
@@ -129,7 +129,7 @@ def test_saved_parameters_run(home: Path, told: dict[str, str]) -> None:
     subprocess.run([*command, "03_density_crops"], env=os.environ | told, check=True)
     (made,) = (home / "results" / "saved_crops" / "03_density_crops").glob("*/metrics.json")
     asked = params.load(saved).changed["03_density_crops"]
-    assert provenance.parameters_of(made.parent).items() >= asked.items()
+    assert result_folder.parameters_of(made.parent).items() >= asked.items()
 
 
 def test_what_fails_is_seen(browser: Browser, address: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet_lib.core import files, params, provenance, tables
+from dmnet_lib.core import files, params, result_folder, tables
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
@@ -183,7 +183,7 @@ def test_a_detector_from_a_file_must_be_the_run_s_own(
     home = shutil.copytree(untrained_run, tmp_path / "mine")
     folder = next(home.glob("05*/k"))
     (folder / "detector.safetensors").unlink()
-    values = provenance.parameters_of(folder) | {"architecture": "onnx", "model_file": "a.onnx"}
+    values = result_folder.parameters_of(folder) | {"architecture": "onnx", "model_file": "a.onnx"}
     files.write_text(folder / "params.yaml", params.dump(values))
     files.write_json(folder / "detector.json", {"digest": "0" * 12, "file": "a.onnx"})
     path = files.write_text(tmp_path / "b.onnx", "another")

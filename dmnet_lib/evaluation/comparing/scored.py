@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from dmnet_lib.core import annotations, files, parallel, provenance
+from dmnet_lib.core import annotations, files, parallel, result_folder
 from dmnet_lib.core.annotations import CLASSES, Annotations
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.evaluation import bootstrap, experiments
@@ -204,8 +204,8 @@ def _other_data(one: Subject, two: Subject) -> list[str]:
     keys = ("protocol", "images", "split")
     other += [key for key in keys if one.metrics.get(key) != two.metrics.get(key)]
     seen = [
-        files.read_json(s.folders[EVALUATION] / provenance.PROVENANCE).get("data")
+        files.read_json(s.folders[EVALUATION] / result_folder.PROVENANCE).get("data")
         for s in (one, two)
-        if (s.folders[EVALUATION] / provenance.PROVENANCE).exists()
+        if (s.folders[EVALUATION] / result_folder.PROVENANCE).exists()
     ]
     return other + (["data"] if len(set(seen)) > 1 else [])

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
@@ -70,13 +70,13 @@ def read(name: str, folders: Folders) -> Subject:
 
 def _truth(folders: Folders) -> Annotations:
     """Return the annotations that an evaluation used. InputError if they are gone or others."""
-    given = provenance.parameters_of(folders[EVALUATION])
+    given = result_folder.parameters_of(folders[EVALUATION])
     root = str(given["data_root"])
     if given["dataset"] == "scenes":
         seen = files.read_json(folders.get(DATASET, Path(DATASET)) / "dataset.json")["fingerprint"]
     else:
         root = os.environ.get("DMNET_DATA_ROOT") or root
-        seen = files.read_json(folders[EVALUATION] / provenance.PROVENANCE)["data"]
+        seen = files.read_json(folders[EVALUATION] / result_folder.PROVENANCE)["data"]
     path = files.from_root(root)
     split = splits.load(path, str(given["test_split"]), classes=str(given["classes"]))
     if seen and seen != provenance.data_fingerprint(path):
@@ -122,7 +122,7 @@ def _ordered(subject: Subject, names: Iterable[str]) -> list[str]:
 
 
 def max_detections(subject: Subject) -> object:
-    return provenance.parameters_of(subject.folders[EVALUATION])["max_detections"]
+    return result_folder.parameters_of(subject.folders[EVALUATION])["max_detections"]
 
 
 def figures(row: Mapping[str, object]) -> dict[str, float]:

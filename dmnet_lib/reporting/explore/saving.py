@@ -7,9 +7,10 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.files import ROOT, InputError
-from dmnet_lib.core.provenance import LATEST, Stage
+from dmnet_lib.core.provenance import Stage
+from dmnet_lib.core.result_folder import LATEST
 
 FOLDER = Path(os.environ.get("DMNET_PARAMS_ROOT") or ROOT / "params")  # where files are saved
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -48,7 +49,7 @@ def _place(name: str, *, replace: bool) -> Path:
 
 def _of_experiment(stage: Stage) -> Changes:
     """Return what the experiment that is being looked at changes, where it was run."""
-    latest = provenance.results_root() / stage.experiment / LATEST
+    latest = result_folder.results_root() / stage.experiment / LATEST
     return files.read_json(latest).get("changed", {}) if latest.is_file() else {}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from dmnet_lib.core import files
-from dmnet_lib.core.provenance import NOTEBOOK
+from dmnet_lib.core.result_folder import NOTEBOOK
 from dmnet_lib.reporting.pages import markup, notebooks
 
 ERROR, FAILED = "error.json", "failed"  # what a failed run leaves, and the folder that keeps it

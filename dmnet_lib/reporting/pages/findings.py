@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core import files, params
-from dmnet_lib.core.provenance import METRICS, PARAMS, PROVENANCE
+from dmnet_lib.core.result_folder import METRICS, PARAMS, PROVENANCE
 from dmnet_lib.evaluation import words
 from dmnet_lib.reporting.pages import markup
 from dmnet_lib.reporting.pages.markup import Raw

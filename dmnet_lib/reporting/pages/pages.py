@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dmnet_lib.core import files, params
-from dmnet_lib.core.provenance import LATEST, NOTEBOOK, PARAMS, PROVENANCE
+from dmnet_lib.core.result_folder import LATEST, NOTEBOOK, PARAMS, PROVENANCE
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages import failures, findings, markup, notebooks, style
 from dmnet_lib.reporting.pages.failures import ERROR, FAILED

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dmnet_lib.core import files, official, params
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.provenance import LATEST, METRICS
+from dmnet_lib.core.result_folder import LATEST, METRICS
 from dmnet_lib.reporting.pages import findings
 from dmnet_lib.reporting.pages.findings import EVALUATION, FUSED
 

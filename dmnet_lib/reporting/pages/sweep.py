@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dmnet_lib.core import files, provenance
+from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.params import Value
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.experiments import EVALUATION, SWEEP
@@ -40,7 +40,7 @@ def keep(home: Path, sweep: Sweep, table: Sequence[dict], **found: object) -> No
     changed = {sweep.parameter.section: {sweep.parameter.name: list(sweep.values)}}
     files.write_json(home / SWEEP, about | {"notes": sweep.notes, "question": question} | found)
     entry = {"question": question, "changed": changed, "stages": {FIGURE: head}}
-    files.write_json(home / provenance.LATEST, entry)
+    files.write_json(home / result_folder.LATEST, entry)
 
 
 def write(home: Path, sweep: Sweep, failed: Mapping[str, str], *, results: Path) -> Path:

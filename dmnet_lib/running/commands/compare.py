@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmnet_lib.core import files, provenance
+from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.running.commands import common
 
@@ -55,7 +55,7 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
         raise InputError(f"{chosen.out}: is a file; --out takes a folder to write to")
     from dmnet_lib.evaluation import experiments
 
-    results = provenance.results_root()
+    results = result_folder.results_root()
     wanted = tuple(dict.fromkeys(name.partition(":")[0].strip() for name in chosen.names))
     found = experiments.load(results, wanted)
     differing = experiments.parameter_differences(found)
@@ -105,5 +105,5 @@ def _write(
     metrics = {"names": list(names), "level": made.level, "words": lines}
     metrics |= {"parameters": differing.reset_index().to_dict("records")}
     metrics |= {"differences": comparing.records(made)}
-    files.write_json(out / provenance.METRICS, metrics)
+    files.write_json(out / result_folder.METRICS, metrics)
     say(f"{out / pages.PAGE}")

@@ -1,0 +1,105 @@
+"""A finished run's folder -> its stages, their folders, parameters and metrics: the one reader.
+
+`results/<experiment>/latest.json` names the key of each stage that was finished last; the stage's
+files lie in `results/<experiment>/<stage>/<key>/`.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dmnet_lib.core import files, params
+from dmnet_lib.core.files import ROOT, InputError
+
+STAGES = (
+    DATASET, DENSITY, MCNN, CROPS, FORMATS, DETECTION, EVALUATION, COMPARISON,
+) = (
+    "00_dataset", "01_density_ground_truth", "02_mcnn_training", "03_density_crops",
+    "04_format_conversion", "05_fused_detection", "06_evaluation", "07_compare_experiments",
+)  # fmt: skip
+METRICS, PARAMS, PROVENANCE = "metrics.json", "params.yaml", "provenance.json"
+TIMINGS = "timings.json"  # what differs from machine to machine, and so is not versioned
+NOTEBOOK = "notebook.ipynb"  # the executed one; git keeps results without it
+LATEST, INTERACTIVE = "latest.json", "interactive"
+
+
+def results_root() -> Path:
+    """Return the folder of all experiments: DMNET_RESULTS_ROOT, or results/ of the project."""
+    return Path(os.environ.get("DMNET_RESULTS_ROOT") or ROOT / "results").resolve()
+
+
+def parameters_of(folder: Path) -> dict[str, params.Value]:
+    """Return the parameters that a stage's folder was made with. OSError where it has none."""
+    return params.parse((folder / PARAMS).read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """One experiment's results: question, changed parameters, and {stage: {key, headline}}."""
+
+    home: Path
+    question: str = ""
+    changed: Mapping[str, object] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, home: Path) -> "ResultFolder":
+        """Read results/<experiment>; empty where nothing was finished. InputError if damaged."""
+        if not (home / LATEST).exists():
+            return cls(home)
+        found = files.read_json(home / LATEST)
+        try:
+            stages = {name: {"headline": {}} | entry for name, entry in found["stages"].items()}
+            for name, entry in stages.items():
+                files.inside(home / name, entry["key"])
+        except (KeyError, TypeError, AttributeError):
+            raise InputError(f"{home / LATEST}: damaged; run the experiment again") from None
+        return cls(home, found.get("question", ""), found.get("changed", {}), stages)
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.home.name
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The folder of every finished stage; git may hold its metrics and figures alone."""
+        return {name: self.home / name / str(entry["key"]) for name, entry in self.stages.items()}
+
+    def folder(self, stage: str) -> Path:
+        """Return a finished stage's folder. Raises InputError where it was not run."""
+        if stage not in self.stages:
+            raise InputError(f"{params.shown(self.home)}: {stage} was not run; run it first")
+        return self.folders[stage]
+
+    def params(self, stage: str) -> dict[str, params.Value]:
+        """Return the parameters that a stage was run with."""
+        return parameters_of(self.folder(stage))
+
+    def metrics(self, stage: str) -> dict:
+        """Return what a stage measured. Raises InputError where that is missing or damaged."""
+        path = self.folder(stage) / METRICS
+        found = files.read_json(path)
+        if not isinstance(found, dict):
+            raise InputError(f"{path}: damaged; run the experiment again with --force")
+        return found
+
+    def headline(self, stage: str) -> Mapping[str, object]:
+        """Return the few figures that stand for a stage in lists of experiments."""
+        return self.stages.get(stage, {}).get("headline", {})
+
+    def with_stage(self, stage: str, key: str, headline: Mapping[str, object]) -> "ResultFolder":
+        """Return these results with a newly finished stage."""
+        entry = {"key": key, "headline": headline}
+        return replace(self, stages={**self.stages, stage: entry})
+
+    def write(self) -> Path:
+        """Write latest.json."""
+        listing = {"question": self.question, "changed": self.changed, "stages": self.stages}
+        return files.write_json(self.home / LATEST, listing)
+
+
+def homes(results: Path) -> list[Path]:
+    """Return the folders of all experiments and sweeps below a folder of results, by name."""
+    return [path.parent for path in sorted(results.glob(f"*/{LATEST}"))]
