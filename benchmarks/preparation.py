@@ -73,24 +73,14 @@ def crops_of_splits(plan: Plan) -> list[Row]:
                     most=most)
             )  # fmt: skip
         if split == "train":
-            rows += _again(plan, data)
             rows += _in_memory(data, searched, len(wanted), plan)
     return rows
 
 
-def _crops(plan: Plan, data: Data, profile: str, watched: bool, index: Path | None = None) -> Run:
+def _crops(plan: Plan, data: Data, profile: str, watched: bool) -> Run:
     out = plan.fresh(f"crops_{data.split}_{profile}")
     given = ("--no-images", "--profile", profile, "--out", out)
-    kept = {"DMNET_CACHE": str(index)} if index else {}
-    return measure.dmnet("crops", *data.arguments(), *given, watched=watched, environment=kept)
-
-
-def _again(plan: Plan, data: Data) -> list[Row]:
-    """The command once more, with what it has read before kept in its index."""
-    call = partial(_crops, plan, data, profiles.PROFILES[0], index=plan.home / "index")
-    timed = measure.cold({"again": call}, plan.runs)["again"]
-    what = f"the same again, files unchanged: {_told(data)}"
-    return [Row(what, "s", timed.seconds, peak_mb=timed.peak_mb)]
+    return measure.dmnet("crops", *data.arguments(), *given, watched=watched)
 
 
 def _searched(data: Data, plan: Plan) -> tuple[Spread, Regions]:

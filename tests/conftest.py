@@ -1,8 +1,6 @@
 """What all tests share: what is kept between runs, one tiny run, and one that never learned."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,9 +10,6 @@ import pytest
 
 if TYPE_CHECKING:
     from tiny import Run
-
-# Before any test, and so that commands run as processes see it too.
-os.environ["DMNET_CACHE"] = tempfile.mkdtemp(prefix="dmnet-test-cache-")
 
 
 @pytest.fixture(scope="session")

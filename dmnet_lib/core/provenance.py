@@ -9,12 +9,11 @@ import ast
 import html
 import importlib.metadata
 import importlib.util
-import itertools
 import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, index, params
+from dmnet_lib.core import files, params
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import (
     INTERACTIVE,
@@ -103,23 +102,11 @@ def data_fingerprint(root: Path) -> str:
 
     It sees all names and sizes, every byte of text files, and the head and tail of the others.
     """
-    whole, digests = sha256(), {}
-    paths = sorted(_files_below(root), key=lambda path: path.parent)
-    for _, some in itertools.groupby(paths, key=lambda path: path.parent):
-        together = list(some)
-        _, rows = index.read("content", together, _content_digests)
-        digests |= zip(together, rows, strict=True)
+    whole = sha256()
     for path in _files_below(root):
         name, size = path.relative_to(root).as_posix(), path.stat().st_size
-        whole.update(f"{name}\0{size}\0{digests[path].tobytes().hex()}\n".encode())
+        whole.update(f"{name}\0{size}\0{sha256(_seen(path)).hexdigest()}\n".encode())
     return whole.hexdigest()[:12]
-
-
-def _content_digests(paths: Sequence[Path]) -> index.Contents:
-    """Return the [M, 32] bytes of the digests of what `data_fingerprint` sees of the files."""
-    found = [sha256(_seen(path)).digest() for path in paths]
-    rows = np.frombuffer(b"".join(found), np.uint8).reshape(len(paths), -1)
-    return np.ones(len(paths), np.int64), rows
 
 
 def _seen(path: Path) -> bytes:

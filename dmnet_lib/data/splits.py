@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from dmnet_lib.core import annotations as annotation_files
-from dmnet_lib.core import files, index, parallel
+from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import Annotations, OTHERS
 from dmnet_lib.core.files import InputError
 
@@ -139,18 +139,13 @@ def load(root: Path, split: str, *, limit: int = 0, classes: str = "") -> Split:
 
 def _table(texts: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
     """Return the table of annotation files and image sizes [M, 2]."""
-    contents = index.read("annotations", texts, annotation_files.read_all)
-    return annotation_files.from_table([path.stem for path in texts], sizes_wh, *contents)
+    counts, rows = annotation_files.read_all(texts)
+    return annotation_files.from_table([path.stem for path in texts], sizes_wh, counts, rows)
 
 
 def _sizes_wh(paths: Sequence[Path]) -> np.ndarray:
     """Return the [M, 2] sizes of images by their headers."""
-    return index.read("image_sizes", paths, _read_headers)[1]
-
-
-def _read_headers(paths: Sequence[Path]) -> index.Contents:
-    sizes_wh = np.array([files.image_size_wh(path) for path in paths], np.int64)
-    return np.ones(len(paths), np.int64), sizes_wh.reshape(-1, 2)
+    return np.array([files.image_size_wh(path) for path in paths], np.int64).reshape(-1, 2)
 
 
 def load_source(

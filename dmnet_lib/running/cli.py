@@ -168,7 +168,7 @@ def _clean(chosen: argparse.Namespace) -> int:
 def _doctor(chosen: argparse.Namespace) -> int:
     import platform
 
-    from dmnet_lib.core import index, provenance, result_folder
+    from dmnet_lib.core import provenance, result_folder
 
     versions = ", ".join(f"{name} {found}" for name, found in provenance.versions().items())
     results = result_folder.results_root()
@@ -180,7 +180,6 @@ def _doctor(chosen: argparse.Namespace) -> int:
     for root in _data_roots():
         state = "found" if any(root.glob("*/images")) else "no */images there"
         say(f"data      {root}  {state}")
-    say(f"cache     {index.folder() or 'none is kept (DMNET_CACHE is empty)'}")
     say(f"results   {results}  {shutil.disk_usage(home).free / 1e9:.1f} GB free")
     return 0
 
