@@ -1,12 +1,11 @@
-"""A detector, a split and its crops -> detections, cost and time of each way to look at images.
+"""A detector, a split and its crops -> detections, cost and time of each inference strategy.
 
-A strategy's name ends in its setting where its family has several: `uniform 2x3`, `sliding 640`,
-`planned mcnn 6` (crops), `planned mcnn 0.9Mpx`.
+What a strategy is stands in its `Strategy` record, which `described` makes from its name once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,9 @@ from dmnet_lib.core import boxes, files
 from dmnet_lib.core import tables as detections
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Seen
-from dmnet_lib.cropping import planning, threshold
+from dmnet_lib.cropping import planning, plans, threshold
 from dmnet_lib.cropping.planning import Eye
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors, fusion
@@ -32,6 +32,54 @@ SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
 LISTING = "strategies.json"
 ABLATION = "ablation"  # folder of what the fusion gives without some of its rules
 FORGETFUL = Memory()
+
+BASELINES = ("whole", "grid", "sliding")  # kinds that see the same views whatever the image shows
+KINDS = (*BASELINES, "density", "planned", "custom")
+METHODS = {  # method: kind, and source of the density that the crops follow
+    "global": ("whole", None),
+    "native": ("whole", None),
+    "uniform": ("grid", None),
+    "sliding": ("sliding", None),
+    "density oracle": ("density", "oracle"),
+    "density mcnn": ("density", "mcnn"),
+    "planned oracle": ("planned", "oracle"),
+    "planned mcnn": ("planned", "mcnn"),
+    "planned detector": ("planned", "detector"),
+}
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """What an inference strategy is: which views of an image the detector sees.
+
+    name: as tables show it, `planned mcnn 0.9Mpx`; method: the name without its setting. kind: one
+    of KINDS; source: of the density that crops follow, `oracle` (the true one), `mcnn` or
+    `detector`; budget of a plan: crops an image (int) or megapixels an image (float). is_default:
+    the method's first setting, which stands for it in tables. prefix_of: the strategy whose first
+    crops of each image these are.
+    """
+
+    name: str
+    method: str
+    kind: str = "custom"
+    source: str | None = None
+    budget: int | float | None = None
+    is_default: bool = True
+    prefix_of: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"{self.name}: kind is {self.kind!r}, expected {', '.join(KINDS)}")
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the views do not depend on what an image shows: whole images, grids, tiles."""
+        return self.kind in BASELINES
+
+    @property
+    def is_upper_bound(self) -> bool:
+        """Whether crops follow the true density, which is not known in practice."""
+        return self.source == "oracle"
 
 
 @dataclass(frozen=True)
@@ -57,28 +105,65 @@ class Look:
     regions: Regions
     megapixels: float
     seconds: float
+    time_is_estimated: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
     """One strategy on a split: fused detections, the crops it added (none for whole images),
-    megapixels through the detector and seconds per image, the global pass included."""
+    megapixels through the detector and seconds per image, the global pass included.
 
+    time_is_estimated: the crops are the first of a longer plan, whose measured seconds are divided
+    by pixels. predicted_recall: the share of objects that the recall curve predicts to be found.
+    """
+
+    strategy: Strategy
     detections: Detections
     regions: Regions
     megapixels: float
     seconds_per_image: float
+    time_is_estimated: bool = False
+    predicted_recall: float | None = None
 
 
-def family(name: str) -> str:
-    """Return a strategy's name without its setting."""
-    words = name.split(" ")
-    return " ".join(words[:-1]) if len(words) > 1 and words[-1][:1].isdigit() else name
+def described(names: Iterable[str]) -> dict[str, Strategy]:
+    """Return the record of each strategy: of METHODS by its name, `custom` for any other.
+
+    A name is a method, or a method and its setting, a last word that begins with a digit. The first
+    setting of a method is its default. The planner is greedy: plans of fewer crops are the first
+    crops of the plan of the most.
+    """
+    records: dict[str, Strategy] = {}
+    for name in names:
+        method, _, setting = name.rpartition(" ")
+        if not method or not setting[:1].isdigit():
+            method, setting = name, ""
+        kind, source = METHODS.get(method, ("custom", None))
+        budget = _budget(setting) if kind == "planned" else None
+        is_default = all(one.method != method for one in records.values())
+        records[name] = Strategy(name, method, kind, source, budget, is_default)
+    return {
+        n: replace(one, prefix_of=_longest(one, records.values())) for n, one in records.items()
+    }
 
 
-def main_names(names: Iterable[str]) -> list[str]:
-    """Return the first of each family, which stands for it in tables."""
-    return list({family(name): name for name in reversed(list(names))}.values())[::-1]
+def _budget(setting: str) -> int | float | None:
+    budget = plans.budgets(setting)[setting] if setting else None
+    return budget and (budget.megapixels or budget.crops)
+
+
+def _longest(one: Strategy, others: Iterable[Strategy]) -> str | None:
+    """Return the plan of the most crops of the same method; None for itself or without such."""
+    plans_of_it = [o for o in others if o.method == one.method and isinstance(o.budget, int)]
+    if not isinstance(one.budget, int):
+        return None
+    longest = max(plans_of_it, key=lambda other: other.budget)
+    return longest.name if longest.budget > one.budget else None
+
+
+def defaults(found: Mapping[str, Outcome]) -> list[str]:
+    """Return the names of the strategies that stand for their method in tables."""
+    return [name for name, one in found.items() if one.strategy.is_default]
 
 
 def whole_images(
@@ -109,17 +194,21 @@ def look_closer(
 ) -> dict[str, Look]:
     """Return what the detector sees in each strategy's crops; memory's are not looked at again.
 
-    Crops that are the first of another strategy's of the family are not looked at again: of its
-    boxes and, by their pixels, of its seconds, they take their part.
+    Crops that are the first of a longer plan's are not looked at again: of its boxes and, by their
+    pixels, of its seconds, they take their part.
     """
-    first_of = _first_of(by_crops)
-    own = [name for name in by_crops if name not in first_of]
+    prefixes = {
+        name: one.prefix_of
+        for name, one in described(by_crops).items()
+        if one.prefix_of and _rows_in(by_crops[name], by_crops[one.prefix_of]) is not None
+    }
+    own = [name for name in by_crops if name not in prefixes]
     passes = {n: Pass(by_crops[n], rule.input_long_px, rule.max_upscale) for n in own}
     looks = _look(detector, split, passes, memory, executor, "crops")
     return {
         name: looks[name]
         if name in looks
-        else _part(looks[first_of[name]], regions, len(split.annotations), detector.input_wh)
+        else _part(looks[prefixes[name]], regions, len(split.annotations), detector.input_wh)
         for name, regions in by_crops.items()
     }
 
@@ -155,19 +244,6 @@ def _mean(seconds: np.ndarray) -> float:
     return float(seconds.mean()) if len(seconds) else 0.0
 
 
-def _first_of(by_crops: Mapping[str, Regions]) -> dict[str, str]:
-    """Return, of strategies whose crops are the first ones of another's of the family, that one."""
-    found: dict[str, str] = {}
-    longest = sorted(by_crops, key=lambda name: -len(by_crops[name]))
-    for place, name in enumerate(longest):
-        for other in longest[:place]:
-            same = family(other) == family(name) and other not in found
-            if same and _rows_in(by_crops[name], by_crops[other]) is not None:
-                found[name] = other
-                break
-    return found
-
-
 def _rows_in(some: Regions, all_of_them: Regions) -> np.ndarray | None:
     """Return the rows of all_of_them that `some` are, the first of each image; None if not so."""
     images = all_of_them.image_index
@@ -191,7 +267,8 @@ def _part(look: Look, regions: Regions, images: int, input_wh: tuple[int, int] |
         area = np.full(len(rows), input_wh[0] * input_wh[1])
     megapixels = float(area.sum() / max(1, images) / 1e6)
     seconds = look.seconds * megapixels / look.megapixels if look.megapixels else 0.0
-    return Look(part, regions, megapixels, seconds)
+    is_part = len(regions) < len(look.regions)
+    return Look(part, regions, megapixels, seconds, time_is_estimated=is_part)
 
 
 def sightings(
@@ -216,22 +293,28 @@ def outcomes(
     rule: Rule,
     *,
     extra_seconds: Mapping[str, float] | None = None,
+    records: Mapping[str, Strategy] | None = None,
 ) -> dict[str, Outcome]:
     """Return the outcome of each pass over whole images, and of the crops fused with `global`.
 
-    extra_seconds adds, per image, what a strategy spends before it has its crops.
+    extra_seconds adds, per image, what a strategy spends before it has its crops. records say what
+    strategies are where their names do not; see `described`.
     """
+    strategies = described((*whole, *crops)) | dict(records or {})
     base, images = whole["global"], len(whole["global"].seen.found.names)
     none = Regions.from_lists([np.zeros((0, 4))] * images)
     extra = extra_seconds or {}
     found = {
-        name: Outcome(fuse([one], rule), none, one.megapixels, one.seconds)
+        name: Outcome(strategies[name], fuse([one], rule), none, one.megapixels, one.seconds)
         for name, one in whole.items()
     }
     for name, one in crops.items():
         megapixels = base.megapixels + one.megapixels
         seconds = base.seconds + one.seconds + extra.get(name, 0.0)
-        found[name] = Outcome(fuse([base, one], rule), one.regions, megapixels, seconds)
+        found[name] = Outcome(
+            strategies[name], fuse([base, one], rule), one.regions, megapixels, seconds,
+            one.time_is_estimated,
+        )  # fmt: skip
     return found
 
 
@@ -270,32 +353,39 @@ def ablation(
     }
 
 
-def expected(
+def with_predicted_recall(
     found: Mapping[str, Outcome], truth: Annotations, seen: Eye
-) -> dict[str, float | None]:
-    """Return the share of the objects that each strategy is expected to find, by the recall curve.
+) -> dict[str, Outcome]:
+    """Return the outcomes with the share of objects that the recall curve predicts to be found.
 
     Beside `planning.worth` of its crops, `native` is the whole image at full resolution.
     """
     full = replace(seen, lens=replace(seen.lens, input_long_px=FULL_RESOLUTION))
     return {
-        name: planning.worth(truth, one.regions, full if name == "native" else seen)
+        name: replace(
+            one,
+            predicted_recall=planning.worth(truth, one.regions, full if name == "native" else seen),
+        )
         for name, one in found.items()
     }
 
 
 def cost_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
-    """Return one row a strategy: crops, megapixels and detections per image."""
+    """Return one row a strategy: crops, megapixels, detections and seconds per image, whether the
+    seconds are estimated, and the predicted recall."""
     images = {name: max(1, len(one.detections.names)) for name, one in found.items()}
     rows = {
         name: {
             "crops_per_image": len(one.regions) / images[name],
             "megapixels": one.megapixels,
             "detections_per_image": len(one.detections) / images[name],
+            "seconds": one.seconds_per_image,
+            "time_is_estimated": one.time_is_estimated,
+            "predicted_recall": one.predicted_recall,
         }
         for name, one in found.items()
     }
-    return pd.DataFrame(rows).T
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def counts_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
@@ -316,31 +406,36 @@ def most_different(a: Detections, b: Detections, *, count: int) -> list[int]:
     return np.argsort(-gap, kind="stable")[:count].tolist()
 
 
-def write(
-    folder: Path, found: Mapping[str, Outcome], *, shares: Mapping[str, float | None] | None = None
-) -> Path:
-    """Write detections and regions of each strategy, and strategies.json, which lists them.
-
-    shares: those of the objects that each was `expected` to find.
-    """
+def write(folder: Path, found: Mapping[str, Outcome]) -> Path:
+    """Write detections and regions of each strategy, and strategies.json, which lists them."""
     for name, one in found.items():
         detections.write(folder / f"{_stem(name)}_detections.npz", one.detections)
         boxes.write_regions(folder / f"{_stem(name)}_regions.npz", one.regions)
-    costs = {name: [one.megapixels, one.seconds_per_image] for name, one in found.items()}
-    listing = {"costs": costs, "order": list(found), "main": main_names(found)}
-    return files.write_json(folder / LISTING, listing | {"expected": dict(shares or {})})
+    numbers = ("megapixels", "seconds_per_image", "time_is_estimated", "predicted_recall")
+    listing = [
+        asdict(one.strategy) | {"costs": {name: getattr(one, name) for name in numbers}}
+        for one in found.values()
+    ]
+    return files.write_json(folder / LISTING, listing)
 
 
 def read(folder: Path) -> dict[str, Outcome]:
     """Read what `write` wrote. Raises InputError for a missing or torn file."""
-    listed = files.read_json(folder / LISTING)
+    try:
+        listed = [
+            (Strategy(**{k: v for k, v in one.items() if k != "costs"}), one["costs"])
+            for one in files.read_json(folder / LISTING)
+        ]
+    except (TypeError, AttributeError, KeyError) as error:
+        raise InputError(f"{folder / LISTING}: lists no strategies ({error})") from None
     return {
-        name: Outcome(
-            detections.read(folder / f"{_stem(name)}_detections.npz"),
-            boxes.read_regions(folder / f"{_stem(name)}_regions.npz"),
-            *listed["costs"][name],
+        one.name: Outcome(
+            one,
+            detections.read(folder / f"{_stem(one.name)}_detections.npz"),
+            boxes.read_regions(folder / f"{_stem(one.name)}_regions.npz"),
+            **costs,
         )
-        for name in listed["order"]
+        for one, costs in listed
     }
 
 

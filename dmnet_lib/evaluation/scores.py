@@ -1,18 +1,17 @@
 """Detections of each strategy and the truth -> the strategy table, its intervals and its words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
 from dmnet_lib.core.annotations import CLASSES, Annotations
 from dmnet_lib.cropping import geometry
-from dmnet_lib.detection.strategies import Outcome, family
+from dmnet_lib.detection.strategies import Outcome
 from dmnet_lib.evaluation import bootstrap, coco, visdrone
 
-BASELINES = ("global", "uniform", "sliding")  # families that the others are held against
-PLANNED = "planned"  # how the names of strategies begin that plan their crops
+BASELINES = ("global", "uniform", "sliding")  # methods that the others are held against
 MEASURES = ("AP", "AP50", "APs")  # with an interval each
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "AR500", "crops_per_image", "megapixels",
            "expected", "hit_rate", "cut_share", "area_share")  # fmt: skip
@@ -87,37 +86,28 @@ def score(
     resamples: int,
     level: float,
     rng: np.random.Generator,
-    main: Sequence[str] = (),
-    expected: Mapping[str, float] | None = None,
 ) -> Scores:
     """Return the scores of every strategy; intervals are paired over images (`level`, percentile).
 
     AP and its kin follow COCO's protocol, AR500 follows VisDrone's. Of several strategies of a
-    family in BASELINES the first of main stands for it. expected is the share of objects
-    that planning expected a strategy to find.
+    method in BASELINES the default one stands for it. A row also holds what its `Strategy` is.
     """
     matched = match(found, truth, max_detections=max_detections)
     weights = bootstrap.resampling_weights(len(truth), rng=rng, resamples=resamples)
     samples = {name: one.samples(weights) for name, one in matched.items()}
     by_visdrone = {n: visdrone.evaluate(truth, one.detections) for n, one in found.items()}
-    baselines = _baselines((*main, *found))
+    strategies = [one.strategy for one in found.values()]
+    defaults = {one.method: one.name for one in strategies if one.is_default}
+    baselines = {method: defaults[method] for method in BASELINES if method in defaults}
     rows = {}
     for name, one in found.items():
         rows[name] = coco.evaluate(truth, one.detections, max_detections=max_detections)
         rows[name] |= {"AR500": by_visdrone[name]["AR500"], **_crops(one, truth)}
-        rows[name] |= {"family": family(name), "expected": (expected or {}).get(name)}
+        rows[name] |= asdict(one.strategy) | {"expected": one.predicted_recall}
         rows[name]["intervals"] = _intervals(samples[name], level)
         rows[name] |= differences(name, samples, baselines, level)
     curves = {name: _mean_curve(one.whole) for name, one in matched.items()}
     return Scores(rows, by_visdrone, curves, samples, baselines, level)
-
-
-def _baselines(names: Sequence[str]) -> dict[str, str]:
-    """Return the first strategy of each family in BASELINES."""
-    first: dict[str, str] = {}
-    for name in names:
-        first.setdefault(family(name), name)
-    return {key: first[key] for key in BASELINES if key in first}
 
 
 def _intervals(samples: Mapping[str, np.ndarray], level: float) -> dict[str, list[float | None]]:
@@ -173,15 +163,19 @@ def flat_differences(row: Mapping[str, object]) -> dict[str, float | None]:
 
 
 def shown_table(
-    frame: pd.DataFrame, seconds: Mapping[str, float], baselines: Mapping[str, str]
+    frame: pd.DataFrame, found: Mapping[str, Outcome], baselines: Mapping[str, str]
 ) -> pd.DataFrame:
     """Return the table as people read it: differences with intervals in one cell, and seconds.
 
-    Crops, megapixels (Mpx) and seconds are per image.
+    Crops, megapixels (Mpx) and seconds are per image; seconds say where they are estimated.
     """
     shown = with_differences(readable(frame[list(COLUMNS)]), frame, baselines)
-    shown["seconds"] = [round(seconds[name], 2) for name in frame.index]
+    shown["seconds"] = [_seconds(found[name]) for name in frame.index]
     return shown
+
+
+def _seconds(one: Outcome) -> str:
+    return f"{one.seconds_per_image:.2f}" + " (estimated)" * one.time_is_estimated
 
 
 def readable(found: pd.DataFrame) -> pd.DataFrame:
@@ -258,11 +252,13 @@ def sentences(
     seen: bool,
     baselines: Mapping[str, str],
     main: Sequence[str] = (),
+    kinds: Mapping[str, str] | None = None,
 ) -> Words:
     """Return in words what the strategy table shows, whichever way it falls.
 
     The best is named of all strategies, the others only if they are in main (none: all). seen says
-    that the images also served for choosing, which makes every figure too good.
+    that the images also served for choosing, which makes every figure too good. kinds are those of
+    the strategies.
     """
     if frame["AP"].isna().all():
         return Words(f"On {images} images there is no object to find: nothing can be told.")
@@ -271,11 +267,11 @@ def sentences(
         f"On {images} images, `{best}` has the highest AP of {len(frame)} strategies, "
         f"{frame['AP'][best]:.3f}, at {frame['megapixels'][best]:.2f} megapixels an image."
     ]
-    shown = frame.loc[list(main)] if main else frame
+    shown, kinds = frame.loc[list(main)] if main else frame, kinds or {}
     for key, other in baselines.items():
         names = [n for n in shown.index if n not in (other, BASELINES[0])]
         if key == "sliding":  # which nobody would take for its cost but those who plan
-            names = [n for n in names if n.startswith(PLANNED)]
+            names = [n for n in names if kinds.get(n) == "planned"]
         lines += [_verdict(n, shown.loc[n], (key, other), level) for n in names]
     lines.append(_cheapest(shown))
     if seen:
@@ -285,13 +281,13 @@ def sentences(
     return Words("\n".join(lines))
 
 
-def clock(frame: pd.DataFrame, seconds: Mapping[str, float]) -> Words:
+def clock(frame: pd.DataFrame, found: Mapping[str, Outcome]) -> Words:
     """Return in words what the strategies cost by the clock of this machine, not in pixels.
 
     Not for versioned metrics: seconds differ from run to run.
     """
-    order = sorted(frame.index, key=lambda name: seconds[name])
-    times = ", ".join(f"`{name}` {seconds[name]:.2f}" for name in order)
+    order = sorted(frame.index, key=lambda name: found[name].seconds_per_image)
+    times = ", ".join(f"`{name}` {_seconds(found[name])}" for name in order)
     lines = [f"Seconds an image on this machine, from fast to slow: {times}."]
     after = order.index("native") + 1 if "native" in order else len(order)
     for name in order[after:]:
@@ -302,7 +298,7 @@ def clock(frame: pd.DataFrame, seconds: Mapping[str, float]) -> Words:
 
 
 def _verdict(name: str, row: pd.Series, baseline: tuple[str, str], level: float) -> str:
-    """Return one sentence: above, below, or not to be told apart from a (family, strategy)."""
+    """Return one sentence: above, below, or not to be told apart from a (method, strategy)."""
     key, other = baseline
     difference, low, high = (row[f"vs_{key}_{part}"] for part in ("difference", "low", "high"))
     if pd.isna(low):

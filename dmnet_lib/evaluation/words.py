@@ -4,17 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from dmnet_lib.detection.strategies import BASELINES
 from dmnet_lib.evaluation import bootstrap
 
-ORACLE = "oracle"  # in the name of a strategy that knows the truth, which nobody has in practice
-CHOSEN = ("density", "planned")  # how families begin whose crops are chosen; the others are plain
 FEW_IMAGES = 20  # under it an interval over images says little
 Rows = Mapping[str, Mapping[str, object]]
 
 
 def best(rows: Rows, names: Iterable[str]) -> str | None:
-    """Return the practical strategy of the highest AP: none that knows the truth. None: no AP."""
-    scored = [n for n in names if ORACLE not in n and rows[n].get("AP") is not None]
+    """Return the strategy of the highest AP that is no upper bound; None where there is no AP."""
+    practical = (name for name in names if rows[name].get("source") != "oracle")
+    scored = [name for name in practical if rows[name].get("AP") is not None]
     return max(scored, key=lambda name: rows[name]["AP"], default=None)
 
 
@@ -30,15 +30,15 @@ def judge(
     """Return the verdict on the best practical strategy that chooses its crops.
 
     It is held against the best of those that do not: one pass, full resolution, grids, tiles. Only
-    main strategies count, since they were named before anything was scored. rows hold AP and
-    megapixels of each; samples, as in `scoring.Scores`, their AP on the same draws of images. seen
-    says that the images were also learned or chosen on.
+    main strategies count, since they were named before anything was scored. rows hold AP,
+    megapixels, kind and source of each; samples, as in `scoring.Scores`, their AP on the same
+    draws of images. seen says that the images were also learned or chosen on.
 
     The verdict has `tone` (wins, loses, unclear, untold), `sentence`, `against` (what speaks
     against it), `strategy`, `rival`, and `difference` with `low` and `high`.
     """
-    chosen = best(rows, [name for name in main if name.startswith(CHOSEN)])
-    rival = best(rows, [name for name in main if not name.startswith(CHOSEN)])
+    chosen = best(rows, [name for name in main if rows[name]["kind"] not in BASELINES])
+    rival = best(rows, [name for name in main if rows[name]["kind"] in BASELINES])
     if chosen is None or rival is None:
         return _untold(images, best(rows, main))
     pair = (samples[name]["AP"] for name in (chosen, rival))
@@ -49,7 +49,7 @@ def judge(
         told, tone = f"{told[:-1]}, but {images} images are too few to rely on.", "unclear"
     elif seen and tone == "wins":
         told, tone = f"{told[:-1]}, but on images also learned or chosen on.", "unclear"
-    against = _against(rows[chosen], rows[rival], chosen, images=images, seen=seen)
+    against = _against(rows[chosen], rows[rival], images=images, seen=seen)
     verdict = {"tone": tone, "sentence": told, "against": against}
     return verdict | {"strategy": chosen, "rival": rival} | apart
 
@@ -88,7 +88,7 @@ def _told(
 
 
 def _against(
-    row: Mapping[str, object], other: Mapping[str, object], chosen: str, *, images: int, seen: bool
+    row: Mapping[str, object], other: Mapping[str, object], *, images: int, seen: bool
 ) -> list[str]:
     """Return what a reader should hold against the sentence."""
     doubts = {
@@ -96,7 +96,7 @@ def _against(
         "Over so few images the interval itself is rough.": images < FEW_IMAGES,
         "It looks at more pixels than what it is compared with.": row["megapixels"]
         > other["megapixels"],
-        "MCNN's own pass over the image comes on top of its megapixels.": "mcnn" in chosen,
+        "MCNN's own pass over the image comes on top of its megapixels.": row["source"] == "mcnn",
         "The interval is over images alone: another training may move it.": True,
     }
     return [doubt for doubt, holds in doubts.items() if holds]

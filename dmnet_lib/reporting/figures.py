@@ -394,7 +394,7 @@ def budget_curves(
 ) -> Figure:
     """Return what each budget buys: a row a measure, over crops and over megapixels per image.
 
-    table: one row a strategy with family, crops_per_image, megapixels, and each measure with
+    table: one row a strategy with method, crops_per_image, megapixels, and each measure with
     `_low` and `_high`. A family is a line with its band; one of a single member is a point. Those
     whose budget was megapixels have a broken line of their own: they take many small crops.
     """
@@ -402,7 +402,7 @@ def budget_curves(
     for row, measure in zip(axes, measures, strict=True):
         for ax, x in zip(row, ("crops_per_image", "megapixels"), strict=True):
             by_pixels = table.index.astype(str).str.endswith("Mpx")
-            for (key, pixels), members in table.groupby(["family", by_pixels], sort=False):
+            for (key, pixels), members in table.groupby(["method", by_pixels], sort=False):
                 _draw_family(ax, key, members.sort_values(x), x, measure, by_pixels=pixels)
             ax.set_ylim(0, None)
         row[0].set_ylabel(measure)
@@ -586,7 +586,7 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "AP") -> 
     cost = pd.concat([pd.Series([1.0]), *(table["megapixels"] for table in tables.values())])
     for ax, (name, table) in zip(axes[0], tables.items(), strict=False):
         by_pixels = table.index.astype(str).str.endswith("Mpx")
-        for (key, pixels), members in table.groupby(["family", by_pixels], sort=False):
+        for (key, pixels), members in table.groupby(["method", by_pixels], sort=False):
             rising = members.sort_values("megapixels")
             _draw_family(ax, key, rising, "megapixels", measure, by_pixels=pixels)
         ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image")

@@ -1,5 +1,6 @@
 """Strategies: each way to look at images gives detections, what they cost, and how long it took."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from dmnet_lib.core import files
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
@@ -17,7 +19,7 @@ from dmnet_lib.density import sizes
 from dmnet_lib.detection import strategies
 from dmnet_lib.detection.detectors import Torchvision
 from dmnet_lib.detection.fusion import ViewRules
-from dmnet_lib.detection.strategies import Outcome, Rule
+from dmnet_lib.detection.strategies import Outcome, Rule, Strategy
 
 RULE = Rule(input_long_px=20, max_upscale=2.0, iou_threshold=0.7, top=500, fusion={})
 CROP = [10, 10, 20, 20]
@@ -122,7 +124,7 @@ def test_the_images_that_differ_most_come_first() -> None:
 
 def test_the_counts_table_has_a_row_an_image() -> None:
     none = Regions.from_lists([[]] * 3)
-    outcomes = {"global": Outcome(found((0, 0.9)), none, 1.0, 1.0)}
+    outcomes = {"global": Outcome(Strategy("global", "global"), found((0, 0.9)), none, 1.0, 1.0)}
     table = strategies.counts_table(outcomes)
     assert table.to_numpy().tolist() == [["a", 1], ["b", 0], ["c", 0]]
 
@@ -131,8 +133,11 @@ def test_outcomes_come_back_from_their_folder_in_their_order(tmp_path: Path) -> 
     outcomes = detect(
         {"density mcnn": Regions.from_lists([[], [CROP]]), "a": Regions.from_lists([[], []])}
     )
+    own = Strategy("a", "a", "density", "oracle")
+    outcomes["a"] = replace(outcomes["a"], strategy=own, time_is_estimated=True)
     strategies.write(tmp_path, outcomes)
     back = strategies.read(tmp_path)
+    assert back["a"].strategy == own and back["a"].time_is_estimated
     assert list(back) == ["global", "native", "density mcnn", "a"]
     for name, one in outcomes.items():
         np.testing.assert_array_equal(back[name].detections.boxes_xyxy, one.detections.boxes_xyxy)
@@ -145,15 +150,19 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"strategies\.json: no such file"):
         strategies.read(tmp_path)
     strategies.write(tmp_path, detect({}))
+    files.write_json(tmp_path / "strategies.json", {"order": ["global"]})
+    with pytest.raises(InputError, match=r"strategies\.json: lists no strategies"):
+        strategies.read(tmp_path)
+    strategies.write(tmp_path, detect({}))
     (tmp_path / "native_regions.npz").unlink()
     with pytest.raises(InputError, match=r"native_regions\.npz: no such file"):
         strategies.read(tmp_path)
 
 
 NESTED = {
-    "planned a 2": Regions.from_lists([[CROP, [0, 0, 8, 8]], [[0, 0, 9, 9]]]),
-    "planned a 1": Regions.from_lists([[CROP], [[0, 0, 9, 9]]]),
-    "planned b 1": Regions.from_lists([[CROP], [[0, 0, 9, 9]]]),
+    "planned mcnn 2": Regions.from_lists([[CROP, [0, 0, 8, 8]], [[0, 0, 9, 9]]]),
+    "planned mcnn 1": Regions.from_lists([[CROP], [[0, 0, 9, 9]]]),
+    "planned oracle 1": Regions.from_lists([[CROP], [[0, 0, 9, 9]]]),
 }
 
 
@@ -173,15 +182,16 @@ def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
     seen = Counted()
     looks = strategies.look_closer(seen, split(), NESTED, RULE)
     assert list(looks) == list(NESTED)
-    assert seen.views == 3 + 2  # b is another family
-    alone = strategies.look_closer(seen, split(), {"x": NESTED["planned a 1"]}, RULE)["x"]
-    part = looks["planned a 1"]
+    assert seen.views == 3 + 2  # the oracle's is another plan
+    alone = strategies.look_closer(seen, split(), {"x": NESTED["planned mcnn 1"]}, RULE)["x"]
+    part = looks["planned mcnn 1"]
     for name in ("view", "regions_xyxy", "image_index", "scales"):
         np.testing.assert_array_equal(getattr(part.seen, name), getattr(alone.seen, name))
     np.testing.assert_array_equal(part.seen.found.boxes_xyxy, alone.seen.found.boxes_xyxy)
     np.testing.assert_array_equal(part.seen.found.scores, alone.seen.found.scores)
     assert part.megapixels == pytest.approx(alone.megapixels)
-    assert 0 < part.seconds < looks["planned a 2"].seconds
+    assert part.time_is_estimated and not looks["planned mcnn 2"].time_is_estimated
+    assert 0 < part.seconds < looks["planned mcnn 2"].seconds
 
 
 def test_without_strategies_no_image_is_looked_at() -> None:
@@ -198,12 +208,27 @@ def test_a_detector_of_one_input_size_sees_no_native_resolution() -> None:
     assert looks["global"].megapixels == pytest.approx(20 * 20 / 1e6)
 
 
-def test_families_are_names_without_their_setting() -> None:
-    names = ["global", "uniform 2x3", "uniform 3x4", "planned mcnn 6", "planned mcnn 0.9Mpx"]
-    expected = ["global", "uniform", "uniform", "planned mcnn", "planned mcnn"]
-    assert [strategies.family(name) for name in names] == expected
-    assert strategies.main_names(names) == ["global", "uniform 2x3", "planned mcnn 6"]
-    assert strategies.family("density mcnn") == "density mcnn"
+def test_a_strategy_is_what_its_name_says_or_one_of_ones_own():
+    names = ("global", "uniform 2x3", "uniform 3x4", "density oracle", "planned mcnn 6",
+             "planned mcnn 12", "planned mcnn 0.9Mpx", "mine", "planned mine 3")  # fmt: skip
+    records = strategies.described(names)
+    assert list(records) == list(names)
+    methods = [one.method for one in records.values()]
+    assert methods == ["global", "uniform", "uniform", "density oracle", *["planned mcnn"] * 3,
+                       "mine", "planned mine"]  # fmt: skip
+    kinds = ["whole", "grid", "grid", "density", *["planned"] * 3, "custom", "custom"]
+    assert [one.kind for one in records.values()] == kinds
+    assert [name for name, one in records.items() if not one.is_default] == [
+        "uniform 3x4", "planned mcnn 12", "planned mcnn 0.9Mpx",
+    ]  # fmt: skip
+    assert [one.budget for one in records.values()][4:7] == [6, 12, 0.9]
+    assert {name: one.prefix_of for name, one in records.items() if one.prefix_of} == {
+        "planned mcnn 6": "planned mcnn 12"
+    }
+    assert [name for name, one in records.items() if one.is_baseline] == list(names[:3])
+    assert [name for name, one in records.items() if one.is_upper_bound] == ["density oracle"]
+    with pytest.raises(InputError, match="kind is 'grids', expected"):
+        Strategy("mine", "mine", "grids")
 
 
 def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Path) -> None:
@@ -233,9 +258,10 @@ def test_what_is_expected_of_whole_images_goes_by_the_scale_they_are_seen_at() -
     truth = from_rows(["i0", "i1"], np.array([[40, 30]] * 2), [rows, rows])
     curve, lens = recall.Curve(), planning.lens(20, 2.0, "1:1")
     eye = planning.eye(sizes.plain(()), curve, lens)
-    shares = strategies.expected(
+    found = strategies.with_predicted_recall(
         detect({"all": Regions.from_lists([[[5, 5, 30, 30]]] * 2)}), truth, eye
     )
+    shares = {name: one.predicted_recall for name, one in found.items()}
     assert shares["global"] == pytest.approx(float(curve(7.0)))
     assert shares["native"] == pytest.approx(float(curve(14.0)))
     assert shares["all"] == pytest.approx(float(curve(14 * 20 / 25)))

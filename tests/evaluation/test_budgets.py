@@ -7,6 +7,7 @@ import pytest
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections
+from dmnet_lib.detection.strategies import described
 from dmnet_lib.evaluation import budgets
 from dmnet_lib.evaluation.scores import Scores
 
@@ -25,7 +26,7 @@ def scores(own: dict[str, float] | None = None, **averages: float) -> Scores:
         crops = float(name.split(" ")[-1]) if name[-1].isdigit() and "x" not in name else 0.0
         megapixels = MEGAPIXELS.get(name, 0.2 + 0.1 * crops)
         bounds = {"AP": [value, 1], "AP50": [0, 1], "APs": [None, None]}
-        rows[name] = {"family": name.rsplit(" ", 1)[0], "crops_per_image": crops,
+        rows[name] = {**vars(described([name])[name]), "crops_per_image": crops,
                       "megapixels": megapixels, "AP": value, "AP50": value, "APs": None,
                       "intervals": bounds}  # fmt: skip
     baselines = {n.split(" ")[0]: n for n in rows if n in MEGAPIXELS}
@@ -42,7 +43,7 @@ def test_without_plans_there_is_nothing_to_tell():
 def test_the_table_has_each_measure_with_its_bounds():
     table = budgets.table(scores(planned_mcnn_4=0.2))
     assert table.loc["planned mcnn 4", ["AP", "AP_low", "AP_high"]].tolist() == [0.2, 0.2, 1]
-    assert table.loc["planned mcnn 4", "family"] == "planned mcnn"
+    assert table.loc["planned mcnn 4", "method"] == "planned mcnn"
     assert np.isnan(table.loc["global", "APs_low"])
 
 
@@ -70,7 +71,7 @@ def test_a_fall_beyond_its_interval_is_told_from_noise():
 def test_what_is_kept_is_a_share_of_the_oracles_gain():
     found = scores(planned_oracle_4=0.3, planned_mcnn_4=0.25, planned_mcnn_6=0.3,
                    planned_detector_4=0.2)  # fmt: skip
-    kept = budgets.kept(found).set_index(["family", "budget"])["kept"]
+    kept = budgets.kept(found).set_index(["method", "budget"])["kept"]
     assert kept.to_dict() == pytest.approx(
         {("planned mcnn", 4): 0.75, ("planned detector", 4): 0.5}
     )

@@ -14,7 +14,7 @@ from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import splits as datasets
-from dmnet_lib.detection.strategies import Outcome, write
+from dmnet_lib.detection.strategies import Outcome, described, write
 from dmnet_lib.evaluation import coco, comparing, experiments
 from dmnet_lib.evaluation.comparing import NOISE, SAME, SEEDED, STANDS_OUT, UNKNOWN
 from dmnet_lib.running import cli
@@ -63,9 +63,12 @@ def finish(
     home, split_there = results / name, datasets.load(root, split)
     truth = split_there.annotations
     outcomes = {
-        strategy: Outcome(found(truth.names, **given), Regions.from_lists([[]] * len(truth)), 1, 1)
-        for strategy, given in strategies.items()
-    }
+        name: Outcome(
+            described([name])[name], found(truth.names, **given),
+            Regions.from_lists([[]] * len(truth)), 1, 1,
+        )
+        for name, given in strategies.items()
+    }  # fmt: skip
     write(home / "05_fused_detection" / "k", outcomes)
     given = {"dataset": "scenes", "data_root": str(root), "test_split": split, "classes": ""}
     given |= {"seed": seed, "max_detections": max_detections}

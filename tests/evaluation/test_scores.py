@@ -1,5 +1,7 @@
 """Scoring: perfect detections score one, and the words follow the table whichever way it falls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from dmnet_lib.core.annotations import Annotations, from_rows
 from dmnet_lib.core.boxes import Regions, xywh_to_xyxy
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.detection.strategies import Outcome
+from dmnet_lib.detection.strategies import Outcome, described
 from dmnet_lib.evaluation import scores as scoring
 
 GRID = {"global": "global", "uniform": "uniform"}
@@ -22,7 +24,9 @@ def truth(cars: int = 3, images: int = 4) -> Annotations:
     )
 
 
-def outcome(table: Annotations, *, every: int = 1, megapixels: float = 0.02) -> Outcome:
+def outcome(
+    table: Annotations, name: str = "global", *, every: int = 1, megapixels: float = 0.02
+) -> Outcome:
     """Detections of every first, second or n-th object, and one crop an image."""
     rows = slice(None, None, every)
     xyxy = xywh_to_xyxy(table.boxes_xywh[rows]).astype(float)
@@ -31,11 +35,12 @@ def outcome(table: Annotations, *, every: int = 1, megapixels: float = 0.02) -> 
         table.image_index[rows],
     )  # fmt: skip
     crops = Regions.from_lists([[[0, 0, 100, 100]]] * len(table))
-    return Outcome(found, crops, megapixels, 0.1)
+    return Outcome(described([name])[name], found, crops, megapixels, 0.1)
 
 
 def score(table: Annotations, **found: Outcome) -> scoring.Scores:
-    rng = np.random.default_rng(0)
+    rng, records = np.random.default_rng(0), described(found)
+    found = {name: replace(one, strategy=records[name]) for name, one in found.items()}
     return scoring.score(found, table, max_detections=500, resamples=50, level=0.9, rng=rng)
 
 
@@ -96,7 +101,7 @@ def test_a_strategy_that_misses_most_lies_below():
 
 def test_crops_are_counted_where_there_are_some():
     table = truth()
-    none = Outcome(outcome(table).detections, Regions.from_lists([[]] * 4), 0.02, 0.1)
+    none = replace(outcome(table), regions=Regions.from_lists([[]] * 4))
     frame = scoring.table(score(table, **{"global": none, "uniform": outcome(table)}))
     assert frame["crops_per_image"].tolist() == [0, 1]
     assert np.isnan(frame.loc["global", "hit_rate"])
@@ -159,54 +164,57 @@ def test_the_shown_table_has_intervals_and_seconds():
     table = truth()
     found = {"global": outcome(table), "uniform": outcome(table, every=3)}
     scores = score(table, **found)
-    seconds = {"global": 0.123, "uniform": 1}
-    shown = scoring.shown_table(scoring.table(scores), seconds, scores.baselines)
+    found["uniform"] = replace(found["uniform"], seconds_per_image=1, time_is_estimated=True)
+    shown = scoring.shown_table(scoring.table(scores), found, scores.baselines)
     assert shown.loc["global", "AP less global"] == "n/a"
     assert shown.loc["uniform", "AP less global"].startswith("-0.")
-    assert shown["seconds"].tolist() == [0.12, 1]
+    assert shown["seconds"].tolist() == ["0.10", "1.00 (estimated)"]
     assert shown.loc["global", "APm"] == "n/a"
+
+
+def timed(**seconds: float) -> dict[str, Outcome]:
+    """Outcomes of which only the seconds matter (`_` for a space in their names)."""
+    one = outcome(truth())
+    return {n.replace("_", " "): replace(one, seconds_per_image=s) for n, s in seconds.items()}
 
 
 def test_the_clock_says_who_is_slower_than_the_whole_image():
     names = ["global", "native", "density mcnn"]
     frame = pd.DataFrame({"AP": [0.1, 0.3, 0.25], "crops_per_image": [0, 0, 4.0]}, index=names)
-    slow = scoring.clock(frame, {"global": 0.1, "native": 0.2, "density mcnn": 0.5}).splitlines()
+    slow = scoring.clock(frame, timed(**{"global": 0.1}, native=0.2, density_mcnn=0.5)).splitlines()
     assert slow[0].endswith("`global` 0.10, `native` 0.20, `density mcnn` 0.50.")
     assert slow[1] == "`density mcnn` takes longer than `native` and scores -0.050 AP to it."
-    fast = scoring.clock(frame, {"global": 0.1, "native": 0.2, "density mcnn": 0.15})
+    fast = scoring.clock(frame, timed(**{"global": 0.1}, native=0.2, density_mcnn=0.15))
     assert len(fast.splitlines()) == 1
 
 
 def test_without_the_whole_image_the_clock_only_lists():
     frame = pd.DataFrame({"AP": [0.1], "crops_per_image": [0]}, index=["global"])
-    assert scoring.clock(frame, {"global": 0.1}).endswith("`global` 0.10.")
+    assert scoring.clock(frame, timed(**{"global": 0.1})).endswith("`global` 0.10.")
 
 
-def family_scores(**kwargs: object) -> scoring.Scores:
+def method_scores() -> scoring.Scores:
     """Two grids, two sizes of tiles and two budgets, each with its share of the objects found."""
     table = truth(images=8)
     names = ("global", "uniform 2x2", "uniform 2x3", "sliding 320", "sliding 640",
              "planned oracle 2", "planned oracle 4")  # fmt: skip
     found = {name: outcome(table, every=1 + n % 3) for n, name in enumerate(names)}
-    rng = np.random.default_rng(0)
-    return scoring.score(
-        found, table, max_detections=500, resamples=50, level=0.9, rng=rng, **kwargs
-    )
+    found["planned oracle 2"] = replace(found["planned oracle 2"], predicted_recall=0.75)
+    return score(table, **found)
 
 
-def test_the_main_strategy_of_a_family_is_what_others_are_held_against():
-    first, chosen = (family_scores(main=main) for main in ((), ("uniform 2x3",)))
-    assert first.baselines == {
+def test_the_default_of_a_method_is_what_others_are_held_against():
+    scores = method_scores()
+    assert scores.baselines == {
         "global": "global", "uniform": "uniform 2x2", "sliding": "sliding 320",
     }  # fmt: skip
-    assert chosen.baselines["uniform"] == "uniform 2x3"
-    assert chosen.strategies["uniform 2x3"]["vs_uniform"] is None
-    assert chosen.strategies["uniform 2x2"]["vs_uniform"]["difference"] != 0
-    assert chosen.strategies["global"]["family"] == "global"
+    assert scores.strategies["uniform 2x2"]["vs_uniform"] is None
+    assert scores.strategies["uniform 2x3"]["vs_uniform"]["difference"] != 0
+    assert scores.strategies["planned oracle 2"]["method"] == "planned oracle"
 
 
 def test_every_strategy_has_an_interval_that_comes_from_the_same_draws():
-    scores = family_scores(expected={"planned oracle 2": 0.75})
+    scores = method_scores()
     for name, row in scores.strategies.items():
         for measure in scoring.MEASURES:
             low, high = row["intervals"][measure]
@@ -219,7 +227,7 @@ def test_every_strategy_has_an_interval_that_comes_from_the_same_draws():
 
 
 def test_only_main_strategies_are_told_of_and_only_plans_held_against_tiles():
-    scores = family_scores()
+    scores = method_scores()
     main = ["global", "uniform 2x2", "sliding 320", "planned oracle 2"]
     told = scoring.sentences(
         scoring.table(scores),
@@ -228,6 +236,7 @@ def test_only_main_strategies_are_told_of_and_only_plans_held_against_tiles():
         seen=False,
         baselines=scores.baselines,
         main=main,
+        kinds={name: row["kind"] for name, row in scores.strategies.items()},
     )
     assert told.splitlines()[0].split(",")[1].endswith("of 7 strategies")
     assert "uniform 2x3" not in told.replace(told.splitlines()[0], "")

@@ -9,7 +9,7 @@ from dmnet_lib.core.annotations import Annotations, from_rows, join
 from dmnet_lib.core.boxes import Regions, xywh_to_xyxy
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.splits import Images, Split
-from dmnet_lib.detection.strategies import Outcome
+from dmnet_lib.detection.strategies import Outcome, described
 from dmnet_lib.evaluation import scores as scoring
 from dmnet_lib.evaluation import subsets
 
@@ -22,13 +22,13 @@ def truth(images: int, stem: str) -> Annotations:
     return from_rows([f"{stem}{n}" for n in range(images)], np.array([[200, 100]] * images), rows)
 
 
-def outcome(table: Annotations, keep: np.ndarray) -> Outcome:
+def outcome(table: Annotations, keep: np.ndarray, name: str = "global") -> Outcome:
     """Detections of the kept rows, and one crop in each of the first two images."""
     xyxy = xywh_to_xyxy(table.boxes_xywh).astype(float)
     scores = np.linspace(0.9, 0.5, len(xyxy))
     found = Detections(table.names, xyxy, scores, table.class_ids, table.image_index)
     crops = Regions(np.array([[0, 0, 100, 100]] * 2), np.array([0, 1]))
-    return Outcome(found.select(keep), crops, 0.02, 0.1)
+    return Outcome(described([name])[name], found.select(keep), crops, 0.02, 0.1)
 
 
 def test_one_part_is_no_part():
@@ -46,7 +46,7 @@ def test_positions_follow_the_folders_of_the_images():
 def test_a_part_scores_as_its_images_do_alone():
     both = join([truth(4, "a"), truth(3, "b")])
     keep = np.arange(len(both.boxes_xywh)) % 5 > 1
-    found = {"global": outcome(both, keep), "uniform 2x2": outcome(both, ~keep)}
+    found = {"global": outcome(both, keep), "uniform 2x2": outcome(both, ~keep, "uniform 2x2")}
     rng = np.random.default_rng(0)
     scores = scoring.score(found, both, level=0.9, rng=rng, **COUNTS)
     images = {"train": np.arange(4), "val": np.arange(4, 7)}
@@ -54,7 +54,7 @@ def test_a_part_scores_as_its_images_do_alone():
     alone = truth(3, "b")
     last = keep[-len(alone.boxes_xywh) :]
     expected = scoring.score(
-        {"global": outcome(alone, last), "uniform 2x2": outcome(alone, ~last)},
+        {"global": outcome(alone, last), "uniform 2x2": outcome(alone, ~last, "uniform 2x2")},
         alone, level=0.9, rng=rng, **COUNTS,
     )  # fmt: skip
     for name in GRIDS:

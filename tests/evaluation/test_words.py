@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dmnet_lib.detection.strategies import described
 from dmnet_lib.evaluation import words
 
 MAIN = ("global", "sliding 640", "density oracle", "density mcnn", "planned detector 6")
@@ -10,8 +11,9 @@ def rows(**scores: float | None) -> dict[str, dict[str, object]]:
     """Return rows of MAIN: AP by the first word of the name, 0.2 unless told."""
     pixels = {"global": 0.3, "sliding 640": 4.5}
     return {
-        name: {"AP": scores.get(name.split()[-1], 0.2), "megapixels": pixels.get(name, 1.9)}
-        for name in MAIN
+        name: vars(record)
+        | {"AP": scores.get(name.split()[-1], 0.2), "megapixels": pixels.get(name, 1.9)}
+        for name, record in described(MAIN).items()
     }
 
 
@@ -40,6 +42,14 @@ def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_cr
     assert "1.90 instead of 4.50 megapixels" in told["sentence"]
     assert any("MCNN's own pass" in doubt for doubt in told["against"])
     assert told["low"] < told["difference"] < told["high"]
+
+
+def test_a_strategy_of_ones_own_is_held_against_the_baselines() -> None:
+    found = rows(**{"640": 0.25}) | {"mine": {"AP": 0.3, "megapixels": 1.0, "kind": "custom"}}
+    found["mine"] |= {"source": None}
+    known = {"images": 30, "level": 0.95, "seen": False}
+    told = words.judge(found, samples(found, 0.001), [*MAIN, "mine"], **known)
+    assert (told["strategy"], told["rival"]) == ("mine", "sliding 640")
 
 
 def test_a_loss_is_called_one() -> None:

@@ -33,7 +33,7 @@ STRATEGIES = pd.DataFrame(
 
 BUDGETS = pd.DataFrame(
     {
-        "family": ["global", "planned mcnn", "planned mcnn", "uniform"],
+        "method": ["global", "planned mcnn", "planned mcnn", "uniform"],
         "crops_per_image": [0, 8.0, 4.0, 6.0],
         "megapixels": [0.2, 0.9, 0.5, 2.4],
     }
@@ -315,7 +315,7 @@ def test_differences_stand_a_row_each_and_blue_is_what_stands_out():
 
 
 def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():
-    rows = {"family": ["global", "sliding"], "megapixels": [0.2, 4.0], "AP": [0.1, 0.3]}
+    rows = {"method": ["global", "sliding"], "megapixels": [0.2, 4.0], "AP": [0.1, 0.3]}
     one = pd.DataFrame(rows | {"AP_low": [0.1, 0.2], "AP_high": [0.1, 0.4]}, index=["global", "s"])
     two = one.assign(AP_high=0.8, megapixels=[1.0, 2.0])
     left, right = figures.side_by_side({"one": one, "two": two}).axes
