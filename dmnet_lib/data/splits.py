@@ -1,5 +1,6 @@
 """A folder in VisDrone's layout -> its splits: annotations, images decoded on demand, a check."""
 
+import os
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
@@ -18,11 +19,13 @@ from dmnet_lib.core.files import InputError
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
+SCENES = "scenes"  # the dataset that is generated, not taken from a folder
 SPLIT_FOLDERS = ("VisDrone2019-DET-{}", "{}")
 LAYOUT = (
     "VisDrone2019-DET-<split>/images and .../annotations (or <split>/images and .../annotations)"
 )
 SIZES_FILE = "image_sizes.json"  # stands in a split's folder for the images that are not there
+DATA_ROOT = "DMNET_DATA_ROOT"  # environment variable: where real data lies on this machine
 MAX_SIDE_PX = 10**6  # no image is so large; keeps whole pixels in int64
 Sizes = Mapping[str, tuple[int, int]]  # (width, height) by stem
 LOOKS = {  # how files of other formats begin, and what makes them VisDrone's
@@ -77,6 +80,15 @@ class Split:
         if self.images is None:
             return [f"{name}.jpg" for name in self.annotations.names]
         return [path.name for path in self.images.paths]
+
+
+def data_root(dataset: str, declared: str | Path) -> Path:
+    """Return the folder of a dataset: the declared one, or DMNET_DATA_ROOT, unless it is "scenes".
+
+    A relative path counts from the project's folder.
+    """
+    given = os.environ.get(DATA_ROOT) if dataset != SCENES else None
+    return files.from_root(given or declared)
 
 
 def split_folder(root: Path, split: str) -> Path:

@@ -185,13 +185,13 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
 
 def _data_roots() -> list[Path]:
-    """Return where data is looked for: DMNET_DATA_ROOT, and what the parameter files declare."""
+    """Return where the parameter files of this project find their data."""
     from dmnet_lib.core import params
+    from dmnet_lib.data import splits
 
-    given = os.environ.get("DMNET_DATA_ROOT")
-    found = [Path(given)] if given else []
-    for path in sorted(params.BASE.parent.glob("*.yaml")):
-        found.append(ROOT / str(params.load(path).sections[params.COMMON]["data_root"]))
+    paths = sorted(params.BASE.parent.glob("*.yaml"))
+    told = [params.load(path).sections[params.COMMON] for path in paths]
+    found = [splits.data_root(str(one["dataset"]), str(one["data_root"])) for one in told]
     return list(dict.fromkeys(found))
 
 

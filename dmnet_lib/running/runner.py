@@ -32,6 +32,7 @@ from traitlets import CaselessStrEnum, default
 from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, ResultFolder
+from dmnet_lib.data import splits
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting import pages
 
@@ -135,11 +136,12 @@ def check_names(notebooks: dict[str, Notebook], base_path: Path = params.BASE) -
 def find_data(experiment: params.Experiment) -> Path | None:
     """Return the folder of real data, None where stage 00 draws scenes. InputError if absent."""
     common = experiment.sections.get(params.COMMON, {})
-    if common.get("dataset", "scenes") == "scenes":
+    dataset = str(common.get("dataset", splits.SCENES))
+    if dataset == splits.SCENES:
         return None
-    root = (ROOT / (os.environ.get("DMNET_DATA_ROOT") or str(common["data_root"]))).resolve()
+    root = splits.data_root(dataset, str(common["data_root"])).resolve()
     if not any(root.glob("*/images")):
-        raise InputError(f"{root}: no data there; set DMNET_DATA_ROOT to a folder with {LAYOUT}")
+        raise InputError(f"{root}: no data there; set {splits.DATA_ROOT} to a folder with {LAYOUT}")
     return root
 
 

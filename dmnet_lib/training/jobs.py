@@ -3,7 +3,6 @@
 The checkpoint is the one that the notebook looks for: the next run takes the training as it is.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -95,11 +94,8 @@ def _require_current(experiment: Experiment, name: str, folder: Path) -> None:
 
 def _split(stage: Stage, part: str) -> Split:
     """Return the split that the parameters call train_split or val_split."""
-    root = str(stage.params["data_root"])
-    if stage.params["dataset"] == "visdrone":
-        root = os.environ.get("DMNET_DATA_ROOT") or root
-    classes = str(stage.params["classes"])
-    return splits.load(files.from_root(root), str(stage.params[part]), classes=classes)
+    root = splits.data_root(str(stage.params["dataset"]), str(stage.params["data_root"]))
+    return splits.load(root, str(stage.params[part]), classes=str(stage.params["classes"]))
 
 
 def _mcnn(stage: Stage, share: slice) -> _Job:

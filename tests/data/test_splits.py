@@ -325,3 +325,19 @@ def test_examples_spread_from_few_objects_to_many():
 def test_the_image_table_has_a_row_an_image():
     found = splits.image_table(table(2, 0))
     assert found.to_numpy().tolist() == [["i0", 100, 50, 2], ["i1", 100, 50, 0]]
+
+
+def test_real_data_may_lie_elsewhere_on_this_machine(monkeypatch: pytest.MonkeyPatch):
+    assert splits.data_root("visdrone", "data/x") == files.ROOT / "data/x"
+    monkeypatch.setenv("DMNET_DATA_ROOT", "/elsewhere")
+    assert splits.data_root("visdrone", "data/x") == Path("/elsewhere")
+    assert splits.data_root("scenes", "data/x") == files.ROOT / "data/x"
+
+
+def test_notebooks_find_the_data_as_the_runner_does():
+    """Also in JupyterLab, where no runner has said where the data lies."""
+    for path in (files.ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+        assert "from_root(data_root)" not in code
+        assert ".data_root(dataset, data_root)" in code or "splits" not in code

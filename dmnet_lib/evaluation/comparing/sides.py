@@ -1,6 +1,5 @@
 """Names of experiments and strategies in, what is to be compared out: truth, detections, pairs."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,13 +70,11 @@ def read(name: str, folders: Folders) -> Subject:
 def _truth(folders: Folders) -> Annotations:
     """Return the annotations that an evaluation used. InputError if they are gone or others."""
     given = result_folder.parameters_of(folders[EVALUATION])
-    root = str(given["data_root"])
-    if given["dataset"] == "scenes":
+    if given["dataset"] == splits.SCENES:
         seen = files.read_json(folders.get(DATASET, Path(DATASET)) / "dataset.json")["fingerprint"]
     else:
-        root = os.environ.get("DMNET_DATA_ROOT") or root
         seen = files.read_json(folders[EVALUATION] / result_folder.PROVENANCE)["data"]
-    path = files.from_root(root)
+    path = splits.data_root(str(given["dataset"]), str(given["data_root"]))
     split = splits.load(path, str(given["test_split"]), classes=str(given["classes"]))
     if seen and seen != provenance.data_fingerprint(path):
         raise InputError(f"{params.shown(path)}: changed since; run the experiment again")
