@@ -128,12 +128,12 @@ def _sweep(chosen: argparse.Namespace) -> int:
 
 
 def _data_check(chosen: argparse.Namespace) -> int:
-    from dmnet_lib.data import splits
+    from dmnet_lib.data import check
     from dmnet_lib.running.commands import common
 
     sizes = common.sizes_from(chosen.image_sizes)
     with common.workers(chosen) as executor:
-        found = splits.check(chosen.root, tuple(chosen.split), sizes=sizes, executor=executor)
+        found = check.check_splits(chosen.root, tuple(chosen.split), sizes=sizes, executor=executor)
     for line in found.lines():
         say(line)
     if found.errors:

@@ -16,7 +16,7 @@ import pytest
 from measure import Row, Spread
 
 from dmnet_lib.core import files
-from dmnet_lib.data import splits
+from dmnet_lib.data import check, splits
 from dmnet_lib.reporting import pages
 
 QUICK = [name for name in bench.BENCHMARKS if name != "training"]  # its steps take a minute
@@ -147,7 +147,7 @@ def test_made_up_annotations_are_like_visdrones_and_repeat(tmp_path: Path) -> No
     pairs = zip(data.texts(), again.texts(), strict=True)
     assert all(one.read_text() == other.read_text() for one, other in pairs)
     sizes = splits.read_image_sizes(data.sizes_path)
-    checked = splits.check(data.root, (), sizes=sizes)
+    checked = check.check_splits(data.root, (), sizes=sizes)
     table = splits.load_source(data.root, "train", sizes=sizes).annotations
     counts = np.bincount(table.image_index, minlength=150)
     assert not checked.errors

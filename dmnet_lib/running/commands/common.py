@@ -12,7 +12,7 @@ from pathlib import Path
 from dmnet_lib.core import files, official, parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
-from dmnet_lib.data import splits
+from dmnet_lib.data import check, splits
 from dmnet_lib.density import points
 
 IMAGES_EACH = 16  # a worker must be worth its start, which takes as long as ten images
@@ -110,7 +110,7 @@ def load(
     found = splits.load_source(
         chosen.root, chosen.split, sizes=sizes_from(chosen.image_sizes), annotated=annotated
     )
-    for note in splits.remarks(chosen.root, found):
+    for note in check.remarks(chosen.root, found):
         say(f"note: {note}")
     return found
 

@@ -10,7 +10,7 @@ from dmnet_lib.core import files, official
 from dmnet_lib.core.annotations import Annotations, join
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.data import splits
+from dmnet_lib.data import check, splits
 from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results
 from dmnet_lib.running.commands import common
@@ -137,7 +137,7 @@ def _ground_truth(
         raise InputError(f"{path}: a folder holds several splits; say which with --split")
     sizes = common.sizes_from(chosen.image_sizes)
     split = splits.load_source(path, chosen.split, sizes=sizes)
-    return split.annotations, None, splits.remarks(path, split)
+    return split.annotations, None, check.remarks(path, split)
 
 
 def _own_areas(truth: Mapping) -> list[str]:
