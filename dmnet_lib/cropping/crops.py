@@ -2,8 +2,7 @@
 
 import itertools
 import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,12 @@ from PIL import Image
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import IGNORED, Annotations, from_table
-from dmnet_lib.core.files import InputError
+from dmnet_lib.data.crop_names import crop_name
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
-NAME = re.compile(r"(?P<stem>.+)__(?P<x1>\d+)_(?P<y1>\d+)_(?P<x2>\d+)_(?P<y2>\d+)")
 PAIRS_AT_ONCE = 500_000  # of a region and a row of its image: some 100 MB
-RELEASED_NAME = re.compile(r"(?P<y1>\d+)_(?P<x1>\d+)_(?P<y2>\d+)_(?P<x2>\d+)_(?P<stem>.+)")
 
 
 @dataclass(frozen=True)
@@ -67,24 +64,6 @@ class CropAnnotations:
         table = self.annotations
         objects = np.bincount(table.image_index[table.is_object], minlength=len(table))
         return np.argsort(-objects, kind="stable")[:count].tolist()
-
-
-def name(stem: str, region_xyxy: Iterable[int], *, crop_names: str = "stem_first") -> str:
-    """Return the file stem of a crop: stem__x1_y1_x2_y2, or y1_x1_y2_x2_stem ("corner_first")."""
-    x1, y1, x2, y2 = (int(value) for value in region_xyxy)
-    if crop_names == "corner_first":
-        return f"{y1}_{x1}_{y2}_{x2}_{stem}"
-    return f"{stem}__{x1}_{y1}_{x2}_{y2}"
-
-
-def parse_name(crop_name: str) -> tuple[str, np.ndarray]:
-    """Return the whole image's stem and the [4] xyxy rectangle of a crop's stem, of either kind."""
-    match = NAME.fullmatch(crop_name) or RELEASED_NAME.fullmatch(crop_name)
-    if match is None:
-        raise InputError(
-            f"{crop_name!r} is no crop name; expected stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem"
-        )
-    return match["stem"], np.array([int(match[key]) for key in ("x1", "y1", "x2", "y2")])
 
 
 def fit_scale(region_wh: np.ndarray, *, input_long_px: int, max_upscale: float) -> float:
@@ -141,7 +120,9 @@ def annotate(
     counts = np.bincount(np.concatenate(crop), minlength=len(regions))
     sizes_wh = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
     places = zip(regions.image_index.tolist(), regions.boxes_xyxy.tolist(), strict=True)
-    names = [name(annotations.names[image], xyxy, crop_names=crop_names) for image, xyxy in places]
+    names = [
+        crop_name(annotations.names[image], xyxy, crop_names=crop_names) for image, xyxy in places
+    ]
     table = from_table(names, sizes_wh, counts, np.concatenate(rows))
     return CropAnnotations(table, regions.image_index, regions.boxes_xyxy)
 

@@ -19,6 +19,7 @@ from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.crops import CropAnnotations
+from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.data.formats import rules as format_rules
 from dmnet_lib.density import points, windows
 from dmnet_lib.density.points import Kernel, Points
@@ -161,7 +162,7 @@ def _of_crops(table: Annotations, split: str, rules: Profile, *, adaptive: bool)
         "megapixels of crops": round(float(boxes.area(rectangles).sum()) / 1e6, 2),
         "evaluated boxes in crops": int(rows.is_object.sum()),
         "other rows in crops": int((~rows.is_object).sum()),
-        "name of a crop": crops.name("0001", (70, 0, 350, 210), crop_names=rules["crop_names"]),
+        "name of a crop": crop_name("0001", (70, 0, 350, 210), crop_names=rules["crop_names"]),
     }
 
 

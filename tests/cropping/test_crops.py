@@ -101,18 +101,6 @@ def test_crops_say_where_they_come_from():
     assert found.summary()["count"].tolist() == [2, 1, 0, 0]
 
 
-@pytest.mark.parametrize("stem", ["a", "0000001_02999_d_0000005", "a__1_2_3_4", "with space.b"])
-def test_names_come_back(stem: str) -> None:
-    back, region = crops.parse_name(crops.name(stem, np.array(REGION)))
-    assert (back, region.tolist()) == (stem, REGION)
-
-
-@pytest.mark.parametrize("text", ["", "a", "a_1_2_3_4", "a__1_2_3", "a__1_2_3_x", "__1_2_3_4"])
-def test_what_is_no_crop_name_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no crop name"):
-        crops.parse_name(text)
-
-
 def test_the_scale_fits_the_longer_side_and_has_a_limit():
     assert crops.fit_scale(np.array([200, 100]), input_long_px=300, max_upscale=2) == 1.5
     assert crops.fit_scale(np.array([200, 800]), input_long_px=400, max_upscale=2) == 0.5
@@ -126,14 +114,6 @@ def test_a_cut_has_the_pixels_of_its_region():
     assert crops.cut(image, np.array(REGION), scale=2).shape == (60, 80, 3)
     assert crops.cut(image, (10.25, 10.5, 20.5, 20), scale=1).shape == (10, 10, 3)
     assert crops.cut(image, np.array([0, 0, 100, 1]), scale=0.1).shape == (1, 10, 3)
-
-
-def test_released_names_come_back_too():
-    stem = "0000001_02999_d_0000005"
-    made = crops.name(stem, np.array([489, 0, 910, 350]), crop_names="corner_first")
-    assert made == f"0_489_350_910_{stem}"
-    back, region = crops.parse_name(made)
-    assert (back, region.tolist()) == (stem, [489, 0, 910, 350])
 
 
 @pytest.mark.parametrize(("drop_score0", "kept"), [(True, 1), (False, 2)])

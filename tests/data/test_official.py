@@ -16,6 +16,7 @@ from dmnet_lib.density import maps as density, points, windows
 from dmnet_lib.detection import fusion
 from dmnet_lib.running import cli
 from dmnet_lib.core.annotations import from_rows
+from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.core.tables import Detections
 
 OFFICIAL = official.named("official")
@@ -168,5 +169,5 @@ def _same_map(drawn: np.ndarray, golden: dict) -> None:
 
 
 def _lines(folder: Path, stem: str, crop: list[int]) -> list[str]:
-    name = crops.name(stem, np.array(crop), crop_names="corner_first")
+    name = crop_name(stem, np.array(crop), crop_names="corner_first")
     return (folder / f"{name}.txt").read_text().splitlines()

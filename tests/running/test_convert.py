@@ -14,7 +14,7 @@ from torchvision.datasets import CocoDetection, VOCDetection
 
 from dmnet_lib.core import annotations, files
 from dmnet_lib.core.annotations import CLASSES
-from dmnet_lib.cropping import crops
+from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.running import cli
 from dmnet_lib.running.commands import convert as commands_convert
 
@@ -152,7 +152,7 @@ def crops_folder(folder: Path, *, crop_names: str = "stem_first", parts: dict = 
     lines = iter(LINES)
     for stem, regions in parts.items():
         for region in regions:
-            name = crops.name(stem, np.array(region), crop_names=crop_names)
+            name = crop_name(stem, np.array(region), crop_names=crop_names)
             files.write_text(folder / "annotations" / f"{name}.txt", next(lines, ""))
     listed = {
         stem: {"width": 40, "height": 30, "file_name": f"{stem}.png", "regions": regions}
@@ -360,7 +360,7 @@ def golden_crops(folder: Path, split: str) -> Path:
         size = {"width": width, "height": height, "file_name": path.name}
         listed[path.stem] = size | {"regions": regions}
         for crop in reference[path.stem]:
-            name = crops.name(path.stem, np.array(crop["xyxy"]), crop_names="corner_first")
+            name = crop_name(path.stem, np.array(crop["xyxy"]), crop_names="corner_first")
             text = "".join(f"{line}\n" for line in crop["annotations"])
             files.write_text(folder / "annotations" / f"{name}.txt", text)
     files.write_json(folder / "crops.json", {"images": listed, "parameters": {"split": split}})

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files, official, parallel
-from dmnet_lib.cropping import crops
 from dmnet_lib.data import splits
 from dmnet_lib.core.annotations import Annotations, LIMIT_PX
 from dmnet_lib.data.splits import Sizes
 from dmnet_lib.core.files import InputError
+from dmnet_lib.data.crop_names import crop_name, parse_crop_name
 from dmnet_lib.data.formats import coco, visdrone, voc, yolo
 
 CROPS_LIST = "crops.json"
@@ -204,7 +204,7 @@ def _regions(listed: object, source: Path) -> Iterator[tuple[str, str, list[int]
 def _crop_names(path: Path, regions: Sequence[tuple[str, str, list[int]]]) -> list[str]:
     """Return the crops' file stems, by the rule that the first of them follows."""
     for rule in official.BY_NAME["crop_names"].choices:
-        names = [crops.name(stem, np.array(r), crop_names=str(rule)) for stem, _, r in regions]
+        names = [crop_name(stem, np.array(r), crop_names=str(rule)) for stem, _, r in regions]
         if all((path / "annotations" / f"{name}.txt").is_file() for name in names[:1]):
             break
     else:
@@ -227,7 +227,7 @@ def _placed(table: Annotations, file_names: Sequence[str]) -> tuple[coco.Entry, 
     entries = []
     for name, file_name, size_wh in zip(table.names, file_names, table.sizes_wh, strict=True):
         try:
-            stem, region_xyxy = crops.parse_name(name)
+            stem, region_xyxy = parse_crop_name(name)
         except InputError:
             return None
         if not np.array_equal(region_xyxy[2:] - region_xyxy[:2], size_wh):

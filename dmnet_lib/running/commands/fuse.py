@@ -9,7 +9,7 @@ import numpy as np
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Seen
-from dmnet_lib.cropping import crops
+from dmnet_lib.data.crop_names import parse_crop_name
 from dmnet_lib.data.formats import coco, results, visdrone
 from dmnet_lib.detection import fusion
 from dmnet_lib.detection.fusion import ViewRules
@@ -175,7 +175,7 @@ def _place(stem: str, entry: coco.Entry, source: Path) -> tuple[str, float, floa
     """Return a crop's parent's stem, its corner x0, y0 and its scale."""
     where = f"{source}: {entry['file_name']}"
     if not any(key in entry for key in ("parent", "x0", "y0")):
-        parent, region_xyxy = crops.parse_name(stem)
+        parent, region_xyxy = parse_crop_name(stem)
         x1, y1, x2, _ = region_xyxy.tolist()
         scale = entry["width"] / (x2 - x1) if x2 > x1 else 0
         entry = {"parent": f"{parent}.jpg", "x0": x1, "y0": y1, "scale": scale}
