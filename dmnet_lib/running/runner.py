@@ -1,15 +1,11 @@
-"""A parameter file in, finished stages and a report out: the notebooks run through papermill.
+"""Parameter files -> finished stages and a report: the notebooks run through papermill.
 
-A stage's key stands for all that makes it: parameters, code, data and the keys of the stages it
-needs. A stage with a finished folder of its key is kept, also where another experiment finished it;
-any other is run in a work folder, checked and then renamed, so that no half result looks like a
-whole one.
+`stages` tells which stages are to be run. Each runs in a work folder, is checked and then renamed,
+so that no half result looks like a whole one.
 """
 
-import ast
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shlex
@@ -17,10 +13,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import filelock
 import nbformat
 import papermill
 from jupyter_client.manager import AsyncKernelManager
@@ -32,16 +29,12 @@ from traitlets import CaselessStrEnum, default
 from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, ResultFolder
-from dmnet_lib.data import splits
-from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting import pages
+from dmnet_lib.running import stages
+from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 
-NOTEBOOKS = ROOT / "notebooks"
 REPORT, FAILED, WORK = pages.PAGE, pages.FAILED, ".work"
-LAYOUT = "VisDrone2019-DET-train/images, VisDrone2019-DET-train/annotations and the same for val"
-SCENES = "scenes"  # stands for the data where stage 00 draws it: parameters and code say the rest
-DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it drew
-NOT_RUN = "not run before"
+LOCK, OWNER = ".lock", ".owner"  # the second says which process holds the first
 Say = Callable[[str], None]
 
 
@@ -60,36 +53,6 @@ class StageError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Notebook:
-    """One stage's source: stages it needs, files it writes, names in its parameters cell.
-
-    reads_results: it looks at the other experiments too, so what these found enters its key.
-    """
-
-    path: Path
-    needs: tuple[str, ...]
-    writes: tuple[str, ...]
-    names: frozenset[str]
-    reads_results: bool
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """What a finished run leaves, apart from the executed notebook and its report."""
-        return (METRICS, PARAMS, result_folder.PROVENANCE, *self.writes)
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """What happens to one stage, and why; source is another experiment's folder to take it from."""
-
-    name: str
-    key: str
-    run: bool
-    why: str
-    source: Path | None = None
-
-
-@dataclass(frozen=True)
 class Job:
     """One experiment under way: where everything lies, and what the kernels are told."""
 
@@ -102,55 +65,6 @@ class Job:
 
     def folder(self, stage: str) -> Path:
         return self.home / stage / self.keys[stage]
-
-
-def read_notebooks(folder: Path) -> dict[str, Notebook]:
-    """Return the stages of a folder, `NN_*.ipynb` in order of name. Raises InputError at a flaw."""
-    found: dict[str, Notebook] = {}
-    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
-        notebook = _read_notebook(path)
-        for need in notebook.needs:
-            if need not in found:
-                hint = params.nearest(need, found)
-                raise InputError(f"{params.shown(path)}: needs {need}, no earlier stage{hint}")
-        found[path.stem] = notebook
-    if not found:
-        raise InputError(f"{params.shown(folder)}: no notebook named like 01_name.ipynb")
-    return found
-
-
-def check_names(notebooks: dict[str, Notebook], base_path: Path = params.BASE) -> None:
-    """Raise InputError where a notebook's parameters cell and base.yaml name different things."""
-    known = params.declared(base_path)
-    for name, notebook in notebooks.items():
-        expected = frozenset(params.of_stage(known, name))
-        for names, fault in (
-            (expected - notebook.names, "declared in base.yaml, not in the parameters cell"),
-            (notebook.names - expected, "in the parameters cell, not declared in base.yaml"),
-        ):
-            if names:
-                where = params.shown(notebook.path)
-                raise InputError(f"{where}: {', '.join(sorted(names))}: {fault}")
-
-
-def find_data(experiment: params.Experiment) -> Path | None:
-    """Return the folder of real data, None where stage 00 draws scenes. InputError if absent."""
-    common = experiment.sections.get(params.COMMON, {})
-    dataset = str(common.get("dataset", splits.SCENES))
-    if dataset == splits.SCENES:
-        return None
-    root = splits.data_root(dataset, str(common["data_root"])).resolve()
-    if not any(root.glob("*/images")):
-        raise InputError(f"{root}: no data there; set {splits.DATA_ROOT} to a folder with {LAYOUT}")
-    return root
-
-
-def plan(
-    experiment: params.Experiment, *, notebooks: Path, results: Path, data_root: Path | None
-) -> list[StagePlan]:
-    """Return what a run would do with each stage, in order; data_root as find_data gives it."""
-    data = provenance.data_fingerprint(data_root) if data_root else SCENES
-    return _plan(experiment, read_notebooks(notebooks), results / experiment.name, data)
 
 
 def run(
@@ -232,139 +146,26 @@ def _remove(folder: Path) -> int:
     return size
 
 
-def _read_notebook(path: Path) -> Notebook:
-    """Return what a notebook says of itself. Raises InputError."""
-    provenance.notebook_code(path)  # raises where a cell is no Python
-    source = files.read_json(path)
-    about = source.get("metadata", {}).get("dmnet")
-    if not isinstance(about, dict):
-        raise InputError(f"{params.shown(path)}: its metadata must hold dmnet: needs and writes")
-    cells = [c for c in source.get("cells", ()) if "parameters" in c["metadata"].get("tags", [])]
-    if len(cells) != 1:
-        raise InputError(f"{params.shown(path)}: one cell must have the tag `parameters`")
-    assigned = ast.parse("".join(cells[0]["source"])).body
-    names = (node.target.id for node in assigned if isinstance(node, ast.AnnAssign))
-    needs, writes = tuple(about.get("needs", ())), tuple(about.get("writes", ()))
-    return Notebook(path, needs, writes, frozenset(names), bool(about.get("reads_results")))
-
-
 def _prepare(
     params_path: Path, notebooks: Path, results: Path, base_path: Path
 ) -> tuple[Job, list[StagePlan]]:
     """Check everything that can be checked before a stage starts."""
     experiment = params.load(params_path, base_path=base_path)
-    stages = read_notebooks(notebooks)
-    check_names(stages, base_path)
-    data_root = find_data(experiment)
-    data = provenance.data_fingerprint(data_root) if data_root else SCENES
-    plans = _plan(experiment, stages, results / experiment.name, data)
+    sources = stages.read_notebooks(notebooks)
+    stages.check_names(sources, base_path)
+    data_root = stages.find_data(experiment)
+    data = stages.fingerprint(data_root)
+    plans = stages.plan(experiment, sources, results / experiment.name, data=data)
     told = {"data": data, "base": str(base_path.resolve()), "notebooks": str(notebooks.resolve())}
     if data_root:  # where the data lies on this machine is not what makes a result
         told["declared"] = {"data_root": experiment.sections[params.COMMON]["data_root"]}
     keys = {step.name: step.key for step in plans}
-    return Job(
-        experiment, stages, results.resolve() / experiment.name, data_root, told, keys
-    ), plans
-
-
-def _plan(
-    experiment: params.Experiment, notebooks: dict[str, Notebook], home: Path, data: str
-) -> list[StagePlan]:
-    """Return each stage's key, and whether a finished folder of that key is there."""
-    before, keys, plans = ResultFolder.read(home).folders, {}, []
-    for name, notebook in notebooks.items():
-        values = params.resolved(experiment, name)
-        made_of = {
-            "params": {n: value for n, value in values.items() if n != "data_root"},
-            "code": provenance.notebook_digest(notebook.path),
-            "data": data,
-            "upstream": {need: keys[need] for need in notebook.needs},
-        }
-        if values.get("architecture") == "onnx":
-            made_of["model"] = files.digest(files.model_path(str(values["model_file"])))
-        if values.get("recall_curve"):
-            made_of["curve"] = files.digest(files.from_root(str(values["recall_curve"])))
-        if notebook.reads_results:
-            named = experiments.split_names(str(values.get("names", "")))
-            made_of["results"] = _other_results(home, name, named)
-        keys[name] = provenance.digest(made_of)
-        folder, draws = home / name / keys[name], name == min(notebooks) and data == SCENES
-        why = _why_not(folder, notebook, values if draws else {})
-        if why == NOT_RUN and name in before:
-            why = _difference(before[name], made_of)
-        source = _elsewhere(folder, notebook, values if draws else {}) if why else None
-        told = f"same key finished {f'in {source.parents[1].name}' if source else 'before'}"
-        run = bool(why) and source is None
-        plans.append(StagePlan(name, keys[name], run, why if run else told, source))
-    return plans
-
-
-def _elsewhere(folder: Path, notebook: Notebook, drawn: dict[str, params.Value]) -> Path | None:
-    """Return another experiment's finished folder of the same stage and key, None if there is none.
-
-    A stage that looks at the other experiments is each experiment's own.
-    """
-    if notebook.reads_results:
-        return None
-    stage, key = folder.parts[-2:]
-    places = sorted(folder.parents[2].glob(f"*/{stage}/{key}"))
-    return next((place for place in places if not _why_not(place, notebook, drawn)), None)
-
-
-def _other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the keys of all stages but this one in the other experiments, without sweeps'."""
-    hidden = {home.name, *experiments.swept(home.parent)} - set(named)
-    others = [other for other in result_folder.homes(home.parent) if other.name not in hidden]
-    found = {other.name: ResultFolder.read(other).folders for other in others}
-    return {
-        other: {name: folder.name for name, folder in folders.items() if name != stage}
-        for other, folders in found.items()
-    }
-
-
-def _scenes_are_there(values: dict[str, params.Value], folder: Path) -> bool:
-    """Tell whether the scenes on disk are those that a finished stage 00 drew."""
-    if "data_root" not in values:
-        return True
-    root, seen = ROOT / str(values["data_root"]), folder / DATASET
-    if not (root.is_dir() and seen.exists()):
-        return root.is_dir()
-    return files.read_json(seen).get("fingerprint") == provenance.data_fingerprint(root)
-
-
-def _why_not(folder: Path, notebook: Notebook, drawn: dict[str, params.Value]) -> str:
-    """Return why a folder does not count as finished; nothing if it does.
-
-    drawn are the parameters of the stage that draws the scenes, empty for any other.
-    """
-    if not (folder / METRICS).exists():
-        return NOT_RUN
-    wanted = (*notebook.outputs, NOTEBOOK, REPORT)
-    if not all((folder / name).exists() for name in wanted):
-        return "the outputs were not kept"
-    if drawn and not _scenes_are_there(drawn, folder):
-        return "the scenes it draws are gone"
-    return ""
-
-
-def _difference(folder: Path, made_of: dict[str, object]) -> str:
-    """Return what is new against the folder of the last finished run."""
-    if not (folder / PARAMS).exists() or not (folder / result_folder.PROVENANCE).exists():
-        return NOT_RUN
-    was = files.read_json(folder / result_folder.PROVENANCE)
-    old = result_folder.parameters_of(folder)
-    new = made_of["params"]
-    moved = [name for name in sorted(new) if name not in old or old[name] != new[name]]
-    found = [f"changed parameters: {', '.join(moved)}"] if moved else []
-    found += ["changed code"] if was.get("code") != made_of["code"] else []
-    found += ["changed data"] if was.get("data") != made_of["data"] else []
-    keys = was.get("upstream", {})
-    found += [f"new {need}" for need, key in made_of["upstream"].items() if keys.get(need) != key]
-    return "; ".join(found) or NOT_RUN
+    home = results.resolve() / experiment.name
+    return Job(experiment, sources, home, data_root, told, keys), plans
 
 
 def _tell(say: Say, step: StagePlan, verb: str) -> None:
-    say(f"{step.name}  {step.key}  {verb if step.run else 'kept'}: {step.why}")
+    say(f"{step.name}  {step.key}  {verb if step.run else 'cached'}: {step.why}")
 
 
 def _run_stage(job: Job, step: StagePlan) -> None:
@@ -383,8 +184,8 @@ def _run_stage(job: Job, step: StagePlan) -> None:
         message = _message(error)
         kept = _keep_failed(job, step.name, work, message)
         shutil.rmtree(work, ignore_errors=True)
-        see = f"see {params.shown(kept)}, mend it and" if kept else "mend it and"
-        line = f"{step.name} stopped: {message}; {see} run the same command again"
+        see = f"see {params.shown(kept)}, fix it and" if kept else "fix it and"
+        line = f"{step.name} stopped: {message}; {see} rerun (it resumes here)"
         raise StageError(line) from error
 
 
@@ -393,7 +194,7 @@ def _take(job: Job, step: StagePlan) -> None:
     work = job.home / WORK / f"{step.name}-{step.key}"
     try:
         shutil.copytree(step.source, work, copy_function=_link)
-        if _why_not(work, job.notebooks[step.name], {}):
+        if stages.why_unfinished(work, job.notebooks[step.name]):
             raise OSError("it is no longer whole")
         _put(work, job.folder(step.name))
     except (OSError, shutil.Error) as error:
@@ -535,14 +336,12 @@ def _note(job: Job, stage: str, *, last: bool) -> None:
 def _locked(home: Path) -> Iterator[None]:
     """Hold an experiment's folder for this process. Raises InputError that says who has it."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home / ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            who = lock.read().strip() or "unknown"
-            raise InputError(f"{home.name} is in use by process {who}; wait for it") from None
-        with contextlib.suppress(OSError):  # a full disk is told by the stage that meets it
-            lock.truncate(0)
-            os.write(lock.fileno(), str(os.getpid()).encode())
-        yield
+    owner = home / OWNER
+    try:
+        with filelock.FileLock(home / LOCK, timeout=0):
+            with contextlib.suppress(OSError):  # a full disk is told by the stage that meets it
+                owner.write_text(str(os.getpid()))
+            yield
+    except filelock.Timeout:
+        who = owner.read_text().strip() if owner.is_file() else "unknown"
+        raise InputError(f"{home.name} is in use by process {who}; wait for it") from None

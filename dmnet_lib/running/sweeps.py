@@ -14,7 +14,8 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.evaluation.experiments import SWEEP
 from dmnet_lib.reporting import pages
 from dmnet_lib.reporting.pages.sweep import keep, write, write_page
-from dmnet_lib.running import runner
+from dmnet_lib.running import runner, stages
+from dmnet_lib.running.stages import StagePlan
 from dmnet_lib.running.sweep_values import Sweep, parse, text_of
 
 __all__ = ["Sweep", "parse", "run", "text_of", "write_page"]
@@ -26,7 +27,7 @@ def run(
     say: runner.Say,
     jobs: int = 1,
     dry_run: bool = False,
-    notebooks: Path = runner.NOTEBOOKS,
+    notebooks: Path = stages.NOTEBOOKS,
     results: Path | None = None,
     base_path: Path = params.BASE,
 ) -> dict[str, str]:
@@ -37,15 +38,14 @@ def run(
     InputError before anything starts.
     """
     results = (results or result_folder.results_root()).resolve()
-    stages = runner.read_notebooks(notebooks)
-    last = max(name for name, notebook in stages.items() if not notebook.reads_results)
-    home, data = results / sweep.name, runner.find_data(sweep.base)
+    sources = stages.read_notebooks(notebooks)
+    last = max(name for name, notebook in sources.items() if not notebook.reads_results)
+    home, data = results / sweep.name, stages.fingerprint(stages.find_data(sweep.base))
     _refuse_another(home)
-    places = {"notebooks": notebooks, "results": results}
-    plans = {
-        one.name: [step for step in runner.plan(one, **places, data_root=data) if step.name <= last]
-        for one in sweep.runs
-    }
+    plans = {}
+    for one in sweep.runs:
+        steps = stages.plan(one, sources, results / one.name, data=data)
+        plans[one.name] = [step for step in steps if step.name <= last]
     for note in sweep.notes:
         say(note)
     if dry_run:
@@ -53,7 +53,8 @@ def run(
         return {}
     paths = [files.write_text(home / f"{one.name}.yaml", text_of(one)) for one in sweep.runs]
     keep(home, sweep, [])
-    begin = partial(_run_one, say=say, base_path=base_path, **places)
+    places = {"notebooks": notebooks, "results": results, "base_path": base_path}
+    begin = partial(_run_one, say=say, **places)
     failed = _run_all(begin, paths, _shared(plans), last, jobs, say)
     write(home, sweep, failed, results=results)
     pages.write_index(results)
@@ -67,19 +68,19 @@ def _refuse_another(home: Path) -> None:
         raise InputError(f"{params.shown(home)}: is an experiment of that name; rename its file")
 
 
-def _tell(plans: Mapping[str, Sequence[runner.StagePlan]], say: runner.Say) -> None:
+def _tell(plans: Mapping[str, Sequence[StagePlan]], say: runner.Say) -> None:
     """Say what would run, each stage once: those that another value runs first are taken over."""
     seen: dict[tuple[str, str], str] = {}
     for name, steps in plans.items():
         for step in steps:
             first = seen.setdefault((step.name, step.key), name)
-            verb, why = ("would run" if step.run else "kept"), step.why
+            verb, why = ("would run" if step.run else "cached"), step.why
             if step.run and first != name:
-                verb, why = "kept", f"same key as in {first}"
+                verb, why = "cached", f"reused from experiment {first}"
             say(f"{name}: {step.name}  {step.key}  {verb}: {why}")
 
 
-def _shared(plans: Mapping[str, Sequence[runner.StagePlan]]) -> str:
+def _shared(plans: Mapping[str, Sequence[StagePlan]]) -> str:
     """Return the last stage whose key all values share; empty where they share none."""
     keys = [{step.name: step.key for step in steps} for steps in plans.values()]
     return max((name for name in keys[0] if len({one[name] for one in keys}) == 1), default="")

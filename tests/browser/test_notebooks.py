@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page
 from tiny import PARAMS, Run
 
 from dmnet_lib.core import params, result_folder
-from dmnet_lib.running import cli, runner
+from dmnet_lib.running import cli, stages
 
 BREAKING = """
 from dmnet_lib.explore.data import DataExplorer
@@ -37,7 +37,7 @@ def home(tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(tiny.home.parent, home / "results")
     for folder in ("notebooks", "params"):
         (home / folder).mkdir()
-    for path in runner.NOTEBOOKS.glob("*.ipynb"):
+    for path in stages.NOTEBOOKS.glob("*.ipynb"):
         values = params.resolved(experiment, path.stem)
         copy = parameterize_notebook(load_notebook_node(str(path)), values)
         nbformat.write(copy, home / "notebooks" / path.name)

@@ -15,7 +15,7 @@ import yaml
 
 from dmnet_lib.core import params
 from dmnet_lib.core.files import ROOT
-from dmnet_lib.running import runner
+from dmnet_lib.running import stages
 
 LIBRARY = ROOT / "dmnet_lib"
 ROOMS = (  # imports go down only: a room knows those before it
@@ -328,7 +328,7 @@ def test_every_parameter_file_is_valid_and_asks_a_question(path: Path) -> None:
 
 
 def test_notebooks_and_base_yaml_declare_the_same_parameters() -> None:
-    runner.check_names(runner.read_notebooks(ROOT / "notebooks"))
+    stages.check_names(stages.read_notebooks(ROOT / "notebooks"))
 
 
 def test_classes_are_written_down_once() -> None:

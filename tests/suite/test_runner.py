@@ -1,6 +1,5 @@
 """The runner on two made-up notebooks: 00_numbers writes numbers, 01_sum adds them up."""
 
-import fcntl
 import json
 import os
 import re
@@ -12,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import filelock
 import nbformat
 import pytest
 
 from dmnet_lib.core import files, params, provenance
 from dmnet_lib.core.files import InputError
 from dmnet_lib.reporting import pages
-from dmnet_lib.running import cli, runner
+from dmnet_lib.running import cli, runner, stages
 
 BASE = """\
 common:
@@ -128,7 +128,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_folder_without_notebooks_is_refused(project: Project) -> None:
     with pytest.raises(InputError, match="no notebook named like"):
-        runner.read_notebooks(project.root)
+        stages.read_notebooks(project.root)
 
 
 def test_a_run_leaves_whole_stages_and_nothing_else(done: Project) -> None:
@@ -159,14 +159,14 @@ def test_latest_names_keys_question_and_headline(done: Project) -> None:
 def test_the_same_key_is_kept(done: Project) -> None:
     before = (done.folder("01_sum") / "notebook.ipynb").stat().st_mtime_ns
     done.run()
-    assert set(done.whys().values()) == {"kept: same key finished before"}
+    assert set(done.whys().values()) == {"cached: same key finished before"}
     assert (done.folder("01_sum") / "notebook.ipynb").stat().st_mtime_ns == before
 
 
 def test_a_dry_run_says_why_and_touches_nothing(done: Project) -> None:
     before = sorted(done.root.rglob("*"))
     done.run("01_sum: {scale: 2.0}", dry_run=True)
-    assert done.whys()["00_numbers"] == "kept: same key finished before"
+    assert done.whys()["00_numbers"] == "cached: same key finished before"
     assert done.whys()["01_sum"] == "would run: changed parameters: scale"
     done.run("00_numbers: {count: 4}", dry_run=True)
     assert done.whys()["01_sum"] == "would run: new 00_numbers"
@@ -185,8 +185,8 @@ def test_a_folder_with_its_metrics_only_is_not_finished(done: Project) -> None:
 
 def test_scenes_that_were_deleted_are_drawn_again(done: Project) -> None:
     done.run("common: {data_root: data/no-such-folder}", dry_run=True)
-    assert done.whys()["00_numbers"] == "would run: the scenes it draws are gone"
-    assert done.whys()["01_sum"].startswith("kept")
+    assert done.whys()["00_numbers"] == "would run: the scenes it generates are gone"
+    assert done.whys()["01_sum"].startswith("cached")
 
 
 def test_prose_keeps_the_key_and_code_changes_it(done: Project) -> None:
@@ -194,7 +194,7 @@ def test_prose_keeps_the_key_and_code_changes_it(done: Project) -> None:
     text = path.read_text()
     path.write_text(text.replace("A step", "Other words"))
     done.run(dry_run=True)
-    assert done.whys()["01_sum"].startswith("kept")
+    assert done.whys()["01_sum"].startswith("cached")
     path.write_text(text.replace("scale * sum", "scale + sum"))
     done.run(dry_run=True)
     path.write_text(text)
@@ -242,7 +242,7 @@ def test_a_failed_stage_leaves_its_notebook_and_no_result(
         done.run(f"01_sum: {{fail: {fail}}}")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith("run the same command again")
+    assert str(caught.value).endswith("rerun (it resumes here)")
     assert (done.home / "latest.json").read_bytes() == before
     assert left_over(done) == []
     assert (done.home / "failed" / "01_sum" / "report.html").exists()
@@ -279,7 +279,7 @@ def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done: Project) -> N
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     wait_until(lambda: any((done.home / ".work").glob("01_sum-*/provenance.json")))
-    time.sleep(0.3)
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -299,10 +299,10 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def test_two_runs_of_one_experiment_do_not_mix(done: Project) -> None:
-    with (done.home / ".lock").open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="x is in use by process"):
-            done.run()
+    (done.home / ".owner").write_text("4711")
+    told = "x is in use by process 4711"
+    with filelock.FileLock(done.home / ".lock"), pytest.raises(InputError, match=told):
+        done.run()
 
 
 def test_kernels_of_two_runs_share_no_sockets(
@@ -325,7 +325,7 @@ def test_a_stage_that_another_experiment_finished_is_taken_over(done: Project) -
     other = done.experiment("01_sum: {scale: 5.0}", name="other")
     said: list[str] = []
     runner.run(other, say=said.append, until="00_numbers", **done.places)
-    assert said[0].endswith("kept: same key finished in x")
+    assert said[0].endswith("cached: reused from experiment x")
     key = done.folder("00_numbers").name
     taken = done.root / "results" / "other" / "00_numbers" / key
     names = [
@@ -459,14 +459,18 @@ def test_where_the_data_lies_does_not_enter_the_key(
         experiment = params.load(
             project.experiment("common: {dataset: visdrone}"), base_path=project.places["base_path"]
         )
-        data_root = runner.find_data(experiment)
+        data_root = stages.find_data(experiment)
         assert data_root == project.root / place
-        places = {"notebooks": project.root / "notebooks", "results": project.root / "results"}
-        keys.append([p.key for p in runner.plan(experiment, data_root=data_root, **places)])
+        keys.append(planned_keys(project, experiment, data_root))
     assert keys[0] == keys[1]
     files.write_text(project.root / "two" / "val" / "images" / "a.txt", "another")
-    plans = runner.plan(experiment, data_root=data_root, **places)
-    assert not {p.key for p in plans} & set(keys[0])
+    assert not set(planned_keys(project, experiment, data_root)) & set(keys[0])
+
+
+def planned_keys(project: Project, experiment: params.Experiment, data_root: Path) -> list[str]:
+    sources, data = stages.read_notebooks(project.root / "notebooks"), stages.fingerprint(data_root)
+    home = project.root / "results" / experiment.name
+    return [step.key for step in stages.plan(experiment, sources, home, data=data)]
 
 
 def test_real_data_reach_the_cells_and_stay_out_of_what_is_versioned(

@@ -227,7 +227,7 @@ def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project: Pro
 def test_a_dry_run_tells_each_stage_once_and_leaves_nothing(project: Project) -> None:
     assert project.run("03_density_crops.steps=5,7", dry_run=True) == {}
     assert [line.split(" ", 1)[1] for line in project.told("00_numbers")] == [
-        "would run: not run before", "kept: same key as in x-03_steps-5",
+        "would run: not run before", "cached: reused from experiment x-03_steps-5",
     ]  # fmt: skip
     assert len([line for line in project.told("06_evaluation") if "would run" in line]) == 2
     assert not project.results.exists()
@@ -238,7 +238,7 @@ def test_common_stages_run_once_and_a_failure_stops_no_other(
 ) -> None:
     project, failed = done
     assert project.told("00_numbers")[0].endswith("runs: not run before")
-    taken = [line for line in project.told("00_numbers") if "same key finished in" in line]
+    taken = [line for line in project.told("00_numbers") if "reused from experiment" in line]
     assert len(taken) == 2
     assert list(failed) == ["x-03_steps-2"]
     assert "03_density_crops stopped: two steps lead nowhere" in failed["x-03_steps-2"]
@@ -299,7 +299,7 @@ def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(
     assert project.run("06_evaluation.budgets=6,8", jobs=2, say=cli.say) == {}
     project.said += capfd.readouterr().out.splitlines()
     for stage in ("00_numbers", "03_density_crops"):
-        assert all("kept: same key finished in" in line for line in project.told(stage)[:2])
+        assert all("cached: reused from experiment" in line for line in project.told(stage)[:2])
     assert len([line for line in project.told("06_evaluation") if " runs: " in line]) == 2
     assert files.read_json(project.results / "x-budgets" / "sweep.json")["failed"] == {}
 

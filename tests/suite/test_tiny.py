@@ -24,7 +24,7 @@ STAGES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 def test_the_first_run_runs_and_the_second_keeps_every_stage(tiny: Run) -> None:
     assert [line.split()[0] for line in tiny.first[:-1]] == STAGES
     assert all("runs:" in line for line in tiny.first[:-1])
-    assert all("kept:" in line for line in tiny.second[:-1])
+    assert all("cached:" in line for line in tiny.second[:-1])
 
 
 def test_every_strategy_has_its_figures_and_intervals(tiny: Run) -> None:

@@ -1,0 +1,221 @@
+"""Parameter files and notebooks -> each stage's key, and whether a finished folder of it is there.
+
+A stage's key stands for all that makes it: parameters, code, data and the keys of the stages it
+needs. A stage with a finished folder of its key is not run again, also where another experiment
+finished it.
+"""
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmnet_lib.core import files, params, provenance, result_folder
+from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
+from dmnet_lib.data import splits
+from dmnet_lib.evaluation import experiments
+from dmnet_lib.reporting import pages
+
+NOTEBOOKS = ROOT / "notebooks"
+LAYOUT = "VisDrone2019-DET-train/images, VisDrone2019-DET-train/annotations and the same for val"
+DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it generated
+NOT_RUN = "not run before"
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One stage's source: stages it needs, files it writes, names in its parameters cell.
+
+    reads_results: it looks at the other experiments too, so their keys enter its own.
+    """
+
+    path: Path
+    needs: tuple[str, ...]
+    writes: tuple[str, ...]
+    names: frozenset[str]
+    reads_results: bool
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a finished run leaves, apart from the executed notebook and its report."""
+        return (METRICS, PARAMS, PROVENANCE, *self.writes)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What happens to one stage, and why; source is another experiment's folder to reuse."""
+
+    name: str
+    key: str
+    run: bool
+    why: str
+    source: Path | None = None
+
+
+def read_notebooks(folder: Path) -> dict[str, Notebook]:
+    """Return the stages of a folder, `NN_*.ipynb` in order of name. Raises InputError at a flaw."""
+    found: dict[str, Notebook] = {}
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        notebook = _read_notebook(path)
+        for need in notebook.needs:
+            if need not in found:
+                hint = params.nearest(need, found)
+                raise InputError(f"{params.shown(path)}: needs {need}, no earlier stage{hint}")
+        found[path.stem] = notebook
+    if not found:
+        raise InputError(f"{params.shown(folder)}: no notebook named like 01_name.ipynb")
+    return found
+
+
+def _read_notebook(path: Path) -> Notebook:
+    """Return what a notebook says of itself. Raises InputError."""
+    provenance.notebook_code(path)  # raises where a cell is no Python
+    source = files.read_json(path)
+    about = source.get("metadata", {}).get("dmnet")
+    if not isinstance(about, dict):
+        raise InputError(f"{params.shown(path)}: its metadata must hold dmnet: needs and writes")
+    cells = [c for c in source.get("cells", ()) if "parameters" in c["metadata"].get("tags", [])]
+    if len(cells) != 1:
+        raise InputError(f"{params.shown(path)}: one cell must have the tag `parameters`")
+    assigned = ast.parse("".join(cells[0]["source"])).body
+    names = (node.target.id for node in assigned if isinstance(node, ast.AnnAssign))
+    needs, writes = tuple(about.get("needs", ())), tuple(about.get("writes", ()))
+    return Notebook(path, needs, writes, frozenset(names), bool(about.get("reads_results")))
+
+
+def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE) -> None:
+    """Raise InputError where a notebook's parameters cell and base.yaml name different things."""
+    known = params.declared(base_path)
+    for name, notebook in notebooks.items():
+        expected = frozenset(params.of_stage(known, name))
+        for names, fault in (
+            (expected - notebook.names, "declared in base.yaml, not in the parameters cell"),
+            (notebook.names - expected, "in the parameters cell, not declared in base.yaml"),
+        ):
+            if names:
+                where = params.shown(notebook.path)
+                raise InputError(f"{where}: {', '.join(sorted(names))}: {fault}")
+
+
+def find_data(experiment: params.Experiment) -> Path | None:
+    """Return the folder of real data; None for synthetic scenes. Raises InputError if absent."""
+    common = experiment.sections.get(params.COMMON, {})
+    dataset = str(common.get("dataset", splits.SCENES))
+    if dataset == splits.SCENES:
+        return None
+    root = splits.data_root(dataset, str(common["data_root"])).resolve()
+    if not any(root.glob("*/images")):
+        raise InputError(f"{root}: no data there; set {splits.DATA_ROOT} to a folder with {LAYOUT}")
+    return root
+
+
+def fingerprint(data_root: Path | None) -> str:
+    """Return what stands for the data in keys; scenes are told by parameters and code."""
+    return provenance.data_fingerprint(data_root) if data_root else splits.SCENES
+
+
+def plan(
+    experiment: params.Experiment, notebooks: Mapping[str, Notebook], home: Path, *, data: str
+) -> list[StagePlan]:
+    """Return what a run would do with each stage, in order; home is results/<experiment>.
+
+    data is the `fingerprint` of the data.
+    """
+    before, keys, plans = ResultFolder.read(home).folders, {}, []
+    for name, notebook in notebooks.items():
+        values = params.resolved(experiment, name)
+        made_of = _made_of(notebook, values, home, data, keys)
+        keys[name] = provenance.digest(made_of)
+        folder = home / name / keys[name]
+        generates_scenes = name == min(notebooks) and data == splits.SCENES
+        scenes_root = ROOT / str(values["data_root"]) if generates_scenes else None
+        why = why_unfinished(folder, notebook, scenes_root)
+        source = _finished_elsewhere(folder, notebook, scenes_root) if why else None
+        if source:
+            why = f"reused from experiment {source.parents[1].name}"
+        elif why == NOT_RUN and name in before:
+            why = _difference(before[name], made_of)
+        run = bool(why) and source is None
+        plans.append(StagePlan(name, keys[name], run, why or "same key finished before", source))
+    return plans
+
+
+def _made_of(
+    notebook: Notebook, values: Mapping[str, params.Value], home: Path, data: str,
+    keys: Mapping[str, str],
+) -> dict[str, object]:  # fmt: skip
+    """Return all that makes a stage, of which its key is the digest."""
+    made_of: dict[str, object] = {
+        "params": {n: value for n, value in values.items() if n != "data_root"},
+        "code": provenance.notebook_digest(notebook.path),
+        "data": data,
+        "upstream": {need: keys[need] for need in notebook.needs},
+    }
+    if values.get("architecture") == "onnx":
+        made_of["model"] = files.digest(files.model_path(str(values["model_file"])))
+    if values.get("recall_curve"):
+        made_of["curve"] = files.digest(files.from_root(str(values["recall_curve"])))
+    if notebook.reads_results:
+        named = experiments.split_names(str(values.get("names", "")))
+        made_of["results"] = _other_results(home, notebook.path.stem, named)
+    return made_of
+
+
+def _other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the keys of all stages but this one in the other experiments, without sweeps'."""
+    hidden = {home.name, *experiments.swept(home.parent)} - set(named)
+    others = [other for other in result_folder.homes(home.parent) if other.name not in hidden]
+    found = {other.name: ResultFolder.read(other).folders for other in others}
+    return {
+        other: {name: folder.name for name, folder in folders.items() if name != stage}
+        for other, folders in found.items()
+    }
+
+
+def _finished_elsewhere(folder: Path, notebook: Notebook, scenes_root: Path | None) -> Path | None:
+    """Return another experiment's finished folder of the same stage and key, None if there is none.
+
+    A stage that looks at the other experiments is each experiment's own.
+    """
+    if notebook.reads_results:
+        return None
+    stage, key = folder.parts[-2:]
+    places = sorted(folder.parents[2].glob(f"*/{stage}/{key}"))
+    return next((p for p in places if not why_unfinished(p, notebook, scenes_root)), None)
+
+
+def why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None = None) -> str:
+    """Return why a folder does not count as finished; nothing if it does.
+
+    scenes_root is where the stage generates the scenes, None for any other stage.
+    """
+    if not (folder / METRICS).exists():
+        return NOT_RUN
+    if not all((folder / n).exists() for n in (*notebook.outputs, NOTEBOOK, pages.PAGE)):
+        return "the outputs were not kept"
+    if scenes_root and not _scenes_are_there(scenes_root, folder):
+        return "the scenes it generates are gone"
+    return ""
+
+
+def _scenes_are_there(root: Path, folder: Path) -> bool:
+    """Tell whether the scenes on disk are those that a finished stage 00 generated."""
+    if not (root.is_dir() and (folder / DATASET).exists()):
+        return root.is_dir()
+    known = files.read_json(folder / DATASET).get("fingerprint")
+    return known == provenance.data_fingerprint(root)
+
+
+def _difference(folder: Path, made_of: Mapping[str, object]) -> str:
+    """Return what is new against the folder of the last finished run."""
+    if not (folder / PARAMS).exists() or not (folder / PROVENANCE).exists():
+        return NOT_RUN
+    was, old = files.read_json(folder / PROVENANCE), result_folder.parameters_of(folder)
+    new = made_of["params"]
+    moved = [name for name in sorted(new) if name not in old or old[name] != new[name]]
+    found = [f"changed parameters: {', '.join(moved)}"] if moved else []
+    found += [f"changed {kind}" for kind in ("code", "data") if was.get(kind) != made_of[kind]]
+    keys = was.get("upstream", {})
+    found += [f"new {need}" for need, key in made_of["upstream"].items() if keys.get(need) != key]
+    return "; ".join(found) or NOT_RUN
