@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
-from dmnet_lib.core.annotations import Annotations, CLASSES, from_rows
+from dmnet_lib.core.annotations import CLASSES, Annotations, from_rows
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data.formats import coco, roundtrip, visdrone, voc, yolo

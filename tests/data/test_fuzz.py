@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core import annotations
-from dmnet_lib.data import splits
 from dmnet_lib.core.annotations import from_rows
-from dmnet_lib.data.formats import detect
 from dmnet_lib.core.files import InputError
-from dmnet_lib.data.formats import coco, visdrone, voc, yolo
+from dmnet_lib.data import splits
+from dmnet_lib.data.formats import coco, detect, visdrone, voc, yolo
 
 Read = TypeVar("Read")
 TABLE = from_rows(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from dmnet_lib.core import files
 from dmnet_lib.core.boxes import xywh_to_xyxy
-from dmnet_lib.core.tables import Detections
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import results, visdrone
 
 NAMES = ("z", "b.1", "c")  # sorted: b.1, c, z

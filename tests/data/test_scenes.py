@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core import annotations, boxes, files
+from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, IGNORED
 from dmnet_lib.data import scenes
-from dmnet_lib.core.annotations import CLASSES, CLASS_IDS, IGNORED
 from dmnet_lib.data.scenes import sprites, terrain
 
 SEEDS = range(4)

@@ -1,7 +1,6 @@
 """Data folders: both spellings, decoded on demand, and every fault found with its file named."""
 
 import json
-import os
 import pickle
 from pathlib import Path
 
@@ -9,10 +8,10 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core import files
-from dmnet_lib.data import check, splits
 from dmnet_lib.core.annotations import Annotations, from_rows
-from dmnet_lib.data.splits import Images
 from dmnet_lib.core.files import InputError
+from dmnet_lib.data import check, splits
+from dmnet_lib.data.splits import Images
 
 GOOD = "1,2,3,4,1,4,0,0\n"
 JPEG = files.encode_jpeg(np.full((12, 16, 3), 90, np.uint8))

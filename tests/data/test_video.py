@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet_lib.data import video
 from dmnet_lib.core.files import InputError
+from dmnet_lib.data import video
 
 av = pytest.importorskip("av")
 RATE, COUNT = 10, 25

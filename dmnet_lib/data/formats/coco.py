@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import Annotations, CLASS_IDS, LIMIT_PX, from_rows
+from dmnet_lib.core.annotations import CLASS_IDS, LIMIT_PX, Annotations, from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
 

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import boxes, files, parallel
-from dmnet_lib.core.annotations import CLASSES, CLASS_IDS, IGNORED, LIMIT_PX, OTHERS
-from dmnet_lib.core.tables import Detections
+from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, IGNORED, LIMIT_PX, OTHERS
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco, visdrone, yolo
 
 SUFFIXES = {*files.IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp"}  # a stem may hold other dots

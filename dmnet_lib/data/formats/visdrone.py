@@ -14,9 +14,9 @@ import numpy as np
 
 from dmnet_lib.core import annotations as visdrone_text
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import Annotations, CLASSES, CLASS_IDS, FIELDS, IGNORED, OTHERS
-from dmnet_lib.core.tables import Detections
+from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, FIELDS, IGNORED, OTHERS, Annotations
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Detections
 
 CATEGORY_NAMES = {
     IGNORED: "ignored regions",

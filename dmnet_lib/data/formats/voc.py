@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from dmnet_lib.core import files, parallel
-from dmnet_lib.core.annotations import Annotations, LIMIT_PX, from_rows
+from dmnet_lib.core.annotations import LIMIT_PX, Annotations, from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
 

@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from dmnet_lib.core import boxes, files, parallel
-from dmnet_lib.core.annotations import Annotations, CLASSES, CLASS_IDS, from_rows
+from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations, from_rows
 from dmnet_lib.core.files import InputError
 
 LIMIT = 10**6  # image sizes; keeps whole pixels in int64
