@@ -196,5 +196,3 @@ def test_the_official_annotations_are_valid_and_counted(
     assert json.loads((home / f"image_sizes_{split}.json").read_text()).keys() == {
         path.stem for path in tmp_path.rglob("*.txt")
     }
-
-
