@@ -80,9 +80,11 @@ def _views(plan: Plan) -> Row:
     crops = np.column_stack([corners, corners + side])
     each = 3 * plan.whole // VIEWS
     passes = [seen(rng, whole, plan.val, plan.whole), seen(rng, crops, plan.val, each)]
-    taken = measure.seconds(partial(fusion.settle, passes, sizes_wh, fusion.ViewRules()), plan.runs)
+    taken = measure.seconds(
+        partial(fusion.apply_view_rules, passes, sizes_wh, fusion.ViewRules()), plan.runs
+    )
     boxes = f"{plan.whole} + {each * VIEWS:,} made-up boxes"
-    what = f"fragments and coarse views: {plan.val} images, {VIEWS + 1} views, {boxes} each"
+    what = f"truncated boxes and coarse views: {plan.val} images, {VIEWS + 1} views, {boxes} each"
     return Row(what, "s", taken, most=1.5)
 
 

@@ -44,8 +44,9 @@ DECIMALS = 6  # of a metric; more would show the order of floating-point additio
 END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one size apart
 # Parameters that decide no weights: where the data lies, what is shown, and what comes after.
 UNTRAINED = (
-    "data_root", "examples", "model_file", "model_classes", "class_map", "curve_from", "fusion_iou",
-    "fusion_top", "fragments", "coarse_score", "grids", "tiles_px", "tile_overlap", "budgets",
+    "data_root", "examples", "model_file", "model_classes", "class_map", "recall_curve_split",
+    "fusion_iou", "fusion_top", "truncated_boxes", "coarse_weight", "grids", "tiles_px",
+    "tile_overlap", "budgets",
 )  # fmt: skip
 SEEN_BY = ("device", "classes", "score_threshold")  # decide what a detector answers
 TRAINING = "from dmnet_lib.training import density, detection, loop"

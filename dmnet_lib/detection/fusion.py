@@ -1,6 +1,6 @@
 """Whole-image and crop detections -> fused detections, best first, at most N an image.
 
-`settle` comes first where the views of the boxes are known: it treats what a crop's border cut,
+`apply_view_rules` comes first where the views of the boxes are known: it treats what a crop's border cut,
 and what another view shows larger. `fuse` puts all together and removes doubles.
 """
 
@@ -15,7 +15,7 @@ from dmnet_lib.core.tables import Detections, Seen, join
 
 ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes settled at a time: what bounds memory
 
-# What `settle` goes by, chosen on real train images; notebook 06 shows what the rules do.
+# What `apply_view_rules` goes by, chosen on real train images; notebook 06 shows what the rules do.
 TOUCH_PX = 2.0  # of the view, from a border at which a box counts as cut
 CUT_ROOM = 0.5  # of the box's side, that another view must show beyond the border
 CUT_SCALE = 0.25  # least scale of a view that shows the object whole, over the box's own
@@ -27,25 +27,27 @@ LARGER_ROOM = 0.25  # of the box's side, that it must show around the box
 class ViewRules:
     """How boxes count that another view of the image shows better.
 
-    fragments "dropped": a box at a crop's inner border is left out where another view shows the
-    object whole ("kept": it stays). coarse_score in (0, 1]: the factor on the score of a box whose
+    truncated_boxes "suppressed": a box at a crop's inner border goes where another view shows the
+    object whole ("kept": it stays). coarse_weight in (0, 1]: the factor on the score of a box whose
     object another view shows whole and LARGER times as large.
     """
 
-    fragments: str = "dropped"
-    coarse_score: float = 0.5
+    truncated_boxes: str = "suppressed"
+    coarse_weight: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.fragments not in ("dropped", "kept"):
-            raise InputError(f"fragments is {self.fragments!r}: expected dropped or kept")
-        if not 0 < self.coarse_score <= 1:
-            raise InputError(f"coarse_score is {self.coarse_score}: expected above 0, at most 1")
+        if self.truncated_boxes not in ("suppressed", "kept"):
+            raise InputError(
+                f"truncated_boxes is {self.truncated_boxes!r}: expected suppressed or kept"
+            )
+        if not 0 < self.coarse_weight <= 1:
+            raise InputError(f"coarse_weight is {self.coarse_weight}: expected above 0, at most 1")
 
 
-AS_RELEASED = ViewRules(fragments="kept", coarse_score=1.0)
+AS_RELEASED = ViewRules(truncated_boxes="kept", coarse_weight=1.0)
 
 
-def settle(
+def apply_view_rules(
     passes: Sequence[Seen], sizes_wh: np.ndarray, rules: ViewRules = AS_RELEASED
 ) -> list[Detections]:
     """Return the boxes of each pass that stay by the rules, with their scores as they count.
@@ -71,17 +73,17 @@ def _settled(
     seen: Seen, views: tuple[np.ndarray, np.ndarray, np.ndarray], sizes_wh: np.ndarray,
     rules: ViewRules,
 ) -> Detections:  # fmt: skip
-    """Return one pass' boxes without fragments, and with lower scores where others see better."""
+    """Return one pass' boxes without truncated ones, and with lower scores where others see better."""
     found, scales = seen.found, seen.scales[seen.view]
     side = np.sqrt(boxes.area(found.boxes_xyxy))[:, None]
     size = sizes_wh[found.image_index]
     scores = found.scores
-    if rules.coarse_score < 1:
+    if rules.coarse_weight < 1:
         room = _grown(found.boxes_xyxy, LARGER_ROOM * side, size)
         coarse = _shown(found, room, scales * LARGER, views)
-        scores = np.where(coarse, scores * rules.coarse_score, scores)
+        scores = np.where(coarse, scores * rules.coarse_weight, scores)
     kept = np.ones(len(found), bool)
-    if rules.fragments == "dropped":
+    if rules.truncated_boxes == "suppressed":
         cut = _cut_sides(seen, size)
         some = np.flatnonzero(cut.any(axis=1))
         # Far enough that a box of few pixels is not shown whole by the view that cut it.

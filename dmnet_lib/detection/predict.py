@@ -132,7 +132,7 @@ class Predictor:
         bins, found = sizes.read(folders["sizes"] / "sizes.json"), _detector(detector, device)
         lens = plans.read_lens(crops / "lens.json", input_wh=found.input_wh)
         rules = official.named(chosen["profile"], chosen["profile_changes"])
-        views = fusion.ViewRules(chosen["fragments"], chosen["coarse_score"])
+        views = fusion.ViewRules(chosen["truncated_boxes"], chosen["coarse_weight"])
         model = weights.read(density / MCNN_WEIGHTS, mcnn.MCNN(len(bins))).to(device)
         return cls(
             Counter(model, result_folder.parameters_of(density)["input_scale"]),

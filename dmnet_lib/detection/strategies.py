@@ -86,7 +86,8 @@ class Strategy:
 class Rule:
     """What all strategies share: how views are scaled, and how their detections are fused.
 
-    fusion holds the rules of `fusion.fuse`, as `profiles` has them; views those of `fusion.settle`.
+    fusion holds the rules of `fusion.fuse`, as `profiles` has them; views those of
+    `fusion.apply_view_rules`.
     """
 
     input_long_px: int
@@ -322,7 +323,7 @@ def fuse(looks: Sequence[Look], rule: Rule) -> Detections:
     """Return the boxes of all looks put together by the rule."""
     names, sizes_wh = looks[0].seen.found.names, _sizes_wh(looks[0])
     return fusion.fuse(
-        fusion.settle([look.seen for look in looks], sizes_wh, rule.views),
+        fusion.apply_view_rules([look.seen for look in looks], sizes_wh, rule.views),
         names=names,
         iou_threshold=rule.iou_threshold,
         top=rule.top,
@@ -341,8 +342,8 @@ def ablation(
     """Return {variant: {strategy: detections}} of the fusion with all rules, and without some."""
     variants = {
         "all rules": rule.views,
-        "fragments stay": replace(rule.views, fragments="kept"),
-        "every view counts alike": replace(rule.views, coarse_score=1.0),
+        "truncated boxes kept": replace(rule.views, truncated_boxes="kept"),
+        "no coarse weight": replace(rule.views, coarse_weight=1.0),
         "neither rule": fusion.AS_RELEASED,
     }
     return {

@@ -73,12 +73,14 @@ def shown(
     return pd.concat(readable, names=["part", "strategy"])
 
 
-def words(names: Sequence[str], *, train_split: str, val_split: str, curve_from: str) -> Words:
+def words(
+    names: Sequence[str], *, train_split: str, val_split: str, recall_curve_split: str
+) -> Words:
     """Return in words what learned from each part, which makes its figures too good.
 
-    curve_from is "train" or "val", on which the recall curve was measured.
+    recall_curve_split is "train" or "val", on which the recall curve was measured.
     """
-    curve = train_split if curve_from == "train" else val_split
+    curve = train_split if recall_curve_split == "train" else val_split
     roles = {
         "MCNN learned from these images": train_split,
         "MCNN's weights and the thresholds were chosen on these images": val_split,

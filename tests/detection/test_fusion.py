@@ -14,7 +14,7 @@ from dmnet_lib.core import boxes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Seen
 from dmnet_lib.detection import fusion
-from dmnet_lib.detection.fusion import ViewRules, fuse, kept_rows, settle
+from dmnet_lib.detection.fusion import ViewRules, apply_view_rules, fuse, kept_rows
 
 NAMES = ("a", "b")
 
@@ -203,7 +203,7 @@ SIZES_WH = np.array([(400, 300), (400, 300)])
 WHOLE = (0, 0, 0, 400, 300, 0.5)
 LEFT = (0, 0, 0, 200, 200, 2.0)
 RIGHT = (0, 150, 0, 350, 200, 2.0)
-DROPPED, HALVED = ViewRules("dropped", 1.0), ViewRules("kept", 0.5)
+SUPPRESSED, HALVED = ViewRules("suppressed", 1.0), ViewRules("kept", 0.5)
 
 
 def seen(views: list[tuple], *rows: tuple) -> Seen:
@@ -247,11 +247,11 @@ def seen(views: list[tuple], *rows: tuple) -> Seen:
         "of few pixels, and no other view",
     ],
 )
-def test_fragments_leave_where_another_view_shows_the_object(
+def test_truncated_boxes_are_suppressed_where_another_view_shows_the_object(
     views: list[tuple], box: tuple, stays: bool
 ) -> None:
     one = seen(views, (*box, 0.9))
-    (left,) = settle([one], SIZES_WH, DROPPED)
+    (left,) = apply_view_rules([one], SIZES_WH, SUPPRESSED)
     assert len(left) == stays
     assert left.scores.tolist() == [0.9] * stays
 
@@ -270,19 +270,19 @@ def test_the_score_falls_where_another_view_shows_the_object_larger(
     box: tuple, score: float
 ) -> None:
     whole, crop = seen([WHOLE], (*box, 0.8)), seen([LEFT], (0, 50, 50, 80, 80, 0.6))
-    found_whole, found_crop = settle([whole, crop], SIZES_WH, HALVED)
+    found_whole, found_crop = apply_view_rules([whole, crop], SIZES_WH, HALVED)
     assert found_whole.scores.tolist() == [score]
     assert found_crop.scores.tolist() == [0.6]
     alike = seen([(*LEFT[:5], 0.6)], (0, 50, 50, 80, 80, 0.6))
-    assert settle([whole, alike], SIZES_WH, HALVED)[0].scores.tolist() == [0.8]
+    assert apply_view_rules([whole, alike], SIZES_WH, HALVED)[0].scores.tolist() == [0.8]
 
 
 def test_rules_as_released_change_nothing() -> None:
     one = seen([LEFT, RIGHT], (0, 170, 90, 200, 120, 0.9))
     for rules in (fusion.AS_RELEASED, ViewRules("kept", 1.0)):
-        (left,) = settle([one], SIZES_WH, rules)
+        (left,) = apply_view_rules([one], SIZES_WH, rules)
         assert left is one.found
-    assert settle([], SIZES_WH, ViewRules()) == []
+    assert apply_view_rules([], SIZES_WH, ViewRules()) == []
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_odd_rules_are_refused(rules: tuple, words: str) -> None:
 
 
 def plainly_settled(passes: list[Seen], rules: ViewRules) -> list[list[tuple]]:
-    """What `settle` keeps of each pass, box by box and view by view."""
+    """What `apply_view_rules` keeps of each pass, box by box and view by view."""
     views = [
         (image, region, scale)
         for one in passes
@@ -333,16 +333,24 @@ def plainly_one(one: Seen, row: int, views: list, rules: ViewRules) -> list[tupl
            bottom - y2 <= near and bottom < height]  # fmt: skip
     beyond = max(side * fusion.CUT_ROOM, 2 * near)
     whole = [beyond * c for c in cut]
-    if rules.fragments == "dropped" and any(cut) and shown(whole, scale * fusion.CUT_SCALE):
+    if (
+        rules.truncated_boxes == "suppressed"
+        and any(cut)
+        and shown(whole, scale * fusion.CUT_SCALE)
+    ):
         return []
     coarse = shown([side * fusion.LARGER_ROOM] * 4, scale * fusion.LARGER)
-    score = one.found.scores[row] * (rules.coarse_score if coarse else 1)
+    score = one.found.scores[row] * (rules.coarse_weight if coarse else 1)
     return [(score, one.found.boxes_xyxy[row].tolist())]
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["kept", "dropped"]), st.sampled_from([0.3, 1]))
-def test_views_are_settled_as_one_after_the_other(seed: int, fragments: str, coarse: float) -> None:
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from(["kept", "suppressed"]), st.sampled_from([0.3, 1])
+)
+def test_views_are_settled_as_one_after_the_other(
+    seed: int, truncated_boxes: str, coarse: float
+) -> None:
     rng = np.random.default_rng(seed)
     whole = [(i, 0, 0, 400, 300, 0.5) for i in (0, 1)]
     corners = rng.integers(0, 200, (6, 2))
@@ -360,12 +368,12 @@ def test_views_are_settled_as_one_after_the_other(seed: int, fragments: str, coa
             edge = [min(box[2], right), min(box[3], bottom)]
             rows.append((view, box[0], box[1], *edge, rng.random()))
         passes.append(seen(views, *rows))
-    rules = ViewRules(fragments, coarse)
+    rules = ViewRules(truncated_boxes, coarse)
     expected = plainly_settled(passes, rules)
     for at_once in (1 << 16, 5):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("dmnet_lib.core.overlaps.PAIRS_AT_ONCE", at_once)
-            found_now = settle(passes, SIZES_WH, rules)
+            found_now = apply_view_rules(passes, SIZES_WH, rules)
         for kept, wanted in zip(found_now, expected, strict=True):
             assert kept.scores.tolist() == pytest.approx([row[0] for row in wanted])
             assert kept.boxes_xyxy.tolist() == [row[1] for row in wanted]

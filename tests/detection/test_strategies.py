@@ -242,8 +242,8 @@ def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Pat
     counts = {variant: len(by_name["a"]) for variant, by_name in found.items()}
     assert counts == {
         "all rules": 2,
-        "fragments stay": 3,
-        "every view counts alike": 2,
+        "truncated boxes kept": 3,
+        "no coarse weight": 2,
         "neither rule": 3,
     }
     strategies.write_ablation(tmp_path, found)

@@ -69,7 +69,10 @@ def test_a_part_scores_as_its_images_do_alone():
 
 def test_words_say_which_part_was_learned_from():
     words = subsets.words(
-        ["train", "val", "test-dev"], train_split="train", val_split="train+val", curve_from="train"
+        ["train", "val", "test-dev"],
+        train_split="train",
+        val_split="train+val",
+        recall_curve_split="train",
     )
     assert words.splitlines() == [
         "`train`: MCNN learned from these images and MCNN's weights and the thresholds were chosen "

@@ -49,7 +49,7 @@ MEASURED = pd.DataFrame(
 )
 ABLATION = pd.DataFrame(
     {
-        "variant": ["all rules", "fragments stay"],
+        "variant": ["all rules", "truncated boxes kept"],
         "strategy": ["planned mcnn 8"] * 2,
         "difference": [None, -0.01],
         "low": [None, -0.02],
@@ -275,7 +275,9 @@ def test_mistakes_have_a_colour_each_and_say_their_number():
 
 def test_an_ablation_has_a_row_for_what_was_left_out():
     (ax,) = figures.ablation(ABLATION).axes
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["fragments stay: planned mcnn 8"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        "truncated boxes kept: planned mcnn 8"
+    ]
 
 
 @pytest.mark.parametrize(

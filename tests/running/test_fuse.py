@@ -195,9 +195,9 @@ LEFT = {"file_name": "l.jpg", "id": 3, "width": 200, "height": 200,
     ("rules", "scores"),
     [
         ((), [0.9, 0.8]),
-        (("--fragments", "dropped"), [0.8]),
-        (("--fragments", "dropped", "--coarse-score", "0.5"), [0.8]),
-        (("--coarse-score", "0.5", "--input-size", "400"), [0.9, 0.4]),
+        (("--truncated-boxes", "suppressed"), [0.8]),
+        (("--truncated-boxes", "suppressed", "--coarse-weight", "0.5"), [0.8]),
+        (("--coarse-weight", "0.5", "--input-size", "400"), [0.9, 0.4]),
     ],
 )
 def test_views_are_held_against_each_other(
@@ -229,7 +229,7 @@ def test_crops_of_images_in_any_order_keep_their_boxes(tmp_path: Path) -> None:
         "--crop-detections": results(tmp_path / "found.json", *found),
         "--out": tmp_path / "fused.json",
     }
-    rules = ("--fragments", "dropped", "--coarse-score", "0.5")
+    rules = ("--truncated-boxes", "suppressed", "--coarse-weight", "0.5")
     assert cli.main(["fuse", *(str(part) for pair in paths.items() for part in pair), *rules]) == 0
     fused = json.loads((tmp_path / "fused.json").read_text())
     assert {(row["image_id"], row["bbox"][0], row["score"]) for row in fused} == {
@@ -240,9 +240,9 @@ def test_crops_of_images_in_any_order_keep_their_boxes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        (("--coarse-score", "0"), "above 0"),
-        (("--coarse-score", "2"), "from 0 to 1"),
-        (("--fragments", "some"), "invalid choice"),
+        (("--coarse-weight", "0"), "above 0"),
+        (("--coarse-weight", "2"), "from 0 to 1"),
+        (("--truncated-boxes", "some"), "invalid choice"),
         (("--input-size", "0"), "whole number from 1"),
     ],
 )

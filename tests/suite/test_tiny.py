@@ -74,7 +74,7 @@ def test_predictions_are_the_experiment_s_detections(tiny: Run) -> None:
 
 def test_the_ablation_judges_each_rule(tiny: Run) -> None:
     variants = {row["variant"] for row in tiny.metrics("06_evaluation")["ablation"]}
-    assert variants == {"all rules", "fragments stay", "every view counts alike", "neither rule"}
+    assert variants == {"all rules", "truncated boxes kept", "no coarse weight", "neither rule"}
 
 
 def test_formats_came_back_without_loss(tiny: Run) -> None:

@@ -25,8 +25,8 @@ they are taken from its file name (stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem). Detec
 results json, or a folder or zip of VisDrone's or YOLO's text (class cx cy w h score, classes in our
 order from 0); images are matched by name or by these files' ids, categories by their names.
 
-Views of an image are held against each other where asked: --fragments dropped leaves out a box at a
-crop's border, not the image's, where another view shows its object whole; --coarse-score 0.5 halves
+Views of an image are held against each other where asked: --truncated-boxes suppressed removes a box at a
+crop's border, not the image's, where another view shows its object whole; --coarse-weight 0.5 halves
 the score of a box whose object another view shows larger. Where the detector scales every view to
 its input, --input-size tells how large they were seen.
 
@@ -54,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="overlap above which the lower-scored of two boxes leaves (default 0.7)")  # fmt: skip
     add("--top", type=common.count, default=500, metavar="N",
         help="boxes kept of an image (default 500)")  # fmt: skip
-    add("--fragments", choices=("kept", "dropped"), default="kept",
+    add("--truncated-boxes", choices=("kept", "suppressed"), default="kept",
         help="boxes that a crop's border cut, seen whole elsewhere (default kept)")  # fmt: skip
-    add("--coarse-score", type=common.share, default=1.0, metavar="F",
+    add("--coarse-weight", type=common.share, default=1.0, metavar="F",
         help="factor on the score of a box that another view shows larger (default 1)")  # fmt: skip
     add("--input-size", type=common.count, metavar="PX",
         help="longer side of the detector's input, where it scales every view to it")  # fmt: skip
@@ -77,10 +77,10 @@ def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     if chosen.crop_images is not None:
         crops_found, places = _detections(chosen.crop_detections, chosen.crop_images, chosen, say)
         passes.append(_moved(crops_found, places, chosen, entries))
-    view_rules = ViewRules(chosen.fragments, chosen.coarse_score)
-    if chosen.coarse_score < 1 and len(np.unique(np.concatenate([p.scales for p in passes]))) == 1:
-        say("note: all views have one scale, so --coarse-score changes nothing; give --input-size")
-    parts = fusion.settle(passes, _sizes_wh(entries), view_rules)
+    view_rules = ViewRules(chosen.truncated_boxes, chosen.coarse_weight)
+    if chosen.coarse_weight < 1 and len(np.unique(np.concatenate([p.scales for p in passes]))) == 1:
+        say("note: all views have one scale, so --coarse-weight changes nothing; give --input-size")
+    parts = fusion.apply_view_rules(passes, _sizes_wh(entries), view_rules)
     fused = fusion.fuse(
         parts, names=whole.names, iou_threshold=chosen.iou, top=chosen.top, **rules.of("fusion")
     )
