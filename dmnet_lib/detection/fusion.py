@@ -1,7 +1,7 @@
 """Whole-image and crop detections -> fused detections, best first, at most N an image.
 
-`apply_view_rules` comes first where the views of the boxes are known: it treats what a crop's border cut,
-and what another view shows larger. `fuse` puts all together and removes doubles.
+`apply_view_rules` comes first where the views of the boxes are known: it treats what a crop's
+border cut, and what another view shows larger. `fuse` joins all and suppresses duplicates.
 """
 
 from collections.abc import Iterator, Sequence
@@ -73,7 +73,7 @@ def _settled(
     seen: Seen, views: tuple[np.ndarray, np.ndarray, np.ndarray], sizes_wh: np.ndarray,
     rules: ViewRules,
 ) -> Detections:  # fmt: skip
-    """Return one pass' boxes without truncated ones, and with lower scores where others see better."""
+    """Return one pass' boxes without truncated ones, weighted down where others see better."""
     found, scales = seen.found, seen.scales[seen.view]
     side = np.sqrt(boxes.area(found.boxes_xyxy))[:, None]
     size = sizes_wh[found.image_index]

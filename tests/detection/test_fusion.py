@@ -287,7 +287,11 @@ def test_rules_as_released_change_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("rules", "words"),
-    [(("gone", 0.5), "dropped or kept"), (("kept", 0.0), "above 0"), (("kept", 1.5), "at most 1")],
+    [
+        (("gone", 0.5), "suppressed or kept"),
+        (("kept", 0.0), "above 0"),
+        (("kept", 1.5), "at most 1"),
+    ],
 )
 def test_odd_rules_are_refused(rules: tuple, words: str) -> None:
     with pytest.raises(InputError, match=words):

@@ -25,10 +25,10 @@ they are taken from its file name (stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem). Detec
 results json, or a folder or zip of VisDrone's or YOLO's text (class cx cy w h score, classes in our
 order from 0); images are matched by name or by these files' ids, categories by their names.
 
-Views of an image are held against each other where asked: --truncated-boxes suppressed removes a box at a
-crop's border, not the image's, where another view shows its object whole; --coarse-weight 0.5 halves
-the score of a box whose object another view shows larger. Where the detector scales every view to
-its input, --input-size tells how large they were seen.
+Views of an image are held against each other where asked: --truncated-boxes suppressed removes a
+box at a crop's border, not the image's, where another view shows its object whole; --coarse-weight
+0.5 halves the score of a box whose object another view shows larger. Where the detector scales
+every view to its input, --input-size tells how large they were seen.
 
 Writes COCO results with the ids of --images (--out FILE.json), or VisDrone's text, sorted by score
 with at most 500 boxes an image (--out DIR or FILE.zip, ready to submit)."""
