@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import plain
 import pytest
-from dmnet_lib.data.crop_names import crop_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from dmnet_lib.core import boxes, files, official
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops, regions, threshold
+from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import points, windows
 from dmnet_lib.detection import fusion

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from dmnet_lib.data.crop_names import crop_name, parse_crop_name
 
 from dmnet_lib.core import files, official, parallel
 from dmnet_lib.core.annotations import LIMIT_PX, Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import splits
+from dmnet_lib.data.crop_names import crop_name, parse_crop_name
 from dmnet_lib.data.formats import coco, visdrone, voc, yolo
 from dmnet_lib.data.splits import Sizes
 
