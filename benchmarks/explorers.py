@@ -14,7 +14,9 @@ import planned
 from measure import Plan, Row, Spread
 
 from dmnet_lib.core import annotations, boxes, files, official, params, provenance
-from dmnet_lib.cropping import planning, regions, threshold
+from dmnet_lib.cropping import regions, threshold
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import points, sizes
@@ -37,14 +39,17 @@ def explorers(plan: Plan) -> list[Row]:
     """A row for each explorer, two for that of crops: the rule and the plan."""
     count, moves = (6, 2) if plan.is_quick else (IMAGES, MOVES)
     split, found = _split(plan.home / "explored", count), []
-    eye = planning.eye(sizes.plain(sizes.EDGES_PX), Curve(), planning.Lens(640, 1.5, (4.0, 3.0)))
+    bins, scale = sizes.plain(sizes.EDGES_PX), InputScale(640, 1.5)
+    planner = CropPlanner(bins, Curve(), scale, (4.0, 3.0))
     at = points.from_annotations(split.annotations)
     data = DataExplorer(split, _stage("00_dataset"))
     found.append(_row("data, number of objects", data, "objects", _pairs(moves)))
     density = DensityExplorer(split, at, _stage("01_density_ground_truth"), {}, RULES)
     found.append(_row("density, sigma", density, "sigma", np.linspace(2, 40, moves)))
     source = {"true": of_points(at, sizes.plain(sizes.EDGES_PX), points.EXACT)}
-    crops = CropsExplorer(split, source, _stage("03_density_crops"), threshold=0.08, eye=eye)
+    crops = CropsExplorer(
+        split, source, _stage("03_density_crops"), threshold=0.08, planner=planner
+    )
     found.append(_row("crops, threshold", crops, "threshold", np.geomspace(0.02, 2, moves)))
     found.append(_row("crops, another window", crops, "window_w", range(60, 60 + 2 * moves, 2)))
     crops.controls["policy"].value = "planned"

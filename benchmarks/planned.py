@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from dmnet_lib.core import annotations
 from dmnet_lib.core.tables import Detections, Seen
 from dmnet_lib.cropping import planning
-from dmnet_lib.cropping.planning import Budget, Lens
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.planning import Budget, CropPlanner
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import points, sizes
@@ -34,12 +35,12 @@ def planned(plan: Plan) -> list[Row]:
 def _one_image(plan: Plan) -> Row:
     """The plan of one image with a core; the windows of its size are known from the one before."""
     maps = _maps()
-    lens = Lens(INPUT_PX, view_px=INPUT_PX**2)
-    seen = planning.eye(sizes.plain(sizes.EDGES_PX), Curve(), lens)
+    scale = InputScale(INPUT_PX, 4.0, (INPUT_PX, INPUT_PX))
+    planner = CropPlanner(sizes.plain(sizes.EDGES_PX), Curve(), scale)
     stride = planning.CELL_PX
-    call = partial(planning.plan, maps, IMAGE_WH, seen, Budget(crops=CROPS), stride=stride)
+    call = partial(planner.plan, maps, IMAGE_WH, Budget(crops=CROPS), stride=stride)
     found = call()
-    value = planning.value(maps, IMAGE_WH, found.regions_xyxy, seen, stride=stride)
+    value = planner.value(maps, IMAGE_WH, found.regions_xyxy, stride=stride)
     np.testing.assert_allclose(found.base + found.gains.sum(), value, atol=1e-3, err_msg="gains")
     with threadpool_limits(1):
         taken = measure.seconds(call, 10 * plan.runs).times(1e3)

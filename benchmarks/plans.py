@@ -25,13 +25,13 @@ from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import Regions
 from dmnet_lib.cropping import geometry, planning, recall, regions, threshold
-from dmnet_lib.cropping.planning import Budget, Eye, Lens, Plan
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.planning import Budget, CropPlanner, Plan
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data import splits
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import points, sizes, windows
 from dmnet_lib.density.points import Points
-from dmnet_lib.density.sizes import Bins
 from dmnet_lib.reporting import figures
 
 HOME = files.ROOT / "benchmarks"
@@ -46,25 +46,25 @@ MEASURES = ("expected", "hit_rate", "cut_share", "area_share")
 
 @dataclass(frozen=True)
 class Ground:
-    """A split, and what is seen of it: truth, points, size bins, and the eye that plans."""
+    """A split: its truth, its points, and the planner of its crops."""
 
     truth: Annotations
     points: Points
-    bins: Bins
-    seen: Eye
+    planner: CropPlanner
 
     @classmethod
     def of(cls, truth: Annotations, curve: Curve) -> "Ground":
         """Return the ground of a split's annotations."""
         bins = sizes.measure(truth, sizes.EDGES_PX)
-        lens = Lens(INPUT_PX, MAX_UPSCALE, view_px=INPUT_PX**2)
+        scale = InputScale(INPUT_PX, MAX_UPSCALE, (INPUT_PX, INPUT_PX))
         found = points.from_annotations(truth, sigma_px=SIGMA_PX)
-        return cls(truth, found, bins, planning.eye(bins, curve, lens))
+        return cls(truth, found, CropPlanner(bins, curve, scale))
 
     @property
-    def own(self) -> Eye:
-        """The eye to which a view costs its own area."""
-        return replace(self.seen, lens=replace(self.seen.lens, view_px=None))
+    def own(self) -> CropPlanner:
+        """The planner to which a view costs its own area."""
+        scale = replace(self.planner.input_scale, input_wh=None)
+        return replace(self.planner, input_scale=scale)
 
 
 def controls(ground: Ground) -> dict[str, Regions]:
@@ -95,14 +95,14 @@ def rows_of(ground: Ground, *, jobs: int) -> list[dict[str, object]]:
     none = Regions.from_lists([np.zeros((0, 4))] * len(ground.truth))
     rows = [_row("whole image", "global", none, ground)]
     for count in BUDGETS:
-        crops = planning.first([plans[0] for plans in planned], count)
+        crops = Regions.from_lists([plans[0].regions_xyxy[:count] for plans in planned])
         rows.append(_row(f"planned oracle {count}", "planned oracle", crops, ground))
     for place, (name, crops) in enumerate(others.items()):
         family = name.rsplit(" ", 1)[0] if name[-1].isdigit() else name
         rows.append(_row(name, family, crops, ground))
         counts = np.bincount(crops.image_index, minlength=len(ground.truth))
         alike = [p[0].regions_xyxy[:n] for p, n in zip(planned, counts, strict=True)]
-        as_many = planning.join([plans[1 + place] for plans in planned])
+        as_many = Regions.from_lists([plans[1 + place].regions_xyxy for plans in planned])
         pairs = {"crops": Regions.from_lists(alike), "megapixels": as_many}
         for what, chosen in pairs.items():
             row = _row(f"planned, as many {what}", f"planned, equal {what}", chosen, ground)
@@ -114,16 +114,17 @@ def _row(name: str, family: str, crops: Regions, ground: Ground) -> dict[str, ob
     """Return what crops cost and are worth; megapixels count the whole image's view too."""
     fits = geometry.crop_geometry(ground.truth, crops)
     sides, whole = crops.boxes_xyxy[:, 2:] - crops.boxes_xyxy[:, :2], ground.truth.sizes_wh
-    of_whole = (np.round(whole * ground.own.lens.whole(whole)[:, None]).prod(axis=1)).mean()
-    spent = ground.own.lens.costs_px(sides).sum() / len(whole)
+    scale = ground.own.input_scale
+    of_whole = np.round(whole * scale.whole_image_scales(whole)[:, None]).prod(axis=1).mean()
+    spent = scale.pixels(sides).sum() / len(whole)
     return {
         "strategy": name,
         "family": family,
         "crops_per_image": fits["crops_per_image"],
         "megapixels": (1 + fits["crops_per_image"]) * INPUT_PX**2 / 1e6,
         "megapixels_own": (of_whole + spent) / 1e6,
-        "expected": planning.worth(ground.truth, crops, ground.seen),
-        "cut_of_bought": planning.cut_of_bought(ground.truth, crops, ground.seen, ground.bins),
+        "expected": ground.planner.predicted_recall(ground.truth, crops),
+        "cut_of_bought": ground.planner.truncated_targets(ground.truth, crops),
         **{key: fits[key] for key in MEASURES[1:]},
     }
 
@@ -137,26 +138,27 @@ def _planned(ground: Ground, others: Mapping[str, Regions], jobs: int) -> list[l
     most, spent = np.full(images, max(BUDGETS)), []
     for crops in others.values():
         most = np.maximum(most, np.bincount(crops.image_index, minlength=images))
-        costs = ground.own.lens.costs_px(crops.boxes_xyxy[:, 2:] - crops.boxes_xyxy[:, :2]) / 1e6
+        sides = crops.boxes_xyxy[:, 2:] - crops.boxes_xyxy[:, :2]
+        costs = ground.own.input_scale.pixels(sides) / 1e6
         spent.append(np.bincount(crops.image_index, weights=costs, minlength=images))
-    columns = (found.xy, found.sigmas_px, ground.bins.of(found.sides_px))
+    columns = (found.xy, found.sigmas_px, ground.planner.bins.of(found.sides_px))
     tasks = [
         (tuple(c[found.rows_of(i)] for c in columns), found.sizes_wh[i], int(most[i]),
          [float(one[i]) for one in spent])
         for i in range(images)
     ]  # fmt: skip
     with parallel.pool(jobs, tasks=len(tasks)) as executor:
-        plan = partial(_plans, seen=ground.seen, own=ground.own)
+        plan = partial(_plans, planner=ground.planner, own=ground.own)
         return list(parallel.run(plan, tasks, executor=executor, chunk=4, label="planning"))
 
 
-def _plans(task: Task, *, seen: Eye, own: Eye) -> list[Plan]:
+def _plans(task: Task, *, planner: CropPlanner, own: CropPlanner) -> list[Plan]:
     columns, size_wh, most, spent = task
     stride = planning.CELL_PX
-    maps = density.density_maps(*columns, size_wh, count=len(seen.sides_px), stride=stride)
-    plans = [planning.plan(maps, size_wh, seen, Budget(crops=most), stride=stride)]
+    maps = density.density_maps(*columns, size_wh, count=len(planner.bins), stride=stride)
+    plans = [planner.plan(maps, size_wh, Budget(crops=most), stride=stride)]
     return plans + [
-        planning.plan(maps, size_wh, own, Budget(megapixels=megapixels), stride=stride)
+        own.plan(maps, size_wh, Budget(megapixels=megapixels), stride=stride)
         for megapixels in spent
     ]
 

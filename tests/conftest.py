@@ -26,7 +26,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Run]":
 def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run as `predicting` needs it, with networks that have learned nothing."""
     from dmnet_lib.core import files, params, result_folder, weights
-    from dmnet_lib.cropping import plans, recall
+    from dmnet_lib.cropping import input_scale, recall
     from dmnet_lib.density import mcnn, sizes
     from dmnet_lib.detection import detectors
     from dmnet_lib.detection.predict import STAGES
@@ -43,8 +43,8 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = weights.seeded(partial(mcnn.MCNN, 2), 0)
     model.merge[-1].bias.data += 2.0  # or it would see nothing at all
     weights.write(folders["density"] / "mcnn.safetensors", model)
-    lens = {"input_long_px": 320, "max_upscale": 1.5, "aspect_wh": [4, 3]}
-    files.write_json(folders["crops"] / "lens.json", plans.lens_values(plans.Lens(**lens)))
+    scale = input_scale.InputScale(320, 1.5)
+    input_scale.write(folders["crops"] / input_scale.FILE, scale, (4, 3))
     recall.write(folders["detector"] / "recall.json", recall.Curve())
     model = weights.seeded(partial(detectors.build, "fcos_small", score_threshold=0.005), 0)
     weights.write(folders["detector"] / "detector.safetensors", model)

@@ -11,8 +11,9 @@ from PIL import Image
 from dmnet_lib.core import annotations, boxes, official, params, provenance
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Detections, Seen
-from dmnet_lib.cropping import planning, threshold
-from dmnet_lib.cropping.planning import Eye
+from dmnet_lib.cropping import threshold
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import points, sizes
@@ -30,7 +31,7 @@ SIZE_WH = (640, 480)
 RULES = official.named("corrected")
 CAR, VAN, BUS = 4, 5, 9
 BINS: Bins = sizes.plain((16.0, 32.0))
-EYE: Eye = planning.eye(BINS, Curve(), planning.Lens(320, 1.5, (4.0, 3.0)))
+PLANNER = CropPlanner(BINS, Curve(), InputScale(320, 1.5), (4.0, 3.0))
 
 
 def row(x: int, y: int, side: int, category: int, score: int = 1) -> list[int]:
@@ -84,7 +85,7 @@ def density_of(tmp_path: Path) -> DensityExplorer:
 def crops_of(tmp_path, rows=ROWS, **changed: int) -> CropsExplorer:
     one = split(tmp_path, rows)
     made = stage("03_density_crops", tmp_path / "out", **changed)
-    return explore_crops(one, sources(one), made, threshold=0.1, eye=EYE)
+    return explore_crops(one, sources(one), made, threshold=0.1, planner=PLANNER)
 
 
 def sources(one: Split) -> dict:

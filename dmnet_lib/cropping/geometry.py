@@ -4,6 +4,9 @@ How well crops fit the objects can be judged before any detector runs: an object
 that meets it can only be found whole on the full image.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 
 from dmnet_lib.core import boxes
@@ -11,6 +14,7 @@ from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import Regions
 
 OBJECTS_AT_ONCE = 100_000  # paired with the crops of their images
+PAIRS_AT_ONCE = 500_000  # of an object and a crop of its image: some 100 MB
 
 
 def covered_area(boxes_xyxy: np.ndarray, union_xyxy: np.ndarray) -> np.ndarray:
@@ -33,6 +37,40 @@ def _spans(intervals: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the [N, E - 1] lengths that intervals [N, 2] share with the cells between E edges."""
     first, last = intervals[:, :1], intervals[:, 1:]
     return np.clip(np.minimum(last, edges[1:]) - np.maximum(first, edges[:-1]), 0, None)
+
+
+def object_crop_pairs(
+    truth: Annotations, rows: np.ndarray, regions: Regions
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield (place in rows [P], row in regions [P], whether the box lies wholly inside [P]).
+
+    The pairs of each object, given by rows [n] of truth, and each crop of its image, some at a
+    time. What of a box lies beyond the image's border does not count.
+    """
+    begun = np.searchsorted(truth.image_index[rows], regions.image_index, side="left")
+    ended = np.searchsorted(truth.image_index[rows], regions.image_index, side="right")
+    borders = np.flatnonzero(np.diff(np.cumsum(ended - begun) // PAIRS_AT_ONCE)) + 1
+    for low, high in pairwise([0, *borders.tolist(), len(regions)]):
+        crop, place = boxes.runs(begun[low:high], (ended - begun)[low:high])
+        crop += low
+        xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[rows[place]])
+        xyxy = boxes.clip(xyxy, truth.sizes_wh[regions.image_index[crop]])
+        around = regions.boxes_xyxy[crop]
+        held = np.all((xyxy[:, :2] >= around[:, :2]) & (xyxy[:, 2:] <= around[:, 2:]), axis=1)
+        yield place, crop, held
+
+
+def keeps_clear(
+    truth: Annotations, rows: np.ndarray, regions: Regions, crop: np.ndarray, reach_xy: np.ndarray
+) -> np.ndarray:
+    """Return the mask of pairs (rows [P] of truth, crop [P] of regions) whose centre lies reach_xy
+    [P, 2] inside the crop; at the image's border an object need not keep clear of it."""
+    centres, around = boxes.centres_xy(truth.boxes_xywh[rows]), regions.boxes_xyxy[crop]
+    size = truth.sizes_wh[regions.image_index[crop]]
+    after = (centres >= around[:, :2] + reach_xy) | (around[:, :2] <= 0)
+    before = (centres <= around[:, 2:] - reach_xy) | (around[:, 2:] >= size)
+    met = np.all((centres >= around[:, :2]) & (centres <= around[:, 2:]), axis=1)
+    return met & np.all(after & before, axis=1)
 
 
 def _held_and_met(truth: Annotations, regions: Regions) -> tuple[int, int]:

@@ -4,10 +4,14 @@ A view is a whole image or a crop. It is resized so that its longer side fits th
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
+
+FILE = "input_scale.json"
 
 
 @dataclass(frozen=True)
@@ -49,3 +53,38 @@ class InputScale:
     def megapixels(self, sides_wh: np.ndarray, *, images: int) -> float:
         """Return the mean megapixels per image of the views of so many images; 0 for no image."""
         return float(self.pixels(sides_wh).sum() / max(1, images) / 1e6)
+
+
+def write(path: Path, scale: InputScale, aspect_wh: tuple[float, float]) -> Path:
+    """Write how large views are seen, and the shape of the crops that are planned for it."""
+    values = {"input_long_px": scale.input_long_px, "max_upscale": scale.max_upscale}
+    return files.write_json(path, values | {"aspect_wh": list(aspect_wh)})
+
+
+def read(
+    path: Path, *, input_wh: tuple[int, int] | None = None
+) -> tuple[InputScale, tuple[float, float]]:
+    """Return what `write` wrote; input_wh is the one size that the detector takes, if there is.
+
+    Raises InputError for another file, for a detector whose input is smaller than the views, and
+    for one of another shape than the crops.
+    """
+    found = files.read_json(path)
+    try:
+        scale = InputScale(found["input_long_px"], found["max_upscale"], input_wh)
+        width, height = found["aspect_wh"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: holds no input scale ({error})") from None
+    if input_wh is None:
+        return scale, (width, height)
+    if scale.input_long_px > max(input_wh):
+        raise InputError(
+            f"the detector takes {input_wh[0]} x {input_wh[1]} px, and input_long_px is "
+            f"{scale.input_long_px}: set it to {max(input_wh)}"
+        )
+    if not np.isclose(width / height, np.divide(*input_wh), rtol=0.02):
+        raise InputError(
+            f"the detector takes {input_wh[0]} x {input_wh[1]} px: set crop_aspect to "
+            f"{input_wh[0]}:{input_wh[1]}"
+        )
+    return scale, (width, height)

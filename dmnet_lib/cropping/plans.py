@@ -1,52 +1,73 @@
 """Where objects are thought to be -> planned crops of a split, at several budgets at once.
 
-Three sources of density by size: the truth's points, MCNN's maps, and what the whole-image pass of
-the detector itself saw, whose weak detections already say where small things are.
+The density by size comes from the truth's points, from a network's maps, or from map files;
+`detection.density_source` makes one of a detector's own first pass.
 """
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmnet_lib.core import boxes, files, parallel
+from dmnet_lib.core import parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import geometry, planning
-from dmnet_lib.cropping.planning import Budget, Eye, Lens, Plan
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.planning import Budget, CropPlanner, Plan
 from dmnet_lib.density import maps as density
-from dmnet_lib.density.points import Points, axis_masses
+from dmnet_lib.density.points import EXACT, Kernel, Points
 from dmnet_lib.density.sizes import Bins
-from dmnet_lib.detection import fusion
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
 BUDGET = re.compile(r"(\d+(?:\.\d+)?)(Mpx)?")
 MOST_CROPS = 64  # of a plan in megapixels
-# Of the detector's own density, chosen on real train images: a box stands for as many objects as
-# its score says, over the share of such objects that the whole image lets the detector find.
-LEAST_RECALL = 0.1
-LEAST_SIGMA_PX = 15.0
-DOUBLE_IOU = 0.5
-
-Task = tuple[np.ndarray, float, np.ndarray]  # maps [K, h, w], stride in px, size_wh
+IMAGES_AT_ONCE = 4  # that go to a worker together
 
 
 @dataclass(frozen=True)
-class Planned:
-    """The plans of a split's images under a budget, and seconds [M] that each took."""
+class PlanTask:
+    """One image to plan: its size, and what gives its maps [K, h, w] and their stride in pixels.
+
+    load is called where the image is planned, so that workers draw or read the maps.
+    """
+
+    size_wh: np.ndarray
+    load: Callable[[], tuple[np.ndarray, float]]
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """The plans of a split's images under one budget, and the seconds [M] that each took.
+
+    prefix_of names the budget of which each image's crops here are the first ones, if any.
+    """
 
     plans: list[Plan]
     seconds: np.ndarray
+    prefix_of: str | None = None
+
+    @property
+    def regions(self) -> Regions:
+        """The crops of all images, each image's in the order chosen."""
+        return Regions.from_lists([plan.regions_xyxy for plan in self.plans])
+
+    def first(self, crops: int) -> "SplitPlan":
+        """Return what a budget of so many crops would have chosen: the first ones of each image."""
+        cut = [
+            Plan(plan.regions_xyxy[:crops], plan.gains[:crops], plan.base, plan.total)
+            for plan in self.plans
+        ]
+        return SplitPlan(cut, self.seconds, self.prefix_of)
 
 
 def budgets(text: str) -> dict[str, Budget]:
@@ -68,153 +89,139 @@ def budgets(text: str) -> dict[str, Budget]:
 
 
 def split_plans(
-    tasks: Iterable[Task], seen: Eye, wanted: dict[str, Budget], *, executor: Executor | None = None
-) -> dict[str, Planned]:
+    tasks: Iterable[PlanTask],
+    planner: CropPlanner,
+    wanted: Mapping[str, Budget],
+    *,
+    executor: Executor | None = None,
+) -> dict[str, SplitPlan]:
     """Return the plans of every image by each budget; an executor's workers share the images.
 
-    Budgets of crops are planned once, since the first crops of a plan are the plan of fewer.
+    Budgets of crops are planned once, since the first crops of a plan are the plan of fewer. Where
+    every view costs the whole input, megapixels are a number of crops.
     """
-    most = max((b.crops for b in wanted.values() if b.megapixels is None), default=0)
-    own = {name: b for name, b in wanted.items() if b.megapixels is not None}
-    asked = ([Budget(crops=most)] if most else []) + list(own.values())
-    each = partial(_plans, seen=seen, asked=asked)
+    wanted = {name: _in_crops(budget, planner.input_scale) for name, budget in wanted.items()}
+    longest = {name: _longest(name, wanted) for name in wanted}
+    asked = {name: wanted[name] for name in wanted if longest[name] == name}
+    each = partial(_plans, planner=planner, asked=list(asked.values()))
     with parallel.one_thread():  # products this small are faster without BLAS's own threads
-        found = list(parallel.run(each, tasks, executor=executor))
-    columns = [
-        Planned([p for p, _ in c], np.array([s for _, s in c])) for c in zip(*found, strict=True)
-    ]
-    by_budget = dict(zip((["most"] if most else []) + list(own), columns, strict=True))
-    return {n: by_budget[n] if n in own else _first(by_budget["most"], wanted[n]) for n in wanted}
+        found = parallel.run(each, tasks, executor=executor, chunk=IMAGES_AT_ONCE, label="planning")
+        columns = list(zip(*found, strict=True)) or [()] * len(asked)
+    by_name = {
+        name: SplitPlan([plan for plan, _ in column], np.array([s for _, s in column]))
+        for name, column in zip(asked, columns, strict=True)
+    }
+    for name in wanted:
+        if name not in by_name:
+            first = by_name[longest[name]].first(wanted[name].crops)
+            by_name[name] = replace(first, prefix_of=longest[name])
+    return {name: by_name[name] for name in wanted}
 
 
-def _plans(task: Task, *, seen: Eye, asked: Sequence[Budget]) -> list[tuple[Plan, float]]:
-    maps, stride, size_wh = task
+def _in_crops(budget: Budget, scale: InputScale) -> Budget:
+    """Return a budget of megapixels as one of crops, where every view costs the whole input."""
+    if budget.megapixels is None or budget.least_gain > 0 or scale.input_wh is None:
+        return budget
+    affordable = int((budget.megapixels + 1e-9) // (np.prod(scale.input_wh) / 1e6))
+    return Budget(crops=affordable if budget.crops is None else min(budget.crops, affordable))
+
+
+def _longest(name: str, wanted: Mapping[str, Budget]) -> str:
+    """Return the budget that is planned for a budget: of those of crops alone, the largest."""
+    if wanted[name].megapixels is not None or wanted[name].least_gain > 0:
+        return name
+    alike = [n for n, b in wanted.items() if b.megapixels is None and b.least_gain == 0]
+    return max(alike, key=lambda n: wanted[n].crops)
+
+
+def _plans(
+    task: PlanTask, *, planner: CropPlanner, asked: Sequence[Budget]
+) -> list[tuple[Plan, float]]:
+    """Return the plan of one image by each budget, and the seconds that it took."""
+    maps, stride = task.load()
     found = []
     for budget in asked:
         start = time.perf_counter()
-        one = planning.plan(maps, size_wh, seen, budget, stride=stride)
-        found.append((one, time.perf_counter() - start))
+        plan = planner.plan(maps, task.size_wh, budget, stride=stride)
+        found.append((plan, time.perf_counter() - start))
     return found
 
 
-def _first(planned: Planned, budget: Budget) -> Planned:
-    cut = [
-        Plan(p.regions_xyxy[: budget.crops], p.gains[: budget.crops], p.base, p.total)
-        for p in planned.plans
-    ]
-    return Planned(cut, planned.seconds)
-
-
-def regions(planned: Planned) -> Regions:
-    """Return the crops of all images, each image's in the order chosen."""
-    return planning.join(planned.plans)
-
-
-def of_truth(points: Points, bins: Bins, *, stride: float = planning.CELL_PX) -> Iterator[Task]:
+def of_truth(
+    points: Points, bins: Bins, *, stride: float = planning.CELL_PX, kernel: Kernel = EXACT
+) -> Iterator[PlanTask]:
     """Yield what is to be planned where the true density is known."""
+    numbers = bins.of(points.sides_px)
     for index, size_wh in enumerate(points.sizes_wh):
-        yield density.by_size(points, index, bins, stride=stride), stride, size_wh
+        rows = points.rows_of(index)
+        of_image = (points.xy[rows], points.sigmas_px[rows], numbers[rows], size_wh)
+        yield PlanTask(size_wh, partial(_drawn, of_image, len(bins), stride, kernel))
 
 
-def of_maps(maps: Sequence[np.ndarray], sizes_wh: np.ndarray, *, stride: float) -> Iterator[Task]:
+def _drawn(
+    of_image: tuple[np.ndarray, ...], count: int, stride: float, kernel: Kernel
+) -> tuple[np.ndarray, float]:
+    return density.density_maps(*of_image, count=count, stride=stride, rules=kernel), stride
+
+
+def of_maps(
+    maps: Sequence[np.ndarray], sizes_wh: np.ndarray, *, stride: float
+) -> Iterator[PlanTask]:
     """Yield what is to be planned from a network's maps by size, of cells of `stride` px."""
-    for one, size_wh in zip(maps, sizes_wh, strict=True):
-        yield *planning.regrid(one, stride=stride), size_wh
+    for cells, size_wh in zip(maps, sizes_wh, strict=True):
+        yield PlanTask(size_wh, partial(planning.regrid, cells, stride=stride))
 
 
-def of_detections(found: Detections, sizes_wh: np.ndarray, bins: Bins, seen: Eye) -> Iterator[Task]:
-    """Yield what is to be planned from the detections of the whole images, whatever their score.
+def of_files(paths: Sequence[Path], sizes_wh: np.ndarray, bins: Bins) -> Iterator[PlanTask]:
+    """Yield what is to be planned from files of maps [h, w] or [K, h, w], one per image.
 
-    Each box stands for score / r(z) objects of its size: so many are there for one that is found.
-    They are spread over the box's own side, since its like stand beside it.
+    A file that does not fit its image or the bins raises InputError where it is read.
     """
-    alone = found.select(fusion.kept_rows(found, iou_threshold=DOUBLE_IOU))
-    for index, size_wh in enumerate(sizes_wh):
-        here = alone.of_image(index)
-        side = np.sqrt(boxes.area(here.boxes_xyxy))
-        recall = seen.curve(side * seen.lens.whole(size_wh))
-        mass = here.scores / np.maximum(recall, LEAST_RECALL)
-        maps = _spread(here.boxes_xyxy, side, mass, bins, size_wh)
-        yield maps, float(planning.CELL_PX), size_wh
+    for path, size_wh in zip(paths, sizes_wh, strict=True):
+        yield PlanTask(size_wh, partial(_read, path, size_wh, len(bins)))
 
 
-def _spread(
-    boxes_xyxy: np.ndarray, side: np.ndarray, mass: np.ndarray, bins: Bins, size_wh: np.ndarray
-) -> np.ndarray:
-    """Return [K, h, w] maps of boxes [n, 4] with the given masses [n]."""
-    centres = np.clip(boxes.centres_xy(boxes.xyxy_to_xywh(boxes_xyxy)), 0, size_wh)
-    sigmas = np.maximum(side, LEAST_SIGMA_PX)
-    in_x, in_y = (
-        axis_masses(
-            centres[:, axis], sigmas, *density.edges(int(length), planning.CELL_PX), length=length
+def _read(path: Path, size_wh: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    cells = density.read(path)
+    cells = cells[None] if cells.ndim == 2 else cells
+    if cells.ndim == 3 and len(cells) != count:
+        raise InputError(
+            f"{path}: holds maps of {len(cells)} sizes, not of {count}; give --size-edges as they "
+            "were made with"
         )
-        for axis, length in enumerate(size_wh)
-    )
-    found = np.zeros((len(bins), in_y.shape[1], in_x.shape[1]), np.float32)
-    number = bins.of(side)
-    for k in range(len(bins)):
-        rows = number == k
-        found[k] = (in_y[rows] * mass[rows, None]).T @ in_x[rows]
-    return found
+    together = cells.sum(axis=0) if cells.ndim == 3 else cells
+    stride = density.stride_of(together, size_wh, path)
+    cells, stride = planning.regrid(cells, stride=stride)
+    if cells.min(initial=0) < 0:
+        raise InputError(f"{path}: a density map holds a cell that is negative")
+    return cells, stride
 
 
 def measured(
-    truth: Annotations, crops: Regions, seen: Eye, bins: Bins
+    truth: Annotations, crops: Regions, planner: CropPlanner
 ) -> dict[str, float | int | None]:
-    """Return what crops are worth to the objects of a split, and how they fit them.
-
-    expected and bought_cut are `planning.worth` and `planning.cut_of_bought`, the rest is
-    `geometry.crop_geometry`'s.
-    """
+    """Return how well crops serve the objects of a split: `CropPlanner.predicted_recall` and
+    `.truncated_targets`, and `geometry.crop_geometry`."""
     return {
-        "expected": planning.worth(truth, crops, seen),
-        "bought_cut": planning.cut_of_bought(truth, crops, seen, bins),
+        "predicted_recall": planner.predicted_recall(truth, crops),
+        "truncated_targets": planner.truncated_targets(truth, crops),
         **geometry.crop_geometry(truth, crops),
     }
 
 
-def sizes_table(bins: Bins, seen: Eye, size_wh: np.ndarray) -> "pd.DataFrame":
-    """Return one row a size bin: its side in the whole image of size_wh and in the closest crop, in
-    pixels of the detector's input, and the share of such objects that is found there."""
+def sizes_table(planner: CropPlanner, size_wh: np.ndarray) -> "pd.DataFrame":
+    """Return one row per size bin: its side in the whole image of size_wh and in the closest crop,
+    in pixels of the detector's input, and the share of such objects that is found there."""
     import pandas as pd
 
-    whole, crop = bins.sides_px * seen.lens.whole(size_wh), bins.sides_px * seen.lens.max_upscale
+    scale, sides_px = planner.input_scale, planner.bins.sides_px
+    whole, crop = sides_px * scale.whole_image_scales(size_wh), sides_px * scale.max_upscale
     columns = {
-        "size": bins.labels(),
-        "side_px": bins.sides_px,
+        "size": planner.bins.labels(),
+        "side_px": sides_px,
         "z_whole_px": whole,
-        "found_whole": seen.curve(whole),
+        "found_whole": planner.curve(whole),
         "z_crop_px": crop,
-        "found_crop": seen.curve(crop),
+        "found_crop": planner.curve(crop),
     }
-    return pd.DataFrame(columns)  # fmt: skip
-
-
-def lens_values(lens: Lens) -> dict[str, object]:
-    """Return a lens as `read_lens` reads it from JSON."""
-    return asdict(lens)
-
-
-def read_lens(path: Path, *, input_wh: tuple[int, int] | None = None) -> Lens:
-    """Return the lens in a file; input_wh is the one size that the detector takes, if there is.
-
-    Raises InputError for another file, and where the detector's input is smaller than the views.
-    """
-    found = files.read_json(path)
-    try:
-        lens = Lens(**found | {"aspect_wh": tuple(found["aspect_wh"])})
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: holds no lens ({error})") from None
-    if input_wh is None:
-        return lens
-    if lens.input_long_px > max(input_wh):
-        raise InputError(
-            f"the detector takes {input_wh[0]} x {input_wh[1]} px, and input_long_px is "
-            f"{lens.input_long_px}: set it to {max(input_wh)}"
-        )
-    if not np.isclose(np.divide(*lens.aspect_wh), np.divide(*input_wh), rtol=0.02):
-        raise InputError(
-            f"the detector takes {input_wh[0]} x {input_wh[1]} px: set crop_aspect to "
-            f"{input_wh[0]}:{input_wh[1]}"
-        )
-    return replace(lens, view_px=input_wh[0] * input_wh[1])
+    return pd.DataFrame(columns)

@@ -123,6 +123,41 @@ def read(path: Path) -> np.ndarray:
     return found["cells"] * found["unit"].astype(np.float32)[..., None, None]
 
 
+def paths_of(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return the map of each image, .npy or packed .npz. Raises InputError where one is missing."""
+    there = {path.name for path in folder.glob("*.np[yz]")}
+    plain, packed = FORMATS
+    missing = [n for n in names if f"{n}{plain}" not in there and f"{n}{packed}" not in there]
+    if missing:
+        raise InputError(
+            f"{folder}: no map for {len(missing)} of {len(names)} images, first {missing[0]}{plain}"
+        )
+    return [folder / f"{n}{plain if f'{n}{plain}' in there else packed}" for n in names]
+
+
+def stride_of(cells: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
+    """Return the side in pixels of the cells of an image's map [h, w] read from path.
+
+    Raises InputError where that is no whole number.
+    """
+    if cells.ndim != 2 or cells.dtype.kind not in "fiu" or not np.isfinite(cells).all():
+        raise InputError(
+            f"{path}: expected a map [h, w], or one a size [K, h, w], of finite numbers"
+        )
+    rows, columns = cells.shape
+    stride = round(size_wh[0] / columns) if columns else 0
+    # A network's pooling drops what is left over, so both roundings are known.
+    wide_high = np.array([columns, rows])
+    if stride < 1 or not np.all(
+        (wide_high == size_wh // stride) | (wide_high == -(-size_wh // stride))
+    ):
+        raise InputError(
+            f"{path}: {rows} x {columns} cells do not fit an image of "
+            f"{size_wh[1]} x {size_wh[0]} px at any whole stride"
+        )
+    return stride
+
+
 def write_maps(path: Path, maps: Sequence[np.ndarray]) -> Path:
     """Write the maps [K, h, w] of a split's M images as one packed npz."""
     shapes = np.array([one.shape for one in maps], np.int64).reshape(-1, 3)

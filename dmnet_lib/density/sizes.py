@@ -23,7 +23,7 @@ MEASURED = 0.95  # share of a bin's objects that reach no further than its measu
 FEWEST = 20  # objects of a bin under which its median says little
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bins:
     """K bins of object sizes; lengths are pixels of the whole image.
 
@@ -49,6 +49,15 @@ class Bins:
 
     def __len__(self) -> int:
         return len(self.sides_px)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bins) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple[bytes, ...]:
+        return tuple(column.tobytes() for column in vars(self).values())
 
     def of(self, sides_px: np.ndarray) -> np.ndarray:
         """Return the [P] bin of each side; one equal to an edge belongs to the larger bin."""

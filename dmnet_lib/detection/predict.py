@@ -20,13 +20,12 @@ from dmnet_lib.core import files, images, official, result_folder, weights
 from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Seen
-from dmnet_lib.cropping import planning, plans, recall
+from dmnet_lib.cropping import input_scale, plans, recall
 from dmnet_lib.cropping import threshold as cropping
-from dmnet_lib.cropping.planning import Eye
+from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.density import mcnn, sizes, tiling, windows
-from dmnet_lib.density.sizes import Bins
-from dmnet_lib.detection import detectors, fusion, onnx, strategies
+from dmnet_lib.detection import density_source, detectors, fusion, onnx, strategies
 from dmnet_lib.detection.detectors import Detector, Pass
 from dmnet_lib.detection.strategies import Look, Rule
 from dmnet_lib.training import loop, ready
@@ -41,7 +40,7 @@ MCNN_WEIGHTS = "mcnn.safetensors"
 NEEDED = {  # of each stage's folder; figures and metrics alone come with a clone
     "sizes": ("sizes.json",),
     "density": (MCNN_WEIGHTS, result_folder.PARAMS),
-    "crops": ("lens.json", result_folder.METRICS, result_folder.PARAMS),
+    "crops": (input_scale.FILE, result_folder.METRICS, result_folder.PARAMS),
     "detector": ("recall.json", ready.ABOUT, result_folder.PARAMS),
 }
 STRATEGY = "density mcnn"
@@ -97,8 +96,7 @@ class Predictor:
     threshold: float
     detector: Detector
     rule: Rule
-    bins: Bins
-    eye: Eye
+    planner: CropPlanner
     strategy: str
     made_by: Mapping[str, str]
 
@@ -130,7 +128,7 @@ class Predictor:
         density, crops, detector = (folders[part] for part in ("density", "crops", "detector"))
         cut, chosen = result_folder.parameters_of(crops), result_folder.parameters_of(detector)
         bins, found = sizes.read(folders["sizes"] / "sizes.json"), _detector(detector, device)
-        lens = plans.read_lens(crops / "lens.json", input_wh=found.input_wh)
+        scale, aspect_wh = input_scale.read(crops / input_scale.FILE, input_wh=found.input_wh)
         rules = official.named(chosen["profile"], chosen["profile_changes"])
         views = fusion.ViewRules(chosen["truncated_boxes"], chosen["coarse_weight"])
         model = weights.read(density / MCNN_WEIGHTS, mcnn.MCNN(len(bins))).to(device)
@@ -143,11 +141,10 @@ class Predictor:
             files.read_json(crops / result_folder.METRICS)["threshold"]["mcnn"],
             found,
             Rule(
-                lens.input_long_px, lens.max_upscale, chosen["fusion_iou"], chosen["fusion_top"],
+                scale.input_long_px, scale.max_upscale, chosen["fusion_iou"], chosen["fusion_top"],
                 rules.of("fusion"), views,
             ),
-            bins,
-            planning.eye(bins, recall.read(detector / "recall.json"), lens),
+            CropPlanner(bins, recall.read(detector / "recall.json"), scale, aspect_wh),
             strategy,
             {"experiment": home.resolve().name} | {f.parent.name: f.name for f in folders.values()},
         )  # fmt: skip
@@ -204,10 +201,10 @@ class Predictor:
         if self.strategy.startswith("planned mcnn"):
             tasks = plans.of_maps([maps], sizes_wh, stride=self.counter.cell_px)
         else:
-            tasks = plans.of_detections(whole.found, sizes_wh, self.bins, self.eye)
+            tasks = density_source.of_detections(whole.found, sizes_wh, self.planner)
         budget = plans.budgets(self.strategy.split(" ")[-1])
-        (planned,) = plans.split_plans(tasks, self.eye, budget).values()
-        return plans.regions(planned)
+        (planned,) = plans.split_plans(tasks, self.planner, budget).values()
+        return planned.regions
 
 
 def _check_strategy(strategy: str) -> None:

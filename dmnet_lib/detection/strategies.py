@@ -18,8 +18,8 @@ from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Seen
-from dmnet_lib.cropping import planning, plans, threshold
-from dmnet_lib.cropping.planning import Eye
+from dmnet_lib.cropping import plans, threshold
+from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors, fusion
 from dmnet_lib.detection import recall_samples as seeing
@@ -355,17 +355,21 @@ def ablation(
 
 
 def with_predicted_recall(
-    found: Mapping[str, Outcome], truth: Annotations, seen: Eye
+    found: Mapping[str, Outcome], truth: Annotations, planner: CropPlanner
 ) -> dict[str, Outcome]:
     """Return the outcomes with the share of objects that the recall curve predicts to be found.
 
-    Beside `planning.worth` of its crops, `native` is the whole image at full resolution.
+    That is `CropPlanner.predicted_recall` of its crops; `native` is the whole image at full
+    resolution.
     """
-    full = replace(seen, lens=replace(seen.lens, input_long_px=FULL_RESOLUTION))
+    at_full = replace(planner.input_scale, input_long_px=FULL_RESOLUTION)
+    full = replace(planner, input_scale=at_full)
     return {
         name: replace(
             one,
-            predicted_recall=planning.worth(truth, one.regions, full if name == "native" else seen),
+            predicted_recall=(full if name == "native" else planner).predicted_recall(
+                truth, one.regions
+            ),
         )
         for name, one in found.items()
     }

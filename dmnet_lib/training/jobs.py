@@ -16,7 +16,7 @@ from dmnet_lib.core import boxes, files, params, result_folder, weights
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Experiment
 from dmnet_lib.core.provenance import Stage
-from dmnet_lib.cropping import plans
+from dmnet_lib.cropping import input_scale
 from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import mcnn, points, sizes
@@ -119,9 +119,9 @@ def _mcnn(stage: Stage, share: slice) -> _Job:
 def _detector(stage: Stage, share: slice) -> _Job:
     given, made, count = stage.params, stage.needs(CROPS), stage.params["batch_size"]
     inputs = [made / f"{given['train_crops']}_{split}.npz" for split in ("train", "val")]
-    lens = plans.read_lens(made / "lens.json")
+    scale, _ = input_scale.read(made / input_scale.FILE)
     views = detection.Views(
-        lens.input_long_px, lens.max_upscale, given["patch_px"], given["whole_share"]
+        scale.input_long_px, scale.max_upscale, given["patch_px"], given["whole_share"]
     )
     train, val = map(boxes.read_regions, inputs)
     draw = detection.batches(_split(stage, "train_split"), train, views, count=count, share=share)
@@ -135,7 +135,7 @@ def _detector(stage: Stage, share: slice) -> _Job:
     )
     data = stage.needs(DATA) / "dataset.json"
     return _Job(
-        make, draw, detection.loss, measures, "val_loss", (*inputs, made / "lens.json", data)
+        make, draw, detection.loss, measures, "val_loss", (*inputs, made / input_scale.FILE, data)
     )
 
 

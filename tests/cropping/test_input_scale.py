@@ -1,9 +1,13 @@
 """How large a detector sees a view, and what the view costs."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
+from dmnet_lib.cropping import input_scale
 from dmnet_lib.cropping.input_scale import InputScale
 
 SIDES_WH = np.array([[200, 100], [200, 800], [20, 10]])
@@ -35,3 +39,17 @@ def test_a_view_fits_inside_the_one_size_of_a_network_and_costs_all_of_it() -> N
 def test_a_side_of_nothing_is_refused(values: tuple) -> None:
     with pytest.raises(InputError, match="must be above 0"):
         InputScale(*values)
+
+
+def test_an_input_scale_comes_back_and_knows_a_fixed_input(tmp_path: Path) -> None:
+    path = input_scale.write(tmp_path / input_scale.FILE, InputScale(160, 2.0), (1.0, 1.0))
+    assert input_scale.read(path) == (InputScale(160, 2.0), (1.0, 1.0))
+    fixed, _ = input_scale.read(path, input_wh=(160, 160))
+    assert fixed.input_wh == (160, 160)
+    with pytest.raises(InputError, match="set crop_aspect to 192:128"):
+        input_scale.read(path, input_wh=(192, 128))
+    with pytest.raises(InputError, match="set it to 96"):
+        input_scale.read(path, input_wh=(96, 64))
+    files.write_json(path, {"input_long_px": 3})
+    with pytest.raises(InputError, match="holds no input scale"):
+        input_scale.read(path)

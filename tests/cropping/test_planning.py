@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmnet_lib.core import annotations, boxes
+from dmnet_lib.core import annotations
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
-from dmnet_lib.cropping import planning
-from dmnet_lib.cropping.planning import Budget, Eye, Lens
+from dmnet_lib.cropping import geometry, planning
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.planning import Budget, CropPlanner
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import sizes
@@ -25,13 +26,18 @@ quick = settings(max_examples=25, deadline=None)
 STEP = Curve(top=1.0, rise_px=22.0, rise_octaves=1e-3, fall_px=1e6, fall_octaves=1e-3)
 
 
-def eye_of(lens: Lens, edges_px: tuple = sizes.EDGES_PX, curve: Curve | None = None) -> Eye:
-    return planning.eye(sizes.plain(edges_px), curve or Curve(), lens)
+def planner_of(
+    scale: InputScale,
+    edges_px: tuple = sizes.EDGES_PX,
+    curve: Curve | None = None,
+    aspect_wh: tuple[float, float] = (1.0, 1.0),
+) -> CropPlanner:
+    return CropPlanner(sizes.plain(edges_px), curve or Curve(), scale, aspect_wh)
 
 
-USUAL = eye_of(Lens(416, 4.0, view_px=416 * 416))
+USUAL = planner_of(InputScale(416, 4.0, (416, 416)))
 # So small that all sets of two windows can be tried.
-TINY = eye_of(Lens(48, 2.0, view_px=48 * 48), edges_px=(8.0,), curve=Curve(rise_px=8.0))
+TINY = planner_of(InputScale(48, 2.0, (48, 48)), edges_px=(8.0,), curve=Curve(rise_px=8.0))
 
 
 def clumps(seed: int, size_wh: tuple[int, int], count: int = 6, stride: int = STRIDE) -> np.ndarray:
@@ -45,11 +51,11 @@ def clumps(seed: int, size_wh: tuple[int, int], count: int = 6, stride: int = ST
     return maps.astype(np.float32)
 
 
-def windows_of(size_wh: tuple[int, int], seen: Eye, stride: int = STRIDE) -> np.ndarray:
+def windows_of(size_wh: tuple[int, int], planner: CropPlanner, stride: int = STRIDE) -> np.ndarray:
     """All crops [n, 4] that are offered for an image."""
     cells = (-(-size_wh[1] // stride), -(-size_wh[0] // stride))
     found = [np.zeros((0, 4), int)]
-    for one in planning._offered(size_wh, cells, float(stride), seen):
+    for one in planning._offered(planner, planning._Cells(size_wh, cells, float(stride))):
         x, y = (axis.ravel() for axis in np.meshgrid(one.lefts, one.tops))
         found.append(np.column_stack([x, y, x + one.side_wh[0], y + one.side_wh[1]]))
     return np.concatenate(found)
@@ -69,7 +75,7 @@ def test_more_crops_are_worth_more_and_ever_less_so(seed: int) -> None:
     one = rng.choice(offered, 1)
 
     def worth(*crops: np.ndarray) -> float:
-        return planning.value(maps, size, np.concatenate(crops), USUAL, stride=STRIDE)
+        return USUAL.value(maps, size, np.concatenate(crops), stride=STRIDE)
 
     assert worth(few) <= worth(many) + 1e-9
     assert worth(many, one) - worth(many) <= worth(few, one) - worth(few) + 1e-9
@@ -81,9 +87,9 @@ def test_more_crops_are_worth_more_and_ever_less_so(seed: int) -> None:
 def test_gains_add_up_to_what_the_crops_are_worth(seed: int) -> None:
     size = (700, 500)
     maps = clumps(seed, size)
-    found = planning.plan(maps, size, USUAL, Budget(crops=7), stride=STRIDE)
-    value = planning.value(maps, size, found.regions_xyxy, USUAL, stride=STRIDE)
-    nothing = planning.value(maps, size, np.zeros((0, 4)), USUAL, stride=STRIDE)
+    found = USUAL.plan(maps, size, Budget(crops=7), stride=STRIDE)
+    value = USUAL.value(maps, size, found.regions_xyxy, stride=STRIDE)
+    nothing = USUAL.value(maps, size, np.zeros((0, 4)), stride=STRIDE)
     assert found.base == pytest.approx(nothing, abs=1e-4)
     assert found.gains.sum() == pytest.approx(value - nothing, abs=1e-4)
     assert np.all(np.diff(found.gains) <= 1e-4)
@@ -105,21 +111,22 @@ def test_greedy_comes_close_to_the_best_pair_and_finds_the_best_crop(seed: int) 
             (won[part].max(axis=1) @ maps.ravel()).max()
             for part in np.array_split(sets, len(sets) // 2000 + 1)
         )
-        found = planning.plan(maps, size, TINY, Budget(crops=crops), stride=stride)
+        found = TINY.plan(maps, size, Budget(crops=crops), stride=stride)
         least = best if crops == 1 else (1 - 1 / np.e) * best
         assert least - 1e-4 <= found.gains.sum() <= best + 1e-4
 
 
 def gains_of(
-    maps: np.ndarray, size: tuple[int, int], crops: np.ndarray, seen: Eye, stride: int
+    maps: np.ndarray, size: tuple[int, int], crops: np.ndarray, planner: CropPlanner, stride: int
 ) -> np.ndarray:
     """What each crop adds to the recall of every cell [n, cells], by the definition."""
-    scales = np.append(seen.lens.scales(crops[:, 2:] - crops[:, :2]), seen.lens.whole(size))
-    recall = seen.curve(np.outer(scales, seen.sides_px))
+    scale, bins = planner.input_scale, planner.bins
+    scales = np.append(scale.scales(crops[:, 2:] - crops[:, :2]), scale.whole_image_scales(size))
+    recall = planner.curve(np.outer(scales, bins.sides_px))
     y, x = np.meshgrid(*(np.arange(n) * stride + stride / 2 for n in maps.shape[1:]), indexing="ij")
     won = np.zeros((len(crops), *maps.shape))
     for n, (x1, y1, x2, y2) in enumerate(crops):
-        for k, (reach_x, reach_y) in enumerate(seen.reach_xy):
+        for k, (reach_x, reach_y) in enumerate(bins.reach_xy):
             inside = (x1 == 0) | (x >= x1 + reach_x)
             inside &= (x2 == size[0]) | (x <= x2 - reach_x)
             inside &= (y1 == 0) | (y >= y1 + reach_y)
@@ -136,7 +143,7 @@ def test_bounds_change_nothing(seed: int) -> None:
     maps = clumps(seed, size, count=2, stride=stride)
     offered = windows_of(size, TINY, stride)
     won, had = gains_of(maps, size, offered, TINY, stride), np.zeros(maps.size, np.float32)
-    found = planning.plan(maps, size, TINY, Budget(crops=8), stride=stride)
+    found = TINY.plan(maps, size, Budget(crops=8), stride=stride)
     assert len(found.gains) == 8
     for crop, gain in zip(found.regions_xyxy, found.gains, strict=True):
         now = np.maximum(won - had, 0) @ maps.ravel()
@@ -151,23 +158,27 @@ def test_one_size_and_a_step_are_a_plain_cover(seed: int) -> None:
     """Where an object is found from 22 px on, and none is so in the whole image, each crop takes
     the window that holds the most objects that no earlier one holds."""
     size = (640, 480)
-    seen = eye_of(Lens(160, 2.0, view_px=160 * 160), edges_px=(), curve=STEP)
+    planner = planner_of(InputScale(160, 2.0, (160, 160)), edges_px=(), curve=STEP)
     maps = clumps(seed, size, count=1)
-    found = planning.plan(maps, size, seen, Budget(crops=6), stride=STRIDE)
-    offered, left = windows_of(size, seen), maps[0].astype(np.float64)
-    near = offered[seen.lens.scales(offered[:, 2:] - offered[:, :2]) * sizes.ONE_SIDE_PX > 22.5]
+    found = planner.plan(maps, size, Budget(crops=6), stride=STRIDE)
+    offered, left = windows_of(size, planner), maps[0].astype(np.float64)
+    scales = planner.input_scale.scales(offered[:, 2:] - offered[:, :2])
+    near = offered[scales * sizes.ONE_SIDE_PX > 22.5]
     assert found.base < 1e-6
     for crop, gain in zip(found.regions_xyxy, found.gains, strict=True):
-        held = [left[held_cells(one, left.shape, size, seen)].sum() for one in near]
+        held = [left[held_cells(one, left.shape, size, planner)].sum() for one in near]
         assert gain == pytest.approx(max(held), abs=1e-3)
-        left[held_cells(crop, left.shape, size, seen)] = 0
+        left[held_cells(crop, left.shape, size, planner)] = 0
 
 
-def held_cells(crop: np.ndarray, shape: tuple, size: tuple[int, int], seen: Eye) -> tuple:
+def held_cells(
+    crop: np.ndarray, shape: tuple, size: tuple[int, int], planner: CropPlanner
+) -> tuple:
     """The rows and columns of cells whose objects lie in a crop, for one size of objects."""
     spans = []
     for axis in (1, 0):
-        centres, reach = np.arange(shape[1 - axis]) * STRIDE + STRIDE / 2, seen.reach_xy[0][axis]
+        centres = np.arange(shape[1 - axis]) * STRIDE + STRIDE / 2
+        reach = planner.bins.reach_xy[0][axis]
         after = (centres >= crop[axis] + reach) | (crop[axis] == 0)
         before = (centres <= crop[2 + axis] - reach) | (crop[2 + axis] == size[axis])
         spans.append(np.flatnonzero(after & before))
@@ -180,16 +191,16 @@ def held_cells(crop: np.ndarray, shape: tuple, size: tuple[int, int], seen: Eye)
 def test_budgets_are_kept() -> None:
     size = (1360, 765)
     maps = clumps(3, size)
-    own = eye_of(Lens(416, 4.0))
+    own = planner_of(InputScale(416, 4.0))
 
-    def made(seen: Eye, **limits: float) -> planning.Plan:
-        return planning.plan(maps, size, seen, Budget(**limits), stride=STRIDE)
+    def made(planner: CropPlanner, **limits: float) -> planning.Plan:
+        return planner.plan(maps, size, Budget(**limits), stride=STRIDE)
 
     assert [len(made(USUAL, crops=n).gains) for n in (0, 1, 5)] == [0, 1, 5]
     five, nine = made(USUAL, crops=5), made(USUAL, crops=9)
     np.testing.assert_array_equal(nine.regions_xyxy[:5], five.regions_xyxy)
     assert len(made(USUAL, megapixels=0.6).gains) == int(0.6e6 / 416**2)
-    spent = own.lens.costs_px(sides_of(made(own, megapixels=0.5))).sum()
+    spent = own.input_scale.pixels(sides_of(made(own, megapixels=0.5))).sum()
     assert 0.4e6 < spent <= 0.5e6
     assert len(made(own, crops=2, megapixels=0.5).gains) == 2
     thrifty = made(USUAL, least_gain=0.5)
@@ -206,13 +217,13 @@ def test_megapixels_are_spent_the_better_way() -> None:
 
     With a least gain, a price for each megapixel, only the first is right.
     """
-    size, own = (1360, 765), eye_of(Lens(416, 4.0))
+    size, own = (1360, 765), planner_of(InputScale(416, 4.0))
     gains = []
     for seed in range(12):
         maps = clumps(seed, size)
         limits = ({"megapixels": 0.2}, {"megapixels": 0.2, "least_gain": 1e-9})
-        plans = [planning.plan(maps, size, own, Budget(**one), stride=STRIDE) for one in limits]
-        assert all(own.lens.costs_px(sides_of(one)).sum() <= 0.2e6 for one in plans)
+        plans = [own.plan(maps, size, Budget(**one), stride=STRIDE) for one in limits]
+        assert all(own.input_scale.pixels(sides_of(one)).sum() <= 0.2e6 for one in plans)
         gains.append([one.gains.sum() for one in plans])
     better, by_price = np.array(gains).T
     assert np.all(better >= by_price - 1e-4)
@@ -221,19 +232,19 @@ def test_megapixels_are_spent_the_better_way() -> None:
 
 def test_margins_that_gain_nothing_are_not_paid_for() -> None:
     """A tight crop costs less and shows no smaller what it was taken for."""
-    size, lens = (1360, 765), Lens(416, 2.0, (4.0, 3.0))
-    own, fixed = eye_of(lens), eye_of(replace(lens, view_px=416 * 312))
+    size, scale = (1360, 765), InputScale(416, 2.0)
+    own, fixed = (
+        planner_of(one, aspect_wh=(4.0, 3.0))
+        for one in (scale, replace(scale, input_wh=(416, 312)))
+    )
     for seed in range(8):
         maps = clumps(seed, size)
         tight, full = (
-            planning.plan(maps, size, seen, Budget(crops=6), stride=STRIDE) for seen in (own, fixed)
+            planner.plan(maps, size, Budget(crops=6), stride=STRIDE) for planner in (own, fixed)
         )
-        costs = [lens.costs_px(sides_of(one)).sum() for one in (tight, full)]
+        costs = [scale.pixels(sides_of(one)).sum() for one in (tight, full)]
         assert costs[0] < costs[1]
-        worth = [
-            planning.value(maps, size, one.regions_xyxy, own, stride=STRIDE)
-            for one in (tight, full)
-        ]
+        worth = [own.value(maps, size, one.regions_xyxy, stride=STRIDE) for one in (tight, full)]
         assert worth[0] > 0.97 * worth[1]
         assert worth[0] == pytest.approx(tight.base + tight.gains.sum(), rel=1e-4)
 
@@ -253,13 +264,12 @@ def test_odd_budgets_are_refused(wrong: dict) -> None:
         Budget(**wrong)
 
 
-def test_an_input_or_aspect_that_is_none_is_refused() -> None:
-    for given_ in ((0,), (416, np.nan), (416, 4.0, (0.0, 1.0)), (416, 4.0, (1.0, 1.0), -3)):
-        with pytest.raises(InputError, match="must be above 0"):
-            Lens(*given_)
+def test_an_aspect_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="must be above 0"):
+        planner_of(InputScale(416, 4.0), aspect_wh=(0.0, 1.0))
     with pytest.raises(InputError, match="expected width:height"):
-        planning.lens(416, 4.0, "wide")
-    assert planning.lens(416, 2.0, "4:3").aspect_wh == (4.0, 3.0)
+        planning.parse_aspect("wide")
+    assert planning.parse_aspect("4:3") == (4.0, 3.0)
 
 
 # Crops lie in the image.
@@ -270,34 +280,35 @@ def test_an_input_or_aspect_that_is_none_is_refused() -> None:
 def test_crops_lie_in_the_image_and_have_the_shape(seed: int, aspect: str) -> None:
     rng = np.random.default_rng(seed)
     size = tuple(rng.integers(1, 500, 2).tolist())
-    own = planning.lens(200, 4.0, aspect)
-    seen = eye_of(replace(own, view_px=200 * 200))
+    aspect_wh = planning.parse_aspect(aspect)
+    own = planner_of(InputScale(200, 4.0), aspect_wh=aspect_wh)
+    fixed = planner_of(InputScale(200, 4.0, (200, 200)), aspect_wh=aspect_wh)
     maps = clumps(seed, size)
-    tight = planning.plan(maps, size, eye_of(own), Budget(crops=4), stride=STRIDE)
+    tight = own.plan(maps, size, Budget(crops=4), stride=STRIDE)
     assert np.all((tight.regions_xyxy[:, :2] >= 0) & (tight.regions_xyxy[:, 2:] <= size))
-    found = planning.plan(maps, size, seen, Budget(crops=4), stride=STRIDE)
+    found = fixed.plan(maps, size, Budget(crops=4), stride=STRIDE)
     side = sides_of(found)
     assert np.all(found.regions_xyxy[:, :2] >= 0)
     assert np.all(found.regions_xyxy[:, 2:] <= size)
     assert np.all(side > 0)
     assert not np.any(np.all(side == size, axis=1))
-    shape = np.array(seen.lens.aspect_wh) / max(seen.lens.aspect_wh)
+    shape = np.array(aspect_wh) / max(aspect_wh)
     free = np.all(side < size, axis=1)
     wanted = np.maximum(np.round(side.max(axis=1, keepdims=True) * shape), 1)
     assert np.all(np.abs(side - wanted)[free] <= 1)
 
 
 def test_no_crop_is_smaller_than_pays_or_as_large_as_the_image() -> None:
-    found = planning.plan(clumps(0, (100, 90)), (100, 90), USUAL, Budget(crops=4), stride=STRIDE)
+    found = USUAL.plan(clumps(0, (100, 90)), (100, 90), Budget(crops=4), stride=STRIDE)
     assert found.regions_xyxy.shape == (0, 4)  # the smallest window would have 104 px
     assert found.base > 0
 
 
 @pytest.mark.parametrize("count", [1, 6])
 def test_no_objects_no_crops(count: int) -> None:
-    seen = USUAL if count == 6 else eye_of(Lens(416), edges_px=())
+    planner = USUAL if count == 6 else planner_of(InputScale(416, 4.0), edges_px=())
     maps = np.zeros((count, 60, 80), np.float32)
-    found = planning.plan(maps, (640, 480), seen, Budget(crops=4), stride=STRIDE)
+    found = planner.plan(maps, (640, 480), Budget(crops=4), stride=STRIDE)
     assert (len(found.regions_xyxy), len(found.gains)) == (0, 0)
     assert (found.base, found.total) == (0, 0)
 
@@ -313,7 +324,7 @@ def test_no_objects_no_crops(count: int) -> None:
 )
 def test_odd_maps_are_refused(maps: np.ndarray, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        planning.plan(maps, (640, 480), USUAL, Budget(crops=1), stride=STRIDE)
+        USUAL.plan(maps, (640, 480), Budget(crops=1), stride=STRIDE)
 
 
 # The same plan from what is the same.
@@ -323,9 +334,9 @@ def test_odd_maps_are_refused(maps: np.ndarray, words: str) -> None:
 @pytest.mark.parametrize("size", [(640, 480), (1360, 768)])
 def test_a_flipped_image_has_the_flipped_plan(axis: int, size: tuple[int, int]) -> None:
     maps = np.random.default_rng(5).gamma(0.1, 1e-2, (6, size[1] // STRIDE, size[0] // STRIDE))
-    budget = {"seen": USUAL, "budget": Budget(crops=8), "stride": STRIDE}
-    there = planning.plan(maps, size, **budget)
-    back = planning.plan(np.flip(maps, 2 - axis), size, **budget)
+    budget = {"budget": Budget(crops=8), "stride": STRIDE}
+    there = USUAL.plan(maps, size, **budget)
+    back = USUAL.plan(np.flip(maps, 2 - axis), size, **budget)
     np.testing.assert_allclose(back.gains, there.gains, atol=1e-4)
     again = back.regions_xyxy.copy()
     again[:, [axis, axis + 2]] = size[axis] - back.regions_xyxy[:, [axis + 2, axis]]
@@ -356,10 +367,10 @@ def test_maps_are_planned_as_points_are(points: Points, tmp_path, stride: int, k
     assert cell_px == planning.CELL_PX
     np.testing.assert_allclose(cells.sum(), read.sum(), rtol=1e-5)
     budget = Budget(crops=8)
-    ours = planning.plan(cells, size, USUAL, budget, stride=cell_px)
-    theirs = planning.plan(exact, size, USUAL, budget, stride=planning.CELL_PX)
+    ours = USUAL.plan(cells, size, budget, stride=cell_px)
+    theirs = USUAL.plan(exact, size, budget, stride=planning.CELL_PX)
     worth = [
-        planning.value(exact, size, one.regions_xyxy, USUAL, stride=planning.CELL_PX)
+        USUAL.value(exact, size, one.regions_xyxy, stride=planning.CELL_PX)
         for one in (ours, theirs)
     ]
     assert worth[0] == pytest.approx(worth[1], rel=0.01)
@@ -392,19 +403,19 @@ def crops_of(*crops: tuple, image: int = 0) -> Regions:
 
 def test_worth_by_boxes_counts_each_object_with_its_best_view() -> None:
     truth = table((100, 100, 20, 20), (395, 300, 20, 20), (985, 700, 40, 20))
-    seen = eye_of(Lens(400, 4.0))
-    curve, none = seen.curve, crops_of()
+    planner = planner_of(InputScale(400, 4.0))
+    curve, none = planner.curve, crops_of()
     sides = np.array([20, 20, np.sqrt(800)])
-    assert planning.worth(truth, none, seen) == pytest.approx(curve(sides * 0.4).mean())
+    assert planner.predicted_recall(truth, none) == pytest.approx(curve(sides * 0.4).mean())
     two = crops_of((0, 0, 400, 400), (50, 50, 250, 250))
     best = [curve(20 * 2.0), curve(20 * 0.4), curve(sides[2] * 0.4)]
-    assert planning.worth(truth, two, seen) == pytest.approx(np.mean(best))
+    assert planner.predicted_recall(truth, two) == pytest.approx(np.mean(best))
     corner = crops_of((800, 600, 1000, 800))  # an object that the image cuts lies in it
     best = [curve(20 * 0.4), curve(20 * 0.4), curve(sides[2] * 2.0)]
-    assert planning.worth(truth, corner, seen) == pytest.approx(np.mean(best))
+    assert planner.predicted_recall(truth, corner) == pytest.approx(np.mean(best))
     other = crops_of((0, 0, 1000, 700), image=1)
-    assert planning.worth(truth, other, seen) == planning.worth(truth, none, seen)
-    assert planning.worth(table(), none, seen) is None
+    assert planner.predicted_recall(truth, other) == planner.predicted_recall(truth, none)
+    assert planner.predicted_recall(table(), none) is None
 
 
 def test_worth_is_the_same_with_any_number_of_pairs_at_once(
@@ -416,10 +427,10 @@ def test_worth_is_the_same_with_any_number_of_pairs_at_once(
     corners = rng.integers(0, 500, (20, 2))
     crops = crops_of(*map(tuple, np.column_stack([corners, corners + 300])))
     bins = sizes.plain(sizes.EDGES_PX)
-    seen = planning.eye(bins, Curve(), Lens(416))
-    whole = planning.worth(truth, crops, seen), planning.cut_of_bought(truth, crops, seen, bins)
-    monkeypatch.setattr(planning, "PAIRS_AT_ONCE", 7)
-    parts = planning.worth(truth, crops, seen), planning.cut_of_bought(truth, crops, seen, bins)
+    planner = CropPlanner(bins, Curve(), InputScale(416, 4.0))
+    whole = planner.predicted_recall(truth, crops), planner.truncated_targets(truth, crops)
+    monkeypatch.setattr(geometry, "PAIRS_AT_ONCE", 7)
+    parts = planner.predicted_recall(truth, crops), planner.truncated_targets(truth, crops)
     assert whole == pytest.approx(parts)
     assert 0 < whole[1] < 1
 
@@ -427,33 +438,21 @@ def test_worth_is_the_same_with_any_number_of_pairs_at_once(
 def test_objects_longer_than_their_bin_are_cut() -> None:
     """Objects of 16 x 16 and 64 x 4 px reach 12 px by their bin, which the long one does not."""
     bins = sizes.plain((8.0, 17.0))
-    seen = planning.eye(bins, Curve(), Lens(416))
+    planner = CropPlanner(bins, Curve(), InputScale(416, 4.0))
     square, long = (120, 120, 16, 16), (86, 140, 64, 4)
     crop = crops_of((100, 100, 400, 400))
     assert bins.reach_xy[1].tolist() == [12.75, 12.75]
-    assert planning.cut_of_bought(table(square), crop, seen, bins) == 0
-    assert planning.cut_of_bought(table(square, long), crop, seen, bins) == 0.5
+    assert planner.truncated_targets(table(square), crop) == 0
+    assert planner.truncated_targets(table(square, long), crop) == 0.5
     far = table((90, 120, 16, 16))  # its centre keeps not clear: the crop was not bought for it
-    assert planning.cut_of_bought(far, crop, seen, bins) is None
-    assert planning.cut_of_bought(table(), crop, seen, bins) is None
-
-
-@pytest.mark.parametrize("count", [0, 2, 50])
-def test_fewer_crops_are_the_first_ones(count: int) -> None:
-    maps = [clumps(seed, (500, 400)) for seed in range(3)]
-    plans = [planning.plan(m, (500, 400), USUAL, Budget(crops=4), stride=STRIDE) for m in maps]
-    some = planning.first(plans, count)
-    everything = planning.join(plans)
-    assert len(everything) == sum(len(one.gains) for one in plans)
-    for image, one in enumerate(plans):
-        np.testing.assert_array_equal(some.of_image(image), one.regions_xyxy[:count])
-        assert boxes.area(everything.of_image(image)).min() > 0
+    assert planner.truncated_targets(far, crop) is None
+    assert planner.truncated_targets(table(), crop) is None
 
 
 def test_a_plan_of_very_many_objects_ends_and_takes_no_crop_twice() -> None:
     """Gains are compared in float32, whose rounding grows with the mass."""
     heavy = clumps(3, (600, 400)) * 1e4
     for budget in (Budget(crops=300), Budget(least_gain=1e-3)):
-        found = planning.plan(heavy, (600, 400), USUAL, budget, stride=STRIDE)
+        found = USUAL.plan(heavy, (600, 400), budget, stride=STRIDE)
         assert len(np.unique(found.regions_xyxy, axis=0)) == len(found.regions_xyxy)
         assert (found.gains > 0).all()

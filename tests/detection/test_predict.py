@@ -16,7 +16,7 @@ from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import planning, plans, threshold
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import windows
-from dmnet_lib.detection import strategies
+from dmnet_lib.detection import density_source, strategies
 from dmnet_lib.detection.predict import Predictor
 from dmnet_lib.training import density
 
@@ -51,11 +51,11 @@ def by_notebooks(one: Predictor, images: list[np.ndarray]) -> dict[str, strategi
     whole = strategies.whole_images(one.detector, split, one.rule)
     tasks = {
         "mcnn": plans.of_maps(maps, sizes_wh, stride=cell_px),
-        "detector": plans.of_detections(whole["global"].seen.found, sizes_wh, one.bins, one.eye),
+        "detector": density_source.of_detections(whole["global"].seen.found, sizes_wh, one.planner),
     }
     budget = {"2": planning.Budget(crops=2)}
     for name, source in NAMED.items():
-        crops[name] = plans.regions(plans.split_plans(tasks[source], one.eye, budget)["2"])
+        crops[name] = plans.split_plans(tasks[source], one.planner, budget)["2"].regions
     looks = strategies.look_closer(one.detector, split, crops, one.rule)
     return strategies.outcomes(whole, looks, one.rule)
 
@@ -200,7 +200,7 @@ def test_a_detector_from_a_file_must_be_the_run_s_own(
     files.write_json(folder / "detector.json", digest)
     classes = {"class_map": "person: pedestrian, car", "model_classes": "coco"}
     files.write_text(folder / "params.yaml", params.dump(values | classes))
-    lens = files.read_json(next(home.glob("03*/k/lens.json")))
-    files.write_json(next(home.glob("03*/k/lens.json")), lens | {"aspect_wh": [1, 1]})
+    scale = files.read_json(next(home.glob("03*/k/input_scale.json")))
+    files.write_json(next(home.glob("03*/k/input_scale.json")), scale | {"aspect_wh": [1, 1]})
     found = Predictor.of_run(home)(np.zeros((300, 400, 3), np.uint8))
     assert found.megapixels >= 416 * 416 / 1e6  # the model's one input, however small the view

@@ -13,7 +13,9 @@ from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.cropping import planning, recall
+from dmnet_lib.cropping import recall
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import sizes
 from dmnet_lib.detection import strategies
@@ -256,10 +258,10 @@ def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Pat
 def test_what_is_expected_of_whole_images_goes_by_the_scale_they_are_seen_at() -> None:
     rows = np.array([[10, 10, 14, 14, 1, 4, 0, 0]])
     truth = from_rows(["i0", "i1"], np.array([[40, 30]] * 2), [rows, rows])
-    curve, lens = recall.Curve(), planning.lens(20, 2.0, "1:1")
-    eye = planning.eye(sizes.plain(()), curve, lens)
+    curve, scale = recall.Curve(), InputScale(20, 2.0)
+    planner = CropPlanner(sizes.plain(()), curve, scale)
     found = strategies.with_predicted_recall(
-        detect({"all": Regions.from_lists([[[5, 5, 30, 30]]] * 2)}), truth, eye
+        detect({"all": Regions.from_lists([[[5, 5, 30, 30]]] * 2)}), truth, planner
     )
     shares = {name: one.predicted_recall for name, one in found.items()}
     assert shares["global"] == pytest.approx(float(curve(7.0)))

@@ -74,7 +74,7 @@ def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) ->
     assert shown["area share"] == percent(wanted["area_share"])
     assert shown["crops per image"] == f"{wanted['crops_per_image']:.2f}"
     assert shown["expected to be found"] == percent(
-        planning.worth(crops.truth, found, explored.EYE)
+        explored.PLANNER.predicted_recall(crops.truth, found)
     )
     np.testing.assert_array_equal(crops.regions().boxes_xyxy, found.boxes_xyxy)
 
@@ -91,15 +91,15 @@ def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
     crops.controls["budget"].value = budget
     tasks = plans.of_truth(explored.of_split(crops.split), explored.BINS)
     wanted = {"one": Budget(crops=budget)}
-    planned = plans.split_plans(tasks, explored.EYE, wanted)["one"].plans
-    np.testing.assert_array_equal(crops.regions().boxes_xyxy, planning.join(planned).boxes_xyxy)
+    planned = plans.split_plans(tasks, explored.PLANNER, wanted)["one"]
+    np.testing.assert_array_equal(crops.regions().boxes_xyxy, planned.regions.boxes_xyxy)
     assert crops.view(0).words[0] == f"1: +{planned[0].gains[0]:.2g}"
     assert crops.errors == []
 
 
 def test_a_split_is_planned_once_for_all_budgets(crops, monkeypatch) -> None:
     crops.controls["policy"].value = "planned"
-    monkeypatch.setattr(planning, "plan", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(planning.CropPlanner, "plan", lambda *_, **__: 1 / 0)
     for budget in (1, 9, 12):
         crops.controls["budget"].value = budget
     assert crops.errors == []
@@ -130,7 +130,7 @@ def test_crops_of_nothing(tmp_path, rows) -> None:
 def test_a_threshold_that_no_slider_would_offer_is_taken(tmp_path) -> None:
     split = explored.split(tmp_path)
     stage = explored.stage("03_density_crops", tmp_path)
-    one = explore_crops(split, sources(split), stage, threshold=0.0012, eye=explored.EYE)
+    one = explore_crops(split, sources(split), stage, threshold=0.0012, planner=explored.PLANNER)
     assert one.threshold == 0.0012 and one.errors == []
 
 
@@ -244,7 +244,9 @@ def test_under_the_runner_crops_and_fusion_leave_figures(tmp_path, monkeypatch) 
     split, written = explored.split(tmp_path), []
     for out in (tmp_path / "a", tmp_path / "b"):
         stages = (explored.stage(n, out) for n in ("03_density_crops", "05_fused_detection"))
-        crops = explore_crops(split, sources(split), next(stages), threshold=0.1, eye=explored.EYE)
+        crops = explore_crops(
+            split, sources(split), next(stages), threshold=0.1, planner=explored.PLANNER
+        )
         found = explore_fusion(split, *looks(split), RULE, next(stages), strategy="sliding 300")
         assert isinstance(crops, Shown) and isinstance(found, Shown)
         paths = [out / f"figures/{n}.{k}" for n in ("thresholds", "judged") for k in ("png", "csv")]

@@ -16,9 +16,10 @@ from dmnet_lib.core import boxes, official
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.provenance import Stage
-from dmnet_lib.cropping import geometry, planning, plans
+from dmnet_lib.cropping import geometry, plans
 from dmnet_lib.cropping import threshold as cropping
-from dmnet_lib.cropping.planning import Budget, Eye, Plan
+from dmnet_lib.cropping.planning import Budget, CropPlanner
+from dmnet_lib.cropping.plans import PlanTask, SplitPlan
 from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Split
@@ -45,7 +46,7 @@ class Source:
     """A density of a split's images: its sums over windows (width, height), and tasks to plan."""
 
     sums: Callable[[tuple[int, int]], list[np.ndarray]]
-    tasks: Callable[[], Iterable[plans.Task]]
+    tasks: Callable[[], Iterable[PlanTask]]
 
 
 def of_points(points: Points, bins: Bins, rules: Kernel) -> Source:
@@ -61,15 +62,20 @@ def of_maps(maps: list[np.ndarray], sizes_wh: np.ndarray, *, stride: float) -> S
 
 
 def explore_crops(
-    split: Split, sources: Mapping[str, Source], stage: Stage, *, threshold: float, eye: Eye
+    split: Split,
+    sources: Mapping[str, Source],
+    stage: Stage,
+    *,
+    threshold: float,
+    planner: CropPlanner,
 ) -> "CropsExplorer | figures.Shown":
     """Return the explorer of a split's crops; under the runner, a figure of three thresholds.
 
-    sources by name; threshold is the one that the stage goes on with; eye plans.
+    sources by name; threshold is the one that the stage goes on with; planner plans.
     """
     if desk.is_run():
         return _figure(split, sources, stage, threshold)
-    return CropsExplorer(split, sources, stage, threshold=threshold, eye=eye)
+    return CropsExplorer(split, sources, stage, threshold=threshold, planner=planner)
 
 
 class CropsExplorer(desk.Explorer):
@@ -79,9 +85,9 @@ class CropsExplorer(desk.Explorer):
 
     def __init__(
         self, split: Split, sources: Mapping[str, Source], stage: Stage, *,
-        threshold: float, eye: Eye,
+        threshold: float, planner: CropPlanner,
     ) -> None:  # fmt: skip
-        self.sources, self.eye = dict(sources), eye
+        self.sources, self.planner = dict(sources), planner
         self.rules = official.named(stage.params["profile"], stage.params["profile_changes"])
         self.sums = lru_cache(WINDOWS_KEPT)(self._sums)
         self.plans = lru_cache(len(sources))(self._plans)
@@ -175,16 +181,16 @@ class CropsExplorer(desk.Explorer):
 
     def _regions(self, source: str, amount: float, policy: Policy | None) -> Regions:
         if policy is None:
-            return planning.first(self.plans(source), amount)
+            return self.plans(source).first(amount).regions
         sums = self.sums(source, policy.window_wh)
         return cropping.split_regions(sums, self.truth.sizes_wh, threshold=amount, policy=policy)
 
     def _sums(self, source: str, window_wh: tuple[int, int]) -> list[np.ndarray]:
         return self.sources[source].sums(window_wh)
 
-    def _plans(self, source: str) -> list[Plan]:
+    def _plans(self, source: str) -> SplitPlan:
         wanted = {"most": Budget(crops=self.controls["budget"].max)}
-        return plans.split_plans(self.sources[source].tasks(), self.eye, wanted)["most"].plans
+        return plans.split_plans(self.sources[source].tasks(), self.planner, wanted)["most"]
 
     def view(self, index: int) -> View:
         crops = self.regions().of_image(index)
@@ -217,12 +223,12 @@ class CropsExplorer(desk.Explorer):
         """Return the numbers of an image's crops; of planned ones with what each gains."""
         if not self.is_planned:
             return tuple(str(number) for number in range(1, crops + 1))
-        gains = self.plans(self.controls["source"].value)[index].gains[:crops]
+        gains = self.plans(self.controls["source"].value).plans[index].gains[:crops]
         return tuple(f"{number}: +{gain:.2g}" for number, gain in enumerate(gains, start=1))
 
     def _measured(self, source: str, amount: float, policy: Policy | None) -> dict[str, object]:
         regions = self._found(source, amount, policy)
-        worth = planning.worth(self.truth, regions, self.eye)
+        worth = self.planner.predicted_recall(self.truth, regions)
         return geometry.crop_geometry(self.truth, regions) | {"expected": worth}
 
     def counts(self, index: int) -> dict[str, object]:

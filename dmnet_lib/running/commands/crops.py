@@ -19,7 +19,7 @@ from dmnet_lib.data.splits import Split
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import windows
 from dmnet_lib.density.points import Kernel
-from dmnet_lib.running.commands import common, convert, maps, planned
+from dmnet_lib.running.commands import common, convert, planned
 
 ABOUT = """\
 Cut a split where its objects are dense: windows that hold at least --threshold objects join into
@@ -119,7 +119,7 @@ def run(chosen: argparse.Namespace, say: Say) -> int:
     if source.images is None and not chosen.no_images:
         raise InputError(f"{chosen.root}: no images to cut crops from; add --no-images")
     plans = planned.make(source, chosen, rules, say) if chosen.policy == "planned" else None
-    found = plans.regions if plans else _regions(source, chosen, rules, say)
+    found = plans.plan.regions if plans else _regions(source, chosen, rules, say)
     cut = crops.annotate(
         source.annotations, found, min_visible=chosen.min_visible,
         drop_score0=common.drops_score0(chosen, rules), **rules.of("crops"),
@@ -191,11 +191,11 @@ def _sums_of_maps(
 ) -> list[np.ndarray]:
     """Return the window sums of each image's map. Raises InputError for missing or odd maps."""
     table = source.annotations
-    tasks = list(zip(maps.paths_of(chosen.density, table.names), table.sizes_wh, strict=True))
+    tasks = list(zip(density.paths_of(chosen.density, table.names), table.sizes_wh, strict=True))
     task = partial(_sums_of_map, window_wh=chosen.window)
     with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
         found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
-    maps.note_heavy(sum(total for _, total in found), table, say)
+    planned.note_heavy(sum(total for _, total in found), table, say)
     return [sums for sums, _ in found]
 
 
@@ -206,7 +206,7 @@ def _sums_of_map(
     path, size_wh = task
     cells = density.read(path)
     cells = cells.sum(axis=0) if cells.ndim == 3 else cells  # maps by size
-    stride = maps.stride_of(cells, size_wh, path)
+    stride = density.stride_of(cells, size_wh, path)
     sums = windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
     return sums, float(cells.sum(dtype=np.float64))
 

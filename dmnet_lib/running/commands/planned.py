@@ -1,29 +1,29 @@
-"""Annotations or density maps by size of a split -> its planned crops, and what they buy."""
+"""Annotations or density maps by size of a split -> its planned crops, and what they gain."""
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import parallel
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
-from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
-from dmnet_lib.cropping import planning, recall
-from dmnet_lib.cropping.planning import Budget, Eye, Plan
+from dmnet_lib.cropping import planning, plans, recall
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.planning import Budget, CropPlanner
+from dmnet_lib.cropping.plans import SplitPlan
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import sizes
 from dmnet_lib.density.points import Kernel
 from dmnet_lib.density.sizes import Bins
-from dmnet_lib.running.commands import common, maps
+from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.density import SIZES
 
+COUNT_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 CROPS = 8  # of an image, where no limit is given
 DEFAULTS = {
     "crops_per_image": None, "megapixels": None, "least_gain": None, "input_size": 640,
@@ -66,41 +66,34 @@ def add_arguments(add: Callable[..., object]) -> None:
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan of each image of a split, and what they were made by."""
+    """The plans of a split, and the planner that made them."""
 
-    plans: Sequence[Plan]
-    seen: Eye
-    bins: Bins
-
-    @property
-    def regions(self) -> Regions:
-        """The crops of all images, in the order chosen."""
-        return planning.join(self.plans)
+    plan: SplitPlan
+    planner: CropPlanner
 
     def gains(self) -> list[list[float]]:
         """Return the expected objects that each crop of each image finds more."""
-        return [np.round(one.gains, 3).tolist() for one in self.plans]
+        return [np.round(one.gains, 3).tolist() for one in self.plan.plans]
 
     def parameters(self) -> dict[str, object]:
         """Return what the plans were made by, for a file; sides and reaches in pixels."""
-        bins = {name: np.round(value, 3).tolist() for name, value in vars(self.bins).items()}
-        return {"recall_curve": asdict(self.seen.curve), "size_bins": bins}
+        bins = {n: np.round(value, 3).tolist() for n, value in vars(self.planner.bins).items()}
+        return {"recall_curve": asdict(self.planner.curve), "size_bins": bins}
 
     def told(self, truth: Annotations) -> str:
         """Return in words what share of the objects is expected to be found, before and after."""
-        counts = (truth, self.regions, self.seen)
-        after = planning.worth(*counts)
+        after = self.planner.predicted_recall(truth, self.plan.regions)
         if after is None:  # nobody annotated the split: the maps tell
-            total = sum(one.total for one in self.plans)
-            base = sum(one.base for one in self.plans)
-            gains = sum(float(one.gains.sum()) for one in self.plans)
+            plans = self.plan.plans
+            total, base = (sum(getattr(one, name) for one in plans) for name in ("total", "base"))
+            gains = sum(float(one.gains.sum()) for one in plans)
             return (
                 f"of {total:,.0f} objects in the maps, {base:,.0f} are expected to be found in "
                 f"whole images, {base + gains:,.0f} with the crops"
             )
-        before = planning.worth(truth, planning.first(self.plans, 0), self.seen)
-        cut = planning.cut_of_bought(*counts, self.bins)
-        lost = "" if cut is None else f"; its border cuts {cut:.1%} of what a crop was bought for"
+        before = self.planner.predicted_recall(truth, self.plan.first(0).regions)
+        cut = self.planner.truncated_targets(truth, self.plan.regions)
+        lost = "" if cut is None else f"; crop borders cut {cut:.1%} of the objects aimed at"
         return (
             f"expected to be found: {before:.1%} of the objects in whole images, {after:.1%} with "
             f"the crops{lost}"
@@ -109,17 +102,32 @@ class Planned:
 
 def make(source: Split, chosen: argparse.Namespace, rules: Profile, say: Say) -> Planned:
     """Plan the crops of every image, from its points or from its maps. Raises InputError."""
-    paths = maps.paths_of(chosen.density, source.annotations.names) if chosen.density else []
-    bins = _bins(source.annotations, chosen, paths)
-    seen = planning.eye(bins, _curve(chosen, say), _lens(chosen))
-    tasks = _from_maps(source, paths) if paths else _from_points(source, chosen, rules, bins)
-    budget, kernel = _budget(chosen), Kernel(**rules.of("density"))
-    plan = partial(_plan, seen=seen, budget=budget, rules=kernel)
-    with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
-        found = list(parallel.run(plan, tasks, executor=executor, chunk=4, label="planning"))
+    table, kernel = source.annotations, Kernel(**rules.of("density"))
+    paths = density.paths_of(chosen.density, table.names) if chosen.density else []
+    bins = _bins(table, chosen, paths)
+    aspect_wh = planning.parse_aspect(chosen.aspect)
+    planner = CropPlanner(bins, _curve(chosen, say), _input_scale(chosen, aspect_wh), aspect_wh)
     if paths:
-        maps.note_heavy(sum(one.total for one in found), source.annotations, say)
-    return Planned(found, seen, bins)
+        tasks = list(plans.of_files(paths, table.sizes_wh, bins))
+    else:
+        points = common.points_of(table, chosen, rules)
+        tasks = list(plans.of_truth(points, bins, kernel=kernel))
+    with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
+        wanted = {"crops": _budget(chosen)}
+        plan = plans.split_plans(tasks, planner, wanted, executor=executor)["crops"]
+    if paths:
+        note_heavy(sum(one.total for one in plan.plans), table, say)
+    return Planned(plan, planner)
+
+
+def note_heavy(total: float, truth: Annotations, say: Say) -> None:
+    """Say so where maps hold far more objects, total, than their split has."""
+    objects = int(truth.is_object.sum())
+    if objects and total > COUNT_FACTOR * objects:
+        say(
+            f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they enlarged "
+            "without dividing by the area? Then thresholds and gains mean less than they say"
+        )
 
 
 def _budget(chosen: argparse.Namespace) -> Budget:
@@ -128,12 +136,12 @@ def _budget(chosen: argparse.Namespace) -> Budget:
     return Budget(crops, chosen.megapixels, chosen.least_gain or 0.0)
 
 
-def _lens(chosen: argparse.Namespace) -> planning.Lens:
-    lens = planning.lens(chosen.input_size, chosen.max_upscale, chosen.aspect)
-    if chosen.views == "own":
-        return lens
-    shape = min(lens.aspect_wh) / max(lens.aspect_wh)
-    return replace(lens, view_px=max(1, round(chosen.input_size**2 * shape)))
+def _input_scale(chosen: argparse.Namespace, aspect_wh: tuple[float, float]) -> InputScale:
+    input_wh = None
+    if chosen.views == "fixed":
+        width, height = chosen.input_size * np.array(aspect_wh) / max(aspect_wh)
+        input_wh = (max(1, round(width)), max(1, round(height)))
+    return InputScale(chosen.input_size, chosen.max_upscale, input_wh)
 
 
 def _curve(chosen: argparse.Namespace, say: Say) -> Curve:
@@ -163,57 +171,3 @@ def _bins(truth: Annotations, chosen: argparse.Namespace, paths: Sequence[Path])
     if listed is not None and tuple(listed.edges_px) == tuple(edges_px):
         return listed
     return sizes.plain(edges_px)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One image to plan: its size, and its maps' path or its points [P, 2] with their sigmas [P]
-    and numbers of bins [P]."""
-
-    size_wh: np.ndarray
-    path: Path | None = None
-    points: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-
-
-def _from_maps(source: Split, paths: Sequence[Path]) -> list[_Task]:
-    sizes_wh = source.annotations.sizes_wh
-    return [_Task(size_wh, path=path) for size_wh, path in zip(sizes_wh, paths, strict=True)]
-
-
-def _from_points(
-    source: Split, chosen: argparse.Namespace, rules: Profile, bins: Bins
-) -> list[_Task]:
-    found = common.points_of(source.annotations, chosen, rules)
-    columns = (found.xy, found.sigmas_px, bins.of(found.sides_px))
-    rows = map(found.rows_of, range(len(found.names)))
-    parts = [tuple(column[some] for column in columns) for some in rows]
-    return [_Task(size, points=part) for size, part in zip(found.sizes_wh, parts, strict=True)]
-
-
-def _plan(task: _Task, *, seen: Eye, budget: Budget, rules: Kernel) -> Plan:
-    """Return the plan of one image, in a worker."""
-    count = len(seen.sides_px)
-    if task.path is None:
-        stride = planning.CELL_PX
-        cells = density.density_maps(
-            *task.points, task.size_wh, count=count, stride=stride, rules=rules
-        )
-        return planning.plan(cells, task.size_wh, seen, budget, stride=stride)
-    cells, stride = _read(task.path, task.size_wh, count)
-    try:
-        return planning.plan(cells, task.size_wh, seen, budget, stride=stride)
-    except InputError as error:
-        raise InputError(f"{task.path}: {error}") from None
-
-
-def _read(path: Path, size_wh: np.ndarray, count: int) -> tuple[np.ndarray, float]:
-    """Return the [K, h, w] maps of one file with cells near those planned on, and their stride."""
-    cells = density.read(path)
-    cells = cells[None] if cells.ndim == 2 else cells
-    if cells.ndim == 3 and len(cells) != count:
-        raise InputError(
-            f"{path}: holds maps of {len(cells)} sizes, not of {count}; give --size-edges as they "
-            "were made with"
-        )
-    together = cells.sum(axis=0) if cells.ndim == 3 else cells
-    return planning.regrid(cells, stride=maps.stride_of(together, size_wh, path))
