@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lab
+.PHONY: help setup demo test lint bench lab notebooks
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,3 +34,6 @@ bench: setup  ## measure speed, beside plain ways to do the same (about 20 minut
 
 lab: setup  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --ServerApp.preferred_dir=notebooks
+
+notebooks: setup  ## write the parameters cells of the notebooks from params/base.yaml
+	@$(BIN)/python notebooks/build.py

@@ -98,8 +98,8 @@ def _split(home: Path, count: int) -> Split:
 
 
 def _stage(name: str) -> provenance.Stage:
-    known = params.of_stage(params.declared(), name)
-    values = {n: parameter.default for n, parameter in known.items()}
+    known = params.declared()
+    values = {n: one.default for n, one in (known[params.COMMON] | known[name]).items()}
     return provenance.Stage(name, "bench", Path(), values, {})
 
 

@@ -35,8 +35,9 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folders = {part: home / name / "k" for part, name in STAGES.items()}
     files.write_json(home / "latest.json", {"stages": {n: {"key": "k"} for n in STAGES.values()}})
     for part, folder in folders.items():
-        known = params.of_stage(params.declared(), STAGES[part])
-        values = {name: one.default for name, one in known.items()} | {"score_threshold": 0.005}
+        known = params.declared()
+        own = known[params.COMMON] | known[STAGES[part]]
+        values = {name: one.default for name, one in own.items()} | {"score_threshold": 0.005}
         files.write_text(folder / result_folder.PARAMS, params.dump(values))
         files.write_json(folder / result_folder.METRICS, {"threshold": {"mcnn": 1.95}})
     sizes.write(folders["sizes"] / "sizes.json", sizes.plain((16.0,)))

@@ -62,8 +62,8 @@ def split(folder: Path, rows: list[list[list[int]]] = ROWS, *, grey: bool = Fals
 
 def stage(name: str, out: Path, **changed: object) -> provenance.Stage:
     """Return a stage with base.yaml's values but for those changed."""
-    known = params.of_stage(params.declared(), name)
-    values = {n: parameter.default for n, parameter in known.items()}
+    known = params.declared()
+    values = {n: one.default for n, one in (known[params.COMMON] | known[name]).items()}
     return provenance.Stage(name, "none", out, values | changed, {})
 
 

@@ -8,9 +8,10 @@ values, `[0, 1]`, `(0, inf)` or `{fixed, adaptive}`, followed by the unit and wh
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
@@ -22,6 +23,7 @@ COMMON = "common"
 CHANGES = "profile_changes"
 Scalar = bool | int | float | str | None
 Value = Scalar | list[Scalar]
+Entry = TypeVar("Entry")
 
 INT = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
 FLOAT = re.compile(
@@ -138,14 +140,17 @@ def _check_profile(common: dict[str, Value], where: str) -> None:
         raise InputError(f"{where}: {COMMON}.{CHANGES}: {error}") from None
 
 
-def resolved(experiment: Experiment, stage: str) -> dict[str, Value]:
-    """Return the flat values a stage gets: common and its own section."""
-    return experiment.sections.get(COMMON, {}) | experiment.sections.get(stage, {})
+def resolved(experiment: Experiment, stage: str, names: Collection[str]) -> dict[str, Value]:
+    """Return the flat values of a stage: the common ones among names, and its own section."""
+    return of_stage(experiment.sections, stage, names)
 
 
-def of_stage(known: Mapping[str, Mapping[str, Parameter]], stage: str) -> dict[str, Parameter]:
-    """Return the parameters that a stage must declare: those of common and its own section."""
-    return {**known.get(COMMON, {}), **known.get(stage, {})}
+def of_stage(
+    sections: Mapping[str, Mapping[str, Entry]], stage: str, names: Collection[str]
+) -> dict[str, Entry]:
+    """Return a stage's part of sections: of `common` what is among names, and its own section."""
+    common = {n: one for n, one in sections.get(COMMON, {}).items() if n in names}
+    return common | dict(sections.get(stage, {}))
 
 
 def check(parameter: Parameter, value: Value, where: str) -> Value:

@@ -15,7 +15,6 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -92,6 +91,16 @@ def notebook_code(path: Path) -> str:
     return source
 
 
+def parameter_names(path: Path) -> frozenset[str]:
+    """Return the names in a notebook's parameters cell. Raises InputError unless it has one."""
+    cells = files.read_json(path).get("cells", ())
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", ())]
+    if len(tagged) != 1:
+        raise InputError(f"{params.shown(path)}: one cell must have the tag `parameters`")
+    assigned = ast.parse("".join(tagged[0]["source"])).body
+    return frozenset(node.target.id for node in assigned if isinstance(node, ast.AnnAssign))
+
+
 def notebook_digest(path: Path) -> str:
     """Return the digest of a notebook's code cells and of the library code they import."""
     source = notebook_code(path)
@@ -129,11 +138,6 @@ class Stage:
     out: Path
     params: dict[str, params.Value]
     upstream: dict[str, Path]
-
-    @cached_property
-    def rng(self) -> np.random.Generator:
-        """The stage's one generator, started from the parameter `seed`."""
-        return np.random.default_rng(self.params["seed"])
 
     def needs(self, stage: str) -> Path:
         """Return the folder of an earlier stage. Raises InputError where it was not run."""
@@ -183,12 +187,13 @@ class Stage:
 def begin(name: str, values: Mapping[str, object]) -> Stage:
     """Check the parameters among values, find the stage's folder, write down what makes it.
 
-    values is the notebook's globals(). Raises InputError for a parameter that is missing, of
-    another type or out of range.
+    values is the notebook's globals(); of the common parameters the stage takes those among them.
+    Raises InputError for a parameter of its own that is missing, and for any of another type or
+    out of range.
     """
     told = json.loads(os.environ.get("DMNET_RUN", "{}"))  # what only the runner knows
     base = Path(told.get("base", params.BASE))
-    known = params.of_stage(params.declared(base), name)
+    known = params.of_stage(params.declared(base), name, values)
     missing = sorted(set(known) - set(values))
     if missing:
         raise InputError(f"{name}: the parameters cell lacks {', '.join(missing)}")
@@ -199,7 +204,8 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     out.mkdir(parents=True, exist_ok=True)
     # A stage that is run again is unfinished until its metrics are written again.
     (out / METRICS).unlink(missing_ok=True)
-    files.write_text(out / PARAMS, params.dump(chosen | told.get("declared", {})))
+    declared = {n: value for n, value in told.get("declared", {}).items() if n in chosen}
+    files.write_text(out / PARAMS, params.dump(chosen | declared))
     files.write_json(out / PROVENANCE, _provenance(stage, told))
     return stage
 

@@ -5,7 +5,6 @@ needs. A stage with a finished folder of its key is not run again, also where an
 finished it.
 """
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,22 +74,19 @@ def _read_notebook(path: Path) -> Notebook:
     about = source.get("metadata", {}).get("dmnet")
     if not isinstance(about, dict):
         raise InputError(f"{params.shown(path)}: its metadata must hold dmnet: needs and writes")
-    cells = [c for c in source.get("cells", ()) if "parameters" in c["metadata"].get("tags", [])]
-    if len(cells) != 1:
-        raise InputError(f"{params.shown(path)}: one cell must have the tag `parameters`")
-    assigned = ast.parse("".join(cells[0]["source"])).body
-    names = (node.target.id for node in assigned if isinstance(node, ast.AnnAssign))
+    names = provenance.parameter_names(path)
     needs, writes = tuple(about.get("needs", ())), tuple(about.get("writes", ()))
-    return Notebook(path, needs, writes, frozenset(names), bool(about.get("reads_results")))
+    return Notebook(path, needs, writes, names, bool(about.get("reads_results")))
 
 
 def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE) -> None:
     """Raise InputError where a notebook's parameters cell and base.yaml name different things."""
     known = params.declared(base_path)
     for name, notebook in notebooks.items():
-        expected = frozenset(params.of_stage(known, name))
+        own = frozenset(known.get(name, {}))
+        expected = frozenset(params.of_stage(known, name, notebook.names))
         for names, fault in (
-            (expected - notebook.names, "declared in base.yaml, not in the parameters cell"),
+            (own - notebook.names, "declared in base.yaml, not in the parameters cell"),
             (notebook.names - expected, "in the parameters cell, not declared in base.yaml"),
         ):
             if names:
@@ -124,7 +120,7 @@ def plan(
     """
     before, keys, plans = ResultFolder.read(home).folders, {}, []
     for name, notebook in notebooks.items():
-        values = params.resolved(experiment, name)
+        values = params.resolved(experiment, name, notebook.names)
         made_of = _made_of(notebook, values, home, data, keys)
         keys[name] = provenance.digest(made_of)
         folder = home / name / keys[name]

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib.core import boxes, files, params, result_folder, weights
-from dmnet_lib.core.files import InputError
+from dmnet_lib.core import boxes, files, params, provenance, result_folder, weights
+from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.params import Experiment
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.cropping import input_scale
@@ -78,13 +78,19 @@ def _stage(experiment: params.Experiment, name: str) -> Stage:
         if other < name:
             _require_current(experiment, other, folder)
     out = home / name / result_folder.INTERACTIVE
-    return Stage(name, experiment.name, out, params.resolved(experiment, name), upstream)
+    return Stage(name, experiment.name, out, _values(experiment, name), upstream)
+
+
+def _values(experiment: Experiment, name: str) -> dict[str, params.Value]:
+    """Return the parameters of a stage, those that its notebook names."""
+    names = provenance.parameter_names(ROOT / "notebooks" / f"{name}.ipynb")
+    return params.resolved(experiment, name, names)
 
 
 def _require_current(experiment: Experiment, name: str, folder: Path) -> None:
     """Raise InputError where an earlier stage was run with other parameters than it has now."""
     made_with = result_folder.parameters_of(folder)
-    for key, value in params.resolved(experiment, name).items():
+    for key, value in _values(experiment, name).items():
         if made_with.get(key, value) != value:
             raise InputError(
                 f"{name} was run with {key}: {made_with[key]}, which is {value} now; first run the "

@@ -16,11 +16,11 @@ from papermill.parameterize import parameterize_notebook
 from playwright.sync_api import Browser, Page
 from tiny import PARAMS, Run
 
-from dmnet_lib.core import params, result_folder
+from dmnet_lib.core import params, provenance, result_folder
 from dmnet_lib.running import cli, stages
 
 BREAKING = """
-from dmnet_lib.explore.data import DataExplorer
+from dmnet_lib.reporting.explore.data import DataExplorer
 sound = DataExplorer.view
 DataExplorer.view = lambda self, index: 1 / 0 if index else sound(self, index)
 """
@@ -38,7 +38,7 @@ def home(tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("notebooks", "params"):
         (home / folder).mkdir()
     for path in stages.NOTEBOOKS.glob("*.ipynb"):
-        values = params.resolved(experiment, path.stem)
+        values = params.resolved(experiment, path.stem, provenance.parameter_names(path))
         copy = parameterize_notebook(load_notebook_node(str(path)), values)
         nbformat.write(copy, home / "notebooks" / path.name)
     copy = nbformat.read(home / "notebooks" / "00_dataset.ipynb", as_version=4)

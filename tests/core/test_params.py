@@ -47,11 +47,12 @@ def fault(base: Path, text: str) -> str:
 def test_an_empty_file_changes_nothing(base: Path, text: str) -> None:
     found = experiment(base, text)
     assert found.changed == {}
-    assert params.resolved(found, "03_crops") == {
+    assert params.resolved(found, "03_crops", ["seed", "data_root", "other"]) == {
         "seed": 0,
         "data_root": "data",
         "threshold": 0.08,
     }
+    assert params.resolved(found, "03_crops", ["seed"]) == {"seed": 0, "threshold": 0.08}
 
 
 def test_an_empty_base_declares_nothing(tmp_path: Path) -> None:

@@ -200,11 +200,9 @@ def test_under_the_runner_places_and_declared_values_are_told(
     assert "numpy" in written["packages"]
 
 
-def test_the_generator_follows_the_seed_and_goes_on() -> None:
-    stage, again = provenance.begin("03_crops", CELL), provenance.begin("03_crops", CELL)
-    drawn = [stage.rng.random(), stage.rng.random()]
-    assert drawn[0] != drawn[1]
-    assert drawn == [again.rng.random(), again.rng.random()]
+def test_a_stage_takes_only_the_common_parameters_of_its_cell() -> None:
+    stage = provenance.begin("03_crops", {"seed": 3, "rate": 1e-05})
+    assert stage.params == {"seed": 3, "rate": 1e-05}
 
 
 def test_metrics_are_plain_rounded_and_sorted() -> None:

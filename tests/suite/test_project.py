@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+import build
 import pytest
 import yaml
 
@@ -260,21 +261,16 @@ def test_faults_of_a_recipe_are_found(cell: int, source: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_parameters_cell_holds_base_yamls_values(path: Path) -> None:
-    tagged = [
-        c
-        for c in json.loads(path.read_text())["cells"]
-        if "parameters" in c["metadata"].get("tags", ())
-    ]
-    known = params.of_stage(params.declared(), path.stem)
-    lines = "".join(tagged[0]["source"]).splitlines()
-    for line in lines:
-        name, kind, value, comment = re.fullmatch(r"(\w+): (\w+) = (.*?)  # (.*)", line).groups()
-        parameter = known[name]
-        assert ast.literal_eval(value) == parameter.default, name
-        assert kind == type(parameter.default).__name__
-        assert comment == f"{parameter.allowed} {parameter.help}".strip()
-    assert len(lines) == len(known)
+def test_a_parameters_cell_is_as_make_notebooks_writes_it(path: Path) -> None:
+    assert path.read_text() == build.built(path)
+
+
+def test_a_parameters_cell_holds_the_common_parameters_that_the_notebook_uses() -> None:
+    notebook = json.loads(NOTEBOOKS[6].read_text())
+    assert "seed: int = 0  # [0, inf)" in build.parameters_cell(notebook, NOTEBOOKS[6].stem)
+    cells = notebook["cells"]
+    notebook["cells"] = [c for c in cells if "seed" not in "".join(c["source"])]
+    assert "seed: int" not in build.parameters_cell(notebook, NOTEBOOKS[6].stem)
 
 
 # Dependencies, parameter files, words.

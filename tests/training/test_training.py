@@ -590,7 +590,7 @@ def test_a_lost_worker_is_one_line() -> None:
 def test_training_refuses_stages_of_other_parameters(tmp_path: Path) -> None:
     experiment = params.load(ROOT / "params" / "tiny.yaml")
     stage = "01_density_ground_truth"
-    resolved = params.resolved(experiment, stage)
+    resolved = jobs._values(experiment, stage)
     (tmp_path / "params.yaml").write_text(params.dump(resolved))
     jobs._require_current(experiment, stage, tmp_path)
     (tmp_path / "params.yaml").write_text(params.dump(resolved | {"sigma_px": 3.5}))

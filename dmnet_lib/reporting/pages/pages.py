@@ -173,7 +173,7 @@ def _parameters(folder: Path, base_path: Path, *, caption: str) -> str:
         return "<p>None were written.</p>"
     values = params.parse((folder / PARAMS).read_text(encoding="utf-8"))
     stage = json_or_empty(folder / PROVENANCE).get("stage", "")
-    known = params.of_stage(params.declared(base_path), stage)
+    known = params.of_stage(params.declared(base_path), stage, values)
     rows, changed = [], set()
     values = {name: value for name, value in values.items() if name in known}
     for name, value in sorted(values.items(), key=lambda pair: (known[pair[0]].section, pair[0])):

@@ -1,0 +1,54 @@
+"""base.yaml and the notebooks in, the notebooks' parameters cells out: `make notebooks`.
+
+A cell holds the common parameters that its notebook uses, and those of the notebook's own section.
+"""
+
+import ast
+import json
+from pathlib import Path
+
+from dmnet_lib.core import files, params
+from dmnet_lib.core.files import ROOT
+
+FOLDER = ROOT / "notebooks"
+
+
+def parameters_cell(notebook: dict, stage: str) -> str:
+    """Return the source that a stage's parameters cell must have."""
+    known, used = params.declared(), _names(notebook)
+    used |= {"dataset"} if "data_root" in used else set()  # both say where the data lies
+    common = [one for name, one in known[params.COMMON].items() if name in used]
+    return "\n".join(_line(parameter) for parameter in (*common, *known[stage].values()))
+
+
+def _names(notebook: dict) -> set[str]:
+    """Return the names in a notebook's code outside its parameters cell."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    trees = [ast.parse("".join(cell["source"])) for cell in cells if not is_parameters(cell)]
+    return {n.id for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name)}
+
+
+def is_parameters(cell: dict) -> bool:
+    """Tell whether a cell is the one that papermill puts values behind."""
+    return "parameters" in cell["metadata"].get("tags", ())
+
+
+def _line(parameter: params.Parameter) -> str:
+    value = json.dumps(parameter.default) if isinstance(parameter.default, str) else None
+    value = value or repr(parameter.default)
+    comment = f"{parameter.allowed} {parameter.help}".strip()
+    return f"{parameter.name}: {type(parameter.default).__name__} = {value}  # {comment}"
+
+
+def built(path: Path) -> str:
+    """Return a notebook's text with the parameters cell that it must have."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if is_parameters(cell):
+            cell["source"] = parameters_cell(notebook, path.stem).splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    for notebook_path in sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")):
+        files.write_text(notebook_path, built(notebook_path))
