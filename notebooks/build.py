@@ -8,9 +8,8 @@ import json
 from pathlib import Path
 
 from dmnet_lib.core import files, params
-from dmnet_lib.core.files import ROOT
 
-FOLDER = ROOT / "notebooks"
+FOLDER = Path(__file__).resolve().parent
 
 
 def parameters_cell(notebook: dict, stage: str) -> str:
