@@ -186,7 +186,7 @@ def test_files_not_sorted_by_score_are_noted(root: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--protocol", "visdrone", "--profile", "official"], "the released scripts scored by"),
+        (["--protocol", "visdrone", "--profile", "official"], "the official DMNet code scores by"),
         (["--protocol", "visdrone", "--max-detections", "9"], "--max-detections: the visdrone"),
         (["--protocol", "visdrone", "--backend", "pycocotools"], "--backend: the visdrone"),
         (["--set", "rows=objects"], "--set rows: a rule of another command"),

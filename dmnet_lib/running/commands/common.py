@@ -1,31 +1,101 @@
-"""What the commands share: the arguments for a split and a profile, and what is read by them."""
+"""Arguments that several commands take -> values: a split, workers, kernels, a profile's rules."""
 
 import argparse
 import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import files, official, parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import Profile
 from dmnet_lib.data import check, splits
 from dmnet_lib.density import points
 
+Say = Callable[[str], None]
+COUNT_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 IMAGES_EACH = 16  # a worker must be worth its start, which takes as long as ten images
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """One split: the folder that holds it, its name, and files of image sizes."""
+
+    root: Path
+    split: str
+    image_sizes: tuple[Path, ...]
+
+    def load(self, say: Say, *, annotated: bool = True) -> splits.Split:
+        """Return the split's annotations, with the paths of its images where there are any.
+
+        annotated False also takes a split without an annotations folder, as one without boxes.
+        Oddities that are no errors are said.
+        """
+        sizes = sizes_from(self.image_sizes)
+        found = splits.load_source(self.root, self.split, sizes=sizes, annotated=annotated)
+        for note in check.remarks(self.root, found):
+            say(f"note: {note}")
+        return found
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Who does the work: this many processes of this machine (0: one per core), or a cluster."""
+
+    jobs: int
+    cluster: str | None  # the address of a dask scheduler
+
+    def lend(self, *, tasks: int | None = None) -> AbstractContextManager[Executor | None]:
+        """Lend the workers for so many tasks (`parallel.pool`)."""
+        if self.cluster is not None:
+            return parallel.cluster(self.cluster)
+        return parallel.pool(self.jobs, tasks=tasks)
+
+
+@dataclass(frozen=True)
+class KernelOptions:
+    """How wide an object's Gaussian is: the sigma rule and its values (`points.with_rule`)."""
+
+    sigma_rule: str
+    sigma: float  # px
+    neighbours: int
+    beta: float
+    train_split: str
+
+    def points_of(
+        self, annotations: Annotations, source: SplitOptions, profile: Profile
+    ) -> points.Points:
+        """Return the points of a split's annotations, with their sigmas."""
+        found = points.from_annotations(
+            annotations, drop_score0=drops_score0(profile, source.split), **profile.of("points")
+        )
+        scales = {}
+        if self.sigma_rule == "class_wise":
+            scales = points.class_scales_px(splits.load_boxes(source.root, self.train_split))
+        return points.with_rule(
+            found, self.sigma_rule, sigma_px=self.sigma, scales_px=scales,
+            neighbours=self.neighbours, beta=self.beta, **profile.of("sigmas"),
+        )  # fmt: skip
+
+    def parameters(self) -> dict[str, object]:
+        """Return the values for a file of parameters; the train split stands in the sigmas."""
+        values = asdict(self)
+        del values["train_split"]
+        return values
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
     """Add ROOT."""
-    told = f"the folder that holds {splits.LAYOUT}"
-    parser.add_argument("root", type=Path, metavar="ROOT", help=told)
+    words = f"the folder that holds {splits.LAYOUT}"
+    parser.add_argument("root", type=Path, metavar="ROOT", help=words)
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
-    """Add ROOT, --split and --image-sizes, read by `load`."""
+    """Add the arguments of SplitOptions."""
     add_root(parser)
     parser.add_argument("--split", required=True, help="train, val, test-dev …")
     add_image_sizes(parser)
@@ -33,90 +103,24 @@ def add_split(parser: argparse.ArgumentParser) -> None:
 
 def add_image_sizes(parser: argparse.ArgumentParser) -> None:
     """Add --image-sizes."""
-    told = 'json of {"stem": [width, height]}, where the images are not at hand'
+    words = 'json of {"stem": [width, height]}, where images are missing'
     parser.add_argument(
-        "--image-sizes", type=Path, nargs="+", default=[], metavar="FILE", help=told
+        "--image-sizes", type=Path, nargs="+", default=[], metavar="FILE", help=words
     )
 
 
-def add_jobs(parser: argparse.ArgumentParser) -> None:
-    """Add --jobs and --cluster, read by `workers`."""
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of WorkerOptions."""
     add = parser.add_argument
     add("--jobs", type=partial(count, least=0), default=0, metavar="N",
-        help="processes at work (default 0: one for each core)")  # fmt: skip
+        help="processes at work (default 0: one per core)")  # fmt: skip
     add("--cluster", metavar="ADDRESS",
         help="dask scheduler whose workers do it instead, such as tcp://host:8786; they must see "
         "the same folders by the same paths")  # fmt: skip
 
 
-def workers(
-    chosen: argparse.Namespace, *, tasks: int | None = None
-) -> AbstractContextManager[Executor | None]:
-    """Lend the workers that --jobs and --cluster ask for, for so many tasks (`parallel.pool`)."""
-    if chosen.cluster is not None:
-        return parallel.cluster(chosen.cluster)
-    return parallel.pool(chosen.jobs, tasks=tasks)
-
-
-def add_profile(parser: argparse.ArgumentParser, *rules: str) -> None:
-    """Add --profile and --set; rules are those that matter, by their names or their stages'."""
-    add = parser.add_argument
-    add("--profile", choices=official.PROFILES, default=official.PROFILES[0],
-        help="corrected (default): what the method means; official: what the released scripts "
-        "do")  # fmt: skip
-    add("--set", dest="changes", action="append", default=[], metavar="RULE=VALUE",
-        help="take one rule otherwise than the profile does; may be repeated")  # fmt: skip
-    known = [one for one in official.DEVIATIONS if one.name in rules or one.stage in rules]
-    parser.set_defaults(rules=[one.name for one in known])
-    parser.epilog += "\n\nrules for --set, the corrected value first:\n" + "".join(
-        f"  {one.name}: {' | '.join(map(str, one.choices))}\n"
-        + _indented(f"official: {one.released}")
-        + _indented(f"corrected: {one.right}")
-        for one in known
-    )
-
-
-def _indented(text: str) -> str:
-    return textwrap.fill(text, 88, initial_indent=" " * 6, subsequent_indent=" " * 8) + "\n"
-
-
-def profile_of(chosen: argparse.Namespace) -> official.Profile:
-    """Return the profile that --profile and --set ask for. Raises InputError.
-
-    A rule of other commands is refused: it would change nothing here.
-    """
-    rules = official.named(chosen.profile, chosen.changes)
-    for change in chosen.changes:
-        name = change.partition("=")[0].strip()
-        if name not in chosen.rules:
-            raise InputError(f"--set {name}: a rule of another command; see --help for those here")
-    return rules
-
-
-def sizes_from(paths: Sequence[Path]) -> dict[str, tuple[int, int]] | None:
-    """Return (width, height) by stem from --image-sizes files; None where none is given."""
-    found = [splits.read_image_sizes(path) for path in paths]
-    return {stem: size for sizes in found for stem, size in sizes.items()} if found else None
-
-
-def load(
-    chosen: argparse.Namespace, say: Callable[[str], None], *, annotated: bool = True
-) -> splits.Split:
-    """Return the annotations of ROOT's split, with the paths of its images where there are any.
-
-    annotated False also takes a split without an annotations folder, as one without boxes. What is
-    odd about the split, yet no error, is said.
-    """
-    found = splits.load_source(
-        chosen.root, chosen.split, sizes=sizes_from(chosen.image_sizes), annotated=annotated
-    )
-    for note in check.remarks(chosen.root, found):
-        say(f"note: {note}")
-    return found
-
-
 def add_kernels(parser: argparse.ArgumentParser) -> None:
-    """Add what makes points of annotations, read by `points_of`."""
+    """Add the arguments of KernelOptions."""
     add = parser.add_argument
     add("--sigma-rule", choices=("fixed", "class_wise", "adaptive"), default="fixed",
         help="fixed (default): --sigma for all; class_wise: mean scale of the class in train; "
@@ -129,36 +133,56 @@ def add_kernels(parser: argparse.ArgumentParser) -> None:
         help="adaptive sigma over the mean distance to the neighbours (default 0.3)")  # fmt: skip
 
 
-def points_of(
-    annotations: Annotations, chosen: argparse.Namespace, rules: official.Profile
-) -> points.Points:
-    """Return the points of a split, with the kernels and by the rules asked for."""
-    drop = drops_score0(chosen, rules)
-    found = points.from_annotations(annotations, drop_score0=drop, **rules.of("points"))
-    scales = {}
-    if chosen.sigma_rule == "class_wise":
-        scales = points.class_scales_px(splits.load_boxes(chosen.root, chosen.train_split))
-    return points.with_rule(
-        found, chosen.sigma_rule, sigma_px=chosen.sigma, scales_px=scales,
-        neighbours=chosen.neighbours, beta=chosen.beta, **rules.of("sigmas"),
-    )  # fmt: skip
+def add_profile(parser: argparse.ArgumentParser, rules: Sequence[str]) -> None:
+    """Add --profile and --set; rules are those that matter, by their names or their stages'."""
+    add = parser.add_argument
+    add("--profile", choices=official.PROFILES, default=official.PROFILES[0],
+        help="corrected (default): bug-fixed; official: as the official DMNet code")  # fmt: skip
+    add("--set", dest="changes", action="append", default=[], metavar="RULE=VALUE",
+        help="take one rule otherwise than the profile does; may be repeated")  # fmt: skip
+    parser.epilog += "\n\nrules for --set, the corrected value first (`dmnet deviations --help`):\n"
+    for rule in _named_by(rules):
+        parser.epilog += f"  {rule.name}: {' | '.join(map(str, rule.choices))}\n"
 
 
-def drops_score0(chosen: argparse.Namespace, rules: official.Profile) -> bool:
-    """Tell whether density and crops leave out rows with score 0 on the split at hand."""
-    return official.drops_score0(str(rules["score0_dropped"]), chosen.split)
+def profile(name: str, changes: Sequence[str], rules: Sequence[str]) -> Profile:
+    """Return the profile that --profile and --set ask for. Raises InputError.
+
+    A rule that is none of the command's would change nothing, and is refused.
+    """
+    found = official.named(name, changes)
+    known = [rule.name for rule in _named_by(rules)]
+    for change in changes:
+        rule = change.partition("=")[0].strip()
+        if rule not in known:
+            raise InputError(f"--set {rule}: a rule of another command; see --help for those here")
+    return found
 
 
-def parameters(chosen: argparse.Namespace, rules: official.Profile, *names: str) -> dict:
-    """Return what a command's output was made with: arguments by name, and the profile."""
-    given = {name: getattr(chosen, name) for name in names}
-    return {"split": chosen.split, **given, "profile": rules.name, "rules": rules.values}
+def rules_of(profile: Profile) -> dict[str, object]:
+    """Return a profile for a file of parameters: its name and every rule."""
+    return {"profile": profile.name, "rules": profile.values}
+
+
+def _named_by(rules: Sequence[str]) -> list[official.Deviation]:
+    return [rule for rule in official.DEVIATIONS if rule.name in rules or rule.stage in rules]
+
+
+def drops_score0(profile: Profile, split: str) -> bool:
+    """Tell whether density and crops leave out rows with score 0 on this split."""
+    return official.drops_score0(str(profile["score0_dropped"]), split)
+
+
+def sizes_from(paths: Sequence[Path]) -> dict[str, tuple[int, int]] | None:
+    """Return (width, height) by stem from --image-sizes files; None where none is given."""
+    found = [splits.read_image_sizes(path) for path in paths]
+    return {stem: size for sizes in found for stem, size in sizes.items()} if found else None
 
 
 def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> None:
-    """Raise InputError where a folder holds what was made otherwise: both would be mixed.
+    """Raise InputError where a folder holds output of other settings: both would be mixed.
 
-    made is what its listing must tell then; where it has none, others must not be there.
+    made is what its listing must say then; where it has none, others must not be there.
     """
     if listing.is_file():
         before = files.read_json(listing)
@@ -167,8 +191,18 @@ def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> N
         same = not any(path.exists() for path in others)
     if not same:
         raise InputError(
-            f"{listing.parent}: holds what other inputs or parameters made; remove it or "
-            "choose another --out"
+            f"{listing.parent}: output folder exists with other inputs or parameters; remove it "
+            "or choose another --out"
+        )
+
+
+def note_heavy(total: float, truth: Annotations, say: Say) -> None:
+    """Say so where maps hold far more objects, total, than their split has."""
+    objects = int(truth.is_object.sum())
+    if objects and total > COUNT_FACTOR * objects:
+        say(
+            f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they enlarged "
+            "without dividing by the area? Then thresholds and gains mean less than they say"
         )
 
 

@@ -2,18 +2,21 @@
 
 import argparse
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import WorkerOptions
 
 if TYPE_CHECKING:  # pandas and torch take longer to import than help should
     import pandas as pd
 
     from dmnet_lib.evaluation.comparing import Comparison
+    from dmnet_lib.evaluation.experiments import Folders
 
 ABOUT = """\
 Compare finished experiments: the parameters that differ, and the measures with an interval each.
@@ -39,43 +42,64 @@ FIGURE = "differences"
 ALT = "Dot plot of differences in AP with intervals, one row a pair"
 
 
+@dataclass(frozen=True)
+class Options:
+    """Experiments, or NAME:STRATEGY, each compared to the first; a folder to write to, if any."""
+
+    names: tuple[str, ...]
+    out: Path | None
+    workers: WorkerOptions
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help="two or more experiments, or NAME:STRATEGY")
     add("--out", type=Path, metavar="DIR", help="write report.html, metrics.json and the figure")
-    common.add_jobs(parser)
+    common.add_workers(parser)
 
 
-def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """Run the command; return its exit status."""
-    if len(chosen.names) < 2:
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's options. Raises InputError for one name alone, and a file as folder."""
+    if len(namespace.names) < 2:
         raise InputError("dmnet compare takes two names or more, such as demo:global demo:native")
-    if chosen.out and chosen.out.is_file():
-        raise InputError(f"{chosen.out}: is a file; --out takes a folder to write to")
+    if namespace.out and namespace.out.is_file():
+        raise InputError(f"{namespace.out}: is a file; --out takes a folder to write to")
+    workers = WorkerOptions(namespace.jobs, namespace.cluster)
+    return Options(tuple(namespace.names), namespace.out, workers)
+
+
+def run(options: Options, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
     from dmnet_lib.evaluation import experiments
 
     results = result_folder.results_root()
-    wanted = tuple(dict.fromkeys(name.partition(":")[0].strip() for name in chosen.names))
+    wanted = tuple(dict.fromkeys(name.partition(":")[0].strip() for name in options.names))
     found = experiments.load(results, wanted)
     differing = experiments.parameter_differences(found)
     say(differing.to_string() if len(differing) else "no parameter differs")
 
     known = found | experiments.load(results, sweeps=True)
-    few = any(":" in name for name in chosen.names)  # strategies: not worth their own processes
-    with common.workers(chosen, tasks=1 if few else None) as executor:
-        from dmnet_lib.evaluation import (
-            comparing,  # with torch, which workers must be started before
-        )
+    made = _compared(known, options)
+    from dmnet_lib.evaluation import comparing
 
-        made = comparing.compare(known, chosen.names, executor=executor)
     for table in (comparing.shown(made), comparing.shown_classes(made, short=True)):
         if len(table):
             say(f"\n{table.to_string()}")
     say(f"\n{comparing.words(made)}")
-    if chosen.out:
-        _write(chosen.out, chosen.names, differing, made, say)
+    if options.out:
+        _write(options.out, options.names, differing, made, say)
     return 0
+
+
+def _compared(known: Mapping[str, "Folders"], options: Options) -> "Comparison":
+    """Return the comparison of the names with the first of them."""
+    of_strategies = any(":" in name for name in options.names)  # not worth their own processes
+    with options.workers.lend(tasks=1 if of_strategies else None) as executor:
+        # Imported here: it loads torch, and workers are forked, which is quick, only before that.
+        from dmnet_lib.evaluation import comparing
+
+        return comparing.compare(known, options.names, executor=executor)
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,18 @@ import numpy as np
 from dmnet_lib.core import files, official
 from dmnet_lib.core.annotations import IGNORED, OTHERS, Annotations, merge_classes
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import Profile
 from dmnet_lib.data import splits
 from dmnet_lib.data.formats import coco, detect, rules, visdrone, voc, yolo
 from dmnet_lib.data.formats.detect import Material
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import WorkerOptions
 
 ABOUT = """\
 Convert annotations between VisDrone text, COCO json, Pascal VOC xml and YOLO text, in every
 direction, for images and for crops. Images are neither decoded nor copied.
 
-SOURCE is one of (seen from what lies there; --from says it where that is not clear)
+SOURCE is one of (auto-detected; --from says it where that is not clear)
   visdrone  a ROOT with --split, or the folder of one split: annotations/<stem>.txt
   crops     a folder that `dmnet crops` wrote: crops.json, annotations/<stem>.txt
   coco      a json file, of images or of crops
@@ -45,7 +48,23 @@ examples:
   dmnet convert out/crops_val --to coco --out crops_val.json --profile official
   dmnet convert data/VisDrone --split val --to coco --out vehicles.json \\
       --classes 'car: car + van, truck, bus'"""
+RULES = ("score0", "formats")
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to convert, to which format, and where; kind and split are "" where nothing says it."""
+
+    source: Path
+    kind: str
+    split: str
+    to: str
+    out: Path
+    classes: str
+    image_sizes: tuple[Path, ...]
+    workers: WorkerOptions
+    profile: Profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,44 +75,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--to", required=True, choices=("coco", *WRITERS), help="the format to write")
     add("--out", type=Path, required=True, metavar="PATH", help="where to write it")
     add("--from", dest="kind", choices=tuple(detect.KINDS), default="",
-        help="the format of SOURCE")  # fmt: skip
+        help="the format of SOURCE (default: auto-detected)")  # fmt: skip
     add("--classes", default="", metavar="TEXT",
         help="merged and limited classes, such as 'car: car + van, bus'; objects of others become "
         "ignored regions (default: all ten)")  # fmt: skip
     common.add_image_sizes(parser)
-    common.add_jobs(parser)
-    common.add_profile(parser, "score0", "formats")
+    common.add_workers(parser)
+    common.add_profile(parser, RULES)
 
 
-def run(chosen: argparse.Namespace, say: Say) -> int:
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's options. Raises InputError for a rule of another command."""
+    return Options(
+        namespace.source, namespace.kind, namespace.split, namespace.to, namespace.out,
+        namespace.classes, tuple(namespace.image_sizes),
+        WorkerOptions(namespace.jobs, namespace.cluster),
+        common.profile(namespace.profile, namespace.changes, RULES),
+    )  # fmt: skip
+
+
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
-    profile = common.profile_of(chosen)
-    sizes = common.sizes_from(chosen.image_sizes)
-    files.require_finished(chosen.source)
-    kind = chosen.kind or detect.kind_of(chosen.source)
-    with common.workers(chosen, tasks=detect.tasks(chosen.source, kind)) as executor:
-        found = detect.read(
-            chosen.source, kind=kind, split=chosen.split, sizes=sizes, executor=executor
-        )
+    found = _read(options)
     what = "crops" if found.crops else "images"
-    say(f"{chosen.source}: {len(found.annotations):,} {what}, {_told(_kinds(found.annotations))}")
+    say(f"{options.source}: {len(found.annotations):,} {what}, {_told(_kinds(found.annotations))}")
     for note in found.notes:
         say(f"note: {note}")
-    found = found.of(merge_classes(found.annotations, chosen.classes))
-    kept = apply(found, profile)
+    found = found.of(merge_classes(found.annotations, options.classes))
+    kept = apply(found, options.profile)
     rows = len(found.annotations.boxes_xywh) - len(kept.annotations.boxes_xywh)
     images = len(found.annotations) - len(kept.annotations)
     if rows or images:
         say(f"left out by the rules: {rows:,} rows, {images:,} images")
-    _check_out(chosen.out, chosen.source, found.home, to_file=chosen.to == "coco")
-    if chosen.to == "coco":
-        write_coco(chosen.out, kept, profile, say)
+    _check_out(options.out, options.source, found.home, to_file=options.to == "coco")
+    if options.to == "coco":
+        write_coco(options.out, kept, options.profile, say)
         return 0
-    names, (inner, suffix) = kept.annotations.names, FOLDERS[chosen.to]
-    _check_others(chosen.out / inner, names, suffix)
-    with files.unfinished(chosen.out):
-        WRITERS[chosen.to](chosen.out, kept, profile, say)
+    names, (inner, suffix) = kept.annotations.names, FOLDERS[options.to]
+    _check_others(options.out / inner, names, suffix)
+    with files.unfinished(options.out):
+        WRITERS[options.to](options.out, kept, options.profile, say)
     return 0
+
+
+def _read(options: Options) -> Material:
+    """Return what the source holds, of a format that is slow to parse by workers."""
+    sizes = common.sizes_from(options.image_sizes)
+    files.require_finished(options.source)
+    kind = options.kind or detect.kind_of(options.source)
+    with options.workers.lend(tasks=detect.tasks(options.source, kind)) as executor:
+        return detect.read(
+            options.source, kind=kind, split=options.split, sizes=sizes, executor=executor
+        )
 
 
 def _kinds(table: Annotations) -> dict[str, int]:
@@ -107,7 +140,7 @@ def _told(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
 
 
-def apply(found: Material, profile: official.Profile) -> Material:
+def apply(found: Material, profile: Profile) -> Material:
     """Return the material without what the profile's rules leave out."""
     rule, table = str(profile["score0_dropped"]), found.annotations
     by_split = profile["rows"] == "objects" and rule == "some_splits"
@@ -140,7 +173,7 @@ def _check_others(folder: Path, names: Iterable[str], suffix: str) -> None:
         )
 
 
-def write_coco(out: Path, kept: Material, profile: official.Profile, say: Say) -> None:
+def write_coco(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     """Write one json of the ten classes, with the rest in a list of its own, and say so."""
     first = 0 if profile["image_ids"] == "from_0" else 1
     table = kept.annotations
@@ -151,7 +184,7 @@ def write_coco(out: Path, kept: Material, profile: official.Profile, say: Say) -
     say(f"{out}: {len(table):,} {what}, {rows:,} annotations{told}")
 
 
-def _write_voc(out: Path, kept: Material, profile: official.Profile, say: Say) -> None:
+def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     table, tags = kept.annotations, str(profile["voc_tags"])
     voc.write(out, table, file_names=kept.file_names, voc_tags=tags)
     if out.name == "Annotations":
@@ -163,7 +196,7 @@ def _write_voc(out: Path, kept: Material, profile: official.Profile, say: Say) -
     say(f"{out}: {len(table):,} xml files, {len(table.boxes_xywh):,} objects")
 
 
-def _write_yolo(out: Path, kept: Material, profile: official.Profile, say: Say) -> None:
+def _write_yolo(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     table = kept.annotations
     dropped = yolo.write(out, table)
     _write_sizes(out, table)
@@ -186,7 +219,7 @@ def _not_in_yolo(table: Annotations) -> str:
     return f"{sum(kinds.values()):,} rows ({_told(kinds)})"
 
 
-def _write_visdrone(out: Path, kept: Material, profile: official.Profile, say: Say) -> None:
+def _write_visdrone(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     table = kept.annotations
     visdrone.write_annotations(out / "annotations", table)
     _write_sizes(out, table)

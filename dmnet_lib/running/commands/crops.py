@@ -1,8 +1,9 @@
 """Annotations or density maps of a split -> its density crops: crops.json, coco.json, files."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from dmnet_lib.cropping import crops, export, geometry, threshold
 from dmnet_lib.data.formats import visdrone
 from dmnet_lib.data.formats.detect import CROPS_LIST, Material
 from dmnet_lib.data.splits import Split
-from dmnet_lib.density import maps as density
-from dmnet_lib.density import windows
+from dmnet_lib.density import maps, windows
 from dmnet_lib.density.points import Kernel
 from dmnet_lib.running.commands import common, convert, planned
+from dmnet_lib.running.commands.common import KernelOptions, Say, SplitOptions, WorkerOptions
+from dmnet_lib.running.commands.planned import PlanOptions
 
 ABOUT = """\
 Cut a split where its objects are dense: windows that hold at least --threshold objects join into
@@ -51,12 +53,45 @@ examples:
   dmnet crops data/VisDrone --split val --out crops --policy planned --crops-per-image 8 \\
       --input-size 640 --recall-curve recall.json"""
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
-Say = Callable[[str], None]
-DENSE = {"window": (70, 70), "threshold": 0.08, "min_area": 70 * 70, "padding": 0}
-OPTIONS = {
-    "dense": DENSE,
-    "planned": planned.DEFAULTS,
-}  # by policy, with what they are if not given
+RULES = ("score0", "points", "sigmas", "density", "regions", "crops", "formats")
+
+
+@dataclass(frozen=True)
+class DenseOptions:
+    """The paper's rule: window (w, h) in px, objects in a dense one; area and padding of a crop."""
+
+    window: tuple[int, int] = (70, 70)
+    threshold: float = 0.08
+    min_area: int = 70 * 70
+    padding: int = 0
+
+
+POLICIES = {"dense": DenseOptions, "planned": PlanOptions}
+
+
+@dataclass(frozen=True)
+class Options:
+    """A split, where its objects are dense, and the crops to make of it."""
+
+    source: SplitOptions
+    out: Path
+    policy: DenseOptions | PlanOptions
+    density: Path | None  # folder of maps; None: from the annotations
+    min_visible: float
+    quality: int | None  # of the JPEGs; None: no images
+    workers: WorkerOptions
+    kernels: KernelOptions
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The crops of a split: what crops.json says of them, and a sentence on planned ones."""
+
+    regions: Regions
+    images: dict[str, dict[str, object]]  # by stem
+    parameters: dict[str, object]
+    words: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,26 +99,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_split(parser)
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    add("--policy", choices=OPTIONS, default="dense",
-        help="dense (default): the paper's rule; planned: crops by what they buy")  # fmt: skip
+    add("--policy", choices=POLICIES, default="dense",
+        help="dense (default): the paper's rule; planned: by expected recall gain")  # fmt: skip
     add("--min-visible", type=common.share, default=0.5, metavar="SHARE",
-        help="share of a cut object that must show for it to count (default 0.5)")  # fmt: skip
+        help="visible share from which on a truncated object counts (default 0.5)")  # fmt: skip
     add("--density", type=Path, metavar="DIR", help="folder of <stem>.npy or .npz maps")
     add("--no-images", action="store_true", help="write no JPEG; nothing is decoded then")
-    add(
-        "--quality",
-        type=partial(common.count, most=100),
-        default=95,
-        metavar="Q",
-        help="of the JPEGs (default 95)",
-    )
+    add("--quality", type=partial(common.count, most=100), default=95, metavar="Q",
+        help="of the JPEGs (default 95)")  # fmt: skip
     _add_dense(parser.add_argument_group("of --policy dense").add_argument)
     planned.add_arguments(parser.add_argument_group("of --policy planned").add_argument)
-    common.add_jobs(parser)
+    common.add_workers(parser)
     common.add_kernels(parser)
-    common.add_profile(
-        parser, "score0", "points", "sigmas", "density", "regions", "crops", "formats"
-    )
+    common.add_profile(parser, RULES)
 
 
 def _add_dense(add: Callable[..., object]) -> None:
@@ -93,109 +121,108 @@ def _add_dense(add: Callable[..., object]) -> None:
     whole = partial(common.count, least=0)
     add("--min-area", type=whole, metavar="PX2", help="smallest area of a crop (default 4900)")
     add("--padding", type=whole, metavar="PX",
-        help="added on every side, so that fewer objects are cut (default 0)")  # fmt: skip
+        help="added on every side, so that fewer objects are truncated (default 0)")  # fmt: skip
 
 
-def _complete(chosen: argparse.Namespace) -> None:
-    """Set the options of the chosen policy that were not given. InputError for the other's."""
-    names = {rule.name for rule in official.DEVIATIONS if rule.stage == "regions"}
-    changed = [c for c in chosen.changes if c.partition("=")[0].strip() in names]
-    if chosen.policy != "dense" and changed:
-        raise InputError(f"--set {changed[0]}: a rule of --policy dense, not of {chosen.policy}")
-    for policy, defaults in OPTIONS.items():
-        given = [name for name in defaults if getattr(chosen, name) is not None]
-        if policy != chosen.policy and given:
-            option = given[0].replace("_", "-")
-            raise InputError(f"--{option}: of --policy {policy}, and this is {chosen.policy}")
-        if policy == chosen.policy:
-            vars(chosen).update({n: v for n, v in defaults.items() if n not in given})
-
-
-def run(chosen: argparse.Namespace, say: Say) -> int:
-    """Run the command; return its exit status."""
-    rules = common.profile_of(chosen)
-    _complete(chosen)
-    source = common.load(chosen, say, annotated=chosen.density is None)
-    if source.images is None and not chosen.no_images:
-        raise InputError(f"{chosen.root}: no images to cut crops from; add --no-images")
-    plans = planned.make(source, chosen, rules, say) if chosen.policy == "planned" else None
-    found = plans.plan.regions if plans else _regions(source, chosen, rules, say)
-    cut = crops.annotate(
-        source.annotations, found, min_visible=chosen.min_visible,
-        drop_score0=common.drops_score0(chosen, rules), **rules.of("crops"),
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's options. Raises InputError for those of the other policy."""
+    given = vars(namespace)
+    profile = common.profile(namespace.profile, namespace.changes, RULES)
+    if namespace.policy != "dense":
+        _refuse_rules(namespace.changes, namespace.policy)
+    for policy, kind in POLICIES.items():
+        named = [field.name for field in fields(kind) if given[field.name] is not None]
+        if policy == namespace.policy:
+            chosen = kind(**{name: given[name] for name in named})
+        elif named:
+            option = named[0].replace("_", "-")
+            raise InputError(f"--{option}: of --policy {policy}, and this is {namespace.policy}")
+    return Options(
+        SplitOptions(namespace.root, namespace.split, tuple(namespace.image_sizes)),
+        namespace.out,
+        chosen,
+        namespace.density,
+        namespace.min_visible,
+        None if namespace.no_images else namespace.quality,
+        WorkerOptions(namespace.jobs, namespace.cluster),
+        KernelOptions(
+            namespace.sigma_rule, namespace.sigma, namespace.neighbours, namespace.beta,
+            namespace.train_split,
+        ),
+        profile,
     )  # fmt: skip
-    made_by = common.parameters(
-        chosen, rules, *OPTIONS[chosen.policy], "min_visible",
-        "sigma_rule", "sigma", "neighbours", "beta",
-    ) | {"density": chosen.density and str(chosen.density)}  # fmt: skip
-    listing, texts = {"images": _listing(source, found)}, chosen.out / "annotations"
-    if plans:
-        made_by |= {"policy": "planned"} | plans.parameters()
-        for one, gains in zip(listing["images"].values(), plans.gains(), strict=True):
-            one["gains"] = gains
-    common.refuse_others(chosen.out / CROPS_LIST, listing, texts, chosen.out / "images")
-    pixels = {} if chosen.no_images else {"quality": chosen.quality}
-    if pixels:
-        common.refuse_others(chosen.out / PIXELS_LIST, pixels, chosen.out / "images")
-        files.write_json(chosen.out / PIXELS_LIST, pixels)
-    files.write_json(chosen.out / CROPS_LIST, listing | {"parameters": made_by}, indent=None)
-    # Thousands of small files keep the disk busy, not this process: it goes on meanwhile.
-    with files.unfinished(chosen.out):
-        with ThreadPoolExecutor(1) as beside:
-            written = beside.submit(visdrone.write_annotations, texts, cut.annotations)
-            _write_coco(chosen, source, cut, rules, say)
-            measured = geometry.crop_geometry(source.annotations, found)
-            written.result()
-        amiss = ""
-        if not chosen.no_images:
-            amiss = _write_images(chosen.out / "images", source, cut, chosen)
-    if amiss:
-        raise InputError(amiss)
-    say(f"{chosen.out}: {len(found):,} crops of {len(source.annotations):,} images")
-    if measured["objects"]:
-        say(
-            f"{measured['hit_rate']:.1%} of {measured['objects']:,} objects lie whole in a crop, "
-            f"{measured['cut_share']:.1%} are cut; crops cover {measured['area_share']:.1%} of an "
-            "image"
-        )
-        say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")
-    if plans:
-        say(plans.told(source.annotations))
+
+
+def _refuse_rules(changes: Sequence[str], policy: str) -> None:
+    """Raise InputError for a change of a rule that only dense crops follow."""
+    names = [rule.name for rule in official.DEVIATIONS if rule.stage == "regions"]
+    changed = [change for change in changes if change.partition("=")[0].strip() in names]
+    if changed:
+        raise InputError(f"--set {changed[0]}: a rule of --policy dense, not of {policy}")
+
+
+def run(options: Options, say: Say) -> int:
+    """Run the command; return its exit status."""
+    source = options.source.load(say, annotated=options.density is None)
+    if source.images is None and options.quality is not None:
+        raise InputError(f"{options.source.root}: no images to cut crops from; add --no-images")
+    is_dense = isinstance(options.policy, DenseOptions)
+    chosen = (_dense if is_dense else _planned)(source, options, say)
+    cut = crops.annotate(
+        source.annotations, chosen.regions, min_visible=options.min_visible,
+        drop_score0=common.drops_score0(options.profile, options.source.split),
+        **options.profile.of("crops"),
+    )  # fmt: skip
+    _write_listings(chosen, options)
+    unreadable = ""
+    with files.unfinished(options.out):
+        _write_annotations(source, cut, options, say)
+        if options.quality is not None:
+            unreadable = _write_images(source, cut, options)
+    if unreadable:
+        raise InputError(unreadable)
+    _tell(source, chosen, cut, options.out, say)
     return 0
 
 
-def _write_coco(
-    chosen: argparse.Namespace, source: Split, cut: crops.CropAnnotations, rules: Profile, say: Say
-) -> None:
-    """Write coco.json of the crops."""
-    origins = tuple(cut.origins(source.file_names()))
-    names = tuple(origin["file_name"] for origin in origins)
-    material = Material(cut.annotations, names, origins, chosen.split)
-    convert.write_coco(chosen.out / "coco.json", convert.apply(material, rules), rules, say)
-
-
-def _regions(source: Split, chosen: argparse.Namespace, rules: Profile, say: Say) -> Regions:
-    """Return the crops of every image, from its points or from its map."""
+def _dense(source: Split, options: Options, say: Say) -> Chosen:
+    """Return the crops of every image by the paper's rule, from its points or from its map."""
+    asked, profile = options.policy, options.profile
     sizes_wh = source.annotations.sizes_wh
-    if chosen.density is None:
-        found = common.points_of(source.annotations, chosen, rules)
-        sums = windows.sums_from_points(found, chosen.window, rules=Kernel(**rules.of("density")))
+    if options.density is None:
+        found = options.kernels.points_of(source.annotations, options.source, profile)
+        sums = windows.sums_from_points(found, asked.window, rules=Kernel(**profile.of("density")))
     else:
-        sums = _sums_of_maps(source, chosen, say)
-    policy = threshold.Policy(chosen.window, chosen.min_area, chosen.padding, **rules.of("regions"))
-    return threshold.split_regions(sums, sizes_wh, threshold=chosen.threshold, policy=policy)
+        sums = _sums_of_maps(source, options, say)
+    policy = threshold.Policy(asked.window, asked.min_area, asked.padding, **profile.of("regions"))
+    found = threshold.split_regions(sums, sizes_wh, threshold=asked.threshold, policy=policy)
+    return Chosen(found, _listing(source, found), asdict(asked))
 
 
-def _sums_of_maps(
-    source: Split, chosen: argparse.Namespace, say: Callable[[str], None]
-) -> list[np.ndarray]:
+def _planned(source: Split, options: Options, say: Say) -> Chosen:
+    """Return the crops of every image by expected gain, from its points or from its maps."""
+    points = None
+    if options.density is None:
+        points = options.kernels.points_of(source.annotations, options.source, options.profile)
+    made = planned.make(
+        source.annotations, options.policy, points=points, folder=options.density,
+        kernel=Kernel(**options.profile.of("density")), workers=options.workers, say=say,
+    )  # fmt: skip
+    images = _listing(source, made.plan.regions)
+    for image, gains in zip(images.values(), made.gains(), strict=True):
+        image["gains"] = gains
+    made_by = {"policy": "planned", **asdict(options.policy), **made.parameters()}
+    return Chosen(made.plan.regions, images, made_by, made.told(source.annotations))
+
+
+def _sums_of_maps(source: Split, options: Options, say: Say) -> list[np.ndarray]:
     """Return the window sums of each image's map. Raises InputError for missing or odd maps."""
     table = source.annotations
-    tasks = list(zip(density.paths_of(chosen.density, table.names), table.sizes_wh, strict=True))
-    task = partial(_sums_of_map, window_wh=chosen.window)
-    with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
+    tasks = list(zip(maps.paths_of(options.density, table.names), table.sizes_wh, strict=True))
+    task = partial(_sums_of_map, window_wh=options.policy.window)
+    with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
         found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
-    planned.note_heavy(sum(total for _, total in found), table, say)
+    common.note_heavy(sum(total for _, total in found), table, say)
     return [sums for sums, _ in found]
 
 
@@ -204,9 +231,9 @@ def _sums_of_map(
 ) -> tuple[np.ndarray, float]:
     """Return the window sums and the sum of one map, given its path and its image's size."""
     path, size_wh = task
-    cells = density.read(path)
+    cells = maps.read(path)
     cells = cells.sum(axis=0) if cells.ndim == 3 else cells  # maps by size
-    stride = density.stride_of(cells, size_wh, path)
+    stride = maps.stride_of(cells, size_wh, path)
     sums = windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
     return sums, float(cells.sum(dtype=np.float64))
 
@@ -224,15 +251,63 @@ def _listing(source: Split, found: Regions) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _write_images(
-    folder: Path, source: Split, cut: crops.CropAnnotations, chosen: argparse.Namespace
-) -> str:
+def _write_listings(chosen: Chosen, options: Options) -> None:
+    """Write crops.json, and images.json if there are any. Raises InputError for others' output."""
+    out, texts, pixels = options.out, options.out / "annotations", options.out / "images"
+    listing = {"images": chosen.images}
+    common.refuse_others(out / CROPS_LIST, listing, texts, pixels)
+    if options.quality is not None:
+        made_by = {"quality": options.quality}
+        common.refuse_others(out / PIXELS_LIST, made_by, pixels)
+        files.write_json(out / PIXELS_LIST, made_by)
+    parameters = {
+        "split": options.source.split, **common.rules_of(options.profile),
+        **options.kernels.parameters(), **chosen.parameters, "min_visible": options.min_visible,
+        "density": options.density and str(options.density),
+    }  # fmt: skip
+    files.write_json(out / CROPS_LIST, listing | {"parameters": parameters}, indent=None)
+
+
+def _write_annotations(
+    source: Split, cut: crops.CropAnnotations, options: Options, say: Say
+) -> None:
+    """Write the boxes of the crops: VisDrone's texts, and coco.json beside them."""
+    origins = tuple(cut.origins(source.file_names()))
+    names = tuple(origin["file_name"] for origin in origins)
+    material = Material(cut.annotations, names, origins, options.source.split)
+    # Thousands of small files keep the disk busy, not this process: it goes on meanwhile.
+    with ThreadPoolExecutor(1) as beside:
+        written = beside.submit(
+            visdrone.write_annotations, options.out / "annotations", cut.annotations
+        )
+        kept = convert.apply(material, options.profile)
+        convert.write_coco(options.out / "coco.json", kept, options.profile, say)
+        written.result()
+
+
+def _write_images(source: Split, cut: crops.CropAnnotations, options: Options) -> str:
     """Write the pixels of every crop; return in words which images could not be read, if any."""
     parents = export.parents_of(cut, source.images.paths)
-    with common.workers(chosen, tasks=len(parents) // common.IMAGES_EACH) as executor:
-        done = export.export(parents, folder, quality=chosen.quality, executor=executor)
+    with options.workers.lend(tasks=len(parents) // common.IMAGES_EACH) as executor:
+        done = export.export(
+            parents, options.out / "images", quality=options.quality, executor=executor
+        )
     if not done.unreadable:
         return ""
-    count = len(done.unreadable)
-    first = done.unreadable[0]
+    first, count = done.unreadable[0], len(done.unreadable)
     return f"{first}; {count} of {len(parents)} images gave no crops, all others did"
+
+
+def _tell(source: Split, chosen: Chosen, cut: crops.CropAnnotations, out: Path, say: Say) -> None:
+    """Say how many crops there are, and how they fit the objects."""
+    measured = geometry.crop_geometry(source.annotations, chosen.regions)
+    say(f"{out}: {len(chosen.regions):,} crops of {len(source.annotations):,} images")
+    if measured["objects"]:
+        say(
+            f"{measured['hit_rate']:.1%} of {measured['objects']:,} objects lie whole in a crop, "
+            f"{measured['cut_share']:.1%} are cut; crops cover {measured['area_share']:.1%} of an "
+            "image"
+        )
+        say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")
+    if chosen.words:
+        say(chosen.words)

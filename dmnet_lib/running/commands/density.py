@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, official, parallel
+from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import CLASS_IDS, CLASSES
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import Profile
 from dmnet_lib.density import maps, sizes
 from dmnet_lib.density.points import Kernel, Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import KernelOptions, SplitOptions, WorkerOptions
 
 ABOUT = """\
 Draw the density maps of a split: every object is one Gaussian of mass 1, so a map sums to the
@@ -44,6 +46,21 @@ examples:
   dmnet density data/VisDrone --split val --out maps --image-sizes sizes_val.json
   dmnet density data/VisDrone --split train --out maps --profile official"""
 LISTING, SIZES = "density.json", "sizes.json"
+RULES = ("score0", "points", "sigmas", "density", "maps")
+
+
+@dataclass(frozen=True)
+class Options:
+    """A split, its kernels, and the maps to write: cells of `stride` px, split at sides in px."""
+
+    source: SplitOptions
+    out: Path
+    stride: int
+    format: str
+    sizes: tuple[float, ...]
+    workers: WorkerOptions
+    kernels: KernelOptions
+    profile: Profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--stride", type=common.count, default=1, metavar="S",
         help="side of a map's cell in pixels (default 1; MCNN predicts at 4)")  # fmt: skip
     add("--format", choices=[suffix[1:] for suffix in maps.FORMATS], default="npy",
-        help="npy (default): float32 as it lies in memory; npz: packed")  # fmt: skip
+        help="npy (default): float32, not packed; npz: packed")  # fmt: skip
     add("--sizes", type=_edges, default=(), metavar="PX,PX",
         help="sides of objects at which to split maps by size, such as 8,16,32,64,128")  # fmt: skip
-    common.add_jobs(parser)
+    common.add_workers(parser)
     common.add_kernels(parser)
-    common.add_profile(parser, "score0", "points", "sigmas", "density", "maps")
+    common.add_profile(parser, RULES)
 
 
 def _edges(text: str) -> tuple[float, ...]:
@@ -69,39 +86,60 @@ def _edges(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's options. Raises InputError for a rule of another command."""
+    return Options(
+        SplitOptions(namespace.root, namespace.split, tuple(namespace.image_sizes)),
+        namespace.out,
+        namespace.stride,
+        namespace.format,
+        namespace.sizes,
+        WorkerOptions(namespace.jobs, namespace.cluster),
+        KernelOptions(
+            namespace.sigma_rule, namespace.sigma, namespace.neighbours, namespace.beta,
+            namespace.train_split,
+        ),
+        common.profile(namespace.profile, namespace.changes, RULES),
+    )  # fmt: skip
+
+
+def run(options: Options, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
-    rules = common.profile_of(chosen)
-    annotations = common.load(chosen, say).annotations
-    found = common.points_of(annotations, chosen, rules)
-    bins = sizes.measure(annotations, chosen.sizes)
+    annotations = options.source.load(say).annotations
+    found = options.kernels.points_of(annotations, options.source, options.profile)
+    bins = sizes.measure(annotations, options.sizes)
     counts = dict(zip(found.names, found.counts().tolist(), strict=True))
-    _refuse_empty(counts, rules)
-    _require_space(chosen, found)
-    names = ("sigma_rule", "sigma", "neighbours", "beta", "stride", "format")
-    made_by = common.parameters(chosen, rules, *names) | {"points": _digest(found, chosen)}
-    if chosen.sizes:
-        made_by |= {"sizes": list(chosen.sizes)}
-    if chosen.sigma_rule == "class_wise":
-        made_by |= {"sigma": None, "class_sigmas_px": _class_sigmas(found)}
-        say(f"sigmas in px, of train's objects: {made_by['class_sigmas_px']}")
-    listed = {"parameters": made_by}
-    common.refuse_others(chosen.out / LISTING, listed, *_maps_in(chosen.out))
-    files.write_json(chosen.out / LISTING, listed)
-    if chosen.sizes:
-        sizes.write(chosen.out / SIZES, bins)
-    kept = _draw_all(found, bins, chosen, Kernel(**rules.of("density")))
-    files.write_json(chosen.out / LISTING, {**listed, "objects": counts})
+    _refuse_empty(counts, options.profile)
+    _require_space(options, found.sizes_wh)
+    listed = {"parameters": _parameters(options, found)}
+    if options.kernels.sigma_rule == "class_wise":
+        say(f"sigmas in px, of train's objects: {listed['parameters']['class_sigmas_px']}")
+    common.refuse_others(options.out / LISTING, listed, *_maps_in(options.out))
+    files.write_json(options.out / LISTING, listed)
+    if options.sizes:
+        sizes.write(options.out / SIZES, bins)
+    kept = _draw_all(found, bins, options)
+    files.write_json(options.out / LISTING, {**listed, "objects": counts})
     resumed = f" ({kept} were there)" if kept else ""
-    say(f"{chosen.out}: {len(found.names)} maps{resumed}, {len(found):,} objects")
+    say(f"{options.out}: {len(found.names)} maps{resumed}, {len(found):,} objects")
     return 0
 
 
-def _digest(found: Points, chosen: argparse.Namespace) -> str:
-    """Return what stands for all that is drawn."""
+def _parameters(options: Options, found: Points) -> dict[str, object]:
+    """Return what the maps are made with; "points" stands for all that is drawn."""
     columns = [found.xy, found.sigmas_px, found.image_index, found.sizes_wh]
-    columns += [found.sides_px] if chosen.sizes else []
-    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+    columns += [found.sides_px] if options.sizes else []
+    digest = hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+    made_by = {
+        "split": options.source.split, **common.rules_of(options.profile),
+        **options.kernels.parameters(), "stride": options.stride, "format": options.format,
+        "points": digest,
+    }  # fmt: skip
+    if options.sizes:
+        made_by["sizes"] = list(options.sizes)
+    if options.kernels.sigma_rule == "class_wise":
+        made_by |= {"sigma": None, "class_sigmas_px": _class_sigmas(found)}
+    return made_by
 
 
 def _maps_in(folder: Path) -> list[Path]:
@@ -119,19 +157,20 @@ class _Task:
     numbers: np.ndarray
 
 
-def _draw_all(found: Points, bins: Bins, chosen: argparse.Namespace, rules: Kernel) -> int:
+def _draw_all(found: Points, bins: Bins, options: Options) -> int:
     """Write the maps of all images; return how many were there."""
-    draw = partial(_draw_one, count=len(bins), stride=chosen.stride, rules=rules)
-    tasks = [_task(found, bins, index, chosen) for index in range(len(found.names))]
-    with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
+    kernel = Kernel(**options.profile.of("density"))
+    draw = partial(_draw_one, count=len(bins), stride=options.stride, rules=kernel)
+    tasks = []
+    for index, name in enumerate(found.names):
+        path = files.inside(options.out, f"{name}.{options.format}")
+        rows = found.rows_of(index)
+        numbers = bins.of(found.sides_px[rows])
+        tasks.append(
+            _Task(path, found.sizes_wh[index], found.xy[rows], found.sigmas_px[rows], numbers)
+        )
+    with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
         return sum(parallel.run(draw, tasks, executor=executor, chunk=4, label="density"))
-
-
-def _task(found: Points, bins: Bins, index: int, chosen: argparse.Namespace) -> _Task:
-    path = files.inside(chosen.out, f"{found.names[index]}.{chosen.format}")
-    rows = found.rows_of(index)
-    numbers = bins.of(found.sides_px[rows])
-    return _Task(path, found.sizes_wh[index], found.xy[rows], found.sigmas_px[rows], numbers)
 
 
 def _draw_one(task: _Task, *, count: int, stride: int, rules: Kernel) -> bool:
@@ -152,21 +191,21 @@ def _class_sigmas(found: Points) -> dict[str, float]:
     return {CLASSES[class_id - CLASS_IDS[0]]: round(sigma, 3) for class_id, sigma in named}
 
 
-def _refuse_empty(counts: Mapping[str, int], rules: official.Profile) -> None:
+def _refuse_empty(counts: Mapping[str, int], profile: Profile) -> None:
     """Raise InputError for images without objects where the rules refuse them."""
     empty = [name for name, count in counts.items() if not count]
-    if empty and rules["empty_density"] == "refused":
+    if empty and profile["empty_density"] == "refused":
         raise InputError(
-            f"{len(empty)} images have no object, first {empty[0]}: the released script ends "
+            f"{len(empty)} images have no object, first {empty[0]}: the official code ends "
             "there; --set empty_density=written gives them maps of zeros"
         )
 
 
-def _require_space(chosen: argparse.Namespace, found: Points) -> None:
-    """Raise InputError where the maps do not fit on the disk."""
-    out, bytes_a_cell = chosen.out, 4 if chosen.format == "npy" else 1
-    bytes_a_cell *= len(chosen.sizes) + 1
-    needed = int(bytes_a_cell * (found.sizes_wh.prod(axis=1) / chosen.stride**2).sum())
+def _require_space(options: Options, sizes_wh: np.ndarray) -> None:
+    """Raise InputError where the maps of images [M, 2] do not fit on the disk."""
+    out, bytes_per_cell = options.out, 4 if options.format == "npy" else 1
+    bytes_per_cell *= len(options.sizes) + 1
+    needed = int(bytes_per_cell * (sizes_wh.prod(axis=1) / options.stride**2).sum())
     home = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     free = shutil.disk_usage(home).free + sum(path.stat().st_size for path in _maps_in(out))
     if needed > free:

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dmnet_lib.core import annotations, files, official, parallel
@@ -22,6 +22,16 @@ examples:
   dmnet deviations data/VisDrone --split train val --out results/deviations.json"""
 
 
+@dataclass(frozen=True)
+class Options:
+    """The splits to measure on, taken as one, and the json to write, if any."""
+
+    root: Path
+    splits: tuple[str, ...]
+    image_sizes: tuple[Path, ...]
+    out: Path | None
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     common.add_root(parser)
@@ -33,23 +43,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="json to write")
 
 
-def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's options."""
+    return Options(
+        namespace.root, tuple(namespace.split), tuple(namespace.image_sizes), namespace.out
+    )
+
+
+def run(options: Options, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.evaluation import deviations  # it loads torch
 
-    sizes = common.sizes_from(chosen.image_sizes)
-    parts = [splits.load_source(chosen.root, split, sizes=sizes) for split in chosen.split]
+    sizes = common.sizes_from(options.image_sizes)
+    parts = [splits.load_source(options.root, split, sizes=sizes) for split in options.splits]
     table = annotations.join([part.annotations for part in parts])
-    split = "train" if "train" in chosen.split else chosen.split[0]
+    split = "train" if "train" in options.splits else options.splits[0]
     found = deviations.effects(
         table, split, progress=lambda rules: parallel.progress(rules, "rules")
     )
     for rule in official.DEVIATIONS:
         say(f"{rule.name}={rule.released_value}: {found[rule.name]}")
-    if chosen.out:
+    if options.out:
         value = {
             "effects": found, "images": len(table), "objects": int(table.is_object.sum()),
-            "splits": chosen.split, "settings": asdict(deviations.DEFAULTS),
+            "splits": options.splits, "settings": asdict(deviations.DEFAULTS),
         }  # fmt: skip
-        say(f"{files.write_json(chosen.out, value)}: {len(found)} rules")
+        say(f"{files.write_json(options.out, value)}: {len(found)} rules")
     return 0

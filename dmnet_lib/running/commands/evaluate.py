@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from dmnet_lib.core import files, official
 from dmnet_lib.core.annotations import Annotations, join
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import Profile
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import check, splits
 from dmnet_lib.data.formats import coco as coco_format
@@ -44,10 +46,31 @@ examples:
 
 CAP = 500  # of VisDrone's toolkit, which cannot be set
 EMPTY = "empty_images"  # of the formats' rules the one that also decides what is scored
+RULES = ("evaluation", EMPTY)
 COLUMNS = {
     "visdrone": ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500"),
     "coco": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR"),
 }
+
+
+@dataclass(frozen=True)
+class Options:
+    """Ground truth and detections, how to read them, which images count, and the protocol."""
+
+    ground_truth: Path
+    split: str | None
+    image_sizes: tuple[Path, ...]
+    detections: Path
+    protocol: str
+    out: Path
+    images: Path | None
+    first_class: int | None
+    ignore_other_images: bool
+    names: Path | None
+    only_detected: bool
+    max_detections: int | None
+    backend: str | None
+    profile: Profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,64 +102,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scored of each image and class (default 500; profile official 100)")  # fmt: skip
     add("--backend", choices=("faster-coco-eval", "pycocotools"),
         help="the same figures, ten times slower with pycocotools")  # fmt: skip
-    common.add_profile(parser, "evaluation", EMPTY)
+    common.add_profile(parser, RULES)
 
 
-def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """Run the command; return its exit status."""
-    rules = common.profile_of(chosen)
-    _refuse_what_cannot_be(chosen, rules)
-    truth, truth_json, odd = _ground_truth(chosen)
-    images = files.read_json(chosen.images) if chosen.images else truth_json
-    if images is not None and not isinstance(images, Mapping):
-        raise InputError(f"{chosen.images}: not a COCO file with images and categories")
-    found, notes = results.read(
-        chosen.detections, truth.names, sizes_wh=truth.sizes_wh, images=images,
-        first_class=chosen.first_class, drop_unknown=chosen.ignore_other_images,
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's chosen. Raises InputError for those of the other protocol."""
+    chosen = Options(
+        namespace.ground_truth, namespace.split, tuple(namespace.image_sizes),
+        namespace.detections, namespace.protocol, namespace.out, namespace.images,
+        namespace.first_class, namespace.ignore_other_images, namespace.names,
+        namespace.only_detected, namespace.max_detections, namespace.backend,
+        common.profile(namespace.profile, namespace.changes, RULES),
     )  # fmt: skip
-    truth, found, more = _chosen_images(chosen, truth, found, rules)
+    if chosen.out.is_dir():
+        raise InputError(f"{chosen.out}: is a folder; --out takes the metrics file to write")
+    if chosen.protocol == "visdrone":
+        _refuse_coco_only(chosen, changed=bool(namespace.changes))
+    return chosen
+
+
+def _refuse_coco_only(options: Options, *, changed: bool) -> None:
+    """Raise InputError for what only COCO's protocol takes."""
+    if options.profile.name != official.PROFILES[0] or changed:
+        raise InputError(
+            "--profile and --set: the visdrone protocol has rules of its own; the official DMNet "
+            "code scores by COCO's, so take --protocol coco"
+        )
+    other_cap = options.max_detections not in (None, CAP)
+    for name, given in (("--max-detections", other_cap), ("--backend", options.backend)):
+        if given:
+            words = "the visdrone protocol has its own; leave it out, or take --protocol coco"
+            raise InputError(f"{name}: {words}")
+
+
+def run(options: Options, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
+    truth, truth_json, odd = _ground_truth(options)
+    images = files.read_json(options.images) if options.images else truth_json
+    if images is not None and not isinstance(images, Mapping):
+        raise InputError(f"{options.images}: not a COCO file with images and categories")
+    found, notes = results.read(
+        options.detections, truth.names, sizes_wh=truth.sizes_wh, images=images,
+        first_class=options.first_class, drop_unknown=options.ignore_other_images,
+    )  # fmt: skip
+    truth, found, more = _chosen_images(options, truth, found)
     notes += odd + more + results.remarks(found, truth.sizes_wh)
-    metrics = _score(chosen, truth, found, rules, notes)
-    split = chosen.split or chosen.ground_truth.stem
-    metrics |= {"split": split, "detections": len(found), "notes": notes, "profile": rules.name}
-    files.write_json(chosen.out, metrics)
+    metrics = _score(options, truth, found, notes)
+    split = options.split or options.ground_truth.stem
+    profile = options.profile.name
+    metrics |= {"split": split, "detections": len(found), "notes": notes, "profile": profile}
+    files.write_json(options.out, metrics)
     for line in _shown(metrics):
         say(line)
-    say(f"{chosen.out}  {len(metrics['per_class'])} classes, {len(notes)} notes")
+    say(f"{options.out}  {len(metrics['per_class'])} classes, {len(notes)} notes")
     return 0
 
 
-def _refuse_what_cannot_be(chosen: argparse.Namespace, rules: official.Profile) -> None:
-    """Raise InputError for arguments that have no place here."""
-    if chosen.out.is_dir():
-        raise InputError(f"{chosen.out}: is a folder; --out takes the metrics file to write")
-    if chosen.protocol == "coco":
-        return
-    if rules.name != official.PROFILES[0] or chosen.changes:
-        raise InputError(
-            "--profile and --set: the visdrone protocol has rules of its own; the released "
-            "scripts scored by COCO's, so take --protocol coco"
-        )
-    other_cap = chosen.max_detections not in (None, CAP)
-    fixed = {"--max-detections": other_cap, "--backend": chosen.backend}
-    for name, given in fixed.items():
-        if given:
-            told = "the visdrone protocol has its own; leave it out, or take --protocol coco"
-            raise InputError(f"{name}: {told}")
-
-
-def _ground_truth(
-    chosen: argparse.Namespace,
-) -> tuple[Annotations, Mapping | None, list[str]]:
+def _ground_truth(options: Options) -> tuple[Annotations, Mapping | None, list[str]]:
     """Return the annotations, the COCO file that they came from, if they did, and notes."""
-    path = chosen.ground_truth
+    path = options.ground_truth
     if path.is_file():
         value = files.read_json(path)
         return coco_format.from_coco(value, source=path, exact=True), value, _own_areas(value)
-    if chosen.split is None:
+    if options.split is None:
         raise InputError(f"{path}: a folder holds several splits; say which with --split")
-    sizes = common.sizes_from(chosen.image_sizes)
-    split = splits.load_source(path, chosen.split, sizes=sizes)
+    sizes = common.sizes_from(options.image_sizes)
+    split = splits.load_source(path, options.split, sizes=sizes)
     return split.annotations, None, check.remarks(path, split)
 
 
@@ -149,17 +180,17 @@ def _own_areas(truth: Mapping) -> list[str]:
 
 
 def _chosen_images(
-    chosen: argparse.Namespace, truth: Annotations, found: Detections, rules: official.Profile
+    options: Options, truth: Annotations, found: Detections
 ) -> tuple[Annotations, Detections, list[str]]:
     """Return both tables with the images to score, and notes on those left out."""
     keep, notes = np.ones(len(truth), dtype=bool), []
-    if chosen.names:
-        keep = np.isin(truth.names, _names_in(chosen.names, truth.names))
-        notes.append(f"{keep.sum()} of {len(truth)} images scored: those of {chosen.names.name}")
-    if chosen.only_detected:
+    if options.names:
+        keep = np.isin(truth.names, _names_in(options.names, truth.names))
+        notes.append(f"{keep.sum()} of {len(truth)} images scored: those of {options.names.name}")
+    if options.only_detected:
         keep = np.bincount(found.image_index, minlength=len(truth)) > 0
         notes.append(f"{keep.sum()} of {len(truth)} images scored: those with a detection")
-    if rules[EMPTY] == "left_out":
+    if options.profile[EMPTY] == "left_out":
         boxed = np.bincount(truth.image_index[truth.is_object], minlength=len(truth)) > 0
         if np.any(keep & ~boxed):
             notes.append(f"left out {(keep & ~boxed).sum()} images without a box")
@@ -188,22 +219,21 @@ def _names_in(path: Path, known: Sequence[str]) -> list[str]:
 
 
 def _score(
-    chosen: argparse.Namespace, truth: Annotations, found: Detections, rules: official.Profile,
-    notes: list[str],
-) -> dict[str, object]:  # fmt: skip
+    options: Options, truth: Annotations, found: Detections, notes: list[str]
+) -> dict[str, object]:
     """Return the figures of the protocol; add to the notes what it leaves out."""
     from dmnet_lib.evaluation import coco, visdrone
 
-    if chosen.protocol == "coco":
-        given = {name: getattr(chosen, name) for name in ("max_detections", "backend")}
+    if options.protocol == "coco":
+        given = {"max_detections": options.max_detections, "backend": options.backend}
         given = {name: value for name, value in given.items() if value is not None}
-        scored = coco.evaluate(truth, found, **rules.of("evaluation") | given)
-        return scored | {EMPTY: rules[EMPTY]}
+        scored = coco.evaluate(truth, found, **options.profile.of("evaluation") | given)
+        return scored | {EMPTY: options.profile[EMPTY]}
     over = int((np.bincount(found.image_index) > CAP).sum())
     if over:
         notes.append(f"{over} images have more than {CAP} detections; the rest is cut")
     ordered = found.by_score()
-    if chosen.detections.suffix.lower() == ".json":
+    if options.detections.suffix.lower() == ".json":
         return visdrone.evaluate(truth, ordered)  # a json has no order of its own
     if not np.array_equal(ordered.scores, found.scores):
         notes.append(

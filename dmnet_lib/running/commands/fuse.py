@@ -2,12 +2,14 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import Profile
 from dmnet_lib.core.tables import Detections, Seen
 from dmnet_lib.data.crop_names import parse_crop_name
 from dmnet_lib.data.formats import coco, results, visdrone
@@ -39,6 +41,30 @@ examples:
   dmnet fuse --images val.json --detections global.json --crop-images crops/coco.json \\
       --crop-detections crops.json --iou 0.7 --top 500 --out fused.json
   dmnet evaluate --ground-truth val.json --detections fused.json --protocol visdrone --out m.json"""
+RULES = ("fusion",)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A COCO file of images, or of crops, and the detections on them."""
+
+    images: Path
+    detections: Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """Detections on whole images and on crops, and how to fuse them."""
+
+    whole: Source
+    crops: Source | None
+    first_class: int | None
+    iou: float
+    top: int
+    view_rules: ViewRules
+    input_size: int | None  # px; None: views are seen as large as they are
+    out: Path
+    profile: Profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,52 +87,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--input-size", type=common.count, metavar="PX",
         help="longer side of the detector's input, where it scales every view to it")  # fmt: skip
     add("--out", type=Path, required=True, metavar="PATH", help="FILE.json, FILE.zip or DIR")
-    common.add_profile(parser, "fusion")
+    common.add_profile(parser, RULES)
 
 
-def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """Run the command; return its exit status."""
-    rules = common.profile_of(chosen)
-    if (chosen.crop_images is None) != (chosen.crop_detections is None):
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's options. Raises InputError for half of a pair, and an input as --out."""
+    if (namespace.crop_images is None) != (namespace.crop_detections is None):
         raise InputError("--crop-images and --crop-detections go together; give both or neither")
-    given = (chosen.images, chosen.detections, chosen.crop_images, chosen.crop_detections)
-    if chosen.out.resolve() in [path.resolve() for path in given if path]:
-        raise InputError(f"{chosen.out}: is one of the inputs; choose another --out")
-    whole, entries = _detections(chosen.detections, chosen.images, chosen, say)
-    passes = [_whole(whole, entries, chosen)]
-    if chosen.crop_images is not None:
-        crops_found, places = _detections(chosen.crop_detections, chosen.crop_images, chosen, say)
-        passes.append(_moved(crops_found, places, chosen, entries))
-    view_rules = ViewRules(chosen.truncated_boxes, chosen.coarse_weight)
-    if chosen.coarse_weight < 1 and len(np.unique(np.concatenate([p.scales for p in passes]))) == 1:
+    whole, crops_on = Source(namespace.images, namespace.detections), None
+    if namespace.crop_images is not None:
+        crops_on = Source(namespace.crop_images, namespace.crop_detections)
+    inputs = [path for one in (whole, crops_on) if one for path in (one.images, one.detections)]
+    if namespace.out.resolve() in [path.resolve() for path in inputs]:
+        raise InputError(f"{namespace.out}: is one of the inputs; choose another --out")
+    return Options(
+        whole, crops_on, namespace.first_class, namespace.iou, namespace.top,
+        ViewRules(namespace.truncated_boxes, namespace.coarse_weight), namespace.input_size,
+        namespace.out, common.profile(namespace.profile, namespace.changes, RULES),
+    )  # fmt: skip
+
+
+def run(options: Options, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
+    whole, entries = _detections(options.whole, options.first_class, say)
+    views = [_whole(whole, entries, options.input_size)]
+    if options.crops is not None:
+        on_crops, places = _detections(options.crops, options.first_class, say)
+        views.append(_moved(on_crops, places, options, entries))
+    scales = np.concatenate([one.scales for one in views])
+    if options.view_rules.coarse_weight < 1 and len(np.unique(scales)) == 1:
         say("note: all views have one scale, so --coarse-weight changes nothing; give --input-size")
-    parts = fusion.apply_view_rules(passes, _sizes_wh(entries), view_rules)
+    parts = fusion.apply_view_rules(views, _sizes_wh(entries), options.view_rules)
     fused = fusion.fuse(
-        parts, names=whole.names, iou_threshold=chosen.iou, top=chosen.top, **rules.of("fusion")
-    )
-    results.write(chosen.out, fused, {name: entry["id"] for name, entry in entries.items()})
-    counts = " + ".join(f"{len(part):,}" for part in passes)
-    if chosen.out.suffix.lower() != ".json":
+        parts, names=whole.names, iou_threshold=options.iou, top=options.top,
+        **options.profile.of("fusion"),
+    )  # fmt: skip
+    results.write(options.out, fused, {name: entry["id"] for name, entry in entries.items()})
+    counts = " + ".join(f"{len(one):,}" for one in views)
+    if options.out.suffix.lower() != ".json":
         fused = fused.top(visdrone.MAX_DETECTIONS)  # as they were written
-    say(f"{chosen.out}: {len(fused):,} boxes of {counts}, over {len(entries):,} images")
+    say(f"{options.out}: {len(fused):,} boxes of {counts}, over {len(entries):,} images")
     return 0
 
 
 def _detections(
-    path: Path, images: Path, chosen: argparse.Namespace, say: Callable[[str], None]
+    source: Source, first_class: int | None, say: Callable[[str], None]
 ) -> tuple[Detections, dict[str, coco.Entry]]:
-    """Return the detections of one path and the images they are on, by stem; notes are said."""
-    value = files.read_json(images)
+    """Return a source's detections and the images they are on, by stem; notes are said."""
+    value = files.read_json(source.images)
     entries = {
         PurePosixPath(str(entry["file_name"])).stem: entry
-        for entry in coco.images_of(value, source=images).values()
+        for entry in coco.images_of(value, source=source.images).values()
     }
     sizes_wh = _sizes_wh(entries)
     found, notes = results.read(
-        path, tuple(entries), sizes_wh=sizes_wh, images=value, first_class=chosen.first_class
+        source.detections, tuple(entries), sizes_wh=sizes_wh, images=value, first_class=first_class
     )
     for note in notes + results.remarks(found, sizes_wh):
-        say(f"note: {path.name}: {note}")
+        say(f"note: {source.detections.name}: {note}")
     return found, entries
 
 
@@ -114,31 +152,29 @@ def _sizes_wh(entries: Mapping[str, coco.Entry]) -> np.ndarray:
     return np.array([(e["width"], e["height"]) for e in entries.values()]).reshape(-1, 2)
 
 
-def _whole(
-    found: Detections, entries: Mapping[str, coco.Entry], chosen: argparse.Namespace
-) -> Seen:
+def _whole(found: Detections, entries: Mapping[str, coco.Entry], input_size: int | None) -> Seen:
     """Return the detections of whole images, each seen in all of its image."""
     sizes_wh = _sizes_wh(entries)
     regions = np.column_stack([np.zeros_like(sizes_wh), sizes_wh])
     images, scales = np.arange(len(sizes_wh)), np.ones(len(sizes_wh))
-    return Seen(found, found.image_index, regions, images, _seen_at(scales, sizes_wh, chosen))
+    return Seen(found, found.image_index, regions, images, _seen_at(scales, sizes_wh, input_size))
 
 
-def _seen_at(scales: np.ndarray, sizes_wh: np.ndarray, chosen: argparse.Namespace) -> np.ndarray:
+def _seen_at(scales: np.ndarray, sizes_wh: np.ndarray, input_size: int | None) -> np.ndarray:
     """Return the scales [n] of files of sizes_wh [n, 2], as the detector saw them."""
-    if chosen.input_size is None:
+    if input_size is None:
         return scales
-    return scales * chosen.input_size / sizes_wh.max(axis=1)
+    return scales * input_size / sizes_wh.max(axis=1)
 
 
 def _moved(
-    found: Detections, entries: Mapping[str, coco.Entry], chosen: argparse.Namespace,
+    found: Detections, entries: Mapping[str, coco.Entry], options: Options,
     wholes: Mapping[str, coco.Entry],
 ) -> Seen:  # fmt: skip
     """Return the crops' detections in the pixels of the whole images, by stem in `wholes`."""
-    places = [_place(stem, entry, chosen.crop_images) for stem, entry in entries.items()]
+    places = [_place(stem, entry, options.crops.images) for stem, entry in entries.items()]
     index = {name: place for place, name in enumerate(wholes)}
-    _refuse_lost(places, entries, chosen, wholes)
+    _refuse_lost(places, entries, options, wholes)
     parents = np.array([index[parent] for parent, *_ in places], np.int64)
     corners_scales = np.array([numbers for _, *numbers in places], np.float64).reshape(-1, 3)
     corners_xy, scales = corners_scales[:, :2], corners_scales[:, 2]
@@ -150,24 +186,24 @@ def _moved(
     regions = np.column_stack([corners_xy, ends]).round().astype(np.int64)
     order = np.argsort(parents, kind="stable")  # views stand by image, and boxes by view
     view = np.sort(np.argsort(order)[found.image_index])
-    seen_at = _seen_at(scales, sizes_wh, chosen)
+    seen_at = _seen_at(scales, sizes_wh, options.input_size)
     return Seen(moved, view, regions[order], parents[order], seen_at[order])
 
 
 def _refuse_lost(
     places: Sequence[tuple[str, float, float, float]], entries: Mapping[str, coco.Entry],
-    chosen: argparse.Namespace, wholes: Mapping[str, coco.Entry],
+    options: Options, wholes: Mapping[str, coco.Entry],
 ) -> None:  # fmt: skip
     """Raise InputError for crops of other images, and for corners beyond their image."""
     lost = [parent for parent, *_ in places if parent not in wholes]
     if lost:
         raise InputError(
-            f"{chosen.crop_images}: {len(lost)} of {len(places)} crops are of images that "
-            f"{chosen.images} has not, first {lost[0]}"
+            f"{options.crops.images}: {len(lost)} of {len(places)} crops are of images that "
+            f"{options.whole.images} has not, first {lost[0]}"
         )
     for (parent, x, y, _), entry in zip(places, entries.values(), strict=True):
         if not (0 <= x < wholes[parent]["width"] and 0 <= y < wholes[parent]["height"]):
-            where = f"{chosen.crop_images}: {entry['file_name']}"
+            where = f"{options.crops.images}: {entry['file_name']}"
             raise InputError(f"{where}: its corner ({x}, {y}) is not in its image, {parent}")
 
 

@@ -1,6 +1,5 @@
-"""Annotations or density maps by size of a split -> its planned crops, and what they gain."""
+"""Points or density maps by size of a split -> its planned crops, and what they are to gain."""
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -9,50 +8,74 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.official import Profile
 from dmnet_lib.cropping import planning, plans, recall
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner
 from dmnet_lib.cropping.plans import SplitPlan
 from dmnet_lib.cropping.recall import Curve
-from dmnet_lib.data.splits import Split
-from dmnet_lib.density import maps as density
-from dmnet_lib.density import sizes
-from dmnet_lib.density.points import Kernel
+from dmnet_lib.density import maps, sizes
+from dmnet_lib.density.points import Kernel, Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say, WorkerOptions
 from dmnet_lib.running.commands.density import SIZES
 
-COUNT_FACTOR = 3  # a map with so many times its objects was most likely enlarged
-CROPS = 8  # of an image, where no limit is given
-DEFAULTS = {
-    "crops_per_image": None, "megapixels": None, "least_gain": None, "input_size": 640,
-    "recall_curve": None, "max_upscale": 4.0, "aspect": "1:1", "size_edges": None,
-    "views": "fixed",
-}  # fmt: skip
-Say = Callable[[str], None]
+CROPS = 8  # per image, where no limit is given
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Limits of planned crops, and how the detector sees them; None for what is not given."""
+
+    crops_per_image: int | None = None
+    megapixels: float | None = None
+    least_gain: float | None = None
+    input_size: int = 640
+    recall_curve: Path | None = None
+    max_upscale: float = 4.0
+    aspect: str = "1:1"
+    size_edges: str | None = None
+    views: str = "fixed"
+
+    def planner(self, bins: Bins, say: Say) -> CropPlanner:
+        """Return the planner of crops for a detector like this. Raises InputError."""
+        aspect_wh, input_wh = planning.parse_aspect(self.aspect), None
+        if self.views == "fixed":
+            width, height = self.input_size * np.array(aspect_wh) / max(aspect_wh)
+            input_wh = (max(1, round(width)), max(1, round(height)))
+        input_scale = InputScale(self.input_size, self.max_upscale, input_wh)
+        return CropPlanner(bins, self._curve(say), input_scale, aspect_wh)
+
+    def budget(self) -> Budget:
+        """Return the limits, CROPS where none is given."""
+        limits = (self.crops_per_image, self.megapixels, self.least_gain)
+        crops = CROPS if limits == (None, None, None) else self.crops_per_image
+        return Budget(crops, self.megapixels, self.least_gain or 0.0)
+
+    def _curve(self, say: Say) -> Curve:
+        if self.recall_curve is not None:
+            return recall.read(self.recall_curve)
+        curve = Curve()
+        say(
+            "note: no --recall-curve, so one of no detector in particular: at most "
+            f"{curve.top:.0%} are found, half of them at {curve.rise_px:g} px in the detector's "
+            "input"
+        )
+        return curve
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add the options of planned crops; None stands for what is not given."""
+    """Add the arguments of PlanOptions."""
     add("--crops-per-image", type=partial(common.count, least=0), metavar="N",
-        help=f"most crops of an image (default {CROPS} where no other limit is given)")  # fmt: skip
+        help=f"most crops per image (default {CROPS} where no other limit is given)")  # fmt: skip
     add("--megapixels", type=common.positive, metavar="M",
-        help="most megapixels that an image's crops take through the detector")  # fmt: skip
-    add(
-        "--least-gain",
-        type=common.positive,
-        metavar="G",
-        help="objects that a crop must find more (for a megapixel of it with --megapixels)",
-    )
+        help="most megapixels per image that crops take through the detector")  # fmt: skip
+    add("--least-gain", type=common.positive, metavar="G",
+        help="least objects that a crop gains (with --megapixels: per megapixel)")  # fmt: skip
     add("--input-size", type=common.count, metavar="PX",
         help="longer side of the detector's input (default 640)")  # fmt: skip
-    add(
-        "--recall-curve",
-        type=Path,
-        metavar="FILE",
-        help="json of the detector's recall curve (default: one of no detector in particular)",
-    )
+    add("--recall-curve", type=Path, metavar="FILE",
+        help="json of the detector's recall by object size (default: a generic one)")  # fmt: skip
     add("--max-upscale", type=common.positive, metavar="F",
         help="crops are enlarged at most so many times (default 4)")  # fmt: skip
     add("--aspect", metavar="W:H", help="shape of the crops (default 1:1)")
@@ -100,72 +123,38 @@ class Planned:
         )
 
 
-def make(source: Split, chosen: argparse.Namespace, rules: Profile, say: Say) -> Planned:
-    """Plan the crops of every image, from its points or from its maps. Raises InputError."""
-    table, kernel = source.annotations, Kernel(**rules.of("density"))
-    paths = density.paths_of(chosen.density, table.names) if chosen.density else []
-    bins = _bins(table, chosen, paths)
-    aspect_wh = planning.parse_aspect(chosen.aspect)
-    planner = CropPlanner(bins, _curve(chosen, say), _input_scale(chosen, aspect_wh), aspect_wh)
+def make(
+    truth: Annotations, options: PlanOptions, *, points: Points | None, folder: Path | None,
+    kernel: Kernel, workers: WorkerOptions, say: Say,
+) -> Planned:  # fmt: skip
+    """Plan the crops of every image, from its points or from a folder's maps. Raises InputError."""
+    paths = maps.paths_of(folder, truth.names) if folder else []
+    planner = options.planner(_bins(truth, options.size_edges, folder, paths), say)
     if paths:
-        tasks = list(plans.of_files(paths, table.sizes_wh, bins))
+        tasks = list(plans.of_files(paths, truth.sizes_wh, planner.bins))
     else:
-        points = common.points_of(table, chosen, rules)
-        tasks = list(plans.of_truth(points, bins, kernel=kernel))
-    with common.workers(chosen, tasks=len(tasks) // common.IMAGES_EACH) as executor:
-        wanted = {"crops": _budget(chosen)}
+        tasks = list(plans.of_truth(points, planner.bins, kernel=kernel))
+    with workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
+        wanted = {"crops": options.budget()}
         plan = plans.split_plans(tasks, planner, wanted, executor=executor)["crops"]
     if paths:
-        note_heavy(sum(one.total for one in plan.plans), table, say)
+        common.note_heavy(sum(one.total for one in plan.plans), truth, say)
     return Planned(plan, planner)
 
 
-def note_heavy(total: float, truth: Annotations, say: Say) -> None:
-    """Say so where maps hold far more objects, total, than their split has."""
-    objects = int(truth.is_object.sum())
-    if objects and total > COUNT_FACTOR * objects:
-        say(
-            f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they enlarged "
-            "without dividing by the area? Then thresholds and gains mean less than they say"
-        )
-
-
-def _budget(chosen: argparse.Namespace) -> Budget:
-    limits = (chosen.crops_per_image, chosen.megapixels, chosen.least_gain)
-    crops = CROPS if limits == (None, None, None) else chosen.crops_per_image
-    return Budget(crops, chosen.megapixels, chosen.least_gain or 0.0)
-
-
-def _input_scale(chosen: argparse.Namespace, aspect_wh: tuple[float, float]) -> InputScale:
-    input_wh = None
-    if chosen.views == "fixed":
-        width, height = chosen.input_size * np.array(aspect_wh) / max(aspect_wh)
-        input_wh = (max(1, round(width)), max(1, round(height)))
-    return InputScale(chosen.input_size, chosen.max_upscale, input_wh)
-
-
-def _curve(chosen: argparse.Namespace, say: Say) -> Curve:
-    if chosen.recall_curve is not None:
-        return recall.read(chosen.recall_curve)
-    curve = Curve()
-    say(
-        f"note: no --recall-curve, so one of no detector in particular: at most {curve.top:.0%} "
-        f"are found, half of them at {curve.rise_px:g} px in the detector's input"
-    )
-    return curve
-
-
-def _bins(truth: Annotations, chosen: argparse.Namespace, paths: Sequence[Path]) -> Bins:
+def _bins(
+    truth: Annotations, size_edges: str | None, folder: Path | None, paths: Sequence[Path]
+) -> Bins:
     """Return the size bins: those beside the maps; measured on the split where its own annotations
     are what is planned from. Maps are never planned with the truth of their split."""
-    beside = chosen.density / SIZES if chosen.density else None
+    beside = folder / SIZES if folder else None
     listed = sizes.read(beside) if beside and beside.is_file() else None
-    if chosen.size_edges is not None:
-        edges_px = sizes.parse(chosen.size_edges)
+    if size_edges is not None:
+        edges_px = sizes.parse(size_edges)
     elif listed is not None:
         edges_px = tuple(listed.edges_px.tolist())
     else:  # maps that nobody split by size are of one size
-        edges_px = () if paths and density.read(paths[0]).ndim == 2 else sizes.EDGES_PX
+        edges_px = () if paths and maps.read(paths[0]).ndim == 2 else sizes.EDGES_PX
     if not paths and truth.is_object.any():
         return sizes.measure(truth, edges_px)
     if listed is not None and tuple(listed.edges_px) == tuple(edges_px):

@@ -27,7 +27,7 @@ with the networks, threshold and rules of that run.
 
 INPUT is an image (JPEG, PNG, TIFF, BMP, WebP; grey, 16 bits, CMYK and transparent ones too), a
 folder of images and videos (its own files, not those of folders in it), or a video, of which a
-frame a second is taken. Boxes are in pixels of the picture as it is displayed: EXIF's turns are
+frame per second is taken. Boxes are in pixels of the picture as it is displayed: EXIF's turns are
 made first. An image may have up to 178 megapixels.
 
 Writes, for each image as soon as it is done, DIR/visdrone/NAME.txt (VisDrone's result text: the
@@ -36,7 +36,7 @@ also where it was stopped, DIR/detections.json, a whole COCO file: images with t
 source, categories, and all boxes as annotations with scores, for `dmnet evaluate` and `dmnet fuse`
 too. NAME is the file's stem; a second file of that stem is called stem_suffix.
 
-A file that is torn or no picture is named and left out, the others are done, and the exit status
+A corrupted or unsupported file is named and left out, the others are done, and the exit status
 is 1. Nothing in DIR that is of another name is touched."""
 EXAMPLES = """\
 examples:
@@ -89,6 +89,19 @@ class Done:
             sys.stderr.write(f"dmnet: {' '.join(str(error).split())}\n")
 
 
+@dataclass(frozen=True)
+class Options:
+    """Images and videos, the finished run that detects in them, and what is written."""
+
+    inputs: tuple[Path, ...]
+    home: Path
+    out: Path
+    strategy: str
+    min_score: float
+    every: int  # frames of a video; 0: one per second
+    overlays: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add = parser.add_argument
@@ -97,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of a finished experiment, like results/demo")  # fmt: skip
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     add("--strategy", default=predict.STRATEGY, metavar="NAME",
-        help=f"{predict.STRATEGIES}: where to look closer (default {predict.STRATEGY}); N is "
+        help=f"{predict.STRATEGIES}: where the crops are (default {predict.STRATEGY}); N is "
         "a number of crops, or megapixels like 0.9Mpx")  # fmt: skip
     add("--min-score", type=common.share, default=strategies.SHOWN_SCORE, metavar="S",
         help="score above which a box counts as an object and is drawn (default 0.5); text and "
@@ -107,34 +120,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-overlays", action="store_true", help="write no pictures")
 
 
-def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's options. Raises InputError where --out is no folder."""
+    if namespace.out.exists() and not namespace.out.is_dir():
+        raise InputError(f"{namespace.out}: is a file; --out takes a folder to write to")
+    return Options(
+        tuple(namespace.inputs), namespace.home, namespace.out, namespace.strategy,
+        namespace.min_score, namespace.every, not namespace.no_overlays,
+    )  # fmt: skip
+
+
+def run(options: Options, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
-    if chosen.out.exists() and not chosen.out.is_dir():
-        raise InputError(f"{chosen.out}: is a file; --out takes a folder to write to")
     done = Done()
-    sources = _sources(chosen.inputs, done.fail, say)
+    sources = _sources(options.inputs, done.fail, say)
     if not sources:
-        raise InputError("no image or video to look at; see `dmnet predict --help`")
-    predictor = Predictor.of_run(chosen.home, strategy=chosen.strategy)
+        raise InputError("no image or video among the inputs; see `dmnet predict --help`")
+    predictor = Predictor.of_run(options.home, strategy=options.strategy)
     info = {
-        "description": f"dmnet predict, strategy {chosen.strategy}",
-        "inputs": [str(path) for path in chosen.inputs],
+        "description": f"dmnet predict, strategy {options.strategy}",
+        "inputs": [str(path) for path in options.inputs],
         "made_by": dict(predictor.made_by),
-        "strategy": chosen.strategy,
+        "strategy": options.strategy,
     }
-    others = (chosen.out / TEXTS, chosen.out / OVERLAYS)
-    common.refuse_others(chosen.out / LISTING, {"info": info}, *others)
+    others = (options.out / TEXTS, options.out / OVERLAYS)
+    common.refuse_others(options.out / LISTING, {"info": info}, *others)
     try:
-        shots = _shots(sources, chosen.every, done.fail)
+        shots = _shots(sources, options.every, done.fail)
         for shot in parallel.progress(shots, "predict"):
-            line = _write(shot, predictor.predict(shot.picture, shot.name), chosen, done)
+            line = _write(shot, predictor.predict(shot.picture, shot.name), options, done)
             with tqdm.external_write_mode():
                 say(line)
     finally:
         pieces = results.file_text(done.found, info=info)
-        files.write_chunks(chosen.out / LISTING, (piece.encode() for piece in pieces))
+        files.write_chunks(options.out / LISTING, (piece.encode() for piece in pieces))
     boxes = sum(len(one) for _, one in done.found)
-    say(f"{chosen.out}: images: {len(done.found)}, boxes: {boxes:,}")
+    say(f"{options.out}: images: {len(done.found)}, boxes: {boxes:,}")
     if done.failed:
         raise InputError(f"{done.failed} of the inputs could not be read, or not to their end")
     return 0
@@ -195,13 +216,13 @@ def _of_video(path: Path, name: str, every: int) -> Iterator[Shot]:
         yield Shot(Picture(one.image), called, entry)
 
 
-def _write(shot: Shot, one: Prediction, chosen: argparse.Namespace, done: Done) -> str:
+def _write(shot: Shot, one: Prediction, options: Options, done: Done) -> str:
     """Write what was found in one picture, and return it in words."""
-    visdrone.write_detections(chosen.out / TEXTS, one.detections)
-    shown = one.shown(chosen.min_score)
-    if not chosen.no_overlays:
+    visdrone.write_detections(options.out / TEXTS, one.detections)
+    shown = one.shown(options.min_score)
+    if options.overlays:
         overlay = overlays.draw(shot.picture.image, shown, one.regions.boxes_xyxy)
-        path = files.inside(chosen.out / OVERLAYS, f"{shot.name}.jpg")
+        path = files.inside(options.out / OVERLAYS, f"{shot.name}.jpg")
         files.write_bytes(path, files.encode_jpeg(overlay))
     width, height = one.size_wh
     entry = shot.entry | {"id": len(done.found) + 1, "width": width, "height": height}

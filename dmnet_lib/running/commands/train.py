@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core import params
@@ -29,19 +30,32 @@ examples:
   dmnet run params/visdrone.yaml"""
 
 
+@dataclass(frozen=True)
+class Options:
+    """A parameter file, and which of its networks to train."""
+
+    params: Path
+    network: str
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("params", type=Path, metavar="PARAMS", help="a parameter file")
     parser.add_argument("--network", required=True, choices=NETWORKS, help="what to train")
 
 
-def run(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's options."""
+    return Options(namespace.params, namespace.network)
+
+
+def run(options: Options, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.training import distributed, jobs
 
-    experiment = params.load(chosen.params)
+    experiment = params.load(options.params)
     with distributed.joined(jobs.device_of(experiment)):
-        path = jobs.train(experiment, chosen.network)
+        path = jobs.train(experiment, options.network)
         if distributed.is_first():
             say(f"{params.shown(path)}  trained")
     return 0

@@ -1,0 +1,56 @@
+"""This machine -> versions, cores, device, data and results, a line each."""
+
+import argparse
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from dmnet_lib.core import parallel, params, provenance, result_folder
+from dmnet_lib.data import splits
+
+ABOUT = "Show versions, cores, device, data folders and results on this machine."
+EXAMPLES = "example: dmnet doctor"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes: nothing."""
+
+
+def options(namespace: argparse.Namespace) -> None:
+    """Return the command's options: none."""
+
+
+def run(options: None, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
+    results = result_folder.results_root()
+    home = next(path for path in (results, *results.parents) if path.exists())
+    say(f"python    {platform.python_version()} on {platform.system()} {platform.machine()}")
+    say(f"packages  {versions}")
+    say(f"cores     {parallel.cores()}")
+    say(f"device    {_device()}")
+    for root in _data_roots():
+        state = "found" if any(root.glob("*/images")) else "no */images there"
+        say(f"data      {root}  {state}")
+    say(f"results   {results}  {shutil.disk_usage(home).free / 1e9:.1f} GB free")
+    return 0
+
+
+def _data_roots() -> list[Path]:
+    """Return where the parameter files of this project find their data."""
+    paths = sorted(params.BASE.parent.glob("*.yaml"))
+    told = [params.load(path).sections[params.COMMON] for path in paths]
+    found = [splits.data_root(str(one["dataset"]), str(one["data_root"])) for one in told]
+    return list(dict.fromkeys(found))
+
+
+def _device() -> str:
+    """Return the device that networks would run on."""
+    try:
+        import torch
+    except ImportError as error:
+        return f"none: torch cannot be imported ({error})"
+    if torch.cuda.is_available():
+        return f"cuda: {torch.cuda.get_device_name()}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

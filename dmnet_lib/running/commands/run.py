@@ -1,0 +1,96 @@
+"""A parameter file -> the experiment's finished stages and report, or those of a sweep over it."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmnet_lib.core.files import InputError
+
+ABOUT = """\
+Run an experiment's notebooks in order and write its report. Finished stages are cached, also those
+that another experiment finished with the same parameters, code and data.
+
+--sweep runs an experiment for each value of one parameter, called EXPERIMENT-NAME-VALUE, up to its
+evaluation; stages that they share run once. results/EXPERIMENT-NAME then holds a page, a figure and
+sweep.json with the results, and a parameter file per value, for `dmnet run`. Values are a YAML
+list: quote those that have a comma. A sweep that was stopped resumes, and a value that fails does
+not stop the others. Where another parameter overrules the swept one, that one is set too, and the
+output says so. Git keeps the sweep's own files, not its experiments."""
+EXAMPLES = """\
+examples:
+  dmnet run params/demo.yaml --until 03_density_crops
+  dmnet run params/demo.yaml --sweep 03_density_crops.threshold=0.02,0.08,0.3 --jobs 2
+  dmnet run params/demo.yaml --sweep common.seed=1,2 --dry-run
+  dmnet run params/demo.yaml --sweep '05_fused_detection.budgets="6, 2","6, 12"' \\
+      --set 05_fused_detection.steps=300"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run: a parameter file up to a stage, or a sweep over one of its parameters."""
+
+    params: Path
+    until: str | None
+    force: bool
+    dry_run: bool
+    sweep: str | None
+    settings: list[str]  # SECTION.NAME=VALUE
+    jobs: int | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add = parser.add_argument
+    add("params", type=Path, metavar="PARAMS", help="a parameter file")
+    add("--until", metavar="STAGE", help="the last stage to run")
+    add("--force", action="store_true", help="run finished stages again")
+    add("--dry-run", action="store_true", help="only say what would run, and why")
+    add = parser.add_argument_group("one parameter, several values").add_argument
+    add("--sweep", metavar="SECTION.NAME=V1,V2,…", help="one experiment per value")
+    add("--set", action="append", default=[], dest="settings", metavar="SECTION.NAME=VALUE",
+        help="a value for all these experiments; may be repeated")  # fmt: skip
+    add("--jobs", type=int, metavar="N", help="experiments side by side (default 1)")
+
+
+def options(namespace: argparse.Namespace) -> Options:
+    """Return the command's options. Raises InputError for those that do not go together."""
+    chosen = Options(
+        namespace.params, namespace.until, namespace.force, namespace.dry_run, namespace.sweep,
+        namespace.settings, namespace.jobs,
+    )  # fmt: skip
+    if not chosen.sweep and (chosen.settings or chosen.jobs):
+        raise InputError("--set and --jobs go with --sweep; --sweep common.seed=1 is one run too")
+    if chosen.jobs is not None and chosen.jobs < 1:
+        raise InputError(f"--jobs {chosen.jobs}: expected 1 or more")
+    if chosen.sweep and (chosen.until or chosen.force):
+        raise InputError("--until and --force do not go with --sweep: it runs what is not finished")
+    return chosen
+
+
+def run(options: Options, say: Callable[[str], None]) -> int:
+    """Run the command; return its exit status."""
+    from dmnet_lib.running import runner
+
+    if options.sweep:
+        return _sweep(options, say)
+    try:
+        runner.run(
+            options.params, say=say, until=options.until, force=options.force,
+            dry_run=options.dry_run,
+        )  # fmt: skip
+    except runner.StageError as error:
+        sys.stderr.write(f"dmnet: {error}\n")
+        return 1
+    return 0
+
+
+def _sweep(options: Options, say: Callable[[str], None]) -> int:
+    from dmnet_lib.running import sweeps
+
+    sweep = sweeps.parse(options.params, options.sweep, options.settings)
+    failed = sweeps.run(sweep, say=say, jobs=options.jobs or 1, dry_run=options.dry_run)
+    for name, why in failed.items():
+        sys.stderr.write(f"dmnet: {name}: {why}\n")
+    return 1 if failed else 0
