@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lab notebooks
+.PHONY: help setup demo test fast suite lint bench lab notebooks docs
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -22,8 +22,13 @@ setup: $(READY)  ## make the virtual environment (about 2 minutes, 6 GB)
 demo: setup  ## run the demo experiment and print where its report is
 	@$(BIN)/dmnet run params/demo.yaml
 
-test: lint  ## lint, then run all tests
-	$(BIN)/pytest
+test: lint fast suite  ## lint, then run all tests (about 12 minutes)
+
+fast: setup  ## tests without papermill and browsers (under 2 minutes)
+	$(BIN)/pytest -m "not suite" --numprocesses 2
+
+suite: setup  ## tests of whole runs, notebooks, pages in a browser and benchmarks
+	$(BIN)/pytest -m suite
 
 lint: setup  ## check style and formatting
 	$(BIN)/ruff check .

@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from tiny import Run
 
 
+SUITE = ("suite", "browser", "benchmarks")  # folders of tests that start whole programs
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what does not belong to the fast part."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in SUITE:
+            item.add_marker(pytest.mark.suite)
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Run]":
     """The tiny experiment, finished; it is run when the first test asks for it."""

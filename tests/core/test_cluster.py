@@ -16,6 +16,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import export
 from dmnet_lib.running import cli
 
+pytestmark = pytest.mark.suite  # it starts a cluster
 IMAGES = 24
 ROWS = "10,10,20,20,1,4,0,0\n12,40,9,9,1,1,0,1\n"
 
