@@ -26,7 +26,7 @@ from measure import Plan, Row, Spread
 
 from dmnet_lib.core import files, parallel, provenance
 from dmnet_lib.core.files import InputError
-from dmnet_lib.reporting import pages
+from dmnet_lib.reporting.pages import readme
 
 OUT = files.ROOT / "benchmarks" / "results.json"
 
@@ -108,7 +108,7 @@ def main() -> int:
             found[name] = [row.json() for row in rows]
             print(f"{name} ({time.perf_counter() - start:.0f} s)", flush=True)
             for row in found[name]:
-                print(f"  {' | '.join(pages.bench_cells(row))}", flush=True)
+                print(f"  {' | '.join(readme.bench_cells(row))}", flush=True)
     out = chosen.out or (None if chosen.quick else OUT)
     if out:
         files.write_json(out, _with_others(out, found) if chosen.only else _results(found))

@@ -1,7 +1,6 @@
 """Arrays and tables -> figures: drawn, saved as PNG with the CSV behind, shown with a caption."""
 
 import base64
-import html
 import io
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from PIL import Image
 from dmnet_lib.core import boxes, files, result_folder
 from dmnet_lib.core.annotations import CLASSES, IGNORED, Annotations
 from dmnet_lib.core.tables import Detections
+from dmnet_lib.reporting.pages import render
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -84,14 +84,14 @@ class Shown:
     caption: str
     alt: str
 
-    def _repr_html_(self) -> str:
-        picture = base64.b64encode(self.png).decode()
-        table = base64.b64encode(self.csv.encode()).decode()
-        link = f'<a download="{self.name}.csv" href="data:text/csv;base64,{table}">CSV</a>'
-        return (
-            f'<figure><img alt="{html.escape(self.alt)}" src="data:image/png;base64,{picture}">'
-            f"<figcaption>{html.escape(self.caption)} {link}</figcaption></figure>"
+    def __html__(self) -> str:
+        png, csv = (base64.b64encode(part).decode() for part in (self.png, self.csv.encode()))
+        return render.html(
+            "figure", png=png, csv=csv, name=self.name, caption=self.caption, alt=self.alt
         )
+
+    def _repr_html_(self) -> str:
+        return self.__html__()
 
 
 def show(

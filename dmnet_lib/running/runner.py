@@ -29,11 +29,11 @@ from traitlets import CaselessStrEnum, default
 from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, ResultFolder
-from dmnet_lib.reporting import pages
+from dmnet_lib.reporting.pages import failures, pages
 from dmnet_lib.running import stages
 from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 
-REPORT, FAILED, WORK = pages.PAGE, pages.FAILED, ".work"
+REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
 LOCK, OWNER = ".lock", ".owner"  # the second says which process holds the first
 Say = Callable[[str], None]
 
@@ -311,7 +311,7 @@ def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
             if (work / name).exists():
                 (work / name).rename(folder / name)
         command = f"dmnet run {shlex.quote(params.shown(job.experiment.path))}"
-        files.write_json(folder / pages.ERROR, {"message": message, "command": command})
+        files.write_json(folder / failures.ERROR, {"message": message, "command": command})
         return pages.write_stage(folder, base_path=Path(str(job.told["base"])))
     except (OSError, InputError):
         return None

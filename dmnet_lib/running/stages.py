@@ -14,7 +14,7 @@ from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
 from dmnet_lib.data import splits
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.reporting import pages
+from dmnet_lib.reporting.pages import pages
 
 NOTEBOOKS = ROOT / "notebooks"
 LAYOUT = "VisDrone2019-DET-train/images, VisDrone2019-DET-train/annotations and the same for val"

@@ -12,7 +12,7 @@ from pathlib import Path
 from dmnet_lib.core import files, parallel, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.evaluation.experiments import SWEEP
-from dmnet_lib.reporting import pages
+from dmnet_lib.reporting.pages import pages
 from dmnet_lib.reporting.pages.sweep import keep, write, write_page
 from dmnet_lib.running import runner, stages
 from dmnet_lib.running.stages import StagePlan

@@ -17,7 +17,7 @@ from measure import Row, Spread
 
 from dmnet_lib.core import files
 from dmnet_lib.data import check, splits
-from dmnet_lib.reporting import pages
+from dmnet_lib.reporting.pages import readme
 
 QUICK = [name for name in bench.BENCHMARKS if name != "training"]  # its steps take a minute
 
@@ -39,7 +39,7 @@ def test_every_benchmark_tells_finite_figures(quick: dict[str, list[dict]]) -> N
             assert math.isfinite(row["ours"]["median"]), row["what"]
             assert ("other" in row) == ("ratio" in row)
             assert row.get("peak_mb", 20) > 10, row["what"]
-            assert len(pages.bench_cells(row)) == 6
+            assert len(readme.bench_cells(row)) == 6
 
 
 @pytest.mark.parametrize("name", ["crops", "preparation", "conversion", "export", "fusion"])
@@ -177,7 +177,7 @@ def test_made_up_detections_lie_in_their_images(tmp_path: Path) -> None:
 
 def test_the_readme_shows_the_last_measurement() -> None:
     text = (files.ROOT / "README.md").read_text()
-    assert pages.readme_bench(files.ROOT / pages.BENCH_FILE) in text
+    assert readme.readme_bench(files.ROOT / readme.BENCH_FILE) in text
 
 
 def test_the_table_tells_limits_that_are_held_and_missed(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_the_table_tells_limits_that_are_held_and_missed(tmp_path: Path) -> None
         Row("slow", "s", spread(7), spread(70), "the plain way", least_ratio=60),
     ]  # fmt: skip
     made = bench._results({"one": [row.json() for row in rows]})
-    table = pages.readme_bench(files.write_json(tmp_path / "results.json", made)).splitlines()
+    table = readme.readme_bench(files.write_json(tmp_path / "results.json", made)).splitlines()
     assert table[2] == (
         "| fast | 0.5 s (0.4 to 0.625) | 700 s: the plain way | 1,400 | ≤ 6 s, ≤ 1 GB, held "
         "| 318 MB |"
@@ -243,7 +243,7 @@ def test_what_crops_are_worth_is_drawn_and_told(worth: list[dict], tmp_path: Pat
     assert files.image_size_wh(tmp_path / "plans.png")[0] > 500
     about = {"images": 4, "objects": 200, "split": "val", "curve_of": "nobody's", "input_px": 416}
     rows = [{"like": None, "equal": None} | row for row in worth]
-    told = pages.readme_plans(files.write_json(tmp_path / "p.json", about | {"rows": rows}))
+    told = readme.readme_plans(files.write_json(tmp_path / "p.json", about | {"rows": rows}))
     lines = told.splitlines()
     assert len(lines) == 2 + sum(row["like"] is None for row in rows) + 2
     cells = next(line for line in lines if line.startswith("| uniform 2x3 |")).split(" | ")
@@ -251,7 +251,7 @@ def test_what_crops_are_worth_is_drawn_and_told(worth: list[dict], tmp_path: Pat
     assert cells[-2] == f"{100 * like[0]:.1f}"
     assert cells[-1] == f"{100 * like[1]:.1f} |"
     assert "4 images of VisDrone's val, 200 objects" in lines[-1]
-    assert pages.readme_plans(tmp_path / "none.json") == "Not measured yet.\n"
+    assert readme.readme_plans(tmp_path / "none.json") == "Not measured yet.\n"
 
 
 def test_without_annotations_nothing_is_measured(
@@ -266,4 +266,4 @@ def test_without_annotations_nothing_is_measured(
 
 def test_the_readme_shows_what_crops_are_worth() -> None:
     text = (files.ROOT / "README.md").read_text()
-    assert pages.readme_plans(files.ROOT / pages.PLANS_FILE) in text
+    assert readme.readme_plans(files.ROOT / readme.PLANS_FILE) in text

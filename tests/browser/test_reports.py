@@ -14,8 +14,8 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from dmnet_lib.core import files
-from dmnet_lib.reporting import pages
 from dmnet_lib.reporting.figures import Shown
+from dmnet_lib.reporting.pages import pages
 
 SEVERE = ("serious", "critical")
 CODE = '''# a comment

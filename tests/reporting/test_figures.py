@@ -121,7 +121,7 @@ def test_a_figure_is_written_with_its_numbers(tmp_path: Path):
 def test_caption_and_alt_text_are_escaped(tmp_path: Path):
     page = show(tmp_path, plain(), caption="a < b & <b>c</b>", alt='"><script>')._repr_html_()
     assert "a &lt; b &amp; &lt;b&gt;c&lt;/b&gt;" in page
-    assert 'alt="&quot;&gt;&lt;script&gt;"' in page
+    assert 'alt="&#34;&gt;&lt;script&gt;"' in page
     assert "<script>" not in page
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from dmnet_lib.core import files, official
 from dmnet_lib.core.files import InputError
-from dmnet_lib.reporting import pages as report
+from dmnet_lib.reporting.pages import pages, readme
+from dmnet_lib.reporting.pages.render import Table
 
 BASE = (
     "common:\n  seed: 0  # [0, inf) of every draw\n01_a:\n  sigma_px: 15.0  # (0, inf) px, width\n"
@@ -44,7 +45,7 @@ def base(tmp_path: Path) -> Path:
 
 def page_of(base: Path, cells: list, **about: object) -> str:
     folder = stage(base.parent / "stage", cells, **about)
-    return report.write_stage(folder, base_path=base).read_text()
+    return pages.write_stage(folder, base_path=base).read_text()
 
 
 def test_an_empty_notebook_gives_a_whole_page(base: Path) -> None:
@@ -55,9 +56,9 @@ def test_an_empty_notebook_gives_a_whole_page(base: Path) -> None:
 
 
 def test_no_experiment_gives_an_empty_list(tmp_path: Path) -> None:
-    page, readme = report.write_index(tmp_path)
+    page, listed = pages.write_index(tmp_path)
     assert "<h1>Experiments</h1>" in page.read_text()
-    assert readme.read_text().count("\n|") == 2
+    assert listed.read_text().count("\n|") == 2
 
 
 def test_rendering_twice_gives_the_same_bytes(base: Path) -> None:
@@ -66,8 +67,8 @@ def test_rendering_twice_gives_the_same_bytes(base: Path) -> None:
         code("x = 1", [output("stream", name="stdout", text="1")]),
     ]
     folder = stage(base.parent / "s", cells)
-    first = report.write_stage(folder, base_path=base).read_bytes()
-    assert report.write_stage(folder, base_path=base).read_bytes() == first
+    first = pages.write_stage(folder, base_path=base).read_bytes()
+    assert pages.write_stage(folder, base_path=base).read_bytes() == first
 
 
 def test_a_page_shows_results_and_leaves_progress_out(base: Path) -> None:
@@ -131,7 +132,7 @@ def experiment(base: Path, name: str = "x", **metrics: object) -> Path:
 
 
 def test_an_experiments_page_leads_with_its_question_and_headline(base: Path) -> None:
-    page = report.write_experiment(experiment(base), base_path=base).read_text()
+    page = pages.write_experiment(experiment(base), base_path=base).read_text()
     places = [page.index(text) for text in ("Is it &lt;so&gt;?", "0.4123", "Contents", "<section")]
     assert places == sorted(places)
     anchors = re.findall(r'id="([^"]+)"', page)
@@ -143,21 +144,21 @@ def test_an_experiments_page_leads_with_its_question_and_headline(base: Path) ->
 
 def test_what_was_made_from_an_older_run_is_called_out_of_date(base: Path) -> None:
     home = experiment(base)
-    assert "Out of date" not in report.write_experiment(home, base_path=base).read_text()
-    latest = report.latest(home)
+    assert "Out of date" not in pages.write_experiment(home, base_path=base).read_text()
+    latest = pages.latest(home)
     latest["stages"]["01_a"]["key"] = "k2"
     files.write_json(home / "latest.json", latest)
-    assert report.write_experiment(home, base_path=base).read_text().count("Out of date") == 1
+    assert pages.write_experiment(home, base_path=base).read_text().count("Out of date") == 1
 
 
 def test_a_failed_stage_says_what_broke_and_how_to_go_on(base: Path) -> None:
     home = experiment(base)
     folder = stage(home / "failed" / "02_b", [nbformat.v4.new_markdown_cell("# Points")])
     files.write_json(folder / "error.json", {"message": "KeyError: 'no <such> thing'"})
-    page = report.write_experiment(home, base_path=base).read_text()
+    page = pages.write_experiment(home, base_path=base).read_text()
     assert "Failed: 02_b" in page
     assert "no &lt;such&gt; thing" in page
-    assert "run the same command again" in page
+    assert "rerun with the same command" in page
     anchors = re.findall(r'id="([^"]+)"', page)
     assert len(anchors) == len(set(anchors))
 
@@ -165,18 +166,18 @@ def test_a_failed_stage_says_what_broke_and_how_to_go_on(base: Path) -> None:
 def test_the_index_lists_each_experiment_with_a_link_beside_it(base: Path) -> None:
     experiment(base, "x")
     experiment(base, "y|z")
-    page, readme = (path.read_text() for path in report.write_index(base.parent / "results"))
+    page, listed = (path.read_text() for path in pages.write_index(base.parent / "results"))
     assert '<a href="x/report.html">x</a>' in page
-    assert "| x | Is it &lt;so>? | - | - | - | - | - | sigma_px: 4 |" in readme
-    assert "y\\|z" in readme
+    assert "| x | Is it &lt;so>? | - | - | - | - | - | sigma_px: 4 |" in listed
+    assert "y\\|z" in listed
 
 
 def test_the_values_of_a_sweep_are_in_the_page_and_not_in_what_git_keeps(base: Path) -> None:
     experiment(base, "x-sigma-4")
     sweep = experiment(base, "x-sigma")
     files.write_json(sweep / "sweep.json", {"runs": [{"experiment": "x-sigma-4"}]})
-    page, readme = (path.read_text() for path in report.write_index(base.parent / "results"))
-    assert "x-sigma-4" in page and "x-sigma-4" not in readme and "| x-sigma |" in readme
+    page, listed = (path.read_text() for path in pages.write_index(base.parent / "results"))
+    assert "x-sigma-4" in page and "x-sigma-4" not in listed and "| x-sigma |" in listed
 
 
 STRATEGIES = {
@@ -221,7 +222,7 @@ PART = {"AP": 0.02, "AP50": 0.05, "APs": None, "vs_global_difference": None,
 
 
 def test_the_readme_table_shows_each_strategy_in_points(tmp_path: Path) -> None:
-    rows = report.readme_table(demo(tmp_path)).splitlines()
+    rows = readme.readme_table(demo(tmp_path)).splitlines()
     assert rows[0].startswith("| strategy | AP | AP50 |")
     assert rows[2].startswith("| density | 31.3 | - |")
     assert "| +6.3 [4.1, 8.0] | -0.4 [-1.0, 0.2] |" in rows[2]
@@ -232,8 +233,8 @@ def test_the_readme_table_shows_each_strategy_in_points(tmp_path: Path) -> None:
 def test_the_readme_shows_main_strategies_off_the_shelf_once_they_are_measured(
     tmp_path: Path,
 ) -> None:
-    assert report.readme_off_the_shelf(demo(tmp_path)) == "Not measured yet.\n"
-    table = report.readme_off_the_shelf(off_the_shelf(tmp_path / "results"))
+    assert readme.readme_off_the_shelf(demo(tmp_path)) == "Not measured yet.\n"
+    table = readme.readme_off_the_shelf(off_the_shelf(tmp_path / "results"))
     assert "| global | 3.0 |" in table
     assert "planned oracle 8" not in table
     assert "over 21 test images" in table
@@ -242,8 +243,8 @@ def test_the_readme_shows_main_strategies_off_the_shelf_once_they_are_measured(
 
 
 def test_a_curve_says_on_which_images_and_by_which_protocol(tmp_path: Path) -> None:
-    assert report.readme_curves(demo(tmp_path), seen_from=tmp_path) == "Not measured yet.\n"
-    shown = report.readme_curves(off_the_shelf(tmp_path / "results"), seen_from=tmp_path)
+    assert readme.readme_curves(demo(tmp_path), seen_from=tmp_path) == "Not measured yet.\n"
+    shown = readme.readme_curves(off_the_shelf(tmp_path / "results"), seen_from=tmp_path)
     assert "(results/visdrone_offtheshelf/06_evaluation/k/figures/budgets.png)" in shown
     assert "on 21 VisDrone images (train+val), by COCO's protocol at 500" in shown
     assert "95% intervals" in shown
@@ -251,7 +252,7 @@ def test_a_curve_says_on_which_images_and_by_which_protocol(tmp_path: Path) -> N
 
 def test_a_demo_that_was_not_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"run `dmnet run params/demo\.yaml` first"):
-        report.readme_table(tmp_path)
+        readme.readme_table(tmp_path)
 
 
 FIGURE = "<!-- figure:begin -->\n<!-- figure:end -->\n"
@@ -264,11 +265,11 @@ PLANS = "<!-- plans:begin -->\nold\n<!-- plans:end -->\n"
 
 
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
-    readme = files.write_text(
+    path = files.write_text(
         tmp_path / "README.md", f"{CURVES}{SHELF}a\n{FIGURE}b\n{TABLE}c\n{RULES}{PLANS}{SPEED}"
     )
-    assert report.update_readme(readme, demo(tmp_path))
-    text = readme.read_text()
+    assert readme.update_readme(path, demo(tmp_path))
+    text = path.read_text()
     assert "a\n<!-- figure:begin -->\n![" in text
     assert (
         "](results/demo/05_fused_detection/k/figures/fused.png)\n<!-- figure:end -->\nb\n" in text
@@ -281,7 +282,7 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
     )
     assert text.endswith(f"{rest}<!-- deviations:end -->\n{plans}{speed}")
     assert "old" not in text
-    assert not report.update_readme(readme, tmp_path / "results")
+    assert not readme.update_readme(path, tmp_path / "results")
 
 
 @pytest.mark.parametrize(
@@ -298,17 +299,17 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
     ],
 )
 def test_a_readme_without_its_marks_is_named(tmp_path: Path, text: str) -> None:
-    readme = files.write_text(tmp_path / "README.md", text)
+    path = files.write_text(tmp_path / "README.md", text)
     with pytest.raises(InputError, match=r"README\.md: needs one"):
-        report.update_readme(readme, demo(tmp_path))
-    assert readme.read_text() == text
+        readme.update_readme(path, demo(tmp_path))
+    assert path.read_text() == text
 
 
 def test_every_rule_has_a_row_with_what_was_measured(tmp_path: Path) -> None:
     effects = {one.name: f"effect of {one.name}" for one in official.DEVIATIONS}
     measured = {"effects": effects, "images": 21, "objects": 1435, "splits": ["train", "val"]}
     files.write_json(tmp_path / "deviations.json", measured)
-    table = report.readme_deviations(tmp_path).splitlines()
+    table = readme.readme_deviations(tmp_path).splitlines()
     assert len(table) == 2 + len(official.DEVIATIONS) + 2
     assert "| `connectivity=4` | Windows join into a region over their sides only. |" in table[10]
     assert table[10].endswith("| effect of connectivity |")
@@ -318,7 +319,7 @@ def test_every_rule_has_a_row_with_what_was_measured(tmp_path: Path) -> None:
 def test_measurements_of_other_rules_are_named(tmp_path: Path) -> None:
     files.write_json(tmp_path / "deviations.json", {"effects": {}, "images": 1})
     with pytest.raises(InputError, match=r"deviations\.json: .* `dmnet deviations"):
-        report.readme_deviations(tmp_path)
+        readme.readme_deviations(tmp_path)
 
 
 # What was found, how far it reaches, and what failed.
@@ -334,7 +335,7 @@ def evaluated(base: Path, *, splits: str = "train val test", **more: object) -> 
     files.write_json(folder / "metrics.json", metrics | {"split": roles["test_split"]} | more)
     stages = {"06_evaluation": {"key": "k", "headline": {}}}
     files.write_json(base.parent / "results" / "x" / "latest.json", {"stages": stages})
-    return report.write_experiment(base.parent / "results" / "x", base_path=base).read_text()
+    return pages.write_experiment(base.parent / "results" / "x", base_path=base).read_text()
 
 
 VERDICT = {"tone": "wins", "sentence": "`a <b>` beats `c`.", "against": ["Few images."]}
@@ -354,9 +355,9 @@ def test_an_evaluated_page_starts_with_the_verdict_then_table_contents_and_limit
     page = evaluated(base, verdict=VERDICT, words=["`a` is best."], **WORST)
     assert "Worst images" not in page  # without its picture there is nothing to look at
     (base.parent / "kept").rename(picture.parent)
-    page = report.write_experiment(base.parent / "results" / "x", base_path=base).read_text()
+    page = pages.write_experiment(base.parent / "results" / "x", base_path=base).read_text()
     order = ("<h1>", "<code>a &lt;b&gt;</code> beats", "Few images.", "<caption>Main strategies",
-             "All findings in words", "Contents", "<h2>Limits", "Worst images", "cG5n",
+             "All findings in words", "Contents", "<h2>Evaluation setup", "Worst images", "cG5n",
              "&lt;i&gt;", "<section")  # fmt: skip
     places = [page.index(text) for text in order]
     assert places == sorted(places)
@@ -387,7 +388,7 @@ def test_an_older_run_without_a_verdict_still_shows_its_table(base: Path) -> Non
 def test_a_stage_whose_notebook_was_not_kept_still_has_its_heading(base: Path) -> None:
     home = experiment(base)
     (home / "02_b" / "k1" / "notebook.ipynb").unlink()
-    page = report.write_experiment(home, base_path=base).read_text()
+    page = pages.write_experiment(home, base_path=base).read_text()
     assert '<section id="02_b"><h2>02_b</h2><p>Its notebook was not kept' in page
     assert '<a href="#02_b">02_b</a>' in page
 
@@ -397,11 +398,11 @@ def failed(base: Path, cells: list, **error: str) -> tuple[str, str]:
     home = experiment(base)
     folder = stage(home / "failed" / "02_b", cells)
     files.write_json(folder / "error.json", {"message": "KeyError: 'x'"} | error)
-    pages = (
-        report.write_experiment(home, base_path=base),
-        report.write_stage(folder, base_path=base),
+    written = (
+        pages.write_experiment(home, base_path=base),
+        pages.write_stage(folder, base_path=base),
     )
-    return tuple(page.read_text() for page in pages)
+    return tuple(page.read_text() for page in written)
 
 
 def broken_cells(status: str, outputs: list) -> list:
@@ -428,7 +429,7 @@ def test_a_failure_names_stage_cell_line_error_command_and_log(base: Path) -> No
     cells = broken_cells("failed", [RAISED])
     for page in failed(base, cells, command="dmnet run params/<x>.yaml"):
         box = page[page.index("Failed: 02_b") :]
-        assert "KeyError: &#x27;x&#x27;" in box
+        assert "KeyError: &#39;x&#39;" in box
         assert "Code cell 2 of 3, under “The &lt;step&gt;”, line 2:" in box
         assert "    1  y = 2\n→   2  z = x[y]" in box
         assert "<code>dmnet run params/&lt;x&gt;.yaml</code>" in box
@@ -440,7 +441,7 @@ def test_a_failure_names_stage_cell_line_error_command_and_log(base: Path) -> No
 def test_a_kernel_that_died_is_traced_to_its_cell(base: Path) -> None:
     page, _ = failed(base, broken_cells("running", []))
     assert "Code cell 2 of 3, under “The &lt;step&gt;”:" in page
-    assert "run the same command again" in page
+    assert "rerun with the same command" in page
 
 
 def test_a_failure_after_all_cells_says_so(base: Path) -> None:
@@ -449,7 +450,7 @@ def test_a_failure_after_all_cells_says_so(base: Path) -> None:
     assert "<title>Failed: 01_a · x</title>" in alone
     (base.parent / "results" / "x" / "failed" / "02_b" / "notebook.ipynb").unlink()
     home = base.parent / "results" / "x"
-    assert "was not kept" in report.write_experiment(home, base_path=base).read_text()
+    assert "was not kept" in pages.write_experiment(home, base_path=base).read_text()
 
 
 PANDAS = """<div><style scoped>x</style><table border="1" class="dataframe"><thead>
@@ -484,5 +485,5 @@ def test_a_table_gets_a_caption_scopes_and_numbers_to_the_right(base: Path) -> N
     "text", ["1", "-0.5", "+1.2 [0.3, 2.1]", "1,204", "12%", "-", "n/a", "1e-05"]
 )
 def test_numbers_are_told_from_words(text: str) -> None:
-    assert 'class="num"' in report.table(("a",), [(text,)])
-    assert 'class="num"' not in report.table(("a",), [(text,), ("2x3",)])
+    assert Table(("a",), [(text,)]).kinds == ["num"]
+    assert Table(("a",), [(text,), ("2x3",)]).kinds == [""]

@@ -305,7 +305,7 @@ def test_every_imported_package_is_required() -> None:
     aliases = {"PIL": "pillow", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
     aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
-    aliases |= {"bs4": "nbconvert"}
+    aliases |= {"bs4": "nbconvert", "markupsafe": "jinja2"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = project["dependencies"] + extras["cluster"] + extras["onnx"] + extras["video"]

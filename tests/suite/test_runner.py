@@ -17,7 +17,7 @@ import pytest
 
 from dmnet_lib.core import files, params, provenance
 from dmnet_lib.core.files import InputError
-from dmnet_lib.reporting import pages
+from dmnet_lib.reporting.pages import pages
 from dmnet_lib.running import cli, runner, stages
 
 BASE = """\

@@ -11,7 +11,7 @@ import pytest
 from dmnet_lib.core import files, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.reporting import pages
+from dmnet_lib.reporting.pages import pages
 from dmnet_lib.running import cli, sweeps
 from dmnet_lib.running.sweep_values import IDLE, NEEDS
 

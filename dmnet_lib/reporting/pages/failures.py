@@ -1,4 +1,4 @@
-"""A failed run's folder in, the red box out: stage, cell, line, error, log, and how to go on."""
+"""A failed run's folder in; out: stage, cell, line, error, log, and how to go on."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 
 from dmnet_lib.core import files
 from dmnet_lib.core.result_folder import NOTEBOOK
-from dmnet_lib.reporting.pages import markup, notebooks
+from dmnet_lib.reporting.pages import notebooks
 
 ERROR, FAILED = "error.json", "failed"  # what a failed run leaves, and the folder that keeps it
 ADDED = {notebooks.ERROR_NOTES, "injected-parameters"}  # tags of cells that the source has not
@@ -34,31 +34,28 @@ class Broken:
     line: int | None
 
 
-def message(folder: Path) -> str:
-    """Return why the run in this folder failed, in one line; nothing where it did not."""
-    return str(_error(folder).get("message", ""))
+@dataclass(frozen=True)
+class Failure:
+    """A failed stage: why, in which cell (None: after all cells), what it printed last.
 
-
-def _error(folder: Path) -> dict[str, str]:
-    return files.read_json(folder / ERROR) if (folder / ERROR).exists() else {}
-
-
-def box(folder: Path, *, inside: str = "", level: int = 2) -> str:
-    """Return the box of one failed stage: folder is named after it. inside follows at its end.
-
-    level is that of its heading on the page.
+    command runs it again; None where that was not written down.
     """
-    path = folder / NOTEBOOK
+
+    stage: str
+    message: str
+    command: str | None
+    cell: Broken | None
+    log: list[str]
+
+
+def read(folder: Path) -> Failure | None:
+    """Return what failed in the run in this folder, which bears its stage's name; None: nothing."""
+    if not (folder / ERROR).exists():
+        return None
+    error, path = files.read_json(folder / ERROR), folder / NOTEBOOK
     notebook = notebooks.read(path) if path.exists() else NotebookNode(cells=[])
-    parts = [
-        f"<h{level}>Failed: {markup.esc(folder.name)}</h{level}>",
-        f"<p><strong>{markup.esc(message(folder))}</strong></p>",
-        _cell(broken(notebook)),
-        _go_on(_error(folder).get("command")),
-        _log(notebook),
-        inside,
-    ]
-    return f'<div class="box failed">{"".join(parts)}</div>'
+    message, command = str(error.get("message", "")), error.get("command")
+    return Failure(folder.name, message, command, broken(notebook), _log(notebook))
 
 
 def broken(notebook: NotebookNode) -> Broken | None:
@@ -82,43 +79,20 @@ def _unfinished(cell: NotebookNode) -> bool:
 
 
 def _last_heading(cells: Sequence[NotebookNode]) -> str:
-    lines = [
-        line for c in cells if c.cell_type == "markdown" for line in str(c.source).splitlines()
-    ]
-    return next((line.lstrip("# ") for line in reversed(lines) if line.startswith("#")), "")
+    prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    heads = [line for line in "\n".join(prose).splitlines() if line.startswith("#")]
+    return heads[-1].lstrip("# ") if heads else ""
 
 
 def _line(cell: NotebookNode) -> int | None:
     """Return the line of the cell that its error's traceback names last."""
-    traces = [line for o in cell.outputs for line in o.get("traceback", ())]
-    found = IN_CELL.findall(ANSI.sub("", "\n".join(traces)))
-    return int(found[-1]) if found else None
+    traces = [line for output in cell.outputs for line in output.get("traceback", ())]
+    numbers = IN_CELL.findall(ANSI.sub("", "\n".join(traces)))
+    return int(numbers[-1]) if numbers else None
 
 
-def _cell(stopped: Broken | None) -> str:
-    if stopped is None:
-        return "<p>Every cell ran; what came after them failed.</p>"
-    under = f", under “{markup.esc(stopped.heading)}”" if stopped.heading else ""
-    where = f"Code cell {stopped.number} of {stopped.cells}{under}"
-    where += f", line {stopped.line}:" if stopped.line else ":"
-    lines = [
-        f"{'→' if number == stopped.line else ' '} {number:3d}  {markup.esc(line)}"
-        for number, line in enumerate(stopped.source.splitlines(), start=1)
-    ]
-    return f"<p>{where}</p><pre>{chr(10).join(lines)}</pre>"
-
-
-def _go_on(command: str | None) -> str:
-    run = f"run <code>{markup.esc(command)}</code>" if command else "run the same command"
-    return (
-        f"<p>Mend it and {run} again: stages that finished are kept, and the run goes on from "
-        "here.</p>"
-    )
-
-
-def _log(notebook: NotebookNode) -> str:
+def _log(notebook: NotebookNode) -> list[str]:
     """Return the last lines that the notebook printed; of a progress bar only its last state."""
     streams = [o.text for c in notebook.cells for o in c.get("outputs", ()) if "text" in o]
     lines = [ANSI.sub("", line.split("\r")[-1]) for line in "".join(streams).split("\n")]
-    told = [markup.esc(line) for line in lines if line.strip()][-LOG_LINES:]
-    return markup.details("The last it said", f"<pre>{chr(10).join(told)}</pre>") if told else ""
+    return [line for line in lines if line.strip()][-LOG_LINES:]

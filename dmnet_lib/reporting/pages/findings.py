@@ -1,15 +1,17 @@
-"""Metrics and parameters of an experiment's evaluation in, what it found and its limits out."""
+"""Metrics and parameters of an experiment's evaluation in; its findings and their limits out."""
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
+
 from dmnet_lib.core import files, params
 from dmnet_lib.core.result_folder import METRICS, PARAMS, PROVENANCE
 from dmnet_lib.evaluation import words
-from dmnet_lib.reporting.pages import markup
-from dmnet_lib.reporting.pages.markup import Raw
+from dmnet_lib.reporting.pages import render
+from dmnet_lib.reporting.pages.render import Table
 
 EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
 WORST = ("figures/worst.png", "pictures/worst.png")  # the first that is there
@@ -22,7 +24,10 @@ UNITS = (
     "AP, AR, rates and shares in percent; differences of AP in points, with {level:.0%} intervals "
     "of a paired bootstrap over {images} test images."
 )
-VERDICTS = {"wins": "wins", "loses": "loses"}  # tones that colour the box
+WORST_ABOUT = (
+    "The test images on which `{strategy}` is right least often: hits over hits, missed objects "
+    "and false detections together, with an overlap of 0.5 and a score above {min_score}."
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,17 @@ class Evaluated:
     def value(self, name: str) -> object:
         """Return a parameter of the evaluation; nothing where it was not written."""
         return self.values.get(name, "")
+
+    def shown(self) -> dict[str, object]:
+        """Return what the template of an experiment's page shows of it."""
+        return {
+            "verdict": self.metrics.get("verdict"),
+            "strategies": strategies(self.metrics),
+            "units": units(self.metrics),
+            "words": self.metrics.get("words", ()),
+            "setup": setup(self),
+            "worst": worst(self),
+        }
 
 
 def read(stages: Mapping[str, Path]) -> Evaluated | None:
@@ -53,42 +69,17 @@ def json_or_empty(path: Path) -> dict:
     return files.read_json(path) if path.exists() else {}
 
 
-def opening(found: Evaluated) -> list[str]:
-    """Return what a page starts with: the verdict, and the table of strategies."""
-    head, rows = strategies(found.metrics)
-    caption = f"Main strategies on {found.metrics.get('split', 'the test split')}"
-    told = markup.table(head, rows, caption=caption, row_heads=True)
-    told += f'<p class="note">{units(found.metrics)}</p>'
-    lines = found.metrics.get("words", ())
-    rest = markup.details("All findings in words", markup.sentences(lines)) if lines else ""
-    return [verdict(found.metrics.get("verdict", {})), f"<h2>Strategies</h2>{told}{rest}"]
-
-
-def verdict(told: Mapping[str, object]) -> str:
-    """Return the box with the verdict; nothing where an older run left none."""
-    if not told:
-        return ""
-    doubts = "".join(f"<li>{markup.code(line)}</li>" for line in told["against"])
-    against = f"<p>What speaks against it:</p><ul>{doubts}</ul>" if doubts else ""
-    tone = VERDICTS.get(told["tone"], "unclear")
-    sentence = f"<p><strong>{markup.code(told['sentence'])}</strong></p>"
-    return f'<div class="box verdict {tone}"><h2>Verdict</h2>{sentence}{against}</div>'
-
-
-def strategies(metrics: Mapping[str, dict]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return head and rows of the strategy table of 06_evaluation's metrics, main ones only."""
-    baselines = metrics.get("baselines", {})
-    rows = [
-        (
-            name,
-            *(_scaled(found.get(column), scale) for column, scale in COLUMNS.items()),
-            *(interval(found.get(f"vs_{key}")) for key in baselines),
-        )
-        for name in metrics.get("main", metrics["strategies"])
-        for found in (metrics["strategies"][name],)
-    ]
+def strategies(metrics: Mapping[str, dict]) -> Table:
+    """Return the strategy table of 06_evaluation's metrics, main ones only."""
+    baselines, rows = metrics.get("baselines", {}), []
+    for name in metrics.get("main", metrics["strategies"]):
+        row = metrics["strategies"][name]
+        cells = [_scaled(row.get(column), scale) for column, scale in COLUMNS.items()]
+        rows.append((name, *cells, *(interval(row.get(f"vs_{key}")) for key in baselines)))
     versus = (f"vs {name}" for name in baselines.values())
-    return ["strategy", *(name.replace("_", " ") for name in COLUMNS), *versus], rows
+    head = ("strategy", *(name.replace("_", " ") for name in COLUMNS), *versus)
+    caption = f"Main strategies on {metrics.get('split', 'the test split')}"
+    return Table(head, rows, caption, row_heads=True)
 
 
 def units(metrics: Mapping[str, object]) -> str:
@@ -96,36 +87,38 @@ def units(metrics: Mapping[str, object]) -> str:
     return UNITS.format(level=metrics.get("level", 0.95), images=metrics.get("images", 0))
 
 
-def limits(found: Evaluated) -> str:
-    """Return the box that says how far the figures reach."""
-    first = next(iter(found.metrics["strategies"].values()))
-    rows = {
-        "Protocol": f"COCO's; {found.metrics.get('protocol', 'not written down')}.",
+def setup(found: Evaluated) -> dict[str, str | Markup]:
+    """Return how it was evaluated, by what each line is about: how far the figures reach."""
+    metrics, first = found.metrics, next(iter(found.metrics["strategies"].values()))
+    classes = found.value("classes")
+    lines = {
+        "Protocol": f"COCO's; {metrics.get('protocol', 'not written down')}.",
         "Detections": f"The best {first.get('max_detections', '-')} of an image and class count.",
-        "Measured on": f"{found.metrics.get('images', '-')} images with "
-        f"{first.get('boxes', '-')} objects, split `{found.metrics.get('split', '-')}`.",
+        "Measured on": f"{metrics.get('images', '-')} images with {first.get('boxes', '-')} "
+        f"objects, split `{metrics.get('split', '-')}`.",
         "Selected on": _roles(found),
         "Data": _data(found),
-        "Classes": str(found.value("classes")) and f"Merged and limited: {found.value('classes')}.",
+        "Classes": f"Merged and limited: {classes}." if classes else "",
         "Trainings": f"One of each network that learned here, seed {found.value('seed')}: "
         "intervals cover the draw of images, not that of the training.",
         "Made with": _made_with(found.folder),
     }
-    entries = "".join(f"<dt>{name}</dt><dd>{markup.code(t)}</dd>" for name, t in rows.items() if t)
-    return f'<div class="box limits"><h2>Limits</h2><dl>{entries}</dl></div>'
+    return {name: render.code(line) for name, line in lines.items() if line}
 
 
-def _roles(found: Evaluated) -> str:
+def _roles(found: Evaluated) -> Markup:
     """Return which split was learned on, chosen on and reported on; in red where these meet."""
     train, val, test = (str(found.value(f"{name}_split")) for name in ("train", "val", "test"))
-    told = f"Networks learned on `{train}`, weights and thresholds were chosen on `{val}`, and "
-    told = markup.code(told + f"nothing was on `{test}`, on which all is reported.")
     both = [name for name in test.split("+") if name in (*train.split("+"), *val.split("+"))]
-    if both:
-        told = markup.code(f"Networks learned on `{train}`, and choices were made on `{val}`. ")
-        warning = f"The test split holds `{'` and `'.join(both)}`: read every figure as too good."
-        told = f'{told}<strong class="bad">{markup.code(warning)}</strong>'
-    return Raw(told)
+    if not both:
+        return render.code(
+            f"Networks learned on `{train}`, weights and thresholds were chosen on `{val}`, and "
+            f"nothing was on `{test}`, on which all is reported."
+        )
+    told = f"Networks learned on `{train}`, and choices were made on `{val}`. "
+    warning = f"The test split holds `{'` and `'.join(both)}`: read every figure as too good."
+    red = Markup('<strong class="bad">{}</strong>').format(render.code(warning))
+    return render.code(told) + red
 
 
 def data(found: Evaluated) -> str:
@@ -139,41 +132,28 @@ def _data(found: Evaluated) -> str:
     return f"Photographs in VisDrone's layout: `{found.value('data_root')}`."
 
 
-def _made_with(folder: Path) -> str:
+def _made_with(folder: Path) -> Markup:
     made_by = json_or_empty(folder / PROVENANCE)
     packages = made_by.get("packages", {})
     versions = [f"{n} {packages[n]}" for n in ("torch", "faster-coco-eval") if n in packages]
-    machine = f"on {made_by.get('machine', '-')}"
-    told = markup.esc(", ".join([f"Python {made_by.get('python', '-')} {machine}", *versions]))
-    return Raw(f'{told}; <a href="#{EVALUATION}-provenance">all versions and keys</a>.')
+    machine = f"Python {made_by.get('python', '-')} on {made_by.get('machine', '-')}"
+    told = Markup('{}; <a href="#{}-provenance">all versions and keys</a>.')
+    return told.format(", ".join([machine, *versions]), EVALUATION)
 
 
-def worst(found: Evaluated) -> str:
-    """Return the images on which the best practical strategy does worst; nothing without them."""
+def worst(found: Evaluated) -> dict[str, object] | None:
+    """Return what to show of the images on which the best practical strategy does worst."""
     rows, about = found.metrics.get("worst", ()), found.metrics.get("worst_of", {})
     path = next((found.folder / name for name in WORST if (found.folder / name).exists()), None)
     if not rows or path is None:
-        return ""
-    picture = base64.b64encode(path.read_bytes()).decode()
-    alt = f"The {len(rows)} images with their objects found, missed, and false detections"
+        return None
     head = ("image", "objects", "hits", "missed", "false", "right, %")
-    cells = [
-        (r["image"], r["objects"], r["hits"], r["missed"], r["false"], _scaled(r["right"], 100))
-        for r in rows
-    ]
-    told = markup.table(head, cells, caption="The same in numbers, worst first", row_heads=True)
-    return (
-        f"<h2>Worst images</h2><p>{markup.code(WORST_ABOUT.format(**about))}</p>"
-        f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}">'
-        f"<figcaption>{COLOURS}</figcaption></figure>{told}"
-    )
-
-
-COLOURS = "Hits in green, missed objects in pink, false detections in orange."
-WORST_ABOUT = (
-    "The test images on which `{strategy}` is right least often: hits over hits, missed objects "
-    "and false detections together, with an overlap of 0.5 and a score above {min_score}."
-)
+    cells = [(*(r[name] for name in head[:-1]), _scaled(r["right"], 100)) for r in rows]
+    return {
+        "about": WORST_ABOUT.format(**about),
+        "picture": base64.b64encode(path.read_bytes()).decode(),
+        "table": Table(head, cells, "The same in numbers, worst first", row_heads=True),
+    }
 
 
 def _scaled(value: float | None, scale: int) -> str:

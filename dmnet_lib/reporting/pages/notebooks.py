@@ -1,33 +1,44 @@
 """An executed notebook in, its HTML out: code folded, tables and headings as readers need them."""
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from bs4 import BeautifulSoup, Tag
+from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import TagRemovePreprocessor
 
-from dmnet_lib.reporting.pages import markup
+from dmnet_lib.reporting.pages import render
 
-GONE = "<p>Its notebook was not kept; run the experiment again to see it here.</p>"
+GONE = Markup("<p>Its notebook was not kept; run the experiment again to see it here.</p>")
+TEMPLATE = Path(__file__).parent / "templates" / "notebook.html.j2"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SCRIPTS = ("application/javascript", "application/vnd.jupyter.widget-state+json")
 ERROR_NOTES = "papermill-error-cell-tag"  # of cells that papermill adds; the page says it itself
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-CELLS = ("td", "th")
-TEMPLATE = """\
-{%- extends 'classic/base.html.j2' -%}
-{%- block codecell -%}<div class="cell">{{ super.super() }}</div>{%- endblock -%}
-{%- block input -%}
-<details class="code"><summary>code</summary>
-{{- cell.source | highlight_code(metadata=cell.metadata) -}}
-</details>
-{%- endblock -%}
-{%- block markdowncell scoped -%}
-<div class="prose">{{ cell.source | markdown2html | strip_files_prefix }}</div>
-{%- endblock -%}
-"""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of a page: its level 1..6, its anchor and its text."""
+
+    level: int
+    anchor: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Body:
+    """A notebook as HTML, and its headings in order."""
+
+    html: Markup
+    headings: tuple[Heading, ...] = ()
+
+    def titles(self, level: int) -> list[Heading]:
+        """Return the headings of one level."""
+        return [one for one in self.headings if one.level == level]
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -35,49 +46,56 @@ def read(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def body(path: Path, *, prefix: str = "", deeper: int = 0) -> str:
+def body(path: Path, *, prefix: str = "", deeper: int = 0) -> Body:
     """Return a notebook as HTML; prefix keeps heading anchors apart, deeper moves headings down."""
     if not path.exists():
-        return GONE
-    exporter = HTMLExporter(template_name="basic", raw_template=TEMPLATE)
-    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
-    tags = TagRemovePreprocessor(
-        remove_input_tags={"remove-input"}, remove_cell_tags={"remove-cell", ERROR_NOTES}
-    )
-    exporter.register_preprocessor(tags, enabled=True)
-    soup = BeautifulSoup(exporter.from_notebook_node(_showable(read(path)))[0], "html.parser")
+        return Body(GONE)
+    soup = BeautifulSoup(_exporter().from_notebook_node(_showable(read(path)))[0], "html.parser")
     for tag in soup.select("style, a.anchor-link"):  # of pandas and nbconvert; the page has its own
         tag.decompose()
     for tag in soup.select("pre span[style]"):  # colours of a terminal, made for one background
         del tag["style"]
     _mend_tables(soup)
     _mend_links(soup, prefix)
-    for heading in soup.find_all(HEADINGS):
-        heading.name = f"h{min(6, int(heading.name[1]) + deeper)}"
-    return str(soup)
+    headings = []
+    for tag in soup.find_all(HEADINGS):
+        level = min(6, int(tag.name[1]) + deeper)
+        tag.name = f"h{level}"
+        headings.append(Heading(level, str(tag.get("id", "")), tag.get_text().strip()))
+    return Body(Markup(soup), tuple(headings))
+
+
+def _exporter() -> HTMLExporter:
+    exporter = HTMLExporter(template_name="basic", raw_template=TEMPLATE.read_text("utf-8"))
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    tags = TagRemovePreprocessor(
+        remove_input_tags={"remove-input"}, remove_cell_tags={"remove-cell", ERROR_NOTES}
+    )
+    exporter.register_preprocessor(tags, enabled=True)
+    return exporter
 
 
 def _showable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return a copy without progress bars, widgets, what needs a script, and what did not run."""
     shown = copy.deepcopy(notebook)
+    shown.metadata.pop("widgets", None)
     shown.cells = [
         cell
         for cell in shown.cells
         if cell.metadata.get("papermill", {}).get("status") != "pending"
     ]
-    shown.metadata.pop("widgets", None)
     for cell in shown.cells:
-        outputs = cell.get("outputs", ())
-        for output in outputs:
-            for kind in SCRIPTS:
-                output.get("data", {}).pop(kind, None)
-        if "outputs" in cell:
-            cell.outputs = [
-                output
-                for output in outputs
-                if output.get("name") != "stderr" and WIDGET not in output.get("data", {})
-            ]
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _is_result(output)]
     return shown
+
+
+def _is_result(output: nbformat.NotebookNode) -> bool:
+    """Tell whether an output is for readers; what needs a script is taken out of it."""
+    data = output.get("data", {})
+    for kind in SCRIPTS:
+        data.pop(kind, None)
+    return output.get("name") != "stderr" and WIDGET not in data
 
 
 def _mend_links(soup: BeautifulSoup, prefix: str) -> None:
@@ -130,11 +148,11 @@ def _mend_cells(table: Tag) -> None:
     ]
     heads = table.thead.find_all("tr")[-1].find_all(["td", "th"]) if table.thead else []
     for cell in (cell for row in rows for cell in row if cell.name == "td"):
-        if len(cell.get_text()) >= markup.LONG:
+        if len(cell.get_text()) >= render.LONG:
             cell["class"] = "long"
     # Counted from the right: a head that spans rows leaves those below it with fewer cells.
     for place in range(1, 1 + min(map(len, rows), default=0)):
         column = [row[-place] for row in rows]
-        if all(c.name == "td" and markup.is_number(c.get_text()) for c in column):
+        if all(c.name == "td" and render.is_number(c.get_text()) for c in column):
             for cell in column + heads[-place:][:1]:
                 cell["class"] = "num"

@@ -1,17 +1,19 @@
 """Folders of results in, report.html of a stage, of an experiment, and the list of all out."""
 
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from markupsafe import Markup
 
 from dmnet_lib.core import files, params
 from dmnet_lib.core.result_folder import LATEST, NOTEBOOK, PARAMS, PROVENANCE
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.reporting.pages import failures, findings, markup, notebooks, style
-from dmnet_lib.reporting.pages.failures import ERROR, FAILED
+from dmnet_lib.reporting.pages import failures, findings, notebooks, render
+from dmnet_lib.reporting.pages.failures import ERROR, FAILED, Failure
 from dmnet_lib.reporting.pages.findings import json_or_empty
-from dmnet_lib.reporting.pages.markup import Raw
-from dmnet_lib.reporting.pages.readme import latest, markdown
+from dmnet_lib.reporting.pages.notebooks import Body
+from dmnet_lib.reporting.pages.render import Table
 
 PAGE = "report.html"
 INDEX = ("experiment", "question", "data", "images", "best strategy", "AP", "over global",
@@ -20,27 +22,37 @@ INDEX_ABOUT = (
     "Best of the main strategies without an oracle; AP in percent, differences in points with "
     "their intervals. Figures of different images cannot be compared."
 )
-FILTER = (
-    '<p class="filter" hidden><label for="filter">Show experiments with</label> '
-    '<input id="filter" type="search" autocomplete="off"> '
-    '<span id="count" role="status"></span></p>'
-)
-STALE = '<p class="note"><strong>Out of date:</strong> a stage it needs was run again since.</p>'
+
+
+@dataclass(frozen=True)
+class Section:
+    """One stage on a page: its notebook, and the tables of what made it.
+
+    anchor is that of the tables; is_stale: a stage it needs was run again since.
+    """
+
+    name: str
+    body: Body
+    anchor: str
+    parameters: Table | None
+    provenance: Table
+    is_stale: bool = False
+
+    @property
+    def title(self) -> str:
+        """The notebook's title, or the stage's name."""
+        return next((one.text for one in self.body.titles(2)), self.name)
 
 
 def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
     """Write report.html of one stage's folder (executed notebook, parameters, provenance)."""
-    made_by = json_or_empty(folder / PROVENANCE)
+    made_by, failure = json_or_empty(folder / PROVENANCE), failures.read(folder)
     title = f"{made_by.get('stage', folder.name)} · {made_by.get('experiment', '')}".strip(" ·")
-    tables = _tables(folder, base_path, key="", anchor="provenance")
-    if failures.message(folder):
-        rest = notebooks.body(folder / NOTEBOOK, deeper=1)
-        heading = f"<h2>The notebook up to the error</h2>{rest}"
-        parts = [failures.box(folder, level=1), heading, tables]
-        return files.write_text(folder / PAGE, markup.page(f"Failed: {title}", parts))
-    body = notebooks.body(folder / NOTEBOOK)
-    heading = "" if "<h1" in body else f"<h1>{markup.esc(title)}</h1>"
-    return files.write_text(folder / PAGE, markup.page(title, [heading, body, tables]))
+    title = f"Failed: {title}" if failure else title
+    body = notebooks.body(folder / NOTEBOOK, deeper=1 if failure else 0)
+    section = _section(folder, body, "provenance", base_path)
+    page = render.html("stage", title=title, section=section, failure=failure)
+    return files.write_text(folder / PAGE, page)
 
 
 def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
@@ -48,13 +60,19 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     about = latest(home)
     stages = {name: home / name / entry["key"] for name, entry in about["stages"].items()}
     stale, found = _stale(stages), findings.read(stages)
-    bodies = {n: _section(n, folder, n in stale, base_path) for n, folder in stages.items()}
-    parts = [f"<h1>{markup.esc(home.name)}</h1><p>{markup.esc(about['question'])}</p>"]
-    parts += [_failure(path.parent) for path in _broken(home)]
-    parts += findings.opening(found) if found else _headline(about["stages"])
-    parts += ['<h2>Contents</h2><nav aria-label="Contents">' + _contents(bodies) + "</nav>"]
-    parts += [findings.limits(found), findings.worst(found)] if found else []
-    return files.write_text(home / PAGE, markup.page(home.name, [*parts, *bodies.values()]))
+    sections = []
+    for name, folder in stages.items():
+        body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
+        anchor = f"{name}-provenance"
+        sections.append(
+            _section(folder, body, anchor, base_path, key=folder.name, is_stale=name in stale)
+        )
+    page = render.html(
+        "experiment",
+        title=home.name, question=about["question"], failures=_failures(home), sections=sections,
+        found=found.shown() if found else None, headline=_headline(about["stages"]),
+    )  # fmt: skip
+    return files.write_text(home / PAGE, page)
 
 
 def write_index(results: Path) -> tuple[Path, Path]:
@@ -68,27 +86,45 @@ def write_index(results: Path) -> tuple[Path, Path]:
     }
     rows = [(home.name, *_summary(home)) for home in homes]
     linked = [(_link(home), *rest) for home, (_, *rest) in zip(homes, rows, strict=True)]
-    shown = markup.table(INDEX, linked, caption="One row an experiment", row_heads=True)
-    parts = ["<h1>Experiments</h1>", FILTER, shown, f'<p class="note">{INDEX_ABOUT}</p>']
-    whole = markup.page("Experiments", parts, script=style.SORT_AND_FILTER)
-    text = "# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n"
-    text += markdown(INDEX, [row for row in rows if row[0] not in values])
-    return files.write_text(results / "index.html", whole), files.write_text(
-        results / "README.md", f"{text}\n{INDEX_ABOUT}\n"
+    shown = Table(INDEX, linked, "One row an experiment", row_heads=True)
+    page = render.html("index", title="Experiments", table=shown, about=INDEX_ABOUT)
+    kept = Table(INDEX, [row for row in rows if row[0] not in values]).markdown()
+    text = f"# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n{kept}\n{INDEX_ABOUT}\n"
+    return (
+        files.write_text(results / "index.html", page),
+        files.write_text(results / "README.md", text),
     )
 
 
-def _link(home: Path) -> Raw:
+def latest(home: Path) -> dict[str, dict]:
+    """Return an experiment's latest.json: question, changed, stages {name: {key, headline}}."""
+    empty = {"question": "", "changed": {}, "stages": {}}
+    return empty | files.read_json(home / LATEST) if (home / LATEST).exists() else empty
+
+
+def _link(home: Path) -> Markup:
     """Return the link to an experiment's page, and what of it failed since."""
-    name = markup.esc(home.name)
-    broken = [path.parent.name for path in _broken(home)]
-    told = f' <strong class="bad">failed: {markup.esc(", ".join(broken))}</strong>'
-    return Raw(f'<a href="{name}/{PAGE}">{name}</a>{told if broken else ""}')
+    link = Markup('<a href="{0}/{1}">{0}</a>').format(home.name, PAGE)
+    broken = ", ".join(path.parent.name for path in _errors(home))
+    return link + Markup(' <strong class="bad">failed: {}</strong>').format(broken) * bool(broken)
 
 
-def _broken(home: Path) -> list[Path]:
+def _errors(home: Path) -> list[Path]:
     """Return the error files of an experiment's failed stages."""
     return sorted((home / FAILED).glob(f"*/{ERROR}"))
+
+
+def _failures(home: Path) -> list[tuple[Failure, Body]]:
+    """Return an experiment's failed stages, each with its notebook up to the error."""
+    return [
+        (
+            failures.read(path.parent),
+            notebooks.body(
+                path.with_name(NOTEBOOK), prefix=f"failed-{path.parent.name}-", deeper=2
+            ),
+        )
+        for path in _errors(home)
+    ]
 
 
 def _summary(home: Path) -> tuple[str, ...]:
@@ -97,47 +133,33 @@ def _summary(home: Path) -> tuple[str, ...]:
     stages = {name: home / name / entry["key"] for name, entry in about["stages"].items()}
     found = findings.read(stages)
     changed = [
-        f"{name}: {markup.number(v)}" for vs in about["changed"].values() for name, v in vs.items()
+        f"{name}: {render.number(v)}" for vs in about["changed"].values() for name, v in vs.items()
     ]
     told = findings.summary(found) if found else ("-",) * 5
     return about["question"], *told, ", ".join(changed) or "none"
 
 
-def _headline(stages: Mapping[str, dict]) -> list[str]:
-    """Return the table of an experiment's headlines, where it was not evaluated."""
+def _headline(stages: Mapping[str, dict]) -> Table:
+    """Return the headlines of an experiment's stages, the last stage first."""
     rows = [
-        (name, metric, markup.number(value))
+        (name, metric, render.number(value))
         for name, entry in reversed(stages.items())
-        for metric, value in markup.flat(entry.get("headline", {}))
+        for metric, value in render.flat(entry.get("headline", {}))
     ]
-    caption = "Headline figures of the stages so far"
-    head = ("stage", "metric", "value")
-    return ["<h2>Headline</h2>" + markup.table(head, rows, caption=caption)] if rows else []
+    return Table(("stage", "metric", "value"), rows, "Headline figures of the stages so far")
 
 
-def _section(name: str, folder: Path, is_stale: bool, base_path: Path) -> str:
-    """Return one stage's part of the experiment's page."""
-    body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
-    body = body if "<h2" in body else f"<h2>{markup.esc(name)}</h2>{body}"
-    tables = _tables(folder, base_path, key=folder.name, anchor=f"{name}-provenance")
-    return f'<section id="{markup.esc(name)}">{STALE if is_stale else ""}{body}{tables}</section>'
-
-
-def _tables(folder: Path, base_path: Path, *, key: str, anchor: str) -> str:
-    """Return what made a stage, folded: its parameters and its provenance."""
+def _section(
+    folder: Path, body: Body, anchor: str, base_path: Path, *, key: str = "", is_stale: bool = False
+) -> Section:
+    """Return one stage's part of a page; key is listed with its provenance."""
     made_by = json_or_empty(folder / PROVENANCE)
-    name = f" of {made_by['stage']}" if "stage" in made_by else ""
-    rows = [("key", key)] * bool(key) + markup.flat(made_by)
-    provenance = markup.table(("what", "value"), rows, caption=f"Provenance{name}")
-    parameters = _parameters(folder, base_path, caption=f"Parameters{name}")
-    folded = markup.details("Parameters", parameters) + markup.details("Provenance", provenance)
-    return f'<div id="{markup.esc(anchor)}">{folded}</div>'
-
-
-def _failure(folder: Path) -> str:
-    """Return the box of a failed stage on the experiment's page, its notebook folded within."""
-    body = notebooks.body(folder / NOTEBOOK, prefix=f"failed-{folder.name}-", deeper=2)
-    return failures.box(folder, inside=markup.details("The notebook up to the error", body))
+    of = f" of {made_by['stage']}" if "stage" in made_by else ""
+    rows = [("key", key)] * bool(key) + render.flat(made_by)
+    provenance = Table(("what", "value"), rows, f"Provenance{of}")
+    parameters = _parameters(folder, base_path, made_by.get("stage", ""), f"Parameters{of}")
+    name = folder.parent.name
+    return Section(name, body, anchor, parameters, provenance, is_stale)
 
 
 def _stale(stages: Mapping[str, Path]) -> set[str]:
@@ -150,39 +172,22 @@ def _stale(stages: Mapping[str, Path]) -> set[str]:
     return found
 
 
-def _contents(bodies: Mapping[str, str]) -> str:
-    """Return the list of stages and of their numbered steps, as links within the page."""
-    items = []
-    for name, body in bodies.items():
-        heads = re.findall(r'<h([23]) id="([^"]+)">(.*?)</h', body, flags=re.DOTALL)
-        titles = (markup.words(text) for level, _, text in heads if level == "2")
-        steps = [
-            f'<li><a href="#{a}">{markup.words(t)}</a></li>'
-            for level, a, t in heads
-            if level == "3"
-        ]
-        below = f"<ul>{''.join(steps)}</ul>" if steps else ""
-        title = next(titles, markup.esc(name))
-        items.append(f'<li><a href="#{markup.esc(name)}">{title}</a>{below}</li>')
-    return f"<ul>{''.join(items)}</ul>"
-
-
-def _parameters(folder: Path, base_path: Path, *, caption: str) -> str:
+def _parameters(folder: Path, base_path: Path, stage: str, caption: str) -> Table | None:
     """Return the table of a stage's parameters; those that differ from base.yaml are marked."""
     if not (folder / PARAMS).exists():
-        return "<p>None were written.</p>"
+        return None
     values = params.parse((folder / PARAMS).read_text(encoding="utf-8"))
-    stage = json_or_empty(folder / PROVENANCE).get("stage", "")
     known = params.of_stage(params.declared(base_path), stage, values)
-    rows, changed = [], set()
-    values = {name: value for name, value in values.items() if name in known}
-    for name, value in sorted(values.items(), key=lambda pair: (known[pair[0]].section, pair[0])):
-        parameter = known[name]
-        if value != parameter.default:
-            changed.add(len(rows))
-        default = markup.number(parameter.default)
-        default += " (changed)" if len(rows) in changed else ""
+    shown = sorted((known[name].section, name) for name in values if name in known)
+    rows = []
+    for section, name in shown:
+        parameter, value = known[name], values[name]
+        default = render.number(parameter.default)
+        default += "" if value == parameter.default else " (changed)"
         about = f"{parameter.allowed} {parameter.help}".strip()
-        rows.append((parameter.section, name, markup.number(value), default, about))
+        rows.append((section, name, render.number(value), default, about))
+    changed = frozenset(
+        place for place, (_, name) in enumerate(shown) if values[name] != known[name].default
+    )
     head = ("section", "name", "value", "default", "what it is")
-    return markup.table(head, rows, caption=caption, marked=changed)
+    return Table(head, rows, caption, changed=changed)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from dmnet_lib.core import files, official, params
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.result_folder import LATEST, METRICS
+from dmnet_lib.core.result_folder import METRICS
 from dmnet_lib.reporting.pages import findings
 from dmnet_lib.reporting.pages.findings import EVALUATION, FUSED
+from dmnet_lib.reporting.pages.pages import latest
+from dmnet_lib.reporting.pages.render import Table
 
 DEVIATIONS_FILE = "deviations.json"  # what `dmnet deviations --out` writes
 BENCH_FILE = "benchmarks/results.json"  # what `make bench` writes, beside the README
@@ -39,16 +41,7 @@ CURVES = (
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    unsafe = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;"})
-    cells = [[str(cell).translate(unsafe) for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
-
-
-def latest(home: Path) -> dict[str, dict]:
-    """Return an experiment's latest.json: question, changed, stages {name: {key, headline}}."""
-    empty = {"question": "", "changed": {}, "stages": {}}
-    return empty | files.read_json(home / LATEST) if (home / LATEST).exists() else empty
+    return Table(head, rows).markdown()
 
 
 def readme_table(results: Path) -> str:
@@ -115,8 +108,7 @@ def _evaluated(home: Path) -> tuple[Path, dict]:
 
 
 def _strategies(metrics: Mapping[str, dict]) -> str:
-    head, rows = findings.strategies(metrics)
-    return f"{markdown(head, rows)}\n{findings.units(metrics)}\n"
+    return f"{findings.strategies(metrics).markdown()}\n{findings.units(metrics)}\n"
 
 
 def readme_figure(results: Path, *, seen_from: Path) -> str:

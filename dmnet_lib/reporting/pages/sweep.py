@@ -10,7 +10,10 @@ from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.params import Value
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.experiments import EVALUATION, SWEEP
-from dmnet_lib.reporting import figures, pages
+from dmnet_lib.reporting import figures
+from dmnet_lib.reporting.pages import render
+from dmnet_lib.reporting.pages.pages import PAGE
+from dmnet_lib.reporting.pages.render import Table
 from dmnet_lib.running.sweep_values import Sweep, words_of
 
 MEASURES = {  # what a sweep shows, with the title and the caption of its table
@@ -125,21 +128,22 @@ def _headline(table: pd.DataFrame) -> dict[str, object]:
 def write_page(home: Path) -> Path:
     """Write a sweep's report.html from sweep.json and the figure beside it."""
     about = files.read_json(home / SWEEP)
-    table = pd.DataFrame(about["table"])
-    parts = [f"<h1>{home.name}</h1><p>{pages.esc(about['question'])}</p>"]
+    frame = pd.DataFrame(about["table"])
     lines = [f"{name} failed: {why}" for name, why in about.get("failed", {}).items()]
     lines += [*about.get("words", ()), *(f"{note}." for note in about["notes"])]
-    parts += ["<h2>Findings</h2>", pages.sentences(lines)]
-    if len(table):
-        caption = CAPTION.format(level=about["level"])
-        parts.append(figures.saved(home, FIGURE, caption=caption, alt=ALT)._repr_html_())
-        parts += [
-            f"<h2>{head}</h2>" + pages.frame(_wide(table, name), caption=told)
+    figure, tables = "", {}
+    if len(frame):
+        figure = figures.saved(home, FIGURE, caption=CAPTION.format(level=about["level"]), alt=ALT)
+        tables = {
+            head: Table.of_frame(_wide(frame, name), caption=told)
             for name, (head, told) in MEASURES.items()
-        ]
-    links = [(one["value"], one["experiment"]) for one in about["runs"]]
-    parts += ["<h2>The experiments</h2>", _links(links)]
-    return files.write_text(home / pages.PAGE, pages.page(home.name, parts))
+        }
+    page = render.html(
+        "sweep",
+        title=home.name, question=about["question"], lines=lines, figure=figure, tables=tables,
+        runs=about["runs"], page=PAGE,
+    )  # fmt: skip
+    return files.write_text(home / PAGE, page)
 
 
 def _wide(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -147,12 +151,3 @@ def _wide(table: pd.DataFrame, name: str) -> pd.DataFrame:
     wide = table.pivot(index="strategy", columns="value", values=name)
     wide = wide.loc[table["strategy"].unique(), table["value"].unique()]
     return wide.astype(float).map("{:.3f}".format).where(wide.notna(), "n/a")
-
-
-def _links(runs: Sequence[tuple[Value, str]]) -> str:
-    """Return a list of links to each experiment's report."""
-    items = "".join(
-        f'<li><a href="../{name}/{pages.PAGE}">{name}</a>: {pages.esc(value)}</li>'
-        for value, name in runs
-    )
-    return f"<ul>{items}</ul>"

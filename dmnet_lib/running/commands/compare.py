@@ -1,7 +1,6 @@
 """Names of finished experiments -> what differs between them, in a terminal and as a page."""
 
 import argparse
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +107,10 @@ def _write(
 ) -> None:  # fmt: skip
     """Write the page, the figure with its numbers, and metrics.json."""
     from dmnet_lib.evaluation import comparing
-    from dmnet_lib.reporting import figures, pages
+    from dmnet_lib.reporting import figures
+    from dmnet_lib.reporting.pages import render
+    from dmnet_lib.reporting.pages.pages import PAGE
+    from dmnet_lib.reporting.pages.render import Table
 
     rows = comparing.whole(made)
     caption = "Differences in AP to the first that was named; blue stands out of the noise."
@@ -116,18 +118,22 @@ def _write(
         figures.differences(rows), out, FIGURE, caption=caption, alt=ALT, data=rows
     )
     lines = comparing.words(made).splitlines()
-    title = f"Comparison: {', '.join(names)}"
-    parts = [f"<h1>{html.escape(title)}</h1>", pages.sentences(lines), picture._repr_html_()]
-    captions = ("Each parameter that is not the same", "Differences, with their intervals",
-                "Differences in AP of each class, with their intervals")  # fmt: skip
-    tables = (differing, comparing.shown(made).swaplevel(),
-              comparing.shown_classes(made).T.swaplevel())  # fmt: skip
-    heads = ("Parameters that differ", "Differences", "By class")
-    for head, table, told in zip(heads, tables, captions, strict=True):
-        parts += [f"<h2>{head}</h2>", pages.frame(table, caption=told)]
-    files.write_text(out / pages.PAGE, pages.page(title, parts))
+    tables = {
+        "Parameters that differ": (differing, "Each parameter that is not the same"),
+        "Differences": (comparing.shown(made).swaplevel(), "Differences, with their intervals"),
+        "By class": (
+            comparing.shown_classes(made).T.swaplevel(),
+            "Differences in AP of each class, with their intervals",
+        ),
+    }
+    page = render.html(
+        "comparison",
+        title=f"Comparison: {', '.join(names)}", lines=lines, figure=picture,
+        tables={h: Table.of_frame(frame, caption=told) for h, (frame, told) in tables.items()},
+    )  # fmt: skip
+    files.write_text(out / PAGE, page)
     metrics = {"names": list(names), "level": made.level, "words": lines}
     metrics |= {"parameters": differing.reset_index().to_dict("records")}
     metrics |= {"differences": comparing.records(made)}
     files.write_json(out / result_folder.METRICS, metrics)
-    say(f"{out / pages.PAGE}")
+    say(f"{out / PAGE}")

@@ -21,7 +21,7 @@ def run(options: None, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.core import result_folder
     from dmnet_lib.evaluation import experiments
-    from dmnet_lib.reporting import pages
+    from dmnet_lib.reporting.pages import pages, readme
     from dmnet_lib.running import sweeps
 
     results = result_folder.results_root()
@@ -30,6 +30,6 @@ def run(options: None, say: Callable[[str], None]) -> int:
         say(f"{(sweeps.write_page if is_sweep else pages.write_experiment)(home)}")
     for path in pages.write_index(results):
         say(f"{path}")
-    readme = ROOT / "README.md"
-    say(f"{readme}  {'changed' if pages.update_readme(readme, results) else 'as it was'}")
+    path = ROOT / "README.md"
+    say(f"{path}  {'changed' if readme.update_readme(path, results) else 'as it was'}")
     return 0

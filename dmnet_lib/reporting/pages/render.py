@@ -1,0 +1,115 @@
+"""Templates and the values they show in, HTML out; tables also as Markdown."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape
+from pygments.formatters import HtmlFormatter
+
+if TYPE_CHECKING:  # only its type is needed
+    import pandas as pd
+
+STATIC = Path(__file__).parent / "static"
+LONG = 40  # characters of a table's cell from which on it gets room to wrap
+NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?%?( \[[^\]]*\])?|-|n/a|NaN|None")  # noqa: RUF001
+Row = Sequence[object]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is shown: head, rows, caption; with row_heads the first cell names its row.
+
+    changed are the places of the rows that are marked.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Row]
+    caption: str = ""
+    row_heads: bool = False
+    changed: frozenset[int] = frozenset()
+
+    @classmethod
+    def of_frame(cls, frame: "pd.DataFrame", *, caption: str = "") -> "Table":
+        """Return a data frame as a table, its index first."""
+        columns = frame.reset_index()
+        rows = columns.astype(object).to_numpy().tolist()
+        return cls([str(name) for name in columns.columns], rows, caption, row_heads=True)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The CSS class of each column: `num` to the right, `long` with room to wrap, or none."""
+        return [_kind([row[column] for row in self.rows]) for column in range(len(self.head))]
+
+    def markdown(self) -> str:
+        """Return the table as Markdown, without its caption."""
+        lines = [self.head, ["---"] * len(self.head), *self.rows]
+        unsafe = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;"})
+        cells = [[str(cell).translate(unsafe) for cell in line] for line in lines]
+        return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def _kind(cells: Row) -> str:
+    if cells and all(is_number(str(cell)) for cell in cells):
+        return "num"
+    return "long" if any(len(str(cell)) >= LONG for cell in cells) else ""
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a table's cell is a number, one with its interval, or the want of one."""
+    return NUMBER.fullmatch(text.strip()) is not None
+
+
+def number(value: object) -> str:
+    """Return a value as a table shows it: floats in at most four digits, the rest as JSON."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def flat(values: Mapping[str, object], above: str = "") -> list[tuple[str, object]]:
+    """Return (dotted name, value) of nested mappings, in order of name."""
+    rows: list[tuple[str, object]] = []
+    for name, value in sorted(values.items()):
+        is_nested = isinstance(value, dict)
+        rows += flat(value, f"{above}{name}.") if is_nested else [(above + name, value)]
+    return rows
+
+
+def code(text: str) -> Markup:
+    """Return escaped text with `names` in code type."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def html(template: str, **values: object) -> Markup:
+    """Return a template, by its name without suffixes, filled with values, which are escaped."""
+    return Markup(_environment().get_template(f"{template}.html.j2").render(values))
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("dmnet_lib.reporting.pages"),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters |= {"code": code, "number": number}
+    made.globals |= {"stylesheet": _stylesheet(), "index_js": _static("index.js")}
+    return made
+
+
+def _static(name: str) -> Markup:
+    return Markup((STATIC / name).read_text(encoding="utf-8"))
+
+
+def _stylesheet() -> Markup:
+    """Return the style sheet of a page: colours of code in both schemes, and everything else."""
+    light, dark = (
+        HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "monokai")
+    )
+    in_dark = f"@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    return Markup(f"{light}\n{in_dark}\n") + _static("page.css")
