@@ -6,6 +6,7 @@ import pytest
 
 from dmnet_lib.core import files, official
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.reporting.pages import pages, readme
 from dmnet_lib.reporting.pages.render import Table
 
@@ -145,9 +146,7 @@ def test_an_experiments_page_leads_with_its_question_and_headline(base: Path) ->
 def test_what_was_made_from_an_older_run_is_called_out_of_date(base: Path) -> None:
     home = experiment(base)
     assert "Out of date" not in pages.write_experiment(home, base_path=base).read_text()
-    latest = pages.latest(home)
-    latest["stages"]["01_a"]["key"] = "k2"
-    files.write_json(home / "latest.json", latest)
+    ResultFolder.read(home).with_stage("01_a", "k2", {}).write()
     assert pages.write_experiment(home, base_path=base).read_text().count("Out of date") == 1
 
 

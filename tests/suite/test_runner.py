@@ -17,6 +17,7 @@ import pytest
 
 from dmnet_lib.core import files, params, provenance
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.reporting.pages import pages
 from dmnet_lib.running import cli, runner, stages
 
@@ -93,7 +94,7 @@ class Project:
         return self.root / "results" / "x"
 
     def folder(self, stage: str) -> Path:
-        return self.home / stage / pages.latest(self.home)["stages"][stage]["key"]
+        return ResultFolder.read(self.home).folder(stage)
 
     def whys(self) -> dict[str, str]:
         return {line.split()[0]: line.split(maxsplit=2)[2] for line in self.said[:2]}
@@ -151,9 +152,9 @@ def test_what_is_versioned_names_no_machine_and_no_time(done: Project) -> None:
 
 
 def test_latest_names_keys_question_and_headline(done: Project) -> None:
-    latest = pages.latest(done.home)
-    assert latest["question"] == "Does it add up?"
-    assert latest["stages"]["01_sum"]["headline"] == {"total": 3.0}
+    latest = ResultFolder.read(done.home)
+    assert latest.question == "Does it add up?"
+    assert latest.headline("01_sum") == {"total": 3.0}
 
 
 def test_the_same_key_is_kept(done: Project) -> None:
@@ -407,7 +408,7 @@ def test_help_teaches_with_examples_and_loads_nothing_heavy() -> None:
 
 def test_until_stops_after_that_stage(project: Project) -> None:
     project.run(until="00_numbers")
-    assert list(pages.latest(project.home)["stages"]) == ["00_numbers"]
+    assert list(ResultFolder.read(project.home).stages) == ["00_numbers"]
     with pytest.raises(InputError, match="did you mean 01_sum"):
         project.run(until="01_sun")
 

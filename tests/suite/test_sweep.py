@@ -10,8 +10,8 @@ import pytest
 
 from dmnet_lib.core import files, params
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.reporting.pages import pages
 from dmnet_lib.running import cli, sweeps
 from dmnet_lib.running.sweep_values import IDLE, NEEDS
 
@@ -252,7 +252,7 @@ def test_a_stage_that_was_taken_over_is_whole_and_stays_when_its_maker_goes(
 ) -> None:
     project, _ = done
     homes = [project.results / f"x-03_steps-{value}" for value in (5, 7)]
-    key = pages.latest(homes[0])["stages"]["00_numbers"]["key"]
+    key = ResultFolder.read(homes[0]).stages["00_numbers"]["key"]
     first, second = (home / "00_numbers" / key for home in homes)
     names = [sorted(path.name for path in folder.iterdir()) for folder in (first, second)]
     assert names[0] == names[1]

@@ -8,12 +8,18 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dmnet_lib.core import files, params
-from dmnet_lib.core.result_folder import METRICS, PARAMS, PROVENANCE
+from dmnet_lib.core.result_folder import (
+    EVALUATION,
+    METRICS,
+    PARAMS,
+    PROVENANCE,
+    ResultFolder,
+    parameters_of,
+)  # fmt: skip
 from dmnet_lib.evaluation import words
 from dmnet_lib.reporting.pages import render
 from dmnet_lib.reporting.pages.render import Table
 
-EVALUATION, FUSED = "06_evaluation", "05_fused_detection"
 WORST = ("figures/worst.png", "pictures/worst.png")  # the first that is there
 COLUMNS = {
     "AP": 100, "AP50": 100, "AP75": 100, "APs": 100, "APm": 100, "AR500": 100,
@@ -54,13 +60,12 @@ class Evaluated:
         }
 
 
-def read(stages: Mapping[str, Path]) -> Evaluated | None:
-    """Return what the evaluation among the stages' folders found; None before it was evaluated."""
-    folder = stages.get(EVALUATION)
+def read(results: ResultFolder) -> Evaluated | None:
+    """Return what an experiment's evaluation found; None before it was evaluated."""
+    folder = results.folders.get(EVALUATION)
     if folder is None or "strategies" not in (metrics := json_or_empty(folder / METRICS)):
         return None
-    path = folder / PARAMS
-    values = params.parse(path.read_text(encoding="utf-8")) if path.exists() else {}
+    values = parameters_of(folder) if (folder / PARAMS).exists() else {}
     return Evaluated(folder, metrics, values)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from dmnet_lib.core import files, params
-from dmnet_lib.core.result_folder import LATEST, NOTEBOOK, PARAMS, PROVENANCE
+from dmnet_lib.core import files, params, result_folder
+from dmnet_lib.core.result_folder import NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages import failures, findings, notebooks, render
 from dmnet_lib.reporting.pages.failures import ERROR, FAILED, Failure
@@ -57,9 +57,9 @@ def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
 
 def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     """Write report.html of an experiment: verdict, strategies, contents, limits, all stages."""
-    about = latest(home)
-    stages = {name: home / name / entry["key"] for name, entry in about["stages"].items()}
-    stale, found = _stale(stages), findings.read(stages)
+    results = ResultFolder.read(home)
+    stages, found = results.folders, findings.read(results)
+    stale = _stale(stages)
     sections = []
     for name, folder in stages.items():
         body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
@@ -69,8 +69,8 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
         )
     page = render.html(
         "experiment",
-        title=home.name, question=about["question"], failures=_failures(home), sections=sections,
-        found=found.shown() if found else None, headline=_headline(about["stages"]),
+        title=home.name, question=results.question, failures=_failures(home), sections=sections,
+        found=found.shown() if found else None, headline=_headline(results),
     )  # fmt: skip
     return files.write_text(home / PAGE, page)
 
@@ -80,7 +80,7 @@ def write_index(results: Path) -> tuple[Path, Path]:
 
     README.md, which git keeps, leaves out the values of sweeps, which it does not.
     """
-    homes = [path.parent for path in sorted(results.glob(f"*/{LATEST}"))]
+    homes = result_folder.homes(results)
     values = {
         n for n in experiments.swept(results) if not (results / n / experiments.SWEEP).exists()
     }
@@ -94,12 +94,6 @@ def write_index(results: Path) -> tuple[Path, Path]:
         files.write_text(results / "index.html", page),
         files.write_text(results / "README.md", text),
     )
-
-
-def latest(home: Path) -> dict[str, dict]:
-    """Return an experiment's latest.json: question, changed, stages {name: {key, headline}}."""
-    empty = {"question": "", "changed": {}, "stages": {}}
-    return empty | files.read_json(home / LATEST) if (home / LATEST).exists() else empty
 
 
 def _link(home: Path) -> Markup:
@@ -129,22 +123,23 @@ def _failures(home: Path) -> list[tuple[Failure, Body]]:
 
 def _summary(home: Path) -> tuple[str, ...]:
     """Return an experiment's row of the list, but for its name."""
-    about = latest(home)
-    stages = {name: home / name / entry["key"] for name, entry in about["stages"].items()}
-    found = findings.read(stages)
+    results = ResultFolder.read(home)
+    found = findings.read(results)
     changed = [
-        f"{name}: {render.number(v)}" for vs in about["changed"].values() for name, v in vs.items()
+        f"{name}: {render.number(value)}"
+        for values in results.changed.values()
+        for name, value in values.items()
     ]
     told = findings.summary(found) if found else ("-",) * 5
-    return about["question"], *told, ", ".join(changed) or "none"
+    return results.question, *told, ", ".join(changed) or "none"
 
 
-def _headline(stages: Mapping[str, dict]) -> Table:
+def _headline(results: ResultFolder) -> Table:
     """Return the headlines of an experiment's stages, the last stage first."""
     rows = [
-        (name, metric, render.number(value))
-        for name, entry in reversed(stages.items())
-        for metric, value in render.flat(entry.get("headline", {}))
+        (stage, metric, render.number(value))
+        for stage in reversed(results.stages)
+        for metric, value in render.flat(results.headline(stage))
     ]
     return Table(("stage", "metric", "value"), rows, "Headline figures of the stages so far")
 
@@ -176,7 +171,7 @@ def _parameters(folder: Path, base_path: Path, stage: str, caption: str) -> Tabl
     """Return the table of a stage's parameters; those that differ from base.yaml are marked."""
     if not (folder / PARAMS).exists():
         return None
-    values = params.parse((folder / PARAMS).read_text(encoding="utf-8"))
+    values = result_folder.parameters_of(folder)
     known = params.of_stage(params.declared(base_path), stage, values)
     shown = sorted((known[name].section, name) for name in values if name in known)
     rows = []

@@ -6,10 +6,8 @@ from pathlib import Path
 
 from dmnet_lib.core import files, official, params
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.result_folder import METRICS
+from dmnet_lib.core.result_folder import DETECTION, EVALUATION, METRICS, ResultFolder
 from dmnet_lib.reporting.pages import findings
-from dmnet_lib.reporting.pages.findings import EVALUATION, FUSED
-from dmnet_lib.reporting.pages.pages import latest
 from dmnet_lib.reporting.pages.render import Table
 
 DEVIATIONS_FILE = "deviations.json"  # what `dmnet deviations --out` writes
@@ -102,9 +100,8 @@ def readme_curves(results: Path, *, seen_from: Path) -> str:
 
 def _evaluated(home: Path) -> tuple[Path, dict]:
     """Return the folder of an experiment's evaluation and its metrics; none before it was run."""
-    entry = latest(home)["stages"].get(EVALUATION)
-    folder = home / EVALUATION / entry["key"] if entry else home
-    return folder, files.read_json(folder / METRICS) if entry else {}
+    folder = ResultFolder.read(home).folders.get(EVALUATION)
+    return folder or home, files.read_json(folder / METRICS) if folder else {}
 
 
 def _strategies(metrics: Mapping[str, dict]) -> str:
@@ -113,8 +110,8 @@ def _strategies(metrics: Mapping[str, dict]) -> str:
 
 def readme_figure(results: Path, *, seen_from: Path) -> str:
     """Return the Markdown of the README's figure: what crops add, on test images of the demo."""
-    entry = latest(results / "demo")["stages"].get(FUSED, {"key": ""})
-    path = results / "demo" / FUSED / entry["key"] / "figures" / "fused.png"
+    home = results / "demo"
+    path = ResultFolder.read(home).folders.get(DETECTION, home) / "figures" / "fused.png"
     if not path.exists():
         raise InputError(f"{params.shown(path)}: missing; run `dmnet run params/demo.yaml` first")
     about = "Test images with the detections of one pass, and with those of density crops"
