@@ -9,12 +9,12 @@ from pathlib import Path
 import globox
 import numpy as np
 import pytest
-from dmnet_lib.data.crop_names import crop_name
 from pycocotools.coco import COCO
 from torchvision.datasets import CocoDetection, VOCDetection
 
 from dmnet_lib.core import annotations, files
 from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.running import cli
 from dmnet_lib.running.commands import convert as commands_convert
 
