@@ -13,8 +13,9 @@ import numpy as np
 import planned
 from measure import Plan, Row, Spread
 
-from dmnet_lib.core import annotations, boxes, files, official, params, provenance
-from dmnet_lib.cropping import regions, threshold
+from dmnet_lib.core import annotations, files, official, params, provenance
+from dmnet_lib.core.tables import Regions
+from dmnet_lib.cropping import regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
@@ -107,12 +108,12 @@ def _passes(split: Split) -> Passes:
     """Return looks at whole images and tiles with boxes at random, 750 of an image."""
     rng, sizes_wh = np.random.default_rng(4), split.annotations.sizes_wh
     cut = [regions.sliding(size, tile_px=CROP_PX, overlap=0.2) for size in sizes_wh]
-    tiles = boxes.Regions.from_lists(cut)
-    whole = {"global": _look(rng, threshold.whole(sizes_wh), len(sizes_wh), BOXES)}
+    tiles = Regions.from_lists(cut)
+    whole = {"global": _look(rng, Regions.whole_images(sizes_wh), len(sizes_wh), BOXES)}
     crops = {"sliding": _look(rng, tiles, len(sizes_wh), BOXES // 10)}
     rule = Rule(640, 1.5, 0.7, 500, RULES.of("fusion"), fusion.ViewRules())
     return Passes(whole, crops, strategies.outcomes(whole, crops, rule), rule)
 
 
-def _look(rng: np.random.Generator, where: boxes.Regions, images: int, each: int) -> Look:
+def _look(rng: np.random.Generator, where: Regions, images: int, each: int) -> Look:
     return Look(planned.seen(rng, where.boxes_xyxy, images, each), where, 1.0, 0.0)

@@ -13,7 +13,7 @@ from measure import Plan, Row, Run
 from threadpoolctl import threadpool_limits
 
 from dmnet_lib.core import annotations
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import planning
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner
@@ -89,7 +89,9 @@ def _views(plan: Plan) -> Row:
     return Row(what, "s", taken, most=1.5)
 
 
-def seen(rng: np.random.Generator, regions_xyxy: np.ndarray, images: int, each: int) -> Seen:
+def seen(
+    rng: np.random.Generator, regions_xyxy: np.ndarray, images: int, each: int
+) -> ViewDetections:
     """Return `each` boxes in every view, cut at its border."""
     view = np.repeat(np.arange(len(regions_xyxy)), each)
     of_image = np.arange(len(regions_xyxy)) * images // len(regions_xyxy)
@@ -102,4 +104,4 @@ def seen(rng: np.random.Generator, regions_xyxy: np.ndarray, images: int, each: 
     scores, classes = rng.random(len(view)), rng.integers(1, 11, len(view))
     found = Detections(names, xyxy, scores, classes, of_image[view])
     scales = INPUT_PX / (regions_xyxy[:, 2:] - regions_xyxy[:, :2]).max(axis=1)
-    return Seen(found, view, regions_xyxy, of_image, scales)
+    return ViewDetections(found, view, Regions(regions_xyxy, of_image), scales)

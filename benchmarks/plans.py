@@ -23,7 +23,7 @@ import pandas as pd
 
 from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry, planning, recall, regions, threshold
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner, Plan
@@ -92,7 +92,7 @@ def rows_of(ground: Ground, *, jobs: int) -> list[dict[str, object]]:
     """
     others = controls(ground)
     planned = _planned(ground, others, jobs)
-    none = Regions.from_lists([np.zeros((0, 4))] * len(ground.truth))
+    none = Regions.none()
     rows = [_row("whole image", "global", none, ground)]
     for count in BUDGETS:
         crops = Regions.from_lists([plans[0].regions_xyxy[:count] for plans in planned])

@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 
 from dmnet_lib.core import files, weights
-from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import threshold
 from dmnet_lib.data import scenes, splits
 from dmnet_lib.data.splits import Split

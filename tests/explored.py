@@ -10,7 +10,7 @@ from PIL import Image
 
 from dmnet_lib.core import annotations, boxes, official, params, provenance
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import threshold
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
@@ -103,7 +103,7 @@ def sources(one: Split) -> dict:
 RULE = Rule(320, 1.5, 0.7, 500, RULES.of("fusion"), fusion.ViewRules())
 
 
-def look(truth: Annotations, regions: boxes.Regions, share: float, seed: int) -> Look:
+def look(truth: Annotations, regions: Regions, share: float, seed: int) -> Look:
     """Return a look that finds a share of the objects in each view, somewhat off, and a ghost."""
     rng, parts = np.random.default_rng(seed), []
     for view, (image, region) in enumerate(
@@ -120,14 +120,14 @@ def look(truth: Annotations, regions: boxes.Regions, share: float, seed: int) ->
     xyxy, view, image, classes = (np.concatenate(column) for column in zip(*parts, strict=True))
     detections = Detections(truth.names, xyxy, rng.uniform(0.06, 1, len(xyxy)), classes, image)
     scales = np.full(len(regions), 0.5 if share < 0.5 else 1.0)
-    seen = Seen(detections, view, regions.boxes_xyxy, regions.image_index, scales)
+    seen = ViewDetections(detections, view, regions, scales)
     return Look(seen, regions, 1.0, 0.0)
 
 
 def looks(one: Split) -> tuple[dict, dict, dict]:
     truth = one.annotations
     grid = threshold.controls(truth.sizes_wh, grids="2x3", tiles_px="300", overlap=0.2)
-    whole = {"global": look(truth, threshold.whole(truth.sizes_wh), 0.3, 0)}
+    whole = {"global": look(truth, Regions.whole_images(truth.sizes_wh), 0.3, 0)}
     crops = {name: look(truth, regions, 0.9, n) for n, (name, regions) in enumerate(grid.items())}
     return whole, crops, strategies.outcomes(whole, crops, RULE)
 

@@ -1,15 +1,15 @@
-"""Boxes in, boxes out: the only place where box formats are converted, and the table of regions.
+"""Boxes in, boxes out: the only place where box formats are converted and compared.
 
 xywh is left, top, width, height; xyxy is left, top, right, bottom, half-open: a box that touches
 the image's right border has x2 == width. All in pixels, x before y.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
-from dmnet_lib.core import files
+PAIRS_AT_ONCE = 1 << 16  # rows compared together; more is not faster
 
 
 def xywh_to_xyxy(boxes_xywh: np.ndarray) -> np.ndarray:
@@ -62,6 +62,27 @@ def iou(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def paired_intersection(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
+    """Return the [P] area that each box of a [P, 4] shares with its box of b [P, 4]."""
+    first = np.maximum(a_xyxy[:, :2], b_xyxy[:, :2])
+    last = np.minimum(a_xyxy[:, 2:], b_xyxy[:, 2:])
+    return area(np.concatenate([first, last], axis=1))
+
+
+def paired_iou(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
+    """Return the [P] IoU of each box of a [P, 4] with its box of b [P, 4], as `iou` has it."""
+    shared = paired_intersection(a_xyxy, b_xyxy).astype(np.float64)
+    union = area(a_xyxy) + area(b_xyxy) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def holds(outer_xyxy: np.ndarray, inner_xyxy: np.ndarray) -> np.ndarray:
+    """Return whether each outer box [..., 4] holds its inner one entirely; the two broadcast."""
+    left, top, right, bottom = np.moveaxis(np.asarray(outer_xyxy), -1, 0)
+    x1, y1, x2, y2 = np.moveaxis(np.asarray(inner_xyxy), -1, 0)
+    return (left <= x1) & (top <= y1) & (x2 <= right) & (y2 <= bottom)
+
+
 def runs(first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return owners [P] and rows [P]: each owner k with the counts[k] rows from first[k] on.
 
@@ -72,47 +93,20 @@ def runs(first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return owners, np.arange(len(owners)) + np.repeat(first - begun, counts)
 
 
-@dataclass(frozen=True)
-class Regions:
-    """Crop rectangles of a split: boxes_xyxy [R, 4] int (half-open pixels), image_index [R] int.
+def run_pairs(first: np.ndarray, counts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the pairs of `runs` in parts of whole owners, some PAIRS_AT_ONCE each."""
+    ends = np.cumsum(counts)
+    full = np.arange(0, counts.sum(), PAIRS_AT_ONCE)  # a part ends with the owner that fills it
+    cuts = np.append(np.searchsorted(ends, full, side="right"), len(counts))
+    for begin, end in pairwise(np.unique(cuts).tolist()):
+        owners, rows = runs(first[begin:end], counts[begin:end])
+        yield owners + begin, rows
 
-    Sorted by image: the regions of image i stand together, in the order they were found.
+
+def pairs(index_a: np.ndarray, index_b: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield parts of all pairs of rows of a and b of one image: rows of a [P] and of b [P].
+
+    index_a [A] and index_b [B] say the image of each row; index_b rises.
     """
-
-    boxes_xyxy: np.ndarray
-    image_index: np.ndarray
-
-    def __post_init__(self) -> None:
-        if self.boxes_xyxy.ndim != 2 or self.boxes_xyxy.shape[1] != 4:
-            raise ValueError(f"boxes_xyxy must be [R, 4], got {self.boxes_xyxy.shape}")
-        if self.image_index.shape != (len(self.boxes_xyxy),):
-            raise ValueError(f"image_index must be [R], got {self.image_index.shape}")
-        if np.any(np.diff(self.image_index) < 0):
-            raise ValueError("regions must be sorted by image_index")
-        if np.any(self.boxes_xyxy[:, :2] >= self.boxes_xyxy[:, 2:]):
-            raise ValueError("a region is empty: x1 < x2 and y1 < y2 must hold")
-
-    def __len__(self) -> int:
-        return len(self.boxes_xyxy)
-
-    def of_image(self, index: int) -> np.ndarray:
-        """Return the [r, 4] xyxy regions of one image."""
-        first, last = np.searchsorted(self.image_index, [index, index + 1])
-        return self.boxes_xyxy[first:last]
-
-    @classmethod
-    def from_lists(cls, per_image: list[np.ndarray]) -> "Regions":
-        """Join one [r, 4] xyxy array per image, in image order."""
-        arrays = [np.asarray(boxes, dtype=np.int64).reshape(-1, 4) for boxes in per_image]
-        joined = np.concatenate(arrays) if arrays else np.zeros((0, 4), np.int64)
-        return cls(joined, np.repeat(np.arange(len(arrays)), [len(a) for a in arrays]))
-
-
-def write_regions(path: Path, regions: Regions) -> Path:
-    """Write regions as an npz of plain arrays."""
-    return files.write_npz(path, boxes_xyxy=regions.boxes_xyxy, image_index=regions.image_index)
-
-
-def read_regions(path: Path) -> Regions:
-    """Read what `write_regions` wrote. Raises InputError for a missing, torn or foreign file."""
-    return files.read_table(path, Regions)
+    first, last = np.searchsorted(index_b, [index_a, index_a + 1])
+    yield from run_pairs(first, last - first)

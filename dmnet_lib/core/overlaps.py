@@ -6,13 +6,11 @@ left one's width.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
 from dmnet_lib.core import boxes
 
-PAIRS_AT_ONCE = 1 << 16  # compared at a time; more is not faster
 ROUNDING = 1e-9  # by so much, as a share, windows are too wide rather than too narrow
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -71,42 +69,18 @@ def _sorted(groups: np.ndarray, boxes_xyxy: np.ndarray) -> tuple[np.ndarray, np.
     return _keys(groups[order], boxes_xyxy[order, 0]), order
 
 
-def parts(counts: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield (begin, end) of runs of rows that have some PAIRS_AT_ONCE pairs together."""
-    # A part ends with the row that fills it.
-    full = np.arange(0, counts.sum(), PAIRS_AT_ONCE)
-    cuts = np.searchsorted(np.cumsum(counts), full, side="right")
-    yield from pairwise(np.unique(np.append(cuts, len(counts))).tolist())
-
-
 def _overlapping(
     boxes_xyxy: np.ndarray, rows: np.ndarray, others_xyxy: np.ndarray, order: np.ndarray,
     first: np.ndarray, last: np.ndarray,
 ) -> Iterator[Pairs]:  # fmt: skip
     """Yield the pairs of rows[k] and order[first[k]:last[k]], for every k, with IoU over 0."""
-    counts = np.maximum(last - first, 0)
-    for begin, end in parts(counts):
-        owners, places = boxes.runs(first[begin:end], counts[begin:end])
-        one, other = rows[begin:end][owners], order[places]
+    for owners, places in boxes.run_pairs(first, np.maximum(last - first, 0)):
+        one, other = rows[owners], order[places]
         meet = np.flatnonzero(
             (boxes_xyxy[one, 1] < others_xyxy[other, 3])
             & (others_xyxy[other, 1] < boxes_xyxy[one, 3])
         )
         one, other = one[meet], other[meet]
-        iou = paired_iou(boxes_xyxy[one], others_xyxy[other])
+        iou = boxes.paired_iou(boxes_xyxy[one], others_xyxy[other])
         over = iou > 0
         yield one[over], other[over], iou[over]
-
-
-def paired_iou(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
-    """Return the [P] IoU of each box [P, 4] with its other [P, 4]: the floats of `boxes.iou`."""
-    shared = paired_intersection(boxes_xyxy, others_xyxy).astype(np.float64)
-    union = boxes.area(boxes_xyxy) + boxes.area(others_xyxy) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
-def paired_intersection(boxes_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:
-    """Return the [P] area that each box [P, 4] shares with its other [P, 4]."""
-    first = np.maximum(boxes_xyxy[:, :2], others_xyxy[:, :2])
-    last = np.minimum(boxes_xyxy[:, 2:], others_xyxy[:, 2:])
-    return boxes.area(np.concatenate([first, last], axis=1))

@@ -1,4 +1,8 @@
-"""Boxes with scores of a split, as one table; COCO json and VisDrone txt are its spellings."""
+"""Crops and scored boxes of a split as tables: `Regions`, `Detections` and `ViewDetections`.
+
+Rows stand by image: those of image i are together. Files are npz of plain arrays; COCO json and
+VisDrone txt are other spellings of detections (`data.formats`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +11,57 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Crop rectangles of a split: boxes_xyxy [R, 4] int (half-open pixels), image_index [R] int.
+
+    Sorted by image: the regions of image i stand together, in the order they were found.
+    """
+
+    boxes_xyxy: np.ndarray
+    image_index: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.boxes_xyxy.ndim != 2 or self.boxes_xyxy.shape[1] != 4:
+            raise ValueError(f"boxes_xyxy must be [R, 4], got {self.boxes_xyxy.shape}")
+        if self.image_index.shape != (len(self.boxes_xyxy),):
+            raise ValueError(f"image_index must be [R], got {self.image_index.shape}")
+        if np.any(np.diff(self.image_index) < 0):
+            raise ValueError("regions must be sorted by image_index")
+        if np.any(self.boxes_xyxy[:, :2] >= self.boxes_xyxy[:, 2:]):
+            raise ValueError("a region is empty: x1 < x2 and y1 < y2 must hold")
+
+    def __len__(self) -> int:
+        return len(self.boxes_xyxy)
+
+    def of_image(self, index: int) -> np.ndarray:
+        """Return the [r, 4] xyxy regions of one image."""
+        first, last = np.searchsorted(self.image_index, [index, index + 1])
+        return self.boxes_xyxy[first:last]
+
+    def select(self, rows: np.ndarray | slice) -> "Regions":
+        """Return the given rows (mask, slice or rising positions)."""
+        return Regions(self.boxes_xyxy[rows], self.image_index[rows])
+
+    @classmethod
+    def from_lists(cls, per_image: Sequence[np.ndarray]) -> "Regions":
+        """Join one [r, 4] xyxy array per image, in image order."""
+        arrays = [np.asarray(boxes, dtype=np.int64).reshape(-1, 4) for boxes in per_image]
+        joined = np.concatenate(arrays) if arrays else np.zeros((0, 4), np.int64)
+        return cls(joined, np.repeat(np.arange(len(arrays)), [len(a) for a in arrays]))
+
+    @classmethod
+    def whole_images(cls, sizes_wh: np.ndarray) -> "Regions":
+        """Return one region per image of sizes_wh [M, 2]: all of it."""
+        sizes = np.asarray(sizes_wh, np.int64).reshape(-1, 2)
+        return cls(np.column_stack([np.zeros_like(sizes), sizes]), np.arange(len(sizes)))
+
+    @classmethod
+    def none(cls) -> "Regions":
+        """Return no region, of any number of images."""
+        return cls(np.zeros((0, 4), np.int64), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -69,36 +124,32 @@ class Detections:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one pass of a detector found, and the view that each box was seen in.
+class ViewDetections:
+    """What one inference pass detected, and the view that each box was seen in.
 
-    found: N boxes, not yet fused, in whole-image pixels; view [N]: the row of regions_xyxy that
-    each was seen in, non-decreasing; regions_xyxy [R, 4] int, sorted by image; image_index [R];
-    scales [R]: pixels of the view per pixel of the image.
+    detections: N boxes before fusion, in whole-image pixels; view_index [N], non-decreasing: the
+    row of regions that each was seen in; regions: the R views; scales [R]: pixels of the view per
+    pixel of the image.
     """
 
-    found: Detections
-    view: np.ndarray
-    regions_xyxy: np.ndarray
-    image_index: np.ndarray
+    detections: Detections
+    view_index: np.ndarray
+    regions: Regions
     scales: np.ndarray
 
     def __post_init__(self) -> None:
-        rows, views = len(self.found), len(self.regions_xyxy)
-        shapes = {"view": (rows,), "regions_xyxy": (views, 4)}
-        shapes |= {"image_index": (views,), "scales": (views,)}
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
-        if np.any(np.diff(self.image_index) < 0) or np.any(np.diff(self.view) < 0):
-            raise ValueError("regions must be sorted by image_index, and boxes by view")
-        if rows and (self.view[0] < 0 or self.view[-1] >= views):
-            raise ValueError(f"view must lie in 0..{views - 1}")
-        if np.any(self.image_index[self.view] != self.found.image_index):
+        for name, rows in (("view_index", len(self.detections)), ("scales", len(self.regions))):
+            if getattr(self, name).shape != (rows,):
+                raise ValueError(f"{name} must be [{rows}], got {getattr(self, name).shape}")
+        if np.any(np.diff(self.view_index) < 0):
+            raise ValueError("boxes must be sorted by view_index")
+        if len(self) and (self.view_index[0] < 0 or self.view_index[-1] >= len(self.regions)):
+            raise ValueError(f"view_index must lie in 0..{len(self.regions) - 1}")
+        if np.any(self.regions.image_index[self.view_index] != self.detections.image_index):
             raise ValueError("a box lies in another image than the view it was seen in")
 
     def __len__(self) -> int:
-        return len(self.found)
+        return len(self.detections)
 
 
 def join(parts: list[Detections], names: tuple[str, ...]) -> Detections:
@@ -121,18 +172,22 @@ def join(parts: list[Detections], names: tuple[str, ...]) -> Detections:
     return Detections(names, *(column[order] for column in stacked))
 
 
-def write(path: Path, found: Detections) -> Path:
+def write_detections(path: Path, detections: Detections) -> Path:
     """Write detections as an npz of plain arrays."""
-    return files.write_npz(
-        path,
-        names=np.array(found.names, dtype=str),
-        boxes_xyxy=found.boxes_xyxy,
-        scores=found.scores,
-        class_ids=found.class_ids,
-        image_index=found.image_index,
-    )
+    columns = vars(detections) | {"names": np.array(detections.names, dtype=str)}
+    return files.write_npz(path, **columns)
 
 
-def read(path: Path) -> Detections:
-    """Read what `write` wrote. Raises InputError for a missing, torn or foreign file."""
+def read_detections(path: Path) -> Detections:
+    """Read what `write_detections` wrote. Raises InputError for a missing or foreign file."""
     return files.read_table(path, Detections)
+
+
+def write_regions(path: Path, regions: Regions) -> Path:
+    """Write regions as an npz of plain arrays."""
+    return files.write_npz(path, **vars(regions))
+
+
+def read_regions(path: Path) -> Regions:
+    """Read what `write_regions` wrote. Raises InputError for a missing or foreign file."""
+    return files.read_table(path, Regions)

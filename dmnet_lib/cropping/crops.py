@@ -1,8 +1,7 @@
 """Regions and annotations -> crops: their pixels, their names and the boxes seen in them."""
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,12 @@ from PIL import Image
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import IGNORED, Annotations, from_table
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.crop_names import crop_name
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
-PAIRS_AT_ONCE = 500_000  # of a region and a row of its image: some 100 MB
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def cut(image: np.ndarray, region_xyxy: np.ndarray, *, scale: float = 1.0) -> np
 
 def annotate(
     annotations: Annotations,
-    regions: boxes.Regions,
+    regions: Regions,
     *,
     min_visible: float = 0.5,
     cut_objects: str = "marked",
@@ -109,8 +108,8 @@ def annotate(
     """
     whole = annotations.is_object if drop_score0 else annotations.has_class
     crop, rows = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]
-    for first, last in _blocks(annotations, regions):
-        pairs = _pairs(annotations, regions, first, last)
+    for region, row in boxes.pairs(regions.image_index, annotations.image_index):
+        pairs = _meeting(annotations, regions, region, row)
         if cut_objects == "dropped":
             found = _held(annotations, regions, *pairs, whole)
         else:
@@ -127,30 +126,20 @@ def annotate(
     return CropAnnotations(table, regions.image_index, regions.boxes_xyxy)
 
 
-def _blocks(annotations: Annotations, regions: boxes.Regions) -> Iterator[tuple[int, int]]:
-    """Yield the (first, last) of runs of regions that have some PAIRS_AT_ONCE pairs with rows."""
-    pairs = np.cumsum(np.diff(annotations.offsets)[regions.image_index])
-    borders = np.flatnonzero(np.diff(pairs // PAIRS_AT_ONCE)) + 1
-    return itertools.pairwise([0, *borders.tolist(), len(regions)])
-
-
-def _pairs(
-    annotations: Annotations, regions: boxes.Regions, first: int, last: int
+def _meeting(
+    annotations: Annotations, regions: Regions, crop: np.ndarray, row: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the region [P] and row [P] of every pair of the regions first..last - 1 that meet."""
-    begun = annotations.offsets[regions.image_index[first:last]]
-    ended = annotations.offsets[regions.image_index[first:last] + 1]
-    owner, row = boxes.runs(begun, ended - begun)
-    xywh, region = annotations.boxes_xywh[row], regions.boxes_xyxy[first:last][owner]
+    """Return the crop [n] and row [n] of those pairs [P] that meet or touch."""
+    xywh, region = annotations.boxes_xywh[row], regions.boxes_xyxy[crop]
     meet = np.ones(len(row), dtype=bool)
     for axis in (0, 1):  # by columns, which is faster than `all` over pairs
         meet &= xywh[:, axis] <= region[:, 2 + axis]
         meet &= xywh[:, axis] + xywh[:, 2 + axis] >= region[:, axis]
-    return first + owner[meet], row[meet]
+    return crop[meet], row[meet]
 
 
 def _held(
-    annotations: Annotations, regions: boxes.Regions, crop: np.ndarray, row: np.ndarray,
+    annotations: Annotations, regions: Regions, crop: np.ndarray, row: np.ndarray,
     whole: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return crop [n] and fields [n, 8] of those pairs whose box lies wholly in the region.
@@ -158,15 +147,14 @@ def _held(
     Fields are shifted to the region; whole [N] says which rows are objects.
     """
     xyxy, region = boxes.xywh_to_xyxy(annotations.boxes_xywh[row]), regions.boxes_xyxy[crop]
-    inside = (xyxy[:, :2] >= region[:, :2]) & (xyxy[:, 2:] <= region[:, 2:])
-    held = np.all(inside, axis=1) & whole[row]
+    held = boxes.holds(region, xyxy) & whole[row]
     fields = annotations.rows(row[held])
     fields[:, :2] -= region[held, :2]
     return crop[held], fields
 
 
 def _seen(
-    annotations: Annotations, regions: boxes.Regions, crop: np.ndarray, row: np.ndarray,
+    annotations: Annotations, regions: Regions, crop: np.ndarray, row: np.ndarray,
     min_visible: float,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return crop [n] and fields [n, 8] of those pairs whose box shows, clipped to the region.

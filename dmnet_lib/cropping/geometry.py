@@ -5,16 +5,12 @@ that meets it can only be found whole on the full image.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
-
-OBJECTS_AT_ONCE = 100_000  # paired with the crops of their images
-PAIRS_AT_ONCE = 500_000  # of an object and a crop of its image: some 100 MB
+from dmnet_lib.core.tables import Regions
 
 
 def covered_area(boxes_xyxy: np.ndarray, union_xyxy: np.ndarray) -> np.ndarray:
@@ -47,17 +43,10 @@ def object_crop_pairs(
     The pairs of each object, given by rows [n] of truth, and each crop of its image, some at a
     time. What of a box lies beyond the image's border does not count.
     """
-    begun = np.searchsorted(truth.image_index[rows], regions.image_index, side="left")
-    ended = np.searchsorted(truth.image_index[rows], regions.image_index, side="right")
-    borders = np.flatnonzero(np.diff(np.cumsum(ended - begun) // PAIRS_AT_ONCE)) + 1
-    for low, high in pairwise([0, *borders.tolist(), len(regions)]):
-        crop, place = boxes.runs(begun[low:high], (ended - begun)[low:high])
-        crop += low
+    for crop, place in boxes.pairs(regions.image_index, truth.image_index[rows]):
         xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[rows[place]])
         xyxy = boxes.clip(xyxy, truth.sizes_wh[regions.image_index[crop]])
-        around = regions.boxes_xyxy[crop]
-        held = np.all((xyxy[:, :2] >= around[:, :2]) & (xyxy[:, 2:] <= around[:, 2:]), axis=1)
-        yield place, crop, held
+        yield place, crop, boxes.holds(regions.boxes_xyxy[crop], xyxy)
 
 
 def keeps_clear(
@@ -76,29 +65,13 @@ def keeps_clear(
 def _held_and_met(truth: Annotations, regions: Regions) -> tuple[int, int]:
     """Return how many objects lie wholly in some crop, and how many meet one."""
     objects = np.flatnonzero(truth.is_object)
-    held = met = 0
-    for first in range(0, len(objects), OBJECTS_AT_ONCE):
-        some = objects[first : first + OBJECTS_AT_ONCE]
-        images = np.searchsorted(truth.offsets, some, side="right") - 1
-        begun, ended = np.searchsorted(regions.image_index, [images, images + 1])
-        owner, region = boxes.runs(begun, ended - begun)
-        objects_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[some])
-        whole, seen = _inside(objects_xyxy[owner], regions.boxes_xyxy[region])
-        held, met = held + _distinct(owner[whole]), met + _distinct(owner[seen])
-    return held, met
-
-
-def _distinct(owners: np.ndarray) -> int:
-    """Return how many different numbers there are among rising ones."""
-    return len(owners) and 1 + int(np.count_nonzero(np.diff(owners)))
-
-
-def _inside(objects_xyxy: np.ndarray, crops_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for pairs [P, 4] of object and crop whether it is inside, and whether it meets."""
-    first = np.maximum(objects_xyxy[:, :2], crops_xyxy[:, :2])
-    last = np.minimum(objects_xyxy[:, 2:], crops_xyxy[:, 2:])
-    shared = boxes.area(np.concatenate([first, last], axis=1))
-    return shared == boxes.area(objects_xyxy), shared > 0
+    objects_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[objects])
+    is_held, is_met = np.zeros((2, len(objects)), bool)
+    for place, crop in boxes.pairs(truth.image_index[objects], regions.image_index):
+        xyxy, crop_xyxy = objects_xyxy[place], regions.boxes_xyxy[crop]
+        is_held[place[boxes.holds(crop_xyxy, xyxy)]] = True
+        is_met[place[boxes.paired_intersection(crop_xyxy, xyxy) > 0]] = True
+    return int(is_held.sum()), int(is_met.sum())
 
 
 def _area_shares(sizes_wh: np.ndarray, regions: Regions) -> np.ndarray:
@@ -117,7 +90,7 @@ def _with_overlaps(regions: Regions) -> np.ndarray:
     ended = np.searchsorted(regions.image_index, regions.image_index, side="right")
     after = np.arange(len(regions)) + 1
     one, other = boxes.runs(after, ended - after)
-    _, meet = _inside(regions.boxes_xyxy[one], regions.boxes_xyxy[other])
+    meet = boxes.paired_intersection(regions.boxes_xyxy[one], regions.boxes_xyxy[other]) > 0
     return np.unique(regions.image_index[one[meet]])
 
 

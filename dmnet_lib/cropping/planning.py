@@ -19,8 +19,8 @@ from functools import lru_cache
 import numpy as np
 
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.recall import Curve

@@ -17,8 +17,8 @@ import numpy as np
 
 from dmnet_lib.core import parallel
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry, planning
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner, Plan

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from dmnet_lib.core import boxes
+from dmnet_lib.core.tables import Regions
 
 STRUCTURES = {4: ndimage.generate_binary_structure(2, 1), 8: np.ones((3, 3), dtype=int)}
 
@@ -52,7 +53,7 @@ def _cells(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return edges, inside.astype(np.float64)  # of floats, whose products are much faster
 
 
-def pad(found: boxes.Regions, padding_px: int, sizes_wh: np.ndarray) -> boxes.Regions:
+def pad(found: Regions, padding_px: int, sizes_wh: np.ndarray) -> Regions:
     """Return the regions grown by padding_px on every side, within their images ([M, 2] sizes).
 
     Those that become the same rectangle of an image stay once, at the first one's place.
@@ -61,7 +62,7 @@ def pad(found: boxes.Regions, padding_px: int, sizes_wh: np.ndarray) -> boxes.Re
     grown = boxes.clip(grown, sizes_wh[found.image_index])
     _, first = np.unique(np.column_stack([found.image_index, grown]), axis=0, return_index=True)
     kept = np.sort(first)
-    return boxes.Regions(grown[kept], found.image_index[kept])
+    return Regions(grown[kept], found.image_index[kept])
 
 
 def uniform(size_wh: np.ndarray, *, rows: int, columns: int) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry, regions
 from dmnet_lib.density import windows
 
@@ -103,11 +103,6 @@ def choose(curve: "pd.DataFrame", *, target_hit_rate: float) -> float:
     if len(reached):
         return float(reached.sort_values(["area_share", "crops_per_image"])["threshold"].iloc[0])
     return float(curve.sort_values("hit_rate")["threshold"].iloc[-1])
-
-
-def whole(sizes_wh: np.ndarray) -> Regions:
-    """Return one region an image: all of it."""
-    return Regions.from_lists([np.array([[0, 0, *size]]) for size in sizes_wh])
 
 
 def controls(

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, ViewDetections
 from dmnet_lib.detection.detectors import Pass
 
-Sight = tuple[Seen, np.ndarray]  # what a pass saw, and the seconds [M] that it took when it did
+Sight = tuple[ViewDetections, np.ndarray]  # and the seconds [M] that it took
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Memory:
         if path is not None:
             files.write_npz(
                 path,
-                boxes_xyxy=seen.found.boxes_xyxy,
-                scores=seen.found.scores,
-                class_ids=seen.found.class_ids,
-                view=seen.view,
+                boxes_xyxy=seen.detections.boxes_xyxy,
+                scores=seen.detections.scores,
+                class_ids=seen.detections.class_ids,
+                view=seen.view_index,
                 seconds=seconds,
             )
 
@@ -68,5 +68,4 @@ def _read(path: Path, one: Pass, names: tuple[str, ...], input_wh: tuple[int, in
     if len(kept["seconds"]) != len(names):
         raise ValueError(f"{path}: of {len(kept['seconds'])} images, not {len(names)}")
     scales = one.scales(input_wh)
-    seen = Seen(found, kept["view"], regions.boxes_xyxy, regions.image_index, scales)
-    return seen, kept["seconds"]
+    return ViewDetections(found, kept["view"], regions, scales), kept["seconds"]

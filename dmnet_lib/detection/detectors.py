@@ -27,9 +27,8 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from dmnet_lib.core import boxes, weights
 from dmnet_lib.core.annotations import CLASSES
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import crops
 from dmnet_lib.data.splits import Images
 
@@ -300,7 +299,7 @@ def detect(
     *,
     executor: Executor | None = None,
     progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
-) -> list[tuple[Seen, np.ndarray]]:
+) -> list[tuple[ViewDetections, np.ndarray]]:
     """Return what each pass finds in a split, and the seconds [M] that it spent on each image.
 
     An image is decoded once for all passes. Seconds count cutting, resampling and the network, not
@@ -332,11 +331,11 @@ def _detect_image(
 
 def _table(
     names: tuple[str, ...], one: Pass, scales: np.ndarray, found: list[tuple[list[Found], float]]
-) -> tuple[Seen, np.ndarray]:
+) -> tuple[ViewDetections, np.ndarray]:
     """Return one pass over all images as a table, and its seconds."""
     parts = [part for of_image, _ in found for part in of_image]
     view = np.repeat(np.arange(len(parts)), [len(scores) for _, scores, _ in parts])
     regions = one.regions
     table = Detections(names, *_joined(parts), regions.image_index[view])
-    seen = Seen(table, view, regions.boxes_xyxy, regions.image_index, scales)
+    seen = ViewDetections(table, view, regions, scales)
     return seen, np.array([seconds for _, seconds in found])

@@ -11,7 +11,7 @@ import numpy as np
 
 from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections, Seen, join
+from dmnet_lib.core.tables import Detections, ViewDetections, join
 
 ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes settled at a time: what bounds memory
 
@@ -48,7 +48,7 @@ AS_RELEASED = ViewRules(truncated_boxes="kept", coarse_weight=1.0)
 
 
 def apply_view_rules(
-    passes: Sequence[Seen], sizes_wh: np.ndarray, rules: ViewRules = AS_RELEASED
+    passes: Sequence[ViewDetections], sizes_wh: np.ndarray, rules: ViewRules = AS_RELEASED
 ) -> list[Detections]:
     """Return the boxes of each pass that stay by the rules, with their scores as they count.
 
@@ -56,25 +56,26 @@ def apply_view_rules(
     them shows an object follows from its box alone.
     """
     if rules == AS_RELEASED or not passes:
-        return [one.found for one in passes]
+        return [one.detections for one in passes]
     views = _views(passes)
     return [_settled(one, views, np.asarray(sizes_wh), rules) for one in passes]
 
 
-def _views(passes: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _views(passes: Sequence[ViewDetections]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the regions [V, 4], images [V] and scales [V] of all views, sorted by image."""
-    names = ("regions_xyxy", "image_index", "scales")
-    joined = [np.concatenate([getattr(one, name) for one in passes]) for name in names]
-    order = np.argsort(joined[1], kind="stable")
-    return tuple(column[order] for column in joined)
+    regions_xyxy = np.concatenate([one.regions.boxes_xyxy for one in passes])
+    images = np.concatenate([one.regions.image_index for one in passes])
+    scales = np.concatenate([one.scales for one in passes])
+    order = np.argsort(images, kind="stable")
+    return regions_xyxy[order], images[order], scales[order]
 
 
 def _settled(
-    seen: Seen, views: tuple[np.ndarray, np.ndarray, np.ndarray], sizes_wh: np.ndarray,
+    seen: ViewDetections, views: tuple[np.ndarray, np.ndarray, np.ndarray], sizes_wh: np.ndarray,
     rules: ViewRules,
 ) -> Detections:  # fmt: skip
     """Return one pass' boxes without truncated ones, weighted down where others see better."""
-    found, scales = seen.found, seen.scales[seen.view]
+    found, scales = seen.detections, seen.scales[seen.view_index]
     side = np.sqrt(boxes.area(found.boxes_xyxy))[:, None]
     size = sizes_wh[found.image_index]
     scores = found.scores
@@ -98,11 +99,11 @@ def _grown(boxes_xyxy: np.ndarray, by_px: np.ndarray, size_wh: np.ndarray) -> np
     return boxes.clip(boxes_xyxy + by_px * np.array([-1, -1, 1, 1]), size_wh)
 
 
-def _cut_sides(seen: Seen, size_wh: np.ndarray) -> np.ndarray:
+def _cut_sides(seen: ViewDetections, size_wh: np.ndarray) -> np.ndarray:
     """Return [N, 4]: which sides of a box lie at the border of its view and not of the image."""
-    view, box = seen.regions_xyxy[seen.view], seen.found.boxes_xyxy
+    view, box = seen.regions.boxes_xyxy[seen.view_index], seen.detections.boxes_xyxy
     outward = np.array([1, 1, -1, -1])
-    near = (box - view) * outward <= TOUCH_PX / seen.scales[seen.view][:, None]
+    near = (box - view) * outward <= TOUCH_PX / seen.scales[seen.view_index][:, None]
     inner = np.concatenate([view[:, :2] > 0, view[:, 2:] < size_wh], axis=1)
     return near & inner
 
@@ -114,18 +115,11 @@ def _shown(
     """Return the mask [n] of boxes for which some view of their image holds whole_xyxy [n, 4] at
     least_scale [n] or more."""
     regions_xyxy, images, scales = views
-    first, last = np.searchsorted(images, [found.image_index, found.image_index + 1])
     shown = np.zeros(len(found), bool)
-    for begin, end in overlaps.parts(last - first):
-        row, view = boxes.runs(first[begin:end], (last - first)[begin:end])
-        row += begin
+    for row, view in boxes.pairs(found.image_index, images):
         large = scales[view] >= least_scale[row]
         row, view = row[large], view[large]
-        outside = np.zeros(len(row), bool)
-        for axis in (0, 1):  # by columns, which is faster than `all` over pairs
-            outside |= regions_xyxy[view, axis] > whole_xyxy[row, axis]
-            outside |= regions_xyxy[view, 2 + axis] < whole_xyxy[row, 2 + axis]
-        shown[row[~outside]] = True
+        shown[row[boxes.holds(regions_xyxy[view], whole_xyxy[row])]] = True
     return shown
 
 

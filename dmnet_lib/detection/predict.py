@@ -17,9 +17,8 @@ import torch
 from torch import nn
 
 from dmnet_lib.core import files, images, official, result_folder, weights
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import input_scale, plans, recall
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import CropPlanner
@@ -166,7 +165,7 @@ class Predictor:
         """Return what is found in a picture."""
         start, image = time.perf_counter(), picture.image
         sizes_wh = np.array([image.shape[1::-1]])
-        whole = self._look(image, name, cropping.whole(sizes_wh), max_upscale=1.0)
+        whole = self._look(image, name, Regions.whole_images(sizes_wh), max_upscale=1.0)
         maps = np.zeros((0, 0, 0), np.float32)
         if "mcnn" in self.strategy:
             maps = tiling.predict(self.counter.model, image, input_scale=self.counter.input_scale)
@@ -187,10 +186,10 @@ class Predictor:
         ((seen, seconds),) = detectors.detect(self.detector, [image], (name,), [one])
         return Look(seen, regions, one.megapixels(1, self.detector.input_wh), seconds[0])
 
-    def _regions(self, maps: np.ndarray, whole: Seen, sizes_wh: np.ndarray) -> Regions:
+    def _regions(self, maps: np.ndarray, whole: ViewDetections, sizes_wh: np.ndarray) -> Regions:
         """Return the crops of one image by the strategy."""
         if self.strategy == "global":
-            return Regions.from_lists([np.zeros((0, 4))])
+            return Regions.none()
         if self.strategy == STRATEGY:
             sums = windows.sums_from_maps(
                 [maps], sizes_wh, self.policy.window_wh, stride=self.counter.cell_px
@@ -201,7 +200,7 @@ class Predictor:
         if self.strategy.startswith("planned mcnn"):
             tasks = plans.of_maps([maps], sizes_wh, stride=self.counter.cell_px)
         else:
-            tasks = density_source.of_detections(whole.found, sizes_wh, self.planner)
+            tasks = density_source.of_detections(whole.detections, sizes_wh, self.planner)
         budget = plans.budgets(self.strategy.split(" ")[-1])
         (planned,) = plans.split_plans(tasks, self.planner, budget).values()
         return planned.regions

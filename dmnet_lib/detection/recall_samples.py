@@ -11,8 +11,7 @@ import numpy as np
 
 from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
-from dmnet_lib.core.tables import Seen
+from dmnet_lib.core.tables import Regions, ViewDetections
 from dmnet_lib.cropping import regions
 from dmnet_lib.evaluation.matching import THRESHOLDS
 
@@ -30,7 +29,7 @@ def views(sizes_wh: np.ndarray, *, input_long_px: int, max_upscale: float) -> li
 
     Tiles are as large as the crops that are offered, from near the smallest on.
     """
-    found = [Regions.from_lists([np.array([[0, 0, *size]]) for size in sizes_wh])]
+    found = [Regions.whole_images(sizes_wh)]
     side = input_long_px / max_upscale * TILE_STEP
     while side < np.max(sizes_wh, initial=0):
         tile = {"tile_px": round(side), "overlap": TILE_OVERLAP}
@@ -39,7 +38,9 @@ def views(sizes_wh: np.ndarray, *, input_long_px: int, max_upscale: float) -> li
     return found
 
 
-def sightings(truth: Annotations, passes: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
+def sightings(
+    truth: Annotations, passes: Sequence[ViewDetections]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return sides [n] in pixels of the view, and found [n] in 0..1, of all objects in all views.
 
     An object takes part in every view that holds it entirely. It is found, at each of the overlaps
@@ -52,31 +53,31 @@ def sightings(truth: Annotations, passes: Sequence[Seen]) -> tuple[np.ndarray, n
     return np.concatenate([np.zeros(0), *sides]), np.concatenate([np.zeros(0), *found])
 
 
-def _of_pass(truth: Annotations, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+def _of_pass(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, np.ndarray]:
     view, row = _held(truth, seen)
     sides = np.sqrt(truth.boxes_xywh[row, 2:].prod(axis=1, dtype=np.float64)) * seen.scales[view]
-    counts = seen.found.scores >= LEAST_SCORE
-    classes = 1 + max(truth.class_ids.max(initial=0), seen.found.class_ids.max(initial=0))
+    found, images = seen.detections, seen.regions.image_index
+    counts = found.scores >= LEAST_SCORE
+    classes = 1 + max(truth.class_ids.max(initial=0), found.class_ids.max(initial=0))
     best = np.zeros(len(row))
     for objects, _, iou in overlaps.between(
-        view * classes + truth.class_ids[row], _shown_xyxy(truth, row, seen.image_index[view]),
-        (seen.view * classes + seen.found.class_ids)[counts], seen.found.boxes_xyxy[counts],
+        view * classes + truth.class_ids[row], _shown_xyxy(truth, row, images[view]),
+        (seen.view_index * classes + found.class_ids)[counts], found.boxes_xyxy[counts],
         least=THRESHOLDS[0],
     ):  # fmt: skip
         np.maximum.at(best, objects, iou)
     return sides, (best[:, None] >= THRESHOLDS).mean(axis=1)
 
 
-def _held(truth: Annotations, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+def _held(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, np.ndarray]:
     """Return the view [n] and the row [n] of every object that lies entirely in a view."""
     rows = np.flatnonzero(truth.is_object)
-    first, last = np.searchsorted(truth.image_index[rows], [seen.image_index, seen.image_index + 1])
+    images = seen.regions.image_index
     pairs = [np.zeros((2, 0), np.int64)]
-    for begin, end in overlaps.parts(last - first):
-        view, place = boxes.runs(first[begin:end], (last - first)[begin:end])
-        view, row = view + begin, rows[place]
-        region, xyxy = seen.regions_xyxy[view], _shown_xyxy(truth, row, seen.image_index[view])
-        whole = np.all((xyxy[:, :2] >= region[:, :2]) & (xyxy[:, 2:] <= region[:, 2:]), axis=1)
+    for view, place in boxes.pairs(images, truth.image_index[rows]):
+        row = rows[place]
+        xyxy = _shown_xyxy(truth, row, images[view])
+        whole = boxes.holds(seen.regions.boxes_xyxy[view], xyxy)
         pairs.append(np.array([view[whole], row[whole]]))
     return tuple(np.concatenate(pairs, axis=1))
 

@@ -12,13 +12,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dmnet_lib.core import boxes, files
-from dmnet_lib.core import tables as detections
+from dmnet_lib.core import boxes, files, tables
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections, Seen
-from dmnet_lib.cropping import plans, threshold
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
+from dmnet_lib.cropping import plans
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors, fusion
@@ -102,7 +100,7 @@ class Rule:
 class Look:
     """One pass over a split: what was seen, the regions, megapixels and seconds per image."""
 
-    seen: Seen
+    seen: ViewDetections
     regions: Regions
     megapixels: float
     seconds: float
@@ -177,7 +175,7 @@ def whole_images(
 ) -> dict[str, Look]:
     """Return the passes over whole images: `global`, at the detector's input size, and `native`,
     at full resolution, which a network of one fixed input size cannot see."""
-    whole = threshold.whole(split.annotations.sizes_wh)
+    whole = Regions.whole_images(split.annotations.sizes_wh)
     passes = {"global": Pass(whole, rule.input_long_px)}
     if detector.input_wh is None:
         passes["native"] = Pass(whole, FULL_RESOLUTION)
@@ -258,12 +256,12 @@ def _rows_in(some: Regions, all_of_them: Regions) -> np.ndarray | None:
 def _part(look: Look, regions: Regions, images: int, input_wh: tuple[int, int] | None) -> Look:
     """Return the part of a look that has only those regions, the first of each image."""
     seen, rows = look.seen, _rows_in(regions, look.regions)
-    chosen = np.flatnonzero(np.isin(seen.view, rows))
-    part = Seen(
-        seen.found.select(chosen), np.searchsorted(rows, seen.view[chosen]),
-        seen.regions_xyxy[rows], seen.image_index[rows], seen.scales[rows],
+    chosen = np.flatnonzero(np.isin(seen.view_index, rows))
+    part = ViewDetections(
+        seen.detections.select(chosen), np.searchsorted(rows, seen.view_index[chosen]),
+        seen.regions.select(rows), seen.scales[rows],
     )  # fmt: skip
-    area = boxes.area(part.regions_xyxy) * part.scales**2
+    area = boxes.area(part.regions.boxes_xyxy) * part.scales**2
     if input_wh is not None:
         area = np.full(len(rows), input_wh[0] * input_wh[1])
     megapixels = float(area.sum() / max(1, images) / 1e6)
@@ -302,8 +300,7 @@ def outcomes(
     strategies are where their names do not; see `described`.
     """
     strategies = described((*whole, *crops)) | dict(records or {})
-    base, images = whole["global"], len(whole["global"].seen.found.names)
-    none = Regions.from_lists([np.zeros((0, 4))] * images)
+    base, none = whole["global"], Regions.none()
     extra = extra_seconds or {}
     found = {
         name: Outcome(strategies[name], fuse([one], rule), none, one.megapixels, one.seconds)
@@ -321,7 +318,7 @@ def outcomes(
 
 def fuse(looks: Sequence[Look], rule: Rule) -> Detections:
     """Return the boxes of all looks put together by the rule."""
-    names, sizes_wh = looks[0].seen.found.names, _sizes_wh(looks[0])
+    names, sizes_wh = looks[0].seen.detections.names, _sizes_wh(looks[0])
     return fusion.fuse(
         fusion.apply_view_rules([look.seen for look in looks], sizes_wh, rule.views),
         names=names,
@@ -414,8 +411,8 @@ def most_different(a: Detections, b: Detections, *, count: int) -> list[int]:
 def write(folder: Path, found: Mapping[str, Outcome]) -> Path:
     """Write detections and regions of each strategy, and strategies.json, which lists them."""
     for name, one in found.items():
-        detections.write(folder / f"{_stem(name)}_detections.npz", one.detections)
-        boxes.write_regions(folder / f"{_stem(name)}_regions.npz", one.regions)
+        tables.write_detections(folder / f"{_stem(name)}_detections.npz", one.detections)
+        tables.write_regions(folder / f"{_stem(name)}_regions.npz", one.regions)
     numbers = ("megapixels", "seconds_per_image", "time_is_estimated", "predicted_recall")
     listing = [
         asdict(one.strategy) | {"costs": {name: getattr(one, name) for name in numbers}}
@@ -436,8 +433,8 @@ def read(folder: Path) -> dict[str, Outcome]:
     return {
         one.name: Outcome(
             one,
-            detections.read(folder / f"{_stem(one.name)}_detections.npz"),
-            boxes.read_regions(folder / f"{_stem(one.name)}_regions.npz"),
+            tables.read_detections(folder / f"{_stem(one.name)}_detections.npz"),
+            tables.read_regions(folder / f"{_stem(one.name)}_regions.npz"),
             **costs,
         )
         for one, costs in listed
@@ -448,7 +445,7 @@ def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) 
     """Write the detections of each variant and strategy, and what there is."""
     for number, by_name in enumerate(found.values()):
         for name, one in by_name.items():
-            detections.write(folder / ABLATION / f"{number}_{_stem(name)}.npz", one)
+            tables.write_detections(folder / ABLATION / f"{number}_{_stem(name)}.npz", one)
     listing = [[variant, list(by_name)] for variant, by_name in found.items()]
     return files.write_json(folder / ABLATION / LISTING, listing)
 
@@ -458,7 +455,7 @@ def read_ablation(folder: Path) -> dict[str, dict[str, Detections]]:
     listed = files.read_json(folder / ABLATION / LISTING)
     return {
         variant: {
-            name: detections.read(folder / ABLATION / f"{number}_{_stem(name)}.npz")
+            name: tables.read_detections(folder / ABLATION / f"{number}_{_stem(name)}.npz")
             for name in names
         }
         for number, (variant, names) in enumerate(listed)

@@ -13,9 +13,8 @@ import pandas as pd
 
 from dmnet_lib.core import boxes, official
 from dmnet_lib.core.annotations import CLASS_IDS, IGNORED, Annotations
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.official import DEVIATIONS, Deviation, Profile
-from dmnet_lib.core.tables import Detections
+from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import crops
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.crops import CropAnnotations
@@ -85,7 +84,7 @@ def boxless(table: Annotations, found: Cropped, index: int) -> np.ndarray:
     corners = found.regions.boxes_xyxy[rows.image_index[chosen], :2]
     held = boxes.shift(boxes.xywh_to_xyxy(rows.boxes_xywh[chosen]), corners)
     # A box that a crop has clipped lies in its object's, and so does no other of its class.
-    inside = boxes.intersection(objects, held) == boxes.area(held)
+    inside = boxes.holds(objects[:, None], held[None])
     same_class = one.class_ids[one.is_object][:, None] == rows.class_ids[chosen]
     return objects[~np.any(inside & same_class, axis=1)]
 

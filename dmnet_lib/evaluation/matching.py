@@ -150,10 +150,9 @@ def _inside_share(
     order = np.argsort(group, kind="stable")
     first, last = (np.searchsorted(group[order], other_group, side=s) for s in ("left", "right"))
     greatest = np.zeros(len(group))
-    for begin, end in overlaps.parts(last - first):
-        other, places = boxes.runs(first[begin:end], (last - first)[begin:end])
+    for other, places in boxes.run_pairs(first, last - first):
         rows = order[places]
-        shared = overlaps.paired_intersection(xyxy[rows], others_xyxy[begin + other])
+        shared = boxes.paired_intersection(xyxy[rows], others_xyxy[other])
         some = np.flatnonzero(shared > 0)
         rows, shared = rows[some], shared[some]
         area = boxes.area(xyxy[rows])

@@ -10,7 +10,7 @@ from torch import nn
 
 from dmnet_lib.core import boxes, weights
 from dmnet_lib.core.annotations import IGNORED, Annotations
-from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors

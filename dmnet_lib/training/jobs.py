@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib.core import boxes, files, params, provenance, result_folder, weights
+from dmnet_lib.core import files, params, provenance, result_folder, tables, weights
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.params import Experiment
 from dmnet_lib.core.provenance import Stage
@@ -129,7 +129,7 @@ def _detector(stage: Stage, share: slice) -> _Job:
     views = detection.Views(
         scale.input_long_px, scale.max_upscale, given["patch_px"], given["whole_share"]
     )
-    train, val = map(boxes.read_regions, inputs)
+    train, val = map(tables.read_regions, inputs)
     draw = detection.batches(_split(stage, "train_split"), train, views, count=count, share=share)
     measures = partial(
         detection.measures, _split(stage, "val_split"), val, views, count=count, seed=given["seed"]

@@ -9,7 +9,7 @@ import pandas as pd
 from torch import nn
 
 from dmnet_lib.core import files, weights
-from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors, onnx
 from dmnet_lib.detection.detectors import Detector

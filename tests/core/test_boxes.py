@@ -1,6 +1,4 @@
-"""Boxes: formats convert back and forth, shifts undo themselves, regions are checked at birth."""
-
-from pathlib import Path
+"""Boxes: formats convert back and forth, shifts undo themselves."""
 
 import numpy as np
 import pytest
@@ -9,8 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.boxes import Regions
-from dmnet_lib.core.files import InputError
 
 NONE = np.zeros((0, 4), dtype=np.int64)
 BOXES = hnp.arrays(np.int64, st.tuples(st.integers(0, 5), st.just(4)), elements=st.integers(0, 40))
@@ -81,37 +77,19 @@ def test_iou(a: list, b: list, expected: float) -> None:
     assert boxes.iou(frozen([b]), frozen([a])) == pytest.approx(expected)
 
 
-def test_regions_of_no_image_and_of_images_without_a_region():
-    assert len(Regions.from_lists([])) == 0
-    found = Regions.from_lists([NONE, [[0, 0, 5, 5], [1, 1, 2, 2]], NONE])
-    assert found.image_index.tolist() == [1, 1]
-    assert [len(found.of_image(i)) for i in range(3)] == [0, 2, 0]
+def test_pairs_of_rows_of_one_image_whatever_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    index_a, index_b = np.array([2, 0, 2, 5]), np.array([0, 0, 2, 3, 5, 5, 5])
+    wanted = [(0, 2), (1, 0), (1, 1), (2, 2), (3, 4), (3, 5), (3, 6)]
+    for at_once in (1, 3, 1 << 16):
+        monkeypatch.setattr(boxes, "PAIRS_AT_ONCE", at_once)
+        parts = list(boxes.pairs(index_a, index_b))
+        joined = [np.concatenate(column).tolist() for column in zip(*parts, strict=True)]
+        assert list(zip(*joined, strict=True)) == wanted
+    assert list(boxes.pairs(np.zeros(0, int), index_b)) == []
 
 
-@pytest.mark.parametrize(
-    ("xyxy", "image_index", "words"),
-    [
-        ([[0, 0, 5]], [0], r"must be \[R, 4\]"),
-        ([[0, 0, 5, 5]], [0, 1], r"image_index must be \[R\]"),
-        ([[0, 0, 5, 5], [0, 0, 5, 5]], [1, 0], "sorted by image_index"),
-        ([[3, 0, 3, 5]], [0], "a region is empty"),
-    ],
-)
-def test_a_wrong_table_of_regions_is_refused(xyxy: list, image_index: list, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        Regions(np.array(xyxy), np.array(image_index))
-
-
-def test_regions_come_back_from_their_file(tmp_path: Path):
-    found = Regions.from_lists([NONE, [[0, 0, 5, 5]], [[1, 2, 3, 4]]])
-    again = boxes.read_regions(boxes.write_regions(tmp_path / "r.npz", found))
-    np.testing.assert_array_equal(again.boxes_xyxy, found.boxes_xyxy)
-    np.testing.assert_array_equal(again.image_index, found.image_index)
-    with pytest.raises(InputError, match=r"none\.npz: no such file"):
-        boxes.read_regions(tmp_path / "none.npz")
-
-
-def test_a_file_of_something_else_is_named(tmp_path: Path):
-    np.savez(tmp_path / "other.npz", other=np.zeros(3))
-    with pytest.raises(InputError, match=r"other\.npz"):
-        boxes.read_regions(tmp_path / "other.npz")
+def test_a_crop_holds_what_touches_its_border_from_within() -> None:
+    crop = frozen([10, 10, 20, 20])
+    inner = frozen([[10, 10, 20, 20], [12, 12, 13, 13], [9, 10, 20, 20], [10, 10, 20, 21]])
+    assert boxes.holds(crop, inner).tolist() == [True, True, False, False]
+    assert boxes.holds(crop[None, None], inner[:, None]).shape == (4, 1)

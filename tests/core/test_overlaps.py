@@ -35,7 +35,7 @@ def test_no_pair_is_missed(at_once: int, seed: int, least: float, step: float) -
     groups, some = made_up(rng, 30, step)
     other_groups, others = made_up(rng, 20, step)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(overlaps, "PAIRS_AT_ONCE", at_once)
+        patch.setattr(boxes, "PAIRS_AT_ONCE", at_once)
         between = gathered(overlaps.between(groups, some, other_groups, others, least=least))
         within = gathered(overlaps.within(groups, some, least=least))
     iou = boxes.iou(some, others) * (groups[:, None] == other_groups)

@@ -7,7 +7,7 @@ import pytest
 
 from dmnet_lib.core import tables
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 
 NAMES = ("a", "b", "c")
 
@@ -26,12 +26,12 @@ def test_no_detection_is_a_table_too(tmp_path: Path):
         assert len(same) == 0
     assert len(tables.join([], NAMES)) == 0
     assert tables.join([nothing, nothing], NAMES).boxes_xyxy.shape == (0, 4)
-    again = tables.read(tables.write(tmp_path / "d.npz", nothing))
+    again = tables.read_detections(tables.write_detections(tmp_path / "d.npz", nothing))
     assert (again.names, again.boxes_xyxy.shape) == (NAMES, (0, 4))
 
 
 def test_no_image_is_a_table_too(tmp_path: Path):
-    again = tables.read(tables.write(tmp_path / "d.npz", found([], names=())))
+    again = tables.read_detections(tables.write_detections(tmp_path / "d.npz", found([], names=())))
     assert again.names == ()
 
 
@@ -72,23 +72,23 @@ def test_join_refuses_parts_that_count_other_images():
 
 def test_detections_come_back_from_their_file(tmp_path: Path):
     table = found([(0, 0.25), (2, 1.0)])
-    again = tables.read(tables.write(tmp_path / "d.npz", table))
+    again = tables.read_detections(tables.write_detections(tmp_path / "d.npz", table))
     assert again.names == table.names
     for name in ("boxes_xyxy", "scores", "class_ids", "image_index"):
         np.testing.assert_array_equal(getattr(again, name), getattr(table, name))
 
 
 def test_a_torn_file_is_named(tmp_path: Path):
-    path = tables.write(tmp_path / "d.npz", found([(0, 0.5)]))
+    path = tables.write_detections(tmp_path / "d.npz", found([(0, 0.5)]))
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(InputError, match=r"d\.npz: not a readable npz"):
-        tables.read(path)
+        tables.read_detections(path)
 
 
 def test_a_file_of_something_else_is_named(tmp_path: Path):
     np.savez(tmp_path / "other.npz", other=np.zeros(3))
     with pytest.raises(InputError, match=r"other\.npz"):
-        tables.read(tmp_path / "other.npz")
+        tables.read_detections(tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize(
@@ -108,34 +108,66 @@ def test_a_table_that_does_not_fit_is_refused(changed: dict, words: str) -> None
         Detections(**(vars(found([(0, 0.5), (1, 0.5)])) | changed))
 
 
+def test_regions_of_no_image_and_of_images_without_a_region():
+    assert len(Regions.from_lists([])) == len(Regions.none()) == 0
+    whole = Regions.whole_images(np.array([[40, 30]] * 2))
+    assert whole.boxes_xyxy.tolist() == [[0, 0, 40, 30]] * 2
+    assert len(Regions.whole_images(np.zeros((0, 2), int))) == 0
+    found = Regions.from_lists([[], [[0, 0, 5, 5], [1, 1, 2, 2]], []])
+    assert found.image_index.tolist() == [1, 1]
+    assert [len(found.of_image(i)) for i in range(3)] == [0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("xyxy", "image_index", "words"),
+    [
+        ([[0, 0, 5]], [0], r"must be \[R, 4\]"),
+        ([[0, 0, 5, 5]], [0, 1], r"image_index must be \[R\]"),
+        ([[0, 0, 5, 5], [0, 0, 5, 5]], [1, 0], "sorted by image_index"),
+        ([[3, 0, 3, 5]], [0], "a region is empty"),
+    ],
+)
+def test_a_wrong_table_of_regions_is_refused(xyxy: list, image_index: list, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Regions(np.array(xyxy), np.array(image_index))
+
+
+def test_regions_come_back_from_their_file(tmp_path: Path):
+    found = Regions.from_lists([[], [[0, 0, 5, 5]], [[1, 2, 3, 4]]])
+    again = tables.read_regions(tables.write_regions(tmp_path / "r.npz", found))
+    np.testing.assert_array_equal(again.boxes_xyxy, found.boxes_xyxy)
+    np.testing.assert_array_equal(again.image_index, found.image_index)
+    with pytest.raises(InputError, match=r"none\.npz: no such file"):
+        tables.read_regions(tmp_path / "none.npz")
+
+
+VIEWS = Regions.from_lists([[[0, 0, 9, 9], [0, 0, 5, 5]], [], [[1, 2, 3, 4]]])
+
+
 def seen(**changed: object) -> dict[str, object]:
     """The columns of two boxes in image 0, one in image 2; the second view shows nothing."""
-    regions_xyxy = np.array([[0, 0, 9, 9], [0, 0, 5, 5], [1, 2, 3, 4]])
-    columns = {"found": found([(0, 0.5), (0, 0.7), (2, 0.1)]), "view": np.array([0, 0, 2])}
-    columns |= {"regions_xyxy": regions_xyxy, "image_index": np.array([0, 0, 2])}
-    return columns | {"scales": np.array([1.0, 2.0, 0.5])} | changed
+    columns = {"detections": found([(0, 0.5), (0, 0.7), (2, 0.1)]), "regions": VIEWS}
+    columns |= {"view_index": np.array([0, 0, 2]), "scales": np.array([1.0, 2.0, 0.5])}
+    return columns | changed
 
 
-def test_what_a_pass_saw_may_be_nothing() -> None:
-    nowhere = {"view": np.zeros(0, int), "regions_xyxy": np.zeros((0, 4), int)}
-    nowhere |= {"image_index": np.zeros(0, int), "scales": np.zeros(0)}
-    assert len(Seen(found([]), **nowhere)) == 0
-    assert len(Seen(**seen(found=found([]), view=np.zeros(0, int)))) == 0
-    assert len(Seen(**seen())) == 3
+def test_a_pass_may_detect_nothing() -> None:
+    nothing = np.zeros(0, int)
+    assert len(ViewDetections(found([]), nothing, Regions.none(), np.zeros(0))) == 0
+    assert len(ViewDetections(**seen(detections=found([]), view_index=nothing))) == 0
+    assert len(ViewDetections(**seen())) == 3
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"view": np.zeros(2, int)}, r"view must be \(3,\)"),
-        ({"regions_xyxy": np.zeros((3, 5), int)}, r"regions_xyxy must be \(3, 4\)"),
-        ({"scales": np.ones(2)}, r"scales must be \(3,\)"),
-        ({"view": np.array([0, 0, 3])}, r"must lie in 0..2"),
-        ({"view": np.array([1, 0, 2])}, "boxes by view"),
-        ({"image_index": np.array([0, 2, 0])}, "sorted by image_index"),
-        ({"view": np.array([0, 0, 1])}, "another image than the view"),
+        ({"view_index": np.zeros(2, int)}, r"view_index must be \[3\], got \(2,\)"),
+        ({"scales": np.ones(2)}, r"scales must be \[3\], got \(2,\)"),
+        ({"view_index": np.array([0, 0, 3])}, r"must lie in 0..2"),
+        ({"view_index": np.array([1, 0, 2])}, "sorted by view_index"),
+        ({"view_index": np.array([0, 0, 1])}, "another image than the view"),
     ],
 )
-def test_what_a_pass_saw_fits_its_views(changed: dict, words: str) -> None:
+def test_view_detections_fit_their_views(changed: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Seen(**seen(**changed))
+        ViewDetections(**seen(**changed))

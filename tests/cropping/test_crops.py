@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import Annotations, from_rows
-from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops
 
 REGION = [40, 20, 80, 50]
@@ -142,23 +142,3 @@ def test_crops_and_what_they_leave_are_the_input(cut_objects: str) -> None:
     whole = np.all((corners[:, :2] >= REGION[:2]) & (corners[:, 2:] <= REGION[2:]), axis=1)
     expected = shown if cut_objects == "marked" else whole
     assert len(found.annotations.rows()) == expected.sum()
-
-
-@pytest.mark.parametrize("cut_objects", ["marked", "dropped"])
-def test_blocks_of_any_size_give_the_same_crops(
-    monkeypatch: pytest.MonkeyPatch, cut_objects: str
-) -> None:
-    rng = np.random.default_rng(0)
-    counts = (40, 0, 7, 55)
-    rows = [np.column_stack([rng.integers(-5, 90, (n, 2)), rng.integers(0, 30, (n, 2)),
-                             rng.integers(0, 2, n), rng.integers(0, 12, n),
-                             rng.integers(0, 2, (n, 2))]) for n in counts]  # fmt: skip
-    table = from_rows(["a", "b", "c", "d"], [(100, 80)] * 4, rows)
-    corners = [rng.integers(0, 50, (n, 2)) for n in (3, 2, 0, 4)]
-    found = Regions.from_lists([np.concatenate([c, c + 30], axis=1) for c in corners])
-    at_once = crops.annotate(table, found, cut_objects=cut_objects)
-    monkeypatch.setattr(crops, "PAIRS_AT_ONCE", 10)
-    in_blocks = crops.annotate(table, found, cut_objects=cut_objects)
-    assert len(at_once.annotations.rows()) > 0
-    for name, column in vars(at_once.annotations).items():
-        np.testing.assert_array_equal(getattr(in_blocks.annotations, name), column)

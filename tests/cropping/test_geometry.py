@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dmnet_lib.core.annotations import Annotations, from_rows
-from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry
 
 CORNERS = hnp.arrays(

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from dmnet_lib.core import annotations
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
-from dmnet_lib.cropping import geometry, planning
+from dmnet_lib.core.tables import Regions
+from dmnet_lib.cropping import planning
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner
 from dmnet_lib.cropping.recall import Curve
@@ -416,23 +416,6 @@ def test_worth_by_boxes_counts_each_object_with_its_best_view() -> None:
     other = crops_of((0, 0, 1000, 700), image=1)
     assert planner.predicted_recall(truth, other) == planner.predicted_recall(truth, none)
     assert planner.predicted_recall(table(), none) is None
-
-
-def test_worth_is_the_same_with_any_number_of_pairs_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rng = np.random.default_rng(0)
-    rows = np.column_stack([rng.integers(0, 700, (60, 2)), rng.integers(2, 90, (60, 2))])
-    truth = table(*map(tuple, rows))
-    corners = rng.integers(0, 500, (20, 2))
-    crops = crops_of(*map(tuple, np.column_stack([corners, corners + 300])))
-    bins = sizes.plain(sizes.EDGES_PX)
-    planner = CropPlanner(bins, Curve(), InputScale(416, 4.0))
-    whole = planner.predicted_recall(truth, crops), planner.truncated_targets(truth, crops)
-    monkeypatch.setattr(geometry, "PAIRS_AT_ONCE", 7)
-    parts = planner.predicted_recall(truth, crops), planner.truncated_targets(truth, crops)
-    assert whole == pytest.approx(parts)
-    assert 0 < whole[1] < 1
 
 
 def test_objects_longer_than_their_bin_are_cut() -> None:

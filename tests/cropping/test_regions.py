@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import regions
 
 SPANS = (np.array([0, 10, 20, 25]), np.array([10, 20, 30, 35]))  # the last window is moved back

@@ -29,7 +29,6 @@ def curve(**columns: list) -> pd.DataFrame:
 def test_no_image_and_no_dense_window_give_no_crop() -> None:
     assert len(threshold.split_regions([], np.zeros((0, 2)), threshold=1, policy=POLICY)) == 0
     assert len(threshold.split_regions(SUMS, SIZES_WH, threshold=9, policy=POLICY)) == 0
-    assert len(threshold.whole(np.zeros((0, 2), int))) == 0
 
 
 def test_dense_windows_become_the_crops_of_their_image() -> None:
@@ -105,7 +104,6 @@ def test_controls_cut_every_image_alike() -> None:
     assert list(found) == ["uniform 2x3", "uniform 1x1", "sliding 25"]
     assert [len(found["uniform 2x3"].of_image(i)) for i in range(2)] == [6, 6]
     assert [len(found["sliding 25"].of_image(i)) for i in range(2)] == [4, 4]
-    assert threshold.whole(SIZES_WH).boxes_xyxy.tolist() == [[0, 0, 40, 30]] * 2
 
 
 @pytest.mark.parametrize(

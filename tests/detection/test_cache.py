@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core.annotations import from_rows
-from dmnet_lib.core.boxes import Regions
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import strategies
 from dmnet_lib.detection.cache import Memory
@@ -51,8 +51,9 @@ def test_the_second_look_is_the_first_and_shows_nothing(tmp_path: Path) -> None:
     assert (shown, again) == (3, 0)
     a, b = first["uniform 1x2"], second["uniform 1x2"]
     for name in ("boxes_xyxy", "scores", "class_ids", "image_index"):
-        np.testing.assert_array_equal(getattr(a.seen.found, name), getattr(b.seen.found, name))
-    for name in ("view", "regions_xyxy", "image_index", "scales"):
+        columns = (getattr(one.seen.detections, name) for one in (a, b))
+        np.testing.assert_array_equal(*columns)
+    for name in ("view_index", "scales"):
         np.testing.assert_array_equal(getattr(a.seen, name), getattr(b.seen, name))
     assert (a.megapixels, a.seconds) == (b.megapixels, b.seconds)
 

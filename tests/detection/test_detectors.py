@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from dmnet_lib.core import files, weights
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.splits import Images
 from dmnet_lib.density import mcnn
 from dmnet_lib.detection import detectors
@@ -78,7 +78,7 @@ def test_no_region_gives_no_detection() -> None:
     (everywhere, seconds), _ = detectors.detect(
         Known(), [picture()] * 2, ("a", "b"), [nowhere, nowhere]
     )
-    assert (len(everywhere), everywhere.found.names, seconds.shape) == (0, ("a", "b"), (2,))
+    assert (len(everywhere), everywhere.detections.names, seconds.shape) == (0, ("a", "b"), (2,))
     assert Pass(Regions.from_lists([]), 9).megapixels(0) == 0
 
 
@@ -108,11 +108,10 @@ def test_each_region_is_seen_at_its_own_scale_and_in_its_own_image() -> None:
         progress=lambda images: (shown.append(1) or one for one in images),
     )  # fmt: skip
     assert model.seen_wh == [(35, 25), (20, 20), (35, 18)]
-    assert seen.found.image_index.tolist() == [0, 2, 2]
-    np.testing.assert_allclose(seen.found.boxes_xyxy, regions.boxes_xyxy)
-    assert (seen.view.tolist(), seen.scales.tolist()) == ([0, 1, 2], [0.5, 2.0, 0.875])
-    np.testing.assert_array_equal(seen.regions_xyxy, regions.boxes_xyxy)
-    np.testing.assert_array_equal(seen.image_index, regions.image_index)
+    assert seen.detections.image_index.tolist() == [0, 2, 2]
+    np.testing.assert_allclose(seen.detections.boxes_xyxy, regions.boxes_xyxy)
+    assert (seen.view_index.tolist(), seen.scales.tolist()) == ([0, 1, 2], [0.5, 2.0, 0.875])
+    assert seen.regions is regions
     assert len(shown) == 3
 
 
@@ -155,8 +154,8 @@ def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
         there = detectors.detect(network(), images, ("a", "b", "c"), passes, executor=executor)
     for (a, _), (b, seconds) in zip(here, there, strict=True):
         assert len(a)
-        np.testing.assert_array_equal(a.view, b.view)
-        np.testing.assert_allclose(a.found.boxes_xyxy, b.found.boxes_xyxy, atol=1e-4)
+        np.testing.assert_array_equal(a.view_index, b.view_index)
+        np.testing.assert_allclose(a.detections.boxes_xyxy, b.detections.boxes_xyxy, atol=1e-4)
         assert seconds.shape == (3,)
 
 
@@ -177,13 +176,13 @@ def test_a_view_fits_the_one_size_that_a_network_takes() -> None:
     ((seen, _),) = detectors.detect(model, [picture()], ("a",), [Pass(whole(), 10**9)])
     assert model.seen_wh == [(20, 14)]
     assert seen.scales.tolist() == [pytest.approx(20 / 70)]
-    np.testing.assert_allclose(seen.found.boxes_xyxy, [[0, 0, *SIZE_WH]])
+    np.testing.assert_allclose(seen.detections.boxes_xyxy, [[0, 0, *SIZE_WH]])
 
 
 def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50], [30, 20, 70, 50], [65, 47, 70, 50]]])
     ((seen, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(regions, 64, 2.0)])
-    found = seen.found
+    found = seen.detections
     assert 0 < len(found) <= 3 * detectors.MAX_DETECTIONS
     low, high = found.boxes_xyxy.min(axis=0), found.boxes_xyxy.max(axis=0)
     assert np.all(low >= -1e-3)
@@ -194,7 +193,7 @@ def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
 
 def test_only_the_ten_classes_are_found() -> None:
     ((seen, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(whole(), 64)])
-    assert set(seen.found.class_ids.tolist()) <= set(range(1, 11))
+    assert set(seen.detections.class_ids.tolist()) <= set(range(1, 11))
 
 
 @pytest.mark.parametrize("architecture", detectors.ARCHITECTURES)

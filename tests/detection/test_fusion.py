@@ -12,7 +12,7 @@ from torchvision.ops import nms
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.detection import fusion
 from dmnet_lib.detection.fusion import ViewRules, apply_view_rules, fuse, kept_rows
 
@@ -206,14 +206,15 @@ RIGHT = (0, 150, 0, 350, 200, 2.0)
 SUPPRESSED, HALVED = ViewRules("suppressed", 1.0), ViewRules("kept", 0.5)
 
 
-def seen(views: list[tuple], *rows: tuple) -> Seen:
+def seen(views: list[tuple], *rows: tuple) -> ViewDetections:
     """Views of (image, x1, y1, x2, y2, scale) and boxes (view, x1, y1, x2, y2, score)."""
     places = np.array(views, float).reshape(-1, 6)
     table = np.array(sorted(rows), float).reshape(-1, 6)
     view, images = table[:, 0].astype(int), places[:, 0].astype(int)
     classes = np.ones(len(table), int)
     boxes_found = Detections(NAMES, table[:, 1:5], table[:, 5], classes, images[view])
-    return Seen(boxes_found, view, places[:, 1:5].astype(int), images, places[:, 5])
+    regions = Regions(places[:, 1:5].astype(int), images)
+    return ViewDetections(boxes_found, view, regions, places[:, 5])
 
 
 @pytest.mark.parametrize(
@@ -281,7 +282,7 @@ def test_rules_as_released_change_nothing() -> None:
     one = seen([LEFT, RIGHT], (0, 170, 90, 200, 120, 0.9))
     for rules in (fusion.AS_RELEASED, ViewRules("kept", 1.0)):
         (left,) = apply_view_rules([one], SIZES_WH, rules)
-        assert left is one.found
+        assert left is one.detections
     assert apply_view_rules([], SIZES_WH, ViewRules()) == []
 
 
@@ -298,12 +299,14 @@ def test_odd_rules_are_refused(rules: tuple, words: str) -> None:
         ViewRules(*rules)
 
 
-def plainly_settled(passes: list[Seen], rules: ViewRules) -> list[list[tuple]]:
+def plainly_settled(passes: list[ViewDetections], rules: ViewRules) -> list[list[tuple]]:
     """What `apply_view_rules` keeps of each pass, box by box and view by view."""
     views = [
         (image, region, scale)
         for one in passes
-        for image, region, scale in zip(one.image_index, one.regions_xyxy, one.scales, strict=True)
+        for image, region, scale in zip(
+            one.regions.image_index, one.regions.boxes_xyxy, one.scales, strict=True
+        )
     ]
     return [
         [
@@ -315,12 +318,12 @@ def plainly_settled(passes: list[Seen], rules: ViewRules) -> list[list[tuple]]:
     ]
 
 
-def plainly_one(one: Seen, row: int, views: list, rules: ViewRules) -> list[tuple]:
+def plainly_one(one: ViewDetections, row: int, views: list, rules: ViewRules) -> list[tuple]:
     """One box with its score, or nothing."""
-    (x1, y1, x2, y2), image = one.found.boxes_xyxy[row], one.found.image_index[row]
+    (x1, y1, x2, y2), image = one.detections.boxes_xyxy[row], one.detections.image_index[row]
     width, height = SIZES_WH[image]
-    left, top, right, bottom = one.regions_xyxy[one.view[row]]
-    scale = one.scales[one.view[row]]
+    left, top, right, bottom = one.regions.boxes_xyxy[one.view_index[row]]
+    scale = one.scales[one.view_index[row]]
     side, near = np.sqrt((x2 - x1) * (y2 - y1)), fusion.TOUCH_PX / scale
 
     def shown(grow: list[float], least: float) -> bool:
@@ -344,8 +347,8 @@ def plainly_one(one: Seen, row: int, views: list, rules: ViewRules) -> list[tupl
     ):
         return []
     coarse = shown([side * fusion.LARGER_ROOM] * 4, scale * fusion.LARGER)
-    score = one.found.scores[row] * (rules.coarse_weight if coarse else 1)
-    return [(score, one.found.boxes_xyxy[row].tolist())]
+    score = one.detections.scores[row] * (rules.coarse_weight if coarse else 1)
+    return [(score, one.detections.boxes_xyxy[row].tolist())]
 
 
 @settings(max_examples=30, deadline=None)
@@ -374,10 +377,7 @@ def test_views_are_settled_as_one_after_the_other(
         passes.append(seen(views, *rows))
     rules = ViewRules(truncated_boxes, coarse)
     expected = plainly_settled(passes, rules)
-    for at_once in (1 << 16, 5):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("dmnet_lib.core.overlaps.PAIRS_AT_ONCE", at_once)
-            found_now = apply_view_rules(passes, SIZES_WH, rules)
-        for kept, wanted in zip(found_now, expected, strict=True):
-            assert kept.scores.tolist() == pytest.approx([row[0] for row in wanted])
-            assert kept.boxes_xyxy.tolist() == [row[1] for row in wanted]
+    found_now = apply_view_rules(passes, SIZES_WH, rules)
+    for kept, wanted in zip(found_now, expected, strict=True):
+        assert kept.scores.tolist() == pytest.approx([row[0] for row in wanted])
+        assert kept.boxes_xyxy.tolist() == [row[1] for row in wanted]

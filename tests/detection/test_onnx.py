@@ -12,7 +12,7 @@ import pytest
 from dmnet_lib.core import annotations, boxes, files
 from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.core.files import InputError
-from dmnet_lib.cropping import threshold
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.data import splits
 from dmnet_lib.detection import detectors, onnx
 from dmnet_lib.detection.detectors import Pass
@@ -275,11 +275,11 @@ def test_boxes_of_a_file_come_back_to_the_whole_image(tmp_path: Path) -> None:
     """The cost is the whole input, and native size is what the input holds."""
     detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **RULES)
     image = square(64, 32, (192, 128), side=32)
-    crops = threshold.Regions.from_lists([[[32, 0, 160, 128], [64, 32, 96, 64]]])
+    crops = Regions.from_lists([[[32, 0, 160, 128], [64, 32, 96, 64]]])
     passes = [Pass(crops, 10**9), Pass(crops, 64, 2.0)]
     for seen, _ in detectors.detect(detector, [image], ("a",), passes):
         assert seen.scales.tolist()[0] == 0.5
-        found = largest(seen.found.boxes_xyxy[seen.view == 0])
+        found = largest(seen.detections.boxes_xyxy[seen.view_index == 0])
         np.testing.assert_allclose(found, [64, 32, 96, 64], atol=1e-6)
     assert passes[0].megapixels(1, detector.input_wh) == 2 * 64 * 64 / 1e6
 
@@ -407,9 +407,9 @@ def test_yolox_nano_finds_what_it_finds_in_real_images() -> None:
     detector = Onnx.open(NANO, FROM_COCO, names="coco", **rules)
     assert detector.input_wh == (416, 416)
     split = splits.load(SAMPLE, "val")
-    whole = Pass(threshold.whole(split.annotations.sizes_wh), 416)
+    whole = Pass(Regions.whole_images(split.annotations.sizes_wh), 416)
     ((seen, _),) = detectors.detect(detector, split.images, split.annotations.names, [whole])
     truth = annotations.merge_classes(split.annotations, FIVE)
-    measured = coco.evaluate(truth, seen.found)
+    measured = coco.evaluate(truth, seen.detections)
     assert measured["AP"] == pytest.approx(0.0285, abs=0.002)
     assert measured["per_class"]["car"]["AP"] == pytest.approx(0.12, abs=0.01)

@@ -51,7 +51,9 @@ def by_notebooks(one: Predictor, images: list[np.ndarray]) -> dict[str, strategi
     whole = strategies.whole_images(one.detector, split, one.rule)
     tasks = {
         "mcnn": plans.of_maps(maps, sizes_wh, stride=cell_px),
-        "detector": density_source.of_detections(whole["global"].seen.found, sizes_wh, one.planner),
+        "detector": density_source.of_detections(
+            whole["global"].seen.detections, sizes_wh, one.planner
+        ),
     }
     budget = {"2": planning.Budget(crops=2)}
     for name, source in NAMED.items():
@@ -122,7 +124,8 @@ def test_on_the_demo_s_test_images_the_boxes_are_those_of_the_experiment() -> No
     except InputError as error:
         pytest.skip(str(error))
     key = predictor.made_by["05_fused_detection"]
-    expected = tables.read(DEMO / "05_fused_detection" / key / "density_mcnn_detections.npz")
+    made = DEMO / "05_fused_detection" / key
+    expected = tables.read_detections(made / "density_mcnn_detections.npz")
     folder = files.ROOT / "data" / "scenes" / "VisDrone2019-DET-test-dev" / "images"
     if not folder.is_dir():
         pytest.skip(f"no scenes at {folder}")

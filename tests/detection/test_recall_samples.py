@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from dmnet_lib.core import annotations, boxes, overlaps
+from dmnet_lib.core import annotations, boxes
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.detection import recall_samples
 from dmnet_lib.evaluation.matching import THRESHOLDS
 
@@ -23,21 +22,22 @@ def truth_of(*rows: tuple) -> Annotations:
     return annotations.from_rows(NAMES, np.array([SIZE_WH] * 2), fields)
 
 
-def seen_of(views: list[tuple], *rows: tuple) -> Seen:
+def seen_of(views: list[tuple], *rows: tuple) -> ViewDetections:
     """Views of (image number, x1, y1, x2, y2, scale) and boxes (view, x, y, w, h, score, class)."""
     places = np.array(views, float).reshape(-1, 6)
     table = np.array(sorted(rows), float).reshape(-1, 7)
     view, images = table[:, 0].astype(int), places[:, 0].astype(int)
     xyxy = boxes.xywh_to_xyxy(table[:, 1:5])
     found = Detections(NAMES, xyxy, table[:, 5], table[:, 6].astype(int), images[view])
-    return Seen(found, view, places[:, 1:5].astype(int), images, places[:, 5])
+    regions = Regions(places[:, 1:5].astype(int), images)
+    return ViewDetections(found, view, regions, places[:, 5])
 
 
 WHOLE = (0, 0, 0, *SIZE_WH, 0.5)
 CROP = (0, 100, 100, 200, 200, 3.0)
 
 
-def measured(truth: Annotations, *passes: Seen) -> list[tuple[float, bool]]:
+def measured(truth: Annotations, *passes: ViewDetections) -> list[tuple[float, bool]]:
     sides, found = recall_samples.sightings(truth, passes)
     return list(zip(sides.round(6).tolist(), found.tolist(), strict=True))
 
@@ -85,7 +85,7 @@ def test_nothing_to_see_is_no_fault() -> None:
     assert measured(truth_of((0, 1, 1, 9, 9, 4)), seen_of([])) == []
 
 
-def test_any_number_of_pairs_at_once_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_those_of_comparing_one_by_one() -> None:
     """And the same as every pair of view and object, one after the other."""
     rng = np.random.default_rng(0)
     rows = [
@@ -102,7 +102,7 @@ def test_any_number_of_pairs_at_once_gives_the_same(monkeypatch: pytest.MonkeyPa
     seen = seen_of(views, *guesses)
     expected = []
     for v, (image, *region, scale) in enumerate(views):
-        mine = seen.found.select(np.flatnonzero(seen.view == v))
+        mine = seen.detections.select(np.flatnonzero(seen.view_index == v))
         for row in np.flatnonzero(truth.image_index == image):
             box = boxes.xywh_to_xyxy(truth.boxes_xywh[row])[0]
             if np.all(box[:2] >= region[:2]) and np.all(box[2:] <= region[2:]):
@@ -111,11 +111,9 @@ def test_any_number_of_pairs_at_once_gives_the_same(monkeypatch: pytest.MonkeyPa
                 side = float(np.sqrt(boxes.area(box[None])[0]) * scale)
                 expected.append((side, (most >= THRESHOLDS).mean()))
     assert 0 < sum(hit for _, hit in expected) < len(expected)
-    for at_once in (1 << 16, 3):
-        monkeypatch.setattr(overlaps, "PAIRS_AT_ONCE", at_once)
-        sides, found = recall_samples.sightings(truth, [seen])
-        assert sides.tolist() == pytest.approx([side for side, _ in expected])
-        assert found.tolist() == [hit for _, hit in expected]
+    sides, found = recall_samples.sightings(truth, [seen])
+    assert sides.tolist() == pytest.approx([side for side, _ in expected])
+    assert found.tolist() == [hit for _, hit in expected]
 
 
 def test_passes_show_objects_from_whole_images_to_small_tiles() -> None:

@@ -10,9 +10,8 @@ from torch import nn
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import from_rows
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections
+from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import recall
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
@@ -187,10 +186,10 @@ def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
     assert seen.views == 3 + 2  # the oracle's is another plan
     alone = strategies.look_closer(seen, split(), {"x": NESTED["planned mcnn 1"]}, RULE)["x"]
     part = looks["planned mcnn 1"]
-    for name in ("view", "regions_xyxy", "image_index", "scales"):
+    for name in ("view_index", "scales"):
         np.testing.assert_array_equal(getattr(part.seen, name), getattr(alone.seen, name))
-    np.testing.assert_array_equal(part.seen.found.boxes_xyxy, alone.seen.found.boxes_xyxy)
-    np.testing.assert_array_equal(part.seen.found.scores, alone.seen.found.scores)
+    np.testing.assert_array_equal(part.seen.detections.boxes_xyxy, alone.seen.detections.boxes_xyxy)
+    np.testing.assert_array_equal(part.seen.detections.scores, alone.seen.detections.scores)
     assert part.megapixels == pytest.approx(alone.megapixels)
     assert part.time_is_estimated and not looks["planned mcnn 2"].time_is_estimated
     assert 0 < part.seconds < looks["planned mcnn 2"].seconds

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from dmnet_lib.core import annotations, files, params, provenance
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections
+from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data import splits as datasets
 from dmnet_lib.detection.strategies import Outcome, described, write
 from dmnet_lib.evaluation import coco, comparing, experiments

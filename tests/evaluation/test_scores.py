@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from dmnet_lib.core.annotations import Annotations, from_rows
-from dmnet_lib.core.boxes import Regions, xywh_to_xyxy
-from dmnet_lib.core.tables import Detections
+from dmnet_lib.core.boxes import xywh_to_xyxy
+from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.detection.strategies import Outcome, described
 from dmnet_lib.evaluation import scores as scoring
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from explored import RULE, crops_of, looks, picture, sources, told
 
-from dmnet_lib.core import boxes
-from dmnet_lib.core.tables import Detections
+from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import geometry, planning, plans, threshold
 from dmnet_lib.cropping.planning import Budget
 from dmnet_lib.cropping.threshold import Policy
@@ -115,7 +114,7 @@ def test_objects_are_coloured_as_the_geometry_counts_them(crops) -> None:
     crops.controls["threshold"].value = 0.5
     image, here = crops.truth.image(0), crops.regions().of_image(0)
     held, cut, none = (len(layer.boxes_xyxy) for layer in object_layers(image, here))
-    wanted = geometry.crop_geometry(image, boxes.Regions(here, np.zeros(len(here), int)))
+    wanted = geometry.crop_geometry(image, Regions(here, np.zeros(len(here), int)))
     assert wanted["hit_rate"] == pytest.approx(held / (held + cut + none))
     assert wanted["cut_share"] == pytest.approx(cut / (held + cut + none))
 

@@ -9,8 +9,8 @@ import pytest
 
 from dmnet_lib.core import files, weights
 from dmnet_lib.core.annotations import from_rows
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors
 from dmnet_lib.training import detection, loop, ready

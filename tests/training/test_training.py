@@ -15,8 +15,8 @@ from torch import nn
 
 from dmnet_lib.core import files, params, weights
 from dmnet_lib.core.annotations import Annotations, from_rows
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import mcnn, points, sizes
 from dmnet_lib.detection import detectors

@@ -14,8 +14,8 @@ import pandas as pd
 
 from dmnet_lib.core import boxes, official
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.provenance import Stage
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry, plans
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import Budget, CropPlanner
@@ -277,9 +277,8 @@ def _with_rule(stage: Stage, rule: str) -> str:
 def object_layers(image: Annotations, crops_xyxy: np.ndarray) -> tuple[Boxes, ...]:
     """Return one image's objects as layers: whole in a crop, cut by all they meet, in none."""
     xyxy = boxes.xywh_to_xyxy(image.boxes_xywh[image.is_object])
-    shared = boxes.intersection(xyxy, crops_xyxy)
-    held = np.any(shared == boxes.area(xyxy)[:, None], axis=1)
-    met = np.any(shared > 0, axis=1)
+    held = np.any(boxes.holds(crops_xyxy[None], xyxy[:, None]), axis=1)
+    met = np.any(boxes.intersection(xyxy, crops_xyxy) > 0, axis=1)
     return (
         Boxes(xyxy[held], figures.SKY, "objects held"),
         Boxes(xyxy[met & ~held], figures.ORANGE, "objects cut"),

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.provenance import Stage
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import strategies
 from dmnet_lib.detection.strategies import SHOWN_SCORE, Look, Outcome, Rule
@@ -164,9 +163,9 @@ class FusionExplorer(desk.Explorer):
     def _sources(self, looks: Sequence[Look]) -> tuple[Boxes, ...]:
         """Return crops, boxes of the whole image and those of crops, as far as they are ticked."""
         base, *closer = looks
-        crops = closer[0].seen.regions_xyxy if closer else np.zeros((0, 4))
-        local = closer[0].seen.found.boxes_xyxy if closer else np.zeros((0, 4))
-        seen = base.seen.found.boxes_xyxy
+        crops = closer[0].seen.regions.boxes_xyxy if closer else np.zeros((0, 4))
+        local = closer[0].seen.detections.boxes_xyxy if closer else np.zeros((0, 4))
+        seen = base.seen.detections.boxes_xyxy
         return (
             *self._ticked("crops", (Boxes(crops, figures.YELLOW, "crops", 1.5),)),
             *self._ticked("global", (Boxes(seen, figures.SKY, "boxes of the whole image", 0.5),)),
@@ -198,18 +197,18 @@ class FusionExplorer(desk.Explorer):
 
 def one_image(look: Look, index: int, least_score: float) -> Look:
     """Return a look at one image alone, without the boxes below a score."""
-    seen, found = look.seen, look.seen.found
-    views = slice(*np.searchsorted(seen.image_index, [index, index + 1]))
+    seen, found = look.seen, look.seen.detections
+    views = slice(*np.searchsorted(seen.regions.image_index, [index, index + 1]))
     rows = np.arange(*np.searchsorted(found.image_index, [index, index + 1]))
     rows = rows[found.scores[rows] >= least_score]
-    none = np.zeros(views.stop - views.start, np.int64)
+    regions_xyxy = seen.regions.boxes_xyxy[views]
+    regions = Regions(regions_xyxy, np.zeros(len(regions_xyxy), np.int64))
     alone = Detections(
         (found.names[index],), found.boxes_xyxy[rows], found.scores[rows], found.class_ids[rows],
         np.zeros(len(rows), np.int64),
     )  # fmt: skip
-    part = Seen(alone, seen.view[rows] - views.start, seen.regions_xyxy[views], none,
-                seen.scales[views])  # fmt: skip
-    return replace(look, seen=part, regions=Regions(seen.regions_xyxy[views], none))
+    part = ViewDetections(alone, seen.view_index[rows] - views.start, regions, seen.scales[views])
+    return replace(look, seen=part, regions=regions)
 
 
 def judge(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files, official, parallel
-from dmnet_lib.core.boxes import Regions
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops, export, geometry, threshold
 from dmnet_lib.data.formats import visdrone
 from dmnet_lib.data.formats.detect import CROPS_LIST, Material

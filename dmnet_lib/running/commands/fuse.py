@@ -10,7 +10,7 @@ import numpy as np
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
-from dmnet_lib.core.tables import Detections, Seen
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.data.crop_names import parse_crop_name
 from dmnet_lib.data.formats import coco, results, visdrone
 from dmnet_lib.detection import fusion
@@ -152,12 +152,13 @@ def _sizes_wh(entries: Mapping[str, coco.Entry]) -> np.ndarray:
     return np.array([(e["width"], e["height"]) for e in entries.values()]).reshape(-1, 2)
 
 
-def _whole(found: Detections, entries: Mapping[str, coco.Entry], input_size: int | None) -> Seen:
+def _whole(
+    found: Detections, entries: Mapping[str, coco.Entry], input_size: int | None
+) -> ViewDetections:
     """Return the detections of whole images, each seen in all of its image."""
     sizes_wh = _sizes_wh(entries)
-    regions = np.column_stack([np.zeros_like(sizes_wh), sizes_wh])
-    images, scales = np.arange(len(sizes_wh)), np.ones(len(sizes_wh))
-    return Seen(found, found.image_index, regions, images, _seen_at(scales, sizes_wh, input_size))
+    scales = _seen_at(np.ones(len(sizes_wh)), sizes_wh, input_size)
+    return ViewDetections(found, found.image_index, Regions.whole_images(sizes_wh), scales)
 
 
 def _seen_at(scales: np.ndarray, sizes_wh: np.ndarray, input_size: int | None) -> np.ndarray:
@@ -170,7 +171,7 @@ def _seen_at(scales: np.ndarray, sizes_wh: np.ndarray, input_size: int | None) -
 def _moved(
     found: Detections, entries: Mapping[str, coco.Entry], options: Options,
     wholes: Mapping[str, coco.Entry],
-) -> Seen:  # fmt: skip
+) -> ViewDetections:  # fmt: skip
     """Return the crops' detections in the pixels of the whole images, by stem in `wholes`."""
     places = [_place(stem, entry, options.crops.images) for stem, entry in entries.items()]
     index = {name: place for place, name in enumerate(wholes)}
@@ -183,11 +184,12 @@ def _moved(
     )
     sizes_wh = _sizes_wh(entries)
     ends = corners_xy + sizes_wh / scales[:, None]
-    regions = np.column_stack([corners_xy, ends]).round().astype(np.int64)
+    regions_xyxy = np.column_stack([corners_xy, ends]).round().astype(np.int64)
     order = np.argsort(parents, kind="stable")  # views stand by image, and boxes by view
     view = np.sort(np.argsort(order)[found.image_index])
     seen_at = _seen_at(scales, sizes_wh, options.input_size)
-    return Seen(moved, view, regions[order], parents[order], seen_at[order])
+    regions = Regions(regions_xyxy[order], parents[order])
+    return ViewDetections(moved, view, regions, seen_at[order])
 
 
 def _refuse_lost(
