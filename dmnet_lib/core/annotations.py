@@ -88,6 +88,11 @@ class Annotations:
         """The [N] mask of rows that count: a class 1..10, evaluated, with an area."""
         return self.has_class & self.evaluated
 
+    @property
+    def sides_px(self) -> np.ndarray:
+        """The [N] float64 size of every row: the square root of its area, in pixels."""
+        return np.sqrt(self.boxes_xywh[:, 2:].prod(axis=1, dtype=np.float64))
+
     def rows_by_image(self) -> Iterator[np.ndarray]:
         """Yield the [n, 8] `rows` of each image; a block of images is in memory at a time."""
         for first in range(0, len(self), IMAGES_AT_ONCE):

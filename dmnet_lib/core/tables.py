@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files
+from dmnet_lib.core import boxes, files
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Regions:
     @classmethod
     def from_lists(cls, per_image: Sequence[np.ndarray]) -> "Regions":
         """Join one [r, 4] xyxy array per image, in image order."""
-        arrays = [np.asarray(boxes, dtype=np.int64).reshape(-1, 4) for boxes in per_image]
+        arrays = [np.asarray(xyxy, dtype=np.int64).reshape(-1, 4) for xyxy in per_image]
         joined = np.concatenate(arrays) if arrays else np.zeros((0, 4), np.int64)
         return cls(joined, np.repeat(np.arange(len(arrays)), [len(a) for a in arrays]))
 
@@ -94,6 +94,11 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def sides_px(self) -> np.ndarray:
+        """The [N] size of every box: the square root of its area, in pixels."""
+        return np.sqrt(boxes.area(self.boxes_xyxy))
 
     def select(self, rows: np.ndarray) -> "Detections":
         """Return the given rows (mask or rising positions)."""

@@ -202,7 +202,7 @@ class CropPlanner:
     def _in_whole_images(self, truth: Annotations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the rows [n] of the objects, their sides, and their recall in whole images."""
         rows = np.flatnonzero(truth.is_object)
-        sides_px = np.sqrt(truth.boxes_xywh[rows, 2:].prod(axis=1, dtype=np.float64))
+        sides_px = truth.sides_px[rows]
         scales = self.input_scale.whole_image_scales(truth.sizes_wh)
         return rows, sides_px, self.curve(sides_px * scales[truth.image_index[rows]])
 

@@ -99,7 +99,7 @@ def from_annotations(
         class_ids=annotations.class_ids[rows],
         image_index=image_index,
         sigmas_px=np.full(len(centres), float(sigma_px)),
-        sides_px=np.sqrt(boxes_xywh[:, 2:].astype(np.float64).prod(axis=1)),
+        sides_px=annotations.sides_px[rows],
     )
 
 

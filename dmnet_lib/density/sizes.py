@@ -108,14 +108,15 @@ def measure(annotations: Annotations, edges_px: Sequence[float]) -> Bins:
 
     A bin of fewer than FEWEST objects is as in `plain`.
     """
-    found = plain(edges_px)
-    wh = annotations.boxes_xywh[annotations.is_object, 2:].astype(np.float64)
-    sides = np.sqrt(wh.prod(axis=1))
-    bins = found.of(sides)
-    for number in np.flatnonzero(found.counts(sides) >= FEWEST):
-        found.sides_px[number] = np.median(sides[bins == number])
-        found.reach_xy[number] = np.quantile(wh[bins == number] / 2, MEASURED, axis=0)
-    return found
+    assumed = plain(edges_px)
+    rows = annotations.is_object
+    half_wh, object_sides = annotations.boxes_xywh[rows, 2:] / 2, annotations.sides_px[rows]
+    numbers, counts = assumed.of(object_sides), assumed.counts(object_sides)
+    sides_px, reach_xy = assumed.sides_px.copy(), assumed.reach_xy.copy()
+    for number in np.flatnonzero(counts >= FEWEST):
+        sides_px[number] = np.median(object_sides[numbers == number])
+        reach_xy[number] = np.quantile(half_wh[numbers == number], MEASURED, axis=0)
+    return Bins(assumed.edges_px, sides_px, reach_xy)
 
 
 def write(path: Path, bins: Bins) -> Path:

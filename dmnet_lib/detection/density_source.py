@@ -42,7 +42,7 @@ def density_maps(
     of_image: Detections, size_wh: np.ndarray, planner: CropPlanner
 ) -> tuple[np.ndarray, float]:
     """Return the [K, h, w] maps of the detections of one image, and their stride in pixels."""
-    sides_px = np.sqrt(boxes.area(of_image.boxes_xyxy))
+    sides_px = of_image.sides_px
     scale = planner.input_scale.whole_image_scales(size_wh)
     counts = of_image.scores / np.maximum(planner.curve(sides_px * scale), LEAST_RECALL)
     maps = _spread(of_image.boxes_xyxy, sides_px, counts, planner.bins, size_wh)

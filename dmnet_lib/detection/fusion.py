@@ -76,7 +76,7 @@ def _settled(
 ) -> Detections:  # fmt: skip
     """Return one pass' boxes without truncated ones, weighted down where others see better."""
     found, scales = seen.detections, seen.scales[seen.view_index]
-    side = np.sqrt(boxes.area(found.boxes_xyxy))[:, None]
+    side = found.sides_px[:, None]
     size = sizes_wh[found.image_index]
     scores = found.scores
     if rules.coarse_weight < 1:

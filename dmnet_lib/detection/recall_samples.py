@@ -55,7 +55,7 @@ def sightings(
 
 def _of_pass(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, np.ndarray]:
     view, row = _held(truth, seen)
-    sides = np.sqrt(truth.boxes_xywh[row, 2:].prod(axis=1, dtype=np.float64)) * seen.scales[view]
+    sides = truth.sides_px[row] * seen.scales[view]
     found, images = seen.detections, seen.regions.image_index
     counts = found.scores >= LEAST_SCORE
     classes = 1 + max(truth.class_ids.max(initial=0), found.class_ids.max(initial=0))

@@ -270,7 +270,7 @@ def class_table(annotations: Annotations) -> pd.DataFrame:
     """Return one row a class: objects, mean width and height, quartiles of the side, in pixels."""
     rows = annotations.is_object
     class_ids, wh = annotations.class_ids[rows], annotations.boxes_xywh[rows, 2:].astype(float)
-    side = pd.Series(np.sqrt(wh.prod(axis=1)))
+    side = pd.Series(annotations.sides_px[rows])
     frame = pd.DataFrame({"class_id": class_ids, "w": wh[:, 0], "h": wh[:, 1], "side": side})
     table = frame.groupby("class_id").agg(
         objects=("side", "size"), mean_w_px=("w", "mean"), mean_h_px=("h", "mean"),

@@ -30,7 +30,7 @@ class DataExplorer(desk.Explorer):
     def __init__(self, split: Split, stage: Stage) -> None:
         truth = split.annotations
         self.rows_image, self.is_object = truth.image_index, truth.is_object
-        self.sides_px = np.sqrt(truth.boxes_xywh[:, 2:].prod(axis=1, dtype=np.float64))
+        self.sides_px = truth.sides_px
         ignored = self.rows_image[truth.class_ids == IGNORED]
         self.has_ignored = np.bincount(ignored, minlength=len(truth)) > 0
         most = np.bincount(self.rows_image[self.is_object], minlength=1).max()
