@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
 
-
 @dataclass(frozen=True)
 class CropAnnotations:
     """The annotations of R crops, with parent [R] (image number) and regions_xyxy [R, 4]."""
