@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from dmnet_lib.core.files import InputError
-
 INTERRUPTED = 130  # what shells give a command that Ctrl-C ended
 ABOUT = "Density-map guided object detection in aerial images."
 EXAMPLES = """\
@@ -57,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = next((argument for argument in arguments if argument in COMMANDS), "")
     namespace = _parser(asked).parse_args(arguments)
     command = importlib.import_module(_module(namespace.command))
+    from dmnet_lib.core.files import InputError  # here, since help needs no numpy
+
     try:
         return command.run(command.options(namespace), say)
     except KeyboardInterrupt:

@@ -166,8 +166,10 @@ def run(options: Options, say: Say) -> int:
     source = options.source.load(say, annotated=options.density is None)
     if source.images is None and options.quality is not None:
         raise InputError(f"{options.source.root}: no images to cut crops from; add --no-images")
-    is_dense = isinstance(options.policy, DenseOptions)
-    chosen = (_dense if is_dense else _planned)(source, options, say)
+    if isinstance(options.policy, DenseOptions):
+        chosen = _dense(source, options, say)
+    else:
+        chosen = _planned(source, options, say)
     cut = crops.annotate(
         source.annotations, chosen.regions, min_visible=options.min_visible,
         drop_score0=common.drops_score0(options.profile, options.source.split),
