@@ -12,6 +12,7 @@ import pandas as pd
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.evaluation import bootstrap
+from dmnet_lib.evaluation.difference import Difference, interval
 from dmnet_lib.evaluation.scores import MEASURES, Scores, Words
 
 SOURCE, GUESSES = "planned oracle", ("planned mcnn", "planned detector")
@@ -57,8 +58,7 @@ def growth(scores: Scores) -> pd.DataFrame:
 
 def _difference(scores: Scores, one: str, other: str) -> dict[str, float | None]:
     pair = (scores.samples[name]["AP"] for name in (one, other))
-    found = bootstrap.paired_difference(*pair, level=scores.level)
-    return {key: found[key] for key in DIFFERENCE}
+    return Difference.between(*pair, level=scores.level).columns()
 
 
 def kept(scores: Scores) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def kept(scores: Scores) -> pd.DataFrame:
                 scores.samples[methods[one][budget]]["AP"] - base for one in (key, SOURCE)
             )
             share = np.divide(gain, most, out=np.full(len(gain), np.nan), where=most > 0)
-            low, high = bootstrap.interval(share[1:], level=scores.level)
+            low, high = interval(share[1:], level=scores.level)
             rows.append(
                 {"method": key, "budget": budget, "kept": share[0], "low": low, "high": high}
             )
@@ -149,7 +149,7 @@ def ablation(
             samples = bootstrap.bootstrap_samples(matched, weights)
             row = {"variant": variant, "strategy": name, "AP": samples[0]}
             if name in first:
-                row |= bootstrap.paired_difference(samples, first[name], level=level)
+                row |= Difference.between(samples, first[name], level=level).columns()
             first.setdefault(name, samples)
             rows.append(row)
     return pd.DataFrame(rows, columns=["variant", "strategy", "AP", *DIFFERENCE])

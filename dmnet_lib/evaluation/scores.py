@@ -10,6 +10,7 @@ from dmnet_lib.core.annotations import CLASSES, Annotations
 from dmnet_lib.cropping import geometry
 from dmnet_lib.detection.strategies import Outcome
 from dmnet_lib.evaluation import bootstrap, coco, visdrone
+from dmnet_lib.evaluation.difference import Difference, interval
 
 BASELINES = ("global", "uniform", "sliding")  # methods that the others are held against
 MEASURES = ("AP", "AP50", "APs")  # with an interval each
@@ -111,7 +112,7 @@ def score(
 
 
 def _intervals(samples: Mapping[str, np.ndarray], level: float) -> dict[str, list[float | None]]:
-    return {name: list(bootstrap.interval(s[1:], level=level)) for name, s in samples.items()}
+    return {name: list(interval(s[1:], level=level)) for name, s in samples.items()}
 
 
 def differences(
@@ -125,7 +126,7 @@ def differences(
     for key, other in baselines.items():
         if other != name:
             pair = (samples[one]["AP"] for one in (name, other))
-            found[f"vs_{key}"] = bootstrap.paired_difference(*pair, level=level)
+            found[f"vs_{key}"] = Difference.between(*pair, level=level).record()
     return found
 
 
@@ -199,10 +200,7 @@ def with_differences(
 
 
 def _interval(row: pd.Series, prefix: str) -> str:
-    if pd.isna(row[f"{prefix}_low"]):
-        return "n/a"
-    values = (row[f"{prefix}_{key}"] for key in ("difference", "low", "high"))
-    return "{:+.3f} [{:.3f}, {:.3f}]".format(*values)
+    return Difference.read(row, f"{prefix}_").cell()
 
 
 def visdrone_table(scores: Scores) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from dmnet_lib.detection.strategies import BASELINES
-from dmnet_lib.evaluation import bootstrap
+from dmnet_lib.evaluation.difference import Difference
 
 FEW_IMAGES = 20  # under it an interval over images says little
 Rows = Mapping[str, Mapping[str, object]]
@@ -42,16 +42,16 @@ def judge(
     if chosen is None or rival is None:
         return _untold(images, best(rows, main))
     pair = (samples[name]["AP"] for name in (chosen, rival))
-    apart = bootstrap.paired_difference(*pair, level=level)
+    apart = Difference.between(*pair, level=level)
     tone = _tone(apart)
-    told = _told(chosen, rival, rows, apart, tone=tone, level=level, images=images)
+    told = _told(chosen, rival, rows, apart, tone)
     if images < FEW_IMAGES:
         told, tone = f"{told[:-1]}, but {images} images are too few to rely on.", "unclear"
     elif seen and tone == "wins":
         told, tone = f"{told[:-1]}, but on images also learned or chosen on.", "unclear"
     against = _against(rows[chosen], rows[rival], images=images, seen=seen)
     verdict = {"tone": tone, "sentence": told, "against": against}
-    return verdict | {"strategy": chosen, "rival": rival} | apart
+    return verdict | {"strategy": chosen, "rival": rival} | apart.record()
 
 
 def _untold(images: int, strategy: str | None) -> dict[str, object]:
@@ -61,30 +61,20 @@ def _untold(images: int, strategy: str | None) -> dict[str, object]:
     return {"tone": "untold", "sentence": sentence, "against": [], "strategy": strategy}
 
 
-def _tone(apart: Mapping[str, float | None]) -> str:
-    if apart["low"] is None or apart["low"] <= 0 <= apart["high"]:
+def _tone(apart: Difference) -> str:
+    if not apart.is_significant:
         return "unclear"
-    return "wins" if apart["low"] > 0 else "loses"
+    return "wins" if apart.value > 0 else "loses"
 
 
-def _told(
-    chosen: str, rival: str, rows: Rows, apart: Mapping[str, float | None], *,
-    tone: str, level: float, images: int,
-) -> str:  # fmt: skip
-    """Return the sentence: who, by how much, at which cost, and whether that is noise."""
-    by = "by nothing that could be measured"
-    if apart["low"] is not None:
-        middle, low, high = (f"{100 * apart[k]:+.2f}" for k in ("difference", "low", "high"))
-        by = f"{middle} points of AP, {level:.0%} interval {low} to {high}"
-    cost = "at {:.2f} instead of {:.2f} megapixels an image".format(
-        *(rows[name]["megapixels"] for name in (chosen, rival))
+def _told(chosen: str, rival: str, rows: Rows, apart: Difference, tone: str) -> str:
+    """Return the sentence: who, at which cost, and by how much, with the interval."""
+    verb = {"wins": "beats", "loses": "loses to"}.get(tone, "does not differ significantly from")
+    megapixels = [f"{rows[name]['megapixels']:.2f}" for name in (chosen, rival)]
+    return (
+        f"`{chosen}` {verb} `{rival}`, the best fixed-grid or whole-image baseline, at "
+        f"{' instead of '.join(megapixels)} megapixels per image: {apart.words()}."
     )
-    plain = f"`{rival}`, the best that chooses no crops"
-    if tone == "wins":
-        return f"`{chosen}` beats {plain} ({by}), {cost}; that stands out of the noise."
-    if tone == "loses":
-        return f"`{chosen}` loses to {plain} ({by}), {cost}; that stands out of the noise."
-    return f"`{chosen}` cannot be told apart from {plain}, on {images} images ({by}), {cost}."
 
 
 def _against(

@@ -558,14 +558,14 @@ def mistake_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
 
 
 def differences(table: pd.DataFrame) -> Figure:
-    """Return differences in AP, a dot a row with its interval; blue where it stands out.
+    """Return differences in AP, a dot a row with its interval; blue where it is significant.
 
-    table: label, difference, low, high, stands_out; without an interval the dot stands alone.
+    table: label, difference, low, high, is_significant; without an interval the dot stands alone.
     """
     shown = table.dropna(subset=["difference"])
     figure, axes = new(width=8, height=0.9 + 0.28 * max(1, len(shown)))
     ax, place = axes[0, 0], np.arange(len(shown))
-    looks = np.where(shown["stands_out"], BLUE, "#8C8C8C")
+    looks = np.where(shown["is_significant"], BLUE, "#8C8C8C")
     ax.hlines(place, shown["low"], shown["high"], color=looks, lw=1.5)
     ax.scatter(shown["difference"], place, color=looks, s=25)
     ax.axvline(0, color=BLACK, lw=1)

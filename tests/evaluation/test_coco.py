@@ -22,6 +22,7 @@ from dmnet_lib.data import splits
 from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results, rules
 from dmnet_lib.evaluation import bootstrap, coco, visdrone
+from dmnet_lib.evaluation.difference import Difference
 from dmnet_lib.evaluation.matching import drop_in_ignored_regions
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
@@ -356,34 +357,22 @@ def test_samples_do_not_depend_on_how_many_are_held_at_once(
     np.testing.assert_allclose(again, whole, rtol=1e-12)  # sums may be taken in another order
 
 
-def test_a_strategy_does_not_differ_from_itself():
-    matches = bootstrap.matches(*made_up(3))
-    result = bootstrap.bootstrap_difference(
-        matches, matches, rng=np.random.default_rng(0), resamples=50
-    )
-    assert (result["difference"], result["low"], result["high"]) == (0, 0, 0)
+def ap_samples(truth: Annotations, *found: Detections) -> list[np.ndarray]:
+    """AP of each on the images as they are, and on 200 resamples of them."""
+    weights = bootstrap.resampling_weights(len(truth), rng=np.random.default_rng(7), resamples=200)
+    return [bootstrap.bootstrap_samples(bootstrap.matches(truth, f), weights) for f in found]
 
 
 def test_a_clear_difference_has_an_interval_above_zero():
     truth, found = made_up(5, images=12)
-    perfect, poor = (bootstrap.matches(truth, f) for f in (exact(truth), found))
-    kwargs = {"resamples": 200}
-    one, again = (
-        bootstrap.bootstrap_difference(perfect, poor, rng=np.random.default_rng(7), **kwargs)
-        for _ in range(2)
-    )
-    assert 0 < one["low"] < one["difference"] < one["high"]
-    assert one == again
+    perfect, poor, again = ap_samples(truth, exact(truth), found, found)
+    better = Difference.between(perfect, poor, level=0.95)
+    assert 0 < better.low < better.value < better.high
+    same = Difference.between(poor, again, level=0.95)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
-def test_interval_of_nothing_is_none():
+def test_without_objects_there_is_no_difference():
     truth = table([])
-    matches = bootstrap.matches(truth, exact(truth))
-    result = bootstrap.bootstrap_difference(matches, matches, rng=np.random.default_rng(0))
-    assert result == {"difference": None, "low": None, "high": None, "resamples": 0}
-
-
-def test_matches_of_other_ground_truth_cannot_be_compared():
-    a, b = (bootstrap.matches(*made_up(seed)) for seed in (1, 2))
-    with pytest.raises(ValueError, match="different ground truth"):
-        bootstrap.bootstrap_difference(a, b, rng=np.random.default_rng(0))
+    nothing = Difference.between(*ap_samples(truth, exact(truth), exact(truth)), level=0.95)
+    assert nothing == Difference(None, None, None, 0.95, 0)

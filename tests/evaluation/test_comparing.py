@@ -15,7 +15,8 @@ from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data import splits as datasets
 from dmnet_lib.detection.strategies import Outcome, described, write
 from dmnet_lib.evaluation import coco, comparing, experiments
-from dmnet_lib.evaluation.comparing import NOISE, SAME, SEEDED, STANDS_OUT, UNKNOWN
+from dmnet_lib.evaluation.comparing import SEEDED
+from dmnet_lib.evaluation.difference import NO_INTERVAL, NOT_SIGNIFICANT, SAME, SIGNIFICANT
 from dmnet_lib.running import cli
 
 IMAGES, SIDE = 12, 200
@@ -133,7 +134,7 @@ def test_an_experiment_does_not_differ_from_itself(results: Path):
     made = compare(results, "one", "one")
     assert verdicts(made) == {SAME}
     assert (
-        comparing.words(made).splitlines()[0] == "`one:global` against `one:global`: no difference."
+        comparing.words(made).splitlines()[0] == "`one:global` vs `one:global`: no difference."
     )
     assert (comparing.shown(made)["AP"] == "same").all()
 
@@ -150,8 +151,8 @@ def test_boxes_that_are_all_off_stand_out_and_the_difference_is_that_of_the_prot
     assert [cars["a"], cars["b"]] == pytest.approx(expected)
     whole = row(made, "native")
     assert whole["low"] <= whole["difference"] <= whole["high"] < 0
-    assert whole["verdict"] == STANDS_OUT
-    assert "`moved:native` against `one:native`: AP -0" in comparing.words(made)
+    assert whole["verdict"] == SIGNIFICANT
+    assert "`moved:native` vs `one:native`: AP -0" in comparing.words(made)
 
 
 def test_two_strategies_of_one_experiment_are_compared_by_name(results: Path):
@@ -163,7 +164,7 @@ def test_two_strategies_of_one_experiment_are_compared_by_name(results: Path):
 def test_what_falls_either_way_by_image_may_be_noise(results: Path):
     whole = row(compare(results, "one:odd", "one:even"), "even less odd")
     assert whole["low"] < 0 < whole["high"]
-    assert whole["verdict"] == NOISE
+    assert whole["verdict"] == NOT_SIGNIFICANT
 
 
 def test_a_strategy_named_once_is_that_of_both(results: Path):
@@ -233,7 +234,7 @@ def test_what_another_seed_moves_as_far_does_not_stand_out(results: Path):
     assert "they differ by the seed alone" in comparing.words(twins)
     small = compare(results, "one:native", "seeded:native", "moved")
     far = small.table[(small.table["second"] == "moved:native") & (small.table["of"] == "AP")]
-    assert far["verdict"].tolist() == [STANDS_OUT]  # 4 px are more than the 3 of another seed
+    assert far["verdict"].tolist() == [SIGNIFICANT]  # 4 px are more than the 3 of another seed
 
 
 def test_a_difference_within_an_experiment_is_held_against_its_twins(results: Path):
@@ -255,7 +256,7 @@ def clone(results: Path, tmp_path: Path) -> Path:
 
 def test_versioned_files_give_differences_without_intervals(clone: Path, results: Path):
     made, whole = compare(clone, "one", "moved"), compare(results, "one", "moved")
-    assert verdicts(made) == {UNKNOWN}
+    assert verdicts(made) == {NO_INTERVAL}
     assert made.table["low"].isna().all()
     for strategy in STRATEGIES:
         expected = row(whole, strategy)["difference"]
@@ -277,7 +278,7 @@ def test_data_that_changed_since_are_not_scored(results: Path, tmp_path: Path):
     draw(root, {"test-dev": range(4)}, shift=1)
     made = compare(tmp_path / "results", "one", "two")
     assert "changed since; run the experiment again" in made.notes[0]
-    assert verdicts(made) == {UNKNOWN}
+    assert verdicts(made) == {NO_INTERVAL}
 
 
 def test_a_torn_file_of_detections_is_as_if_it_were_not_there(results: Path, tmp_path: Path):

@@ -38,7 +38,7 @@ def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_cr
         "wins", "density mcnn", "sliding 640",
     )  # fmt: skip
     assert told["sentence"].startswith("`density mcnn` beats `sliding 640`")
-    assert "+5.00 points of AP, 95% interval +4" in told["sentence"]
+    assert "AP +0.050 (95% interval +0.04" in told["sentence"]
     assert "1.90 instead of 4.50 megapixels" in told["sentence"]
     assert any("MCNN's own pass" in doubt for doubt in told["against"])
     assert told["low"] < told["difference"] < told["high"]
@@ -56,13 +56,13 @@ def test_a_loss_is_called_one() -> None:
     told = judge(mcnn=0.3, **{"640": 0.4})
     assert told["tone"] == "loses"
     assert "`density mcnn` loses to `sliding 640`" in told["sentence"]
-    assert "-10.00 points" in told["sentence"]
+    assert "AP -0.100 (" in told["sentence"]
 
 
 def test_what_noise_covers_is_no_win() -> None:
     told = judge(0.1, mcnn=0.31, **{"640": 0.3})
     assert told["tone"] == "unclear"
-    assert "cannot be told apart" in told["sentence"]
+    assert "does not differ significantly from" in told["sentence"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_speaks_against_it_is_said(given: dict, doubt: str) -> None:
 def test_a_win_on_images_seen_before_is_none() -> None:
     told = judge(seen=True, mcnn=0.3, **{"640": 0.25})
     assert told["tone"] == "unclear"
-    assert told["sentence"].endswith("noise, but on images also learned or chosen on.")
+    assert told["sentence"].endswith("significant, but on images also learned or chosen on.")
     assert judge(seen=True, mcnn=0.3, **{"640": 0.4})["tone"] == "loses"
 
 

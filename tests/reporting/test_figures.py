@@ -304,10 +304,10 @@ def test_photographs_of_others_go_where_git_does_not_look(
     )  # fmt: skip
 
 
-def test_differences_stand_a_row_each_and_blue_is_what_stands_out():
+def test_differences_stand_a_row_each_and_the_significant_are_blue():
     table = pd.DataFrame(
         {"label": ["a", "b", "c"], "difference": [0.1, -0.2, np.nan], "low": [0.05, np.nan, np.nan],
-         "high": [0.2, np.nan, np.nan], "stands_out": [True, False, False]}
+         "high": [0.2, np.nan, np.nan], "is_significant": [True, False, False]}
     )  # fmt: skip
     ax = figures.differences(table).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]

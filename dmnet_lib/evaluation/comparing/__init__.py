@@ -5,15 +5,7 @@ from concurrent.futures import Executor
 
 import pandas as pd
 
-from dmnet_lib.evaluation.comparing.scored import (
-    NOISE,
-    SAME,
-    STANDS_OUT,
-    UNKNOWN,
-    Draw,
-    common,
-    differences,
-)
+from dmnet_lib.evaluation.comparing.scored import Draw, common, differences
 from dmnet_lib.evaluation.comparing.seeds import SEEDED, beside_seeds, told_of_seeds, twins_of
 from dmnet_lib.evaluation.comparing.sides import (
     MEASURES,
@@ -38,11 +30,7 @@ from dmnet_lib.evaluation.experiments import Folders
 
 __all__ = [
     "MEASURES",
-    "NOISE",
-    "SAME",
     "SEEDED",
-    "STANDS_OUT",
-    "UNKNOWN",
     "Comparison",
     "Side",
     "Subject",

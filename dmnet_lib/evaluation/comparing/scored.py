@@ -24,11 +24,11 @@ from dmnet_lib.evaluation.comparing.sides import (
     figures,
     max_detections,
 )
+from dmnet_lib.evaluation.difference import NO_INTERVAL, Difference
 from dmnet_lib.evaluation.experiments import EVALUATION
 
 SIZES = {"APs": bootstrap.SMALL, "APm": (32.0**2, 96.0**2), "APl": (96.0**2, 1e10)}  # px², COCO's
 SEED = 0  # of the draws of images
-SAME, NOISE, STANDS_OUT, UNKNOWN = "no difference", "may be noise", "stands out", "no interval"
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ def samples(task: Task, weights: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _row(pair: Pair, of: str, a: np.ndarray, b: np.ndarray, level: float) -> dict[str, object]:
-    found = bootstrap.paired_difference(b, a, level=level)
-    verdict = _verdict(found["difference"], found["low"], found["high"])
-    return _about(pair) | {"of": of, "a": a[0], "b": b[0], "verdict": verdict} | found
+    found = Difference.between(b, a, level=level)
+    row = {"of": of, "a": a[0], "b": b[0], "verdict": found.verdict}
+    return _about(pair) | row | found.columns()
 
 
 def _about(pair: Pair) -> dict[str, object]:
@@ -146,15 +146,6 @@ def _about(pair: Pair) -> dict[str, object]:
 
 def _less(one: str, other: str) -> str:
     return one if one == other else f"{one} less {other}"
-
-
-def _verdict(difference: float | None, low: float | None, high: float | None) -> str:
-    """Return what an interval says of a difference."""
-    if difference is None or low is None:
-        return UNKNOWN
-    if difference == low == high == 0:
-        return SAME
-    return NOISE if low <= 0 <= high else STANDS_OUT
 
 
 def _told(one: Subject, two: Subject, names: str, images: int, cap: int, draw: Draw) -> str:
@@ -185,7 +176,7 @@ def _versioned(
                 for s, side in zip((one, two), pair[:2], strict=True))  # fmt: skip
         rows += [
             _about(pair)
-            | {"of": of, "a": a[of], "b": b[of], "difference": b[of] - a[of], "verdict": UNKNOWN}
+            | {"of": of, "a": a[of], "b": b[of], "difference": b[of] - a[of], "verdict": NO_INTERVAL}
             for of in a
             if of in b
         ]

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from dmnet_lib.core import params, provenance
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.evaluation.comparing.scored import STANDS_OUT
 from dmnet_lib.evaluation.comparing.sides import Pair, Side, figures
+from dmnet_lib.evaluation.difference import SIGNIFICANT
 from dmnet_lib.evaluation.experiments import Folders
 
 SEED_NAME = f"{params.COMMON}.seed"
@@ -76,7 +76,7 @@ def beside_seeds(
     told = []
     for row in rows:
         moved = moves[row["first"], row["second"]].get(row["of"], 0.0)
-        is_small = row["verdict"] == STANDS_OUT and abs(row["difference"]) <= moved + ROUNDED
+        is_small = row["verdict"] == SIGNIFICANT and abs(row["difference"]) <= moved + ROUNDED
         told.append(row | {"verdict": SEEDED} if is_small else row)
     return told
 

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dmnet_lib.core.annotations import CLASSES
-from dmnet_lib.evaluation.comparing.scored import NOISE, SAME, STANDS_OUT, UNKNOWN
 from dmnet_lib.evaluation.comparing.seeds import SEEDED
 from dmnet_lib.evaluation.comparing.sides import MEASURES
+from dmnet_lib.evaluation.difference import (
+    MISSING,
+    NO_INTERVAL,
+    NOT_SIGNIFICANT,
+    SAME,
+    SIGNIFICANT,
+    Difference,
+)
 from dmnet_lib.evaluation.scores import Words, without_nan
 
-DRAWN = (NOISE, STANDS_OUT, SEEDED)  # verdicts that an interval gave
+DRAWN = (NOT_SIGNIFICANT, SIGNIFICANT, SEEDED)  # verdicts that an interval gave
 LABEL = ["experiments", "strategy"]
 COLUMNS = (*LABEL, "first", "second", "main", "of", "a", "b", "difference", "low", "high",
            "verdict")  # fmt: skip
@@ -66,26 +73,18 @@ def _spread(
         label: {row["of"]: cell(row) for _, row in some.iterrows() if row["of"] in columns}
         for label, some in table.groupby(LABEL, sort=False)
     }
-    wide = pd.DataFrame(list(rows.values()), columns=list(columns)).fillna("n/a")
+    wide = pd.DataFrame(list(rows.values()), columns=list(columns)).fillna(MISSING)
     return wide.set_index(pd.MultiIndex.from_tuples(rows, names=LABEL))
 
 
 def _cell(row: pd.Series) -> str:
-    if pd.isna(row["difference"]):
-        return "n/a"
-    if row["verdict"] == SAME:
-        return "same"
-    if pd.isna(row["low"]):
-        return f"{row['difference']:+.3f}"
-    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+    return Difference.read(row).cell()
 
 
 def _short_cell(row: pd.Series) -> str:
-    if pd.isna(row["difference"]):
-        return "n/a"
-    if row["verdict"] == SAME:
-        return "same"
-    return f"{row['difference']:+.3f}{'*' if row['verdict'] == STANDS_OUT else ' '}"
+    """Return the cell without its interval, and with a * where it is significant."""
+    cell = _cell(row).partition(" [")[0]
+    return f"{cell}{'*' if row['verdict'] == SIGNIFICANT else ' '}"
 
 
 def words(found: Comparison) -> Words:
@@ -98,19 +97,13 @@ def words(found: Comparison) -> Words:
 def _sentence(rows: pd.DataFrame, level: float) -> str:
     """Return what one pair's rows say: of AP, then which sizes and classes stand out."""
     whole, rest = rows[rows["of"] == "AP"].iloc[0], rows[rows["of"] != "AP"]
-    line = f"`{whole['second']}` against `{whole['first']}`: "
-    if whole["verdict"] == SAME and set(rest["verdict"]) <= {SAME, UNKNOWN}:
+    line = f"`{whole['second']}` vs `{whole['first']}`: "
+    if whole["verdict"] == SAME and set(rest["verdict"]) <= {SAME, NO_INTERVAL}:
         return f"{line}{SAME}."
-    if pd.isna(whole["difference"]):
-        return f"{line}there is no AP to compare."
-    line += f"AP {whole['difference']:+.3f}"
-    if whole["verdict"] == UNKNOWN:
-        return f"{line}, {UNKNOWN}."
-    line += f" ({level:.0%} interval {whole['low']:+.3f} to {whole['high']:+.3f}), "
-    out = rest[rest["verdict"] == STANDS_OUT]
+    line += Difference.read(whole, level=level).words(whole["verdict"])
+    out = rest[rest["verdict"] == SIGNIFICANT]
     told = [f"{of} {gain:+.3f}" for of, gain in zip(out["of"], out["difference"], strict=True)]
-    told = f"; of sizes and classes {', '.join(told)}" if told else ""
-    return f"{line}{whole['verdict']}{told}."
+    return f"{line}{'; also significant: ' if told else ''}{', '.join(told)}."
 
 
 def whole(found: Comparison) -> pd.DataFrame:
@@ -118,8 +111,8 @@ def whole(found: Comparison) -> pd.DataFrame:
     table = found.table[found.table["main"] & (found.table["of"] == "AP")]
     is_one = table["experiments"].nunique() == 1
     labels = table["strategy"] if is_one else table["experiments"] + ": " + table["strategy"]
-    stands_out = table["verdict"] == STANDS_OUT
-    shown = table.assign(label=labels, stands_out=stands_out)
+    is_significant = table["verdict"] == SIGNIFICANT
+    shown = table.assign(label=labels, is_significant=is_significant)
     return shown.drop(columns=[*LABEL, "main", "of"])
 
 

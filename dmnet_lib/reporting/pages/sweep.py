@@ -105,16 +105,16 @@ def _compared(found: Mapping[str, experiments.Folders], sweep: Sweep, results: P
     known = experiments.load(results, sweeps=True) | dict(found)
     made = comparing.compare(known, wanted, main_only=True)
     rows = comparing.whole(made)
-    out = _standing_out(rows[rows["stands_out"]], wanted[0])
+    out = _significant(rows[rows["is_significant"]], wanted[0])
     return [out, *comparing.words(made).splitlines()]
 
 
-def _standing_out(rows: pd.DataFrame, first: str) -> str:
-    """Return which experiments differ from the first by more than noise, in a line."""
+def _significant(rows: pd.DataFrame, first: str) -> str:
+    """Return in a line which experiments differ significantly from the first."""
     if rows.empty:
-        return f"No value's AP stands out from that of {first}, with any main strategy."
+        return f"No value's AP differs significantly from that of {first}, with any main strategy."
     told = [f"{row['second']} ({row['difference']:+.3f})" for _, row in rows.iterrows()]
-    return f"In AP these stand out from {first}: {', '.join(told)}."
+    return f"Significantly different from {first} in AP: {', '.join(told)}."
 
 
 def _headline(table: pd.DataFrame) -> dict[str, object]:

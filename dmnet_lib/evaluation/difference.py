@@ -1,0 +1,109 @@
+"""Two scores on the same images -> their difference with its interval, as a cell or in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+MISSING = "n/a"  # the cell of what was not measured
+SAME, SIGNIFICANT = "no difference", "significant"
+NOT_SIGNIFICANT, NO_INTERVAL = "not significant", "no interval"
+
+
+def interval(samples: np.ndarray, *, level: float = 0.95) -> tuple[float | None, float | None]:
+    """Return the percentile interval of samples [B]; NaN (no object resampled) do not count."""
+    known = samples[~np.isnan(samples)]
+    if not len(known):
+        return None, None
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference in AP (or in another fraction) and its interval; None where there is none.
+
+    level is that of the interval, such as 0.95; resamples are those that it is made of.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float = 0.95
+    resamples: int | None = None
+
+    @classmethod
+    def between(cls, a: np.ndarray, b: np.ndarray, *, level: float) -> "Difference":
+        """Return a - b of two paired samples [1 + B], with the percentile interval of the B.
+
+        The first of each is the score on the images as they are, the others are those on the same
+        resamples of the images (`bootstrap.resampling_weights`).
+        """
+        samples = a - b
+        value = None if np.isnan(samples[0]) else float(samples[0])
+        resamples = int(np.count_nonzero(~np.isnan(samples[1:])))
+        return cls(value, *interval(samples[1:], level=level), level, resamples)
+
+    @classmethod
+    def read(
+        cls, row: Mapping[str, float | None], prefix: str = "", *, level: float = 0.95
+    ) -> "Difference":
+        """Return what `columns` gave, from a row of a table or of metrics; NaN is None."""
+        values = (row.get(f"{prefix}{name}") for name in ("difference", "low", "high"))
+        return cls(*(None if v is None or np.isnan(v) else float(v) for v in values), level)
+
+    def columns(self, prefix: str = "") -> dict[str, float | None]:
+        """Return `difference`, `low` and `high`, each with the prefix, as tables have them."""
+        values = {"difference": self.value, "low": self.low, "high": self.high}
+        return {f"{prefix}{name}": value for name, value in values.items()}
+
+    def record(self) -> dict[str, float | int | None]:
+        """Return `columns` and the number of resamples, as metrics have them."""
+        return self.columns() | {"resamples": self.resamples}
+
+    @property
+    def has_interval(self) -> bool:
+        """Tell whether there is a difference with an interval."""
+        return None not in (self.value, self.low, self.high)
+
+    @property
+    def is_significant(self) -> bool:
+        """Tell whether the interval excludes 0."""
+        return self.has_interval and not self.low <= 0 <= self.high
+
+    @property
+    def verdict(self) -> str:
+        """SAME, SIGNIFICANT, NOT_SIGNIFICANT or NO_INTERVAL."""
+        if not self.has_interval:
+            return NO_INTERVAL
+        if self.value == self.low == self.high == 0:
+            return SAME
+        return SIGNIFICANT if self.is_significant else NOT_SIGNIFICANT
+
+    def cell(self, *, in_points: bool = False) -> str:
+        """Return a table's cell: `+0.012 [+0.003, +0.021]`, or `+1.2 [+0.3, +2.1]` in_points."""
+        if self.value is None:
+            return MISSING
+        if self.verdict == SAME:
+            return "same"
+        value, *ends = (_number(v, in_points) for v in (self.value, self.low, self.high))
+        return f"{value} [{', '.join(ends)}]" if self.has_interval else value
+
+    def words(self, verdict: str = "") -> str:
+        """Return the end of a sentence: `AP +0.012 (95% interval +0.003 to +0.021), significant`.
+
+        "Significant" says that the interval excludes 0. Another verdict may stand in its place.
+        """
+        if self.value is None:
+            return "there is no AP to compare"
+        value = f"AP {self.value:+.3f}"
+        if not self.has_interval:
+            return f"{value}, {NO_INTERVAL}"
+        span = f"{self.level:.0%} interval {self.low:+.3f} to {self.high:+.3f}"
+        return f"{value} ({span}), {verdict or self.verdict}"
+
+
+def _number(value: float | None, in_points: bool) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:+.1f}" if in_points else f"{value:+.3f}"
