@@ -133,9 +133,7 @@ def row(made: comparing.Comparison, strategy: str, of: str = "AP") -> pd.Series:
 def test_an_experiment_does_not_differ_from_itself(results: Path):
     made = compare(results, "one", "one")
     assert verdicts(made) == {SAME}
-    assert (
-        comparing.words(made).splitlines()[0] == "`one:global` vs `one:global`: no difference."
-    )
+    assert comparing.words(made).splitlines()[0] == "`one:global` vs `one:global`: no difference."
     assert (comparing.shown(made)["AP"] == "same").all()
 
 

@@ -176,7 +176,13 @@ def _versioned(
                 for s, side in zip((one, two), pair[:2], strict=True))  # fmt: skip
         rows += [
             _about(pair)
-            | {"of": of, "a": a[of], "b": b[of], "difference": b[of] - a[of], "verdict": NO_INTERVAL}
+            | {
+                "of": of,
+                "a": a[of],
+                "b": b[of],
+                "difference": b[of] - a[of],
+                "verdict": NO_INTERVAL,
+            }
             for of in a
             if of in b
         ]
