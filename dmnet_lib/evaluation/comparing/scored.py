@@ -175,7 +175,7 @@ def _versioned(
         a, b = (figures(s.metrics["strategies"][side.strategy])
                 for s, side in zip((one, two), pair[:2], strict=True))  # fmt: skip
         rows += [
-            _about(pair)
+            _about(pair) | {"verdict": NO_INTERVAL}
             | {
                 "of": of,
                 "a": a[of],
