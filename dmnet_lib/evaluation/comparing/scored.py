@@ -175,7 +175,8 @@ def _versioned(
         a, b = (figures(s.metrics["strategies"][side.strategy])
                 for s, side in zip((one, two), pair[:2], strict=True))  # fmt: skip
         rows += [
-            _about(pair) | {"verdict": NO_INTERVAL}
+            _about(pair)
+            | {"verdict": NO_INTERVAL}
             | {
                 "of": of,
                 "a": a[of],
