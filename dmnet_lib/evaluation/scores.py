@@ -1,4 +1,4 @@
-"""Detections of each strategy and the truth -> the strategy table, its intervals and its words."""
+"""Detections of each strategy and the truth -> its scores by both protocols, with intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,40 +8,21 @@ import pandas as pd
 
 from dmnet_lib.core.annotations import CLASSES, Annotations
 from dmnet_lib.cropping import geometry
+from dmnet_lib.data import splits
 from dmnet_lib.detection.strategies import Outcome
 from dmnet_lib.evaluation import bootstrap, coco, visdrone
 from dmnet_lib.evaluation.difference import Difference, interval
+from dmnet_lib.evaluation.strategy_table import (
+    BASELINES,
+    INTERVAL_MEASURES,
+    readable,
+    strategy_table,
+)
+from dmnet_lib.evaluation.words import Words, seconds
 
-BASELINES = ("global", "uniform", "sliding")  # methods that the others are held against
-MEASURES = ("AP", "AP50", "APs")  # with an interval each
-COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "AR500", "crops_per_image", "megapixels",
-           "expected", "hit_rate", "cut_share", "area_share")  # fmt: skip
-SHORT = {"crops_per_image": "crops", "megapixels": "Mpx", "hit_rate": "hit rate",
-         "cut_share": "cut share", "area_share": "area share"}  # fmt: skip
-
-
-class Words(str):
-    """Sentences that a notebook shows as a list."""
-
-    def _repr_markdown_(self) -> str:
-        return "\n".join(f"- {line}" for line in self.splitlines())
-
-
-@dataclass(frozen=True)
-class Scores:
-    """All that was measured of each strategy: both protocols, the crops, the paired intervals.
-
-    curves: [101] precision by strategy. samples: by strategy, [1 + B] of each of MEASURES on the
-    images as they are and on B draws of them, the same draws for all. baselines: the strategy that
-    stands for each of BASELINES that is there.
-    """
-
-    strategies: dict[str, dict[str, object]]
-    visdrone: dict[str, dict[str, object]]
-    curves: dict[str, np.ndarray]
-    samples: dict[str, dict[str, np.ndarray]]
-    baselines: dict[str, str]
-    level: float
+Samples = Mapping[str, np.ndarray]  # {measure: [1 + B]} of a strategy, on resampled images
+VISDRONE_COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500")
+NO_SUBSETS = Words("The split is one: it has no subsets.")
 
 
 @dataclass(frozen=True)
@@ -51,8 +32,8 @@ class Matched:
     whole: bootstrap.Matches
     small: bootstrap.Matches
 
-    def samples(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the [B] values of each of MEASURES for image weights [B, M]."""
+    def samples(self, weights: np.ndarray) -> Samples:
+        """Return the [B] values of each of INTERVAL_MEASURES for image weights [B, M]."""
         whole = bootstrap.average_precisions(self.whole, weights)
         return {
             "AP": bootstrap.class_means(whole),
@@ -61,22 +42,21 @@ class Matched:
         }
 
 
-def match(
-    found: Mapping[str, Outcome], truth: Annotations, *, max_detections: int
-) -> dict[str, Matched]:
-    """Return each strategy's matches, which are all that AP of any choice of images needs."""
-    areas = (bootstrap.ANY_AREA, bootstrap.SMALL)
-    return {
-        name: Matched(
-            *(
-                bootstrap.matches(
-                    truth, one.detections, max_detections=max_detections, area_px=area
-                )
-                for area in areas
-            )
-        )
-        for name, one in found.items()
-    }
+@dataclass(frozen=True)
+class Scores:
+    """All that was measured of each strategy: both protocols, the crops, the paired intervals.
+
+    samples: by strategy, [1 + B] of each of INTERVAL_MEASURES on the images as they are and on B
+    resamples of them, the same for all. baselines: the strategy that stands for each of BASELINES
+    that is there.
+    """
+
+    strategies: dict[str, dict[str, object]]
+    visdrone: dict[str, dict[str, object]]
+    matched: dict[str, Matched]
+    samples: dict[str, Samples]
+    baselines: dict[str, str]
+    level: float
 
 
 def score(
@@ -93,7 +73,7 @@ def score(
     AP and its kin follow COCO's protocol, AR500 follows VisDrone's. Of several strategies of a
     method in BASELINES the default one stands for it. A row also holds what its `Strategy` is.
     """
-    matched = match(found, truth, max_detections=max_detections)
+    matched = {name: _match(one, truth, max_detections) for name, one in found.items()}
     weights = bootstrap.resampling_weights(len(truth), rng=rng, resamples=resamples)
     samples = {name: one.samples(weights) for name, one in matched.items()}
     by_visdrone = {n: visdrone.evaluate(truth, one.detections) for n, one in found.items()}
@@ -105,29 +85,22 @@ def score(
         rows[name] = coco.evaluate(truth, one.detections, max_detections=max_detections)
         rows[name] |= {"AR500": by_visdrone[name]["AR500"], **_crops(one, truth)}
         rows[name] |= asdict(one.strategy) | {"expected": one.predicted_recall}
-        rows[name]["intervals"] = _intervals(samples[name], level)
-        rows[name] |= differences(name, samples, baselines, level)
-    curves = {name: _mean_curve(one.whole) for name, one in matched.items()}
-    return Scores(rows, by_visdrone, curves, samples, baselines, level)
+        rows[name]["is_baseline"] = one.strategy.is_baseline
+        rows[name]["is_upper_bound"] = one.strategy.is_upper_bound
+        rows[name]["intervals"] = {
+            measure: list(interval(values[1:], level=level))
+            for measure, values in samples[name].items()
+        }
+        rows[name] |= _differences(name, samples, baselines, level)
+    return Scores(rows, by_visdrone, matched, samples, baselines, level)
 
 
-def _intervals(samples: Mapping[str, np.ndarray], level: float) -> dict[str, list[float | None]]:
-    return {name: list(interval(s[1:], level=level)) for name, s in samples.items()}
-
-
-def differences(
-    name: str,
-    samples: Mapping[str, Mapping[str, np.ndarray]],
-    baselines: Mapping[str, str],
-    level: float,
-) -> dict[str, object]:
-    """Return the difference in AP to each baseline, None to itself and to one that is not there."""
-    found: dict[str, object] = dict.fromkeys(f"vs_{key}" for key in BASELINES)
-    for key, other in baselines.items():
-        if other != name:
-            pair = (samples[one]["AP"] for one in (name, other))
-            found[f"vs_{key}"] = Difference.between(*pair, level=level).record()
-    return found
+def _match(outcome: Outcome, truth: Annotations, max_detections: int) -> Matched:
+    whole, small = (
+        bootstrap.matches(truth, outcome.detections, max_detections=max_detections, area_px=area_px)
+        for area_px in (bootstrap.ANY_AREA, bootstrap.SMALL)
+    )
+    return Matched(whole, small)
 
 
 def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
@@ -138,69 +111,23 @@ def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
     return {"crops_per_image": per_image, "megapixels": one.megapixels, **shares}
 
 
-def _mean_curve(matched: bootstrap.Matches) -> np.ndarray:
-    """Return the [101] precision at IoU 0.5, mean over the classes with boxes."""
-    precision = bootstrap.precision_recall(matched)[:, 0]
-    there = ~np.isnan(precision[:, 0])
-    return precision[there].mean(axis=0) if there.any() else np.zeros(len(bootstrap.RECALLS))
-
-
-def table(scores: Scores) -> pd.DataFrame:
-    """Return the strategy table, with the differences' bounds as columns of their own."""
-    rows = {
-        name: {column: values[column] for column in COLUMNS} | flat_differences(values)
-        for name, values in scores.strategies.items()
-    }
-    return pd.DataFrame(rows).T.astype(float)
-
-
-def flat_differences(row: Mapping[str, object]) -> dict[str, float | None]:
-    """Return `vs_global_difference`, `_low`, `_high` and so on of a row with `differences`."""
-    return {
-        f"vs_{key}_{part}": row[f"vs_{key}"][part] if row[f"vs_{key}"] else None
-        for key in BASELINES
-        for part in ("difference", "low", "high")
-    }
+def _differences(
+    name: str, samples: Mapping[str, Samples], baselines: Mapping[str, str], level: float
+) -> dict[str, dict | None]:
+    """Return the difference in AP to each baseline, None to itself and to one that is not there."""
+    differences: dict[str, dict | None] = dict.fromkeys(f"vs_{method}" for method in BASELINES)
+    for method, other in baselines.items():
+        if other != name:
+            pair = (samples[one]["AP"] for one in (name, other))
+            differences[f"vs_{method}"] = Difference.between(*pair, level=level).record()
+    return differences
 
 
 def shown_table(
-    frame: pd.DataFrame, found: Mapping[str, Outcome], baselines: Mapping[str, str]
+    table: pd.DataFrame, found: Mapping[str, Outcome], baselines: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Return the table as people read it: differences with intervals in one cell, and seconds.
-
-    Crops, megapixels (Mpx) and seconds are per image; seconds say where they are estimated.
-    """
-    shown = with_differences(readable(frame[list(COLUMNS)]), frame, baselines)
-    shown["seconds"] = [_seconds(found[name]) for name in frame.index]
-    return shown
-
-
-def _seconds(one: Outcome) -> str:
-    return f"{one.seconds_per_image:.2f}" + " (estimated)" * one.time_is_estimated
-
-
-def readable(found: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of figures as people read it: rounded, with "n/a" and short names."""
-    return found.round(3).astype(object).where(found.notna(), "n/a").rename(columns=SHORT)
-
-
-def without_nan(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table for metrics: None where there is no figure."""
-    return frame.astype(object).where(frame.notna(), None)
-
-
-def with_differences(
-    shown: pd.DataFrame, frame: pd.DataFrame, baselines: Mapping[str, str]
-) -> pd.DataFrame:
-    """Return the table with the differences in AP of frame, each with its interval in one cell."""
-    for key, other in baselines.items():
-        cells = [_interval(frame.loc[name], f"vs_{key}") for name in shown.index]
-        shown[f"AP less {other}"] = cells
-    return shown
-
-
-def _interval(row: pd.Series, prefix: str) -> str:
-    return Difference.read(row, f"{prefix}_").cell()
+    """Return the strategy table as people read it, with the seconds per image."""
+    return readable(table, baselines).assign(seconds=[seconds(found[name]) for name in table.index])
 
 
 def visdrone_table(scores: Scores) -> pd.DataFrame:
@@ -208,12 +135,11 @@ def visdrone_table(scores: Scores) -> pd.DataFrame:
 
     Beside it the plain class mean of AP, and COCO's AP of the same boxes, at both caps.
     """
-    columns = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500")
     rows = {}
     for name, one in scores.visdrone.items():
-        rows[name] = {column: one[column] for column in columns}
-        rows[name]["AP, plain class mean"] = one["macro"]["AP"]
         by_coco = scores.strategies[name]
+        rows[name] = {column: one[column] for column in VISDRONE_COLUMNS}
+        rows[name]["AP, plain class mean"] = one["macro"]["AP"]
         rows[name][f"COCO AP at {by_coco['max_detections']}"] = by_coco["AP"]
         rows[name]["COCO AP at 100"] = by_coco["at_100"]["AP"]
     return pd.DataFrame(rows).T.astype(float)
@@ -238,83 +164,80 @@ def size_table(scores: Scores) -> pd.DataFrame:
 
 
 def curve_table(scores: Scores) -> pd.DataFrame:
-    """Return precision by recall (rows) and strategy (columns)."""
-    return pd.DataFrame({"recall": bootstrap.RECALLS} | scores.curves)
+    """Return precision at IoU 0.5, mean over classes, by recall (rows) and strategy (columns)."""
+    curves = {name: _mean_curve(one.whole) for name, one in scores.matched.items()}
+    return pd.DataFrame({"recall": bootstrap.RECALLS} | curves)
 
 
-def sentences(
-    frame: pd.DataFrame,
+def _mean_curve(matched: bootstrap.Matches) -> np.ndarray:
+    """Return the [101] precision at IoU 0.5, mean over the classes with boxes."""
+    precision = bootstrap.precision_recall(matched)[:, 0]
+    there = ~np.isnan(precision[:, 0])
+    return precision[there].mean(axis=0) if there.any() else np.zeros(len(bootstrap.RECALLS))
+
+
+def subset_images(split: splits.Split) -> dict[str, np.ndarray]:
+    """Return the image numbers of each split that a joined one consists of, by their folders."""
+    folders = [splits.split_name(path.parents[1].name) for path in split.images.paths]
+    return {name: np.flatnonzero(np.array(folders) == name) for name in dict.fromkeys(folders)}
+
+
+def subset_tables(
+    found: Mapping[str, Outcome],
+    images_of: Mapping[str, np.ndarray],
+    scores: Scores,
     *,
-    images: int,
-    level: float,
-    seen: bool,
-    baselines: Mapping[str, str],
-    main: Sequence[str] = (),
-    kinds: Mapping[str, str] | None = None,
+    resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, pd.DataFrame]:
+    """Return the strategy table of each subset of a joined split; none where it is not joined.
+
+    images_of are those of `subset_images`. A table has crops per image, INTERVAL_MEASURES, and the
+    differences in AP to the baselines.
+    """
+    if len(images_of) < 2:
+        return {}
+    tables = {}
+    for subset, images in images_of.items():
+        resampled = bootstrap.resampling_weights(len(images), rng=rng, resamples=resamples)
+        weights = np.zeros((len(resampled), sum(map(len, images_of.values()))), dtype=np.int64)
+        weights[:, images] = resampled
+        samples = {name: one.samples(weights) for name, one in scores.matched.items()}
+        rows = {}
+        for name, one in found.items():
+            crops = np.count_nonzero(np.isin(one.regions.image_index, images))
+            rows[name] = {measure: values[0] for measure, values in samples[name].items()}
+            rows[name]["crops_per_image"] = crops / len(images)
+            rows[name] |= _differences(name, samples, scores.baselines, scores.level)
+        tables[subset] = strategy_table(rows, ("crops_per_image", *INTERVAL_MEASURES))
+    return tables
+
+
+def shown_subsets(
+    tables: Mapping[str, pd.DataFrame], baselines: Mapping[str, str], names: Sequence[str]
+) -> pd.DataFrame | Words:
+    """Return the subsets' tables as people read them, of named strategies, below each other."""
+    if not tables:
+        return NO_SUBSETS
+    shown = {name: readable(table.loc[list(names)], baselines) for name, table in tables.items()}
+    return pd.concat(shown, names=["subset", "strategy"])
+
+
+def subset_roles(
+    names: Sequence[str], *, train_split: str, val_split: str, curve_from: str
 ) -> Words:
-    """Return in words what the strategy table shows, whichever way it falls.
+    """Return in words what each subset was used for, which makes its figures too good.
 
-    The best is named of all strategies, the others only if they are in main (none: all). seen says
-    that the images also served for choosing, which makes every figure too good. kinds are those of
-    the strategies.
+    curve_from is "train" or "val", on which the recall curve was measured.
     """
-    if frame["AP"].isna().all():
-        return Words(f"On {images} images there is no object to find: nothing can be told.")
-    best = frame["AP"].idxmax()
-    lines = [
-        f"On {images} images, `{best}` has the highest AP of {len(frame)} strategies, "
-        f"{frame['AP'][best]:.3f}, at {frame['megapixels'][best]:.2f} megapixels an image."
-    ]
-    shown, kinds = frame.loc[list(main)] if main else frame, kinds or {}
-    for key, other in baselines.items():
-        names = [n for n in shown.index if n not in (other, BASELINES[0])]
-        if key == "sliding":  # which nobody would take for its cost but those who plan
-            names = [n for n in names if kinds.get(n) == "planned"]
-        lines += [_verdict(n, shown.loc[n], (key, other), level) for n in names]
-    lines.append(_cheapest(shown))
-    if seen:
-        lines.append(
-            "Some of these images were also learned or chosen on: read every figure as too good."
-        )
+    roles = {
+        "MCNN was trained on it": train_split,
+        "MCNN's weights and the thresholds were chosen on it": val_split,
+        "the recall curve was measured on it": train_split if curve_from == "train" else val_split,
+    }
+    lines = []
+    for name in names:
+        uses = [use for use, split in roles.items() if name in split.split("+")]
+        told = f"{', and '.join(uses)}: figures are too good" if uses else "not used before"
+        lines.append(f"`{name}`: {told}.")
     return Words("\n".join(lines))
-
-
-def clock(frame: pd.DataFrame, found: Mapping[str, Outcome]) -> Words:
-    """Return in words what the strategies cost by the clock of this machine, not in pixels.
-
-    Not for versioned metrics: seconds differ from run to run.
-    """
-    order = sorted(frame.index, key=lambda name: found[name].seconds_per_image)
-    times = ", ".join(f"`{name}` {_seconds(found[name])}" for name in order)
-    lines = [f"Seconds an image on this machine, from fast to slow: {times}."]
-    after = order.index("native") + 1 if "native" in order else len(order)
-    for name in order[after:]:
-        if frame["crops_per_image"][name] > 0:
-            gain = frame["AP"][name] - frame["AP"]["native"]
-            lines.append(f"`{name}` takes longer than `native` and scores {gain:+.3f} AP to it.")
-    return Words("\n".join(lines))
-
-
-def _verdict(name: str, row: pd.Series, baseline: tuple[str, str], level: float) -> str:
-    """Return one sentence: above, below, or not to be told apart from a (method, strategy)."""
-    key, other = baseline
-    difference, low, high = (row[f"vs_{key}_{part}"] for part in ("difference", "low", "high"))
-    if pd.isna(low):
-        return f"`{name}` could not be compared with `{other}`: no objects were drawn."
-    span = f"{level:.0%} interval {low:+.3f} to {high:+.3f}"
-    if low <= 0 <= high:
-        return f"`{name}` cannot be told apart from `{other}` ({difference:+.3f}, {span})."
-    side = "above" if difference > 0 else "below"
-    return f"`{name}` is {side} `{other}` by {abs(difference):.3f} AP ({span})."
-
-
-def _cheapest(frame: pd.DataFrame) -> str:
-    """Return who gains most over the global pass for each megapixel spent beyond it."""
-    extra = frame["megapixels"] - frame["megapixels"]["global"]
-    gain = (frame["AP"] - frame["AP"]["global"])[extra > 0] / extra[extra > 0]
-    if gain.empty or gain.max() <= 0:
-        return "No strategy buys AP with the pixels it spends beyond the global pass."
-    name = gain.idxmax()
-    others = [f"`{other}` {gain[other]:.3f}" for other in gain.index if other != name]
-    most = f"For each megapixel beyond the global pass `{name}` buys the most: {gain[name]:.3f} AP"
-    return "; ".join([most, ", ".join(others)] if others else [most]) + "."

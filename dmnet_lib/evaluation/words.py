@@ -1,19 +1,33 @@
-"""Strategies' scores and their samples in, one sentence out: did looking closer pay, or not?"""
+"""The scores of strategies -> sentences: the verdict, every strategy against the baselines, time.
+
+A sentence says "significant" where the 95 % (or other) interval of a difference excludes 0.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from dmnet_lib.detection.strategies import BASELINES
 from dmnet_lib.evaluation.difference import Difference
+
+if TYPE_CHECKING:  # with torch, which reports do not need
+    from dmnet_lib.detection.strategies import Outcome
 
 FEW_IMAGES = 20  # under it an interval over images says little
 Rows = Mapping[str, Mapping[str, object]]
 
 
+class Words(str):
+    """Sentences that a notebook shows as a list."""
+
+    def _repr_markdown_(self) -> str:
+        return "\n".join(f"- {line}" for line in self.splitlines())
+
+
 def best(rows: Rows, names: Iterable[str]) -> str | None:
     """Return the strategy of the highest AP that is no upper bound; None where there is no AP."""
-    practical = (name for name in names if rows[name].get("source") != "oracle")
+    practical = [name for name in names if not rows[name].get("is_upper_bound")]
     scored = [name for name in practical if rows[name].get("AP") is not None]
     return max(scored, key=lambda name: rows[name]["AP"], default=None)
 
@@ -27,66 +41,118 @@ def judge(
     level: float,
     seen: bool,
 ) -> dict[str, object]:
-    """Return the verdict on the best practical strategy that chooses its crops.
+    """Return the verdict: the best strategy that chooses its crops against the best baseline.
 
-    It is held against the best of those that do not: one pass, full resolution, grids, tiles. Only
-    main strategies count, since they were named before anything was scored. rows hold AP,
-    megapixels, kind and source of each; samples, as in `scoring.Scores`, their AP on the same
-    draws of images. seen says that the images were also learned or chosen on.
+    A baseline sees the same views whatever an image shows: whole images, grids, tiles. Only `main`
+    strategies take part, since they were named before anything was scored. rows and samples are
+    those of `Scores`; seen says that networks were trained or choices made on some of the images.
 
-    The verdict has `tone` (wins, loses, unclear, untold), `sentence`, `against` (what speaks
-    against it), `strategy`, `rival`, and `difference` with `low` and `high`.
+    The verdict has `tone` (wins, loses, unclear, untold), `sentence`, `against` (its caveats),
+    `strategy`, `rival`, and the `difference` in AP with `low` and `high`.
     """
-    chosen = best(rows, [name for name in main if rows[name]["kind"] not in BASELINES])
-    rival = best(rows, [name for name in main if rows[name]["kind"] in BASELINES])
+    chosen = best(rows, [name for name in main if not rows[name]["is_baseline"]])
+    rival = best(rows, [name for name in main if rows[name]["is_baseline"]])
     if chosen is None or rival is None:
-        return _untold(images, best(rows, main))
-    pair = (samples[name]["AP"] for name in (chosen, rival))
-    apart = Difference.between(*pair, level=level)
-    tone = _tone(apart)
-    told = _told(chosen, rival, rows, apart, tone)
-    if images < FEW_IMAGES:
-        told, tone = f"{told[:-1]}, but {images} images are too few to rely on.", "unclear"
-    elif seen and tone == "wins":
-        told, tone = f"{told[:-1]}, but on images also learned or chosen on.", "unclear"
-    against = _against(rows[chosen], rows[rival], images=images, seen=seen)
-    verdict = {"tone": tone, "sentence": told, "against": against}
-    return verdict | {"strategy": chosen, "rival": rival} | apart.record()
-
-
-def _untold(images: int, strategy: str | None) -> dict[str, object]:
-    sentence = (
-        f"Nothing can be told from {images} images: there is no pair of strategies to compare."
-    )
-    return {"tone": "untold", "sentence": sentence, "against": [], "strategy": strategy}
-
-
-def _tone(apart: Difference) -> str:
-    if not apart.is_significant:
-        return "unclear"
-    return "wins" if apart.value > 0 else "loses"
-
-
-def _told(chosen: str, rival: str, rows: Rows, apart: Difference, tone: str) -> str:
-    """Return the sentence: who, at which cost, and by how much, with the interval."""
-    verb = {"wins": "beats", "loses": "loses to"}.get(tone, "does not differ significantly from")
+        sentence = f"On {images} images there is no pair of strategies to compare."
+        return {"tone": "untold", "sentence": sentence, "against": [], "strategy": best(rows, main)}
+    difference = Difference.between(samples[chosen]["AP"], samples[rival]["AP"], level=level)
+    tone, verb = "unclear", "does not differ significantly from"
+    if difference.is_significant:
+        tone, verb = ("wins", "beats") if difference.value > 0 else ("loses", "loses to")
     megapixels = [f"{rows[name]['megapixels']:.2f}" for name in (chosen, rival)]
-    return (
+    sentence = (
         f"`{chosen}` {verb} `{rival}`, the best fixed-grid or whole-image baseline, at "
-        f"{' instead of '.join(megapixels)} megapixels per image: {apart.words()}."
+        f"{' instead of '.join(megapixels)} megapixels per image: {difference.words()}"
     )
+    if images < FEW_IMAGES:
+        sentence, tone = f"{sentence}, but {images} images are too few to rely on", "unclear"
+    elif seen and tone == "wins":
+        sentence, tone = f"{sentence}, but on images also used for training or choices", "unclear"
+    caveats = _caveats(rows[chosen], rows[rival], images=images, seen=seen)
+    verdict = {"tone": tone, "sentence": f"{sentence}.", "against": caveats}
+    return verdict | {"strategy": chosen, "rival": rival} | difference.record()
 
 
-def _against(
+def _caveats(
     row: Mapping[str, object], other: Mapping[str, object], *, images: int, seen: bool
 ) -> list[str]:
-    """Return what a reader should hold against the sentence."""
-    doubts = {
-        "Networks or choices know some of these images: every figure is too good.": seen,
+    caveats = {
+        "Some of these images were also used for training or choices: figures are too good.": seen,
         "Over so few images the interval itself is rough.": images < FEW_IMAGES,
-        "It looks at more pixels than what it is compared with.": row["megapixels"]
-        > other["megapixels"],
+        "It processes more pixels than the baseline.": row["megapixels"] > other["megapixels"],
         "MCNN's own pass over the image comes on top of its megapixels.": row["source"] == "mcnn",
-        "The interval is over images alone: another training may move it.": True,
+        "The interval covers the sample of images alone: another training may give other figures.":
+            True,
+    }  # fmt: skip
+    return [caveat for caveat, holds in caveats.items() if holds]
+
+
+def sentences(
+    rows: Rows,
+    baselines: Mapping[str, str],
+    main: Sequence[str],
+    *,
+    images: int,
+    level: float,
+    seen: bool,
+) -> Words:
+    """Return what the strategy table shows: the best of all, and `main` ones against baselines.
+
+    rows and baselines are those of `Scores`. Only plans are compared with sliding tiles, which
+    cost far more than other strategies.
+    """
+    top = max((name for name in rows if rows[name]["AP"] is not None),
+              key=lambda name: rows[name]["AP"], default=None)  # fmt: skip
+    if top is None:
+        return Words(f"On {images} images there is no object to find: nothing can be compared.")
+    lines = [
+        f"On {images} images, `{top}` has the highest AP of {len(rows)} strategies, "
+        f"{rows[top]['AP']:.3f}, at {rows[top]['megapixels']:.2f} megapixels per image."
+    ]
+    for method, other in baselines.items():
+        for name in main:
+            is_compared = method != "sliding" or rows[name]["kind"] == "planned"
+            if is_compared and name not in (other, baselines.get("global")):
+                difference = Difference.read(rows[name][f"vs_{method}"], level=level)
+                lines.append(f"`{name}` vs `{other}`: {difference.words()}.")
+    lines.append(_gain_per_megapixel({name: rows[name] for name in main}))
+    if seen:
+        lines.append("Some images were also used for training or choices: figures are too good.")
+    return Words("\n".join(lines))
+
+
+def _gain_per_megapixel(rows: Rows) -> str:
+    """Return the gains in AP over `global` for each megapixel beyond it, greatest first."""
+    base = rows["global"]
+    gains = {
+        name: (row["AP"] - base["AP"]) / (row["megapixels"] - base["megapixels"])
+        for name, row in rows.items()
+        if row["megapixels"] > base["megapixels"]
     }
-    return [doubt for doubt, holds in doubts.items() if holds]
+    if max(gains.values(), default=0) <= 0:
+        return "No strategy gains AP with its megapixels beyond the global pass."
+    order = sorted(gains, key=gains.get, reverse=True)
+    listed = ", ".join(f"`{name}` {gains[name]:.3f}" for name in order)
+    return f"Gain in AP per megapixel beyond the global pass: {listed}."
+
+
+def seconds(outcome: "Outcome") -> str:
+    """Return a strategy's seconds per image; those that were not measured say so."""
+    estimated = " (estimated)" if outcome.time_is_estimated else ""
+    return f"{outcome.seconds_per_image:.2f}{estimated}"
+
+
+def latency(table: pd.DataFrame, outcomes: Mapping[str, "Outcome"]) -> Words:
+    """Return the seconds per image of a strategy table's rows, and which are slower than `native`.
+
+    Not for versioned metrics: seconds differ from run to run.
+    """
+    order = sorted(table.index, key=lambda name: outcomes[name].seconds_per_image)
+    times = ", ".join(f"`{name}` {seconds(outcomes[name])}" for name in order)
+    lines = [f"Latency in seconds per image on this machine: {times}."]
+    slower = order[order.index("native") + 1 :] if "native" in order else []
+    for name in slower:
+        if table["crops_per_image"][name] > 0:
+            gain = table["AP"][name] - table["AP"]["native"]
+            lines.append(f"`{name}` is slower than `native`, AP {gain:+.3f}.")
+    return Words("\n".join(lines))

@@ -35,7 +35,7 @@ def scores(own: dict[str, float] | None = None, **averages: float) -> Scores:
 
 def test_without_plans_there_is_nothing_to_tell():
     alone = scores()
-    assert len(budgets.growth(alone)) == len(budgets.kept(alone)) == 0
+    assert len(budgets.growth(alone)) == len(budgets.share_of_oracle_gain(alone)) == 0
     assert len(budgets.at_half_cost(alone)) == 0
     assert budgets.sentences(alone) == "No strategy plans its crops."
 
@@ -60,29 +60,30 @@ def test_a_fall_beyond_its_interval_is_told_from_noise():
                    planned_oracle_8=0.249)  # fmt: skip
     growth = budgets.growth(found).set_index("more")["difference"].iloc[:3]
     assert growth.tolist() == pytest.approx([0.1, -0.05, -0.001])
-    told = budgets.sentences(found)
-    assert told.startswith(
-        "`planned oracle`: AP falls from 4 to 6 crops beyond its 90% interval; it rises from 2 to 4"
+    assert budgets.sentences(found).startswith(
+        "`planned oracle`: AP falls significantly from 4 to 6 crops, and rises significantly from "
+        "2 to 4, 2 to 8 crops."
     )
     rising = budgets.sentences(scores(planned_oracle_2=0.2, planned_oracle_4=0.3))
-    assert rising.startswith("`planned oracle`: AP falls at no step beyond its 90% interval; it")
+    assert rising.startswith("`planned oracle`: AP falls significantly at no step, and rises")
 
 
-def test_what_is_kept_is_a_share_of_the_oracles_gain():
+def test_the_share_is_one_of_the_oracles_gain():
     found = scores(planned_oracle_4=0.3, planned_mcnn_4=0.25, planned_mcnn_6=0.3,
                    planned_detector_4=0.2)  # fmt: skip
-    kept = budgets.kept(found).set_index(["method", "budget"])["kept"]
+    kept = budgets.share_of_oracle_gain(found).set_index(["method", "budget"])["share"]
     assert kept.to_dict() == pytest.approx(
         {("planned mcnn", 4): 0.75, ("planned detector", 4): 0.5}
     )
-    assert "With 4 crops `planned mcnn` keeps 75% of what `planned oracle`" in budgets.sentences(
-        found
+    assert (
+        "With 4 crops `planned mcnn` reaches 75% of the gain of `planned oracle`"
+        in budgets.sentences(found)
     )
 
 
-def test_of_no_gain_nothing_is_kept():
+def test_of_no_gain_there_is_no_share():
     found = scores(planned_oracle_4=0.05, planned_mcnn_4=0.2)
-    assert budgets.kept(found)["kept"].isna().all()
+    assert budgets.share_of_oracle_gain(found)["share"].isna().all()
 
 
 def test_half_the_cost_takes_the_dearest_that_is_cheap_enough():
@@ -100,12 +101,15 @@ def test_plans_are_held_against_the_density_crops_of_their_source():
     found = scores(uniform_2x3=0.2, density_mcnn=0.3, planned_mcnn_2=0.1, planned_mcnn_6=0.25,
                    planned_oracle_2=0.5)  # fmt: skip
     found.strategies["density mcnn"]["megapixels"] = 0.5
-    table = budgets.beside_density(found)
+    table = budgets.versus_density(found)
     assert table["control"].tolist() == ["density mcnn"]
     (row,) = table.to_dict("records")
     assert row["strategy"].startswith("planned mcnn")
     assert row["cost"] <= 1
-    assert "`density mcnn` through the detector (MCNN has a pass" in budgets.sentences(found)
+    assert (
+        "of its megapixels through the detector (MCNN's own pass not counted): AP"
+        in budgets.sentences(found)
+    )
 
 
 def test_an_ablation_compares_each_strategy_with_itself_under_all_rules():

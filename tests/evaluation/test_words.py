@@ -1,8 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from dmnet_lib.detection.strategies import described
 from dmnet_lib.evaluation import words
+from dmnet_lib.evaluation.difference import Difference
 
 MAIN = ("global", "sliding 640", "density oracle", "density mcnn", "planned detector 6")
 
@@ -12,6 +16,7 @@ def rows(**scores: float | None) -> dict[str, dict[str, object]]:
     pixels = {"global": 0.3, "sliding 640": 4.5}
     return {
         name: vars(record)
+        | {"is_baseline": record.is_baseline, "is_upper_bound": record.is_upper_bound}
         | {"AP": scores.get(name.split()[-1], 0.2), "megapixels": pixels.get(name, 1.9)}
         for name, record in described(MAIN).items()
     }
@@ -46,7 +51,7 @@ def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_cr
 
 def test_a_strategy_of_ones_own_is_held_against_the_baselines() -> None:
     found = rows(**{"640": 0.25}) | {"mine": {"AP": 0.3, "megapixels": 1.0, "kind": "custom"}}
-    found["mine"] |= {"source": None}
+    found["mine"] |= {"source": None, "is_baseline": False, "is_upper_bound": False}
     known = {"images": 30, "level": 0.95, "seen": False}
     told = words.judge(found, samples(found, 0.001), [*MAIN, "mine"], **known)
     assert (told["strategy"], told["rival"]) == ("mine", "sliding 640")
@@ -68,7 +73,7 @@ def test_what_noise_covers_is_no_win() -> None:
 @pytest.mark.parametrize(
     ("given", "doubt"),
     [
-        ({"seen": True}, "know some of these images"),
+        ({"seen": True}, "on some of these images"),
         ({"images": 3}, "so few images"),
         ({"640": 0.1, "global": 0.2, "mcnn": 0.3}, "more pixels"),
     ],
@@ -81,7 +86,9 @@ def test_what_speaks_against_it_is_said(given: dict, doubt: str) -> None:
 def test_a_win_on_images_seen_before_is_none() -> None:
     told = judge(seen=True, mcnn=0.3, **{"640": 0.25})
     assert told["tone"] == "unclear"
-    assert told["sentence"].endswith("significant, but on images also learned or chosen on.")
+    assert told["sentence"].endswith(
+        "significant, but on images also used for training or choices."
+    )
     assert judge(seen=True, mcnn=0.3, **{"640": 0.4})["tone"] == "loses"
 
 
@@ -96,5 +103,98 @@ def test_without_a_pair_nothing_is_told() -> None:
     none = dict.fromkeys(("global", "640", "oracle", "mcnn", "6"))
     told = judge(**none)
     assert told["tone"] == "untold"
-    assert "Nothing can be told" in told["sentence"]
+    assert "no pair of strategies" in told["sentence"]
     assert words.best(rows(oracle=0.9, **{"6": 0.3}), MAIN) == "planned detector 6"
+
+
+def compared(seen: bool = False, main: tuple[str, ...] = (), **versus: tuple | None) -> list[str]:
+    """Return the sentences on `global` at AP 0.3 and 1 megapixel, and on others at 2."""
+    table = {}
+    for name, bounds in {"global": None, **versus}.items():
+        columns = Difference(*(bounds or (None, None, None))).columns()
+        table[name] = {"AP": 0.3 + (columns["difference"] or 0), "kind": "custom"}
+        table[name] |= {"megapixels": 1.0 + (name != "global")}
+        table[name] |= {"vs_global": columns, "vs_uniform": columns}
+    baselines = {"global": "global", "uniform": "uniform"}
+    told = words.sentences(table, baselines, main or list(table), images=5, level=0.9, seen=seen)
+    return told.splitlines()
+
+
+BELOW, EVEN, ABOVE = (-0.2, -0.3, -0.1), (0.1, -0.1, 0.3), (0.2, 0.1, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("versus", "expected"),
+    [
+        (ABOVE, "AP +0.200 (90% interval +0.100 to +0.300), significant."),
+        (BELOW, "AP -0.200 (90% interval -0.300 to -0.100), significant."),
+        (EVEN, "AP +0.100 (90% interval -0.100 to +0.300), not significant."),
+        (None, "there is no AP to compare."),
+    ],
+)
+def test_a_sentence_follows_the_interval(versus: tuple | None, expected: str) -> None:
+    assert f"`native` vs `global`: {expected}" in compared(native=versus, uniform=EVEN)
+
+
+def test_the_best_is_named_whoever_it_is():
+    assert compared(native=ABOVE, uniform=EVEN)[0] == (
+        "On 5 images, `native` has the highest AP of 3 strategies, 0.500, "
+        "at 2.00 megapixels per image."
+    )
+    assert "`global` has the highest AP of 2 strategies, 0.300" in compared(native=BELOW)[0]
+
+
+def test_the_gain_of_a_megapixel_is_told_whichever_way():
+    assert compared(native=ABOVE, uniform=EVEN)[-1] == (
+        "Gain in AP per megapixel beyond the global pass: `native` 0.200, `uniform` 0.100."
+    )
+    assert compared(native=BELOW, uniform=BELOW)[-1].startswith("No strategy gains AP")
+    assert compared()[-1].startswith("No strategy gains AP")
+
+
+def test_images_that_were_chosen_on_are_said_to_be():
+    note = "Some images were also used for training or choices: figures are too good."
+    assert compared(seen=True, native=ABOVE)[-1] == note
+    assert note not in compared(native=ABOVE)
+
+
+def test_only_main_strategies_are_compared():
+    lines = compared(main=("global", "native"), native=ABOVE, uniform=EVEN)
+    assert "of 3 strategies" in lines[0]
+    assert not any("`uniform` vs" in line for line in lines)
+
+
+def test_only_plans_are_compared_with_tiles():
+    table = rows()
+    for name in MAIN:
+        table[name]["vs_sliding"] = Difference(0.1, 0.05, 0.2).columns()
+    told = words.sentences(table, {"sliding": "sliding 640"}, MAIN, images=5, level=0.9, seen=False)
+    compared_with_tiles = [line for line in told.splitlines() if "vs `sliding 640`" in line]
+    assert [line.split("`")[1] for line in compared_with_tiles] == ["planned detector 6"]
+
+
+def test_no_object_is_said():
+    told = words.sentences({"global": {"AP": None}}, {}, [], images=4, level=0.9, seen=False)
+    assert told == "On 4 images there is no object to find: nothing can be compared."
+
+
+def test_words_show_as_a_list():
+    assert words.Words("a\nb")._repr_markdown_() == "- a\n- b"
+
+
+def latency(**seconds: float) -> list[str]:
+    names = ["global", "native", "density mcnn"]
+    table = pd.DataFrame({"AP": [0.1, 0.3, 0.25], "crops_per_image": [0, 0, 4.0]}, index=names)
+    outcomes = {
+        name: SimpleNamespace(seconds_per_image=value, time_is_estimated=name == "global")
+        for name, value in seconds.items()
+    }
+    return words.latency(table.loc[list(seconds)], outcomes).splitlines()
+
+
+def test_latency_says_who_is_slower_than_the_whole_image():
+    slow = latency(**{"global": 0.1, "native": 0.2, "density mcnn": 0.5})
+    assert slow[0].endswith("`global` 0.10 (estimated), `native` 0.20, `density mcnn` 0.50.")
+    assert slow[1] == "`density mcnn` is slower than `native`, AP -0.050."
+    assert len(latency(**{"native": 0.2, "density mcnn": 0.15})) == 1
+    assert len(latency(**{"global": 0.1})) == 1

@@ -209,7 +209,7 @@ def off_the_shelf(results: Path) -> Path:
     rows = {"global": {"AP": 0.03, "max_detections": 500}, "planned oracle 8": {"AP": 0.13}}
     metrics = {"strategies": rows, "main": ["global"], "images": 21, "split": "train+val"}
     metrics |= {"baselines": {"global": "global", "uniform": "uniform 2x3"}}
-    metrics |= {"parts": {"val": {"global": PART}}, "level": 0.95}
+    metrics |= {"subsets": {"val": {"global": PART}}, "level": 0.95}
     files.write_json(folder / "metrics.json", metrics)
     files.write_bytes(folder / "figures" / "budgets.png", b"")
     return results

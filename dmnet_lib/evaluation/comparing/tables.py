@@ -16,7 +16,8 @@ from dmnet_lib.evaluation.difference import (
     SIGNIFICANT,
     Difference,
 )
-from dmnet_lib.evaluation.scores import Words, without_nan
+from dmnet_lib.evaluation.strategy_table import without_nan
+from dmnet_lib.evaluation.words import Words
 
 DRAWN = (NOT_SIGNIFICANT, SIGNIFICANT, SEEDED)  # verdicts that an interval gave
 LABEL = ["experiments", "strategy"]

@@ -57,7 +57,7 @@ def readme_off_the_shelf(results: Path) -> str:
     metrics = _evaluated(results / OFF_THE_SHELF)[1]
     if not metrics:
         return "Not measured yet.\n"
-    parts = [_part(part, rows, metrics) for part, rows in metrics["parts"].items()]
+    parts = [_part(part, rows, metrics) for part, rows in metrics.get("subsets", {}).items()]
     return "\n".join([_strategies(metrics), *parts])
 
 
