@@ -224,16 +224,18 @@ def shown_subsets(
 
 
 def subset_roles(
-    names: Sequence[str], *, train_split: str, val_split: str, curve_from: str
+    names: Sequence[str], *, train_split: str, val_split: str, recall_curve_split: str
 ) -> Words:
     """Return in words what each subset was used for, which makes its figures too good.
 
-    curve_from is "train" or "val", on which the recall curve was measured.
+    recall_curve_split is "train" or "val", on which the recall curve was measured.
     """
     roles = {
         "MCNN was trained on it": train_split,
         "MCNN's weights and the thresholds were chosen on it": val_split,
-        "the recall curve was measured on it": train_split if curve_from == "train" else val_split,
+        "the recall curve was measured on it": train_split
+        if recall_curve_split == "train"
+        else val_split,
     }
     lines = []
     for name in names:

@@ -174,7 +174,10 @@ def test_a_subset_scores_as_its_images_do_by_themselves():
 
 def test_words_say_what_a_subset_was_used_for():
     words = scoring.subset_roles(
-        ["train", "val", "test-dev"], train_split="train", val_split="train+val", curve_from="train"
+        ["train", "val", "test-dev"],
+        train_split="train",
+        val_split="train+val",
+        recall_curve_split="train",
     )
     assert words.splitlines() == [
         "`train`: MCNN was trained on it, and MCNN's weights and the thresholds were chosen on it, "
