@@ -133,131 +133,106 @@ def test_regions_load_neither_torch_nor_matplotlib() -> None:
     assert found.stdout.strip() == "[]"
 
 
-# Notebooks: no outputs, no logic, half prose, the parameters of base.yaml.
-
-
-PROSE = 0.4  # least share of prose cells, without the opening ones
-OPENING = ("imports", "parameters", "provenance")
-
-
-def notebook_faults(notebook: dict) -> list[str]:
-    """Return what a source notebook must not have."""
-    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
-    last = "".join(code[-1]["source"]) if code else ""
-    told = "write_metrics" in last + "".join(code[-2]["source"])
-    return source_faults(notebook) + ([] if told else ["no metrics"])
-
-
-def source_faults(notebook: dict, exempt: Collection[str] = ()) -> list[str]:
-    """Return what neither notebooks nor recipes must have; exempt cells may hold any code."""
-    cells = notebook["cells"]
-    code = [c for c in cells if c["cell_type"] == "code"]
-    prose = [c for c in cells if c["cell_type"] == "markdown"]
-    faults = [f"outputs in {c['id']}" for c in code if c["outputs"] or c["execution_count"]]
-    if len(prose) < PROSE * (len(cells) - len(OPENING)):
-        faults.append(f"{len(prose)} of {len(cells)} cells are prose; about half should be")
-    if not prose or not prose[0]["source"] or not "".join(prose[0]["source"]).startswith("# "):
-        faults.append("it does not open with a title")
-    for cell in code:
-        faults += [] if cell["id"] in exempt else _cell_faults("".join(cell["source"]), cell)
-    return faults
-
-
-def _cell_faults(source: str, cell: dict) -> list[str]:
-    banned = (ast.FunctionDef, ast.ClassDef, ast.Try, ast.While, ast.If, ast.Lambda, ast.For)
-    found = {type(n).__name__ for n in ast.walk(ast.parse(source)) if isinstance(n, banned)}
-    faults = [f"{cell['id']}: {name}" for name in sorted(found)]
-    unknown = set(cell["metadata"].get("tags", ())) - {"parameters", "remove-input", "remove-cell"}
-    return faults + [f"{cell['id']}: tag {tag}" for tag in sorted(unknown)]
+# Notebooks: no outputs, no definitions, nothing hidden in an expression.
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+RECIPES = sorted((ROOT / "notebooks" / "recipes").glob("*.ipynb"))
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.While, ast.Lambda)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_source_notebook_tells_and_does_not_compute(path: Path) -> None:
-    assert notebook_faults(json.loads(path.read_text())) == []
+def notebook_faults(notebook: dict, *, is_recipe: bool = False) -> list[str]:
+    """Return what a source notebook must not hold; a recipe may define a class."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    faults = [f"outputs in {c['id']}" for c in cells if c["outputs"] or c["execution_count"]]
+    foreign = [cell for cell in cells if "".join(cell["source"]).startswith("%%")]
+    trees = {c["id"]: ast.parse("".join(c["source"])) for c in cells if c not in foreign}
+    parameters = {c["id"] for c in cells if build.is_parameters(c)}
+    if len(parameters) != 1:
+        faults.append("not one cell of parameters")
+    protected = {name for own in parameters for name in assigned(trees[own])}
+    whole = ast.Module([statement for tree in trees.values() for statement in tree.body], [])
+    read = {
+        n.id for n in ast.walk(whole) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+    }
+    for name, tree in trees.items():
+        body = [one for one in tree.body if not (is_recipe and isinstance(one, ast.ClassDef))]
+        faults += [f"{name}: {fault}" for fault in logic_faults(ast.Module(body, []), read)]
+        if name not in parameters:
+            taken = protected & assigned(tree)
+            faults += [f"{name}: assigns the parameter {one}" for one in sorted(taken)]
+    return faults
 
 
-def test_the_comparison_gets_every_stage_of_its_own_experiment() -> None:
-    """Parameters, truth and detections of the others lie beside theirs."""
+def logic_faults(tree: ast.AST, read: Collection[str]) -> list[str]:
+    """Return what a cell must not hold; read are the names that the notebook reads anywhere."""
+    faults = []
+    for node in ast.walk(tree):
+        if isinstance(node, DEFINITIONS):
+            faults.append(type(node).__name__)
+        elif isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, COMPREHENSIONS):
+            targets = getattr(node, "targets", ())
+            if not any(n.id in read for t in targets for n in ast.walk(t) if hasattr(n, "id")):
+                faults.append("a comprehension that nobody reads; write a for loop")
+    return faults
+
+
+def assigned(tree: ast.AST) -> set[str]:
+    """Return the names that code assigns, but for those inside of comprehensions."""
+    inner = [
+        part for n in ast.walk(tree) if isinstance(n, ast.comprehension) for part in [n.target]
+    ]
+    hidden = {id(n) for target in inner for n in ast.walk(target)}
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in hidden]
+    return {n.id for n in names if isinstance(n.ctx, ast.Store)}
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *RECIPES], ids=lambda p: p.stem)
+def test_a_source_notebook_tells_and_does_not_define(path: Path) -> None:
+    assert notebook_faults(json.loads(path.read_text()), is_recipe=path in RECIPES) == []
+
+
+def test_there_are_eight_notebooks_and_the_last_builds_on_all_others() -> None:
+    """Parameters, truth and detections of its own experiment lie beside those of the others."""
+    assert [p.stem[:2] for p in NOTEBOOKS] == [f"{n:02d}" for n in range(8)]
     about = json.loads(NOTEBOOKS[-1].read_text())["metadata"]["dmnet"]
     assert about["needs"] == [path.stem for path in NOTEBOOKS[:-1]]
 
 
-def test_there_are_eight_notebooks_in_order() -> None:
-    assert [p.stem[:2] for p in NOTEBOOKS] == [f"{n:02d}" for n in range(8)]
-
-
 @pytest.mark.parametrize(
-    "source",
+    ("source", "fault"),
     [
-        "def f():\n    pass",
-        "if mode:\n    x = 1",
-        "try:\n    x\nexcept Exception:\n    pass",
-        "for x in y:\n    x()",
+        ("def f():\n    pass", "FunctionDef"),
+        ("class A:\n    pass", "ClassDef"),
+        ("try:\n    x\nexcept Exception:\n    pass", "Try"),
+        ("while mode:\n    x = 1", "While"),
+        ("f = lambda x: x", "Lambda"),
+        ("[print(x) for x in y]", "comprehension"),
+        ("unread = [print(x) for x in y]", "comprehension"),
+        ("classes = 1", "assigns the parameter classes"),
+        ("for classes in y:\n    print(classes)", "assigns the parameter classes"),
     ],
 )
-def test_logic_in_a_notebook_is_found(source: str) -> None:
+def test_a_fault_of_a_notebook_is_found(source: str, fault: str) -> None:
     notebook = json.loads(NOTEBOOKS[0].read_text())
     notebook["cells"][-1]["source"] = [source]
-    assert notebook_faults(notebook)
+    (found,) = notebook_faults(notebook)
+    assert fault in found
 
 
-def test_outputs_in_a_notebook_are_found() -> None:
+def test_loops_conditions_and_comprehensions_that_are_read_may_stand_in_a_notebook() -> None:
+    notebook = json.loads(NOTEBOOKS[0].read_text())
+    source = "if mode:\n    for x in y:\n        print(x)\nz = [classes for classes in y]\nz"
+    notebook["cells"][-1]["source"] = [source]
+    assert notebook_faults(notebook) == []
+
+
+def test_outputs_and_a_second_cell_of_parameters_are_found() -> None:
     notebook = json.loads(NOTEBOOKS[0].read_text())
     notebook["cells"][-1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["1"]}]
-    assert notebook_faults(notebook)
-
-
-# Recipes: as notebooks, but one teaches a class, and cells of a shell or of a file are no Python.
-
-FOREIGN = ("%%bash -e", "%%writefile")  # with -e the first failure stops the recipe
-RECIPES = sorted((ROOT / "notebooks" / "recipes").glob("*.ipynb"))
-
-
-def recipe_faults(notebook: dict) -> list[str]:
-    """Return what a recipe's source must not have."""
-    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
-    foreign = {c["id"]: c["source"][0] for c in code if c["source"][0].startswith("%%")}
-    classes = {c["id"]: "".join(c["source"]) for c in code if c["source"][0].startswith("class ")}
-    faults = source_faults(notebook, exempt=foreign.keys() | classes.keys())
-    wrong = [name for name, first in foreign.items() if not first.startswith(FOREIGN)]
-    faults += [f"{name}: a cell of another kind than {' or '.join(FOREIGN)}" for name in wrong]
-    for name, source in classes.items():
-        kinds = [type(node).__name__ for node in ast.parse(source).body]
-        faults += [] if kinds == ["ClassDef"] else [f"{name}: more than a class"]
-    if len(classes) > 1:
-        faults.append(f"{len(classes)} classes; a recipe teaches one")
-    if [c["metadata"].get("tags") for c in code].count(["parameters"]) != 1:
-        faults.append("not one cell of parameters")
-    return faults + ([] if "metrics.json" in "".join(code[-1]["source"]) else ["no metrics"])
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_a_recipe_tells_and_every_cell_has_its_name(path: Path) -> None:
-    notebook = json.loads(path.read_text())
-    assert recipe_faults(notebook) == []
-    assert [c["id"] for c in notebook["cells"]] == [
-        f"cell-{n:02d}" for n in range(len(notebook["cells"]))
-    ]
-    assert path.read_text() == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-
-
-@pytest.mark.parametrize(
-    ("cell", "source"),
-    [
-        (-1, ["x = 1"]),  # no metrics
-        (-1, ["for x in y:\n", "    files.write_json('metrics.json', x)"]),
-        (4, ["class A:\n", "    pass\n", "def f():\n", "    pass"]),  # more than a class
-        (4, ["%%bash\n", "false"]),  # goes on after an error
-    ],
-)
-def test_faults_of_a_recipe_are_found(cell: int, source: list[str]) -> None:
-    notebook = json.loads(RECIPES[0].read_text())
-    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
-    code[cell]["source"] = source
-    assert recipe_faults(notebook)
+    notebook["cells"][-1]["metadata"]["tags"] = ["parameters"]
+    assert len(notebook_faults(notebook)) == 2
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
