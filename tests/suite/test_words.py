@@ -1,4 +1,4 @@
-"""The field's words in public names and in what users read; each rule with the case that breaks it."""
+"""The field's words in public names and in what users read, and the cases that break the rules."""
 
 import ast
 import json
