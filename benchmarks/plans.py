@@ -41,7 +41,7 @@ GRIDS = {"uniform 2x2": (2, 2), "uniform 2x3": (2, 3), "uniform 3x4": (3, 4)}
 TILES_PX, OVERLAP = (832, 640, 416, 320), 0.2
 WINDOW_WH, THRESHOLD, PADDING_PX = (70, 70), 0.08, 12
 FITTED = "results/visdrone_offtheshelf/05_fused_detection"  # where a measured curve may be
-MEASURES = ("expected", "hit_rate", "cut_share", "area_share")
+MEASURES = ("predicted_recall", "containment_rate", "truncated_rate", "coverage")
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def _row(name: str, family: str, crops: Regions, ground: Ground) -> dict[str, ob
         "crops_per_image": fits["crops_per_image"],
         "megapixels": (1 + fits["crops_per_image"]) * INPUT_PX**2 / 1e6,
         "megapixels_own": (of_whole + spent) / 1e6,
-        "expected": ground.planner.predicted_recall(ground.truth, crops),
-        "cut_of_bought": ground.planner.truncated_targets(ground.truth, crops),
+        "predicted_recall": ground.planner.predicted_recall(ground.truth, crops),
+        "truncated_targets": ground.planner.truncated_targets(ground.truth, crops),
         **{key: fits[key] for key in MEASURES[1:]},
     }
 

@@ -97,11 +97,11 @@ def _with_overlaps(regions: Regions) -> np.ndarray:
 def crop_geometry(truth: Annotations, regions: Regions) -> dict[str, float | int | None]:
     """Return how crops fit the objects (`truth.is_object`) of a split.
 
-    hit_rate: share of objects wholly inside at least one crop. cut_share: share of objects that
-    meet at least one crop and are inside none of them. area_share: mean over images of the area
-    under any crop, as a share of the image. crops_per_image and megapixels (10^6 crop pixels, each
-    crop counted in full) are per image. A share of nothing is None. Raises ValueError when a
-    region belongs to no image of truth.
+    containment_rate: share of objects wholly inside at least one crop. truncated_rate: share of
+    objects that meet at least one crop and are inside none of them. coverage: mean over images of
+    the area under any crop, as a share of the image. crops_per_image and megapixels (10^6 crop
+    pixels, each crop counted in full) are per image. A share of nothing is None. Raises ValueError
+    when a region belongs to no image of truth.
     """
     images = len(truth)
     if len(regions) and not 0 <= regions.image_index[0] <= regions.image_index[-1] < images:
@@ -109,9 +109,9 @@ def crop_geometry(truth: Annotations, regions: Regions) -> dict[str, float | int
     held, met = _held_and_met(truth, regions)
     objects = int(truth.is_object.sum())
     return {
-        "hit_rate": held / objects if objects else None,
-        "cut_share": (met - held) / objects if objects else None,
-        "area_share": float(_area_shares(truth.sizes_wh, regions).mean()) if images else None,
+        "containment_rate": held / objects if objects else None,
+        "truncated_rate": (met - held) / objects if objects else None,
+        "coverage": float(_area_shares(truth.sizes_wh, regions).mean()) if images else None,
         "crops_per_image": len(regions) / images if images else None,
         "megapixels": float(boxes.area(regions.boxes_xyxy).sum()) / images / 1e6
         if images

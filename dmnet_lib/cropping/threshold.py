@@ -79,7 +79,7 @@ def thresholds(sums: Sequence[np.ndarray], *, count: int = 24) -> np.ndarray:
 def sweep(
     sums: Sequence[np.ndarray], truth: Annotations, candidates: np.ndarray, *, policy: Policy
 ) -> "pd.DataFrame":
-    """Return one row a threshold: hit rate, cut share, area share, crops per image on a split."""
+    """Return, per threshold, containment, truncated rate, coverage and crops per image."""
     import pandas as pd
 
     rows = []
@@ -89,20 +89,20 @@ def sweep(
     return pd.DataFrame(rows)
 
 
-def choose(curve: "pd.DataFrame", *, target_hit_rate: float) -> float:
-    """Return the threshold with the least crop area among those that reach the hit rate.
+def choose(curve: "pd.DataFrame", *, target_containment: float) -> float:
+    """Return the threshold with the least crop area among those that reach the containment rate.
 
-    Where none reaches it, the one with the highest hit rate. Raises InputError where the split
-    has no object to hold.
+    Where none reaches it, the one with the highest rate. Raises InputError where the split has no
+    object to hold.
     """
-    if curve["hit_rate"].isna().all():
+    if curve["containment_rate"].isna().all():
         raise InputError(
             "no threshold can be chosen: the val split has no object; set calibrate: false"
         )
-    reached = curve[curve["hit_rate"] >= target_hit_rate]
+    reached = curve[curve["containment_rate"] >= target_containment]
     if len(reached):
-        return float(reached.sort_values(["area_share", "crops_per_image"])["threshold"].iloc[0])
-    return float(curve.sort_values("hit_rate")["threshold"].iloc[-1])
+        return float(reached.sort_values(["coverage", "crops_per_image"])["threshold"].iloc[0])
+    return float(curve.sort_values("containment_rate")["threshold"].iloc[-1])
 
 
 def controls(
@@ -135,7 +135,7 @@ def _numbers(
 
 
 def threshold(
-    curve: "pd.DataFrame", *, calibrate: bool, fixed: float, target_hit_rate: float
+    curve: "pd.DataFrame", *, calibrate: bool, fixed: float, target_containment: float
 ) -> float:
     """Return the threshold chosen from val's curve, or the fixed one."""
-    return choose(curve, target_hit_rate=target_hit_rate) if calibrate else fixed
+    return choose(curve, target_containment=target_containment) if calibrate else fixed

@@ -13,7 +13,16 @@ EVALUATION = "06_evaluation"
 BUDGETS = "figures/budgets.csv"
 SWEEP = "sweep.json"  # in the folder of a sweep: names the experiments of its values
 Folders = dict[str, Path]  # of an experiment's finished stages
-MEASURES = ("AP", "AP50", "APs", "APm", "AR500", "crops_per_image", "megapixels", "hit_rate")
+MEASURES = (
+    "AP",
+    "AP50",
+    "APs",
+    "APm",
+    "AR500",
+    "crops_per_image",
+    "megapixels",
+    "containment_rate",
+)
 Read = TypeVar("Read")
 
 

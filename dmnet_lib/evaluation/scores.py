@@ -84,7 +84,7 @@ def score(
     for name, one in found.items():
         rows[name] = coco.evaluate(truth, one.detections, max_detections=max_detections)
         rows[name] |= {"AR500": by_visdrone[name]["AR500"], **_crops(one, truth)}
-        rows[name] |= asdict(one.strategy) | {"expected": one.predicted_recall}
+        rows[name] |= asdict(one.strategy) | {"predicted_recall": one.predicted_recall}
         rows[name]["is_baseline"] = one.strategy.is_baseline
         rows[name]["is_upper_bound"] = one.strategy.is_upper_bound
         rows[name]["intervals"] = {
@@ -106,7 +106,9 @@ def _match(outcome: Outcome, truth: Annotations, max_detections: int) -> Matched
 def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
     """Return what the strategy's crops hold and cost; shares are None where there is no crop."""
     measured = geometry.crop_geometry(truth, one.regions) if len(one.regions) else {}
-    shares = {name: measured.get(name) for name in ("hit_rate", "cut_share", "area_share")}
+    shares = {
+        name: measured.get(name) for name in ("containment_rate", "truncated_rate", "coverage")
+    }
     per_image = len(one.regions) / max(1, len(truth))
     return {"crops_per_image": per_image, "megapixels": one.megapixels, **shares}
 

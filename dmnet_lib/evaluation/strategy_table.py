@@ -10,7 +10,7 @@ BASELINES = ("global", "uniform", "sliding")  # methods that all strategies are 
 INTERVAL_MEASURES = ("AP", "AP50", "APs")  # with an interval each
 COST_COLUMNS = ("crops_per_image", "megapixels")  # the other columns are fractions
 STRATEGY_COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "AR500", *COST_COLUMNS,
-                    "expected", "hit_rate", "cut_share", "area_share")  # fmt: skip
+                    "expected", "containment_rate", "truncated_rate", "coverage")  # fmt: skip
 COST_LABELS = {"crops_per_image": "crops", "megapixels": "Mpx"}
 
 

@@ -325,10 +325,10 @@ def lines(
 
 
 def calibration(curve: pd.DataFrame, *, chosen: float, paper: float) -> Figure:
-    """Return hit rate, cut share, area share and crops per image over the threshold."""
+    """Return containment rate, truncated rate, coverage and crops per image over the threshold."""
     panels = {
-        "share of objects": ["hit_rate", "cut_share"],
-        "share of the image area": ["area_share"],
+        "share of objects": ["containment_rate", "truncated_rate"],
+        "share of the image area": ["coverage"],
         "crops per image": ["crops_per_image"],
     }
     marks = {f"chosen {chosen:.3g}": chosen, f"paper {paper:g}": paper}
@@ -599,13 +599,17 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "AP") -> 
 
 
 def sweep(table: pd.DataFrame, name: str) -> Figure:
-    """Return AP, hit rate, crops and megapixels over the values of a parameter, a line a strategy.
+    """Return AP, containment, crops and megapixels over a parameter's values, a line a strategy.
 
     table: a row a strategy and value: strategy, value, place (on the axis), AP with AP_low and
-    AP_high, hit_rate, crops_per_image, megapixels.
+    AP_high, containment_rate, crops_per_image, megapixels.
     """
-    measures = {"AP": "AP", "hit_rate": "hit rate", "crops_per_image": "crops per image",
-                "megapixels": "megapixels per image"}  # fmt: skip
+    measures = {
+        "AP": "AP",
+        "containment_rate": "containment rate",
+        "crops_per_image": "crops per image",
+        "megapixels": "megapixels per image",
+    }
     figure, axes = new(2, 2, width=11, height=3.0)
     ticks = table.drop_duplicates("value")
     for ax, (column, label) in zip(axes.flat, measures.items(), strict=True):

@@ -17,7 +17,7 @@ NEEDS: dict[str, tuple[str, Value]] = {
     "01_density_ground_truth.neighbours": ("01_density_ground_truth.sigma_rule", "adaptive"),
     "01_density_ground_truth.beta": ("01_density_ground_truth.sigma_rule", "adaptive"),
     "03_density_crops.threshold": ("03_density_crops.calibrate", False),
-    "03_density_crops.target_hit_rate": ("03_density_crops.calibrate", True),
+    "03_density_crops.target_containment": ("03_density_crops.calibrate", True),
 }
 DRAWN = ("scenes_train", "scenes_val", "scenes_test", "scenes_seed")
 TRAINED = ("steps", "batch_size", "learning_rate", "weight_decay", "evaluate_every", "patch_px",

@@ -220,7 +220,9 @@ def worth(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 
 
 def test_planned_crops_are_worth_more_than_any_control(worth: list[dict]) -> None:
-    by_budget = [row["expected"] for row in worth if row["family"] in ("global", "planned oracle")]
+    by_budget = [
+        row["predicted_recall"] for row in worth if row["family"] in ("global", "planned oracle")
+    ]
     assert len(by_budget) == 1 + len(plans.BUDGETS)
     assert by_budget == sorted(by_budget)
     controls = {
@@ -232,10 +234,10 @@ def test_planned_crops_are_worth_more_than_any_control(worth: list[dict]) -> Non
         control, cost = controls[row["like"]], {"crops": "crops_per_image"}
         unit = cost.get(row["equal"], "megapixels_own")
         assert row[unit] <= control[unit] + 1e-9
-        assert row["cut_of_bought"] <= 0.02
+        assert row["truncated_targets"] <= 0.02
         # Of few megapixels on each image, whole clusters at no larger scale may be worth more.
         if row["equal"] == "crops" or "density" not in row["like"]:
-            assert row["expected"] > control["expected"]
+            assert row["predicted_recall"] > control["predicted_recall"]
 
 
 def test_what_crops_are_worth_is_drawn_and_told(worth: list[dict], tmp_path: Path) -> None:
@@ -247,7 +249,7 @@ def test_what_crops_are_worth_is_drawn_and_told(worth: list[dict], tmp_path: Pat
     lines = told.splitlines()
     assert len(lines) == 2 + sum(row["like"] is None for row in rows) + 2
     cells = next(line for line in lines if line.startswith("| uniform 2x3 |")).split(" | ")
-    like = [row["expected"] for row in rows if row["like"] == "uniform 2x3"]
+    like = [row["predicted_recall"] for row in rows if row["like"] == "uniform 2x3"]
     assert cells[-2] == f"{100 * like[0]:.1f}"
     assert cells[-1] == f"{100 * like[1]:.1f} |"
     assert "4 images of VisDrone's val, 200 objects" in lines[-1]

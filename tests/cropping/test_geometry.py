@@ -30,7 +30,7 @@ def test_nothing_gives_none_not_nan():
 
 def test_without_crops_nothing_is_held_or_cut():
     found = geometry.crop_geometry(truth([(0, 0, 5, 5)]), Regions.from_lists([[]]))
-    expected = {"hit_rate": 0, "cut_share": 0, "area_share": 0, "crops_per_image": 0}
+    expected = {"containment_rate": 0, "truncated_rate": 0, "coverage": 0, "crops_per_image": 0}
     assert found == {**expected, "megapixels": 0, "images": 1, "objects": 1}
 
 
@@ -50,20 +50,20 @@ def test_an_object_is_held_cut_or_missed(
 ) -> None:
     crops = [(0, 0, 20, 20), (40, 0, 62, 20), (58, 8, 80, 28)]
     found = geometry.crop_geometry(truth([box]), Regions.from_lists([crops]))
-    assert (found["hit_rate"], found["cut_share"]) == (held, cut)
+    assert (found["containment_rate"], found["truncated_rate"]) == (held, cut)
 
 
 def test_rows_that_are_no_objects_do_not_count():
     rows = np.array([[1, 1, 5, 5, 0, 0, 0, 0], [1, 1, 5, 5, 0, 11, 0, 0], [1, 1, 0, 5, 1, 4, 0, 0]])
     annotations = from_rows(["a"], [(100, 50)], [rows])
     found = geometry.crop_geometry(annotations, Regions.from_lists([[(0, 0, 20, 20)]]))
-    assert (found["objects"], found["hit_rate"], found["cut_share"]) == (0, None, None)
+    assert (found["objects"], found["containment_rate"], found["truncated_rate"]) == (0, None, None)
 
 
 def test_overlapping_crops_cover_once_and_cost_twice():
     crops = [[(0, 0, 50, 50), (25, 0, 75, 50)], []]
     found = geometry.crop_geometry(truth([], []), Regions.from_lists(crops))
-    assert found["area_share"] == pytest.approx((0.75 + 0) / 2)
+    assert found["coverage"] == pytest.approx((0.75 + 0) / 2)
     assert found["megapixels"] == pytest.approx(2 * 2500 / 2 / 1e6)
     assert found["crops_per_image"] == 1
 

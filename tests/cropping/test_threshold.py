@@ -64,38 +64,38 @@ def test_a_higher_threshold_never_holds_more() -> None:
     found = threshold.sweep(
         SUMS, truth((2, 2), (22, 22), (36, 8)), np.array([0.1, 1.0, 1.5, 3.0]), policy=POLICY
     )
-    assert found["hit_rate"].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, 0])
-    assert found["area_share"].tolist() == pytest.approx([0.125, 1 / 12, 1 / 24, 0])
+    assert found["containment_rate"].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, 0])
+    assert found["coverage"].tolist() == pytest.approx([0.125, 1 / 12, 1 / 24, 0])
     assert found["crops_per_image"].tolist() == [1, 0.5, 0.5, 0]
 
 
-def test_the_least_area_that_reaches_the_hit_rate_is_chosen() -> None:
-    three = curve(hit_rate=[1.0, 0.95, 0.5], area_share=[0.9, 0.4, 0.1])
-    assert threshold.choose(three, target_hit_rate=0.9) == 0.2
-    assert threshold.choose(three, target_hit_rate=0.99) == 0.1
-    assert threshold.choose(three, target_hit_rate=0.5) == 0.3
+def test_the_least_area_that_reaches_the_containment_is_chosen() -> None:
+    three = curve(containment_rate=[1.0, 0.95, 0.5], coverage=[0.9, 0.4, 0.1])
+    assert threshold.choose(three, target_containment=0.9) == 0.2
+    assert threshold.choose(three, target_containment=0.99) == 0.1
+    assert threshold.choose(three, target_containment=0.5) == 0.3
 
 
-def test_where_none_reaches_the_hit_rate_the_highest_is_chosen() -> None:
-    three = curve(hit_rate=[0.4, 0.6, 0.5], area_share=[0.9, 0.4, 0.1])
-    assert threshold.choose(three, target_hit_rate=0.9) == 0.2
+def test_where_none_reaches_the_containment_the_highest_is_chosen() -> None:
+    three = curve(containment_rate=[0.4, 0.6, 0.5], coverage=[0.9, 0.4, 0.1])
+    assert threshold.choose(three, target_containment=0.9) == 0.2
 
 
 def test_of_equal_areas_fewer_crops_are_chosen() -> None:
-    three = curve(hit_rate=[1.0] * 3, area_share=[0.5] * 3, crops_per_image=[3, 1, 2])
-    assert threshold.choose(three, target_hit_rate=0.9) == 0.2
+    three = curve(containment_rate=[1.0] * 3, coverage=[0.5] * 3, crops_per_image=[3, 1, 2])
+    assert threshold.choose(three, target_containment=0.9) == 0.2
 
 
 def test_without_an_object_no_threshold_can_be_chosen() -> None:
     found = threshold.sweep(SUMS, truth(), np.array([0.1, 1.0]), policy=POLICY)
     with pytest.raises(InputError, match="no object; set calibrate: false"):
-        threshold.choose(found, target_hit_rate=0.9)
+        threshold.choose(found, target_containment=0.9)
 
 
 @pytest.mark.parametrize(("calibrate", "expected"), [(True, 0.2), (False, 7.0)])
 def test_the_fixed_threshold_is_taken_where_asked(calibrate: bool, expected: float) -> None:
-    three = curve(hit_rate=[1.0, 0.95, 0.5], area_share=[0.9, 0.4, 0.1])
-    found = threshold.threshold(three, calibrate=calibrate, fixed=7.0, target_hit_rate=0.9)
+    three = curve(containment_rate=[1.0, 0.95, 0.5], coverage=[0.9, 0.4, 0.1])
+    found = threshold.threshold(three, calibrate=calibrate, fixed=7.0, target_containment=0.9)
     assert found == expected
 
 

@@ -81,9 +81,9 @@ def test_crops_are_counted_where_there_are_some():
     none = replace(outcome(table), regions=Regions.from_lists([[]] * 4))
     frame = strategy_table(score(table, **{"global": none, "uniform": outcome(table)}).strategies)
     assert frame["crops_per_image"].tolist() == [0, 1]
-    assert np.isnan(frame.loc["global", "hit_rate"])
-    assert frame.loc["uniform", "hit_rate"] == pytest.approx(2 / 3)
-    assert frame.loc["uniform", "area_share"] == pytest.approx(0.5)
+    assert np.isnan(frame.loc["global", "containment_rate"])
+    assert frame.loc["uniform", "containment_rate"] == pytest.approx(2 / 3)
+    assert frame.loc["uniform", "coverage"] == pytest.approx(0.5)
 
 
 def test_the_shown_table_has_intervals_and_seconds():

@@ -68,9 +68,9 @@ def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) ->
     found = threshold.split_regions(sums, sizes_wh, threshold=crops.threshold, policy=policy)
     wanted = geometry.crop_geometry(crops.truth, found)
     shown = told(crops)
-    assert shown["hit rate, all of val"] == percent(wanted["hit_rate"])
-    assert shown["cut share"] == percent(wanted["cut_share"])
-    assert shown["area share"] == percent(wanted["area_share"])
+    assert shown["containment rate, all of val"] == percent(wanted["containment_rate"])
+    assert shown["truncated rate"] == percent(wanted["truncated_rate"])
+    assert shown["coverage"] == percent(wanted["coverage"])
     assert shown["crops per image"] == f"{wanted['crops_per_image']:.2f}"
     assert shown["expected to be found"] == percent(
         explored.PLANNER.predicted_recall(crops.truth, found)
@@ -115,8 +115,8 @@ def test_objects_are_coloured_as_the_geometry_counts_them(crops) -> None:
     image, here = crops.truth.image(0), crops.regions().of_image(0)
     held, cut, none = (len(layer.boxes_xyxy) for layer in object_layers(image, here))
     wanted = geometry.crop_geometry(image, Regions(here, np.zeros(len(here), int)))
-    assert wanted["hit_rate"] == pytest.approx(held / (held + cut + none))
-    assert wanted["cut_share"] == pytest.approx(cut / (held + cut + none))
+    assert wanted["containment_rate"] == pytest.approx(held / (held + cut + none))
+    assert wanted["truncated_rate"] == pytest.approx(cut / (held + cut + none))
 
 
 @pytest.mark.parametrize("rows", [[], [[]]], ids=["no image", "no object"])

@@ -196,11 +196,11 @@ def test_an_interval_beside_its_difference_is_still_drawn(tmp_path: Path):
 
 
 def test_calibration_marks_both_thresholds():
-    columns = ("threshold", "hit_rate", "cut_share", "area_share", "crops_per_image")
+    columns = ("threshold", "containment_rate", "truncated_rate", "coverage", "crops_per_image")
     curve = pd.DataFrame({name: [0.1, 0.2, 0.4] for name in columns})
     figure = figures.calibration(curve, chosen=0.2, paper=0.08)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["hit rate", "cut share", "chosen 0.2", "paper 0.08"]
+    assert labels == ["containment rate", "truncated rate", "chosen 0.2", "paper 0.08"]
     assert figure.axes[0].get_xscale() == "log"
 
 
@@ -330,11 +330,16 @@ def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():
 def test_a_sweep_shows_each_measure_at_each_value():
     table = pd.DataFrame(
         {"strategy": ["global"] * 2, "value": ["0.02", "0.3"], "place": [-5.6, -1.7],
-         "AP": [0.1, 0.2], "AP_low": [0.0, 0.1], "AP_high": [0.2, 0.3], "hit_rate": [np.nan] * 2,
-         "crops_per_image": [3.0, 1.0], "megapixels": [1.0, 0.5]}
+         "AP": [0.1, 0.2], "AP_low": [0.0, 0.1], "AP_high": [0.2, 0.3],
+         "containment_rate": [np.nan] * 2, "crops_per_image": [3.0, 1.0], "megapixels": [1.0, 0.5]}
     )  # fmt: skip
     axes = figures.sweep(table, "03.threshold").axes
-    assert [ax.get_ylabel().split()[0] for ax in axes] == ["AP", "hit", "crops", "megapixels"]
+    assert [ax.get_ylabel().split()[0] for ax in axes] == [
+        "AP",
+        "containment",
+        "crops",
+        "megapixels",
+    ]
     assert [label.get_text() for label in axes[0].get_xticklabels()] == ["0.02", "0.3"]
     assert axes[2].lines[0].get_ydata().tolist() == [3.0, 1.0]
 

@@ -182,7 +182,7 @@ def test_the_values_of_a_sweep_are_in_the_page_and_not_in_what_git_keeps(base: P
 STRATEGIES = {
     "global": {"AP": 0.25, "crops_per_image": 0.0, "megapixels": 0.23},
     "density": {
-        "AP": 0.3126, "crops_per_image": 3.25, "megapixels": 0.91, "hit_rate": 0.9,
+        "AP": 0.3126, "crops_per_image": 3.25, "megapixels": 0.91, "containment_rate": 0.9,
         "vs_global": {"difference": 0.0626, "low": 0.041, "high": 0.08},
         "vs_uniform": {"difference": -0.004, "low": -0.01, "high": 0.002},
     },

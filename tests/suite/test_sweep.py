@@ -50,7 +50,7 @@ STAGES = {
         COMMON + 'budgets: str = "6, 2"',
         'stage = provenance.begin("06_evaluation", globals())',
         'ap = files.read_json(stage.needs("03_density_crops") / "metrics.json")["AP"]',
-        'row = {"AP": ap, "intervals": {"AP": [ap - 0.01, ap + 0.01]}, "hit_rate": 0.9}',
+        'row = {"AP": ap, "intervals": {"AP": [ap - 0.01, ap + 0.01]}, "containment_rate": 0.9}',
         'row |= {"crops_per_image": 6.0, "megapixels": 1.0, "per_class": {"car": {"AP": ap}}}',
         'metrics = {"strategies": {"global": row}, "main": ["global"], "order": ["global"]}',
         'stage.write_metrics(metrics | {"split": "val", "images": 3, "headline": {"AP": ap}})',

@@ -34,14 +34,14 @@ def test_every_strategy_has_its_figures_and_intervals(tiny: Run) -> None:
         assert 0 <= row["AP"] <= 0.9
         assert (row["vs_global"] is None) == (name == "global")
         assert (row["vs_uniform"] is None) == (name == UNIFORM)
-        assert (row["hit_rate"] is None) == (name in ("global", "native"))
+        assert (row["containment_rate"] is None) == (name in ("global", "native"))
     assert metrics["words"]
 
 
 def test_plain_grids_cost_what_geometry_says(tiny: Run) -> None:
     rows = tiny.metrics("06_evaluation")["strategies"]
     assert rows[UNIFORM]["crops_per_image"] == 6
-    assert rows[UNIFORM]["area_share"] == rows[SLIDING]["area_share"] == 1
+    assert rows[UNIFORM]["coverage"] == rows[SLIDING]["coverage"] == 1
     assert rows["global"]["megapixels"] < rows["density oracle"]["megapixels"]
 
 
@@ -52,8 +52,8 @@ def test_planned_crops_keep_their_budget_and_the_objects_they_were_bought_for(ti
         row, budget = rows[name], name.split()[-1]
         spent = row["megapixels"] - rows["global"]["megapixels"]
         assert row["crops_per_image"] <= int(budget) if budget.isdigit() else spent <= 0.2 + 1e-6
-        assert rows["global"]["expected"] <= row["expected"] <= 1
-        assert (made["bought_cut"][name] or 0) <= 0.05
+        assert rows["global"]["predicted_recall"] <= row["predicted_recall"] <= 1
+        assert (made["truncated_targets"][name] or 0) <= 0.05
     assert set(tiny.metrics("03_density_crops")["planned"]) >= {"oracle train", "mcnn test"}
 
 

@@ -229,18 +229,18 @@ class CropsExplorer(desk.Explorer):
     def _measured(self, source: str, amount: float, policy: Policy | None) -> dict[str, object]:
         regions = self._found(source, amount, policy)
         worth = self.planner.predicted_recall(self.truth, regions)
-        return geometry.crop_geometry(self.truth, regions) | {"expected": worth}
+        return geometry.crop_geometry(self.truth, regions) | {"predicted_recall": worth}
 
     def counts(self, index: int) -> dict[str, object]:
         found = self.measured(*self.setting)
         return {
             "crops of this image": len(self.regions().of_image(index)),
-            f"hit rate, all of {self.split.name}": desk.percent(found["hit_rate"]),
-            "cut share": desk.percent(found["cut_share"]),
-            "area share": desk.percent(found["area_share"]),
+            f"containment rate, all of {self.split.name}": desk.percent(found["containment_rate"]),
+            "truncated rate": desk.percent(found["truncated_rate"]),
+            "coverage": desk.percent(found["coverage"]),
             "crops per image": f"{found['crops_per_image']:.2f}",
             "megapixels of crops per image": f"{found['megapixels']:.2f}",
-            "expected to be found": desk.percent(found["expected"]),
+            "expected to be found": desk.percent(found["predicted_recall"]),
         }
 
     def changes(self) -> dict[str, dict[str, object]]:

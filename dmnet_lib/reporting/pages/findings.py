@@ -23,8 +23,8 @@ from dmnet_lib.reporting.pages.render import Table
 WORST = ("figures/worst.png", "pictures/worst.png")  # the first that is there
 COLUMNS = {
     "AP": 100, "AP50": 100, "AP75": 100, "APs": 100, "APm": 100, "AR500": 100,
-    "crops_per_image": 1, "megapixels": 1, "expected": 100, "hit_rate": 100, "cut_share": 100,
-    "area_share": 100,
+    "crops_per_image": 1, "megapixels": 1, "predicted_recall": 100,
+    "containment_rate": 100, "truncated_rate": 100, "coverage": 100,
 }  # fmt: skip
 UNITS = (
     "AP, AR, rates and shares in percent; differences of AP in points, with {level:.0%} intervals "

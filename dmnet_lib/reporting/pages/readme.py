@@ -16,7 +16,7 @@ PLANS_FILE = "benchmarks/plans.json"  # what `benchmarks/plans.py` writes
 BENCH_VERSIONS = ("python", "numpy", "torch", "simplejpeg", "faster-coco-eval")
 PLANS_ABOUT = (
     "{images} images of VisDrone's {split}, {objects:,} objects, by their annotations alone: "
-    "*expected* is the share of objects found if each counts with what the recall curve "
+    "*predicted recall* is the share of objects found if each counts with what the recall curve "
     "({curve_of}) says of the largest view that holds it whole; views are at most {input_px} px "
     "large. Crops and megapixels (of views with their own areas, the whole image's among them) are "
     "per image. *Cut of bought*: objects that a crop was to show better and cuts. The last two "
@@ -166,7 +166,13 @@ def readme_plans(path: Path) -> str:
     if not path.is_file():
         return "Not measured yet.\n"
     measured = files.read_json(path)
-    shares = ("expected", "hit_rate", "cut_share", "area_share", "cut_of_bought")
+    shares = (
+        "predicted_recall",
+        "containment_rate",
+        "truncated_rate",
+        "coverage",
+        "truncated_targets",
+    )
     head = ("strategy", "crops", "megapixels", *(name.replace("_", " ") for name in shares),
             "planned, as many crops", "planned, as many megapixels")  # fmt: skip
     likes = {(row["like"], row["equal"]): row for row in measured["rows"] if row["like"]}
@@ -175,7 +181,7 @@ def readme_plans(path: Path) -> str:
         beside = [likes.get((row["strategy"], what), {}) for what in ("crops", "megapixels")]
         cost = (f"{row['crops_per_image']:.1f}", f"{row['megapixels_own']:.2f}")
         cells = [_percent(row[name]) for name in shares]
-        cells += [_percent(one.get("expected")) for one in beside]
+        cells += [_percent(one.get("predicted_recall")) for one in beside]
         rows.append((row["strategy"], *cost, *cells))
     return f"{markdown(head, rows)}\n{PLANS_ABOUT.format(**measured)}\n"
 

@@ -18,7 +18,10 @@ from dmnet_lib.running.sweep_values import Sweep, words_of
 
 MEASURES = {  # what a sweep shows, with the title and the caption of its table
     "AP": ("AP", "AP of each main strategy, by value"),
-    "hit_rate": ("Hit rate", "Share of the objects that are wholly inside a crop, by value"),
+    "containment_rate": (
+        "Containment rate",
+        "Share of the objects that are wholly inside a crop, by value",
+    ),
     "crops_per_image": ("Crops", "Crops an image, by value"),
     "megapixels": ("Megapixels", "Megapixels through the detector an image, by value"),
 }
@@ -28,7 +31,7 @@ CAPTION = (
     "Each main strategy over the values; bands of AP are {level:.0%} intervals of a bootstrap over "
     "images, of each value alone: they overlap more than paired differences do."
 )
-ALT = "Line plots of AP, hit rate, crops and megapixels over the values, one line a strategy"
+ALT = "Line plots of AP, containment, crops and megapixels over the values, one line a strategy"
 
 
 def keep(home: Path, sweep: Sweep, table: Sequence[dict], **found: object) -> None:

@@ -306,9 +306,9 @@ def _tell(source: Split, chosen: Chosen, cut: crops.CropAnnotations, out: Path, 
     say(f"{out}: {len(chosen.regions):,} crops of {len(source.annotations):,} images")
     if measured["objects"]:
         say(
-            f"{measured['hit_rate']:.1%} of {measured['objects']:,} objects lie whole in a crop, "
-            f"{measured['cut_share']:.1%} are cut; crops cover {measured['area_share']:.1%} of an "
-            "image"
+            f"{measured['containment_rate']:.1%} of {measured['objects']:,} objects lie whole in a "
+            f"crop, {measured['truncated_rate']:.1%} are cut; crops cover "
+            f"{measured['coverage']:.1%} of an image"
         )
         say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")
     if chosen.words:
