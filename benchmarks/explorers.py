@@ -22,7 +22,7 @@ from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import points, sizes
 from dmnet_lib.detection import fusion, strategies  # fmt: skip
-from dmnet_lib.detection.strategies import Look, Rule
+from dmnet_lib.detection.strategies import InferencePass, Rule
 from dmnet_lib.reporting.explore.crops import CropsExplorer, of_points
 from dmnet_lib.reporting.explore.data import DataExplorer
 from dmnet_lib.reporting.explore.density import DensityExplorer
@@ -105,15 +105,15 @@ def _stage(name: str) -> provenance.Stage:
 
 
 def _passes(split: Split) -> Passes:
-    """Return looks at whole images and tiles with boxes at random, 750 of an image."""
+    """Return passes over whole images and tiles with boxes at random, 750 of an image."""
     rng, sizes_wh = np.random.default_rng(4), split.annotations.sizes_wh
     cut = [regions.sliding(size, tile_px=CROP_PX, overlap=0.2) for size in sizes_wh]
     tiles = Regions.from_lists(cut)
-    whole = {"global": _look(rng, Regions.whole_images(sizes_wh), len(sizes_wh), BOXES)}
-    crops = {"sliding": _look(rng, tiles, len(sizes_wh), BOXES // 10)}
-    rule = Rule(640, 1.5, 0.7, 500, RULES.of("fusion"), fusion.ViewRules())
+    whole = {"global": _pass(rng, Regions.whole_images(sizes_wh), len(sizes_wh), BOXES)}
+    crops = {"sliding": _pass(rng, tiles, len(sizes_wh), BOXES // 10)}
+    rule = Rule(InputScale(640, 1.5), 0.7, 500, RULES.of("fusion"), fusion.ViewRules())
     return Passes(whole, crops, strategies.outcomes(whole, crops, rule), rule)
 
 
-def _look(rng: np.random.Generator, where: Regions, images: int, each: int) -> Look:
-    return Look(planned.seen(rng, where.boxes_xyxy, images, each), where, 1.0, 0.0)
+def _pass(rng: np.random.Generator, where: Regions, images: int, each: int) -> InferencePass:
+    return InferencePass(planned.seen(rng, where.boxes_xyxy, images, each), 1.0, 0.0)

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from dmnet_lib.core import files, weights
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import threshold
+from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data import scenes, splits
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import mcnn, points, sizes, windows
@@ -34,7 +35,7 @@ from dmnet_lib.training import density, detection, feed, loop
 
 RATE = 1e-3
 CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward")
-VIEWS = detection.Views(input_long_px=640, max_upscale=1.5, patch_px=160, whole_share=0.3)
+PATCHES = detection.Patches(InputScale(640, 1.5), patch_px=160, whole_share=0.3)
 COUNT, PATCH_PX, SCALE = {"mcnn": 8, "detector": 16}, 128, 0.5  # the demo's
 BINS = sizes.plain(sizes.EDGES_PX)
 
@@ -175,11 +176,11 @@ def _detector(split: Split, crops: Regions) -> Job:
         draws = _draws(
             steps,
             COUNT["detector"],
-            lambda rng: detection._draw(rng, split.annotations, crops, VIEWS),
+            lambda rng: detection._draw(rng, split.annotations, crops, PATCHES),
         )
-        return Patches(draws, lambda one: detection._patch(one, plain, VIEWS), _listed)
+        return Patches(draws, lambda one: detection._patch(one, plain, PATCHES), _listed)
 
-    draw = detection.batches(split, crops, VIEWS, count=COUNT["detector"])
+    draw = detection.batches(split, crops, PATCHES, count=COUNT["detector"])
     make = detectors.builder("fcos_small", score_threshold=0.05, pretrained=False)
     return Job(make, _contiguous, detection.loss, draw, patches)
 

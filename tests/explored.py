@@ -20,7 +20,7 @@ from dmnet_lib.density import points, sizes
 from dmnet_lib.density.points import EXACT
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import fusion, strategies  # fmt: skip
-from dmnet_lib.detection.strategies import Look, Rule
+from dmnet_lib.detection.strategies import InferencePass, Rule
 from dmnet_lib.reporting.explore.crops import CropsExplorer, explore_crops, of_maps, of_points
 from dmnet_lib.reporting.explore.data import DataExplorer, explore_data
 from dmnet_lib.reporting.explore.density import DensityExplorer, explore_density
@@ -100,11 +100,11 @@ def sources(one: Split) -> dict:
     }
 
 
-RULE = Rule(320, 1.5, 0.7, 500, RULES.of("fusion"), fusion.ViewRules())
+RULE = Rule(InputScale(320, 1.5), 0.7, 500, RULES.of("fusion"), fusion.ViewRules())
 
 
-def look(truth: Annotations, regions: Regions, share: float, seed: int) -> Look:
-    """Return a look that finds a share of the objects in each view, somewhat off, and a ghost."""
+def pass_over(truth: Annotations, regions: Regions, share: float, seed: int) -> InferencePass:
+    """Return a pass that finds a share of the objects in each view, somewhat off, and a ghost."""
     rng, parts = np.random.default_rng(seed), []
     for view, (image, region) in enumerate(
         zip(regions.image_index, regions.boxes_xyxy, strict=True)
@@ -121,21 +121,23 @@ def look(truth: Annotations, regions: Regions, share: float, seed: int) -> Look:
     detections = Detections(truth.names, xyxy, rng.uniform(0.06, 1, len(xyxy)), classes, image)
     scales = np.full(len(regions), 0.5 if share < 0.5 else 1.0)
     seen = ViewDetections(detections, view, regions, scales)
-    return Look(seen, regions, 1.0, 0.0)
+    return InferencePass(seen, 1.0, 0.0)
 
 
-def looks(one: Split) -> tuple[dict, dict, dict]:
+def passes(one: Split) -> tuple[dict, dict, dict]:
     truth = one.annotations
     grid = threshold.controls(truth.sizes_wh, grids="2x3", tiles_px="300", overlap=0.2)
-    whole = {"global": look(truth, Regions.whole_images(truth.sizes_wh), 0.3, 0)}
-    crops = {name: look(truth, regions, 0.9, n) for n, (name, regions) in enumerate(grid.items())}
+    whole = {"global": pass_over(truth, Regions.whole_images(truth.sizes_wh), 0.3, 0)}
+    crops = {
+        name: pass_over(truth, regions, 0.9, n) for n, (name, regions) in enumerate(grid.items())
+    }
     return whole, crops, strategies.outcomes(whole, crops, RULE)
 
 
 def fusion_of(tmp_path: Path) -> FusionExplorer:
     one = split(tmp_path)
     made = stage("05_fused_detection", tmp_path / "out")
-    return explore_fusion(one, *looks(one), RULE, made, strategy="sliding 300")
+    return explore_fusion(one, *passes(one), RULE, made, strategy="sliding 300")
 
 
 def picture(explorer: Explorer) -> np.ndarray:

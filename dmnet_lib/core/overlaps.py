@@ -11,6 +11,7 @@ import numpy as np
 
 from dmnet_lib.core import boxes
 
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # IoUs of which AP is the mean, COCOeval's floats
 ROUNDING = 1e-9  # by so much, as a share, windows are too wide rather than too narrow
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 

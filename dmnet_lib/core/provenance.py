@@ -51,7 +51,7 @@ SEEN_BY = ("device", "classes", "score_threshold")  # decide what a detector ans
 TRAINING = "from dmnet_lib.training import density, detection, loop"
 LOOKING = "from dmnet_lib.detection import cache, onnx"
 CHECKPOINTS = ".cache/checkpoints"  # below the folder of results
-LOOKS = ".cache/looks"
+DETECTIONS = ".cache/detections"
 
 
 def digest(value: object) -> str:
@@ -157,7 +157,7 @@ class Stage:
         key = digest([self.name, chosen, content, code_digest(code_modules(TRAINING))])
         return self.out.parents[2] / CHECKPOINTS / f"{name}-{key}.pt"
 
-    def looks(self, *inputs: Path) -> Path:
+    def detection_cache(self, *inputs: Path) -> Path:
         """Return the folder where what a detector sees is kept: one for all that decides it.
 
         That is the content of the input files, which say what detector and what images, the
@@ -166,7 +166,7 @@ class Stage:
         content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
         chosen = {n: self.params[n] for n in SEEN_BY if n in self.params}
         key = digest([content, chosen, code_digest(code_modules(LOOKING)), versions()])
-        return self.out.parents[2] / LOOKS / key
+        return self.out.parents[2] / DETECTIONS / key
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
         """Write metrics.json. Raises ValueError that names an entry that is no finite number."""

@@ -64,14 +64,6 @@ class CropAnnotations:
         return np.argsort(-objects, kind="stable")[:count].tolist()
 
 
-def fit_scale(region_wh: np.ndarray, *, input_long_px: int, max_upscale: float) -> float:
-    """Return the factor that brings a region's longer side to input_long_px.
-
-    Never more than max_upscale: beyond some factor enlarging shows nothing new and costs pixels.
-    """
-    return min(input_long_px / max(region_wh), max_upscale)
-
-
 def cut(image: np.ndarray, region_xyxy: np.ndarray, *, scale: float = 1.0) -> np.ndarray:
     """Return the [h, w, 3] pixels of a region (float xyxy allowed), resampled by `scale`."""
     x1, y1, x2, y2 = (float(value) for value in region_xyxy)

@@ -1,10 +1,9 @@
-"""What a detector saw in a pass over a split -> a file, found again by all that decides it.
+"""Detections of an inference pass -> a file, found again by all that decides them.
 
-Looking is what most experiments wait for: a notebook that is run again, or with another fusion,
-looks at nothing twice.
+Inference is what most experiments wait for: a notebook that is run again, or with another fusion,
+repeats none of it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,34 +12,33 @@ import numpy as np
 
 from dmnet_lib.core import files
 from dmnet_lib.core.tables import Detections, ViewDetections
-from dmnet_lib.detection.detectors import Pass
-
-Sight = tuple[ViewDetections, np.ndarray]  # and the seconds [M] that it took
+from dmnet_lib.detection.detectors import Views
 
 
 @dataclass(frozen=True)
-class Memory:
-    """A folder whose path stands for a detector, its code and the images; None keeps nothing."""
+class DetectionCache:
+    """A folder whose path stands for a detector, its code and the images; None caches nothing."""
 
     folder: Path | None = None
 
-    def recall(
-        self, passes: Mapping[str, Pass], names: tuple[str, ...], input_wh: tuple[int, int] | None
-    ) -> dict[str, Sight]:
-        """Return what is known of passes over the images `names`; a torn file counts as absent."""
-        known = {}
-        for name, one in passes.items():
-            path = self._path(one, names)
-            if path is not None and path.exists():
-                try:
-                    known[name] = _read(path, one, names, input_wh)
-                except (files.InputError, KeyError, ValueError, IndexError):
-                    continue
-        return known
+    def get(self, views: Views, names: tuple[str, ...]) -> tuple[ViewDetections, np.ndarray] | None:
+        """Return what was found in the views of the images `names`, and the seconds [M] it took.
 
-    def keep(self, one: Pass, names: tuple[str, ...], sight: Sight) -> None:
-        """Write down what a pass saw."""
-        path, (seen, seconds) = self._path(one, names), sight
+        None where that is not known; a torn file counts as absent.
+        """
+        path = self._path(views, names)
+        if path is None or not path.exists():
+            return None
+        try:
+            return _read(path, views, names)
+        except (files.InputError, KeyError, ValueError, IndexError):
+            return None
+
+    def put(
+        self, views: Views, names: tuple[str, ...], seen: ViewDetections, seconds: np.ndarray
+    ) -> None:
+        """Write what was found in the views, and the seconds [M] it took."""
+        path = self._path(views, names)
         if path is not None:
             files.write_npz(
                 path,
@@ -51,21 +49,20 @@ class Memory:
                 seconds=seconds,
             )
 
-    def _path(self, one: Pass, names: tuple[str, ...]) -> Path | None:
+    def _path(self, views: Views, names: tuple[str, ...]) -> Path | None:
         if self.folder is None:
             return None
-        told = sha256(repr((names, one.input_long_px, one.max_upscale)).encode())
-        for column in (one.regions.boxes_xyxy, one.regions.image_index):
-            told.update(np.ascontiguousarray(column, np.int64).tobytes())
-        return self.folder / f"{told.hexdigest()[:16]}.npz"
+        key = sha256(repr((names, views.input_scale)).encode())
+        for column in (views.regions.boxes_xyxy, views.regions.image_index):
+            key.update(np.ascontiguousarray(column, np.int64).tobytes())
+        return self.folder / f"{key.hexdigest()[:16]}.npz"
 
 
-def _read(path: Path, one: Pass, names: tuple[str, ...], input_wh: tuple[int, int] | None) -> Sight:
-    """Return the sight in a file. Raises InputError, KeyError, ValueError or IndexError."""
-    kept, regions = files.read_npz(path), one.regions
-    columns = (kept["boxes_xyxy"], kept["scores"], kept["class_ids"])
-    found = Detections(names, *columns, regions.image_index[kept["view"]])
-    if len(kept["seconds"]) != len(names):
-        raise ValueError(f"{path}: of {len(kept['seconds'])} images, not {len(names)}")
-    scales = one.scales(input_wh)
-    return ViewDetections(found, kept["view"], regions, scales), kept["seconds"]
+def _read(path: Path, views: Views, names: tuple[str, ...]) -> tuple[ViewDetections, np.ndarray]:
+    """Read a file of the cache. Raises InputError, KeyError, ValueError or IndexError."""
+    cached, regions = files.read_npz(path), views.regions
+    columns = (cached["boxes_xyxy"], cached["scores"], cached["class_ids"])
+    found = Detections(names, *columns, regions.image_index[cached["view"]])
+    if len(cached["seconds"]) != len(names):
+        raise ValueError(f"{path}: of {len(cached['seconds'])} images, not {len(names)}")
+    return ViewDetections(found, cached["view"], regions, views.scales()), cached["seconds"]

@@ -30,6 +30,7 @@ from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import crops
+from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Images
 
 ARCHITECTURES = ("fcos_small", "fasterrcnn_resnet50_fpn")
@@ -40,7 +41,7 @@ HEAD_GROUPS = 8
 PAD_TO = 32  # the coarsest stride of both architectures: views are padded to a multiple of it
 BATCH_PX = 4_000_000  # of views that go through the network together: bounds its memory
 Target = dict[str, torch.Tensor] | None
-Views = tuple[np.ndarray, np.ndarray]  # regions [r, 4] and the factors [r] that resample them
+ImageViews = tuple[np.ndarray, np.ndarray]  # regions [r, 4], and the factors [r] on their size
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [n, 4] xyxy, scores [n], class ids [n]
 NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 Item = TypeVar("Item")
@@ -243,59 +244,38 @@ def _joined(parts: Sequence[Found]) -> Found:
     return tuple(np.concatenate(column) for column in zip(NOTHING, *parts, strict=True))
 
 
-def view_scales(
-    regions_xyxy: np.ndarray,
-    *,
-    input_long_px: int,
-    max_upscale: float,
-    input_wh: tuple[int, int] | None = None,
-) -> np.ndarray:
-    """Return the [r] factors by which regions are resampled for the detector.
-
-    A view is never larger than input_wh, the one size that a network takes.
-    """
-    sides = regions_xyxy[:, 2:] - regions_xyxy[:, :2]
-    fit = crops.fit_scale
-    scales = [fit(s, input_long_px=input_long_px, max_upscale=max_upscale) for s in sides]
-    if input_wh is None:
-        return np.array(scales)
-    return np.minimum(scales, (input_wh / sides).min(axis=1))
-
-
 @dataclass(frozen=True)
-class Pass:
-    """One way to look at a split: its regions, and how large the detector sees them."""
+class Views:
+    """What a detector is shown of a split: regions of its images, and how large it sees each."""
 
     regions: Regions
-    input_long_px: int
-    max_upscale: float = 1.0
+    input_scale: InputScale
 
-    def scales(self, input_wh: tuple[int, int] | None = None) -> np.ndarray:
-        """Return the [R] factors that resample the regions for a detector of that input."""
-        scale = {"input_long_px": self.input_long_px, "max_upscale": self.max_upscale}
-        return view_scales(self.regions.boxes_xyxy, **scale, input_wh=input_wh)
+    @property
+    def sides_wh(self) -> np.ndarray:
+        """The [R, 2] sides of the regions in pixels of their images."""
+        return self.regions.boxes_xyxy[:, 2:] - self.regions.boxes_xyxy[:, :2]
 
-    def views(self, images: int, input_wh: tuple[int, int] | None = None) -> list[Views]:
-        """Return, for each image, its regions [r, 4] and the factors [r] that resample them."""
+    def scales(self) -> np.ndarray:
+        """Return the [R] factors by which the regions are resampled."""
+        return self.input_scale.scales(self.sides_wh)
+
+    def by_image(self, images: int) -> list[ImageViews]:
+        """Return each image's regions [r, 4] and the factors [r] that resample them."""
         borders = np.searchsorted(self.regions.image_index, np.arange(1, images))
-        columns = (self.regions.boxes_xyxy, self.scales(input_wh))
+        columns = (self.regions.boxes_xyxy, self.scales())
         return list(zip(*(np.split(column, borders) for column in columns), strict=True))
 
-    def megapixels(self, images: int, input_wh: tuple[int, int] | None = None) -> float:
-        """Return the mean megapixels an image that the detector sees; a fixed input in full."""
-        xyxy = self.regions.boxes_xyxy
-        if input_wh is None:
-            seen = (boxes.area(xyxy) * self.scales() ** 2).sum()
-        else:
-            seen = len(xyxy) * input_wh[0] * input_wh[1]
-        return float(seen / max(1, images) / 1e6)
+    def megapixels(self, images: int) -> float:
+        """Return the mean megapixels per image through the detector."""
+        return self.input_scale.megapixels(self.sides_wh, images=images)
 
 
 def detect(
     model: nn.Module | Detector,
     images: Images,
     names: tuple[str, ...],
-    passes: Sequence[Pass],
+    passes: Sequence[Views],
     *,
     executor: Executor | None = None,
     progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
@@ -304,20 +284,21 @@ def detect(
 
     An image is decoded once for all passes. Seconds count cutting, resampling and the network, not
     the decoding. An executor's workers get images and the model by chunks, and use their CPU.
+    Raises ValueError for views whose input_wh is not the detector's.
     """
     detector = as_detector(model)
-    views = [one.views(len(names), detector.input_wh) for one in passes]
-    items = ((n, [of_images[n] for of_images in views]) for n in range(len(names)))
+    for views in passes:
+        if views.input_scale.input_wh != detector.input_wh:
+            raise ValueError(f"{views.input_scale}, but the detector takes {detector.input_wh}")
+    by_image = [views.by_image(len(names)) for views in passes]
+    items = ((n, [of_images[n] for of_images in by_image]) for n in range(len(names)))
     found = weights.map_with(_detect_image, detector, images, items, executor=executor)
-    by_image = list(progress(found))
-    return [
-        _table(names, one, one.scales(detector.input_wh), [found[n] for found in by_image])
-        for n, one in enumerate(passes)
-    ]
+    answers = list(progress(found))
+    return [_table(names, views, [a[n] for a in answers]) for n, views in enumerate(passes)]
 
 
 def _detect_image(
-    detector: Detector, images: Images, item: tuple[int, list[Views]]
+    detector: Detector, images: Images, item: tuple[int, list[ImageViews]]
 ) -> list[tuple[list[Found], float]]:
     """Return what each pass finds in the views of an image, and its seconds."""
     index, passes = item
@@ -330,12 +311,12 @@ def _detect_image(
 
 
 def _table(
-    names: tuple[str, ...], one: Pass, scales: np.ndarray, found: list[tuple[list[Found], float]]
+    names: tuple[str, ...], views: Views, found: list[tuple[list[Found], float]]
 ) -> tuple[ViewDetections, np.ndarray]:
     """Return one pass over all images as a table, and its seconds."""
     parts = [part for of_image, _ in found for part in of_image]
     view = np.repeat(np.arange(len(parts)), [len(scores) for _, scores, _ in parts])
-    regions = one.regions
+    regions = views.regions
     table = Detections(names, *_joined(parts), regions.image_index[view])
-    seen = ViewDetections(table, view, regions, scales)
+    seen = ViewDetections(table, view, regions, views.scales())
     return seen, np.array([seconds for _, seconds in found])

@@ -9,7 +9,7 @@ The parts are the run's own: the networks and input scale of 02 and 05, the thre
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,15 @@ from torch import nn
 
 from dmnet_lib.core import files, images, official, result_folder, weights
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections, Regions, ViewDetections
+from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import input_scale, plans, recall
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.density import mcnn, sizes, tiling, windows
 from dmnet_lib.detection import density_source, detectors, fusion, onnx, strategies
-from dmnet_lib.detection.detectors import Detector, Pass
-from dmnet_lib.detection.strategies import Look, Rule
+from dmnet_lib.detection.detectors import Detector, Views
+from dmnet_lib.detection.strategies import InferencePass, Rule
 from dmnet_lib.training import loop, ready
 
 STAGES = {
@@ -50,9 +50,9 @@ STRATEGIES = "density mcnn, planned mcnn N, planned detector N, global"
 class Prediction:
     """What is found in one image.
 
-    detections: fused, best first, of one image; size_wh: of the image in pixels; regions: the crops
-    that were looked at; density [K, h, w]: objects a cell of cell_px pixels, one map a size (no map
-    where the strategy needs none); megapixels through the detector; seconds from pixels to boxes;
+    detections: fused, best first, of one image; size_wh: of the image in pixels; regions: the
+    crops; density [K, h, w]: objects per cell of cell_px pixels, one map per size bin (no map where
+    the strategy needs none); megapixels through the detector; seconds from pixels to boxes;
     notes: what was done to open the picture, and whether boxes were left out.
     """
 
@@ -140,8 +140,7 @@ class Predictor:
             files.read_json(crops / result_folder.METRICS)["threshold"]["mcnn"],
             found,
             Rule(
-                scale.input_long_px, scale.max_upscale, chosen["fusion_iou"], chosen["fusion_top"],
-                rules.of("fusion"), views,
+                scale, chosen["fusion_iou"], chosen["fusion_top"], rules.of("fusion"), views,
             ),
             CropPlanner(bins, recall.read(detector / "recall.json"), scale, aspect_wh),
             strategy,
@@ -165,28 +164,28 @@ class Predictor:
         """Return what is found in a picture."""
         start, image = time.perf_counter(), picture.image
         sizes_wh = np.array([image.shape[1::-1]])
-        whole = self._look(image, name, Regions.whole_images(sizes_wh), max_upscale=1.0)
+        at_most_full_size = replace(self.rule.input_scale, max_upscale=1.0)
+        whole = self._pass(image, name, Views(Regions.whole_images(sizes_wh), at_most_full_size))
         maps = np.zeros((0, 0, 0), np.float32)
         if "mcnn" in self.strategy:
             maps = tiling.predict(self.counter.model, image, input_scale=self.counter.input_scale)
-        regions = self._regions(maps, whole.seen, sizes_wh)
-        closer = self._look(image, name, regions, max_upscale=self.rule.max_upscale)
-        fused = strategies.fuse([whole, closer], self.rule)
+        regions = self._regions(maps, whole.detections, sizes_wh)
+        crops = self._pass(image, name, Views(regions, self.rule.input_scale))
+        fused = strategies.fuse([whole, crops], self.rule)
         notes = picture.notes
         if len(fused) == self.rule.top and fused.scores.min() > strategies.SHOWN_SCORE:
             notes += (f"the run keeps the best {self.rule.top} boxes of an image, there are more",)
         return Prediction(
             fused, tuple(sizes_wh[0].tolist()), regions, maps, self.counter.cell_px,
-            whole.megapixels + closer.megapixels, time.perf_counter() - start, notes,
+            whole.megapixels + crops.megapixels, time.perf_counter() - start, notes,
         )  # fmt: skip
 
-    def _look(self, image: np.ndarray, name: str, regions: Regions, *, max_upscale: float) -> Look:
-        """Return what the detector sees in regions of one image."""
-        one = Pass(regions, self.rule.input_long_px, max_upscale)
-        ((seen, seconds),) = detectors.detect(self.detector, [image], (name,), [one])
-        return Look(seen, regions, one.megapixels(1, self.detector.input_wh), seconds[0])
+    def _pass(self, image: np.ndarray, name: str, views: Views) -> InferencePass:
+        """Return what the detector finds in views of one image."""
+        ((seen, seconds),) = detectors.detect(self.detector, [image], (name,), [views])
+        return InferencePass(seen, views.megapixels(1), seconds[0])
 
-    def _regions(self, maps: np.ndarray, whole: ViewDetections, sizes_wh: np.ndarray) -> Regions:
+    def _regions(self, maps: np.ndarray, whole: Detections, sizes_wh: np.ndarray) -> Regions:
         """Return the crops of one image by the strategy."""
         if self.strategy == "global":
             return Regions.none()
@@ -200,7 +199,7 @@ class Predictor:
         if self.strategy.startswith("planned mcnn"):
             tasks = plans.of_maps([maps], sizes_wh, stride=self.counter.cell_px)
         else:
-            tasks = density_source.of_detections(whole.detections, sizes_wh, self.planner)
+            tasks = density_source.of_detections(whole, sizes_wh, self.planner)
         budget = plans.budgets(self.strategy.split(" ")[-1])
         (planned,) = plans.split_plans(tasks, self.planner, budget).values()
         return planned.regions

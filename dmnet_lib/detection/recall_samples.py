@@ -1,19 +1,25 @@
-"""Annotations and what a detector saw in many views -> which objects it found, by their side there.
+"""A detector and a split -> recall samples: objects by their side in a view, found or missed.
 
 From these the recall curve is fitted (`recall.fit`). What is reported later on the same images is
 too good by that.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.overlaps import THRESHOLDS
 from dmnet_lib.core.tables import Regions, ViewDetections
 from dmnet_lib.cropping import regions
-from dmnet_lib.evaluation.matching import THRESHOLDS
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.data.splits import Split
+from dmnet_lib.detection import strategies
+from dmnet_lib.detection.cache import DetectionCache
+from dmnet_lib.detection.detectors import Detector, Views
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
@@ -24,13 +30,30 @@ LEAST_SCORE = 0.05  # of a detection that counts; the curves of higher ones plan
 BINS_AN_OCTAVE = 2  # of the table
 
 
-def views(sizes_wh: np.ndarray, *, input_long_px: int, max_upscale: float) -> list[Regions]:
-    """Return passes that show objects in many sizes: whole images, and tiles from small to large.
+def collect(
+    detector: Detector,
+    split: Split,
+    scale: InputScale,
+    *,
+    cache: DetectionCache = strategies.NO_CACHE,
+    executor: Executor | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `of_passes` for a split's objects, each shown at many sizes."""
+    shown = regions_at_many_sizes(split.annotations.sizes_wh, scale)
+    views = {str(n): Views(one, scale) for n, one in enumerate(shown)}
+    passes = strategies.run(
+        detector, split, views, cache=cache, executor=executor, label="recall curve"
+    )
+    return of_passes(split.annotations, [one.view_detections for one in passes.values()])
+
+
+def regions_at_many_sizes(sizes_wh: np.ndarray, scale: InputScale) -> list[Regions]:
+    """Return regions that show objects in many sizes: whole images, and tiles from small to large.
 
     Tiles are as large as the crops that are offered, from near the smallest on.
     """
     found = [Regions.whole_images(sizes_wh)]
-    side = input_long_px / max_upscale * TILE_STEP
+    side = scale.input_long_px / scale.max_upscale * TILE_STEP
     while side < np.max(sizes_wh, initial=0):
         tile = {"tile_px": round(side), "overlap": TILE_OVERLAP}
         found.append(Regions.from_lists([regions.sliding(size, **tile) for size in sizes_wh]))
@@ -38,19 +61,19 @@ def views(sizes_wh: np.ndarray, *, input_long_px: int, max_upscale: float) -> li
     return found
 
 
-def sightings(
+def of_passes(
     truth: Annotations, passes: Sequence[ViewDetections]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return sides [n] in pixels of the view, and found [n] in 0..1, of all objects in all views.
+    """Return sides_px [n] in the view and recalls [n] in 0..1 of all objects in all views.
 
-    An object takes part in every view that holds it entirely. It is found, at each of the overlaps
-    0.5, 0.55, … 0.95 over which AP is the mean, where a detection of its class from LEAST_SCORE on
-    overlaps it so much; found is the share of the ten. At 0.5 alone the curve would be flat where
-    boxes still grow better, and crops planned by it magnify too little.
+    An object takes part in every view that holds it entirely. Its recall is the share of the IoU
+    thresholds 0.5, 0.55, … 0.95, over which AP is the mean, at which a detection of its class from
+    LEAST_SCORE on overlaps it. At 0.5 alone the curve would be flat where boxes still grow better,
+    and crops planned by it magnify too little.
     """
     parts = [_of_pass(truth, seen) for seen in passes]
-    sides, found = zip(*parts, strict=True) if parts else ((), ())
-    return np.concatenate([np.zeros(0), *sides]), np.concatenate([np.zeros(0), *found])
+    sides_px, recalls = zip(*parts, strict=True) if parts else ((), ())
+    return np.concatenate([np.zeros(0), *sides_px]), np.concatenate([np.zeros(0), *recalls])
 
 
 def _of_pass(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, np.ndarray]:

@@ -12,24 +12,24 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dmnet_lib.core import boxes, files, tables
+from dmnet_lib.core import files, tables
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import plans
+from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors, fusion
-from dmnet_lib.detection import recall_samples as seeing
-from dmnet_lib.detection.cache import Memory
-from dmnet_lib.detection.detectors import Detector, Pass
+from dmnet_lib.detection.cache import DetectionCache
+from dmnet_lib.detection.detectors import Detector, Views
 from dmnet_lib.detection.fusion import ViewRules
 
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
 SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
 LISTING = "strategies.json"
 ABLATION = "ablation"  # folder of what the fusion gives without some of its rules
-FORGETFUL = Memory()
+NO_CACHE = DetectionCache()
 
 BASELINES = ("whole", "grid", "sliding")  # kinds that see the same views whatever the image shows
 KINDS = (*BASELINES, "density", "planned", "custom")
@@ -82,14 +82,13 @@ class Strategy:
 
 @dataclass(frozen=True)
 class Rule:
-    """What all strategies share: how views are scaled, and how their detections are fused.
+    """What all strategies share: how large views are seen, and how their detections are fused.
 
     fusion holds the rules of `fusion.fuse`, as `profiles` has them; views those of
     `fusion.apply_view_rules`.
     """
 
-    input_long_px: int
-    max_upscale: float
+    input_scale: InputScale
     iou_threshold: float
     top: int
     fusion: Mapping[str, str]
@@ -97,14 +96,26 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One pass over a split: what was seen, the regions, megapixels and seconds per image."""
+class InferencePass:
+    """One pass of a detector over a split: what it found in the views, and what it cost.
 
-    seen: ViewDetections
-    regions: Regions
+    megapixels and seconds are per image; time_is_estimated: see `Outcome`.
+    """
+
+    view_detections: ViewDetections
     megapixels: float
     seconds: float
     time_is_estimated: bool = False
+
+    @property
+    def detections(self) -> Detections:
+        """The boxes of all views, not yet fused."""
+        return self.view_detections.detections
+
+    @property
+    def regions(self) -> Regions:
+        """The views' regions."""
+        return self.view_detections.regions
 
 
 @dataclass(frozen=True)
@@ -165,82 +176,79 @@ def defaults(found: Mapping[str, Outcome]) -> list[str]:
     return [name for name, one in found.items() if one.strategy.is_default]
 
 
-def whole_images(
+def run_whole_images(
     detector: Detector,
     split: Split,
     rule: Rule,
     *,
-    memory: Memory = FORGETFUL,
+    cache: DetectionCache = NO_CACHE,
     executor: Executor | None = None,
-) -> dict[str, Look]:
+) -> dict[str, InferencePass]:
     """Return the passes over whole images: `global`, at the detector's input size, and `native`,
-    at full resolution, which a network of one fixed input size cannot see."""
+    at full resolution, which a network of one fixed input size cannot take."""
     whole = Regions.whole_images(split.annotations.sizes_wh)
-    passes = {"global": Pass(whole, rule.input_long_px)}
+    scale = replace(rule.input_scale, max_upscale=1.0)
+    views = {"global": Views(whole, scale)}
     if detector.input_wh is None:
-        passes["native"] = Pass(whole, FULL_RESOLUTION)
-    return _look(detector, split, passes, memory, executor, "whole images")
+        views["native"] = Views(whole, replace(scale, input_long_px=FULL_RESOLUTION))
+    return run(detector, split, views, cache=cache, executor=executor, label="whole images")
 
 
-def look_closer(
+def run_crops(
     detector: Detector,
     split: Split,
     by_crops: Mapping[str, Regions],
     rule: Rule,
     *,
-    memory: Memory = FORGETFUL,
+    cache: DetectionCache = NO_CACHE,
     executor: Executor | None = None,
-) -> dict[str, Look]:
-    """Return what the detector sees in each strategy's crops; memory's are not looked at again.
+) -> dict[str, InferencePass]:
+    """Return the pass over each strategy's crops.
 
-    Crops that are the first of a longer plan's are not looked at again: of its boxes and, by their
-    pixels, of its seconds, they take their part.
+    Crops that are the first of a longer plan need no pass of their own: they take their part of its
+    boxes and, by their pixels, of its seconds.
     """
     prefixes = {
         name: one.prefix_of
         for name, one in described(by_crops).items()
         if one.prefix_of and _rows_in(by_crops[name], by_crops[one.prefix_of]) is not None
     }
-    own = [name for name in by_crops if name not in prefixes]
-    passes = {n: Pass(by_crops[n], rule.input_long_px, rule.max_upscale) for n in own}
-    looks = _look(detector, split, passes, memory, executor, "crops")
-    return {
-        name: looks[name]
-        if name in looks
-        else _part(looks[prefixes[name]], regions, len(split.annotations), detector.input_wh)
-        for name, regions in by_crops.items()
+    views = {
+        n: Views(crops, rule.input_scale) for n, crops in by_crops.items() if n not in prefixes
     }
+    passes = run(detector, split, views, cache=cache, executor=executor, label="crops")
+    for name, longer in prefixes.items():
+        part = Views(by_crops[name], rule.input_scale)
+        passes[name] = _part(passes[longer], part, len(split.annotations))
+    return {name: passes[name] for name in by_crops}
 
 
-def _look(
+def run(
     detector: Detector,
     split: Split,
-    passes: Mapping[str, Pass],
-    memory: Memory,
-    executor: Executor | None,
-    label: str,
-) -> dict[str, Look]:
-    """Return what each pass sees, by memory or now; an executor's workers share the images."""
+    passes: Mapping[str, Views],
+    *,
+    cache: DetectionCache = NO_CACHE,
+    executor: Executor | None = None,
+    label: str = "inference",
+) -> dict[str, InferencePass]:
+    """Return what each pass finds, cached or now; an executor's workers share the images."""
     names = split.annotations.names
-    sights = memory.recall(passes, names, detector.input_wh)
-    new = {name: one for name, one in passes.items() if name not in sights}
+    found = {name: cache.get(views, names) for name, views in passes.items()}
+    new = [name for name in passes if found[name] is None]
     if new:
-        found = detectors.detect(
-            detector, split.images, names, list(new.values()), executor=executor,
+        answers = detectors.detect(
+            detector, split.images, names, [passes[name] for name in new], executor=executor,
             progress=lambda items: tqdm(items, desc=label, total=len(names), unit="image"),
         )  # fmt: skip
-        for (name, one), sight in zip(new.items(), found, strict=True):
-            sights[name] = sight
-            memory.keep(one, names, sight)
-    pixels = {n: one.megapixels(len(names), detector.input_wh) for n, one in passes.items()}
+        for name, (seen, seconds) in zip(new, answers, strict=True):
+            found[name] = seen, seconds
+            cache.put(passes[name], names, seen, seconds)
     return {
-        name: Look(sights[name][0], one.regions, pixels[name], _mean(sights[name][1]))
-        for name, one in passes.items()
-    }
-
-
-def _mean(seconds: np.ndarray) -> float:
-    return float(seconds.mean()) if len(seconds) else 0.0
+        name: InferencePass(seen, passes[name].megapixels(len(names)),
+                            float(seconds.mean()) if len(names) else 0.0)
+        for name, (seen, seconds) in found.items()
+    }  # fmt: skip
 
 
 def _rows_in(some: Regions, all_of_them: Regions) -> np.ndarray | None:
@@ -253,42 +261,23 @@ def _rows_in(some: Regions, all_of_them: Regions) -> np.ndarray | None:
     return rows if same and np.array_equal(all_of_them.boxes_xyxy[rows], some.boxes_xyxy) else None
 
 
-def _part(look: Look, regions: Regions, images: int, input_wh: tuple[int, int] | None) -> Look:
-    """Return the part of a look that has only those regions, the first of each image."""
-    seen, rows = look.seen, _rows_in(regions, look.regions)
+def _part(longer: InferencePass, views: Views, images: int) -> InferencePass:
+    """Return the part of a pass that has only those views, the first of each image."""
+    seen, rows = longer.view_detections, _rows_in(views.regions, longer.regions)
     chosen = np.flatnonzero(np.isin(seen.view_index, rows))
     part = ViewDetections(
         seen.detections.select(chosen), np.searchsorted(rows, seen.view_index[chosen]),
         seen.regions.select(rows), seen.scales[rows],
     )  # fmt: skip
-    area = boxes.area(part.regions.boxes_xyxy) * part.scales**2
-    if input_wh is not None:
-        area = np.full(len(rows), input_wh[0] * input_wh[1])
-    megapixels = float(area.sum() / max(1, images) / 1e6)
-    seconds = look.seconds * megapixels / look.megapixels if look.megapixels else 0.0
-    is_part = len(regions) < len(look.regions)
-    return Look(part, regions, megapixels, seconds, time_is_estimated=is_part)
-
-
-def sightings(
-    detector: Detector,
-    split: Split,
-    rule: Rule,
-    *,
-    memory: Memory = FORGETFUL,
-    executor: Executor | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return sides [n] in pixels of the view, and found [n], of a split's objects in many views."""
-    lens = {"input_long_px": rule.input_long_px, "max_upscale": rule.max_upscale}
-    shown = seeing.views(split.annotations.sizes_wh, **lens)
-    passes = {str(n): Pass(regions, **lens) for n, regions in enumerate(shown)}
-    looks = _look(detector, split, passes, memory, executor, "recall curve")
-    return seeing.sightings(split.annotations, [look.seen for look in looks.values()])
+    megapixels = views.megapixels(images)
+    seconds = longer.seconds * megapixels / longer.megapixels if longer.megapixels else 0.0
+    is_part = len(views.regions) < len(longer.regions)
+    return InferencePass(part, megapixels, seconds, time_is_estimated=is_part)
 
 
 def outcomes(
-    whole: Mapping[str, Look],
-    crops: Mapping[str, Look],
+    whole: Mapping[str, InferencePass],
+    crops: Mapping[str, InferencePass],
     rule: Rule,
     *,
     extra_seconds: Mapping[str, float] | None = None,
@@ -316,25 +305,23 @@ def outcomes(
     return found
 
 
-def fuse(looks: Sequence[Look], rule: Rule) -> Detections:
-    """Return the boxes of all looks put together by the rule."""
-    names, sizes_wh = looks[0].seen.detections.names, _sizes_wh(looks[0])
+def fuse(passes: Sequence[InferencePass], rule: Rule) -> Detections:
+    """Return the boxes of all passes fused by the rule; the first shows whole images."""
+    sizes_wh = passes[0].regions.boxes_xyxy[:, 2:]
     return fusion.fuse(
-        fusion.apply_view_rules([look.seen for look in looks], sizes_wh, rule.views),
-        names=names,
+        fusion.apply_view_rules([one.view_detections for one in passes], sizes_wh, rule.views),
+        names=passes[0].detections.names,
         iou_threshold=rule.iou_threshold,
         top=rule.top,
         **rule.fusion,
     )
 
 
-def _sizes_wh(whole: Look) -> np.ndarray:
-    """Return the [M, 2] sizes of the images, from a look at whole ones."""
-    return whole.regions.boxes_xyxy[:, 2:]
-
-
 def ablation(
-    whole: Mapping[str, Look], crops: Mapping[str, Look], names: Iterable[str], rule: Rule
+    whole: Mapping[str, InferencePass],
+    crops: Mapping[str, InferencePass],
+    names: Iterable[str],
+    rule: Rule,
 ) -> dict[str, dict[str, Detections]]:
     """Return {variant: {strategy: detections}} of the fusion with all rules, and without some."""
     variants = {

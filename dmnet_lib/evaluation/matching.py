@@ -12,10 +12,10 @@ import numpy as np
 
 from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.annotations import CLASS_IDS, IGNORED, Annotations
+from dmnet_lib.core.overlaps import THRESHOLDS
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping.geometry import covered_area
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of overlap; the same floats as COCOeval's
 ROWS_AT_ONCE = 1 << 15  # of detections matched at a time
 ANY_AREA = (0.0, np.inf)  # of boxes that count
 EMPTY = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))  # no pairs

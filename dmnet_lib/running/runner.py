@@ -129,7 +129,7 @@ def clean(experiment: str | None = None, *, results: Path | None = None) -> int:
     homes = [h for h in result_folder.homes(root) if experiment in (None, h.name)]
     if experiment and not homes:
         raise InputError(f"{params.shown(root / experiment)}: no such experiment was run")
-    freed = 0 if experiment else _remove(root / provenance.LOOKS)
+    freed = 0 if experiment else _remove(root / provenance.DETECTIONS)
     for home in homes:
         with _locked(home):
             keep = set(ResultFolder.read(home).folders.values())

@@ -12,6 +12,7 @@ from dmnet_lib.core import boxes, weights
 from dmnet_lib.core.annotations import IGNORED, Annotations
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops
+from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors
 
@@ -22,15 +23,14 @@ Batch = tuple[list[torch.Tensor], list[Target]]
 
 
 @dataclass(frozen=True)
-class Views:
-    """What the detector is shown in training: whole images and crops, at the scales of inference.
+class Patches:
+    """What the detector is trained on: patches of whole images and crops, at inference's scales.
 
     A patch of patch_px is taken from a view scaled as in inference times a random factor, around
     an object in object_share of the cases. whole_share of the patches come from whole images.
     """
 
-    input_long_px: int
-    max_upscale: float
+    input_scale: InputScale
     patch_px: int
     whole_share: float
     object_share: float = 0.8
@@ -50,43 +50,41 @@ class _Draw:
 
 
 def patch_batch(
-    rng: np.random.Generator, split: Split, regions: Regions, views: Views, *,
+    rng: np.random.Generator, split: Split, regions: Regions, patches: Patches, *,
     count: int, share: slice = slice(None),
 ) -> Batch:  # fmt: skip
     """Return patches [3, p, p] in 0..1 and their targets (boxes xyxy, labels).
 
     Of the count patches drawn, those of `share` are cut.
     """
-    draws = [_draw(rng, split.annotations, regions, views) for _ in range(count)][share]
-    pairs = [_patch(draw, split, views) for draw in draws]
+    draws = [_draw(rng, split.annotations, regions, patches) for _ in range(count)][share]
+    pairs = [_patch(draw, split, patches) for draw in draws]
     return [patch for patch, _ in pairs], [target for _, target in pairs]
 
 
 def _draw(
-    rng: np.random.Generator, annotations: Annotations, regions: Regions, views: Views
+    rng: np.random.Generator, annotations: Annotations, regions: Regions, patches: Patches
 ) -> _Draw:
     index = int(rng.integers(len(annotations)))
     image = annotations.image(index)
-    view = _view(rng, image.sizes_wh[0], regions.of_image(index), views.whole_share)
-    fit = crops.fit_scale(
-        view[2:] - view[:2], input_long_px=views.input_long_px, max_upscale=views.max_upscale
-    )
-    scale = fit * float(np.exp(rng.uniform(-views.scale_jitter, views.scale_jitter)))
+    view = _view(rng, image.sizes_wh[0], regions.of_image(index), patches.whole_share)
+    fit = patches.input_scale.scales(view[2:] - view[:2])
+    scale = fit * float(np.exp(rng.uniform(-patches.scale_jitter, patches.scale_jitter)))
     objects = boxes.xywh_to_xyxy(image.boxes_xywh[image.is_object])
-    corner = _corner(rng, view, objects, views.patch_px / scale, views.object_share)
+    corner = _corner(rng, view, objects, patches.patch_px / scale, patches.object_share)
     return _Draw(index, corner, scale, rng.random() < 0.5, rng.uniform(0.8, 1.2))
 
 
-def _patch(draw: _Draw, split: Split, views: Views) -> tuple[torch.Tensor, Target]:
+def _patch(draw: _Draw, split: Split, patches: Patches) -> tuple[torch.Tensor, Target]:
     """Return a patch and its target, mirrored or not and a little brighter or darker."""
     image = split.annotations.image(draw.index)
     is_object = image.is_object
-    pixels = _pixels(split.images[draw.index], draw.corner, draw.scale, views.patch_px)
+    pixels = _pixels(split.images[draw.index], draw.corner, draw.scale, patches.patch_px)
     local = boxes.shift(boxes.xywh_to_xyxy(image.boxes_xywh), -draw.corner) * draw.scale
     _grey_out(pixels, local[image.class_ids == IGNORED])
-    kept, labels = _visible(local[is_object], image.class_ids[is_object], views)
+    kept, labels = _visible(local[is_object], image.class_ids[is_object], patches)
     if draw.mirrored:
-        pixels, kept = pixels[:, ::-1], _mirrored(kept, views.patch_px)
+        pixels, kept = pixels[:, ::-1], _mirrored(kept, patches.patch_px)
     lit = np.clip(pixels * draw.light, 0, 255).astype(np.uint8)
     target = {"boxes": torch.from_numpy(kept).float(), "labels": torch.from_numpy(labels)}
     return detectors.to_input(lit, torch.device("cpu")), target
@@ -130,10 +128,12 @@ def _grey_out(pixels: np.ndarray, ignored_xyxy: np.ndarray) -> None:
         pixels[y1:y2, x1:x2] = GREY
 
 
-def _visible(local: np.ndarray, labels: np.ndarray, views: Views) -> tuple[np.ndarray, np.ndarray]:
+def _visible(
+    local: np.ndarray, labels: np.ndarray, patches: Patches
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the boxes clipped to the patch and their labels, where enough of them shows."""
-    clipped = boxes.clip(local, np.array([views.patch_px] * 2))
-    shown = boxes.area(clipped) / np.maximum(boxes.area(local), 1e-6) >= views.min_visible
+    clipped = boxes.clip(local, np.array([patches.patch_px] * 2))
+    shown = boxes.area(clipped) / np.maximum(boxes.area(local), 1e-6) >= patches.min_visible
     large = np.all(clipped[:, 2:] - clipped[:, :2] >= 1, axis=1)
     return clipped[shown & large], labels[shown & large]
 
@@ -154,18 +154,20 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
 
 
 def batches(
-    split: Split, regions: Regions, views: Views, *, count: int, share: slice = slice(None)
+    split: Split, regions: Regions, patches: Patches, *, count: int, share: slice = slice(None)
 ) -> Callable[[np.random.Generator], Batch]:
     """Return what draws a batch from a generator, for the training loop."""
-    return partial(patch_batch, split=split, regions=regions, views=views, count=count, share=share)
+    return partial(
+        patch_batch, split=split, regions=regions, patches=patches, count=count, share=share
+    )
 
 
 def measures(
-    split: Split, regions: Regions, views: Views, *, count: int, draws: int = 8, seed: int = 0
+    split: Split, regions: Regions, patches: Patches, *, count: int, draws: int = 8, seed: int = 0
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Return what measures the loss on the same `draws` batches of a held-out split every time."""
     rng = np.random.default_rng([seed, draws])
-    held_out = [patch_batch(rng, split, regions, views, count=count) for _ in range(draws)]
+    held_out = [patch_batch(rng, split, regions, patches, count=count) for _ in range(draws)]
     return partial(held_out_loss, batches=held_out)
 
 

@@ -126,14 +126,17 @@ def _detector(stage: Stage, share: slice) -> _Job:
     given, made, count = stage.params, stage.needs(CROPS), stage.params["batch_size"]
     inputs = [made / f"{given['train_crops']}_{split}.npz" for split in ("train", "val")]
     scale, _ = input_scale.read(made / input_scale.FILE)
-    views = detection.Views(
-        scale.input_long_px, scale.max_upscale, given["patch_px"], given["whole_share"]
-    )
+    patches = detection.Patches(scale, given["patch_px"], given["whole_share"])
     train, val = map(tables.read_regions, inputs)
-    draw = detection.batches(_split(stage, "train_split"), train, views, count=count, share=share)
+    draw = detection.batches(_split(stage, "train_split"), train, patches, count=count, share=share)
     measures = partial(
-        detection.measures, _split(stage, "val_split"), val, views, count=count, seed=given["seed"]
-    )
+        detection.measures,
+        _split(stage, "val_split"),
+        val,
+        patches,
+        count=count,
+        seed=given["seed"],
+    )  # fmt: skip
     make = detectors.builder(
         given["architecture"],
         score_threshold=given["score_threshold"],

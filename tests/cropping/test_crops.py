@@ -101,12 +101,6 @@ def test_crops_say_where_they_come_from():
     assert found.summary()["count"].tolist() == [2, 1, 0, 0]
 
 
-def test_the_scale_fits_the_longer_side_and_has_a_limit():
-    assert crops.fit_scale(np.array([200, 100]), input_long_px=300, max_upscale=2) == 1.5
-    assert crops.fit_scale(np.array([200, 800]), input_long_px=400, max_upscale=2) == 0.5
-    assert crops.fit_scale(np.array([20, 10]), input_long_px=300, max_upscale=2) == 2
-
-
 def test_a_cut_has_the_pixels_of_its_region():
     image = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
     image.flags.writeable = False

@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,10 +15,11 @@ from torch import nn
 from dmnet_lib.core import files, weights
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
+from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Images
 from dmnet_lib.density import mcnn
 from dmnet_lib.detection import detectors
-from dmnet_lib.detection.detectors import Pass, Torchvision
+from dmnet_lib.detection.detectors import Torchvision, Views
 
 SIZE_WH = (70, 50)
 NONE = np.zeros((0, 4), np.int64)
@@ -73,13 +75,13 @@ def whole() -> Regions:
 
 def test_no_region_gives_no_detection() -> None:
     assert detectors.detect_regions(Torchvision(Known()), picture(), NONE, np.zeros(0)) == []
-    nowhere = Pass(Regions.from_lists([NONE, NONE]), 64)
+    nowhere = Views(Regions.from_lists([NONE, NONE]), InputScale(64, 1.0))
     assert detectors.detect(Known(), [picture()] * 2, ("a", "b"), []) == []
     (everywhere, seconds), _ = detectors.detect(
         Known(), [picture()] * 2, ("a", "b"), [nowhere, nowhere]
     )
     assert (len(everywhere), everywhere.detections.names, seconds.shape) == (0, ("a", "b"), (2,))
-    assert Pass(Regions.from_lists([]), 9).megapixels(0) == 0
+    assert Views(Regions.from_lists([]), InputScale(9, 1.0)).megapixels(0) == 0
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 0.37])
@@ -104,7 +106,7 @@ def test_each_region_is_seen_at_its_own_scale_and_in_its_own_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50]], NONE, [[10, 10, 20, 20], [0, 0, 40, 20]]])
     model, shown = Known(), []
     ((seen, _),) = detectors.detect(
-        model, [picture()] * 3, ("a", "b", "c"), [Pass(regions, 35, 2.0)],
+        model, [picture()] * 3, ("a", "b", "c"), [Views(regions, InputScale(35, 2.0))],
         progress=lambda images: (shown.append(1) or one for one in images),
     )  # fmt: skip
     assert model.seen_wh == [(35, 25), (20, 20), (35, 18)]
@@ -143,9 +145,10 @@ def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
     """Also by several passes, each with its own regions; the decoded images stay here."""
     path = files.write_bytes(tmp_path / "a.jpg", files.encode_jpeg(picture(), quality=95))
     images = Images((path,) * 3)
+    some = Regions.from_lists([[[0, 0, 30, 20]], NONE, [[5, 5, 60, 40], [0, 0, 9, 9]]])
     passes = [
-        Pass(Regions.from_lists([[[0, 0, *SIZE_WH]]] * 3), 64),
-        Pass(Regions.from_lists([[[0, 0, 30, 20]], NONE, [[5, 5, 60, 40], [0, 0, 9, 9]]]), 64, 2.0),
+        Views(Regions.from_lists([[[0, 0, *SIZE_WH]]] * 3), InputScale(64, 1.0)),
+        Views(some, InputScale(64, 2.0)),
     ]
     assert images[0].shape == (50, 70, 3)
     assert len(pickle.dumps(images)) < 1000
@@ -161,27 +164,28 @@ def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
 
 def test_the_cost_is_what_the_detector_sees() -> None:
     regions = Regions.from_lists([[[0, 0, 1000, 500]], [[0, 0, 100, 100]]])
-    seen = Pass(regions, 500, 2.0)
-    assert seen.megapixels(2) == pytest.approx((500 * 250 + 200 * 200) / 2 / 1e6)
-    assert seen.megapixels(2, (500, 400)) == pytest.approx(2 * 500 * 400 / 2 / 1e6)
+    views = Views(regions, InputScale(500, 2.0))
+    assert views.megapixels(2) == pytest.approx((500 * 250 + 200 * 200) / 2 / 1e6)
+    fixed = Views(regions, InputScale(500, 2.0, (500, 400)))
+    assert fixed.megapixels(2) == pytest.approx(2 * 500 * 400 / 2 / 1e6)
 
 
 def test_a_view_fits_the_one_size_that_a_network_takes() -> None:
-    """Also where its shorter side is what does not fit, and where nothing else makes it smaller."""
-    regions = Regions.from_lists([[[0, 0, 1000, 500], [0, 0, 100, 200]]])
-    assert Pass(regions, 500, 2.0).scales((500, 200)).tolist() == [0.4, 1.0]
-    assert Pass(regions, 10**9).scales((500, 200)).tolist() == [0.4, 1.0]
-    assert Pass(regions, 500, 2.0).scales().tolist() == [0.5, 2.0]
-    model = Fixed()
-    ((seen, _),) = detectors.detect(model, [picture()], ("a",), [Pass(whole(), 10**9)])
+    model, scale = Fixed(), InputScale(10**9, 1.0)
+    fixed = Views(whole(), replace(scale, input_wh=Fixed.input_wh))
+    ((seen, _),) = detectors.detect(model, [picture()], ("a",), [fixed])
     assert model.seen_wh == [(20, 14)]
     assert seen.scales.tolist() == [pytest.approx(20 / 70)]
     np.testing.assert_allclose(seen.detections.boxes_xyxy, [[0, 0, *SIZE_WH]])
+    with pytest.raises(ValueError, match="the detector takes"):
+        detectors.detect(model, [picture()], ("a",), [Views(whole(), scale)])
 
 
 def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50], [30, 20, 70, 50], [65, 47, 70, 50]]])
-    ((seen, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(regions, 64, 2.0)])
+    ((seen, _),) = detectors.detect(
+        network(), [picture()], ("a",), [Views(regions, InputScale(64, 2.0))]
+    )
     found = seen.detections
     assert 0 < len(found) <= 3 * detectors.MAX_DETECTIONS
     low, high = found.boxes_xyxy.min(axis=0), found.boxes_xyxy.max(axis=0)
@@ -192,7 +196,9 @@ def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
 
 
 def test_only_the_ten_classes_are_found() -> None:
-    ((seen, _),) = detectors.detect(network(), [picture()], ("a",), [Pass(whole(), 64)])
+    ((seen, _),) = detectors.detect(
+        network(), [picture()], ("a",), [Views(whole(), InputScale(64, 1.0))]
+    )
     assert set(seen.detections.class_ids.tolist()) <= set(range(1, 11))
 
 

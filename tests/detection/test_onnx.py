@@ -13,9 +13,10 @@ from dmnet_lib.core import annotations, boxes, files
 from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
+from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data import splits
 from dmnet_lib.detection import detectors, onnx
-from dmnet_lib.detection.detectors import Pass
+from dmnet_lib.detection.detectors import Views
 from dmnet_lib.detection.onnx import Onnx
 from dmnet_lib.evaluation import coco
 
@@ -276,12 +277,13 @@ def test_boxes_of_a_file_come_back_to_the_whole_image(tmp_path: Path) -> None:
     detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **RULES)
     image = square(64, 32, (192, 128), side=32)
     crops = Regions.from_lists([[[32, 0, 160, 128], [64, 32, 96, 64]]])
-    passes = [Pass(crops, 10**9), Pass(crops, 64, 2.0)]
+    scales = [InputScale(side, 2.0, detector.input_wh) for side in (10**9, 64)]
+    passes = [Views(crops, scale) for scale in scales]
     for seen, _ in detectors.detect(detector, [image], ("a",), passes):
         assert seen.scales.tolist()[0] == 0.5
         found = largest(seen.detections.boxes_xyxy[seen.view_index == 0])
         np.testing.assert_allclose(found, [64, 32, 96, 64], atol=1e-6)
-    assert passes[0].megapixels(1, detector.input_wh) == 2 * 64 * 64 / 1e6
+    assert passes[0].megapixels(1) == 2 * 64 * 64 / 1e6
 
 
 def test_classes_go_by_names() -> None:
@@ -407,7 +409,8 @@ def test_yolox_nano_finds_what_it_finds_in_real_images() -> None:
     detector = Onnx.open(NANO, FROM_COCO, names="coco", **rules)
     assert detector.input_wh == (416, 416)
     split = splits.load(SAMPLE, "val")
-    whole = Pass(Regions.whole_images(split.annotations.sizes_wh), 416)
+    scale = InputScale(416, 1.0, detector.input_wh)
+    whole = Views(Regions.whole_images(split.annotations.sizes_wh), scale)
     ((seen, _),) = detectors.detect(detector, split.images, split.annotations.names, [whole])
     truth = annotations.merge_classes(split.annotations, FIVE)
     measured = coco.evaluate(truth, seen.detections)

@@ -48,18 +48,16 @@ def by_notebooks(one: Predictor, images: list[np.ndarray]) -> dict[str, strategi
             sums, sizes_wh, threshold=one.threshold, policy=one.policy
         )
     }
-    whole = strategies.whole_images(one.detector, split, one.rule)
+    whole = strategies.run_whole_images(one.detector, split, one.rule)
     tasks = {
         "mcnn": plans.of_maps(maps, sizes_wh, stride=cell_px),
-        "detector": density_source.of_detections(
-            whole["global"].seen.detections, sizes_wh, one.planner
-        ),
+        "detector": density_source.of_detections(whole["global"].detections, sizes_wh, one.planner),
     }
     budget = {"2": planning.Budget(crops=2)}
     for name, source in NAMED.items():
         crops[name] = plans.split_plans(tasks[source], one.planner, budget)["2"].regions
-    looks = strategies.look_closer(one.detector, split, crops, one.rule)
-    return strategies.outcomes(whole, looks, one.rule)
+    passes = strategies.run_crops(one.detector, split, crops, one.rule)
+    return strategies.outcomes(whole, passes, one.rule)
 
 
 @pytest.mark.parametrize("strategy", ["density mcnn", "global", *NAMED])

@@ -1,13 +1,16 @@
-"""Sightings: an object takes part in every view that holds it, and is found by its own class."""
+"""Recall samples: an object counts in every view that holds it, and is found by its own class."""
 
 import numpy as np
 import pytest
 
 from dmnet_lib.core import annotations, boxes
 from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.overlaps import THRESHOLDS
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import recall_samples
-from dmnet_lib.evaluation.matching import THRESHOLDS
+from dmnet_lib.detection.detectors import NOTHING, Found
 
 SIZE_WH = (400, 300)
 NAMES = ("a", "b")
@@ -29,8 +32,7 @@ def seen_of(views: list[tuple], *rows: tuple) -> ViewDetections:
     view, images = table[:, 0].astype(int), places[:, 0].astype(int)
     xyxy = boxes.xywh_to_xyxy(table[:, 1:5])
     found = Detections(NAMES, xyxy, table[:, 5], table[:, 6].astype(int), images[view])
-    regions = Regions(places[:, 1:5].astype(int), images)
-    return ViewDetections(found, view, regions, places[:, 5])
+    return ViewDetections(found, view, Regions(places[:, 1:5].astype(int), images), places[:, 5])
 
 
 WHOLE = (0, 0, 0, *SIZE_WH, 0.5)
@@ -38,7 +40,7 @@ CROP = (0, 100, 100, 200, 200, 3.0)
 
 
 def measured(truth: Annotations, *passes: ViewDetections) -> list[tuple[float, bool]]:
-    sides, found = recall_samples.sightings(truth, passes)
+    sides, found = recall_samples.of_passes(truth, passes)
     return list(zip(sides.round(6).tolist(), found.tolist(), strict=True))
 
 
@@ -111,14 +113,14 @@ def test_samples_are_those_of_comparing_one_by_one() -> None:
                 side = float(np.sqrt(boxes.area(box[None])[0]) * scale)
                 expected.append((side, (most >= THRESHOLDS).mean()))
     assert 0 < sum(hit for _, hit in expected) < len(expected)
-    sides, found = recall_samples.sightings(truth, [seen])
+    sides, found = recall_samples.of_passes(truth, [seen])
     assert sides.tolist() == pytest.approx([side for side, _ in expected])
     assert found.tolist() == [hit for _, hit in expected]
 
 
 def test_passes_show_objects_from_whole_images_to_small_tiles() -> None:
     sizes_wh = np.array([(1920, 1080), (500, 400)])
-    whole, *tiles = recall_samples.views(sizes_wh, input_long_px=416, max_upscale=4.0)
+    whole, *tiles = recall_samples.regions_at_many_sizes(sizes_wh, InputScale(416, 4.0))
     np.testing.assert_array_equal(whole.boxes_xyxy[:, 2:], sizes_wh)
     sides = [int((one.boxes_xyxy[:, 2:] - one.boxes_xyxy[:, :2]).max()) for one in tiles]
     assert sides == [147, 208, 294, 416, 588, 832, 1177, 1664]
@@ -141,3 +143,22 @@ def test_the_table_tells_shares_and_how_sure_they_are() -> None:
     assert table.iloc[0][["low", "high"]].tolist() == pytest.approx([0.195, 0.314], abs=1e-3)
     assert table.iloc[1]["low"] == pytest.approx(0.51, abs=0.01)
     assert len(recall_samples.table(np.zeros(0), np.zeros(0, bool))) == 0
+
+
+class Nothing:
+    """A detector that finds nothing."""
+
+    input_wh = None
+
+    def find(self, views: list[np.ndarray]) -> list[Found]:
+        return [NOTHING] * len(views)
+
+
+def test_a_split_s_objects_are_shown_at_many_sizes() -> None:
+    rows = np.array([[10, 10, 4, 4, 1, 4, 0, 0]])
+    table = annotations.from_rows(["i"], np.array([[40, 30]]), [rows])
+    one = Split("val", table, [np.zeros((30, 40, 3), np.uint8)])
+    sides_px, recalls = recall_samples.collect(Nothing(), one, InputScale(20, 2.0))
+    assert sides_px.min() == pytest.approx(2.0)  # the whole image at half its size
+    assert sides_px.max() > 4.0
+    assert not recalls.any()

@@ -22,7 +22,7 @@ from dmnet_lib.detection.detectors import Torchvision
 from dmnet_lib.detection.fusion import ViewRules
 from dmnet_lib.detection.strategies import Outcome, Rule, Strategy
 
-RULE = Rule(input_long_px=20, max_upscale=2.0, iou_threshold=0.7, top=500, fusion={})
+RULE = Rule(InputScale(20, 2.0), iou_threshold=0.7, top=500, fusion={})
 CROP = [10, 10, 20, 20]
 
 
@@ -51,9 +51,9 @@ def split(images: int = 2) -> Split:
 
 def detect(by_crops: dict[str, Regions], **changed: object) -> dict[str, Outcome]:
     rule, seen = Rule(**(vars(RULE) | changed)), Torchvision(OneBox())
-    whole = strategies.whole_images(seen, split(), rule)
-    looks = strategies.look_closer(seen, split(), by_crops, rule)
-    return strategies.outcomes(whole, looks, rule, extra_seconds={"slow": 100.0})
+    whole = strategies.run_whole_images(seen, split(), rule)
+    passes = strategies.run_crops(seen, split(), by_crops, rule)
+    return strategies.outcomes(whole, passes, rule, extra_seconds={"slow": 100.0})
 
 
 def found(*rows: tuple[int, float]) -> Detections:
@@ -181,32 +181,35 @@ class Counted(Torchvision):
 
 def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
     seen = Counted()
-    looks = strategies.look_closer(seen, split(), NESTED, RULE)
-    assert list(looks) == list(NESTED)
+    passes = strategies.run_crops(seen, split(), NESTED, RULE)
+    assert list(passes) == list(NESTED)
     assert seen.views == 3 + 2  # the oracle's is another plan
-    alone = strategies.look_closer(seen, split(), {"x": NESTED["planned mcnn 1"]}, RULE)["x"]
-    part = looks["planned mcnn 1"]
+    alone = strategies.run_crops(seen, split(), {"x": NESTED["planned mcnn 1"]}, RULE)["x"]
+    part = passes["planned mcnn 1"]
     for name in ("view_index", "scales"):
-        np.testing.assert_array_equal(getattr(part.seen, name), getattr(alone.seen, name))
-    np.testing.assert_array_equal(part.seen.detections.boxes_xyxy, alone.seen.detections.boxes_xyxy)
-    np.testing.assert_array_equal(part.seen.detections.scores, alone.seen.detections.scores)
+        columns = (getattr(one.view_detections, name) for one in (part, alone))
+        np.testing.assert_array_equal(*columns)
+    np.testing.assert_array_equal(part.regions.boxes_xyxy, alone.regions.boxes_xyxy)
+    np.testing.assert_array_equal(part.detections.boxes_xyxy, alone.detections.boxes_xyxy)
+    np.testing.assert_array_equal(part.detections.scores, alone.detections.scores)
     assert part.megapixels == pytest.approx(alone.megapixels)
-    assert part.time_is_estimated and not looks["planned mcnn 2"].time_is_estimated
-    assert 0 < part.seconds < looks["planned mcnn 2"].seconds
+    assert part.time_is_estimated and not passes["planned mcnn 2"].time_is_estimated
+    assert 0 < part.seconds < passes["planned mcnn 2"].seconds
 
 
 def test_without_strategies_no_image_is_looked_at() -> None:
     seen = Counted()
-    assert strategies.look_closer(seen, split(), {}, RULE) == {}
+    assert strategies.run_crops(seen, split(), {}, RULE) == {}
     assert seen.views == 0
 
 
 def test_a_detector_of_one_input_size_sees_no_native_resolution() -> None:
     fixed = Torchvision(OneBox())
     fixed.input_wh = (20, 20)
-    looks = strategies.whole_images(fixed, split(), RULE)
-    assert list(looks) == ["global"]
-    assert looks["global"].megapixels == pytest.approx(20 * 20 / 1e6)
+    rule = replace(RULE, input_scale=InputScale(20, 2.0, (20, 20)))
+    passes = strategies.run_whole_images(fixed, split(), rule)
+    assert list(passes) == ["global"]
+    assert passes["global"].megapixels == pytest.approx(20 * 20 / 1e6)
 
 
 def test_a_strategy_is_what_its_name_says_or_one_of_ones_own():
@@ -235,10 +238,10 @@ def test_a_strategy_is_what_its_name_says_or_one_of_ones_own():
 def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Path) -> None:
     rule = Rule(**vars(RULE) | {"views": ViewRules()})
     seen = Torchvision(OneBox())
-    whole = strategies.whole_images(seen, split(), rule)
+    whole = strategies.run_whole_images(seen, split(), rule)
     crops = {"a": Regions.from_lists([[CROP], []])}
-    looks = strategies.look_closer(seen, split(), crops, rule)
-    found = strategies.ablation(whole, looks, ["a"], rule)
+    passes = strategies.run_crops(seen, split(), crops, rule)
+    found = strategies.ablation(whole, passes, ["a"], rule)
     # The crop's one box touches all its borders, and the whole image shows more around it.
     counts = {variant: len(by_name["a"]) for variant, by_name in found.items()}
     assert counts == {
@@ -266,13 +269,3 @@ def test_what_is_expected_of_whole_images_goes_by_the_scale_they_are_seen_at() -
     assert shares["global"] == pytest.approx(float(curve(7.0)))
     assert shares["native"] == pytest.approx(float(curve(14.0)))
     assert shares["all"] == pytest.approx(float(curve(14 * 20 / 25)))
-
-
-def test_sightings_show_the_objects_at_many_sizes() -> None:
-    rows = np.array([[10, 10, 4, 4, 1, 4, 0, 0]])
-    table = from_rows(["i"], np.array([[40, 30]]), [rows])
-    one = Split("val", table, [np.zeros((30, 40, 3), np.uint8)])
-    sides, found = strategies.sightings(Torchvision(OneBox()), one, RULE)
-    assert sides.min() == pytest.approx(2.0)  # the whole image at half its size
-    assert sides.max() > 4.0
-    assert not found.any()

@@ -3,7 +3,7 @@
 import explored
 import numpy as np
 import pytest
-from explored import RULE, crops_of, looks, picture, sources, told
+from explored import RULE, crops_of, passes, picture, sources, told
 
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import geometry, planning, plans, threshold
@@ -246,7 +246,7 @@ def test_under_the_runner_crops_and_fusion_leave_figures(tmp_path, monkeypatch) 
         crops = explore_crops(
             split, sources(split), next(stages), threshold=0.1, planner=explored.PLANNER
         )
-        found = explore_fusion(split, *looks(split), RULE, next(stages), strategy="sliding 300")
+        found = explore_fusion(split, *passes(split), RULE, next(stages), strategy="sliding 300")
         assert isinstance(crops, Shown) and isinstance(found, Shown)
         paths = [out / f"figures/{n}.{k}" for n in ("thresholds", "judged") for k in ("png", "csv")]
         written.append([path.read_bytes() for path in paths])

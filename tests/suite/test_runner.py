@@ -374,7 +374,7 @@ def test_clean_keeps_the_latest_and_frees_the_rest(done: Project) -> None:
 
 
 def test_clean_without_a_name_forgets_what_detectors_saw(done: Project) -> None:
-    seen = files.write_json(done.places["results"] / ".cache" / "looks" / "k" / "a.npz", {})
+    seen = files.write_json(done.places["results"] / ".cache" / "detections" / "k" / "a.npz", {})
     assert runner.clean("x", results=done.places["results"]) == 0 and seen.exists()
     assert runner.clean(results=done.places["results"]) >= 3
     assert not seen.exists()

@@ -11,6 +11,7 @@ from dmnet_lib.core import files, weights
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
+from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors
 from dmnet_lib.training import detection, loop, ready
@@ -26,10 +27,10 @@ def split() -> tuple[Split, Regions]:
 
 
 def test_a_trained_detector_is_written_and_told(tmp_path: Path) -> None:
-    views = detection.Views(96, 1.0, 64, 0.5)
+    patches = detection.Patches(InputScale(96, 1.0), 64, 0.5)
     recipe = loop.Recipe(steps=2, learning_rate=1e-3, evaluate_every=1)
     made = ready.trained(
-        build, split(), split(), views, recipe,
+        build, split(), split(), patches, recipe,
         batch_size=1, device="cpu", checkpoint=tmp_path / "c.pt", out=tmp_path,
     )  # fmt: skip
     assert len(made.curve) == 2

@@ -17,6 +17,7 @@ from dmnet_lib.core import files, params, weights
 from dmnet_lib.core.annotations import Annotations, from_rows
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.tables import Regions
+from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import mcnn, points, sizes
 from dmnet_lib.detection import detectors
@@ -24,7 +25,7 @@ from dmnet_lib.training import density, detection, distributed, feed, jobs, loop
 from dmnet_lib.training.loop import Recipe
 
 RECIPE = Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=3)
-VIEWS = detection.Views(input_long_px=128, max_upscale=2.0, patch_px=64, whole_share=0.5)
+PATCHES = detection.Patches(InputScale(128, 2.0), patch_px=64, whole_share=0.5)
 ONE = sizes.plain(())  # bin for all sizes, as in the paper
 SIDE = 12  # px, of the white squares that are the only objects
 
@@ -94,7 +95,7 @@ rng = np.random.default_rng
 
 
 def draws(split: Split, regions: Regions, *, count: int = 24, seed: int = 0) -> detection.Batch:
-    return detection.patch_batch(np.random.default_rng(seed), split, regions, VIEWS, count=count)
+    return detection.patch_batch(np.random.default_rng(seed), split, regions, PATCHES, count=count)
 
 
 # loop
@@ -316,8 +317,8 @@ def test_shares_of_a_batch_are_the_batch(tmp_path: Path, monkeypatch: pytest.Mon
     shares = [density.patch_batch(rng(1), split.images, at, ONE, **count, share=p) for p in parts]
     for column, pieces in zip(whole, zip(*shares, strict=True), strict=True):
         assert torch.equal(column, torch.cat(pieces))
-    pixels, _ = detection.patch_batch(rng(1), split, none, VIEWS, count=6)
-    parts = [detection.patch_batch(rng(1), split, none, VIEWS, count=6, share=p) for p in parts]
+    pixels, _ = detection.patch_batch(rng(1), split, none, PATCHES, count=6)
+    parts = [detection.patch_batch(rng(1), split, none, PATCHES, count=6, share=p) for p in parts]
     assert torch.equal(torch.stack(pixels), torch.stack([one for part, _ in parts for one in part]))
 
 
@@ -547,7 +548,7 @@ def test_an_ignored_region_is_grey(tmp_path: Path):
 
 def test_batches_repeat_for_equal_generators_of_detection(tmp_path: Path):
     split = scene(tmp_path, [(20, 14)], size_wh=(128, 96))
-    draw = detection.batches(split, Regions.from_lists([[]]), VIEWS, count=2)
+    draw = detection.batches(split, Regions.from_lists([[]]), PATCHES, count=2)
     (a, targets), (b, again) = (draw(np.random.default_rng(1)) for _ in range(2))
     assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
     for x, y in zip(targets, again, strict=True):
@@ -556,7 +557,7 @@ def test_batches_repeat_for_equal_generators_of_detection(tmp_path: Path):
 
 def test_the_held_out_loss_repeats_and_teaches_nothing(tmp_path: Path):
     split = scene(tmp_path, [(20, 14)], size_wh=(128, 96))
-    measure = detection.measures(split, Regions.from_lists([[]]), VIEWS, count=2, draws=2)
+    measure = detection.measures(split, Regions.from_lists([[]]), PATCHES, count=2, draws=2)
     model = weights.seeded(lambda: detectors.build("fcos_small"), 0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert measure(model) == measure(model)
@@ -570,9 +571,9 @@ def test_a_few_steps_lower_the_detectors_loss(tmp_path: Path):
     curve = loop.fit(
         model,
         Recipe(steps=8, learning_rate=0.002, evaluate_every=4),
-        draw_batch=detection.batches(split, regions, VIEWS, count=2),
+        draw_batch=detection.batches(split, regions, PATCHES, count=2),
         loss_of=detection.loss,
-        evaluate=detection.measures(split, regions, VIEWS, count=2, draws=1),
+        evaluate=detection.measures(split, regions, PATCHES, count=2, draws=1),
         minimise="val_loss",
     )
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]

@@ -17,7 +17,7 @@ from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import strategies
-from dmnet_lib.detection.strategies import SHOWN_SCORE, Look, Outcome, Rule
+from dmnet_lib.detection.strategies import SHOWN_SCORE, InferencePass, Outcome, Rule
 from dmnet_lib.evaluation import errors
 from dmnet_lib.reporting import figures
 from dmnet_lib.reporting.explore import desk
@@ -31,15 +31,15 @@ STAGE = "05_fused_detection"
 
 @dataclass(frozen=True)
 class Passes:
-    """All looks at a split, whole images first, what came of each by the rule, and the rule."""
+    """All passes over a split, whole images first, what came of each by the rule, and the rule."""
 
-    whole: Mapping[str, Look]
-    crops: Mapping[str, Look]
+    whole: Mapping[str, InferencePass]
+    crops: Mapping[str, InferencePass]
     found: Mapping[str, Outcome]
     rule: Rule
 
-    def of_image(self, strategy: str, index: int, least_score: float) -> list[Look]:
-        """Return the looks at one image that a strategy fuses, without boxes below a score."""
+    def of_image(self, strategy: str, index: int, least_score: float) -> list[InferencePass]:
+        """Return the passes over one image that a strategy fuses, without boxes below a score."""
         if strategy in self.whole:
             return [one_image(self.whole[strategy], index, least_score)]
         base = one_image(self.whole["global"], index, least_score)
@@ -53,9 +53,9 @@ class Passes:
         A run with this least score as its score_threshold has the same ones: what is dropped
         before the fusion removes nothing that scores higher.
         """
-        looks = self.of_image(strategy, index, least_score)
+        passes = self.of_image(strategy, index, least_score)
         found = strategies.fuse(
-            looks, replace(self.rule, iou_threshold=iou or self.rule.iou_threshold)
+            passes, replace(self.rule, iou_threshold=iou or self.rule.iou_threshold)
         )
         return found.select(found.scores >= least_score)
 
@@ -66,7 +66,7 @@ class Passes:
 
 
 def explore_fusion(
-    split: Split, whole: Mapping[str, Look], crops: Mapping[str, Look],
+    split: Split, whole: Mapping[str, InferencePass], crops: Mapping[str, InferencePass],
     found: Mapping[str, Outcome], rule: Rule, stage: Stage, *, strategy: str,
 ) -> "FusionExplorer | figures.Shown":  # fmt: skip
     """Return the explorer of a split's detections; under the runner, a figure of what was found.
@@ -151,21 +151,21 @@ class FusionExplorer(desk.Explorer):
 
     def view(self, index: int) -> View:
         strategy = self.controls["strategy"].value
-        looks = self.passes.of_image(strategy, index, self.score)
+        passes = self.passes.of_image(strategy, index, self.score)
         fused = self.fused(strategy, index)
         layers = (
-            *self._sources(looks),
+            *self._sources(passes),
             *self._ticked("fused", (Boxes(fused.boxes_xyxy, figures.BLUE, "fused boxes"),)),
             *self._ticked("judged", figures.mistake_layers(judge(self.truth.image(index), fused))),
         )
         return View(layers)
 
-    def _sources(self, looks: Sequence[Look]) -> tuple[Boxes, ...]:
+    def _sources(self, passes: Sequence[InferencePass]) -> tuple[Boxes, ...]:
         """Return crops, boxes of the whole image and those of crops, as far as they are ticked."""
-        base, *closer = looks
-        crops = closer[0].seen.regions.boxes_xyxy if closer else np.zeros((0, 4))
-        local = closer[0].seen.detections.boxes_xyxy if closer else np.zeros((0, 4))
-        seen = base.seen.detections.boxes_xyxy
+        base, *closer = passes
+        crops = closer[0].regions.boxes_xyxy if closer else np.zeros((0, 4))
+        local = closer[0].detections.boxes_xyxy if closer else np.zeros((0, 4))
+        seen = base.detections.boxes_xyxy
         return (
             *self._ticked("crops", (Boxes(crops, figures.YELLOW, "crops", 1.5),)),
             *self._ticked("global", (Boxes(seen, figures.SKY, "boxes of the whole image", 0.5),)),
@@ -195,9 +195,9 @@ class FusionExplorer(desk.Explorer):
         return {STAGE: dict(value for name, value in values.items() if self.moved(name))}
 
 
-def one_image(look: Look, index: int, least_score: float) -> Look:
-    """Return a look at one image alone, without the boxes below a score."""
-    seen, found = look.seen, look.seen.detections
+def one_image(whole: InferencePass, index: int, least_score: float) -> InferencePass:
+    """Return the pass over one image alone, without the boxes below a score."""
+    seen, found = whole.view_detections, whole.detections
     views = slice(*np.searchsorted(seen.regions.image_index, [index, index + 1]))
     rows = np.arange(*np.searchsorted(found.image_index, [index, index + 1]))
     rows = rows[found.scores[rows] >= least_score]
@@ -208,7 +208,7 @@ def one_image(look: Look, index: int, least_score: float) -> Look:
         np.zeros(len(rows), np.int64),
     )  # fmt: skip
     part = ViewDetections(alone, seen.view_index[rows] - views.start, regions, seen.scales[views])
-    return replace(look, seen=part, regions=regions)
+    return replace(whole, view_detections=part)
 
 
 def judge(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
