@@ -9,8 +9,10 @@ from dmnet_lib.evaluation.difference import MISSING, Difference
 BASELINES = ("global", "uniform", "sliding")  # methods that all strategies are compared with
 INTERVAL_MEASURES = ("AP", "AP50", "APs")  # with an interval each
 COST_COLUMNS = ("crops_per_image", "megapixels")  # the other columns are fractions
-STRATEGY_COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "AR500", *COST_COLUMNS,
-                    "expected", "containment_rate", "truncated_rate", "coverage")  # fmt: skip
+STRATEGY_COLUMNS = (
+    "AP", "AP50", "AP75", "APs", "APm", "AR500", *COST_COLUMNS,
+    "predicted_recall", "containment_rate", "truncated_rate", "coverage",
+)  # fmt: skip
 COST_LABELS = {"crops_per_image": "crops", "megapixels": "Mpx"}
 
 

@@ -128,7 +128,7 @@ def test_every_strategy_has_an_interval_that_comes_from_the_same_draws():
     versus = scores.strategies["uniform 2x2"]["vs_global"]["difference"]
     one, other = (scores.samples[name]["AP"][0] for name in ("uniform 2x2", "global"))
     assert versus == pytest.approx(one - other)
-    assert strategy_table(scores.strategies)["expected"].dropna().to_dict() == {
+    assert strategy_table(scores.strategies)["predicted_recall"].dropna().to_dict() == {
         "planned oracle 2": 0.75
     }
 
