@@ -32,7 +32,7 @@ from dmnet_lib.data import splits
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import points, sizes, windows
 from dmnet_lib.density.points import Points
-from dmnet_lib.reporting import figures
+from dmnet_lib.reporting import charts
 
 HOME = files.ROOT / "benchmarks"
 INPUT_PX, MAX_UPSCALE, SIGMA_PX = 416, 4.0, 15.0
@@ -182,7 +182,7 @@ def picture(rows: Sequence[Mapping[str, object]], out: Path) -> None:
     table["megapixels"] = table["megapixels_own"]
     for measure in MEASURES:  # these are no samples, so they have no bands
         table[f"{measure}_low"] = table[f"{measure}_high"] = table[measure]
-    figure = figures.budget_curves(table, measures=MEASURES)
+    figure = charts.budget_curves(table, measures=MEASURES)
     figure.savefig(out, dpi=110, metadata={"Software": None})
 
 

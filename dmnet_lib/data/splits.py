@@ -11,7 +11,7 @@ import numpy as np
 
 from dmnet_lib.core import annotations as annotation_files
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.annotations import CLASSES, Annotations
 from dmnet_lib.core.files import InputError
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
@@ -267,6 +267,21 @@ def image_table(table: Annotations) -> "pd.DataFrame":
     counts = np.bincount(table.image_index[table.is_object], minlength=len(table))
     width, height = table.sizes_wh.T
     return pd.DataFrame({"image": table.names, "width": width, "height": height, "objects": counts})
+
+
+def class_table(table: Annotations) -> "pd.DataFrame":
+    """Return one row a class: objects, mean width and height, quartiles of the side, in pixels."""
+    import pandas as pd
+
+    width, height = table.boxes_xywh[table.is_object, 2:].astype(float).T
+    sizes = {"w": width, "h": height, "side": np.sqrt(width * height)}
+    by_class = pd.DataFrame(sizes).groupby(table.class_ids[table.is_object])
+    sides = by_class["side"]
+    found = {"objects": sides.size(), "mean_w_px": by_class["w"].mean()}
+    found |= {"mean_h_px": by_class["h"].mean(), "side_q25_px": sides.quantile(0.25)}
+    found |= {"side_median_px": sides.median(), "side_q75_px": sides.quantile(0.75)}
+    frame = pd.DataFrame(found)
+    return frame.set_axis([CLASSES[i - 1] for i in frame.index]).rename_axis("name")
 
 
 def spread(table: Annotations, count: int) -> list[int]:

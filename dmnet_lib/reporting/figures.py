@@ -2,8 +2,7 @@
 
 import base64
 import io
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import ScalarFormatter
 from PIL import Image
 
 from dmnet_lib.core import boxes, files, result_folder
@@ -25,26 +23,15 @@ from dmnet_lib.reporting.pages import render
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK, YELLOW = COLOURS
+GREY = "#8C8C8C"
 # The palette has no ten that show on a photograph beside those of crops and of other rows.
 CLASS_COLOURS = dict(
     zip(
         CLASSES,
-        (ORANGE, AMBER, "#999933", SKY, BLUE, GREEN, "#44AA99", "#8C8C8C", BLACK, "#882255"),
+        (ORANGE, AMBER, "#999933", SKY, BLUE, GREEN, "#44AA99", GREY, BLACK, "#882255"),
         strict=True,
     )
 )
-# Colour and mark of each family of strategies, the same in every figure.
-FAMILIES = {
-    "global": (BLACK, "o"),
-    "native": ("#8C8C8C", "s"),
-    "uniform": (SKY, "^"),
-    "sliding": (AMBER, "D"),
-    "density oracle": (PINK, "v"),
-    "density mcnn": ("#882255", "X"),
-    "planned oracle": (BLUE, "o"),
-    "planned mcnn": (ORANGE, "s"),
-    "planned detector": (GREEN, "P"),
-}
 FIGURES = "figures"  # of a stage's folder; git keeps it
 PICTURES = "pictures"  # the same for photographs that are not ours to pass on; git ignores it
 DPI = 100
@@ -131,29 +118,6 @@ def _is_made_up(folder: Path) -> bool:
     if not (folder / result_folder.PARAMS).exists():
         return True
     return result_folder.parameters_of(folder).get("dataset", "scenes") == "scenes"
-
-
-def colours(names: Iterable[str]) -> list[str]:
-    """Return a colour each: strategies have that of their family, others the palette's in turn."""
-    palette = itertools.cycle(COLOURS)
-    known = [_look(name) for name in names]
-    return [look[0] if look else next(palette) for look in known]
-
-
-def _look(name: str) -> tuple[str, str] | None:
-    """Return colour and mark of a strategy by its family; None where it is of none."""
-    return next((FAMILIES[key] for key in FAMILIES if f"{name} ".startswith(f"{key} ")), None)
-
-
-def new(
-    columns: int = 1, rows: int = 1, *, width: float = 9.0, height: float = 3.4
-) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its [rows, columns] axes; sizes in inches, height of one row."""
-    figure = Figure(figsize=(width, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat:
-        ax.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
@@ -266,200 +230,12 @@ def truth_layers(image: Annotations) -> tuple[Boxes, ...]:
     return tuple(layer for layer in layers if len(layer.boxes_xyxy))
 
 
-def class_table(annotations: Annotations) -> pd.DataFrame:
-    """Return one row a class: objects, mean width and height, quartiles of the side, in pixels."""
-    rows = annotations.is_object
-    class_ids, wh = annotations.class_ids[rows], annotations.boxes_xywh[rows, 2:].astype(float)
-    side = pd.Series(annotations.sides_px[rows])
-    frame = pd.DataFrame({"class_id": class_ids, "w": wh[:, 0], "h": wh[:, 1], "side": side})
-    table = frame.groupby("class_id").agg(
-        objects=("side", "size"), mean_w_px=("w", "mean"), mean_h_px=("h", "mean"),
-        side_q25_px=("side", lambda s: s.quantile(0.25)),
-        side_median_px=("side", "median"),
-        side_q75_px=("side", lambda s: s.quantile(0.75)),
-    )  # fmt: skip
-    return table.assign(name=[CLASSES[i - 1] for i in table.index]).set_index("name")
-
-
-def class_sizes(table: pd.DataFrame) -> Figure:
-    """Return objects per class beside the quartiles of their side, from `class_table`."""
-    figure, axes = new(2, height=3.6)
-    count, size = axes[0]
-    position = np.arange(len(table))
-    count.barh(position, table["objects"], color=BLUE)
-    count.set_xlabel("objects")
-    for quartile, colour in (
-        ("side_q75_px", SKY),
-        ("side_median_px", BLUE),
-        ("side_q25_px", BLACK),
-    ):
-        size.plot(table[quartile], position, "o", color=colour, label=quartile[5:-3])
-    size.set_xlabel("side = √(width · height), px")
-    size.legend(fontsize=8)
-    for ax in (count, size):
-        ax.set_yticks(position, table.index)
-        ax.invert_yaxis()
-    return figure
-
-
-def lines(
-    frame: pd.DataFrame, x: str, panels: Mapping[str, Sequence[str]], *,
-    marks: Mapping[str, float] | None = None,
-    log_x: bool = False, x_label: str | None = None,
-) -> Figure:  # fmt: skip
-    """Return one plot a panel {y label: columns} over column x; marks draw named vertical lines."""
-    figure, axes = new(len(panels), width=min(12, 3.6 * len(panels) + 1), height=3.1)
-    for ax, (label, columns) in zip(axes.flat, panels.items(), strict=True):
-        for column, colour in zip(columns, COLOURS, strict=False):
-            ax.plot(
-                frame[x], frame[column], color=colour, marker=".", label=column.replace("_", " ")
-            )
-        for (name, where), style in zip((marks or {}).items(), ("-", "--", ":"), strict=False):
-            ax.axvline(where, color=BLACK, ls=style, lw=1, label=name)
-        ax.set_xscale("log" if log_x else "linear")
-        ax.set_xlabel(x_label or x.replace("_", " "))
-        ax.set_ylabel(label)
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(fontsize=7)
-    return figure
-
-
-def calibration(curve: pd.DataFrame, *, chosen: float, paper: float) -> Figure:
-    """Return containment rate, truncated rate, coverage and crops per image over the threshold."""
-    panels = {
-        "share of objects": ["containment_rate", "truncated_rate"],
-        "share of the image area": ["coverage"],
-        "crops per image": ["crops_per_image"],
-    }
-    marks = {f"chosen {chosen:.3g}": chosen, f"paper {paper:g}": paper}
-    return lines(curve, "threshold", panels, marks=marks, log_x=True,
-                 x_label="threshold, objects in a window")  # fmt: skip
-
-
-def precision_recall(curves: Mapping[str, np.ndarray], recall: np.ndarray) -> Figure:
-    """Return precision [R] over recall [R] for each named strategy."""
-    figure, axes = new(width=6, height=4)
-    for (name, precision), colour in zip(curves.items(), colours(curves), strict=True):
-        axes[0, 0].plot(recall, precision, color=colour, label=name)
-    axes[0, 0].set(xlabel="recall", ylabel="precision at IoU 0.5, mean over classes", ylim=(0, 1))
-    axes[0, 0].legend(fontsize=8)
-    return figure
-
-
-def strategies(table: pd.DataFrame) -> Figure:
-    """Return AP against megapixels, and the differences to `global` with their intervals.
-
-    table: one row a strategy (index) with AP, megapixels and vs_global_difference, _low, _high.
-    """
-    figure, axes = new(2, width=10, height=3.6)
-    cost, gain = axes[0]
-    for (name, row), colour in zip(table.iterrows(), colours(table.index), strict=True):
-        mark = (_look(name) or (colour, "o"))[1]
-        cost.plot(row["megapixels"], row["AP"], mark, color=colour, label=name)
-    cost.set(xlabel="megapixels through the detector, per image", ylabel="AP", ylim=(0, None))
-    cost.legend(fontsize=7, loc="lower right")
-    rest = table[table.index != "global"]
-    middle = rest["vs_global_difference"]
-    reach = np.array([middle - rest["vs_global_low"], rest["vs_global_high"] - middle])
-    reach = np.clip(reach, 0, None)  # an interval of percentiles may leave out the middle
-    gain.errorbar(middle, np.arange(len(rest)), xerr=reach, fmt="o", color=BLUE, capsize=3)
-    gain.axvline(0, color=BLACK, lw=1)
-    gain.set_yticks(np.arange(len(rest)), rest.index)
-    gain.invert_yaxis()
-    gain.set_xlabel("difference in AP to global, with its interval")
-    return figure
-
-
-def bars(table: pd.DataFrame, *, y_label: str) -> Figure:
-    """Return grouped bars: one group a row of the table, one colour a column."""
-    figure, axes = new(width=10, height=3.6)
-    ax = axes[0, 0]
-    table.plot.bar(ax=ax, color=colours(table.columns), width=0.8, legend=False)
-    ax.set(xlabel="", ylabel=y_label)
-    ax.tick_params(axis="x", labelrotation=30)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", fontsize=7, ncols=5)
-    return figure
-
-
 def size_pairs(predicted: np.ndarray, true: np.ndarray, labels: Sequence[str]) -> list[Panel]:
     """Return predicted and true maps [K, h, w] as pairs of panels, one scale for each pair."""
     pairs = zip(labels, map(density_pair, predicted, true), strict=True)
     return [
         replace(panel, title=f"{label}, {panel.title}") for label, pair in pairs for panel in pair
     ]
-
-
-def budget_curves(
-    table: pd.DataFrame, *, measures: Sequence[str] = ("AP", "AP50", "APs")
-) -> Figure:
-    """Return what each budget buys: a row a measure, over crops and over megapixels per image.
-
-    table: one row a strategy with method, crops_per_image, megapixels, and each measure with
-    `_low` and `_high`. A family is a line with its band; one of a single member is a point. Those
-    whose budget was megapixels have a broken line of their own: they take many small crops.
-    """
-    figure, axes = new(2, len(measures), width=10.5, height=2.9)
-    for row, measure in zip(axes, measures, strict=True):
-        for ax, x in zip(row, ("crops_per_image", "megapixels"), strict=True):
-            by_pixels = table.index.astype(str).str.endswith("Mpx")
-            for (key, pixels), members in table.groupby(["method", by_pixels], sort=False):
-                _draw_family(ax, key, members.sort_values(x), x, measure, by_pixels=pixels)
-            ax.set_ylim(0, None)
-        row[0].set_ylabel(measure)
-    for ax, label in zip(axes[-1], ("crops", "megapixels through the detector"), strict=True):
-        ax.set_xlabel(f"{label}, per image")
-    for ax in axes[:, 1]:
-        _log_axis(ax, table["megapixels"])
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
-    return figure
-
-
-def _draw_family(
-    ax: Axes, key: str, members: pd.DataFrame, x: str, measure: str, *, by_pixels: bool
-) -> None:
-    """Draw a family's measure over x: a line in its band, or a point with its interval."""
-    colour, mark = _look(key) or (COLOURS[-2], ".")
-    where, low, high = (members[name] for name in (x, f"{measure}_low", f"{measure}_high"))
-    if len(members) > 1:
-        ax.fill_between(where, low, high, color=colour, alpha=0.13, lw=0)
-    else:
-        ax.vlines(where, low, high, color=colour, lw=1)
-    look = {"ls": ":", "mfc": "white"} if by_pixels else {}
-    label = f"{key}, by Mpx" if by_pixels else key
-    ax.plot(where, members[measure], color=colour, marker=mark, ms=5, label=label, **look)
-
-
-def _log_axis(ax: Axes, values: pd.Series) -> None:
-    """Make x logarithmic where the values span more than three octaves, with plain numbers."""
-    if values.min() > 0 and values.max() > 8 * values.min():
-        ax.set_xscale("log", base=2)
-        ax.xaxis.set_major_formatter(ScalarFormatter())
-
-
-def recall_curve(
-    measured: pd.DataFrame, curves: Mapping[str, Callable[[np.ndarray], np.ndarray]]
-) -> Figure:
-    """Return the share of objects found over their side in the detector's input.
-
-    measured: z_px, found, objects, low, high, one row a bin; a point's area tells its objects.
-    curves: named functions of z in px -> 0..1.
-    """
-    figure, axes = new(width=7, height=3.8)
-    ax = axes[0, 0]
-    z, share = measured["z_px"], measured["found"]
-    ax.vlines(z, measured["low"], measured["high"], color=BLACK, lw=1)
-    areas = 12 + 120 * measured["objects"] / max(1, measured["objects"].max())
-    ax.scatter(z, share, s=areas, color=BLACK, alpha=0.6, lw=0, label="measured")
-    ends = (z.min(), z.max()) if len(measured) else (4, 256)
-    smooth = np.geomspace(ends[0] / 2**0.5, ends[1] * 2**0.5, 200)
-    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
-        ax.plot(smooth, curve(smooth), color=colour, label=name)
-    ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_formatter(ScalarFormatter())
-    ax.set(xlabel="side in the detector's input, px", ylabel="share of objects found", ylim=(0, 1))
-    ax.legend(fontsize=8)
-    return figure
 
 
 def size_maps(image: np.ndarray, maps: np.ndarray, labels: Sequence[str]) -> list[Panel]:
@@ -495,46 +271,6 @@ def plan_steps(
     return figure
 
 
-def ablation(table: pd.DataFrame) -> Figure:
-    """Return what leaving out rules does to AP: a dot with its interval, one row a variant.
-
-    table: variant, strategy, difference, low, high; rows without a difference are left out.
-    """
-    shown = table.dropna(subset=["difference"])
-    figure, axes = new(width=8, height=0.8 + 0.28 * max(1, len(shown)))
-    ax, place = axes[0, 0], np.arange(len(shown))
-    looks = colours(shown["strategy"])
-    ax.hlines(place, shown["low"], shown["high"], color=looks, lw=1.5)
-    ax.scatter(shown["difference"], place, color=looks, s=25)
-    ax.axvline(0, color=BLACK, lw=1)
-    ax.set_yticks(place, shown["variant"] + ": " + shown["strategy"])
-    ax.invert_yaxis()
-    ax.set_xlabel("difference in AP to all rules, with its interval")
-    return figure
-
-
-def recall_gain(table: pd.DataFrame, curve: Callable[[np.ndarray], np.ndarray]) -> Figure:
-    """Return the recall curve, and on it what a crop does for each size of object.
-
-    table: `plans.sizes_table`: an arrow a row from the whole image to the closest crop.
-    """
-    figure, axes = new(width=7, height=3.8)
-    ax = axes[0, 0]
-    ends = table["z_whole_px"].min() / 2, table["z_crop_px"].max()
-    smooth = np.geomspace(*ends, 200)
-    ax.plot(smooth, curve(smooth), color=BLACK, lw=1)
-    for row, colour in zip(table.itertuples(), itertools.cycle(COLOURS)):
-        arrow = {"arrowstyle": "->", "color": colour, "connectionstyle": "arc3,rad=0.2"}
-        start, end = (row.z_whole_px, row.found_whole), (row.z_crop_px, row.found_crop)
-        ax.annotate("", end, start, arrowprops=arrow)
-        ax.plot(*start, "o", color=colour, label=row.size)
-    ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_formatter(ScalarFormatter())
-    ax.set(xlabel="side in the detector's input, px", ylabel="share of objects found", ylim=(0, 1))
-    ax.legend(fontsize=8, title="whole image → closest crop", title_fontsize=8)
-    return figure
-
-
 def gain_maps(offers: Sequence[tuple[tuple[int, int], np.ndarray]]) -> list[Panel]:
     """Return a panel a size of window (width, height): what it gains, [ny, nx], by its place."""
     top = max((float(gains.max(initial=0.0)) for _, gains in offers), default=0.0) or None
@@ -555,73 +291,3 @@ def mistake_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
     return tuple(
         Boxes(judged[name], colour, name, width) for name, (colour, width) in looks.items()
     )
-
-
-def differences(table: pd.DataFrame) -> Figure:
-    """Return differences in AP, a dot a row with its interval; blue where it is significant.
-
-    table: label, difference, low, high, is_significant; without an interval the dot stands alone.
-    """
-    shown = table.dropna(subset=["difference"])
-    figure, axes = new(width=8, height=0.9 + 0.28 * max(1, len(shown)))
-    ax, place = axes[0, 0], np.arange(len(shown))
-    looks = np.where(shown["is_significant"], BLUE, "#8C8C8C")
-    ax.hlines(place, shown["low"], shown["high"], color=looks, lw=1.5)
-    ax.scatter(shown["difference"], place, color=looks, s=25)
-    ax.axvline(0, color=BLACK, lw=1)
-    ax.set_yticks(place, shown["label"])
-    ax.set_ylim(-0.6, max(1, len(shown)) - 0.4)
-    ax.invert_yaxis()
-    ax.set_xlabel("difference in AP, with its interval")
-    return figure
-
-
-def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "AP") -> Figure:
-    """Return what each budget buys in several experiments: a panel each, on the same axes.
-
-    tables: by experiment, those that `budget_curves` takes.
-    """
-    figure, axes = new(max(1, len(tables)), width=min(14, 3.2 * len(tables) + 2.4), height=3.4)
-    top = max((float(table[f"{measure}_high"].max()) for table in tables.values()), default=1)
-    cost = pd.concat([pd.Series([1.0]), *(table["megapixels"] for table in tables.values())])
-    for ax, (name, table) in zip(axes[0], tables.items(), strict=False):
-        by_pixels = table.index.astype(str).str.endswith("Mpx")
-        for (key, pixels), members in table.groupby(["method", by_pixels], sort=False):
-            rising = members.sort_values("megapixels")
-            _draw_family(ax, key, rising, "megapixels", measure, by_pixels=pixels)
-        ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image")
-        _log_axis(ax, cost)
-        ax.set_xlim(0.8 * cost.min(), 1.25 * cost.max())
-    axes[0, 0].set_ylabel(measure)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
-    return figure
-
-
-def sweep(table: pd.DataFrame, name: str) -> Figure:
-    """Return AP, containment, crops and megapixels over a parameter's values, a line a strategy.
-
-    table: a row a strategy and value: strategy, value, place (on the axis), AP with AP_low and
-    AP_high, containment_rate, crops_per_image, megapixels.
-    """
-    measures = {
-        "AP": "AP",
-        "containment_rate": "containment rate",
-        "crops_per_image": "crops per image",
-        "megapixels": "megapixels per image",
-    }
-    figure, axes = new(2, 2, width=11, height=3.0)
-    ticks = table.drop_duplicates("value")
-    for ax, (column, label) in zip(axes.flat, measures.items(), strict=True):
-        for strategy, rows in table.groupby("strategy", sort=False):
-            colour, mark = _look(strategy) or (COLOURS[-2], ".")
-            ax.plot(rows["place"], rows[column], color=colour, marker=mark, ms=5, label=strategy)
-            if column == "AP":
-                low, high = rows["AP_low"], rows["AP_high"]
-                ax.fill_between(rows["place"], low, high, color=colour, alpha=0.1, lw=0)
-        ax.set(xlabel=name, ylabel=label)
-        ax.set_xticks(ticks["place"], ticks["value"].astype(str))
-        ax.set_ylim(0, None)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
-    return figure

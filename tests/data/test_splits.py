@@ -169,3 +169,12 @@ def test_notebooks_find_the_data_as_the_runner_does():
         code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
         assert "from_root(data_root)" not in code
         assert ".data_root(dataset, data_root)" in code or "splits" not in code
+
+
+def test_the_class_table_has_the_measures_of_each_class():
+    rows = [(0, 0, 10, 40, 1, 4, 0, 0), (0, 0, 10, 10, 1, 4, 0, 0), (0, 0, 5, 5, 1, 1, 0, 0)]
+    found = splits.class_table(from_rows(["a"], np.array([[64, 48]]), [np.array(rows)]))
+    assert found.index.tolist() == ["pedestrian", "car"]
+    assert found.loc["car", ["objects", "mean_w_px", "mean_h_px"]].tolist() == [2, 10, 25]
+    assert found.loc["car", "side_median_px"] == pytest.approx(15)
+    assert len(splits.class_table(table())) == 0

@@ -14,7 +14,7 @@ from PIL import Image
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations, from_rows
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.reporting import figures
+from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.figures import Boxes, Panel
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -68,13 +68,12 @@ def show(folder: Path, figure: Figure, **words: str) -> figures.Shown:
 
 
 def plain() -> Figure:
-    return figures.lines(DATA, "x", {"value": ["y"]}, marks={"here": 2.0})
+    return charts.lines(DATA, "x", {"value": ["y"]}, marks={"here": 2.0})
 
 
 def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
     assert show(tmp_path, figures.gallery([])).png.startswith(b"\x89PNG")
     assert figures.truth_layers(truth()) == ()
-    assert len(figures.class_table(truth())) == 0
 
 
 @pytest.mark.parametrize(
@@ -83,13 +82,13 @@ def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
         plain,
         lambda: figures.gallery([Panel(PHOTO, "photo", (Boxes(SQUARE, figures.SKY, "objects"),))]),
         lambda: figures.gallery([figures.density_panel(np.eye(6), "map"), Panel(PHOTO, "b")]),
-        lambda: figures.strategies(STRATEGIES),
-        lambda: figures.budget_curves(BUDGETS),
-        lambda: figures.recall_curve(MEASURED, {"fitted": lambda z: z / (z + 20)}),
+        lambda: charts.strategies(STRATEGIES),
+        lambda: charts.budget_curves(BUDGETS),
+        lambda: charts.recall_curve(MEASURED, {"fitted": lambda z: z / (z + 20)}),
         lambda: figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3.0, 1.0]),
-        lambda: figures.ablation(ABLATION),
-        lambda: figures.bars(STRATEGIES[["AP"]], y_label="AP"),
-        lambda: figures.precision_recall({"a": np.linspace(1, 0, 5)}, np.linspace(0, 1, 5)),
+        lambda: charts.ablation(ABLATION),
+        lambda: charts.bars(STRATEGIES[["AP"]], y_label="AP"),
+        lambda: charts.precision_recall({"a": np.linspace(1, 0, 5)}, np.linspace(0, 1, 5)),
     ],
     ids=[
         "lines",
@@ -180,25 +179,16 @@ def test_before_and_after_show_what_scores_enough():
     assert [len(layer.boxes_xyxy) for layer in after.layers] == [1, 2, 1]
 
 
-def test_the_class_table_has_the_measures_of_each_class():
-    found = figures.class_table(
-        truth((0, 0, 10, 40, 1, 4, 0, 0), (0, 0, 10, 10, 1, 4, 0, 0), (0, 0, 5, 5, 1, 1, 0, 0))
-    )
-    assert found.index.tolist() == ["pedestrian", "car"]
-    assert found.loc["car", ["objects", "mean_w_px", "mean_h_px"]].tolist() == [2, 10, 25]
-    assert found.loc["car", "side_median_px"] == pytest.approx(15)
-
-
 def test_an_interval_beside_its_difference_is_still_drawn(tmp_path: Path):
     """Percentiles of resamples need not hold the difference on the images as they are."""
     table = STRATEGIES.assign(vs_global_low=[np.nan, 0.11, -0.2])
-    assert show(tmp_path, figures.strategies(table)).png
+    assert show(tmp_path, charts.strategies(table)).png
 
 
 def test_calibration_marks_both_thresholds():
     columns = ("threshold", "containment_rate", "truncated_rate", "coverage", "crops_per_image")
     curve = pd.DataFrame({name: [0.1, 0.2, 0.4] for name in columns})
-    figure = figures.calibration(curve, chosen=0.2, paper=0.08)
+    figure = charts.calibration(curve, chosen=0.2, paper=0.08)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["containment rate", "truncated rate", "chosen 0.2", "paper 0.08"]
     assert figure.axes[0].get_xscale() == "log"
@@ -215,16 +205,25 @@ def test_profile_panels_show_crops_and_what_they_lost_for_each_profile():
     ]  # fmt: skip
 
 
-def test_a_family_has_one_colour_in_every_figure():
-    assert figures.colours(["planned mcnn 4", "x", "planned mcnn"]) == [
-        figures.ORANGE, figures.BLUE, figures.ORANGE,
-    ]  # fmt: skip
-    looks = list(figures.FAMILIES.values())
-    assert len({colour for colour, _ in looks}) == len(looks)
+def test_a_method_has_one_colour_in_every_figure():
+    named = charts.strategy_looks(["planned mcnn 4", "planned mcnn", "mine", "yours 2"])
+    assert named["planned mcnn 4"] == named["planned mcnn"] == charts.METHODS["planned mcnn"]
+    colours = [colour for colour, _ in charts.METHODS.values()]
+    custom = [named[name][0] for name in ("mine", "yours 2")]
+    assert len({*colours, *custom}) == len(colours) + 2
+    assert list(charts.looks(["a", "b"]).values()) == [(figures.BLUE, "*"), (figures.ORANGE, "*")]
+
+
+def test_a_custom_strategy_has_its_own_entry_in_the_legend():
+    table = BUDGETS.rename(index={"uniform 2x3": "mine"}).assign(
+        method=["global", "planned mcnn", "planned mcnn", "mine"]
+    )
+    legend = charts.budget_curves(table).legends[0]
+    assert "mine" in [text.get_text() for text in legend.get_texts()]
 
 
 def test_a_budget_curve_goes_from_least_to_most_and_says_each_family_once():
-    figure = figures.budget_curves(BUDGETS)
+    figure = charts.budget_curves(BUDGETS)
     assert len(figure.axes) == 6
     (line,) = (one for one in figure.axes[0].lines if one.get_label() == "planned mcnn")
     assert line.get_xdata().tolist() == [4, 8]
@@ -239,8 +238,8 @@ def test_nothing_planned_and_nothing_measured_are_figures_too(tmp_path: Path):
     nothing = np.zeros((0, 4))
     for figure in (
         figures.plan_steps(PHOTO, nothing, np.zeros(0)),
-        figures.recall_curve(MEASURED[:0], {"default": lambda z: z / (z + 20)}),
-        figures.ablation(ABLATION[:0]),
+        charts.recall_curve(MEASURED[:0], {"default": lambda z: z / (z + 20)}),
+        charts.ablation(ABLATION[:0]),
     ):
         assert show(tmp_path, figure).png
 
@@ -274,7 +273,7 @@ def test_mistakes_have_a_colour_each_and_say_their_number():
 
 
 def test_an_ablation_has_a_row_for_what_was_left_out():
-    (ax,) = figures.ablation(ABLATION).axes
+    (ax,) = charts.ablation(ABLATION).axes
     assert [text.get_text() for text in ax.get_yticklabels()] == [
         "truncated boxes kept: planned mcnn 8"
     ]
@@ -309,22 +308,22 @@ def test_differences_stand_a_row_each_and_the_significant_are_blue():
         {"label": ["a", "b", "c"], "difference": [0.1, -0.2, np.nan], "low": [0.05, np.nan, np.nan],
          "high": [0.2, np.nan, np.nan], "is_significant": [True, False, False]}
     )  # fmt: skip
-    ax = figures.differences(table).axes[0]
+    ax = charts.differences(table).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
     looks = ax.collections[-1].get_facecolor()
     assert not np.array_equal(looks[0], looks[1])
-    assert figures.differences(table.iloc[:0]).axes[0].get_yticklabels() == []
+    assert charts.differences(table.iloc[:0]).axes[0].get_yticklabels() == []
 
 
 def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():
     rows = {"method": ["global", "sliding"], "megapixels": [0.2, 4.0], "AP": [0.1, 0.3]}
     one = pd.DataFrame(rows | {"AP_low": [0.1, 0.2], "AP_high": [0.1, 0.4]}, index=["global", "s"])
     two = one.assign(AP_high=0.8, megapixels=[1.0, 2.0])
-    left, right = figures.side_by_side({"one": one, "two": two}).axes
+    left, right = charts.side_by_side({"one": one, "two": two}).axes
     assert (left.get_title(), right.get_title()) == ("one", "two")
     assert left.get_ylim() == right.get_ylim()
     assert left.get_xlim() == right.get_xlim()
-    assert len(figures.side_by_side({}).axes) == 1
+    assert len(charts.side_by_side({}).axes) == 1
 
 
 def test_a_sweep_shows_each_measure_at_each_value():
@@ -333,7 +332,7 @@ def test_a_sweep_shows_each_measure_at_each_value():
          "AP": [0.1, 0.2], "AP_low": [0.0, 0.1], "AP_high": [0.2, 0.3],
          "containment_rate": [np.nan] * 2, "crops_per_image": [3.0, 1.0], "megapixels": [1.0, 0.5]}
     )  # fmt: skip
-    axes = figures.sweep(table, "03.threshold").axes
+    axes = charts.sweep(table, "03.threshold").axes
     assert [ax.get_ylabel().split()[0] for ax in axes] == [
         "AP",
         "containment",
@@ -345,7 +344,7 @@ def test_a_sweep_shows_each_measure_at_each_value():
 
 
 def test_a_saved_figure_is_shown_as_it_was(tmp_path: Path):
-    figure, _ = figures.new()
+    figure, _ = charts.new()
     words = {"caption": "A caption.", "alt": "Nothing"}
     shown = figures.show(figure, tmp_path, "empty", data=pd.DataFrame({"a": [1]}), **words)
     assert figures.saved(tmp_path, "empty", **words) == shown

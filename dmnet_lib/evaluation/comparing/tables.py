@@ -108,7 +108,7 @@ def _sentence(rows: pd.DataFrame, level: float) -> str:
 
 
 def whole(found: Comparison) -> pd.DataFrame:
-    """Return the rows of AP of main pairs with a `label` each, as `figures.differences` draws."""
+    """Return the rows of AP of main pairs with a `label` each, as `charts.differences` draws."""
     table = found.table[found.table["main"] & (found.table["of"] == "AP")]
     is_one = table["experiments"].nunique() == 1
     labels = table["strategy"] if is_one else table["experiments"] + ": " + table["strategy"]

@@ -10,7 +10,7 @@ from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.params import Value
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.experiments import EVALUATION, SWEEP
-from dmnet_lib.reporting import figures
+from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.pages import render
 from dmnet_lib.reporting.pages.pages import PAGE
 from dmnet_lib.reporting.pages.render import Table
@@ -57,7 +57,7 @@ def write(home: Path, sweep: Sweep, failed: Mapping[str, str], *, results: Path)
     words = _compared(found, sweep, results)
     if len(table):
         figures.show(
-            figures.sweep(table, sweep.swept), home, FIGURE, data=table, alt=ALT,
+            charts.sweep(table, sweep.swept), home, FIGURE, data=table, alt=ALT,
             caption=CAPTION.format(level=level),
         )  # fmt: skip
     rows = table.astype(object).where(table.notna(), None).to_dict("records")

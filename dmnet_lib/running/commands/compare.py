@@ -107,7 +107,7 @@ def _write(
 ) -> None:  # fmt: skip
     """Write the page, the figure with its numbers, and metrics.json."""
     from dmnet_lib.evaluation import comparing
-    from dmnet_lib.reporting import figures
+    from dmnet_lib.reporting import charts, figures
     from dmnet_lib.reporting.pages import render
     from dmnet_lib.reporting.pages.pages import PAGE
     from dmnet_lib.reporting.pages.render import Table
@@ -115,7 +115,7 @@ def _write(
     rows = comparing.whole(made)
     caption = "Differences in AP to the first that was named; blue stands out of the noise."
     picture = figures.show(
-        figures.differences(rows), out, FIGURE, caption=caption, alt=ALT, data=rows
+        charts.differences(rows), out, FIGURE, caption=caption, alt=ALT, data=rows
     )
     lines = comparing.words(made).splitlines()
     tables = {

@@ -1,0 +1,350 @@
+"""Tables of results -> charts: AP over cost, differences with intervals, curves, bars."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+from dmnet_lib.reporting.figures import (
+    AMBER,
+    BLACK,
+    BLUE,
+    COLOURS,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    SKY,
+    YELLOW,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from dmnet_lib.detection.strategies import Strategy
+
+# Colour and mark of each method, the same in every figure.
+METHODS = {
+    "global": (BLACK, "o"),
+    "native": (GREY, "s"),
+    "uniform": (SKY, "^"),
+    "sliding": (AMBER, "D"),
+    "density oracle": (PINK, "v"),
+    "density mcnn": ("#882255", "X"),
+    "planned oracle": (BLUE, "o"),
+    "planned mcnn": (ORANGE, "s"),
+    "planned detector": (GREEN, "P"),
+}
+OTHERS = ("#44AA99", "#999933", "#AA4499", YELLOW)  # colours of custom methods, in turn
+COSTS = {"crops_per_image": "crops", "megapixels": "megapixels through the detector"}
+SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": "crops per image",
+         "megapixels": "megapixels per image"}  # fmt: skip
+
+
+def looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return {method: (colour, mark)}: custom ones, and what is no method, take colours in turn."""
+    names = list(dict.fromkeys(methods))
+    palette = itertools.cycle(OTHERS if METHODS.keys() & names else COLOURS)
+    return {name: METHODS.get(name) or (next(palette), "*") for name in names}
+
+
+def strategy_looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return {strategy: (colour, mark)}, those of its method; other names take colours in turn."""
+    methods = {name: one.method for name, one in _described(names).items()}
+    by_method = looks(methods.values())
+    return {name: by_method[method] for name, method in methods.items()}
+
+
+def _described(names: Iterable[str]) -> "dict[str, Strategy]":
+    from dmnet_lib.detection import strategies  # with torch, which not every notebook needs
+
+    return strategies.described(names)
+
+
+def new(
+    columns: int = 1, rows: int = 1, *, width: float = 9.0, height: float = 3.4
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its [rows, columns] axes; sizes in inches, height of one row."""
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def class_sizes(table: pd.DataFrame) -> Figure:
+    """Return objects per class beside the quartiles of their side, from `splits.class_table`."""
+    figure, axes = new(2, height=3.6)
+    count, size = axes[0]
+    position = np.arange(len(table))
+    count.barh(position, table["objects"], color=BLUE)
+    count.set_xlabel("objects")
+    for quartile, colour in (("q75", SKY), ("median", BLUE), ("q25", BLACK)):
+        size.plot(table[f"side_{quartile}_px"], position, "o", color=colour, label=quartile)
+    size.set_xlabel("side = √(width · height), px")
+    size.legend(fontsize=8)
+    for ax in (count, size):
+        ax.set_yticks(position, table.index)
+        ax.invert_yaxis()
+    return figure
+
+
+def lines(
+    frame: pd.DataFrame, x: str, panels: Mapping[str, Sequence[str]], *,
+    marks: Mapping[str, float] | None = None,
+    log_x: bool = False, x_label: str | None = None,
+) -> Figure:  # fmt: skip
+    """Return one plot a panel {y label: columns} over column x; marks draw named vertical lines."""
+    figure, axes = new(len(panels), width=min(12, 3.6 * len(panels) + 1), height=3.1)
+    for ax, (label, columns) in zip(axes.flat, panels.items(), strict=True):
+        for column, colour in zip(columns, COLOURS, strict=False):
+            name = column.replace("_", " ")
+            ax.plot(frame[x], frame[column], color=colour, marker=".", label=name)
+        for (name, where), style in zip((marks or {}).items(), ("-", "--", ":"), strict=False):
+            ax.axvline(where, color=BLACK, ls=style, lw=1, label=name)
+        ax.set_xscale("log" if log_x else "linear")
+        ax.set_xlabel(x_label or x.replace("_", " "))
+        ax.set_ylabel(label)
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(fontsize=7)
+    return figure
+
+
+def calibration(curve: pd.DataFrame, *, chosen: float, paper: float) -> Figure:
+    """Return containment rate, truncated rate, coverage and crops per image over the threshold."""
+    panels = {
+        "share of objects": ["containment_rate", "truncated_rate"],
+        "share of the image area": ["coverage"],
+        "crops per image": ["crops_per_image"],
+    }
+    marks = {f"chosen {chosen:.3g}": chosen, f"paper {paper:g}": paper}
+    label = "threshold, objects in a window"
+    return lines(curve, "threshold", panels, marks=marks, log_x=True, x_label=label)
+
+
+def precision_recall(curves: Mapping[str, np.ndarray], recall: np.ndarray) -> Figure:
+    """Return precision [R] over recall [R] for each named strategy."""
+    figure, axes = new(width=6, height=4)
+    for name, (colour, _) in strategy_looks(curves).items():
+        axes[0, 0].plot(recall, curves[name], color=colour, label=name)
+    axes[0, 0].set(xlabel="recall", ylabel="precision at IoU 0.5, mean over classes", ylim=(0, 1))
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def bars(table: pd.DataFrame, *, y_label: str) -> Figure:
+    """Return grouped bars: one group a row of the table, one colour a column."""
+    figure, axes = new(width=10, height=3.6)
+    ax = axes[0, 0]
+    colours = [colour for colour, _ in strategy_looks(table.columns).values()]
+    table.plot.bar(ax=ax, color=colours, width=0.8, legend=False)
+    ax.set(xlabel="", ylabel=y_label)
+    ax.tick_params(axis="x", labelrotation=30)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", fontsize=7, ncols=5)
+    return figure
+
+
+def strategies(table: pd.DataFrame) -> Figure:
+    """Return AP against megapixels, and the differences to `global` with their intervals.
+
+    table: one row a strategy (index) with AP, megapixels and vs_global_difference, _low, _high.
+    """
+    figure, axes = new(2, width=10, height=3.6)
+    cost, gain = axes[0]
+    for name, (colour, mark) in strategy_looks(table.index).items():
+        row = table.loc[name]
+        cost.plot(row["megapixels"], row["AP"], mark, color=colour, label=name)
+    cost.set(xlabel="megapixels through the detector, per image", ylabel="AP", ylim=(0, None))
+    cost.legend(fontsize=7, loc="lower right")
+    rows = table.drop(index="global", errors="ignore").filter(like="vs_global_")
+    rows.columns = rows.columns.str.removeprefix("vs_global_")
+    _forest(gain, rows.assign(label=rows.index, colour=BLUE))
+    gain.set_xlabel("difference in AP to global, with its interval")
+    return figure
+
+
+def ablation(table: pd.DataFrame) -> Figure:
+    """Return what leaving out rules does to AP, one row a variant.
+
+    table: variant, strategy, difference, low, high; rows without a difference are left out.
+    """
+    shown = strategy_looks(table["strategy"])
+    labels = table["variant"] + ": " + table["strategy"]
+    rows = table.assign(label=labels, colour=[shown[name][0] for name in table["strategy"]])
+    return forest(rows, x_label="difference in AP to all rules")
+
+
+def differences(table: pd.DataFrame) -> Figure:
+    """Return differences in AP, a row each; blue where it is significant.
+
+    table: label, difference, low, high, is_significant.
+    """
+    return forest(table.assign(colour=np.where(table["is_significant"], BLUE, GREY)))
+
+
+def forest(table: pd.DataFrame, *, x_label: str = "difference in AP") -> Figure:
+    """Return differences, a dot a row with its interval; without one the dot stands alone.
+
+    table: label, difference, low, high, colour; rows without a difference are left out.
+    """
+    count = max(1, int(table["difference"].notna().sum()))
+    figure, axes = new(width=8, height=0.9 + 0.28 * count)
+    _forest(axes[0, 0], table.dropna(subset=["difference"]))
+    axes[0, 0].set_xlabel(f"{x_label}, with its interval")
+    return figure
+
+
+def _forest(ax: Axes, rows: pd.DataFrame) -> None:
+    place = np.arange(len(rows))
+    ax.hlines(place, rows["low"], rows["high"], color=rows["colour"], lw=1.5)
+    ax.scatter(rows["difference"], place, color=rows["colour"], s=25)
+    ax.axvline(0, color=BLACK, lw=1)
+    ax.set_yticks(place, rows["label"])
+    ax.set_ylim(max(1, len(rows)) - 0.4, -0.6)
+
+
+def budget_curves(
+    table: pd.DataFrame, *, measures: Sequence[str] = ("AP", "AP50", "APs")
+) -> Figure:
+    """Return what each budget gives: a row a measure, over crops and over megapixels per image.
+
+    table: one row a strategy (index) with method, crops_per_image, megapixels, and each measure
+    with `_low` and `_high`.
+    """
+    figure, axes = new(2, len(measures), width=10.5, height=2.9)
+    for row, measure in zip(axes, measures, strict=True):
+        for ax, cost in zip(row, COSTS, strict=True):
+            _draw_methods(ax, table, cost, measure)
+            ax.set_ylim(0, None)
+        row[0].set_ylabel(measure)
+    for ax, label in zip(axes[-1], COSTS.values(), strict=True):
+        ax.set_xlabel(f"{label}, per image")
+    for ax in axes[:, 1]:
+        _log_axis(ax, table["megapixels"])
+    _legend(figure, axes)
+    return figure
+
+
+def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "AP") -> Figure:
+    """Return what each budget gives in several experiments: a panel each, on the same axes.
+
+    tables: by experiment, those that `budget_curves` takes.
+    """
+    figure, axes = new(max(1, len(tables)), width=min(14, 3.2 * len(tables) + 2.4), height=3.4)
+    top = max((float(table[f"{measure}_high"].max()) for table in tables.values()), default=1)
+    cost = pd.concat([pd.Series([1.0]), *(table["megapixels"] for table in tables.values())])
+    for ax, (name, table) in zip(axes[0], tables.items(), strict=False):
+        _draw_methods(ax, table, "megapixels", measure)
+        ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image")
+        _log_axis(ax, cost)
+        ax.set_xlim(0.8 * cost.min(), 1.25 * cost.max())
+    axes[0, 0].set_ylabel(measure)
+    _legend(figure, axes)
+    return figure
+
+
+def _draw_methods(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    """Draw y over x: a line in its band for each method, or a point where it has one setting.
+
+    Plans whose budget was megapixels have a broken line of their own: they take many small crops.
+    """
+    records = _described(table.index.astype(str))
+    by_pixels = [isinstance(one.budget, float) for one in records.values()]
+    shown = looks(table["method"])
+    for (method, pixels), rows in table.groupby(["method", by_pixels], sort=False):
+        colour, mark = shown[method]
+        style = {"ls": ":", "mfc": "white"} if pixels else {}
+        label = f"{method}, by Mpx" if pixels else method
+        _draw_line(ax, rows.sort_values(x), x, y, color=colour, marker=mark, label=label, **style)
+
+
+def _draw_line(ax: Axes, rows: pd.DataFrame, x: str, y: str, **style: str) -> None:
+    """Draw y over x, with the interval of y where it has one."""
+    if f"{y}_low" in rows:
+        low, high = rows[f"{y}_low"], rows[f"{y}_high"]
+        if len(rows) > 1:
+            ax.fill_between(rows[x], low, high, color=style["color"], alpha=0.13, lw=0)
+        else:
+            ax.vlines(rows[x], low, high, color=style["color"], lw=1)
+    ax.plot(rows[x], rows[y], ms=5, **style)
+
+
+def _legend(figure: Figure, axes: np.ndarray) -> None:
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+
+
+def _log_axis(ax: Axes, values: pd.Series) -> None:
+    """Make x logarithmic where the values span more than three octaves, with plain numbers."""
+    if values.min() > 0 and values.max() > 8 * values.min():
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter(ScalarFormatter())
+
+
+def sweep(table: pd.DataFrame, name: str) -> Figure:
+    """Return AP, containment, crops and megapixels over a parameter's values, a line per strategy.
+
+    table: a row a strategy and value: strategy, value, place (on the axis), AP with AP_low and
+    AP_high, containment_rate, crops_per_image, megapixels.
+    """
+    figure, axes = new(2, 2, width=11, height=3.0)
+    ticks, shown = table.drop_duplicates("value"), strategy_looks(table["strategy"])
+    for ax, (column, label) in zip(axes.flat, SWEPT.items(), strict=True):
+        for strategy, rows in table.groupby("strategy", sort=False):
+            colour, mark = shown[strategy]
+            _draw_line(ax, rows, "place", column, color=colour, marker=mark, label=strategy)
+        ax.set(xlabel=name, ylabel=label, ylim=(0, None))
+        ax.set_xticks(ticks["place"], ticks["value"].astype(str))
+    _legend(figure, axes)
+    return figure
+
+
+def recall_curve(
+    measured: pd.DataFrame, curves: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+) -> Figure:
+    """Return the share of objects found over their side in the detector's input.
+
+    measured: z_px, found, objects, low, high, one row a bin; a point's area tells its objects.
+    curves: named functions of z in px -> 0..1.
+    """
+    figure, axes = new(width=7, height=3.8)
+    ax = axes[0, 0]
+    z, share = measured["z_px"], measured["found"]
+    ax.vlines(z, measured["low"], measured["high"], color=BLACK, lw=1)
+    areas = 12 + 120 * measured["objects"] / max(1, measured["objects"].max())
+    ax.scatter(z, share, s=areas, color=BLACK, alpha=0.6, lw=0, label="measured")
+    ends = (z.min(), z.max()) if len(measured) else (4, 256)
+    smooth = np.geomspace(ends[0] / 2**0.5, ends[1] * 2**0.5, 200)
+    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
+        ax.plot(smooth, curve(smooth), color=colour, label=name)
+    _recall_over_side(ax)
+    ax.legend(fontsize=8)
+    return figure
+
+
+def recall_gain(table: pd.DataFrame, curve: Callable[[np.ndarray], np.ndarray]) -> Figure:
+    """Return the recall curve, and on it what a crop does for each size of object.
+
+    table: `plans.sizes_table`: an arrow a row from the whole image to the closest crop.
+    """
+    figure, axes = new(width=7, height=3.8)
+    ax = axes[0, 0]
+    smooth = np.geomspace(table["z_whole_px"].min() / 2, table["z_crop_px"].max(), 200)
+    ax.plot(smooth, curve(smooth), color=BLACK, lw=1)
+    for row, colour in zip(table.itertuples(), itertools.cycle(COLOURS)):
+        arrow = {"arrowstyle": "->", "color": colour, "connectionstyle": "arc3,rad=0.2"}
+        start, end = (row.z_whole_px, row.found_whole), (row.z_crop_px, row.found_crop)
+        ax.annotate("", end, start, arrowprops=arrow)
+        ax.plot(*start, "o", color=colour, label=row.size)
+    _recall_over_side(ax)
+    ax.legend(fontsize=8, title="whole image → closest crop", title_fontsize=8)
+    return figure
+
+
+def _recall_over_side(ax: Axes) -> None:
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.set(xlabel="side in the detector's input, px", ylabel="share of objects found", ylim=(0, 1))
