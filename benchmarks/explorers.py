@@ -101,7 +101,7 @@ def _split(home: Path, count: int) -> Split:
 def _stage(name: str) -> provenance.Stage:
     known = params.declared()
     values = {n: one.default for n, one in (known[params.COMMON] | known[name]).items()}
-    return provenance.Stage(name, "bench", Path(), values, {})
+    return provenance.Stage(name, "bench", Path(), Path(), values, {})
 
 
 def _passes(split: Split) -> Passes:

@@ -64,7 +64,7 @@ def stage(name: str, out: Path, **changed: object) -> provenance.Stage:
     """Return a stage with base.yaml's values but for those changed."""
     known = params.declared()
     values = {n: one.default for n, one in (known[params.COMMON] | known[name]).items()}
-    return provenance.Stage(name, "none", out, values | changed, {})
+    return provenance.Stage(name, "none", out.parent, out, values | changed, {})
 
 
 def of_split(one: Split) -> points.Points:

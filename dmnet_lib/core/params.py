@@ -21,8 +21,7 @@ from dmnet_lib.core.files import ROOT, InputError
 BASE = ROOT / "params" / "base.yaml"
 COMMON = "common"
 CHANGES = "profile_changes"
-Scalar = bool | int | float | str | None
-Value = Scalar | list[Scalar]
+Value = bool | int | float | str
 Entry = TypeVar("Entry")
 
 INT = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
@@ -30,6 +29,10 @@ FLOAT = re.compile(
     r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|\.[0-9]+([eE][-+]?[0-9]+)?|\.(inf|Inf|INF))$"
     r"|\.(nan|NaN|NAN)$"
 )
+TYPES = {  # as messages name them
+    bool: "true or false", int: "a whole number", float: "a number", str: "text",
+    type(None): "nothing", dict: "a mapping", list: "a list",
+}  # fmt: skip
 BOUND = r"\s*(-?inf|[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*"
 RANGE = re.compile(rf"([\[(]){BOUND},{BOUND}([\])])")
 CHOICES = re.compile(r"\{([^}]*)\}")
@@ -101,7 +104,7 @@ def declared(base_path: Path = BASE) -> dict[str, dict[str, Parameter]]:
             where = f"{shown(base_path)}: {section}.{name}"
             if section != COMMON and name in sections.get(COMMON, {}):
                 raise InputError(f"{where}: also declared in {COMMON}; keep one of the two")
-            if not allowed and any(_is_number(item) for item in _items(default)):
+            if not allowed and _is_number(default):
                 raise InputError(f"{where}: its comment must open with a range such as [0, 1]")
             table.setdefault(section, {})[name] = parameter
             check(parameter, default, where)
@@ -155,22 +158,18 @@ def of_stage(
 
 def check(parameter: Parameter, value: Value, where: str) -> Value:
     """Return value in the declared type (a float may be given as 1). Raises InputError at where."""
-    if not isinstance(parameter.default, list):
-        return _check_item(parameter.default, parameter.allowed, value, where)
-    if not isinstance(value, list | tuple):
-        raise InputError(
-            f"{where}: expected a list such as {parameter.default}, got {_words(value)}"
-        )
-    kind = parameter.default[0] if parameter.default else None
-    return [_check_item(kind, parameter.allowed, item, where) for item in value]
+    kind = type(parameter.default)
+    if kind is float and type(value) is int:
+        value = float(value) if abs(value) < 2**1000 else math.inf
+    if type(value) is not kind:
+        expected = TYPES.get(kind, "a single value")
+        raise InputError(f"{where}: expected {expected}, got {_words(value)}")
+    return _within(value, parameter.allowed, where)
 
 
 def dump(values: Mapping[str, Value]) -> str:
     """Return flat YAML that this loader and papermill's -f read back as the same values."""
-    return yaml.dump(
-        dict(values), Dumper=Dumper, sort_keys=True, allow_unicode=True, width=math.inf,
-        default_flow_style=None if any(isinstance(v, list) for v in values.values()) else False,
-    )  # fmt: skip
+    return yaml.dump(dict(values), Dumper=Dumper, allow_unicode=True, width=math.inf)
 
 
 def parse(text: str) -> object:
@@ -253,24 +252,7 @@ def _find(
     raise InputError(f"{file}: {section}.{name}: no such parameter{hint}")
 
 
-def _check_item(default: Scalar, allowed: str, value: Value, where: str) -> Scalar:
-    """Return one value in the type of default. Raises InputError."""
-    if default is None and not isinstance(value, list | dict):
-        return value if value is None else _within(value, allowed, where)
-    if isinstance(default, float) and type(value) is int:
-        value = float(value) if abs(value) < 2**1000 else math.inf
-    if type(value) is not type(default):
-        expected = {
-            bool: "true or false",
-            int: "a whole number",
-            float: "a number",
-            str: "text",
-        }
-        raise InputError(f"{where}: expected {expected.get(type(default))}, got {_words(value)}")
-    return _within(value, allowed, where)
-
-
-def _within(value: Scalar, allowed: str, where: str) -> Scalar:
+def _within(value: Value, allowed: str, where: str) -> Value:
     """Return value if it is finite and among the allowed. Raises InputError."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{where}: {value} is not a finite number")
@@ -289,17 +271,11 @@ def _within(value: Scalar, allowed: str, where: str) -> Scalar:
     return value
 
 
-def _items(value: Value) -> list[Scalar]:
-    return value if isinstance(value, list) else [value]
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _words(value: object) -> str:
     """Return how a wrong value is named: its YAML text and type."""
-    names = {type(None): "nothing", dict: "a mapping", list: "a list", bool: "true/false"}
-    names |= {str: "text", int: "a whole number", float: "a number"}
-    kind = names.get(type(value), type(value).__name__)
+    kind = TYPES.get(type(value), type(value).__name__)
     return kind if value is None or isinstance(value, dict) else f"{value!r} ({kind})"

@@ -47,7 +47,7 @@ UNTRAINED = (
     "fusion_iou", "fusion_top", "truncated_boxes", "coarse_weight", "grids", "tiles_px",
     "tile_overlap", "budgets",
 )  # fmt: skip
-SEEN_BY = ("device", "classes", "score_threshold")  # decide what a detector answers
+DETECTED_BY = ("device", "classes", "score_threshold")  # decide what a detector answers
 TRAINING = "from dmnet_lib.training import density, detection, loop"
 LOOKING = "from dmnet_lib.detection import cache, onnx"
 CHECKPOINTS = ".cache/checkpoints"  # below the folder of results
@@ -131,10 +131,14 @@ def _seen(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Stage:
-    """One notebook's run: its checked parameters, where it writes, and what it builds on."""
+    """One notebook's run: its checked parameters, where it writes, and what it builds on.
+
+    results is the folder of all experiments, upstream the folders of earlier stages by name.
+    """
 
     name: str
     experiment: str
+    results: Path
     out: Path
     params: dict[str, params.Value]
     upstream: dict[str, Path]
@@ -155,18 +159,18 @@ class Stage:
         content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
         chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
         key = digest([self.name, chosen, content, code_digest(code_modules(TRAINING))])
-        return self.out.parents[2] / CHECKPOINTS / f"{name}-{key}.pt"
+        return self.results / CHECKPOINTS / f"{name}-{key}.pt"
 
     def detection_cache(self, *inputs: Path) -> Path:
-        """Return the folder where what a detector sees is kept: one for all that decides it.
+        """Return the folder where detections are cached: one for all that decides them.
 
         That is the content of the input files, which say what detector and what images, the
-        parameters of the stage that choose or judge boxes, and the code that looks.
+        parameters of the stage that choose or judge boxes, and the code that runs it.
         """
         content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
-        chosen = {n: self.params[n] for n in SEEN_BY if n in self.params}
+        chosen = {n: self.params[n] for n in DETECTED_BY if n in self.params}
         key = digest([content, chosen, code_digest(code_modules(LOOKING)), versions()])
-        return self.out.parents[2] / DETECTIONS / key
+        return self.results / DETECTIONS / key
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
         """Write metrics.json. Raises ValueError that names an entry that is no finite number."""
@@ -200,7 +204,7 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     chosen = {n: params.check(p, values[n], f"{name}: {n}") for n, p in known.items()}
     experiment = os.environ.get("DMNET_EXPERIMENT", "demo")
     out, upstream = _place(experiment, name)
-    stage = Stage(name, experiment, out, chosen, upstream)
+    stage = Stage(name, experiment, results_root(), out, chosen, upstream)
     out.mkdir(parents=True, exist_ok=True)
     # A stage that is run again is unfinished until its metrics are written again.
     (out / METRICS).unlink(missing_ok=True)

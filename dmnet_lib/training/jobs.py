@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib.core import files, params, provenance, result_folder, tables, weights
+from dmnet_lib.core import params, provenance, result_folder, tables, weights
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.params import Experiment
 from dmnet_lib.core.provenance import Stage
@@ -70,15 +70,14 @@ def train(experiment: Experiment, network: str) -> Path:
 
 def _stage(experiment: params.Experiment, name: str) -> Stage:
     """Return a stage as the runner would start it now, on what the last run left."""
-    home = result_folder.results_root() / experiment.name
-    latest = home / result_folder.LATEST
-    stages = files.read_json(latest).get("stages", {}) if latest.exists() else {}
-    upstream = {other: home / other / entry["key"] for other, entry in stages.items()}
+    results = result_folder.results_root()
+    home = results / experiment.name
+    upstream = result_folder.ResultFolder.read(home).folders
     for other, folder in upstream.items():
         if other < name:
             _require_current(experiment, other, folder)
     out = home / name / result_folder.INTERACTIVE
-    return Stage(name, experiment.name, out, _values(experiment, name), upstream)
+    return Stage(name, experiment.name, results, out, _values(experiment, name), upstream)
 
 
 def _values(experiment: Experiment, name: str) -> dict[str, params.Value]:

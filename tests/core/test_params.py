@@ -16,7 +16,7 @@ common:
   epochs: 4  # [1, 1000] passes over the images
   kernel: fixed  # {fixed, class_wise, adaptive} width of the Gaussians
   flip: true  # mirror half of the images
-  steps: [2, 3]  # [1, inf) epochs after which the rate falls
+  steps: 2  # [1, inf) epochs after which the rate falls
 03_crops:
   threshold: 0.08  # [0, inf) objects in a window
 """
@@ -80,7 +80,7 @@ def test_declarations_carry_range_choices_and_help(base: Path) -> None:
         "",
         "mirror half of the images",
     )
-    assert (known["steps"].default, known["steps"].allowed) == ([2, 3], "[1, inf)")
+    assert (known["steps"].default, known["steps"].allowed) == (2, "[1, inf)")
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_text_stays_text(base: Path, written: str) -> None:
         ("02_train: {learning_rate: .nan}", "02_train.learning_rate: nan is not a finite number"),
         ("02_train: {learning_rate: .inf}", "02_train.learning_rate: inf is not a finite number"),
         ("02_train: {learning_rate: 1e999}", "02_train.learning_rate: inf is not a finite number"),
-        ("02_train: {steps: 3}", "02_train.steps: expected a list such as [2, 3], got 3"),
-        ("02_train: {steps: [3, 0]}", "02_train.steps: 0 is outside [1, inf)"),
-        ("02_train: {steps: [3, a]}", "02_train.steps: expected a whole number, got 'a' (text)"),
+        ("02_train: {steps: 0}", "02_train.steps: 0 is outside [1, inf)"),
+        ("02_train: {steps: [3]}", "02_train.steps: expected a whole number, got [3] (a list)"),
+        ("02_train: {steps: a}", "02_train.steps: expected a whole number, got 'a' (text)"),
         (
             "02_train: {kernel: adaptiv}",
             "not one of fixed, class_wise, adaptive; did you mean adaptive?",
@@ -183,9 +183,7 @@ VALUES = {
     "a": 1e-05,
     "b": "1e-5",
     "c": "yes",
-    "d": [1, 2],
     "e": True,
-    "f": None,
     "g": "010",
     "h": 3,
 }
@@ -195,7 +193,6 @@ VALUES |= {
     "k": "ü {x}\n",
     "l": "",
     "m": "null",
-    "n": ["x", "1"],
     "o": 2.0,
 }
 

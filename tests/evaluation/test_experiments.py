@@ -75,7 +75,7 @@ def test_a_damaged_experiment_is_named_only_where_it_is_asked_for(
 
 def test_the_running_experiment_counts_with_the_folders_it_builds_on(results: Path):
     upstream = experiments.load(results)["wide"]
-    own = Stage("07_compare", "running", results / "x", {}, upstream)
+    own = Stage("07_compare", "running", results, results / "x", {}, upstream)
     assert list(experiments.load(results, own=own)) == ["narrow", "running", "wide"]
 
 
@@ -135,7 +135,12 @@ def test_those_of_a_sweep_count_only_where_they_are_named(results: Path):
     assert list(experiments.load(results, ("wide",))) == ["wide"]
     assert list(experiments.load(results, sweeps=True)) == ["narrow", "wide"]
     own = Stage(
-        "07_compare", "wide", results / "x", {}, experiments.load(results, ("wide",))["wide"]
+        "07_compare",
+        "wide",
+        results,
+        results / "x",
+        {},
+        experiments.load(results, ("wide",))["wide"],
     )
     assert list(experiments.load(results, own=own)) == ["narrow", "wide"]
 
