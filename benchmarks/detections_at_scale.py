@@ -15,7 +15,7 @@ SCORED = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
 def fusion(plan: Plan) -> list[Row]:
-    """`dmnet fuse` of val with made-up boxes, beside a plain NMS of some images."""
+    """`dmnet fuse` of val with synthetic boxes, beside a plain NMS of some images."""
     data, found = _made(plan)
     timed = measure.cold({"fuse": partial(_fuse, plan, found, ())}, plan.runs)["fuse"]
     count = min(plan.searched, data.count)
@@ -26,7 +26,7 @@ def fusion(plan: Plan) -> list[Row]:
     other = measure.seconds(lambda: [plain.fuse(boxes) for boxes in joined.values()], plan.few)
     _fuse(plan, some, ("--profile", "official"), watched=False)
     _same_fused(plan.home / "out" / "fused.json", joined)
-    what = f"`dmnet fuse`: {data.count} images, {plan.whole} + {plan.local:,} made-up boxes each"
+    what = f"`dmnet fuse`: {data.count} images, {plan.whole} + {plan.local:,} synthetic boxes each"
     return [
         Row(what, "s", timed.seconds, other.times(data.count / count),
             f"NMS of an image at a time, by {count} images in memory", timed.peak_mb,
@@ -35,7 +35,7 @@ def fusion(plan: Plan) -> list[Row]:
 
 
 def evaluation(plan: Plan) -> list[Row]:
-    """`dmnet evaluate` of val with made-up boxes; pycocotools beside the fast COCO backend."""
+    """`dmnet evaluate` of val with synthetic boxes; pycocotools beside the fast COCO backend."""
     data, found = _made(plan)
     calls = {
         "visdrone": partial(_evaluate, plan, data, found, "visdrone", ()),
@@ -47,7 +47,7 @@ def evaluation(plan: Plan) -> list[Row]:
     other = measure.cold(slow, min(plan.runs, 1))["coco"]  # ten times slower
     fast, plainly = (_figures(plan, name) for name in ("coco", "coco_pycocotools"))
     np.testing.assert_allclose(fast, plainly, rtol=0, atol=1e-9, err_msg="COCO's figures")
-    about = f"{data.count} images, {plan.whole} made-up boxes each"
+    about = f"{data.count} images, {plan.whole} synthetic boxes each"
     visdrone, coco = timed["visdrone"], timed["coco"]
     return [
         Row(f"`dmnet evaluate --protocol visdrone`: {about}", "s", visdrone.seconds,
@@ -58,7 +58,7 @@ def evaluation(plan: Plan) -> list[Row]:
 
 
 def _made(plan: Plan) -> tuple[Data, Found]:
-    """Return val's annotations and the detections made up for it."""
+    """Return val's annotations and the synthetic detections on it."""
     data = made_up.annotated(plan.home / "annotated", "val", plan.val)
     home = plan.home / "found"
     return data, made_up.detections(home, data, data.count, whole=plan.whole, local=plan.local)

@@ -1,6 +1,6 @@
 """Benchmarks of the explorers: from a slider's move until picture and counters say it.
 
-On an image of 1920 x 1080 px with 300 boxes, the first of a split of 500 made-up images. What the
+On an image of 1920 x 1080 px with 300 boxes, the first of a split of 500 synthetic images. What the
 page does after that is not in it.
 """
 
@@ -85,7 +85,7 @@ def _budgets(count: int) -> list[int]:
 
 
 def _split(home: Path, count: int) -> Split:
-    """Return made-up images of one size, of which the first has BOXES objects and is on disk."""
+    """Return synthetic images of one size, of which the first has BOXES objects and is on disk."""
     rng = np.random.default_rng(3)
     rows = [made_up.rows(rng, IMAGE_WH) for _ in range(count)]
     many = np.concatenate([made_up.rows(rng, IMAGE_WH) for _ in range(12)])

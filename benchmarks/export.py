@@ -4,8 +4,8 @@
 
 All use the same codec, the same crops and as many processes. The bare loop writes nothing, or each
 file plainly, as it comes: no whole-or-not-at-all, no resuming, no count. The images are VisDrone's
-sample where DMNET_SHARED_DATA has it, else made-up scenes. A ratio is the throughput of the export
-over that of a bare loop.
+sample where DMNET_SHARED_DATA has it, else synthetic scenes. A ratio is the throughput of the
+export over that of a bare loop.
 """
 
 import argparse

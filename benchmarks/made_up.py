@@ -1,7 +1,7 @@
 """A seed in; out come annotation files, images and detections to measure with, like VisDrone's.
 
 VisDrone states no licence, so its files are not here. Where DMNET_SHARED_DATA has them, they are
-taken; otherwise as many made-up ones, whose counts, sizes and clumps are like those of its train
+taken; otherwise as many synthetic ones, whose counts, sizes and clumps are like those of its train
 split (54 rows an image, skewed to 900).
 """
 
@@ -63,7 +63,7 @@ class Data:
 
 
 def annotated(home: Path, split: str, count: int) -> Data:
-    """Return the annotations of a split of VisDrone, or `count` made-up ones where it is absent."""
+    """Return the annotations of a split of VisDrone, else `count` synthetic ones."""
     packed = SHARED / "visdrone-annotations"
     sizes_path = packed / f"image_sizes_{split}.json"
     if not sizes_path.is_file() or count < 100:  # so few are asked for by a quick run only
@@ -78,7 +78,7 @@ def annotated(home: Path, split: str, count: int) -> Data:
 
 
 def write(home: Path, split: str, count: int) -> Data:
-    """Write `count` made-up annotation files and their images' sizes, unless they are there."""
+    """Write `count` synthetic annotation files and their images' sizes, unless they are there."""
     data = Data(home, split, count, home / f"image_sizes_{split}.json", is_real=False)
     if data.sizes_path.is_file():
         return data
@@ -125,7 +125,7 @@ def sample(home: Path, count: int) -> Data:
 
 @dataclass(frozen=True)
 class Found:
-    """Made-up detections as files: COCO files of images and quarters, results on both."""
+    """Synthetic detections as files: COCO files of images and quarters, results on both."""
 
     images: Path
     whole: Path

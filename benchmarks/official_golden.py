@@ -1,4 +1,4 @@
-"""Made-up scenes -> tests/golden/official_scenes.json: what the released procedure makes of them.
+"""Synthetic scenes -> tests/golden/official_scenes.json: what the released procedure makes of them.
 
     python benchmarks/official_golden.py
 
@@ -56,7 +56,7 @@ def expected(size_wh: tuple[int, int], rows: list[plain.Row], rng: np.random.Gen
 
 
 def detections(rng: np.random.Generator, count: int) -> list[tuple[float, ...]]:
-    """Return made-up (class, x, y, w, h, score) in clumps, no two scores the same."""
+    """Return synthetic (class, x, y, w, h, score) in clumps, no two scores the same."""
     centres = rng.uniform(50, 950, (count // 8, 2))[rng.integers(0, count // 8, count)]
     sides = rng.uniform(8, 60, (count, 2))
     corners = centres + rng.normal(0, 4, (count, 2)) - sides / 2

@@ -49,7 +49,7 @@ def _one_image(plan: Plan) -> Row:
 
 
 def _maps() -> np.ndarray:
-    """Return the maps by size of one made-up image of some 150 objects."""
+    """Return the maps by size of one synthetic image of some 150 objects."""
     rng = np.random.default_rng(7)
     rows = np.concatenate([made_up.rows(rng, np.array(IMAGE_WH)) for _ in range(3)])
     table = annotations.from_rows(["a"], np.array([IMAGE_WH]), [rows])
@@ -84,7 +84,7 @@ def _views(plan: Plan) -> Row:
     taken = measure.seconds(
         partial(fusion.apply_view_rules, passes, sizes_wh, fusion.ViewRules()), plan.runs
     )
-    boxes = f"{plan.whole} + {each * VIEWS:,} made-up boxes"
+    boxes = f"{plan.whole} + {each * VIEWS:,} synthetic boxes"
     what = f"truncated boxes and coarse views: {plan.val} images, {VIEWS + 1} views, {boxes} each"
     return Row(what, "s", taken, most=1.5)
 

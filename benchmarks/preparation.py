@@ -154,7 +154,7 @@ def preparation(plan: Plan) -> list[Row]:
     bare = Spread.of([_one_by_one(_bare(commands), False).seconds for _ in range(plan.runs or 1)])
     warm = measure.seconds(partial(_in_process, commands), plan.runs)
     name = (
-        f"density, crops, VOC and COCO of {data.count} {'' if data.is_real else 'made-up '}images"
+        f"density, crops, VOC and COCO of {data.count} {'' if data.is_real else 'synthetic '}images"
     )
     return [
         Row(f"{name}: four commands", "s", whole.seconds, other.seconds,
@@ -269,7 +269,7 @@ def _plainly_converted(plan: Plan, data: Data, watched: bool) -> Run:
 
 
 def growth(plan: Plan) -> list[Row]:
-    """Crops and COCO of ever more made-up annotation files: does the time grow as they do?"""
+    """Crops and COCO of ever more synthetic annotation files: does the time grow as they do?"""
     found: dict[str, list[measure.Timed]] = {"crops": [], "convert": []}
     for count in plan.growth:
         data = made_up.write(plan.home / f"growth_{count}", "train", count)
@@ -297,7 +297,7 @@ def _grown(
     That leaves out what a command takes to start, which would hide growth.
     """
     rows = [
-        Row(f"{what}: {count:,} made-up files", "s", timed.seconds, peak_mb=timed.peak_mb,
+        Row(f"{what}: {count:,} synthetic files", "s", timed.seconds, peak_mb=timed.peak_mb,
             most_mb=2000, note=f"{1e3 * timed.seconds.median / count:.2f} ms an image")
         for count, timed in zip(counts, found, strict=True)
     ]  # fmt: skip
@@ -313,7 +313,7 @@ def _dmnet(*arguments: object) -> Run:
 
 
 def _told(data: Data) -> str:
-    return f"{data.split}, {data.count:,} {'images' if data.is_real else 'made-up images'}"
+    return f"{data.split}, {data.count:,} {'images' if data.is_real else 'synthetic images'}"
 
 
 def _same(ours: object, other: object, what: str) -> None:

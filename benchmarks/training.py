@@ -77,7 +77,7 @@ class Job:
 def measure(folder: Path, *, rounds: int = 5, steps: int = 20, images: int = 12) -> dict[str, dict]:
     """Return for each network the steps a second of both loops in each round, interleaved.
 
-    Also "convolutions", their share of our step's time. folder gets made-up scenes. Raises
+    Also "convolutions", their share of our step's time. folder gets synthetic scenes. Raises
     RuntimeError where the two loops' losses differ.
     """
     jobs, found = _jobs(folder, images), {}

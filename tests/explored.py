@@ -89,7 +89,7 @@ def crops_of(tmp_path, rows=ROWS, **changed: int) -> CropsExplorer:
 
 
 def sources(one: Split) -> dict:
-    """Return the true density, and a made-up network's that sees the first image's corner."""
+    """Return the true density, and a synthetic network's that sees the first image's corner."""
     sizes_wh = one.annotations.sizes_wh
     maps = [np.zeros((3, 60, 80), np.float32) for _ in sizes_wh]
     for of_image in maps:

@@ -1,7 +1,7 @@
 """Annotations of a split -> what each rule of the released scripts changes, one rule at a time.
 
 Every number is measured: the pipeline runs with the corrected rules, and again with one rule taken
-otherwise (`profiles.DEVIATIONS`). Fusion and evaluation need detections, which are made up from
+otherwise (`profiles.DEVIATIONS`). Fusion and evaluation need detections: synthetic ones, from
 the annotations, by a fixed draw.
 """
 

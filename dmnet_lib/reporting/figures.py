@@ -86,7 +86,7 @@ def show(
 ) -> Shown:
     """Write folder/figures/<name>.png and .csv, and return what the notebook shows.
 
-    Photographs of data that is not made up go to folder/pictures instead. PNGs hold 256 colours,
+    Photographs of data that is not synthetic go to folder/pictures instead. PNGs hold 256 colours,
     which halves pictures of photographs, and nothing that changes from run to run.
     """
     buffer = io.BytesIO()
@@ -114,7 +114,7 @@ def _is_photograph(figure: Figure) -> bool:
 
 
 def _is_made_up(folder: Path) -> bool:
-    """Tell whether a stage's images are drawn scenes; a folder of no stage counts as such."""
+    """Tell whether a stage's images are synthetic scenes; a folder of no stage counts as such."""
     if not (folder / result_folder.PARAMS).exists():
         return True
     return result_folder.parameters_of(folder).get("dataset", "scenes") == "scenes"

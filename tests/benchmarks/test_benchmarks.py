@@ -138,7 +138,7 @@ def test_growth_is_the_power_between_the_last_two_sizes() -> None:
     assert rows[3].held is False
 
 
-# Made-up data.
+# Synthetic data.
 
 
 def test_made_up_annotations_are_like_visdrones_and_repeat(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_results_of_one_benchmark_keep_the_others_in_their_order(tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def worth(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """Return the rows of plans.py for a few made-up images."""
+    """Return the rows of plans.py for a few synthetic images."""
     data = made_up.write(tmp_path_factory.mktemp("plans"), "val", 4)
     known = splits.read_image_sizes(data.sizes_path)
     truth = splits.load_source(data.root, "val", sizes=known).annotations

@@ -1,4 +1,4 @@
-"""Made-up scenes: what holds for every one of them, and when `write` writes."""
+"""Synthetic scenes: what holds for every one of them, and when `write` writes."""
 
 import re
 from functools import cache

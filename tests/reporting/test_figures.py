@@ -288,7 +288,7 @@ def test_an_ablation_has_a_row_for_what_was_left_out():
         ("visdrone", plain, "figures"),
         ("scenes", lambda: figures.gallery([Panel(PHOTO, "a")]), "figures"),
     ],
-    ids=["photo", "plan", "map", "lines", "made-up"],
+    ids=["photo", "plan", "map", "lines", "synthetic"],
 )
 def test_photographs_of_others_go_where_git_does_not_look(
     tmp_path: Path, dataset: str, draw: Callable, place: str

@@ -58,7 +58,7 @@ def execute(recipe: str, home: Path, parameters: dict[str, object]) -> dict:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few made-up scenes."""
+    """A few synthetic scenes."""
     return scenes.write(tmp_path_factory.mktemp("recipes") / "scenes", **COUNTS, seed=0)
 
 
@@ -70,7 +70,7 @@ def done(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done
         for name, given in ON_REAL.items() if HERE else ():
             runs[name] = pool.submit(execute, name, tmp_path_factory.mktemp("real"), REAL | given)
         for name, given in ON_SCENES.items():
-            home = tmp_path_factory.mktemp("made-up")
+            home = tmp_path_factory.mktemp("synthetic")
             untrained(home / "demo")
             counts = {f"scenes_{part}": count for part, count in COUNTS.items()}
             given = {"data_root": str(drawn)} | counts | given
@@ -139,7 +139,7 @@ def test_sahi_s_slices_and_its_pipeline_stand_beside_ours(done: Done) -> None:
     assert set(metrics["against_best"]) == found.keys() - {metrics["best"]}
 
 
-# Made-up scenes, as for someone who has nothing else.
+# Synthetic scenes, as for someone who has nothing else.
 
 
 def test_the_adapter_is_short_and_finds_something(done: Done) -> None:

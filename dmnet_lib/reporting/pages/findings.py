@@ -128,12 +128,14 @@ def _roles(found: Evaluated) -> Markup:
 
 def data(found: Evaluated) -> str:
     """Return in two words what the images are."""
-    return "made-up scenes" if found.value("dataset") == "scenes" else "photographs"
+    return "synthetic scenes" if found.value("dataset") == "scenes" else "photographs"
 
 
 def _data(found: Evaluated) -> str:
     if found.value("dataset") == "scenes":
-        return "Made-up scenes: they tell strategies apart, not how well a detector sees the world."
+        return (
+            "Synthetic scenes: they tell strategies apart, not how well a detector sees the world."
+        )
     return f"Photographs in VisDrone's layout: `{found.value('data_root')}`."
 
 

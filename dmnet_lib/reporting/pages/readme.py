@@ -29,7 +29,10 @@ BENCH_ABOUT = (
     "memory is that of all their processes."
 )
 OFF_THE_SHELF = "visdrone_offtheshelf"
-IMAGES = {"demo": "made-up", OFF_THE_SHELF: "VisDrone"}  # of the experiments that the README shows
+IMAGES = {
+    "demo": "synthetic",
+    OFF_THE_SHELF: "VisDrone",
+}  # of the experiments that the README shows
 CURVES = (
     "AP, AP50 and APs of every strategy over its crops and its megapixels per image, on {images} "
     "{kind} images ({split}), by COCO's protocol at {most} detections an image and class; bands "
@@ -142,7 +145,7 @@ def readme_deviations(results: Path) -> str:
     ]
     about = (
         f"Measured on {measured['images']} images of VisDrone ({', '.join(measured['splits'])}; "
-        f"{measured['objects']:,} objects), one rule at a time; fusion and evaluation on made-up "
+        f"{measured['objects']:,} objects), one rule at a time; fusion and evaluation on synthetic "
         "detections."
     )
     return "\n".join([*lines, "", about]) + "\n"

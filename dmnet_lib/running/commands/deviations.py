@@ -12,7 +12,7 @@ from dmnet_lib.running.commands import common
 ABOUT = """\
 Measure what each rule of the released scripts changes: the pipeline runs with the corrected rules,
 and again with one rule taken as released. Window 70x70, threshold 0.08, sigma 15; needs annotations
-only. Fusion and evaluation are measured on detections made up from them.
+only. Fusion and evaluation are measured on synthetic detections made from them.
 
 --out writes a json; as results/deviations.json it fills README's table at the next
 `dmnet report`."""
