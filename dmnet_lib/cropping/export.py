@@ -1,8 +1,7 @@
-"""Crops of a split -> JPEG files: each image is decoded once, and all its crops are cut from it.
+"""Crops of a split -> JPEG files for other programs: each image is decoded once for all its crops.
 
-Training and inference need none of these files; they are for other programs. Crops are encoded
-anew: simplejpeg, the fastest decoder and encoder measured (benchmarks/codecs.py), does not offer
-lossless cropping, and the packages that do bring no library of their own.
+Crops are encoded anew: simplejpeg, the fastest codec measured (benchmarks/codecs.py), does not
+offer lossless cropping.
 """
 
 import os
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ class Parent:
 
 @dataclass(frozen=True)
 class Exported:
-    """How many crops were written and how many were there, and what images could not be read."""
+    """How many crops were written, how many were kept, and which images could not be read."""
 
     written: int
     kept: int
@@ -39,11 +39,10 @@ class Exported:
 
 def parents_of(cut: crops.CropAnnotations, paths: Sequence[Path]) -> list[Parent]:
     """Return the images that have crops; paths are those of all images."""
-    images, first, counts = np.unique(cut.parents, return_index=True, return_counts=True)
-    crops_of = [slice(start, start + count) for start, count in zip(first, counts, strict=True)]
+    images, first = np.unique(cut.parents, return_index=True)
     return [
-        Parent(paths[image], cut.regions_xyxy[some], cut.annotations.names[some])
-        for image, some in zip(images.tolist(), crops_of, strict=True)
+        Parent(paths[image], cut.regions_xyxy[start:end], cut.annotations.names[start:end])
+        for image, (start, end) in zip(images, pairwise([*first, len(cut.parents)]), strict=True)
     ]
 
 
@@ -52,20 +51,17 @@ def export(
 ) -> Exported:
     """Write the pixels of every crop to folder/<name>.jpg, colours sampled as in the whole image.
 
-    An image is a task. A crop that is there, whole and not older than its image, is kept. An image
-    that cannot be read is told, and the crops of all others are written. Raises OSError.
+    A crop that is there and not older than its image is kept. An image that cannot be read is
+    listed, and the crops of all others are written. Raises OSError.
     """
     task = partial(_export_one, folder=folder, quality=quality)
     done = list(parallel.run(task, parents, executor=executor, label="images"))
-    return Exported(
-        written=sum(written for written, _, _ in done),
-        kept=sum(kept for _, kept, _ in done),
-        unreadable=tuple(words for _, _, words in done if words),
-    )
+    written, kept, errors = zip(*done, strict=True) if done else ((), (), ())
+    return Exported(sum(written), sum(kept), tuple(error for error in errors if error))
 
 
 def _export_one(parent: Parent, *, folder: Path, quality: int) -> tuple[int, int, str]:
-    """Write one image's crops; return how many were written, how many kept, and what is amiss."""
+    """Write one image's crops; return how many were written, how many kept, and the error."""
     paths = [folder / f"{_plain(name)}.jpg" for name in parent.names]
     todo = [row for row, path in enumerate(paths) if not _stands(path, parent.path)]
     kept = len(paths) - len(todo)

@@ -1,7 +1,7 @@
 """A detector's recall curve: the side of an object in its input, in pixels -> the share it finds.
 
-Measured by `evaluation.sightings`, read by `planning`. The curve rises as a logistic in log2 of the
-side up to a plateau; a second logistic lets it fall again where objects outgrow the detector.
+Fitted to what `detection.recall_samples` collects. It rises as a logistic in log2 of the side up to
+a plateau; a second logistic lets it fall again where objects outgrow the detector.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,9 +12,9 @@ import numpy as np
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 
-PARAMETERS = ("top", "rise_px", "rise_octaves", "fall_px", "fall_octaves")
 # The tilt that a fit starts from and is drawn back to, so that sizes never seen stay plausible.
 PRIOR = {"top": 0.8, "rise_px": 14.0, "rise_octaves": 0.5, "fall_px": 1024.0, "fall_octaves": 0.5}
+SPREAD = np.array([6.0, 4.0, 2.0, 4.0, 2.0])  # how far each may go from the prior in a fit
 PRIOR_OBJECTS = 20.0  # the prior weighs as much as so many objects, where the data says nothing
 
 
@@ -33,8 +33,7 @@ class Curve:
     fall_octaves: float = PRIOR["fall_octaves"]
 
     def __post_init__(self) -> None:
-        for name in PARAMETERS:
-            value = getattr(self, name)
+        for name, value in vars(self).items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise InputError(f"recall curve: {name} is {value!r}, expected a number")
             if not 0 < value < np.inf or (name == "top" and value > 1):
@@ -74,9 +73,6 @@ def fit(sides_px: np.ndarray, found: np.ndarray) -> Curve:
     return _curve(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x)
 
 
-SPREAD = np.array([6.0, 4.0, 2.0, 4.0, 2.0])  # how far a fit may go from the prior
-
-
 def _free(curve: Curve) -> np.ndarray:
     """Return the curve's parameters on scales without bounds."""
     top = min(curve.top, 1 - 1e-6)
@@ -99,15 +95,9 @@ def write(path: Path, curve: Curve) -> Path:
 def read(path: Path) -> Curve:
     """Read what `write` wrote. Raises InputError for a missing or foreign file."""
     found = files.read_json(path)
-    return from_mapping(found, str(path))
-
-
-def from_mapping(found: object, where: str) -> Curve:
-    """Return the curve of {"top": …, …}. Raises InputError, naming where, for anything else."""
-    if not isinstance(found, dict) or set(found) != set(PARAMETERS):
-        names = ", ".join(PARAMETERS)
-        raise InputError(f"{where}: expected a recall curve with {names}")
+    if not isinstance(found, dict) or set(found) != set(PRIOR):
+        raise InputError(f"{path}: expected a recall curve with {', '.join(PRIOR)}")
     try:
         return Curve(**found)
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{path}: {error}") from None
