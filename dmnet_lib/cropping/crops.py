@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -12,9 +11,6 @@ from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import IGNORED, Annotations, from_table
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.crop_names import crop_name
-
-if TYPE_CHECKING:  # pandas takes longer to import than most commands take
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -42,20 +38,6 @@ class CropAnnotations:
                 self.annotations.names, self.parents, self.regions_xyxy[:, :2], strict=True
             )
         ]
-
-    def summary(self) -> "pd.DataFrame":
-        """Return how many crops, objects, cut objects and rows that do not count there are."""
-        import pandas as pd
-
-        table = self.annotations
-        cut = table.is_object & (table.truncation > 0)
-        counts = {
-            "crops": len(table),
-            "objects": int(table.is_object.sum()),
-            "of these truncated": int(cut.sum()),
-            "not evaluated": int((~table.is_object).sum()),
-        }
-        return pd.DataFrame(counts, index=["count"]).T
 
     def busiest(self, count: int) -> list[int]:
         """Return the crops with the most objects."""

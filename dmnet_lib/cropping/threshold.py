@@ -108,7 +108,7 @@ def choose(curve: "pd.DataFrame", *, target_containment: float) -> float:
 def controls(
     sizes_wh: np.ndarray, *, grids: str, tiles_px: str, overlap: float
 ) -> dict[str, Regions]:
-    """Return the plain ways to cut every image: even grids, and overlapping tiles.
+    """Return the crops of every image by even grids, and by overlapping tiles.
 
     grids are rows x columns, like "2x3, 3x4", tiles_px sides, like "640, 480". The strategies are
     called `uniform 2x3`, `sliding 640`. Raises InputError for a text that says something else.
@@ -132,10 +132,3 @@ def _numbers(
         if not match:
             raise InputError(f"{what}: {part!r} is not understood; expected a text like {example}")
         yield part, [int(number) for number in match.groups()]
-
-
-def threshold(
-    curve: "pd.DataFrame", *, calibrate: bool, fixed: float, target_containment: float
-) -> float:
-    """Return the threshold chosen from val's curve, or the fixed one."""
-    return choose(curve, target_containment=target_containment) if calibrate else fixed

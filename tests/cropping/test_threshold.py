@@ -92,13 +92,6 @@ def test_without_an_object_no_threshold_can_be_chosen() -> None:
         threshold.choose(found, target_containment=0.9)
 
 
-@pytest.mark.parametrize(("calibrate", "expected"), [(True, 0.2), (False, 7.0)])
-def test_the_fixed_threshold_is_taken_where_asked(calibrate: bool, expected: float) -> None:
-    three = curve(containment_rate=[1.0, 0.95, 0.5], coverage=[0.9, 0.4, 0.1])
-    found = threshold.threshold(three, calibrate=calibrate, fixed=7.0, target_containment=0.9)
-    assert found == expected
-
-
 def test_controls_cut_every_image_alike() -> None:
     found = threshold.controls(SIZES_WH, grids="2x3, 1x1", tiles_px="25", overlap=0.2)
     assert list(found) == ["uniform 2x3", "uniform 1x1", "sliding 25"]
