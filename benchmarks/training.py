@@ -36,7 +36,7 @@ from dmnet_lib.training import density, detection, feed, loop
 RATE = 1e-3
 CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward")
 PATCHES = detection.Patches(InputScale(640, 1.5), patch_px=160, whole_share=0.3)
-COUNT, PATCH_PX, SCALE = {"mcnn": 8, "detector": 16}, 128, 0.5  # the demo's
+COUNT, MCNN_PATCHES = {"mcnn": 8, "detector": 16}, density.Patches(128, 0.5)  # the demo's
 BINS = sizes.plain(sizes.EDGES_PX)
 
 
@@ -156,16 +156,14 @@ def _mcnn(split: Split, at: points.Points) -> Job:
     uncached = Uncached(split.images.paths)
 
     def patches(steps: int) -> Patches:
-        draws = _draws(
-            steps, COUNT["mcnn"], lambda rng: density._draw(rng, at, PATCH_PX, SCALE, rotate=False)
-        )
+        draws = _draws(steps, COUNT["mcnn"], lambda rng: density._draw(rng, at, MCNN_PATCHES))
         return Patches(
-            draws, lambda one: density._patch(one, uncached, at, BINS, PATCH_PX), _stacked
+            draws,
+            lambda one: density._patch(one, uncached, at, BINS, MCNN_PATCHES.patch_px),
+            _stacked,
         )
 
-    draw = density.batches(
-        split.images, at, BINS, count=COUNT["mcnn"], patch_px=PATCH_PX, input_scale=SCALE
-    )
+    draw = density.batches(split.images, at, BINS, MCNN_PATCHES, count=COUNT["mcnn"])
     return Job(partial(mcnn.MCNN, len(BINS)), _relu_first, density.loss, draw, patches)
 
 

@@ -34,6 +34,15 @@ def size(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the named device, or with "auto" the best one that is here."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Return what lets a network compute in bfloat16 where the device is made for it.
 

@@ -4,17 +4,26 @@ The paper's has one map; with more channels the same columns feed one map for ea
 and together these are the paper's.
 """
 
+import itertools
 import math
+import time
+from concurrent.futures import Executor
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
 from dmnet_lib.core import weights
+from dmnet_lib.data.splits import Images
 
 STRIDE = 4  # two poolings
 MEAN, STD = 114.0, 64.0  # of 8-bit pixels; one pair for all channels
 HIDDEN = 64  # channels between the columns and several maps
+TARGET_GAIN = 100.0  # of the output over objects per cell: near 1, where He initialisation begins
+TILED_PX = 4_000_000  # of the network's input: one pass takes some 200 bytes a pixel
+TILE_CELLS = 256  # side of a tile's maps: of 1024 px input
+BAND_PX = 256  # rows or columns that are resampled together
 COLUMNS = {"large": (9, 16), "medium": (7, 20), "small": (5, 24)}  # first kernel, first width
 
 
@@ -75,24 +84,116 @@ def to_input(pixels: np.ndarray) -> torch.Tensor:
     return (planes - MEAN) / STD
 
 
-@torch.inference_mode()
 def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.ndarray:
-    """Return the [K, ceil(s H / 4), ceil(s W / 4)] float32 output for an [H, W, 3] uint8 image.
+    """Return the [K, ceil(s H / 4), ceil(s W / 4)] float32 objects per cell of an image.
 
-    s is input_scale, the size that the network sees over the original. The image is padded to
-    whole cells by repeating its border; no cell is negative.
+    image: [H, W, 3] uint8; s is input_scale, the size that the network sees over the original. No
+    cell is negative. An input above TILED_PX is resampled in bands and seen in tiles, which overlap
+    by as far as a cell looks: the same but for float rounding, in bounded memory.
     """
-    device = next(model.parameters()).device
-    pixels = to_input(image[None]).to(device)
     # Up, so that an odd side at one half has the cells that the true map has.
-    size = [max(STRIDE, math.ceil(side * input_scale - 1e-9)) for side in image.shape[:2]]
-    if size != list(image.shape[:2]):
-        pixels = nn.functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
-    bottom, right = (-side % STRIDE for side in size)
-    padded = nn.functional.pad(pixels, (0, right, 0, bottom), mode="replicate")
-    with weights.mixed_precision(device):
-        found = model(padded)
-    return _not_negative(found[0].float()).cpu().numpy()
+    size_hw = [max(STRIDE, math.ceil(side * input_scale - 1e-9)) for side in image.shape[:2]]
+    is_tiled = math.prod(size_hw) > TILED_PX
+    with torch.inference_mode():
+        found = (_in_tiles if is_tiled else _in_one_pass)(model, image, size_hw)
+        return _not_negative(found).cpu().numpy() / TARGET_GAIN
+
+
+def maps(
+    model: nn.Module, images: Images, count: int, *,
+    input_scale: float, executor: Executor | None = None,
+) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
+    """Return `predict` of the first `count` images, and the seconds [M] that each took.
+
+    Seconds do not count the decoding of the image. An executor's workers share the images.
+    """
+    each = partial(_timed, input_scale=input_scale)
+    found = list(weights.map_with(each, model, images, range(count), executor=executor))
+    return [cells for cells, _ in found], np.array([seconds for _, seconds in found])
+
+
+def _timed(
+    model: nn.Module, images: Images, index: int, *, input_scale: float
+) -> tuple[np.ndarray, float]:
+    image = images[index]
+    start = time.perf_counter()
+    found = predict(model, image, input_scale=input_scale)
+    return found, time.perf_counter() - start
+
+
+def _in_one_pass(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.Tensor:
+    """Return the network's output [K, h, w] for an image resampled to size_hw."""
+    pixels = to_input(image[None]).to(next(model.parameters()).device)
+    if size_hw != list(image.shape[:2]):
+        pixels = _resized(pixels, *size_hw)
+    return _output(model, _padded(pixels))
+
+
+def _in_tiles(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.Tensor:
+    """Return what `_in_one_pass` does, on the CPU."""
+    pixels, reach = _padded(_resampled(image, *size_hw)), reach_cells()
+    height, width = (side // STRIDE for side in pixels.shape[2:])
+    found = torch.zeros(0)
+    for rows, columns in itertools.product(_parts(height, TILE_CELLS), _parts(width, TILE_CELLS)):
+        y, x = max(0, rows.start - reach), max(0, columns.start - reach)
+        tile = pixels[..., _under(y, rows.stop + reach), _under(x, columns.stop + reach)]
+        cells = _output(model, tile.to(next(model.parameters()).device)).cpu()
+        if not len(found):
+            found = torch.empty(len(cells), height, width)
+        found[:, rows, columns] = cells[
+            :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x
+        ]
+    return found
+
+
+def reach_cells() -> int:
+    """Return how many cells beyond its own a cell of the maps looks, in the widest column."""
+    kernels = [(first // 2, (first - 2) // 2) for first, _ in COLUMNS.values()]
+    return max(math.ceil((own + 2 * inner + 4 * 2 * inner) / STRIDE) for own, inner in kernels)
+
+
+def _under(first_cell: int, end_cell: int) -> slice:
+    """Return the pixels of the network's input under a row of cells."""
+    return slice(first_cell * STRIDE, end_cell * STRIDE)
+
+
+def _resampled(image: np.ndarray, height: int, width: int) -> torch.Tensor:
+    """Return the network's input [1, 3, height, width], resampled band by band."""
+    rows = torch.empty(1, 3, image.shape[0], width)
+    for some in _parts(image.shape[0], BAND_PX):
+        band = to_input(image[None, some])
+        rows[:, :, some] = _resized(band, band.shape[2], width)
+    if height == image.shape[0]:
+        return rows
+    found = torch.empty(1, 3, height, width)
+    for some in _parts(width, BAND_PX):
+        found[..., some] = _resized(rows[..., some], height, some.stop - some.start)
+    return found
+
+
+def _parts(length: int, step: int) -> list[slice]:
+    """Return slices that cover 0..length, as even as can be and `step` long at most.
+
+    Even, since of a band one pixel wide torch 2.14 resamples something else.
+    """
+    borders = np.linspace(0, length, -(-length // step) + 1).astype(int).tolist()
+    return [slice(first, end) for first, end in itertools.pairwise(borders)]
+
+
+def _resized(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    size = (height, width)
+    return nn.functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+
+
+def _padded(pixels: torch.Tensor) -> torch.Tensor:
+    """Return the pixels padded to whole cells by repeating their border."""
+    bottom, right = (-side % STRIDE for side in pixels.shape[2:])
+    return nn.functional.pad(pixels, (0, right, 0, bottom), mode="replicate")
+
+
+def _output(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    with weights.mixed_precision(pixels.device):
+        return model(pixels)[0].float()
 
 
 def _not_negative(found: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from torchvision.models.detection.fcos import (
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
 
-from dmnet_lib.core import boxes, weights
+from dmnet_lib.core import boxes, files, weights
 from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
@@ -33,6 +34,7 @@ from dmnet_lib.cropping import crops
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Images
 
+WEIGHTS, ABOUT = "detector.safetensors", "detector.json"  # of a finished detector's folder
 ARCHITECTURES = ("fcos_small", "fasterrcnn_resnet50_fpn")
 MAX_DETECTIONS = 500  # of one view, as VisDrone scores of one image
 WIDTHS = (16, 24, 48, 64)  # channels at strides 2, 4, 8, 16
@@ -218,6 +220,15 @@ def _named(answer: dict[str, np.ndarray]) -> Found:
     boxes_xyxy = answer["boxes"][named].astype(np.float64)
     class_ids = answer["labels"][named].astype(np.int64)
     return boxes_xyxy, answer["scores"][named].astype(np.float64), class_ids
+
+
+def write(folder: Path, model: nn.Module, *, steps: int, val_loss: float) -> dict[str, object]:
+    """Write a trained network's weights, and what it is; return the latter."""
+    digest = files.digest(weights.write(folder / WEIGHTS, model))
+    about = {"weights": WEIGHTS, "digest": digest, "parameters": weights.size(model),
+             "steps": steps, "val_loss": val_loss}  # fmt: skip
+    files.write_json(folder / ABOUT, about)
+    return about
 
 
 def detect_regions(

@@ -8,6 +8,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib.metadata import version
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +16,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from dmnet_lib.core import boxes
+from dmnet_lib.core import boxes, files
 from dmnet_lib.core.annotations import class_id
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import nearest
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops
 from dmnet_lib.detection import fusion
-from dmnet_lib.detection.detectors import MAX_DETECTIONS, NOTHING, PAD_TO, Found, batches, padded_wh
+from dmnet_lib.detection.detectors import (
+    ABOUT,
+    MAX_DETECTIONS,
+    NOTHING,
+    PAD_TO,
+    Found,
+    batches,
+    padded_wh,
+)
 
 if TYPE_CHECKING:  # an extra; commands that need no such detector do without
     from onnxruntime import InferenceSession
@@ -131,10 +140,10 @@ class Onnx:
         """Return the detector of a file; boxes from score_threshold on, NMS in each view and class.
 
         class_map says which classes count, and as what: "person: pedestrian, car, truck"; "" takes
-        all by their own names. names are the model's classes: "" as the file has them, "coco", or a
-        list. head is one of HEADS, "" what the shape of the answer tells. input_wh gives a network
-        that takes any size one. Raises InputError for a file that is missing, torn or no such
-        detector, for an unknown name, and where there is no ONNX Runtime.
+        all by their own names. names are the model's classes: "" as the file has them, "coco", or
+        names with commas. head is one of HEADS, "" what the shape of the answer tells. input_wh
+        gives a network that takes any size one. Raises InputError for a file that is missing, torn
+        or no such detector, for an unknown name, and where there is no ONNX Runtime.
         """
         path = Path(path).absolute()
         session = _session(path)
@@ -191,6 +200,23 @@ class Onnx:
         borders = np.searchsorted(best.image_index, np.arange(1, len(found.names)))
         columns = (best.boxes_xyxy, best.scores, best.class_ids)
         return list(zip(*(np.split(column, borders) for column in columns), strict=True))
+
+
+def load_exported(
+    folder: Path, model_file: str, class_map: str, *,
+    names: str, score_threshold: float, iou_threshold: float,
+) -> tuple[Onnx, dict[str, object]]:  # fmt: skip
+    """Return the detector of an ONNX file and what it is, which is also written to the folder.
+
+    DMNET_MODEL_FILE says where the file lies instead; for the rest see `Onnx.open`.
+    """
+    path = files.model_path(model_file)
+    thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
+    detector = Onnx.open(path, class_map, names=names, **thresholds)
+    about = {"file": path.name, "digest": files.digest(path), "class_map": class_map,
+             "names": names, **thresholds, "onnxruntime": version("onnxruntime")}  # fmt: skip
+    files.write_json(folder / ABOUT, about)
+    return detector, about
 
 
 def mapped(names: Sequence[str], class_map: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -259,7 +285,8 @@ def _names(session: "InferenceSession", path: Path, names: str | Sequence[str]) 
     Those are a dictionary {number: name} or a list, in Python's spelling.
     """
     if names:
-        return COCO if names == "coco" else tuple(names)
+        listed = names.split(",") if isinstance(names, str) else names
+        return COCO if names == "coco" else tuple(name.strip() for name in listed)
     own = session.get_modelmeta().custom_metadata_map.get("names")
     if own is None:
         raise InputError(f"{path}: names no classes; say names: coco, or a list")

@@ -23,11 +23,10 @@ from dmnet_lib.cropping import input_scale, plans, recall
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.threshold import Policy
-from dmnet_lib.density import mcnn, sizes, tiling, windows
+from dmnet_lib.density import mcnn, sizes, windows
 from dmnet_lib.detection import density_source, detectors, fusion, onnx, strategies
 from dmnet_lib.detection.detectors import Detector, Views
 from dmnet_lib.detection.strategies import InferencePass, Rule
-from dmnet_lib.training import loop, ready
 
 STAGES = {
     "sizes": "01_density_ground_truth",
@@ -40,7 +39,7 @@ NEEDED = {  # of each stage's folder; figures and metrics alone come with a clon
     "sizes": ("sizes.json",),
     "density": (MCNN_WEIGHTS, result_folder.PARAMS),
     "crops": (input_scale.FILE, result_folder.METRICS, result_folder.PARAMS),
-    "detector": ("recall.json", ready.ABOUT, result_folder.PARAMS),
+    "detector": ("recall.json", detectors.ABOUT, result_folder.PARAMS),
 }
 STRATEGY = "density mcnn"
 STRATEGIES = "density mcnn, planned mcnn N, planned detector N, global"
@@ -113,7 +112,7 @@ class Predictor:
         home = Path(run) if Path(run).exists() else files.from_root(run)
         folders = _stages(home)
         try:
-            return cls._of_folders(home, folders, strategy, loop.pick_device(device))
+            return cls._of_folders(home, folders, strategy, weights.pick_device(device))
         except KeyError as error:
             raise InputError(
                 f"{home}: made by another version of the suite (it does not tell {error}); "
@@ -168,7 +167,7 @@ class Predictor:
         whole = self._pass(image, name, Views(Regions.whole_images(sizes_wh), at_most_full_size))
         maps = np.zeros((0, 0, 0), np.float32)
         if "mcnn" in self.strategy:
-            maps = tiling.predict(self.counter.model, image, input_scale=self.counter.input_scale)
+            maps = mcnn.predict(self.counter.model, image, input_scale=self.counter.input_scale)
         regions = self._regions(maps, whole.detections, sizes_wh)
         crops = self._pass(image, name, Views(regions, self.rule.input_scale))
         fused = strategies.fuse([whole, crops], self.rule)
@@ -232,9 +231,9 @@ def _stages(home: Path) -> dict[str, Path]:
             f"{home}: not all of {', '.join(STAGES.values())} have run; {_remedy(home)}"
         ) from None
     needed = [found[part] / name for part, names in NEEDED.items() for name in names]
-    about = found["detector"] / ready.ABOUT
+    about = found["detector"] / detectors.ABOUT
     if about.is_file() and "file" not in files.read_json(about):  # else it lies elsewhere
-        needed.append(found["detector"] / ready.WEIGHTS)
+        needed.append(found["detector"] / detectors.WEIGHTS)
     missing = [path.relative_to(home.resolve()) for path in needed if not path.is_file()]
     if missing:
         raise InputError(
@@ -254,19 +253,18 @@ def _detector(folder: Path, device: torch.device) -> Detector:
     if chosen["architecture"] == "onnx":
         return _from_file(folder, chosen)
     model = detectors.build(chosen["architecture"], score_threshold=chosen["score_threshold"])
-    return detectors.Torchvision(weights.read(folder / ready.WEIGHTS, model).to(device))
+    return detectors.Torchvision(weights.read(folder / detectors.WEIGHTS, model).to(device))
 
 
 def _from_file(folder: Path, chosen: Mapping[str, object]) -> Detector:
     """Return a detector of an ONNX file. Raises InputError where it is not the run's own."""
-    path, about = files.model_path(chosen["model_file"]), files.read_json(folder / ready.ABOUT)
+    path, about = files.model_path(chosen["model_file"]), files.read_json(folder / detectors.ABOUT)
     if path.is_file() and files.digest(path) != about["digest"]:
         raise InputError(
             f"{path}: another model than the run's {about['file']}; set {files.MODEL_FILE} to it"
         )
-    names = chosen["model_classes"]
     return onnx.Onnx.open(
         path, chosen["class_map"],
-        names=names if names in ("", "coco") else [name.strip() for name in names.split(",")],
+        names=chosen["model_classes"],
         score_threshold=chosen["score_threshold"], iou_threshold=chosen["fusion_iou"],
     )  # fmt: skip

@@ -1,33 +1,52 @@
-"""Images and points -> batches of patches and exact density targets for MCNN, and its measures.
+"""Images and points -> a trained MCNN: batches of patches with exact density targets, its measures.
 
-Maps are [K, h, w], one a size bin, in objects a cell of 4 / input_scale pixels; K = 1 is the
+Maps are [K, h, w], one per size bin, in objects per cell of 4 / input_scale pixels; K = 1 is the
 paper's.
 """
 
-import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from dmnet_lib.core import weights
+from dmnet_lib.core import result_folder, weights
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.provenance import Stage
 from dmnet_lib.cropping import crops
 from dmnet_lib.data.splits import Images
 from dmnet_lib.density import maps as density
-from dmnet_lib.density import mcnn, windows
+from dmnet_lib.density import mcnn
+from dmnet_lib.density.mcnn import TARGET_GAIN
 from dmnet_lib.density.points import Points, axis_masses
 from dmnet_lib.density.sizes import Bins
+from dmnet_lib.training import distributed, loop
 
-# He initialisation wants targets near 1, and objects per cell are near 0.01.
-TARGET_GAIN = 100.0
 SCALE_JITTER = 0.2  # of a patch, in the logarithm of its scale
 OBJECT_SHARE = 0.5  # of patches lie around an object: most of an aerial image is empty
+BEST = "cell_rmse"  # the measure on val by which weights are chosen
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What MCNN is trained on: patches of patch_px, in the network's input.
+
+    input_scale: size of that input over the image's. rotate: turn patches by quarters too; from
+    above, no side is up. Raises InputError for a patch_px that has no whole cells.
+    """
+
+    patch_px: int
+    input_scale: float
+    rotate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.patch_px % mcnn.STRIDE:
+            raise InputError(f"patch_px is {self.patch_px}: it must be a multiple of {mcnn.STRIDE}")
 
 
 @dataclass(frozen=True)
@@ -43,31 +62,31 @@ class _Draw:
 
 
 def patch_batch(
-    rng: np.random.Generator, images: Images, points: Points, bins: Bins, *,
-    count: int, patch_px: int, input_scale: float, rotate: bool = False,
-    share: slice = slice(None),
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Return patches [B, 3, p, p] and their density targets [B, K, p / 4, p / 4] in objects a cell.
+    rng: np.random.Generator, images: Images, points: Points, bins: Bins, patches: Patches, *,
+    count: int, share: slice = slice(None),
+) -> Batch:  # fmt: skip
+    """Return patches [B, 3, p, p] and their density targets [B, K, p / 4, p / 4], exact objects per
+    cell.
 
-    p = patch_px is in the network's input; a target cell is the exact mass in its area. rotate also
-    turns patches by quarters: from above, no side is up. Of the count patches drawn, those of
-    `share` are cut.
+    Of the count patches drawn, those of `share` are cut.
     """
-    draws = [_draw(rng, points, patch_px, input_scale, rotate) for _ in range(count)][share]
-    pixels, targets = zip(*(_patch(d, images, points, bins, patch_px) for d in draws), strict=True)
+    draws = [_draw(rng, points, patches) for _ in range(count)][share]
+    pixels, targets = zip(
+        *(_patch(d, images, points, bins, patches.patch_px) for d in draws), strict=True
+    )
     return mcnn.to_input(np.stack(pixels)), torch.from_numpy(np.stack(targets))
 
 
-def _draw(
-    rng: np.random.Generator, points: Points, patch_px: int, input_scale: float, rotate: bool
-) -> _Draw:
+def _draw(rng: np.random.Generator, points: Points, patches: Patches) -> _Draw:
     index = int(rng.integers(len(points.names)))
     size = points.sizes_wh[index]
-    scale = input_scale * float(np.exp(rng.uniform(-SCALE_JITTER, SCALE_JITTER)))
-    side = min(patch_px / scale, *size)
+    scale = patches.input_scale * float(np.exp(rng.uniform(-SCALE_JITTER, SCALE_JITTER)))
+    side = min(patches.patch_px / scale, *size)
     corner = _corner(rng, points.xy[points.rows_of(index)], side, size)
     light, mirrored = rng.uniform(0.8, 1.2), rng.random() < 0.5
-    return _Draw(index, corner, side, light, mirrored, int(rng.integers(4)) if rotate else 0)
+    return _Draw(
+        index, corner, side, light, mirrored, int(rng.integers(4)) if patches.rotate else 0
+    )
 
 
 def _patch(
@@ -108,7 +127,7 @@ def _masses(
     return np.stack([in_y[b].T @ in_x[b] for b in of_bin]).astype(np.float32)
 
 
-def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Return the mean squared error of the gained map (MCNN, section 3.3, up to a constant).
 
     Of maps by size: of each, added up, and of all together.
@@ -124,57 +143,18 @@ def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Te
     return together + torch.mean(error**2) * target.shape[1]
 
 
-def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.ndarray:
-    """Return the [K, h, w] float32 maps of an image, in objects a cell."""
-    return mcnn.predict(model, image, input_scale=input_scale) / TARGET_GAIN
-
-
 def true_map(points: Points, index: int, bins: Bins, *, input_scale: float) -> np.ndarray:
-    """Return an image's true maps [K, h, w] on the cells that `predict` fills."""
+    """Return an image's true maps [K, h, w] on the cells of `mcnn.predict`."""
     return density.by_size(points, index, bins, stride=mcnn.STRIDE / input_scale)
 
 
-def maps(
-    model: nn.Module, images: Images, count: int, *,
-    input_scale: float, executor: Executor | None = None,
-) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
-    """Return `predict` of the first `count` images, and the seconds [M] that each took.
-
-    Seconds do not count the decoding of the image. An executor's workers share the images.
-    """
-    each = partial(_timed, input_scale=input_scale)
-    found = list(weights.map_with(each, model, images, range(count), executor=executor))
-    return [cells for cells, _ in found], np.array([seconds for _, seconds in found])
-
-
-def _timed(
-    model: nn.Module, images: Images, index: int, *, input_scale: float
-) -> tuple[np.ndarray, float]:
-    image = images[index]
-    start = time.perf_counter()
-    found = predict(model, image, input_scale=input_scale)
-    return found, time.perf_counter() - start
-
-
 def batches(
-    images: Images, points: Points, bins: Bins, *,
-    count: int, patch_px: int, input_scale: float, rotate: bool = False,
-    share: slice = slice(None),
-) -> Callable[[np.random.Generator], tuple[torch.Tensor, torch.Tensor]]:  # fmt: skip
+    images: Images, points: Points, bins: Bins, patches: Patches, *,
+    count: int, share: slice = slice(None),
+) -> Callable[[np.random.Generator], Batch]:  # fmt: skip
     """Return what draws a batch from a generator, for the training loop, as `patch_batch` does."""
-    if patch_px % mcnn.STRIDE:
-        raise InputError(f"patch_px is {patch_px}: it must be a multiple of {mcnn.STRIDE}")
-    return partial(
-        patch_batch,
-        images=images,
-        points=points,
-        bins=bins,
-        count=count,
-        patch_px=patch_px,
-        input_scale=input_scale,
-        rotate=rotate,
-        share=share,
-    )
+    given = {"images": images, "points": points, "bins": bins, "patches": patches}
+    return partial(patch_batch, **given, count=count, share=share)
 
 
 def measures(
@@ -188,7 +168,7 @@ def measures(
     true = _true_sums(points, input_scale=input_scale)
 
     def measure_model(model: nn.Module) -> dict[str, float]:
-        found, _ = maps(model, images, len(true), input_scale=input_scale)
+        found, _ = mcnn.maps(model, images, len(true), input_scale=input_scale)
         result = density.compare(_sums(found), true)
         if len(points) and result["mass_ratio"] < min_mass:
             raise InputError(
@@ -241,28 +221,42 @@ def count_table(found: list[np.ndarray], points: Points) -> pd.DataFrame:
     return pd.DataFrame({"image": points.names, "objects": points.counts(), "predicted": predicted})
 
 
-def window_sums(
-    model: nn.Module, images: Images, sizes_wh: np.ndarray, window_wh: tuple[int, int], *,
-    input_scale: float, executor: Executor | None = None,
-) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
-    """Return each image's predicted objects a window [rows, columns], and the seconds [M] it took.
+def checkpoint(stage: Stage) -> Path:
+    """Return the file where the stage's training keeps its state, named by all that decides it."""
+    made = stage.needs(result_folder.DENSITY)
+    inputs = [made / name for name in ("points_train.npz", "points_val.npz", "sizes.json")]
+    return stage.checkpoint("mcnn", *inputs, stage.needs(result_folder.DATASET) / "dataset.json")
 
-    Seconds count the network and the sums, not the decoding of the image. An executor's workers
-    share the images.
+
+def train_mcnn(
+    train: tuple[Images, Points],
+    val: tuple[Images, Points],
+    bins: Bins,
+    patches: Patches,
+    recipe: loop.Recipe,
+    *,
+    batch_size: int,
+    min_mass: float,
+    device: str,
+    checkpoint: Path,
+    loss_of: Callable[[nn.Module, Batch], torch.Tensor] = loss,
+) -> tuple[nn.Module, pd.DataFrame]:
+    """Return MCNN with the weights best on val, and its learning curve.
+
+    Under torchrun this process draws its share of each batch.
     """
-    each = partial(_window_sums, window_wh=window_wh, input_scale=input_scale)
-    items = enumerate(np.asarray(sizes_wh))
-    found = list(weights.map_with(each, model, images, items, executor=executor))
-    return [sums for sums, _ in found], np.array([seconds for _, seconds in found])
-
-
-def _window_sums(
-    model: nn.Module, images: Images, item: tuple[int, np.ndarray], *,
-    window_wh: tuple[int, int], input_scale: float,
-) -> tuple[np.ndarray, float]:  # fmt: skip
-    index, size_wh = item
-    image = images[index]
-    start = time.perf_counter()
-    found = predict(model, image, input_scale=input_scale).sum(axis=0)
-    sums = windows.sums_from_map(found, size_wh, window_wh, stride=mcnn.STRIDE / input_scale)
-    return sums, time.perf_counter() - start
+    model = weights.seeded(partial(mcnn.MCNN, len(bins)), recipe.seed)
+    share = distributed.share(batch_size)
+    measure = partial(measures, *val, input_scale=patches.input_scale, min_mass=min_mass)
+    model = model.to(weights.pick_device(device))
+    curve = loop.fit(
+        model,
+        recipe,
+        draw_batch=batches(*train, bins, patches, count=batch_size, share=share),
+        loss_of=loss_of,
+        evaluate=measure() if distributed.is_first() else None,
+        minimise=BEST,
+        checkpoint=checkpoint,
+        label="MCNN",
+    )
+    return model, curve

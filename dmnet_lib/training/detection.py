@@ -1,20 +1,24 @@
-"""Images, boxes and density crops -> batches of patches for a torchvision detector."""
+"""Images, boxes and crops -> a trained torchvision detector: patches, losses, learning curve."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
-from dmnet_lib.core import boxes, weights
+from dmnet_lib.core import boxes, result_folder, weights
 from dmnet_lib.core.annotations import IGNORED, Annotations
+from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.tables import Regions
-from dmnet_lib.cropping import crops
+from dmnet_lib.cropping import crops, input_scale
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors
+from dmnet_lib.training import distributed, loop
 
 GREY = 114  # fills ignored regions and what lies outside the image
 
@@ -179,3 +183,47 @@ def held_out_loss(model: nn.Module, batches: list[Batch]) -> dict[str, float]:
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.eval()
     return {"val_loss": float(np.mean([loss(model, batch).item() for batch in batches]))}
+
+
+def checkpoint(stage: Stage) -> Path:
+    """Return the file where the stage's training keeps its state, named by all that decides it."""
+    made, crops_of = stage.needs(result_folder.CROPS), stage.params["train_crops"]
+    names = (f"{crops_of}_train.npz", f"{crops_of}_val.npz", input_scale.FILE)
+    data = stage.needs(result_folder.DATASET) / "dataset.json"
+    return stage.checkpoint("detector", *(made / name for name in names), data)
+
+
+def train_detector(
+    train: tuple[Split, Regions],
+    val: tuple[Split, Regions],
+    patches: Patches,
+    recipe: loop.Recipe,
+    *,
+    architecture: str,
+    score_threshold: float,
+    pretrained: bool,
+    batch_size: int,
+    device: str,
+    checkpoint: Path,
+    loss_of: Callable[[nn.Module, Batch], torch.Tensor] = loss,
+) -> tuple[nn.Module, pd.DataFrame]:
+    """Return a detector (see `detectors.build`) with the weights best on val, and its curve.
+
+    train and val: a split and its crops. Under torchrun this process draws its share of each
+    batch.
+    """
+    build = detectors.builder(architecture, score_threshold=score_threshold, pretrained=pretrained)
+    share = distributed.share(batch_size)
+    measure = partial(measures, *val, patches, count=batch_size, seed=recipe.seed)
+    model = weights.seeded(build, recipe.seed).to(weights.pick_device(device))
+    curve = loop.fit(
+        model,
+        recipe,
+        draw_batch=batches(*train, patches, count=batch_size, share=share),
+        loss_of=loss_of,
+        evaluate=measure() if distributed.is_first() else None,
+        minimise="val_loss",
+        checkpoint=checkpoint,
+        label="detector",
+    )
+    return model, curve

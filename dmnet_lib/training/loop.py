@@ -47,15 +47,6 @@ class Recipe:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """Return the named device, or with "auto" the best one that is here."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 def fit(
     model: nn.Module,
     recipe: Recipe,

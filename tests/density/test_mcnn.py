@@ -1,6 +1,7 @@
 """MCNN: the paper's size, one cell for four pixels of its input, and never a negative object."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -71,3 +72,25 @@ def test_the_columns_start_alive():
         for channels in (1, 6):
             found = network(channels)(mcnn.to_input(image(64, 64)[None]))
             assert found.std() > 0.01
+
+
+@pytest.mark.parametrize("scale", [0.37, 0.5, 1.0])
+@pytest.mark.parametrize(("size_hw", "channels"), [((301, 203), 1), ((128, 402), 6), ((5, 300), 1)])
+def test_tiles_are_one_pass(
+    monkeypatch: pytest.MonkeyPatch, size_hw: tuple[int, int], scale: float, channels: int
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), np.uint8)
+    model = weights.seeded(partial(mcnn.MCNN, channels), 0).eval()
+    torch.nn.init.constant_([*model.merge.parameters()][-1], 2.0)  # or what is below 0 is cut off
+    plain = mcnn.predict(model, image, input_scale=scale)
+    monkeypatch.setattr(mcnn, "TILED_PX", 0)
+    monkeypatch.setattr(mcnn, "TILE_CELLS", 16)
+    monkeypatch.setattr(mcnn, "BAND_PX", 50)
+    found = mcnn.predict(model, image, input_scale=scale)
+    assert found.shape == plain.shape
+    assert plain.max() > 0
+    np.testing.assert_allclose(found, plain, atol=1e-5 * plain.max())
+
+
+def test_the_reach_is_that_of_the_widest_column() -> None:
+    assert mcnn.reach_cells() == 9  # 4 + 2 * 3 + 4 * (3 + 3) = 34 px

@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -416,3 +417,22 @@ def test_yolox_nano_finds_what_it_finds_in_real_images() -> None:
     measured = coco.evaluate(truth, seen.detections)
     assert measured["AP"] == pytest.approx(0.0285, abs=0.002)
     assert measured["per_class"]["car"]["AP"] == pytest.approx(0.12, abs=0.01)
+
+
+def test_a_file_must_be_named_and_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(files.MODEL_FILE, raising=False)
+    load = partial(onnx.load_exported, tmp_path, names="coco", **RULES)
+    with pytest.raises(InputError, match="architecture onnx needs a model_file"):
+        load("", "car")
+    monkeypatch.setenv(files.MODEL_FILE, str(tmp_path / "none.onnx"))
+    with pytest.raises(InputError, match=r"none\.onnx: no such model"):
+        load("other.onnx", "car")
+
+
+def test_an_exported_detector_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(files.MODEL_FILE, raising=False)
+    path = colours(tmp_path / "d.onnx")
+    detector, about = onnx.load_exported(tmp_path, str(path), "red: car", names="", **RULES)
+    assert detector.class_ids == (4,)
+    assert about == files.read_json(tmp_path / "detector.json")
+    assert (about["file"], about["digest"]) == ("d.onnx", files.digest(path))

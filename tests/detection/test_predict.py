@@ -15,10 +15,9 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import planning, plans, threshold
 from dmnet_lib.data.splits import Split
-from dmnet_lib.density import windows
+from dmnet_lib.density import mcnn, windows
 from dmnet_lib.detection import density_source, strategies
 from dmnet_lib.detection.predict import Predictor
-from dmnet_lib.training import density
 
 DEMO = files.ROOT / "results" / "demo"
 SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
@@ -41,7 +40,7 @@ def by_notebooks(one: Predictor, images: list[np.ndarray]) -> dict[str, strategi
     rows = [np.zeros((0, 8), np.int64)] * len(images)
     split = Split("test", from_rows([f"i{n}" for n in range(len(images))], sizes_wh, rows), images)
     model, scale, cell_px = one.counter.model, one.counter.input_scale, one.counter.cell_px
-    maps, _ = density.maps(model, images, len(images), input_scale=scale)
+    maps, _ = mcnn.maps(model, images, len(images), input_scale=scale)
     sums = windows.sums_from_maps(maps, sizes_wh, one.policy.window_wh, stride=cell_px)
     crops = {
         "density mcnn": threshold.split_regions(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from dmnet_lib.training.loop import Recipe
 
 RECIPE = Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=3)
 PATCHES = detection.Patches(InputScale(128, 2.0), patch_px=64, whole_share=0.5)
+SMALL = density.Patches(patch_px=32, input_scale=0.5)
 ONE = sizes.plain(())  # bin for all sizes, as in the paper
 SIDE = 12  # px, of the white squares that are the only objects
 
@@ -213,11 +215,6 @@ def test_the_best_row_of_a_curve_is_what_was_measured_with_the_kept_weights() ->
     assert loop.best(pd.DataFrame(rows), "error") == {"error": 1.0, "other": 7.0}
 
 
-def test_the_named_device_is_taken():
-    assert loop.pick_device("cpu").type == "cpu"
-    assert loop.pick_device().type in ("cpu", "cuda", "mps")
-
-
 # feed
 
 
@@ -232,7 +229,7 @@ def test_the_number_of_workers_changes_no_batch(
     """Also where a run goes on in the middle; and a loader leaves torch's generator alone."""
     split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
     at = points.from_annotations(split.annotations)
-    draw = density.batches(split.images, at, ONE, count=2, patch_px=32, input_scale=0.5)
+    draw = density.batches(split.images, at, ONE, SMALL, count=2)
     here = drawn(0, draw, range(5), monkeypatch)
     before = torch.random.get_rng_state()
     assert len({float(pixels.sum()) for pixels, _ in here}) == 5
@@ -259,7 +256,7 @@ def test_a_torn_image_is_one_line_also_from_a_worker(
     split = scene(tmp_path, [(20, 14)], size_wh=(100, 80))
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:300])
     at = points.from_annotations(split.annotations)
-    draw = density.batches(split.images, at, ONE, count=2, patch_px=32, input_scale=0.5)
+    draw = density.batches(split.images, at, ONE, SMALL, count=2)
     with pytest.raises(InputError, match=r"a\.jpg") as caught:
         drawn(jobs, draw, range(2), monkeypatch)
     assert "\n" not in str(caught.value)
@@ -312,9 +309,9 @@ def test_shares_of_a_batch_are_the_batch(tmp_path: Path, monkeypatch: pytest.Mon
     assert parts == [slice(0, 2), slice(2, 4), slice(4, 6)]
     with pytest.raises(InputError, match="batch_size is 7: it must be a multiple of 3 processes"):
         distributed.share(7)
-    count = {"count": 6, "patch_px": 32, "input_scale": 0.5}
-    whole = density.patch_batch(rng(1), split.images, at, ONE, **count)
-    shares = [density.patch_batch(rng(1), split.images, at, ONE, **count, share=p) for p in parts]
+    draw = partial(density.patch_batch, images=split.images, points=at, bins=ONE, patches=SMALL)
+    whole = draw(rng(1), count=6)
+    shares = [draw(rng(1), count=6, share=part) for part in parts]
     for column, pieces in zip(whole, zip(*shares, strict=True), strict=True):
         assert torch.equal(column, torch.cat(pieces))
     pixels, _ = detection.patch_batch(rng(1), split, none, PATCHES, count=6)
@@ -329,16 +326,14 @@ def still(*values: float) -> nn.Module:
     """Return a network that predicts these values in every cell, one a size, before the gain."""
     layer = nn.Conv2d(3, len(values), mcnn.STRIDE, stride=mcnn.STRIDE)
     nn.init.zeros_(layer.weight)
-    layer.bias.data = torch.tensor(values) * density.TARGET_GAIN
+    layer.bias.data = torch.tensor(values) * mcnn.TARGET_GAIN
     return layer
 
 
 def test_patches_of_an_empty_image_hold_nothing(tmp_path: Path):
     split = scene(tmp_path, [], size_wh=(80, 60))
     at = points.from_annotations(split.annotations)
-    pixels, target = density.patch_batch(
-        np.random.default_rng(0), split.images, at, ONE, count=3, patch_px=32, input_scale=0.5
-    )
+    pixels, target = density.patch_batch(rng(0), split.images, at, ONE, SMALL, count=3)
     assert pixels.shape == (3, 3, 32, 32)
     assert target.shape == (3, 1, 8, 8)
     assert target.abs().sum() == 0
@@ -349,9 +344,8 @@ def test_the_target_of_a_patch_lies_on_its_objects(tmp_path: Path, size_wh: tupl
     """The cell with the most mass is white, mirrored or not, at every scale."""
     split = scene(tmp_path, [(20, 14)], size_wh=size_wh)
     at = points.from_annotations(split.annotations, sigma_px=2)
-    pixels, target = density.patch_batch(
-        np.random.default_rng(0), split.images, at, ONE, count=24, patch_px=48, input_scale=0.9
-    )
+    near = density.Patches(48, 0.9)
+    pixels, target = density.patch_batch(rng(0), split.images, at, ONE, near, count=24)
     blocks = nn.functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), mcnn.STRIDE)
     seen = [i for i in range(24) if target[i].sum() > 0.9]
     assert len(seen) > 5
@@ -363,12 +357,12 @@ def test_the_target_of_a_patch_lies_on_its_objects(tmp_path: Path, size_wh: tupl
 def test_batches_repeat_for_equal_generators(tmp_path: Path):
     split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
     at = points.from_annotations(split.annotations)
-    draw = density.batches(split.images, at, ONE, count=2, patch_px=32, input_scale=0.5)
+    draw = density.batches(split.images, at, ONE, SMALL, count=2)
     (a, b), (c, d) = (draw(np.random.default_rng(1)) for _ in range(2))
     assert torch.equal(a, c)
     assert torch.equal(b, d)
     with pytest.raises(InputError, match="patch_px is 30: it must be a multiple of 4"):
-        density.batches(split.images, at, ONE, count=2, patch_px=30, input_scale=0.5)
+        density.Patches(30, 0.5)
 
 
 def test_targets_by_size_add_up_and_each_object_is_in_its_own(tmp_path: Path) -> None:
@@ -376,9 +370,9 @@ def test_targets_by_size_add_up_and_each_object_is_in_its_own(tmp_path: Path) ->
     at = points.from_annotations(split.annotations, sigma_px=3)
     at = replace(at, sides_px=np.array([5.0, 40.0]))
     bins = sizes.plain((10.0, 20.0))
-    drawn = {"count": 6, "patch_px": 48, "input_scale": 0.6}
-    pixels, target = density.patch_batch(rng(2), split.images, at, bins, **drawn)
-    again, whole = density.patch_batch(rng(2), split.images, at, ONE, **drawn)
+    wide = density.Patches(48, 0.6)
+    pixels, target = density.patch_batch(rng(2), split.images, at, bins, wide, count=6)
+    again, whole = density.patch_batch(rng(2), split.images, at, ONE, wide, count=6)
     assert torch.equal(pixels, again)
     assert target.shape == (6, 3, 12, 12)
     torch.testing.assert_close(target.sum(dim=1, keepdim=True), whole)
@@ -394,16 +388,16 @@ def test_targets_by_size_add_up_and_each_object_is_in_its_own(tmp_path: Path) ->
 def test_turned_patches_keep_their_objects_under_their_targets(tmp_path: Path) -> None:
     split = scene(tmp_path, [(20, 14)], size_wh=(160, 120))
     at = points.from_annotations(split.annotations, sigma_px=2)
-    drawn = {"count": 40, "patch_px": 48, "input_scale": 0.9}
-    pixels, target = density.patch_batch(rng(0), split.images, at, ONE, rotate=True, **drawn)
+    turned = density.Patches(48, 0.9, rotate=True)
+    pixels, target = density.patch_batch(rng(0), split.images, at, ONE, turned, count=40)
     blocks = nn.functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), mcnn.STRIDE)
     seen = [i for i in range(40) if target[i].sum() > 0.9]
     assert len(seen) > 5
     assert all(blocks[i].flatten()[target[i].argmax()] > 1 for i in seen)
-    draws = [density._draw(rng(n), at, 48, 0.9, rotate=True) for n in range(40)]
-    assert {one.quarters for one in draws} == {0, 1, 2, 3}
-    straight = [density._draw(rng(n), at, 48, 0.9, rotate=False) for n in range(40)]
-    assert {one.quarters for one in straight} == {0}
+    straight, _ = density.patch_batch(
+        rng(0), split.images, at, ONE, replace(turned, rotate=False), count=40
+    )
+    assert not torch.equal(pixels, straight)
 
 
 def test_a_perfect_map_has_no_loss():
@@ -411,7 +405,7 @@ def test_a_perfect_map_has_no_loss():
 
     class Perfect(nn.Linear):
         def forward(self, _: torch.Tensor) -> torch.Tensor:
-            return target * density.TARGET_GAIN
+            return target * mcnn.TARGET_GAIN
 
     assert density.loss(Perfect(1, 1), (torch.zeros(2, 3, 16, 16), target)).item() == 0
 
@@ -421,7 +415,7 @@ def test_predicted_and_true_maps_have_the_same_cells(tmp_path: Path, input_scale
     for size_wh in ((64, 65), (66, 67), (73, 94), (80, 81)):
         split = scene(tmp_path / str(size_wh), [(20, 14)], size_wh=size_wh)
         at = points.from_annotations(split.annotations)
-        predicted = density.predict(still(0.01), split.images[0], input_scale=input_scale)
+        predicted = mcnn.predict(still(0.01), split.images[0], input_scale=input_scale)
         assert predicted.shape == density.true_map(at, 0, ONE, input_scale=input_scale).shape
         assert predicted == pytest.approx(0.01)
 
@@ -443,32 +437,13 @@ def test_no_object_is_no_collapse(tmp_path: Path):
     assert found["mae"] == 0
 
 
-def test_predicted_objects_are_shared_among_windows(tmp_path: Path):
+def test_counts_are_those_of_the_maps(tmp_path: Path):
     split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
-    sums, seconds = density.window_sums(
-        still(0.25), split.images, split.annotations.sizes_wh, (40, 32), input_scale=0.5
-    )
-    assert sums[0] == pytest.approx(np.full((2, 2), 5.0))
-    assert seconds.shape == (1,)
-    with ThreadPoolExecutor(1) as executor:
-        there, _ = density.window_sums(
-            still(0.25), split.images, split.annotations.sizes_wh, (40, 32), input_scale=0.5,
-            executor=executor,
-        )  # fmt: skip
-    assert np.array_equal(there, sums)
     at = points.from_annotations(split.annotations)
-    maps, _ = density.maps(still(0.25), split.images, 1, input_scale=0.5)
+    maps, _ = mcnn.maps(still(0.25), split.images, 1, input_scale=0.5)
     counts = density.count_table(maps, at)
     assert density.measure(maps, at, input_scale=0.5)["mae"] == pytest.approx(19)
     assert counts.to_numpy().tolist() == [["a", 1, 20.0]]
-
-
-def test_windows_take_all_sizes_together(tmp_path: Path) -> None:
-    split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
-    sums, _ = density.window_sums(
-        still(0.1, 0.2, -0.05), split.images, split.annotations.sizes_wh, (40, 32), input_scale=0.5
-    )
-    assert sums[0] == pytest.approx(np.full((2, 2), 5.0))
 
 
 def test_maps_are_the_same_from_workers(tmp_path: Path) -> None:
@@ -476,8 +451,8 @@ def test_maps_are_the_same_from_workers(tmp_path: Path) -> None:
     model = weights.seeded(lambda: mcnn.MCNN(2), 0)
     with ThreadPoolExecutor(1) as executor:
         for lent in (None, executor):
-            (found,), seconds = density.maps(model, split.images, 1, input_scale=0.5, executor=lent)
-            expected = density.predict(model, split.images[0], input_scale=0.5)
+            (found,), seconds = mcnn.maps(model, split.images, 1, input_scale=0.5, executor=lent)
+            expected = mcnn.predict(model, split.images[0], input_scale=0.5)
             assert np.array_equal(found, expected)
             assert (seconds.shape, seconds.min() > 0) == ((1,), True)
 
@@ -597,3 +572,47 @@ def test_training_refuses_stages_of_other_parameters(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(params.dump(resolved | {"sigma_px": 3.5}))
     with pytest.raises(InputError, match=rf"{stage} was run with sigma_px: 3.5, .*--until {stage}"):
         jobs._require_current(experiment, stage, tmp_path)
+
+
+def test_each_network_is_trained_by_one_function(tmp_path: Path) -> None:
+    """The weights kept are those of the curve's best step; a second call finds it trained."""
+    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
+    at, crops = points.from_annotations(split.annotations), Regions.from_lists([[[0, 0, 64, 64]]])
+    recipe = Recipe(steps=2, learning_rate=1e-3, evaluate_every=1)
+    given = {"batch_size": 2, "device": "cpu"}
+    detector = {"architecture": "fcos_small", "score_threshold": 0.05, "pretrained": False}
+    for name in ("first", "again"):
+        counted, rows = density.train_mcnn(
+            (split.images, at), (split.images, at), ONE, SMALL, recipe, **given,
+            min_mass=0.0, checkpoint=tmp_path / "mcnn.pt",
+        )  # fmt: skip
+        assert len(rows) == 2, name
+        measured = density.measures(split.images, at, input_scale=0.5, min_mass=0.0)(counted)
+        assert measured["cell_rmse"] == pytest.approx(rows[density.BEST].min())
+        found, rows = detection.train_detector(
+            (split, crops), (split, crops), PATCHES, recipe, **given, **detector,
+            checkpoint=tmp_path / "detector.pt",
+        )  # fmt: skip
+        assert len(rows) == 2, name
+    about = detectors.write(tmp_path, found, steps=2, val_loss=float(rows["val_loss"].min()))
+    assert about == files.read_json(tmp_path / detectors.ABOUT)
+    again = weights.read(tmp_path / detectors.WEIGHTS, detectors.build("fcos_small"))
+    for key, value in found.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key])
+
+
+def test_the_papers_detector_takes_a_training_step() -> None:
+    """Views stay at their scale, also where a patch has no box; all losses are finite."""
+    model = detectors.build("fasterrcnn_resnet50_fpn").train()
+    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    one = {"boxes": torch.tensor([[8.0, 8, 40, 48]]), "labels": torch.tensor([4])}
+    batch = [torch.rand(3, 64, 64), torch.rand(3, 64, 64)], [one, none]
+    before = model.roi_heads.box_predictor.cls_score.weight.detach().clone()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
+    loss = detection.loss(model, batch)
+    assert torch.isfinite(loss)
+    loss.backward()
+    optimiser.step()
+    assert not torch.equal(before, model.roi_heads.box_predictor.cls_score.weight)
+    sizes_hw = model.transform([torch.rand(3, 64, 64)])[0].image_sizes
+    assert sizes_hw == [(64, 64)]
