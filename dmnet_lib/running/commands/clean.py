@@ -3,6 +3,9 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+
+from dmnet_lib.running.commands import common
 
 ABOUT = """\
 Remove superseded, failed and unfinished runs. Without EXPERIMENT also cached detections, which are
@@ -22,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="only this one")
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options."""
-    return Options(namespace.experiment)
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:

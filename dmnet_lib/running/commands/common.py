@@ -5,9 +5,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from dmnet_lib.core import files, official, parallel
 from dmnet_lib.core.annotations import Annotations
@@ -17,6 +18,7 @@ from dmnet_lib.data import check, splits
 from dmnet_lib.density import points
 
 Say = Callable[[str], None]
+Kind = TypeVar("Kind")  # of options
 COUNT_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 IMAGES_EACH = 16  # a worker must be worth its start, which takes as long as ten images
 
@@ -133,28 +135,45 @@ def add_kernels(parser: argparse.ArgumentParser) -> None:
         help="adaptive sigma over the mean distance to the neighbours (default 0.3)")  # fmt: skip
 
 
-def add_profile(parser: argparse.ArgumentParser, rules: Sequence[str]) -> None:
+def add_profile(parser: argparse.ArgumentParser, *rules: str) -> None:
     """Add --profile and --set; rules are those that matter, by their names or their stages'."""
     add = parser.add_argument
     add("--profile", choices=official.PROFILES, default=official.PROFILES[0],
         help="corrected (default): bug-fixed; official: as the official DMNet code")  # fmt: skip
     add("--set", dest="changes", action="append", default=[], metavar="RULE=VALUE",
         help="take one rule otherwise than the profile does; may be repeated")  # fmt: skip
+    known = [rule for rule in official.DEVIATIONS if rule.name in rules or rule.stage in rules]
+    parser.set_defaults(rules=[rule.name for rule in known])
     parser.epilog += "\n\nrules for --set, the corrected value first (`dmnet deviations --help`):\n"
-    for rule in _named_by(rules):
+    for rule in known:
         parser.epilog += f"  {rule.name}: {' | '.join(map(str, rule.choices))}\n"
 
 
-def profile(name: str, changes: Sequence[str], rules: Sequence[str]) -> Profile:
-    """Return the profile that --profile and --set ask for. Raises InputError.
+def options_of(kind: type[Kind], namespace: argparse.Namespace, **values: object) -> Kind:
+    """Return an options dataclass, from values given and the arguments of its other fields' names.
 
-    A rule that is none of the command's would change nothing, and is refused.
+    Fields that are dataclasses are filled likewise, and a profile from --profile and --set. Raises
+    InputError.
     """
+    for field in fields(kind):
+        if field.name in values:
+            continue
+        if field.type is Profile:
+            values[field.name] = _profile(namespace.profile, namespace.changes, namespace.rules)
+        elif is_dataclass(field.type):
+            values[field.name] = options_of(field.type, namespace)
+        else:
+            value = getattr(namespace, field.name)
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def _profile(name: str, changes: Sequence[str], rules: Sequence[str]) -> Profile:
+    """Return a profile with changes. A rule that the command does not follow is refused."""
     found = official.named(name, changes)
-    known = [rule.name for rule in _named_by(rules)]
     for change in changes:
         rule = change.partition("=")[0].strip()
-        if rule not in known:
+        if rule not in rules:
             raise InputError(f"--set {rule}: a rule of another command; see --help for those here")
     return found
 
@@ -162,10 +181,6 @@ def profile(name: str, changes: Sequence[str], rules: Sequence[str]) -> Profile:
 def rules_of(profile: Profile) -> dict[str, object]:
     """Return a profile for a file of parameters: its name and every rule."""
     return {"profile": profile.name, "rules": profile.values}
-
-
-def _named_by(rules: Sequence[str]) -> list[official.Deviation]:
-    return [rule for rule in official.DEVIATIONS if rule.name in rules or rule.stage in rules]
 
 
 def drops_score0(profile: Profile, split: str) -> bool:

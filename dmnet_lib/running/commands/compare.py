@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,12 @@ class Options:
     out: Path | None
     workers: WorkerOptions
 
+    def __post_init__(self) -> None:
+        if len(self.names) < 2:
+            raise InputError("expected two names or more, such as demo:global demo:native")
+        if self.out and self.out.is_file():
+            raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -58,14 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_workers(parser)
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options. Raises InputError for one name alone, and a file as folder."""
-    if len(namespace.names) < 2:
-        raise InputError("dmnet compare takes two names or more, such as demo:global demo:native")
-    if namespace.out and namespace.out.is_file():
-        raise InputError(f"{namespace.out}: is a file; --out takes a folder to write to")
-    workers = WorkerOptions(namespace.jobs, namespace.cluster)
-    return Options(tuple(namespace.names), namespace.out, workers)
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,6 @@ examples:
   dmnet convert out/crops_val --to coco --out crops_val.json --profile official
   dmnet convert data/VisDrone --split val --to coco --out vehicles.json \\
       --classes 'car: car + van, truck, bus'"""
-RULES = ("score0", "formats")
 Say = Callable[[str], None]
 
 
@@ -81,17 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ignored regions (default: all ten)")  # fmt: skip
     common.add_image_sizes(parser)
     common.add_workers(parser)
-    common.add_profile(parser, RULES)
+    common.add_profile(parser, "score0", "formats")
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options. Raises InputError for a rule of another command."""
-    return Options(
-        namespace.source, namespace.kind, namespace.split, namespace.to, namespace.out,
-        namespace.classes, tuple(namespace.image_sizes),
-        WorkerOptions(namespace.jobs, namespace.cluster),
-        common.profile(namespace.profile, namespace.changes, RULES),
-    )  # fmt: skip
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

@@ -53,7 +53,6 @@ examples:
   dmnet crops data/VisDrone --split val --out crops --policy planned --crops-per-image 8 \\
       --input-size 640 --recall-curve recall.json"""
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
-RULES = ("score0", "points", "sigmas", "density", "regions", "crops", "formats")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,8 @@ class Options:
     policy: DenseOptions | PlanOptions
     density: Path | None  # folder of maps; None: from the annotations
     min_visible: float
-    quality: int | None  # of the JPEGs; None: no images
+    images: bool  # whether to write them
+    quality: int
     workers: WorkerOptions
     kernels: KernelOptions
     profile: Profile
@@ -104,14 +104,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--min-visible", type=common.share, default=0.5, metavar="SHARE",
         help="visible share from which on a truncated object counts (default 0.5)")  # fmt: skip
     add("--density", type=Path, metavar="DIR", help="folder of <stem>.npy or .npz maps")
-    add("--no-images", action="store_true", help="write no JPEG; nothing is decoded then")
+    add("--no-images", dest="images", action="store_false",
+        help="write no JPEG; nothing is decoded then")  # fmt: skip
     add("--quality", type=partial(common.count, most=100), default=95, metavar="Q",
         help="of the JPEGs (default 95)")  # fmt: skip
     _add_dense(parser.add_argument_group("of --policy dense").add_argument)
     planned.add_arguments(parser.add_argument_group("of --policy planned").add_argument)
     common.add_workers(parser)
     common.add_kernels(parser)
-    common.add_profile(parser, RULES)
+    common.add_profile(
+        parser, "score0", "points", "sigmas", "density", "regions", "crops", "formats"
+    )
 
 
 def _add_dense(add: Callable[..., object]) -> None:
@@ -127,7 +130,6 @@ def _add_dense(add: Callable[..., object]) -> None:
 def options(namespace: argparse.Namespace) -> Options:
     """Return the command's options. Raises InputError for those of the other policy."""
     given = vars(namespace)
-    profile = common.profile(namespace.profile, namespace.changes, RULES)
     if namespace.policy != "dense":
         _refuse_rules(namespace.changes, namespace.policy)
     for policy, kind in POLICIES.items():
@@ -137,20 +139,7 @@ def options(namespace: argparse.Namespace) -> Options:
         elif named:
             option = named[0].replace("_", "-")
             raise InputError(f"--{option}: of --policy {policy}, and this is {namespace.policy}")
-    return Options(
-        SplitOptions(namespace.root, namespace.split, tuple(namespace.image_sizes)),
-        namespace.out,
-        chosen,
-        namespace.density,
-        namespace.min_visible,
-        None if namespace.no_images else namespace.quality,
-        WorkerOptions(namespace.jobs, namespace.cluster),
-        KernelOptions(
-            namespace.sigma_rule, namespace.sigma, namespace.neighbours, namespace.beta,
-            namespace.train_split,
-        ),
-        profile,
-    )  # fmt: skip
+    return common.options_of(Options, namespace, policy=chosen)
 
 
 def _refuse_rules(changes: Sequence[str], policy: str) -> None:
@@ -164,7 +153,7 @@ def _refuse_rules(changes: Sequence[str], policy: str) -> None:
 def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     source = options.source.load(say, annotated=options.density is None)
-    if source.images is None and options.quality is not None:
+    if source.images is None and options.images:
         raise InputError(f"{options.source.root}: no images to cut crops from; add --no-images")
     if isinstance(options.policy, DenseOptions):
         chosen = _dense(source, options, say)
@@ -179,7 +168,7 @@ def run(options: Options, say: Say) -> int:
     unreadable = ""
     with files.unfinished(options.out):
         _write_annotations(source, cut, options, say)
-        if options.quality is not None:
+        if options.images:
             unreadable = _write_images(source, cut, options)
     if unreadable:
         raise InputError(unreadable)
@@ -258,7 +247,7 @@ def _write_listings(chosen: Chosen, options: Options) -> None:
     out, texts, pixels = options.out, options.out / "annotations", options.out / "images"
     listing = {"images": chosen.images}
     common.refuse_others(out / CROPS_LIST, listing, texts, pixels)
-    if options.quality is not None:
+    if options.images:
         made_by = {"quality": options.quality}
         common.refuse_others(out / PIXELS_LIST, made_by, pixels)
         files.write_json(out / PIXELS_LIST, made_by)

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core.files import InputError
@@ -30,7 +31,7 @@ class Options:
     """The splits to check: the folder that holds them, and their names, none for all."""
 
     root: Path
-    names: tuple[str, ...]
+    split: tuple[str, ...]
     image_sizes: tuple[Path, ...]
     workers: WorkerOptions
 
@@ -47,19 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_workers(check)
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options."""
-    return Options(
-        namespace.root, tuple(namespace.split), tuple(namespace.image_sizes),
-        WorkerOptions(namespace.jobs, namespace.cluster),
-    )  # fmt: skip
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     sizes = common.sizes_from(options.image_sizes)
     with options.workers.lend() as executor:
-        found = check.check_splits(options.root, options.names, sizes=sizes, executor=executor)
+        found = check.check_splits(options.root, options.split, sizes=sizes, executor=executor)
     for line in found.lines():
         say(line)
     if found.errors:

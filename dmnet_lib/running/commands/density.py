@@ -46,7 +46,6 @@ examples:
   dmnet density data/VisDrone --split val --out maps --image-sizes sizes_val.json
   dmnet density data/VisDrone --split train --out maps --profile official"""
 LISTING, SIZES = "density.json", "sizes.json"
-RULES = ("score0", "points", "sigmas", "density", "maps")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sides of objects at which to split maps by size, such as 8,16,32,64,128")  # fmt: skip
     common.add_workers(parser)
     common.add_kernels(parser)
-    common.add_profile(parser, RULES)
+    common.add_profile(parser, "score0", "points", "sigmas", "density", "maps")
 
 
 def _edges(text: str) -> tuple[float, ...]:
@@ -86,21 +85,7 @@ def _edges(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options. Raises InputError for a rule of another command."""
-    return Options(
-        SplitOptions(namespace.root, namespace.split, tuple(namespace.image_sizes)),
-        namespace.out,
-        namespace.stride,
-        namespace.format,
-        namespace.sizes,
-        WorkerOptions(namespace.jobs, namespace.cluster),
-        KernelOptions(
-            namespace.sigma_rule, namespace.sigma, namespace.neighbours, namespace.beta,
-            namespace.train_split,
-        ),
-        common.profile(namespace.profile, namespace.changes, RULES),
-    )  # fmt: skip
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:

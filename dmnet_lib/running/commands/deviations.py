@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import annotations, files, official, parallel
@@ -27,7 +28,7 @@ class Options:
     """The splits to measure on, taken as one, and the json to write, if any."""
 
     root: Path
-    splits: tuple[str, ...]
+    split: tuple[str, ...]
     image_sizes: tuple[Path, ...]
     out: Path | None
 
@@ -43,11 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="json to write")
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options."""
-    return Options(
-        namespace.root, tuple(namespace.split), tuple(namespace.image_sizes), namespace.out
-    )
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:
@@ -55,9 +52,9 @@ def run(options: Options, say: Callable[[str], None]) -> int:
     from dmnet_lib.evaluation import deviations  # it loads torch
 
     sizes = common.sizes_from(options.image_sizes)
-    parts = [splits.load_source(options.root, split, sizes=sizes) for split in options.splits]
+    parts = [splits.load_source(options.root, split, sizes=sizes) for split in options.split]
     table = annotations.join([part.annotations for part in parts])
-    split = "train" if "train" in options.splits else options.splits[0]
+    split = "train" if "train" in options.split else options.split[0]
     found = deviations.effects(
         table, split, progress=lambda rules: parallel.progress(rules, "rules")
     )
@@ -66,7 +63,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
     if options.out:
         value = {
             "effects": found, "images": len(table), "objects": int(table.is_object.sum()),
-            "splits": options.splits, "settings": asdict(deviations.DEFAULTS),
+            "splits": options.split, "settings": asdict(deviations.DEFAULTS),
         }  # fmt: skip
         say(f"{files.write_json(options.out, value)}: {len(found)} rules")
     return 0

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,6 @@ examples:
 
 CAP = 500  # of VisDrone's toolkit, which cannot be set
 EMPTY = "empty_images"  # of the formats' rules the one that also decides what is scored
-RULES = ("evaluation", EMPTY)
 COLUMNS = {
     "visdrone": ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500"),
     "coco": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR"),
@@ -71,6 +71,22 @@ class Options:
     max_detections: int | None
     backend: str | None
     profile: Profile
+
+    def __post_init__(self) -> None:
+        if self.out.is_dir():
+            raise InputError(f"{self.out}: is a folder; --out takes the metrics file to write")
+        if self.protocol == "coco":
+            return
+        if self.profile != official.named("corrected"):
+            raise InputError(
+                "--profile and --set: the visdrone protocol has rules of its own; the official "
+                "DMNet code scores by COCO's, so take --protocol coco"
+            )
+        other_cap = self.max_detections not in (None, CAP)
+        for name, given in (("--max-detections", other_cap), ("--backend", self.backend)):
+            if given:
+                words = "the visdrone protocol has its own; leave it out, or take --protocol coco"
+                raise InputError(f"{name}: {words}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,37 +118,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scored of each image and class (default 500; profile official 100)")  # fmt: skip
     add("--backend", choices=("faster-coco-eval", "pycocotools"),
         help="the same figures, ten times slower with pycocotools")  # fmt: skip
-    common.add_profile(parser, RULES)
+    common.add_profile(parser, "evaluation", EMPTY)
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's chosen. Raises InputError for those of the other protocol."""
-    chosen = Options(
-        namespace.ground_truth, namespace.split, tuple(namespace.image_sizes),
-        namespace.detections, namespace.protocol, namespace.out, namespace.images,
-        namespace.first_class, namespace.ignore_other_images, namespace.names,
-        namespace.only_detected, namespace.max_detections, namespace.backend,
-        common.profile(namespace.profile, namespace.changes, RULES),
-    )  # fmt: skip
-    if chosen.out.is_dir():
-        raise InputError(f"{chosen.out}: is a folder; --out takes the metrics file to write")
-    if chosen.protocol == "visdrone":
-        _refuse_coco_only(chosen, changed=bool(namespace.changes))
-    return chosen
-
-
-def _refuse_coco_only(options: Options, *, changed: bool) -> None:
-    """Raise InputError for what only COCO's protocol takes."""
-    if options.profile.name != official.PROFILES[0] or changed:
-        raise InputError(
-            "--profile and --set: the visdrone protocol has rules of its own; the official DMNet "
-            "code scores by COCO's, so take --protocol coco"
-        )
-    other_cap = options.max_detections not in (None, CAP)
-    for name, given in (("--max-detections", other_cap), ("--backend", options.backend)):
-        if given:
-            words = "the visdrone protocol has its own; leave it out, or take --protocol coco"
-            raise InputError(f"{name}: {words}")
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:

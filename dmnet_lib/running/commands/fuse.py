@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -41,23 +42,16 @@ examples:
   dmnet fuse --images val.json --detections global.json --crop-images crops/coco.json \\
       --crop-detections crops.json --iou 0.7 --top 500 --out fused.json
   dmnet evaluate --ground-truth val.json --detections fused.json --protocol visdrone --out m.json"""
-RULES = ("fusion",)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A COCO file of images, or of crops, and the detections on them."""
-
-    images: Path
-    detections: Path
 
 
 @dataclass(frozen=True)
 class Options:
-    """Detections on whole images and on crops, and how to fuse them."""
+    """Detections on whole images and on crops, with COCO files of both, and how to fuse them."""
 
-    whole: Source
-    crops: Source | None
+    images: Path
+    detections: Path
+    crop_images: Path | None
+    crop_detections: Path | None
     first_class: int | None
     iou: float
     top: int
@@ -65,6 +59,13 @@ class Options:
     input_size: int | None  # px; None: views are seen as large as they are
     out: Path
     profile: Profile
+
+    def __post_init__(self) -> None:
+        if (self.crop_images is None) != (self.crop_detections is None):
+            raise InputError("--crop-images and --crop-detections go together; give both or none")
+        inputs = (self.images, self.detections, self.crop_images, self.crop_detections)
+        if self.out.resolve() in [path.resolve() for path in inputs if path]:
+            raise InputError(f"{self.out}: is one of the inputs; choose another --out")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,32 +88,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--input-size", type=common.count, metavar="PX",
         help="longer side of the detector's input, where it scales every view to it")  # fmt: skip
     add("--out", type=Path, required=True, metavar="PATH", help="FILE.json, FILE.zip or DIR")
-    common.add_profile(parser, RULES)
+    common.add_profile(parser, "fusion")
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options. Raises InputError for half of a pair, and an input as --out."""
-    if (namespace.crop_images is None) != (namespace.crop_detections is None):
-        raise InputError("--crop-images and --crop-detections go together; give both or neither")
-    whole, crops_on = Source(namespace.images, namespace.detections), None
-    if namespace.crop_images is not None:
-        crops_on = Source(namespace.crop_images, namespace.crop_detections)
-    inputs = [path for one in (whole, crops_on) if one for path in (one.images, one.detections)]
-    if namespace.out.resolve() in [path.resolve() for path in inputs]:
-        raise InputError(f"{namespace.out}: is one of the inputs; choose another --out")
-    return Options(
-        whole, crops_on, namespace.first_class, namespace.iou, namespace.top,
-        ViewRules(namespace.truncated_boxes, namespace.coarse_weight), namespace.input_size,
-        namespace.out, common.profile(namespace.profile, namespace.changes, RULES),
-    )  # fmt: skip
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
-    whole, entries = _detections(options.whole, options.first_class, say)
+    whole, entries = _detections(options.detections, options.images, options, say)
     views = [_whole(whole, entries, options.input_size)]
-    if options.crops is not None:
-        on_crops, places = _detections(options.crops, options.first_class, say)
+    if options.crop_images is not None:
+        on_crops, places = _detections(options.crop_detections, options.crop_images, options, say)
         views.append(_moved(on_crops, places, options, entries))
     scales = np.concatenate([one.scales for one in views])
     if options.view_rules.coarse_weight < 1 and len(np.unique(scales)) == 1:
@@ -131,20 +118,20 @@ def run(options: Options, say: Callable[[str], None]) -> int:
 
 
 def _detections(
-    source: Source, first_class: int | None, say: Callable[[str], None]
+    path: Path, images: Path, options: Options, say: Callable[[str], None]
 ) -> tuple[Detections, dict[str, coco.Entry]]:
-    """Return a source's detections and the images they are on, by stem; notes are said."""
-    value = files.read_json(source.images)
+    """Return the detections of one path and the images they are on, by stem; notes are said."""
+    value = files.read_json(images)
     entries = {
         PurePosixPath(str(entry["file_name"])).stem: entry
-        for entry in coco.images_of(value, source=source.images).values()
+        for entry in coco.images_of(value, source=images).values()
     }
     sizes_wh = _sizes_wh(entries)
     found, notes = results.read(
-        source.detections, tuple(entries), sizes_wh=sizes_wh, images=value, first_class=first_class
+        path, tuple(entries), sizes_wh=sizes_wh, images=value, first_class=options.first_class
     )
     for note in notes + results.remarks(found, sizes_wh):
-        say(f"note: {source.detections.name}: {note}")
+        say(f"note: {path.name}: {note}")
     return found, entries
 
 
@@ -173,7 +160,7 @@ def _moved(
     wholes: Mapping[str, coco.Entry],
 ) -> ViewDetections:  # fmt: skip
     """Return the crops' detections in the pixels of the whole images, by stem in `wholes`."""
-    places = [_place(stem, entry, options.crops.images) for stem, entry in entries.items()]
+    places = [_place(stem, entry, options.crop_images) for stem, entry in entries.items()]
     index = {name: place for place, name in enumerate(wholes)}
     _refuse_lost(places, entries, options, wholes)
     parents = np.array([index[parent] for parent, *_ in places], np.int64)
@@ -200,12 +187,12 @@ def _refuse_lost(
     lost = [parent for parent, *_ in places if parent not in wholes]
     if lost:
         raise InputError(
-            f"{options.crops.images}: {len(lost)} of {len(places)} crops are of images that "
-            f"{options.whole.images} has not, first {lost[0]}"
+            f"{options.crop_images}: {len(lost)} of {len(places)} crops are of images that "
+            f"{options.images} has not, first {lost[0]}"
         )
     for (parent, x, y, _), entry in zip(places, entries.values(), strict=True):
         if not (0 <= x < wholes[parent]["width"] and 0 <= y < wholes[parent]["height"]):
-            where = f"{options.crops.images}: {entry['file_name']}"
+            where = f"{options.crop_images}: {entry['file_name']}"
             raise InputError(f"{where}: its corner ({x}, {y}) is not in its image, {parent}")
 
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
@@ -101,6 +102,10 @@ class Options:
     every: int  # frames of a video; 0: one per second
     overlays: bool
 
+    def __post_init__(self) -> None:
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -117,17 +122,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "json hold all")  # fmt: skip
     add("--every", type=common.count, default=0, metavar="N",
         help="take every so many frames of a video (default: one a second)")  # fmt: skip
-    add("--no-overlays", action="store_true", help="write no pictures")
+    add("--no-overlays", dest="overlays", action="store_false", help="write no pictures")
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options. Raises InputError where --out is no folder."""
-    if namespace.out.exists() and not namespace.out.is_dir():
-        raise InputError(f"{namespace.out}: is a file; --out takes a folder to write to")
-    return Options(
-        tuple(namespace.inputs), namespace.home, namespace.out, namespace.strategy,
-        namespace.min_score, namespace.every, not namespace.no_overlays,
-    )  # fmt: skip
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:

@@ -4,9 +4,11 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core.files import InputError
+from dmnet_lib.running.commands import common
 
 ABOUT = """\
 Run an experiment's notebooks in order and write its report. Finished stages are cached, also those
@@ -36,8 +38,20 @@ class Options:
     force: bool
     dry_run: bool
     sweep: str | None
-    settings: list[str]  # SECTION.NAME=VALUE
+    settings: tuple[str, ...]  # SECTION.NAME=VALUE
     jobs: int | None
+
+    def __post_init__(self) -> None:
+        if not self.sweep and (self.settings or self.jobs):
+            raise InputError(
+                "--set and --jobs go with --sweep; --sweep common.seed=1 is one run too"
+            )
+        if self.jobs is not None and self.jobs < 1:
+            raise InputError(f"--jobs {self.jobs}: expected 1 or more")
+        if self.sweep and (self.until or self.force):
+            raise InputError(
+                "--until and --force do not go with --sweep: it runs what is not finished"
+            )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,19 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=int, metavar="N", help="experiments side by side (default 1)")
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options. Raises InputError for those that do not go together."""
-    chosen = Options(
-        namespace.params, namespace.until, namespace.force, namespace.dry_run, namespace.sweep,
-        namespace.settings, namespace.jobs,
-    )  # fmt: skip
-    if not chosen.sweep and (chosen.settings or chosen.jobs):
-        raise InputError("--set and --jobs go with --sweep; --sweep common.seed=1 is one run too")
-    if chosen.jobs is not None and chosen.jobs < 1:
-        raise InputError(f"--jobs {chosen.jobs}: expected 1 or more")
-    if chosen.sweep and (chosen.until or chosen.force):
-        raise InputError("--until and --force do not go with --sweep: it runs what is not finished")
-    return chosen
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:

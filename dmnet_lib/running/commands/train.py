@@ -3,9 +3,11 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import params
+from dmnet_lib.running.commands import common
 
 NETWORKS = ("mcnn", "detector")
 ABOUT = """\
@@ -44,9 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", required=True, choices=NETWORKS, help="what to train")
 
 
-def options(namespace: argparse.Namespace) -> Options:
-    """Return the command's options."""
-    return Options(namespace.params, namespace.network)
+options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:
