@@ -1,29 +1,55 @@
 """Folders of finished experiments -> tables of what differed between them and what it did."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import pandas as pd
 
 from dmnet_lib.core import files, params, provenance, result_folder
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, ResultFolder
+from dmnet_lib.evaluation.strategy_table import strategy_table
 
-EVALUATION = "06_evaluation"
 BUDGETS = "figures/budgets.csv"
 SWEEP = "sweep.json"  # in the folder of a sweep: names the experiments of its values
-Folders = dict[str, Path]  # of an experiment's finished stages
-MEASURES = (
-    "AP",
-    "AP50",
-    "APs",
-    "APm",
-    "AR500",
-    "crops_per_image",
-    "megapixels",
-    "containment_rate",
-)
-Read = TypeVar("Read")
+SCORES = ("AP", "AP50", "APs", "APm", "APl")  # that are compared, and the AP of each class
+COLUMNS = ("AP", "AP50", "APs", "APm", "AR500", "crops_per_image", "megapixels",
+           "containment_rate")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StrategyRun:
+    """One strategy of one experiment, written `demo:native`."""
+
+    experiment: str
+    strategy: str
+
+    def __str__(self) -> str:
+        return f"{self.experiment}:{self.strategy}"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two strategy runs that are compared; is_main says that sentences are about them, too."""
+
+    first: StrategyRun
+    second: StrategyRun
+    is_main: bool
+
+    def columns(self) -> dict[str, object]:
+        """Return what a table says of the pair."""
+        names = {
+            "experiments": _versus(self.first.experiment, self.second.experiment),
+            "strategy": _versus(self.first.strategy, self.second.strategy),
+        }
+        return names | {
+            "first": str(self.first), "second": str(self.second), "main": self.is_main,
+        }  # fmt: skip
+
+
+def _versus(first: str, second: str) -> str:
+    return second if first == second else f"{second} vs {first}"
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -45,66 +71,54 @@ def load(
     *,
     own: provenance.Stage | None = None,
     sweeps: bool = False,
-) -> dict[str, Folders]:
-    """Return {experiment: {stage: folder}} of those that were evaluated; names () means all.
+) -> dict[str, ResultFolder]:
+    """Return {experiment: its results} of those that were evaluated; names () means all.
 
     Those of sweeps have a page of their own: they count where named, or where sweeps is set. own is
     the running stage: its experiment counts with the folders it builds on. Raises InputError for a
-    named experiment that is not there, was not evaluated, or is damaged; others that are damaged
-    are passed over.
+    named experiment that is not there, was not evaluated, or is damaged; others are passed over.
     """
-    latest = {path.parent.name: path for path in sorted(results.glob("*/latest.json"))}
-    found = _sound({name: partial(_folders, path) for name, path in latest.items()}, names)
+    homes = {home.name: home for home in result_folder.homes(results)}
     if own:
-        found[own.experiment] = dict(own.upstream)
-    missing = [name for name in names if name not in found]
+        homes[own.experiment] = results / own.experiment
+    missing = [name for name in names if name not in homes]
     if missing:
-        hint = params.nearest(missing[0], found)
-        raise files.InputError(f"{results}: no finished experiment {missing[0]!r}{hint}")
+        hint = params.nearest(missing[0], homes)
+        raise InputError(f"{results}: no finished experiment {missing[0]!r}{hint}")
     hidden = set() if sweeps else swept(results) - {own.experiment if own else ""}
-    wanted = names or sorted(found.keys() - hidden)
-    done = [name for name in wanted if _is_evaluated(found[name])]
-    unfinished = [name for name in names if name not in done]
-    if unfinished and (results / unfinished[0] / SWEEP).exists():
-        raise files.InputError(f"{unfinished[0]!r} is a sweep: name one of its experiments")
-    if unfinished:
-        raise files.InputError(f"{results}: {unfinished[0]!r} has no {EVALUATION} yet; run it")
-    sound = _sound({name: partial(evaluation, found[name]) for name in done}, names)
-    return {name: found[name] for name in sound}
-
-
-def _sound(reads: Mapping[str, Callable[[], Read]], names: tuple[str, ...]) -> dict[str, Read]:
-    """Return what can be read. Raises InputError for one of names that cannot."""
     found = {}
-    for name, read in reads.items():
+    for name in names or sorted(homes.keys() - hidden):
+        is_own = own is not None and name == own.experiment
         try:
-            found[name] = read()
-        except files.InputError:
+            folder = _upstream(homes[name], own) if is_own else ResultFolder.read(homes[name])
+            found[name] = _evaluated(folder)
+        except InputError:
             if name in names:
                 raise
     return found
 
 
-def _folders(latest: Path) -> Folders:
-    told = files.read_json(latest)
-    try:
-        stages = told["stages"].items()
-        return {name: latest.parent / name / entry["key"] for name, entry in stages}
-    except (KeyError, TypeError, AttributeError):
-        raise files.InputError(f"{latest}: damaged; run the experiment again") from None
+def _upstream(home: Path, own: provenance.Stage) -> ResultFolder:
+    return ResultFolder(home, stages={n: {"key": path.name} for n, path in own.upstream.items()})
 
 
-def _is_evaluated(folders: Folders) -> bool:
-    return EVALUATION in folders and (folders[EVALUATION] / result_folder.METRICS).exists()
+def _evaluated(folder: ResultFolder) -> ResultFolder:
+    """Return the folder. Raises InputError where it has no evaluation."""
+    if (folder.home / SWEEP).exists():
+        raise InputError(f"{folder.name!r} is a sweep: name one of its experiments")
+    if EVALUATION not in folder.stages or not (folder.folder(EVALUATION) / METRICS).exists():
+        raise InputError(f"{folder.home.parent}: {folder.name!r} has no {EVALUATION} yet; run it")
+    evaluation(folder)
+    return folder
 
 
-def evaluation(folders: Folders) -> dict:
-    """Return what an evaluation found. Raises InputError where it is damaged."""
-    path = folders[EVALUATION] / result_folder.METRICS
-    found = files.read_json(path)
-    if not isinstance(found, dict) or not isinstance(found.get("strategies"), dict):
-        raise files.InputError(f"{path}: damaged; run the experiment again with --force")
-    return found
+def evaluation(folder: ResultFolder) -> dict:
+    """Return the metrics of an evaluation. Raises InputError where they are damaged."""
+    metrics = folder.metrics(EVALUATION)
+    if not isinstance(metrics.get("strategies"), dict):
+        path = folder.folder(EVALUATION) / METRICS
+        raise InputError(f"{path}: damaged; run the experiment again with --force")
+    return metrics
 
 
 def own_first(found: Iterable[str], own: str) -> list[str]:
@@ -112,25 +126,24 @@ def own_first(found: Iterable[str], own: str) -> list[str]:
     return sorted(found, key=lambda name: name != own)
 
 
-def budgets(found: Mapping[str, Folders]) -> dict[str, pd.DataFrame]:
+def budgets(found: Mapping[str, ResultFolder]) -> dict[str, pd.DataFrame]:
     """Return the table behind each evaluation's budget figure, where git or a run left it."""
-    paths = {name: folders[EVALUATION] / BUDGETS for name, folders in found.items()}
-    there = {name: path for name, path in paths.items() if path.exists()}
-    return {name: pd.read_csv(path, index_col="strategy") for name, path in there.items()}
+    paths = {name: folder.folder(EVALUATION) / BUDGETS for name, folder in found.items()}
+    return {n: pd.read_csv(p, index_col="strategy") for n, p in paths.items() if p.exists()}
 
 
 def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return tables of experiments as one, the experiment in front."""
-    named = [table.reset_index().assign(experiment=name) for name, table in tables.items()]
-    whole = pd.concat(named) if named else pd.DataFrame({"experiment": []})
-    return whole[["experiment", *whole.columns.drop("experiment")]]
+    if not tables:
+        return pd.DataFrame({"experiment": []})
+    return pd.concat(tables, names=["experiment"]).reset_index()
 
 
-def overview(found: Mapping[str, Folders]) -> pd.DataFrame:
+def overview(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
     """Return one row an experiment: its split, images, best strategy and AP."""
     rows = {}
-    for name, folders in found.items():
-        metrics = evaluation(folders)
+    for name, folder in found.items():
+        metrics = evaluation(folder)
         scores = {s: row["AP"] or 0.0 for s, row in metrics["strategies"].items()}
         best = max(scores, key=scores.get)
         rows[name] = {"split": metrics["split"], "images": metrics["images"], "best": best,
@@ -138,9 +151,20 @@ def overview(found: Mapping[str, Folders]) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("experiment")
 
 
-def parameter_differences(found: Mapping[str, Folders]) -> pd.DataFrame:
+def strategy_tables(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
+    """Return one row a strategy and experiment with COLUMNS; main strategies only."""
+    tables = {}
+    for name, folder in found.items():
+        metrics = evaluation(folder)
+        rows = metrics["strategies"]
+        main = {strategy: rows[strategy] for strategy in metrics.get("main", rows)}
+        tables[name] = strategy_table(main, COLUMNS, baselines=())
+    return pd.concat(tables, names=["experiment"]).swaplevel()
+
+
+def parameter_differences(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
     """Return one row a parameter that is not the same everywhere, one column an experiment."""
-    columns = {name: parameters(folders) for name, folders in found.items()}
+    columns = {name: parameters(folder) for name, folder in found.items()}
     names = sorted({name for values in columns.values() for name in values})
     rows = {name: [values.get(name) for values in columns.values()] for name in names}
     differing = {name: row for name, row in rows.items() if any(v != row[0] for v in row)}
@@ -148,29 +172,60 @@ def parameter_differences(found: Mapping[str, Folders]) -> pd.DataFrame:
     return table.rename_axis("parameter")
 
 
-def parameters(folders: Folders) -> dict[str, object]:
+def parameters(folder: ResultFolder) -> dict[str, object]:
     """Return {"stage.name": value} of every stage up to the evaluation, common ones once."""
     common = params.declared()[params.COMMON]
     values: dict[str, object] = {}
-    for stage, folder in sorted(folders.items()):
-        path = folder / result_folder.PARAMS
-        if stage <= EVALUATION and path.exists():
-            flat = params.parse(path.read_text(encoding="utf-8"))
-            sections = {name: params.COMMON if name in common else stage for name in flat}
-            values |= {f"{sections[name]}.{name}": value for name, value in flat.items()}
+    for stage, path in sorted(folder.folders.items()):
+        if stage <= EVALUATION and (path / PARAMS).exists():
+            for name, value in folder.params(stage).items():
+                values[f"{params.COMMON if name in common else stage}.{name}"] = value
     return values
 
 
-def strategy_table(found: Mapping[str, Folders]) -> pd.DataFrame:
-    """Return one row a strategy and experiment with its measures; main strategies only."""
-    rows = {
-        (strategy, name): {
-            measure: metrics["strategies"][strategy].get(measure) for measure in MEASURES
-        }
-        for name, folders in found.items()
-        for metrics in (evaluation(folders),)
-        for strategy in metrics.get("main", metrics["strategies"])
-    }
-    table = pd.DataFrame(rows).T.astype(float)
-    table.index = pd.MultiIndex.from_tuples(rows, names=["strategy", "experiment"])
-    return table
+def name_of(text: str) -> str:
+    """Return the experiment of `demo:native`, or of `demo`."""
+    return text.partition(":")[0].strip()
+
+
+def pairs_of(
+    first: str, second: str, metrics: Mapping[str, dict], *, main_only: bool
+) -> list[Pair]:
+    """Return what is compared of two experiments or strategy runs, main strategies first.
+
+    Without a strategy (`demo`) all that both have are compared. metrics are those of each
+    experiment's evaluation. Raises InputError for an unknown strategy.
+    """
+    names = [name_of(text) for text in (first, second)]
+    wanted = [text.partition(":")[2].strip() for text in (first, second)]
+    if any(wanted):
+        runs = [
+            StrategyRun(name, _known(strategy or "".join(wanted), name, metrics[name]))
+            for name, strategy in zip(names, wanted, strict=True)
+        ]
+        return [Pair(*runs, True)]
+    one, two = (metrics[name] for name in names)
+    order = [*one.get("main", ()), *one.get("order", ()), *one["strategies"]]
+    shared = [n for n in dict.fromkeys(order) if n in one["strategies"] and n in two["strategies"]]
+    main = one.get("main", shared)
+    return [
+        Pair(*(StrategyRun(name, strategy) for name in names), strategy in main)
+        for strategy in shared
+        if strategy in main or not main_only
+    ]
+
+
+def _known(strategy: str, name: str, metrics: Mapping[str, dict]) -> str:
+    known = metrics["strategies"]
+    if strategy not in known:
+        hint = params.nearest(strategy, known) or f"; it has {', '.join(known)}"
+        raise InputError(f"{name} has no strategy {strategy!r}{hint}")
+    return strategy
+
+
+def versioned_scores(run: StrategyRun, metrics: Mapping[str, dict]) -> dict[str, float]:
+    """Return the SCORES and each class's AP that the metrics of evaluations hold of a run."""
+    row = metrics[run.experiment]["strategies"].get(run.strategy, {})
+    by_class = {name: values["AP"] for name, values in row.get("per_class", {}).items()}
+    scores = {name: row.get(name) for name in SCORES} | by_class
+    return {name: value for name, value in scores.items() if value is not None}

@@ -15,8 +15,8 @@ from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data import splits as datasets
 from dmnet_lib.detection.strategies import Outcome, described, write
 from dmnet_lib.evaluation import coco, comparing, experiments
-from dmnet_lib.evaluation.comparing import SEEDED
 from dmnet_lib.evaluation.difference import NO_INTERVAL, NOT_SIGNIFICANT, SAME, SIGNIFICANT
+from dmnet_lib.evaluation.seeds import SEEDED
 from dmnet_lib.running import cli
 
 IMAGES, SIDE = 12, 200
@@ -133,14 +133,14 @@ def row(made: comparing.Comparison, strategy: str, of: str = "AP") -> pd.Series:
 def test_an_experiment_does_not_differ_from_itself(results: Path):
     made = compare(results, "one", "one")
     assert verdicts(made) == {SAME}
-    assert comparing.words(made).splitlines()[0] == "`one:global` vs `one:global`: no difference."
-    assert (comparing.shown(made)["AP"] == "same").all()
+    assert made.words().splitlines()[0] == "`one:global` vs `one:global`: no difference."
+    assert (made.cells()["AP"] == "same").all()
 
 
 def test_boxes_that_are_all_off_stand_out_and_the_difference_is_that_of_the_protocol(results: Path):
     made = compare(results, "one", "moved")
     known = experiments.load(results)
-    a, b = (comparing.read(name, known[name]).metrics["strategies"] for name in ("one", "moved"))
+    a, b = (comparing.read(known[name]).metrics["strategies"] for name in ("one", "moved"))
     for of in ("AP", "AP50", "APs", "APm"):
         one = row(made, "native", of)
         assert one["difference"] == pytest.approx(b["native"][of] - a["native"][of], abs=1e-9)
@@ -150,17 +150,17 @@ def test_boxes_that_are_all_off_stand_out_and_the_difference_is_that_of_the_prot
     whole = row(made, "native")
     assert whole["low"] <= whole["difference"] <= whole["high"] < 0
     assert whole["verdict"] == SIGNIFICANT
-    assert "`moved:native` vs `one:native`: AP -0" in comparing.words(made)
+    assert "`moved:native` vs `one:native`: AP -0" in made.words()
 
 
 def test_two_strategies_of_one_experiment_are_compared_by_name(results: Path):
     made = compare(results, "one:global", "one:native")
-    assert row(made, "native less global")["low"] > 0
-    assert comparing.whole(made)["label"].tolist() == ["native less global"]
+    assert row(made, "native vs global")["low"] > 0
+    assert made.ap_table()["label"].tolist() == ["native vs global"]
 
 
 def test_what_falls_either_way_by_image_may_be_noise(results: Path):
-    whole = row(compare(results, "one:odd", "one:even"), "even less odd")
+    whole = row(compare(results, "one:odd", "one:even"), "even vs odd")
     assert whole["low"] < 0 < whole["high"]
     assert whole["verdict"] == NOT_SIGNIFICANT
 
@@ -205,7 +205,7 @@ def test_images_are_paired_by_name_whatever_their_order(results: Path):
 
 def test_common_gives_the_places_of_the_same_images(results: Path):
     known = experiments.load(results)
-    one, turned = (comparing.read(name, known[name]).truth for name in ("one", "turned"))
+    one, turned = (comparing.read(known[name]).truth for name in ("one", "turned"))
     places = comparing.common(one, turned)
     assert places.tolist() == [[place, place + 4] for place in range(IMAGES)]
     empty = annotations.from_rows([], np.zeros((0, 2)), [])
@@ -215,34 +215,34 @@ def test_common_gives_the_places_of_the_same_images(results: Path):
 def test_other_scenes_cannot_be_compared(results: Path):
     made = compare(results, "one", "other")
     assert made.table.empty
-    assert "share no image with the same truth" in comparing.words(made)
-    assert comparing.shown(made).empty
-    assert comparing.whole(made).empty
+    assert "share no image with the same truth" in made.words()
+    assert made.cells().empty
+    assert made.ap_table().empty
 
 
 def test_both_are_scored_at_the_firsts_number_of_detections(results: Path):
     made = compare(results, "one", "fewer")
     assert verdicts(made) == {SAME}
-    assert "The report of fewer is at 1 detections" in made.notes[0]
+    assert "The report of fewer has 1 detections" in made.notes[0]
 
 
 def test_what_another_seed_moves_as_far_does_not_stand_out(results: Path):
-    twins = compare(results, "one", "seeded")
-    assert row(twins, "native")["verdict"] == SEEDED
-    assert "they differ by the seed alone" in comparing.words(twins)
+    replicates = compare(results, "one", "seeded")
+    assert row(replicates, "native")["verdict"] == SEEDED
+    assert "Seed replicates: one and seeded" in replicates.words()
     small = compare(results, "one:native", "seeded:native", "moved")
     far = small.table[(small.table["second"] == "moved:native") & (small.table["of"] == "AP")]
     assert far["verdict"].tolist() == [SIGNIFICANT]  # 4 px are more than the 3 of another seed
 
 
-def test_a_difference_within_an_experiment_is_held_against_its_twins(results: Path):
-    words = comparing.words(compare(results, "one:odd", "one:native"))
-    assert "seeded beside one: another seed alone moves these differences in AP by" in words
+def test_a_difference_within_an_experiment_is_held_against_its_replicates(results: Path):
+    words = compare(results, "one:odd", "one:native").words()
+    assert "; another seed moves these differences in AP by up to" in words
 
 
-def test_without_a_twin_it_is_said_that_the_seeds_part_is_not_known(results: Path):
-    words = comparing.words(compare(results, "joined:odd", "joined:native"))
-    assert "No experiment differs from joined by the seed alone" in words
+def test_without_a_replicate_it_is_said_that_the_seeds_part_is_not_known(results: Path):
+    words = compare(results, "joined:odd", "joined:native").words()
+    assert "No seed replicate of joined" in words
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_versioned_files_give_differences_without_intervals(clone: Path, results
     for strategy in STRATEGIES:
         expected = row(whole, strategy)["difference"]
         assert row(made, strategy)["difference"] == pytest.approx(expected, abs=1e-6)
-    assert "not at hand are the detections of one; `dmnet run`" in made.notes[0]
+    assert "missing: the detections of one; run `dmnet run params/one.yaml`" in made.notes[0]
 
 
 def test_versioned_figures_of_another_protocol_or_data_are_not_compared(clone: Path):
@@ -283,11 +283,11 @@ def test_a_torn_file_of_detections_is_as_if_it_were_not_there(results: Path, tmp
     torn = Path(shutil.copytree(results, tmp_path / "torn"))
     path = torn / "one" / "05_fused_detection" / "k" / "global_detections.npz"
     path.write_bytes(path.read_bytes()[:100])
-    assert "not at hand are the detections of one" in compare(torn, "one", "moved").notes[0]
+    assert "missing: the detections of one" in compare(torn, "one", "moved").notes[0]
 
 
 def test_the_same_comparison_gives_the_same_records(results: Path):
-    first, second = (comparing.records(compare(results, "one", "seeded")) for _ in range(2))
+    first, second = (compare(results, "one", "seeded").records() for _ in range(2))
     assert json.dumps(first) == json.dumps(second)
 
 
@@ -298,7 +298,7 @@ def test_the_command_prints_and_writes_a_page(
     assert cli.main(["compare", "one:native", "seeded", "--out", str(tmp_path / "out")]) == 0
     told = capsys.readouterr().out
     assert "common.seed" in told
-    assert "no more than another seed does" in told
+    assert SEEDED in told
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<code>seeded:native</code>" in page
     assert 'src="data:image/png' in page

@@ -7,6 +7,7 @@ import pytest
 from dmnet_lib.core import files, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
+from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.evaluation import experiments
 
 ROW = {"AP": 0.25, "AP50": 0.5, "APs": 0.1, "APm": None, "AR500": 0.4, "megapixels": 0.3}
@@ -47,7 +48,7 @@ def test_names_are_split_at_commas():
 def test_all_evaluated_experiments_are_loaded_by_name(results: Path):
     found = experiments.load(results)
     assert sorted(found) == ["narrow", "wide"]
-    assert found["wide"]["01_density"] == results / "wide" / "01_density" / "k1"
+    assert found["wide"].folder("01_density") == results / "wide" / "01_density" / "k1"
     assert list(experiments.load(results, ("wide",))) == ["wide"]
 
 
@@ -74,9 +75,13 @@ def test_a_damaged_experiment_is_named_only_where_it_is_asked_for(
 
 
 def test_the_running_experiment_counts_with_the_folders_it_builds_on(results: Path):
-    upstream = experiments.load(results)["wide"]
+    finish(results, "running", {"01_density": {"sigma_px": 1}}, **{"global": 0.2})
+    upstream = ResultFolder.read(results / "running").folders
+    (results / "running" / "latest.json").unlink()
     own = Stage("07_compare", "running", results, results / "x", {}, upstream)
-    assert list(experiments.load(results, own=own)) == ["narrow", "running", "wide"]
+    found = experiments.load(results, own=own)
+    assert list(found) == ["narrow", "running", "wide"]
+    assert found["running"].folders == upstream
 
 
 def test_only_parameters_that_differ_are_shown(results: Path):
@@ -105,7 +110,7 @@ def test_the_overview_names_the_best_strategy(results: Path):
 
 
 def test_the_strategy_table_has_a_row_a_strategy_and_experiment(results: Path):
-    table = experiments.strategy_table(experiments.load(results))
+    table = experiments.strategy_tables(experiments.load(results))
     assert table.index.names == ["strategy", "experiment"]
     assert table.loc[("density mcnn", "narrow"), "AP"] == pytest.approx(0.3)
     assert table["AP"].unstack("experiment").shape == (2, 2)
@@ -116,7 +121,7 @@ def test_only_main_strategies_are_compared(results: Path):
     rows = dict.fromkeys(("global", "planned mcnn 4", "planned mcnn 8"), ROW)
     metrics = {"strategies": rows, "main": ["global", "planned mcnn 4"], "split": "v", "images": 1}
     files.write_json(results / "wide" / "06_evaluation" / "k1" / "metrics.json", metrics)
-    table = experiments.strategy_table(experiments.load(results, ("wide",)))
+    table = experiments.strategy_tables(experiments.load(results, ("wide",)))
     assert table.index.get_level_values("strategy").tolist() == ["global", "planned mcnn 4"]
 
 
@@ -135,12 +140,7 @@ def test_those_of_a_sweep_count_only_where_they_are_named(results: Path):
     assert list(experiments.load(results, ("wide",))) == ["wide"]
     assert list(experiments.load(results, sweeps=True)) == ["narrow", "wide"]
     own = Stage(
-        "07_compare",
-        "wide",
-        results,
-        results / "x",
-        {},
-        experiments.load(results, ("wide",))["wide"],
+        "07_compare", "wide", results, results / "x", {}, ResultFolder.read(results / "wide").folders
     )
     assert list(experiments.load(results, own=own)) == ["narrow", "wide"]
 

@@ -8,8 +8,9 @@ import pandas as pd
 
 from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.params import Value
+from dmnet_lib.core.result_folder import EVALUATION, ResultFolder
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.evaluation.experiments import EVALUATION, SWEEP
+from dmnet_lib.evaluation.experiments import SWEEP
 from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.pages import render
 from dmnet_lib.reporting.pages.pages import PAGE
@@ -67,7 +68,7 @@ def write(home: Path, sweep: Sweep, failed: Mapping[str, str], *, results: Path)
     return write_page(home)
 
 
-def _table(found: Mapping[str, experiments.Folders], sweep: Sweep) -> pd.DataFrame:
+def _table(found: Mapping[str, ResultFolder], sweep: Sweep) -> pd.DataFrame:
     """Return a row a strategy and value with MEASURES and the interval of AP; main ones only."""
     places = _places(sweep.values)
     rows = []
@@ -94,7 +95,7 @@ def _places(values: Sequence[Value]) -> list[float]:
     return [float(value) for value in values]
 
 
-def _compared(found: Mapping[str, experiments.Folders], sweep: Sweep, results: Path) -> list[str]:
+def _compared(found: Mapping[str, ResultFolder], sweep: Sweep, results: Path) -> list[str]:
     """Return in words what differs from the experiment's own value, or from the first one's."""
     if len(found) < 2:
         return ["Fewer than two values were finished: there is nothing to compare."]
@@ -107,9 +108,9 @@ def _compared(found: Mapping[str, experiments.Folders], sweep: Sweep, results: P
     wanted = sorted(found, key=lambda name: of[name] != own)  # the experiment's own value first
     known = experiments.load(results, sweeps=True) | dict(found)
     made = comparing.compare(known, wanted, main_only=True)
-    rows = comparing.whole(made)
+    rows = made.ap_table()
     out = _significant(rows[rows["is_significant"]], wanted[0])
-    return [out, *comparing.words(made).splitlines()]
+    return [out, *made.words().splitlines()]
 
 
 def _significant(rows: pd.DataFrame, first: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import WorkerOptions
 
@@ -16,21 +17,20 @@ if TYPE_CHECKING:  # pandas and torch take longer to import than help should
     import pandas as pd
 
     from dmnet_lib.evaluation.comparing import Comparison
-    from dmnet_lib.evaluation.experiments import Folders
 
 ABOUT = """\
 Compare finished experiments: the parameters that differ, and the measures with an interval each.
 
-A name is that of an experiment under results, or NAME:STRATEGY for one way to look at images. Plain
-names compare every strategy that both have, main ones first; of several names each is held against
-the first. Both are scored anew on the images that both have with the same truth, and one bootstrap
-draws the images for both, so that what is hard for both does not count as a difference.
+A name is that of an experiment under results, or NAME:STRATEGY for one of its strategies. Plain
+names compare every strategy that both have, main ones first; each name is compared with the first.
+Both are scored anew on the images that both have with the same truth. The intervals are those of a
+paired bootstrap over images: what is hard for both does not count as a difference.
 
-An interval that leaves out 0 stands out of the draw of the images. It knows nothing of the seed of
-the trainings: where experiments under results differ by the seed alone, their distance is told, and
-a difference that is no larger does not stand out.
+A difference is significant where its interval excludes 0. That covers the sample of images, not the
+seed of the trainings: where results hold seed replicates (experiments that differ by the seed
+alone), a difference within their variation is not called significant.
 
-Where only the versioned files of an experiment are at hand its figures are compared without
+Where only the versioned files of an experiment are there, its scores are compared without
 intervals; `dmnet run` makes the rest. With --out, the same as a page (report.html), a figure with
 its numbers, and metrics.json."""
 EXAMPLES = """\
@@ -80,18 +80,16 @@ def run(options: Options, say: Callable[[str], None]) -> int:
 
     known = found | experiments.load(results, sweeps=True)
     made = _compared(known, options)
-    from dmnet_lib.evaluation import comparing
-
-    for table in (comparing.shown(made), comparing.shown_classes(made, short=True)):
+    for table in (made.cells(), made.class_cells(short=True)):
         if len(table):
             say(f"\n{table.to_string()}")
-    say(f"\n{comparing.words(made)}")
+    say(f"\n{made.words()}")
     if options.out:
         _write(options.out, options.names, differing, made, say)
     return 0
 
 
-def _compared(known: Mapping[str, "Folders"], options: Options) -> "Comparison":
+def _compared(known: Mapping[str, ResultFolder], options: Options) -> "Comparison":
     """Return the comparison of the names with the first of them."""
     of_strategies = any(":" in name for name in options.names)  # not worth their own processes
     with options.workers.lend(tasks=1 if of_strategies else None) as executor:
@@ -106,23 +104,22 @@ def _write(
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Write the page, the figure with its numbers, and metrics.json."""
-    from dmnet_lib.evaluation import comparing
     from dmnet_lib.reporting import charts, figures
     from dmnet_lib.reporting.pages import render
     from dmnet_lib.reporting.pages.pages import PAGE
     from dmnet_lib.reporting.pages.render import Table
 
-    rows = comparing.whole(made)
-    caption = "Differences in AP to the first that was named; blue stands out of the noise."
+    rows = made.ap_table()
+    caption = "Differences in AP to the first that was named; blue ones are significant."
     picture = figures.show(
         charts.differences(rows), out, FIGURE, caption=caption, alt=ALT, data=rows
     )
-    lines = comparing.words(made).splitlines()
+    lines = made.words().splitlines()
     tables = {
         "Parameters that differ": (differing, "Each parameter that is not the same"),
-        "Differences": (comparing.shown(made).swaplevel(), "Differences, with their intervals"),
+        "Differences": (made.cells().swaplevel(), "Differences, with their intervals"),
         "By class": (
-            comparing.shown_classes(made).T.swaplevel(),
+            made.class_cells().T.swaplevel(),
             "Differences in AP of each class, with their intervals",
         ),
     }
@@ -134,6 +131,6 @@ def _write(
     files.write_text(out / PAGE, page)
     metrics = {"names": list(names), "level": made.level, "words": lines}
     metrics |= {"parameters": differing.reset_index().to_dict("records")}
-    metrics |= {"differences": comparing.records(made)}
+    metrics |= {"differences": made.records()}
     files.write_json(out / result_folder.METRICS, metrics)
     say(f"{out / PAGE}")
