@@ -140,7 +140,12 @@ def test_those_of_a_sweep_count_only_where_they_are_named(results: Path):
     assert list(experiments.load(results, ("wide",))) == ["wide"]
     assert list(experiments.load(results, sweeps=True)) == ["narrow", "wide"]
     own = Stage(
-        "07_compare", "wide", results, results / "x", {}, ResultFolder.read(results / "wide").folders
+        "07_compare",
+        "wide",
+        results,
+        results / "x",
+        {},
+        ResultFolder.read(results / "wide").folders,
     )
     assert list(experiments.load(results, own=own)) == ["narrow", "wide"]
 
