@@ -15,7 +15,7 @@ from dmnet_lib.core import annotations
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import splits
-from dmnet_lib.data.formats import coco, detect, visdrone, voc, yolo
+from dmnet_lib.data.formats import coco, detect, results, visdrone, voc, yolo
 
 Read = TypeVar("Read")
 TABLE = from_rows(
@@ -290,4 +290,38 @@ def test_lists_of_crops_and_sizes_of_any_shape(tmp_path: Path) -> None:
         sizes = tmp_path / "sizes.json"
         sizes.write_text(json.dumps(mutated_tree({"a": [3, 4], "b": [5, 6]}, rng)))
         outcome(lambda sizes=sizes: splits.read_image_sizes(sizes))
+    both_happen(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "turns"),
+    [
+        ("found/c.txt", "1,2,3,4,0.5,4,-1,-1\n9,8,7,6,0.25,10,-1,-1\n", 1000),
+        ("found/c.txt", "3 0.5 0.5 0.1 0.1 0.5\n9 0.25 0.75 0.2 0.3 0.25\n", 1000),
+        (
+            "found.json",
+            '[{"image_id": "c", "category_id": 10, "bbox": [1, 2, 3, 4], "score": 0.5},'
+            ' {"image_id": "z", "category_id": 1, "bbox": [1, 2.5, 3, 4], "score": 1e-3}]',
+            2000,
+        ),
+        (
+            "found/c.json",
+            '{"labels": [0, 9], "scores": [1, 0.9], "bboxes": [[1, 2, 9, 8], [3, 4, 5, 6]]}',
+            1000,
+        ),
+    ],
+)
+def test_results_give_all_their_rows_or_one_line(
+    tmp_path: Path, name: str, text: str, turns: int
+) -> None:
+    rng, path, found = random.Random(6), tmp_path / name, []
+    path.parent.mkdir(exist_ok=True)
+    home, sizes_wh = tmp_path / name.split("/")[0], np.full((3, 2), 400)
+    for _ in range(turns):
+        path.write_bytes(mutated(text.encode(), rng))
+        read = outcome(lambda: results.read(home, ("z", "b.1", "c"), sizes_wh=sizes_wh))
+        if read is not None and path.suffix == ".txt":
+            left_out = sum(int(note.split()[2]) for note in read[1] if "left out" in note)
+            assert len(read[0]) + left_out == rows_in_text(path.read_bytes())
+        found.append(read)
     both_happen(found)

@@ -486,7 +486,7 @@ def test_what_has_no_counterpart_is_noted(tmp_path: Path, convert: Convert) -> N
         ("", "--split test-dev", "no folder for split 'test-dev'"),
         ("a.zip", "", "a.zip: expected a COCO json or a folder"),
         ("a.zip", "--from voc", "a.zip: no such folder"),
-        ("results.json", "", "no list of entries under 'images'; is it a COCO file; a list, as of"),
+        ("results.json", "", "a list, as of results, has no images"),
         ("val", "--out {}", "is a folder; give a file"),
         ("val", "--to voc --out {}/a.zip", "a.zip: is a file; give a folder"),
         ("val", "--to visdrone --out {}/val", "is what to convert; choose another --out"),

@@ -41,23 +41,12 @@ def write_annotations(folder: Path, annotations: Annotations) -> None:
     files.write_texts(folder, zip(names, texts, strict=True))
 
 
-def parse_results(data: bytes, *, source: str) -> tuple[np.ndarray, list[int]]:
-    """Return the [n, 6] float fields of one result file, as they stand, and their line numbers.
+def parse_result(line: str, where: str) -> list[float]:
+    """Return x, y, w, h, score, category of one line of a result file, as they stand.
 
-    Raises InputError that names source and line for what is no line of six to eight numbers, the
+    Raises InputError, which begins with where, for what is no line of six to eight numbers, the
     sixth, the category, a whole one.
     """
-    try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{source}: not a text file") from None
-    numbered = [(n, line) for n, line in enumerate(lines, start=1) if line.strip()]
-    rows = [_result(line, f"{source}:{n}") for n, line in numbered]
-    return np.array(rows, np.float64).reshape(-1, RESULT_FIELDS), [n for n, _ in numbered]
-
-
-def _result(line: str, where: str) -> list[float]:
-    """Return the six numbers of one line of a result file."""
     fields = line.strip().rstrip(",").split(",")
     if not RESULT_FIELDS <= len(fields) <= len(FIELDS):
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"

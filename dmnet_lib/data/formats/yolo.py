@@ -134,18 +134,10 @@ def are_results(data: bytes) -> bool:
     return b"," not in line and len(line.split()) in (len(FIELDS), len(RESULT_FIELDS))
 
 
-def parse_results(data: bytes, *, source: str) -> tuple[np.ndarray, list[int]]:
-    """Return the [n, 6] class, cx, cy, w, h, score of a text, and the number of each one's line.
-
-    Raises InputError that names source and line.
-    """
-    try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{source}: not a text file") from None
-    numbered = [(n, line.split()) for n, line in enumerate(lines, start=1) if line.strip()]
-    rows = [_numbers(f, RESULT_FIELDS, MOST_CLASSES, f"{source}:{n}") for n, f in numbered]
-    return np.array(rows).reshape(-1, len(RESULT_FIELDS)), [n for n, _ in numbered]
+def parse_result(line: str, where: str) -> list[float]:
+    """Return cx, cy, w, h, score, class of one line. Raises InputError that begins with where."""
+    number, *box_and_score = _numbers(line.split(), RESULT_FIELDS, MOST_CLASSES, where)
+    return [*box_and_score, number]
 
 
 def _numbers(fields: list[str], names: Sequence[str], classes: int, where: str) -> list[float]:

@@ -16,7 +16,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import video
-from dmnet_lib.data.formats import results, visdrone
+from dmnet_lib.data.formats import coco, visdrone
 from dmnet_lib.detection import predict, strategies
 from dmnet_lib.detection.predict import Prediction, Predictor
 from dmnet_lib.reporting import overlays
@@ -150,7 +150,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
             with tqdm.external_write_mode():
                 say(line)
     finally:
-        pieces = results.file_text(done.found, info=info)
+        pieces = coco.detections_text(done.found, info=info)
         files.write_chunks(options.out / LISTING, (piece.encode() for piece in pieces))
     boxes = sum(len(one) for _, one in done.found)
     say(f"{options.out}: images: {len(done.found)}, boxes: {boxes:,}")
