@@ -47,7 +47,7 @@ def explorers(plan: Plan) -> list[Row]:
     found.append(_row("data, number of objects", data, "objects", _pairs(moves)))
     density = DensityExplorer(split, at, _stage("01_density_ground_truth"), {}, RULES)
     found.append(_row("density, sigma", density, "sigma", np.linspace(2, 40, moves)))
-    source = {"true": of_points(at, sizes.plain(sizes.EDGES_PX), points.EXACT)}
+    source = {"true": of_points(at, sizes.plain(sizes.EDGES_PX), official.CORRECTED.kernel)}
     crops = CropsExplorer(
         split, source, _stage("03_density_crops"), threshold=0.08, planner=planner
     )
@@ -111,7 +111,7 @@ def _passes(split: Split) -> Passes:
     tiles = Regions.from_lists(cut)
     whole = {"global": _pass(rng, Regions.whole_images(sizes_wh), len(sizes_wh), BOXES)}
     crops = {"sliding": _pass(rng, tiles, len(sizes_wh), BOXES // 10)}
-    rule = Rule(InputScale(640, 1.5), 0.7, 500, RULES.of("fusion"), fusion.ViewRules())
+    rule = Rule(InputScale(640, 1.5), 0.7, 500, RULES.fusion, fusion.ViewRules())
     return Passes(whole, crops, strategies.outcomes(whole, crops, rule), rule)
 
 

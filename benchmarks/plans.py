@@ -129,7 +129,7 @@ def _row(name: str, family: str, crops: Regions, ground: Ground) -> dict[str, ob
     }
 
 
-Task = tuple[tuple[np.ndarray, ...], np.ndarray, int, list[float]]
+Task = tuple[points.Points, np.ndarray, int, list[float]]
 
 
 def _planned(ground: Ground, others: Mapping[str, Regions], jobs: int) -> list[list[Plan]]:
@@ -141,9 +141,8 @@ def _planned(ground: Ground, others: Mapping[str, Regions], jobs: int) -> list[l
         sides = crops.boxes_xyxy[:, 2:] - crops.boxes_xyxy[:, :2]
         costs = ground.own.input_scale.pixels(sides) / 1e6
         spent.append(np.bincount(crops.image_index, weights=costs, minlength=images))
-    columns = (found.xy, found.sigmas_px, ground.planner.bins.of(found.sides_px))
     tasks = [
-        (tuple(c[found.rows_of(i)] for c in columns), found.sizes_wh[i], int(most[i]),
+        (found.of_image(i), found.sizes_wh[i], int(most[i]),
          [float(one[i]) for one in spent])
         for i in range(images)
     ]  # fmt: skip
@@ -153,9 +152,9 @@ def _planned(ground: Ground, others: Mapping[str, Regions], jobs: int) -> list[l
 
 
 def _plans(task: Task, *, planner: CropPlanner, own: CropPlanner) -> list[Plan]:
-    columns, size_wh, most, spent = task
+    image, size_wh, most, spent = task
     stride = planning.CELL_PX
-    maps = density.density_maps(*columns, size_wh, count=len(planner.bins), stride=stride)
+    maps = density.by_size(image, 0, planner.bins, stride=stride)
     plans = [planner.plan(maps, size_wh, Budget(crops=most), stride=stride)]
     return plans + [
         own.plan(maps, size_wh, Budget(megapixels=megapixels), stride=stride)

@@ -111,15 +111,15 @@ def _in_memory(data: Data, searched: Spread, count: int, plan: Plan) -> list[Row
         rules = profiles.named(profile)
 
         def cut(rules: profiles.Profile = rules) -> None:
-            drop = profiles.drops_score0(str(rules["score0_dropped"]), data.split)
-            found = points.from_annotations(table, drop_score0=drop, **rules.of("points"))
-            kernel = points.Kernel(**rules.of("density"))
-            sums = windows.sums_from_points(found, WINDOW_WH, rules=kernel)
-            policy = threshold.Policy(WINDOW_WH, **rules.of("regions"))
+            drop = profiles.drops_score0(rules.annotations.score0_dropped, data.split)
+            at = rules.points.points_at
+            found = points.from_annotations(table, drop_score0=drop, points_at=at)
+            sums = windows.sums_from_points(found, WINDOW_WH, kernel=rules.kernel)
+            policy = threshold.Policy(WINDOW_WH, rules=rules.regions)
             regions = threshold.split_regions(
                 sums, table.sizes_wh, threshold=THRESHOLD, policy=policy
             )
-            crops.annotate(table, regions, drop_score0=drop, **rules.of("crops"))
+            crops.annotate(table, regions, drop_score0=drop, rules=rules.crops)
 
         ours = measure.seconds(cut, plan.runs).times(1e3 / data.count)
         what = f"points to regions and crop table, {profile}: an image"

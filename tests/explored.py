@@ -16,8 +16,7 @@ from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data.splits import Images, Split
-from dmnet_lib.density import points, sizes
-from dmnet_lib.density.points import EXACT
+from dmnet_lib.density import kernels, points, sizes
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import fusion, strategies  # fmt: skip
 from dmnet_lib.detection.strategies import InferencePass, Rule
@@ -77,7 +76,7 @@ def data_of(tmp_path: Path) -> DataExplorer:
 
 def density_of(tmp_path: Path) -> DensityExplorer:
     one = split(tmp_path)
-    scales = points.class_scales_px(one.annotations)
+    scales = kernels.class_scales_px(one.annotations)
     made = stage("01_density_ground_truth", tmp_path / "out")
     return explore_density(one, of_split(one), made, scales_px=scales, rules=RULES)
 
@@ -95,12 +94,12 @@ def sources(one: Split) -> dict:
     for of_image in maps:
         of_image[0, :10, :10] = 0.02
     return {
-        "true": of_points(of_split(one), BINS, EXACT),
+        "true": of_points(of_split(one), BINS, RULES.kernel),
         "network": of_maps(maps, sizes_wh, stride=8.0),
     }
 
 
-RULE = Rule(InputScale(320, 1.5), 0.7, 500, RULES.of("fusion"), fusion.ViewRules())
+RULE = Rule(InputScale(320, 1.5), 0.7, 500, RULES.fusion, fusion.ViewRules())
 
 
 def pass_over(truth: Annotations, regions: Regions, share: float, seed: int) -> InferencePass:

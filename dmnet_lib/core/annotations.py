@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core.files import InputError
-from dmnet_lib.core.params import nearest
+from dmnet_lib.core.files import InputError, nearest
 
 CLASSES = (
     "pedestrian", "people", "bicycle", "car", "van",

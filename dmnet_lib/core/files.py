@@ -3,6 +3,7 @@
 Every error that a person can mend by changing their input is an `InputError` of one line.
 """
 
+import difflib
 import errno
 import io
 import json
@@ -29,6 +30,12 @@ Table = TypeVar("Table")
 
 class InputError(ValueError):
     """The input is at fault: the message names the file, the place and the remedy in one line."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the most similar known name, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> Path:

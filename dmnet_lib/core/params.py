@@ -5,17 +5,16 @@ parameter stands in base.yaml with its default, and the comment behind it opens 
 values, `[0, 1]`, `(0, inf)` or `{fixed, adaptive}`, followed by the unit and what it does.
 """
 
-import difflib
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import yaml
 
-from dmnet_lib.core import official
+from dmnet_lib.core import files, official
 from dmnet_lib.core.files import ROOT, InputError
 
 BASE = ROOT / "params" / "base.yaml"
@@ -177,12 +176,6 @@ def parse(text: str) -> object:
     return yaml.load(text, Loader=Loader)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean X?" for the most similar known name, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def shown(path: Path) -> str:
     """Return the path as people write it: relative to the project where it lies inside."""
     whole = Path(path).resolve()
@@ -242,13 +235,14 @@ def _find(
 ) -> Parameter:
     """Return the declared parameter. Raises InputError that says the nearest right one."""
     if section not in known:
-        raise InputError(f"{file}: {section}: no such section{nearest(section, known)}")
+        raise InputError(f"{file}: {section}: no such section{files.nearest(section, known)}")
     if name in known[section]:
         return known[section][name]
     homes = [other for other, names in known.items() if name in names]
-    hint = f"; it belongs to {' and '.join(homes)}" if homes else nearest(name, known[section])
+    hint = f"; it belongs to {' and '.join(homes)}" if homes else ""
+    hint = hint or files.nearest(name, known[section])
     if not hint:
-        hint = nearest(name, (n for names in known.values() for n in names))
+        hint = files.nearest(name, (n for names in known.values() for n in names))
     raise InputError(f"{file}: {section}.{name}: no such parameter{hint}")
 
 
@@ -259,7 +253,7 @@ def _within(value: Value, allowed: str, where: str) -> Value:
     if allowed.startswith("{"):
         choices = [choice.strip() for choice in allowed.strip("{}").split(",")]
         if value not in [parse(choice) for choice in choices]:
-            hint = nearest(str(value), choices)
+            hint = files.nearest(str(value), choices)
             raise InputError(f"{where}: {value} is not one of {', '.join(choices)}{hint}")
     elif allowed and _is_number(value):
         opening, low, high, closing = RANGE.match(allowed).groups()

@@ -280,7 +280,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 def _bare_code(path: Path) -> str:
-    """Return a module's code without comments, docstrings and layout."""
+    """Return a module's code without comments, docstrings and layout, and its values in toml."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -289,7 +289,8 @@ def _bare_code(path: Path) -> str:
         )
         if is_home and body and ast.get_docstring(node, clean=False) is not None:
             node.body = body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    values = path.with_suffix(".toml")
+    return ast.unparse(tree) + (values.read_text(encoding="utf-8") if values.exists() else "")
 
 
 def _files_below(root: Path) -> list[Path]:

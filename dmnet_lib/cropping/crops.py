@@ -9,6 +9,7 @@ from PIL import Image
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import IGNORED, Annotations, from_table
+from dmnet_lib.core.official import CORRECTED, CropRules
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.crop_names import crop_name
 
@@ -67,8 +68,7 @@ def annotate(
     regions: Regions,
     *,
     min_visible: float = 0.5,
-    cut_objects: str = "marked",
-    crop_names: str = "stem_first",
+    rules: CropRules = CORRECTED.crops,
     drop_score0: bool = True,
 ) -> CropAnnotations:
     """Return the boxes of each region, shifted to it and, where the region cuts them, clipped.
@@ -83,7 +83,7 @@ def annotate(
     crop, rows = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]
     for region, row in boxes.pairs(regions.image_index, annotations.image_index):
         pairs = _meeting(annotations, regions, region, row)
-        if cut_objects == "dropped":
+        if rules.cut_objects == "dropped":
             found = _held(annotations, regions, *pairs, whole)
         else:
             found = _seen(annotations, regions, *pairs, min_visible)
@@ -92,9 +92,8 @@ def annotate(
     counts = np.bincount(np.concatenate(crop), minlength=len(regions))
     sizes_wh = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
     places = zip(regions.image_index.tolist(), regions.boxes_xyxy.tolist(), strict=True)
-    names = [
-        crop_name(annotations.names[image], xyxy, crop_names=crop_names) for image, xyxy in places
-    ]
+    stems, style = annotations.names, rules.crop_names
+    names = [crop_name(stems[image], xyxy, crop_names=style) for image, xyxy in places]
     table = from_table(names, sizes_wh, counts, np.concatenate(rows))
     return CropAnnotations(table, regions.image_index, regions.boxes_xyxy)
 

@@ -18,12 +18,13 @@ import numpy as np
 from dmnet_lib.core import parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import CORRECTED, KernelRules
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry, planning
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner, Plan
 from dmnet_lib.density import maps as density
-from dmnet_lib.density.points import EXACT, Kernel, Points
+from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
@@ -148,20 +149,22 @@ def _plans(
 
 
 def of_truth(
-    points: Points, bins: Bins, *, stride: float = planning.CELL_PX, kernel: Kernel = EXACT
+    points: Points,
+    bins: Bins,
+    *,
+    stride: float = planning.CELL_PX,
+    kernel: KernelRules = CORRECTED.kernel,
 ) -> Iterator[PlanTask]:
     """Yield what is to be planned where the true density is known."""
-    numbers = bins.of(points.sides_px)
     for index, size_wh in enumerate(points.sizes_wh):
-        rows = points.rows_of(index)
-        of_image = (points.xy[rows], points.sigmas_px[rows], numbers[rows], size_wh)
-        yield PlanTask(size_wh, partial(_drawn, of_image, len(bins), stride, kernel))
+        image = points.of_image(index)
+        yield PlanTask(size_wh, partial(_drawn, image, bins, stride, kernel))
 
 
 def _drawn(
-    of_image: tuple[np.ndarray, ...], count: int, stride: float, kernel: Kernel
+    image: Points, bins: Bins, stride: float, kernel: KernelRules
 ) -> tuple[np.ndarray, float]:
-    return density.density_maps(*of_image, count=count, stride=stride, rules=kernel), stride
+    return density.by_size(image, 0, bins, stride=stride, kernel=kernel), stride
 
 
 def of_maps(

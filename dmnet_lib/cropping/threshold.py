@@ -9,6 +9,7 @@ import numpy as np
 
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import CORRECTED, RegionRules
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry, regions
 from dmnet_lib.density import windows
@@ -22,16 +23,12 @@ TILE = re.compile(r"([1-9][0-9]{1,4})")
 
 @dataclass(frozen=True)
 class Policy:
-    """How dense windows become crops; lengths in pixels, areas in square pixels.
-
-    connectivity and grown_px are rules of `regions.from_masks`.
-    """
+    """How dense windows become crops; lengths in pixels, areas in square pixels."""
 
     window_wh: tuple[int, int] = (70, 70)
     min_area_px: int = 70 * 70
     padding_px: int = 0
-    connectivity: int = 8
-    grown_px: int = 0
+    rules: RegionRules = CORRECTED.regions
 
 
 def split_regions(
@@ -64,9 +61,9 @@ def _regions(
         dense,
         (cells.x_starts, cells.x_ends),
         (cells.y_starts, cells.y_ends),
-        connectivity=policy.connectivity,
+        connectivity=policy.rules.connectivity,
         min_area_px=policy.min_area_px,
-        grown_px=policy.grown_px,
+        grown_px=policy.rules.grown_px,
     )
 
 

@@ -1,8 +1,8 @@
-"""Points -> density maps of objects per cell, at any stride; every object's mass is 1.
+"""Points -> density maps of objects per cell, at any stride; every object adds 1.
 
 A cell holds the exact integral of the kernels over its area, so the map at stride 8 is the block
-sum of the map at stride 1, and both sum to the number of objects. Other `points.Kernel` rules give
-the maps of the released scripts.
+sum of the map at stride 1, and both sum to the number of objects. Other `official.KernelRules` give
+the maps of the official DMNet code.
 """
 
 import math
@@ -13,7 +13,9 @@ import numpy as np
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
-from dmnet_lib.density.points import EXACT, Kernel, Points, axis_masses
+from dmnet_lib.core.official import CORRECTED, KernelRules
+from dmnet_lib.density.kernels import axis_weights
+from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 
 LEVELS = np.iinfo(np.uint16).max
@@ -29,50 +31,17 @@ def edges(length: int, stride: float) -> tuple[np.ndarray, np.ndarray]:
     return borders[:-1], borders[1:]
 
 
-def draw(points: Points, index: int, *, stride: float = 1, rules: Kernel = EXACT) -> np.ndarray:
-    """Return image `index` as a [ceil(H / stride), ceil(W / stride)] float32 map of objects."""
-    rows = points.rows_of(index)
-    size_wh = points.sizes_wh[index]
-    return density_map(points.xy[rows], points.sigmas_px[rows], size_wh, stride=stride, rules=rules)
-
-
-def by_size(
-    points: Points, index: int, bins: Bins, *, stride: float = 1, rules: Kernel = EXACT
+def draw(
+    points: Points, index: int, *, stride: float = 1, kernel: KernelRules = CORRECTED.kernel
 ) -> np.ndarray:
-    """Return image `index` as [K, h, w] float32 maps, one a size bin; they add up to `draw`'s."""
-    rows = points.rows_of(index)
-    return density_maps(
-        points.xy[rows], points.sigmas_px[rows], bins.of(points.sides_px[rows]),
-        points.sizes_wh[index], count=len(bins), stride=stride, rules=rules,
-    )  # fmt: skip
+    """Return image `index` as a [ceil(H / stride), ceil(W / stride)] float32 map of objects.
 
-
-def density_maps(
-    xy: np.ndarray, sigmas_px: np.ndarray, numbers: np.ndarray, size_wh: np.ndarray, *,
-    count: int, stride: float = 1, rules: Kernel = EXACT,
-) -> np.ndarray:  # fmt: skip
-    """Return `density_map` of the points of each bin 0..count - 1, by their numbers [P]."""
-    of_bin = [numbers == number for number in range(count)]
-    return np.stack(
-        [density_map(xy[b], sigmas_px[b], size_wh, stride=stride, rules=rules) for b in of_bin]
-    )
-
-
-def density_map(
-    xy: np.ndarray,
-    sigmas_px: np.ndarray,
-    size_wh: np.ndarray,
-    *,
-    stride: float = 1,
-    rules: Kernel = EXACT,
-) -> np.ndarray:
-    """Return the map of points [P, 2] with sigmas [P] in an image of size_wh; it sums to P.
-
-    Less where the rules lose mass.
+    It sums to their number, or to less where the kernel's rules lose what lies outside.
     """
-    width, height = (int(side) for side in size_wh)
-    in_x = axis_masses(xy[:, 0], sigmas_px, *edges(width, stride), length=width, rules=rules)
-    in_y = axis_masses(xy[:, 1], sigmas_px, *edges(height, stride), length=height, rules=rules)
+    rows, (width, height) = points.rows_of(index), points.sizes_wh[index].tolist()
+    xy, sigmas_px = points.xy[rows], points.sigmas_px[rows]
+    in_x = axis_weights(xy[:, 0], sigmas_px, *edges(width, stride), length=width, kernel=kernel)
+    in_y = axis_weights(xy[:, 1], sigmas_px, *edges(height, stride), length=height, kernel=kernel)
     found = np.zeros((in_y.shape[1], in_x.shape[1]), np.float32)
     for across, near in _tiles(xy[:, 0], sigmas_px, width, stride):
         for down, nearer in _tiles(xy[near, 1], sigmas_px[near], height, stride):
@@ -81,11 +50,26 @@ def density_map(
     return found
 
 
+def by_size(
+    points: Points,
+    index: int,
+    bins: Bins,
+    *,
+    stride: float = 1,
+    kernel: KernelRules = CORRECTED.kernel,
+) -> np.ndarray:
+    """Return image `index` as [K, h, w] float32 maps, one per size bin; they add up to `draw`'s."""
+    image = points.of_image(index)
+    numbers = bins.of(image.sides_px)
+    parts = [image.where(numbers == number) for number in range(len(bins))]
+    return np.stack([draw(part, 0, stride=stride, kernel=kernel) for part in parts])
+
+
 def _tiles(
     centres: np.ndarray, sigmas_px: np.ndarray, length: int, stride: float
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield one axis' tiles as slices of cells, each with the points whose kernels reach it."""
-    reach = REACH * sigmas_px + 1  # a sampled kernel moves mass by up to a pixel
+    reach = REACH * sigmas_px + 1  # a sampled kernel moves weight by up to a pixel
     for first in range(0, len(edges(length, stride)[0]), TILE):
         start, end = first * stride, (first + TILE) * stride
         near = (centres + reach >= start) & (centres - reach <= end)
@@ -177,9 +161,11 @@ def read_maps(path: Path) -> list[np.ndarray]:
         raise InputError(f"{path}: holds no density maps of a split ({error})") from None
 
 
-def mass_errors(points: Points, *, stride: float = 1, rules: Kernel = EXACT) -> np.ndarray:
+def count_errors(
+    points: Points, *, stride: float = 1, kernel: KernelRules = CORRECTED.kernel
+) -> np.ndarray:
     """Return, for each image, the map's sum less the number of its objects ([M] floats)."""
-    maps = (draw(points, i, stride=stride, rules=rules) for i in range(len(points.names)))
+    maps = (draw(points, i, stride=stride, kernel=kernel) for i in range(len(points.names)))
     return np.array([one.sum(dtype=np.float64) for one in maps]) - points.counts()
 
 
@@ -196,7 +182,7 @@ def compare(predicted: list[np.ndarray], true: list[np.ndarray]) -> dict[str, fl
         "rmse": float(np.sqrt((error**2).mean())),
         "cell_rmse": cell_rmse(predicted, true),
         "correlation": correlation(predicted, true),
-        "mass_ratio": float(counts[:, 0].sum() / max(counts[:, 1].sum(), 1e-12)),
+        "count_ratio": float(counts[:, 0].sum() / max(counts[:, 1].sum(), 1e-12)),
     }
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmnet_lib.core.boxes import runs
-from dmnet_lib.density.points import EXACT, Kernel, Points, axis_masses
+from dmnet_lib.core.official import CORRECTED, KernelRules
+from dmnet_lib.density.kernels import axis_weights
+from dmnet_lib.density.points import Points
 
-COLUMNS_AT_ONCE = 20_000  # of the grids of images, whose masses are held together: some 30 MB
+COLUMNS_AT_ONCE = 20_000  # of the grids of images, whose weights are held together: some 30 MB
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def _axis(length: int, window: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sums_from_points(
-    points: Points, window_wh: tuple[int, int], *, rules: Kernel = EXACT
+    points: Points, window_wh: tuple[int, int], *, kernel: KernelRules = CORRECTED.kernel
 ) -> list[np.ndarray]:
     """Return, per image, the [rows, columns] number of objects in each window.
 
@@ -49,7 +51,7 @@ def sums_from_points(
         columns = len(grid(size_wh, window_wh).x_starts)
         parts = -(-len(alike) * columns // COLUMNS_AT_ONCE)
         for some in np.array_split(alike, parts):
-            found = _sums_of_one_size(points, some, size_wh, window_wh, rules)
+            found = _sums_of_one_size(points, some, size_wh, window_wh, kernel)
             for image, image_sums in zip(some.tolist(), found, strict=True):
                 sums[image] = image_sums
     return sums
@@ -57,15 +59,17 @@ def sums_from_points(
 
 def _sums_of_one_size(
     points: Points, images: np.ndarray, size_wh: np.ndarray, window_wh: tuple[int, int],
-    rules: Kernel,
+    kernel: KernelRules,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Yield the sums of each of the images, which share one grid."""
     first, last = np.searchsorted(points.image_index, [images, images + 1])
     _, rows = runs(first, last - first)
     xy, sigmas, cells = points.xy[rows], points.sigmas_px[rows], grid(size_wh, window_wh)
     width, height = size_wh
-    in_x = axis_masses(xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=width, rules=rules)
-    in_y = axis_masses(xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=height, rules=rules)
+    in_x = axis_weights(xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=width, kernel=kernel)
+    in_y = axis_weights(
+        xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=height, kernel=kernel
+    )
     borders = np.cumsum(last - first)[:-1]
     for x, y in zip(np.split(in_x, borders), np.split(in_y, borders), strict=True):
         yield y.T @ x
@@ -77,7 +81,7 @@ def sums_from_map(
     """Return the [rows, columns] sums over windows of an [h, w] map of cells of `stride` pixels.
 
     A cell cut by a window's border gives the share of its area inside: nothing is upsampled, so no
-    mass is made (a map of stride 4 enlarged without dividing by 16 would be 16 times too dense).
+    object is made (a map of stride 4 enlarged without dividing by 16 would be 16 times too dense).
     """
     cells = grid(size_wh, window_wh)
     in_y = _coverage(cells.y_starts, cells.y_ends, density.shape[0], stride, int(size_wh[1]))
@@ -98,7 +102,7 @@ def _coverage(
 ) -> np.ndarray:
     """Return [windows, cells]: the share of each cell of one axis that lies in each window."""
     left = np.arange(count) * stride
-    # A map padded beyond the image keeps its outer mass in the last cell inside.
+    # A map padded beyond the image keeps what lies outside in the last cell inside.
     right = np.where(np.arange(count) == count - 1, max(length, left[-1]), left + stride)
     shared = np.minimum(ends[:, None], right) - np.maximum(starts[:, None], left)
     return np.clip(shared, 0, None) / np.maximum(right - left, 1e-9)

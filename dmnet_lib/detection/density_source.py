@@ -14,7 +14,7 @@ from dmnet_lib.cropping import planning
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.plans import PlanTask
 from dmnet_lib.density import maps as density
-from dmnet_lib.density.points import axis_masses
+from dmnet_lib.density.kernels import axis_weights
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import fusion
 
@@ -57,7 +57,7 @@ def _spread(
     centres = np.clip(boxes.centres_xy(boxes.xyxy_to_xywh(boxes_xyxy)), 0, size_wh)
     sigmas = np.maximum(sides_px, LEAST_SIGMA_PX)
     in_x, in_y = (
-        axis_masses(
+        axis_weights(
             centres[:, axis], sigmas, *density.edges(int(length), planning.CELL_PX), length=length
         )
         for axis, length in enumerate(size_wh)

@@ -11,6 +11,7 @@ import numpy as np
 
 from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import CORRECTED, FusionRules
 from dmnet_lib.core.tables import Detections, ViewDetections, join
 
 ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes settled at a time: what bounds memory
@@ -129,19 +130,17 @@ def fuse(
     names: tuple[str, ...],
     iou_threshold: float = 0.7,
     top: int = 500,
-    nms: str = "class_wise",
-    box_end: str = "exclusive",
-    top_rule: str = "best",
+    rules: FusionRules = CORRECTED.fusion,
 ) -> Detections:
     """Return all parts put together, doubles removed by NMS, the best `top` of each image.
 
     Parts hold boxes in whole-image pixels (DMNet, section 3.4: NMS at 0.7, top 500). The best are
     taken after the NMS and by score, so the order of the parts changes nothing but ties; for
-    top_rule "misplaced" see `_misplaced`. nms and box_end are those of `kept_rows`.
+    top_rule "misplaced" see `_misplaced`; the other rules are those of `kept_rows`.
     """
     together = join(parts, names)
-    kept = kept_rows(together, iou_threshold=iou_threshold, nms=nms, box_end=box_end)
-    if top_rule == "misplaced":
+    kept = kept_rows(together, iou_threshold=iou_threshold, rules=rules)
+    if rules.top_rule == "misplaced":
         return together.select(_misplaced(together, kept, top)).by_score()
     return together.select(kept).top(top)
 
@@ -167,16 +166,16 @@ def to_whole(
 
 
 def kept_rows(
-    found: Detections, *, iou_threshold: float, nms: str = "class_wise", box_end: str = "exclusive"
+    found: Detections, *, iou_threshold: float, rules: FusionRules = CORRECTED.fusion
 ) -> np.ndarray:
     """Return the rising rows that greedy NMS keeps within each image and class.
 
     nms "agnostic" lets classes compete. box_end "inclusive" counts one pixel more in widths,
     heights and intersections. Equal scores count in the order of rows.
     """
-    classes = found.class_ids if nms == "class_wise" else np.zeros_like(found.class_ids)
+    classes = found.class_ids if rules.nms == "class_wise" else np.zeros_like(found.class_ids)
     groups = found.image_index * (classes.max(initial=0) + 1) + classes
-    xyxy = found.boxes_xyxy + np.array([0, 0, 1, 1]) * (box_end == "inclusive")
+    xyxy = found.boxes_xyxy + np.array([0, 0, 1, 1]) * (rules.box_end == "inclusive")
     best_first = np.lexsort((-found.scores, groups))
     kept = np.zeros(len(found), bool)
     for rows in _blocks(groups, best_first):

@@ -18,8 +18,7 @@ import torch
 
 from dmnet_lib.core import boxes, files
 from dmnet_lib.core.annotations import class_id
-from dmnet_lib.core.files import InputError
-from dmnet_lib.core.params import nearest
+from dmnet_lib.core.files import InputError, nearest
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops
 from dmnet_lib.detection import fusion

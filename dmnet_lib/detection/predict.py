@@ -134,12 +134,12 @@ class Predictor:
             Counter(model, result_folder.parameters_of(density)["input_scale"]),
             Policy(
                 (cut["window_w_px"], cut["window_h_px"]), cut["min_area_px"], cut["padding_px"],
-                **rules.of("regions"),
+                rules.regions,
             ),
             files.read_json(crops / result_folder.METRICS)["threshold"]["mcnn"],
             found,
             Rule(
-                scale, chosen["fusion_iou"], chosen["fusion_top"], rules.of("fusion"), views,
+                scale, chosen["fusion_iou"], chosen["fusion_top"], rules.fusion, views,
             ),
             CropPlanner(bins, recall.read(detector / "recall.json"), scale, aspect_wh),
             strategy,

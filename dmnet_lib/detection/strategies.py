@@ -15,6 +15,7 @@ from tqdm import tqdm
 from dmnet_lib.core import files, tables
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import FusionRules
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import plans
 from dmnet_lib.cropping.input_scale import InputScale
@@ -84,14 +85,14 @@ class Strategy:
 class Rule:
     """What all strategies share: how large views are seen, and how their detections are fused.
 
-    fusion holds the rules of `fusion.fuse`, as `profiles` has them; views those of
+    fusion holds the rules of `fusion.fuse`; views those of
     `fusion.apply_view_rules`.
     """
 
     input_scale: InputScale
     iou_threshold: float
     top: int
-    fusion: Mapping[str, str]
+    fusion: FusionRules
     views: ViewRules = fusion.AS_RELEASED
 
 
@@ -313,7 +314,7 @@ def fuse(passes: Sequence[InferencePass], rule: Rule) -> Detections:
         names=passes[0].detections.names,
         iou_threshold=rule.iou_threshold,
         top=rule.top,
-        **rule.fusion,
+        rules=rule.fusion,
     )
 
 

@@ -21,7 +21,8 @@ from dmnet_lib.cropping.crops import CropAnnotations
 from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.data.formats import rules as format_rules
 from dmnet_lib.density import points, windows
-from dmnet_lib.density.points import Kernel, Points
+from dmnet_lib.density.kernels import SigmaRule
+from dmnet_lib.density.points import Points
 from dmnet_lib.detection import fusion
 from dmnet_lib.evaluation import coco
 
@@ -49,31 +50,28 @@ class Cropped:
     """A split by one profile: its points, its regions, and the crops' annotations."""
 
     points: Points
-    mass: float
+    count: float  # objects in the maps
     regions: Regions
     cut: CropAnnotations
 
 
 def crop(table: Annotations, rules: Profile, *, split: str, adaptive: bool = False) -> Cropped:
     """Return a split by one profile; adaptive takes kernels by the neighbours, else one sigma."""
-    drop = official.drops_score0(str(rules["score0_dropped"]), split)
-    found = points.from_annotations(table, drop_score0=drop, **rules.of("points"))
-    found = points.with_rule(
-        found, "adaptive" if adaptive else "fixed", sigma_px=DEFAULTS.sigma_px, scales_px={},
-        neighbours=3, beta=0.3, **rules.of("sigmas"),
-    )  # fmt: skip
-    kernel = Kernel(**rules.of("density"))
-    sums = windows.sums_from_points(found, DEFAULTS.window_wh, rules=kernel)
-    policy = cropping.Policy(DEFAULTS.window_wh, DEFAULTS.min_area_px, **rules.of("regions"))
+    drop = official.drops_score0(rules.annotations.score0_dropped, split)
+    found = points.from_annotations(table, drop_score0=drop, points_at=rules.points.points_at)
+    name = "adaptive" if adaptive else "fixed"
+    found = SigmaRule(name, DEFAULTS.sigma_px, rules=rules.sigmas).apply(found)
+    sums = windows.sums_from_points(found, DEFAULTS.window_wh, kernel=rules.kernel)
+    policy = cropping.Policy(DEFAULTS.window_wh, DEFAULTS.min_area_px, rules=rules.regions)
     regions = cropping.split_regions(
         sums, table.sizes_wh, threshold=DEFAULTS.threshold, policy=policy
     )
     cut = crops.annotate(
-        table, regions, min_visible=DEFAULTS.min_visible, drop_score0=drop, **rules.of("crops")
+        table, regions, min_visible=DEFAULTS.min_visible, drop_score0=drop, rules=rules.crops
     )
-    whole = windows.sums_from_points(found, (WHOLE_PX, WHOLE_PX), rules=kernel)
-    mass = sum(float(one.sum()) for one in whole)
-    return Cropped(found, mass, regions, cut)
+    whole = windows.sums_from_points(found, (WHOLE_PX, WHOLE_PX), kernel=rules.kernel)
+    count = sum(float(one.sum()) for one in whole)
+    return Cropped(found, count, regions, cut)
 
 
 def boxless(table: Annotations, found: Cropped, index: int) -> np.ndarray:
@@ -156,31 +154,32 @@ def _of_crops(table: Annotations, split: str, rules: Profile, *, adaptive: bool)
         "points": len(found.points),
         "mean x of points, px": round(float(found.points.xy[:, 0].mean()), 2),
         "median sigma, px": round(float(np.median(found.points.sigmas_px)), 2),
-        "objects in the maps": round(found.mass, 1),
+        "objects in the maps": round(found.count, 1),
         "crops": len(rectangles),
         "megapixels of crops": round(float(boxes.area(rectangles).sum()) / 1e6, 2),
         "evaluated boxes in crops": int(rows.is_object.sum()),
         "other rows in crops": int((~rows.is_object).sum()),
-        "name of a crop": crop_name("0001", (70, 0, 350, 210), crop_names=rules["crop_names"]),
+        "name of a crop": crop_name("0001", (70, 0, 350, 210), crop_names=rules.crops.crop_names),
     }
 
 
 def _of_formats(table: Annotations, split: str, rules: Profile) -> Counts:
-    choice = {name: rules[name] for name in ("rows", "oversized_boxes", "empty_images")}
-    drop = split != "train" or rules["score0_dropped"] == "every_split"
+    names = ("rows", "oversized_boxes", "empty_images")
+    choice = {name: getattr(rules.formats, name) for name in names}
+    drop = split != "train" or rules.annotations.score0_dropped == "every_split"
     cut = crop(table, official.named("official"), split=split).cut.annotations
     whole, parts = (format_rules.apply(t, drop_score0=drop, **choice) for t in (table, cut))
     return {
         "images": len(whole),
         "rows": len(whole.boxes_xywh),
         "released crops": len(parts),
-        "first image id": 1 if rules["image_ids"] == "from_1" else 0,
-        "corner tags of VOC": "xmin" if rules["voc_tags"] == "standard" else "x0",
+        "first image id": 1 if rules.formats.image_ids == "from_1" else 0,
+        "corner tags of VOC": "xmin" if rules.formats.voc_tags == "standard" else "x0",
     }
 
 
 def _of_fusion(found: Detections, rules: Profile, *, top: int) -> Counts:
-    fused = fusion.fuse([found], names=found.names, top=top, **rules.of("fusion"))
+    fused = fusion.fuse([found], names=found.names, top=top, rules=rules.fusion)
     return {
         "boxes kept": len(fused),
         "their mean score": round(float(fused.scores.mean()), 3) if len(fused) else 0.0,
@@ -191,23 +190,25 @@ def _counted(
     rule: Deviation, table: Annotations, split: str, found: Detections, rules: Profile
 ) -> Counts:
     """Return the quantities that a rule may change, by the rules given; found is `made_up`."""
-    if rule.stage == "formats":
+    if rule.section == "formats":
         return _of_formats(table, split, rules)
-    if rule.stage == "fusion":
+    if rule.section == "fusion":
         return _of_fusion(found, rules, top=TOP if rule.name == "top_rule" else len(found))
-    if rule.stage == "evaluation":
-        scores = coco.evaluate(table, found, **rules.of("evaluation"))
+    if rule.section == "evaluation":
+        scores = coco.evaluate(table, found, **vars(rules.evaluation))
         return {"AP": round(100 * (scores["AP"] or 0), 2)}
-    if rule.stage == "maps":
+    if rule.section == "maps":
         empty = int((points.from_annotations(table).counts() == 0).sum())
-        return {"images refused": empty if rules["empty_density"] == "refused" else 0}
-    return _of_crops(table, split, rules, adaptive=rule.stage == "sigmas")
+        return {"images refused": empty if rules.maps.empty_density == "refused" else 0}
+    return _of_crops(table, split, rules, adaptive=rule.section == "sigmas")
 
 
 def _kind(rule: Deviation) -> str:
     """Return what rules share whose corrected quantities are the same."""
     alone = ("formats", "fusion", "evaluation", "maps", "sigmas")
-    return rule.name if rule.name == "top_rule" else rule.stage if rule.stage in alone else "crops"
+    if rule.name == "top_rule":
+        return rule.name
+    return rule.section if rule.section in alone else "crops"
 
 
 def effects(
@@ -219,7 +220,7 @@ def effects(
     """Return in words what each rule, taken as released, changes on a split, by its name."""
     found, before, told = made_up(table), {}, {}
     for rule in progress(DEVIATIONS):
-        kind, change = _kind(rule), f"{rule.name}={rule.released_value}"
+        kind, change = _kind(rule), f"{rule.name}={rule.other_value}"
         if kind not in before:
             before[kind] = _counted(rule, table, split, found, official.named("corrected"))
         after = _counted(rule, table, split, found, official.named("corrected", change))
@@ -240,9 +241,9 @@ def frame(found: Mapping[str, str]) -> pd.DataFrame:
     """Return one row a rule: what was released, what is right, and the effect measured."""
     rows = [
         {
-            "rule": f"{one.name}={one.released_value}",
-            "the released scripts": one.released,
-            "corrected": one.right,
+            "rule": f"{one.name}={one.other_value}",
+            "the official DMNet code": one.official_does,
+            "corrected": one.corrected_does,
             "what it changes": found[one.name],
         }
         for one in DEVIATIONS

@@ -83,7 +83,7 @@ def load(
         homes[own.experiment] = results / own.experiment
     missing = [name for name in names if name not in homes]
     if missing:
-        hint = params.nearest(missing[0], homes)
+        hint = files.nearest(missing[0], homes)
         raise InputError(f"{results}: no finished experiment {missing[0]!r}{hint}")
     hidden = set() if sweeps else swept(results) - {own.experiment if own else ""}
     found = {}
@@ -218,7 +218,7 @@ def pairs_of(
 def _known(strategy: str, name: str, metrics: Mapping[str, dict]) -> str:
     known = metrics["strategies"]
     if strategy not in known:
-        hint = params.nearest(strategy, known) or f"; it has {', '.join(known)}"
+        hint = files.nearest(strategy, known) or f"; it has {', '.join(known)}"
         raise InputError(f"{name} has no strategy {strategy!r}{hint}")
     return strategy
 

@@ -88,7 +88,7 @@ def run(
         params_path, notebooks, results or result_folder.results_root(), base_path
     )
     if until and until not in job.notebooks:
-        raise InputError(f"--until {until}: no such stage{params.nearest(until, job.notebooks)}")
+        raise InputError(f"--until {until}: no such stage{files.nearest(until, job.notebooks)}")
     steps = [step for step in plans if not until or step.name <= until]
     if force:
         steps = [

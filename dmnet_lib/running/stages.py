@@ -59,7 +59,7 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
         notebook = _read_notebook(path)
         for need in notebook.needs:
             if need not in found:
-                hint = params.nearest(need, found)
+                hint = files.nearest(need, found)
                 raise InputError(f"{params.shown(path)}: needs {need}, no earlier stage{hint}")
         found[path.stem] = notebook
     if not found:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dmnet_lib.core import official, params
+from dmnet_lib.core import files, official, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Experiment, Parameter, Value
 
@@ -93,9 +93,9 @@ def _assigned(
     if not (equals and dot and given.strip()):
         raise InputError(f"{option} {text}: expected SECTION.NAME=VALUE, such as common.seed=1")
     if section not in known:
-        raise InputError(f"{option} {section}: no such section{params.nearest(section, known)}")
+        raise InputError(f"{option} {section}: no such section{files.nearest(section, known)}")
     if name not in known[section]:
-        hint = params.nearest(name, known[section])
+        hint = files.nearest(name, known[section])
         raise InputError(f"{option} {section}.{name}: no such parameter{hint}")
     parameter = known[section][name]
     where = f"{option} {section}.{name}"

@@ -21,8 +21,9 @@ from dmnet_lib.cropping import crops
 from dmnet_lib.data.splits import Images
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import mcnn
+from dmnet_lib.density.kernels import axis_weights
 from dmnet_lib.density.mcnn import TARGET_GAIN
-from dmnet_lib.density.points import Points, axis_masses
+from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.training import distributed, loop
 
@@ -97,7 +98,7 @@ def _patch(
     pixels = crops.cut(images[draw.index], (left, top, left + side, top + side), scale=scale)
     pixels = np.clip(pixels * draw.light, 0, 255).astype(np.uint8)
     steps = np.arange(patch_px // mcnn.STRIDE + 1) * mcnn.STRIDE / scale
-    target = _masses(points, draw.index, bins, left + steps, top + steps)
+    target = _counts(points, draw.index, bins, left + steps, top + steps)
     if draw.mirrored:
         pixels, target = pixels[:, ::-1], target[..., ::-1]
     turned = np.rot90(target, draw.quarters, axes=(1, 2)).copy()
@@ -114,14 +115,14 @@ def _corner(
     return np.clip(corner, 0, size_wh - side)
 
 
-def _masses(
+def _counts(
     points: Points, index: int, bins: Bins, x_edges: np.ndarray, y_edges: np.ndarray
 ) -> np.ndarray:
-    """Return the [K, h, w] float32 mass between the given edges (pixels of the whole image)."""
+    """Return the [K, h, w] float32 count between the given edges (pixels of the whole image)."""
     rows = points.rows_of(index)
     xy, sigmas, (width, height) = points.xy[rows], points.sigmas_px[rows], points.sizes_wh[index]
-    in_x = axis_masses(xy[:, 0], sigmas, x_edges[:-1], x_edges[1:], length=width)
-    in_y = axis_masses(xy[:, 1], sigmas, y_edges[:-1], y_edges[1:], length=height)
+    in_x = axis_weights(xy[:, 0], sigmas, x_edges[:-1], x_edges[1:], length=width)
+    in_y = axis_weights(xy[:, 1], sigmas, y_edges[:-1], y_edges[1:], length=height)
     numbers = bins.of(points.sides_px[rows])
     of_bin = [numbers == number for number in range(len(bins))]
     return np.stack([in_y[b].T @ in_x[b] for b in of_bin]).astype(np.float32)
@@ -158,23 +159,23 @@ def batches(
 
 
 def measures(
-    images: Images, points: Points, *, input_scale: float, min_mass: float
+    images: Images, points: Points, *, input_scale: float, min_count_ratio: float
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Return what measures a model on a split, for the training loop, as `measure` does.
 
-    It raises InputError when the maps hold less than min_mass of the objects: a collapsed MCNN
-    predicts zero everywhere and never comes back.
+    It raises InputError when the maps hold less than min_count_ratio of the objects: a collapsed
+    MCNN predicts zero everywhere and never comes back.
     """
     true = _true_sums(points, input_scale=input_scale)
 
     def measure_model(model: nn.Module) -> dict[str, float]:
         found, _ = mcnn.maps(model, images, len(true), input_scale=input_scale)
         result = density.compare(_sums(found), true)
-        if len(points) and result["mass_ratio"] < min_mass:
+        if len(points) and result["count_ratio"] < min_count_ratio:
             raise InputError(
-                f"MCNN's output collapsed: its maps hold {result['mass_ratio']:.1%} of the objects "
-                f"(min_mass is {min_mass:.1%}); try another seed, a lower learning_rate or more "
-                "steps"
+                f"MCNN's output collapsed: its maps hold {result['count_ratio']:.1%} of the "
+                f"objects (min_count_ratio is {min_count_ratio:.1%}); try another seed, a lower "
+                "learning_rate or more steps"
             )
         return result
 
@@ -182,7 +183,7 @@ def measures(
 
 
 def measure(found: list[np.ndarray], points: Points, *, input_scale: float) -> dict[str, float]:
-    """Return count errors, correlation and mass ratio of all sizes together over a split."""
+    """Return count errors, correlation and count ratio of all sizes together over a split."""
     return density.compare(_sums(found), _true_sums(points, input_scale=input_scale))
 
 
@@ -199,7 +200,7 @@ def _true_sums(points: Points, *, input_scale: float) -> list[np.ndarray]:
 def size_table(
     found: list[np.ndarray], points: Points, bins: Bins, *, input_scale: float
 ) -> pd.DataFrame:
-    """Return a row a bin: size, objects, predicted (objects in its maps), mass_ratio, correlation.
+    """Return a row a bin: size, objects, predicted (objects in its maps), count_ratio, correlation.
 
     The last two are NaN where a bin has no object.
     """
@@ -208,11 +209,11 @@ def size_table(
         some = points.where(numbers == number)
         predicted = [one[number] for one in found]
         compared = density.compare(predicted, _true_sums(some, input_scale=input_scale))
-        kept = {name: compared[name] for name in ("mass_ratio", "correlation")}
+        kept = {name: compared[name] for name in ("count_ratio", "correlation")}
         total = sum(float(one.sum(dtype=np.float64)) for one in predicted)
         kept = kept if len(some) else dict.fromkeys(kept)  # nothing to compare with
         rows.append({"size": label, "objects": len(some), "predicted": total, **kept})
-    return pd.DataFrame(rows).astype(dict.fromkeys(("mass_ratio", "correlation"), float))
+    return pd.DataFrame(rows).astype(dict.fromkeys(("count_ratio", "correlation"), float))
 
 
 def count_table(found: list[np.ndarray], points: Points) -> pd.DataFrame:
@@ -236,7 +237,7 @@ def train_mcnn(
     recipe: loop.Recipe,
     *,
     batch_size: int,
-    min_mass: float,
+    min_count_ratio: float,
     device: str,
     checkpoint: Path,
     loss_of: Callable[[nn.Module, Batch], torch.Tensor] = loss,
@@ -247,7 +248,9 @@ def train_mcnn(
     """
     model = weights.seeded(partial(mcnn.MCNN, len(bins)), recipe.seed)
     share = distributed.share(batch_size)
-    measure = partial(measures, *val, input_scale=patches.input_scale, min_mass=min_mass)
+    measure = partial(
+        measures, *val, input_scale=patches.input_scale, min_count_ratio=min_count_ratio
+    )
     model = model.to(weights.pick_device(device))
     curve = loop.fit(
         model,

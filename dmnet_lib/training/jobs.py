@@ -50,8 +50,8 @@ def _train_mcnn(stage: Stage, recipe: Recipe) -> Path:
     density.train_mcnn(
         train, val, sizes.read(made / "sizes.json"),
         density.Patches(given["patch_px"], given["input_scale"], given["rotate"]), recipe,
-        batch_size=given["batch_size"], min_mass=given["min_mass"], device=given["device"],
-        checkpoint=path,
+        batch_size=given["batch_size"], min_count_ratio=given["min_count_ratio"],
+        device=given["device"], checkpoint=path,
     )  # fmt: skip
     return path
 

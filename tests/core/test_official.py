@@ -1,7 +1,7 @@
 """Profiles: what they are made of, and that each rule does alone what its sentence says."""
 
 import inspect
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,18 +11,11 @@ from dmnet_lib.core import official as profiles
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import BY_NAME, DEVIATIONS, PROFILES
-from dmnet_lib.cropping import crops, regions
+from dmnet_lib.cropping.regions import from_masks
 from dmnet_lib.density import maps, points
-from dmnet_lib.detection import fusion
+from dmnet_lib.density.kernels import SigmaRule
 
 SIZE_WH = (120, 90)
-FUNCTIONS: dict[str, Callable] = {
-    "sigmas": points.adaptive_sigmas,
-    "density": points.Kernel,
-    "regions": regions.from_masks,
-    "crops": crops.annotate,
-    "fusion": fusion.fuse,
-}
 
 
 def table(*rows: tuple) -> object:
@@ -33,31 +26,37 @@ def car(x: int, y: int, side: int = 10, score: int = 1, category: int = 4) -> tu
     return (x, y, side, side, score, category, 0, 0)
 
 
-def test_the_default_of_every_function_is_the_corrected_rule():
-    for one in DEVIATIONS:
-        if one.stage in FUNCTIONS:
-            default = inspect.signature(FUNCTIONS[one.stage]).parameters[one.name].default
-            assert default == one.corrected, one.name
+def test_a_profile_holds_every_rule_in_its_section() -> None:
+    for name in PROFILES:
+        found = profiles.named(name)
+        assert list(found.values) == list(BY_NAME)
+        for one in DEVIATIONS:
+            assert getattr(getattr(found, one.section), one.name) == getattr(one, name)
+    for function, section in ((points.from_annotations, "points"), (from_masks, "regions")):
+        for rule, value in vars(getattr(profiles.CORRECTED, section)).items():
+            assert inspect.signature(function).parameters[rule].default == value
 
 
 def test_profiles_differ_in_every_rule_but_those_that_name_another_value():
     corrected, official = (profiles.named(name) for name in PROFILES)
-    same = [name for name in BY_NAME if corrected[name] == official[name]]
-    assert same == [one.name for one in DEVIATIONS if one.other is not None]
-    assert all(one.released.endswith(".") and one.right.endswith(".") for one in DEVIATIONS)
+    same = [name for name in BY_NAME if corrected.values[name] == official.values[name]]
+    assert same == [one.name for one in DEVIATIONS if one.compared is not None]
+    assert all(
+        w.endswith(".") for one in DEVIATIONS for w in (one.official_does, one.corrected_does)
+    )
 
 
 def test_single_rules_change_by_text_or_list():
     changed = profiles.named("official", "connectivity=8, grown_px = 0")
-    assert changed.of("regions") == {"connectivity": 8, "grown_px": 0}
-    assert profiles.named("corrected", ["nms=agnostic"])["nms"] == "agnostic"
+    assert changed.regions == profiles.CORRECTED.regions
+    assert profiles.named("corrected", ["nms=agnostic"]).fusion.nms == "agnostic"
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "words"),
     [
         ("offical", (), "profile 'offical': expected corrected or official"),
-        ("official", "conectivity=4", "no rule is called 'conectivity'; did you mean 'connec"),
+        ("official", "conectivity=4", "no rule is called 'conectivity'; did you mean connectivity"),
         ("official", "connectivity=6", "connectivity is '6', expected 8 or 4"),
         ("official", "nms", "nms is '', expected class_wise or agnostic"),
     ],
@@ -92,27 +91,27 @@ def test_sigma_neighbours():
     """A bus (9) one pixel beside two cars is no further away than they are from each other."""
     rows = table(car(20, 20), car(40, 20), car(20, 40, category=9))
     found = points.from_annotations(rows)
-    plane = points.adaptive_sigmas(found, neighbours=2, beta=0.3)
+    plane = SigmaRule("adaptive", neighbours=2).apply(found).sigmas_px
     assert plane[0] == pytest.approx(0.3 * 20)
-    mixed = points.adaptive_sigmas(
-        found, neighbours=2, beta=0.3, sigma_neighbours="plane_and_class"
-    )
+    rules = profiles.named("corrected", "sigma_neighbours=plane_and_class").sigmas
+    mixed = SigmaRule("adaptive", neighbours=2, rules=rules).apply(found).sigmas_px
     assert mixed[0] == pytest.approx(0.3 * (20 + np.hypot(20, 5)) / 2)
 
 
 def test_sigma_table():
     rows = table(car(20, 20), car(40, 21), car(110, 80))
     found = points.from_annotations(rows)
-    snapped = points.adaptive_sigmas(found, neighbours=1, beta=0.3, sigma_table="snapped")
+    rules = profiles.named("corrected", "sigma_table=snapped").sigmas
+    snapped = SigmaRule("adaptive", neighbours=1, rules=rules).apply(found).sigmas_px
     np.testing.assert_allclose(snapped, [6.0, 6.0, 20.0])  # 6.007 px, and 27.5 beyond the table
-    assert points.adaptive_sigmas(found, neighbours=1, beta=0.3)[2] > 20
+    assert SigmaRule("adaptive", neighbours=1).apply(found).sigmas_px[2] > 20
 
 
 def drawn(**rules: str) -> np.ndarray:
     xy, classes, images = np.array([[60.5, 45.5], [118.5, 2.5]]), np.array([4, 4]), np.zeros(2, int)
     sigmas, sides = np.full(2, 5.0), np.full(2, 9.0)
     at = points.Points(("a",), np.array([SIZE_WH]), xy, classes, images, sigmas, sides)
-    return maps.draw(at, 0, rules=points.Kernel(**rules)).astype(np.float64)
+    return maps.draw(at, 0, kernel=replace(profiles.CORRECTED.kernel, **rules)).astype(np.float64)
 
 
 def test_kernel():

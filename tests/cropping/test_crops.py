@@ -1,5 +1,7 @@
 """Crops: a box goes into a crop and back to its place; what is cut is marked, not lost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.official import CORRECTED
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops
 
@@ -115,8 +118,10 @@ def test_released_crops_keep_whole_objects_only(drop_score0: bool, kept: int) ->
     unseen, region = (60, 30, 9, 9, 0, 5, 0, 0), (41, 21, 5, 5, 0, 0, 0, 0)
     rows = np.array([inside, unseen, cut, region, (50, 30, 5, 5, 0, 11, 0, 0)])
     table = from_rows(["a"], [(100, 60)], [rows])
-    rules = {"cut_objects": "dropped", "drop_score0": drop_score0}
-    found = crops.annotate(table, Regions.from_lists([[REGION]]), **rules).annotations.rows()
+    found = crops.annotate(
+        table, Regions.from_lists([[REGION]]), drop_score0=drop_score0,
+        rules=replace(CORRECTED.crops, cut_objects="dropped"),
+    ).annotations.rows()  # fmt: skip
     moved = [(10, 10, 9, 9, 1, 4, 0, 1), (20, 10, 9, 9, 0, 5, 0, 0)]
     assert [tuple(row) for row in found.tolist()] == moved[:kept]
 
@@ -128,7 +133,8 @@ def test_crops_and_what_they_leave_are_the_input(cut_objects: str) -> None:
     rows = np.column_stack([rng.integers(0, 90, (40, 2)), rng.integers(1, 20, (40, 2)),
                             np.tile([1, 4, 0, 0], (40, 1))])  # fmt: skip
     table = from_rows(["a"], [(120, 120)], [rows])
-    found = crops.annotate(table, Regions.from_lists([[REGION]]), cut_objects=cut_objects)
+    rules = replace(CORRECTED.crops, cut_objects=cut_objects)
+    found = crops.annotate(table, Regions.from_lists([[REGION]]), rules=rules)
     corners = boxes.xywh_to_xyxy(rows[:, :4])
     shown = np.all((corners[:, :2] < REGION[2:]) & (corners[:, 2:] > REGION[:2]), axis=1)
     whole = np.all((corners[:, :2] >= REGION[:2]) & (corners[:, 2:] <= REGION[2:]), axis=1)

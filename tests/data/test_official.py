@@ -21,18 +21,18 @@ from dmnet_lib.detection import fusion
 from dmnet_lib.running import cli
 
 OFFICIAL = official.named("official")
-KERNEL = points.Kernel(**OFFICIAL.of("density"))
+KERNEL = OFFICIAL.kernel
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "official_scenes.json").read_text())
 IMAGES = GOLDEN["images"]
 SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 SAMPLE, REFERENCE = SHARED / "visdrone-sample", SHARED.parent / "golden"
 needs_data = pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"no reference data at {SHARED}")
-POLICY = threshold.Policy((70, 70), **OFFICIAL.of("regions"))
+POLICY = threshold.Policy((70, 70), rules=OFFICIAL.regions)
 
 
 def official_points(names: list[str], sizes_wh: list, rows: list) -> points.Points:
     table = from_rows(names, sizes_wh, [np.array(r, np.int64).reshape(-1, 8) for r in rows])
-    return points.from_annotations(table, points_at=OFFICIAL["points_at"])
+    return points.from_annotations(table, points_at=OFFICIAL.points.points_at)
 
 
 # The embedded scenes.
@@ -48,7 +48,7 @@ def found() -> points.Points:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_maps_are_the_released_ones(found: points.Points, name: str) -> None:
-    drawn, golden = density.draw(found, found.names.index(name), rules=KERNEL), IMAGES[name]
+    drawn, golden = density.draw(found, found.names.index(name), kernel=KERNEL), IMAGES[name]
     for y, x, value in golden["pixels_yx"]:
         assert drawn[y, x] == pytest.approx(value, abs=1e-6)
     assert drawn.sum(dtype=np.float64) == pytest.approx(golden["sum"], abs=1e-4)
@@ -59,9 +59,9 @@ def test_maps_are_the_released_ones(found: points.Points, name: str) -> None:
 @pytest.mark.parametrize("name", IMAGES)
 def test_window_sums_need_no_map(found: points.Points, name: str) -> None:
     place, golden = found.names.index(name), np.array(IMAGES[name]["window_sums"])
-    from_points = windows.sums_from_points(found, (70, 70), rules=KERNEL)[place]
+    from_points = windows.sums_from_points(found, (70, 70), kernel=KERNEL)[place]
     np.testing.assert_allclose(from_points, golden, rtol=0, atol=1e-6)
-    drawn = density.draw(found, place, rules=KERNEL)
+    drawn = density.draw(found, place, kernel=KERNEL)
     from_map = windows.sums_from_map(drawn, found.sizes_wh[place], (70, 70), stride=1)
     np.testing.assert_allclose(from_map, golden, rtol=0, atol=1e-6)
 
@@ -70,10 +70,10 @@ def test_window_sums_need_no_map(found: points.Points, name: str) -> None:
 def test_crops_and_their_lines_are_the_released_ones(found: points.Points, name: str) -> None:
     golden = IMAGES[name]
     place = found.names.index(name)
-    sums = windows.sums_from_points(found, (70, 70), rules=KERNEL)[place]
+    sums = windows.sums_from_points(found, (70, 70), kernel=KERNEL)[place]
     made = threshold.split_regions([sums], [golden["size_wh"]], threshold=0.08, policy=POLICY)
     table = from_rows([name], [golden["size_wh"]], [np.array(golden["rows"])])
-    cut = crops.annotate(table, made, **OFFICIAL.of("crops"))
+    cut = crops.annotate(table, made, rules=OFFICIAL.crops)
     lines = [one.rows().tolist() for one in cut.annotations]
     ours = zip(made.boxes_xyxy.tolist(), lines, strict=True)
     assert sorted(ours) == sorted((crop["xyxy"], crop["rows"]) for crop in golden["crops"])
@@ -87,7 +87,7 @@ def test_fused_boxes_are_the_released_ones(golden: dict) -> None:
         np.zeros(len(rows), np.int64),
     )  # fmt: skip
     settings = {"names": ("a",), "iou_threshold": GOLDEN["iou"], "top": golden["top"]}
-    fused = fusion.fuse([table], **settings, **OFFICIAL.of("fusion"))
+    fused = fusion.fuse([table], **settings, rules=OFFICIAL.fusion)
     ours = np.column_stack([fused.class_ids, boxes.xyxy_to_xywh(fused.boxes_xyxy), fused.scores])
     wanted = np.array(golden["kept"])
     np.testing.assert_allclose(
@@ -114,7 +114,7 @@ def test_regions_are_those_of_walked_pixels(
         across = slice(cells.x_starts[column], cells.x_ends[column])
         pixels[cells.y_starts[row] : cells.y_ends[row], across] = True
     spans = ((cells.x_starts, cells.x_ends), (cells.y_starts, cells.y_ends))
-    ours, _ = regions.from_masks(dense[None], *spans, min_area_px=100, **OFFICIAL.of("regions"))
+    ours, _ = regions.from_masks(dense[None], *spans, min_area_px=100, **vars(OFFICIAL.regions))
     assert sorted(map(tuple, ours.tolist())) == sorted(plain.regions(pixels, min_area_px=100))
 
 
@@ -126,8 +126,8 @@ def test_sums_are_those_of_drawn_maps(width: int, height: int, sigma: int, seed:
     rows = [tuple(int(v) for v in row) for row in rows]
     found = official_points(["a"], [(width, height)], [rows]).with_sigmas(sigma)
     drawn = plain.density_map(rows, (width, height), sigma_px=sigma)
-    np.testing.assert_allclose(density.draw(found, 0, rules=KERNEL), drawn, rtol=0, atol=1e-6)
-    sums = windows.sums_from_points(found, (21, 34), rules=KERNEL)[0]
+    np.testing.assert_allclose(density.draw(found, 0, kernel=KERNEL), drawn, rtol=0, atol=1e-6)
+    sums = windows.sums_from_points(found, (21, 34), kernel=KERNEL)[0]
     np.testing.assert_allclose(sums, plain.window_sums(drawn, (21, 34)), rtol=0, atol=2e-6)
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,17 @@ from torchvision.ops import nms
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import CORRECTED, FusionRules
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.detection import fusion
 from dmnet_lib.detection.fusion import ViewRules, apply_view_rules, fuse, kept_rows
 
 NAMES = ("a", "b")
+
+
+def fusion_rules(**changed: str) -> FusionRules:
+    """The corrected rules but for those given."""
+    return replace(CORRECTED.fusion, **changed)
 
 
 def found(*rows: tuple) -> Detections:
@@ -51,19 +58,19 @@ def test_boxes_that_overlap_less_than_the_threshold_stay(iou_threshold: float, k
 
 def test_classes_compete_only_where_asked():
     pair = found((0, 0, 0, 20, 0.9, 4), (0, 0, 0, 20, 0.8, 5))
-    assert len(fuse([pair], names=NAMES, nms="class_wise")) == 2
-    assert fuse([pair], names=NAMES, nms="agnostic").class_ids.tolist() == [4]
+    assert len(fuse([pair], names=NAMES, rules=fusion_rules(nms="class_wise"))) == 2
+    assert fuse([pair], names=NAMES, rules=fusion_rules(nms="agnostic")).class_ids.tolist() == [4]
 
 
 def test_images_never_compete():
     pair = found((0, 0, 0, 20, 0.9, 4), (1, 0, 0, 20, 0.8, 4))
-    assert len(fuse([pair], names=NAMES, nms="agnostic")) == 2
+    assert len(fuse([pair], names=NAMES, rules=fusion_rules(nms="agnostic"))) == 2
 
 
 def test_boxes_across_the_border_compete_in_their_own_image_only():
     """A box that ends at the origin of one image is no double of another image's last corner."""
     pair = found((0, 80, 80, 20, 0.9, 1), (1, -20, -20, 20, 0.8, 1))
-    assert len(kept_rows(pair, iou_threshold=0.7, nms="agnostic")) == 2
+    assert len(kept_rows(pair, iou_threshold=0.7, rules=fusion_rules(nms="agnostic"))) == 2
 
 
 def test_the_best_are_kept_after_doubles_left():
@@ -86,10 +93,12 @@ def test_the_order_of_the_parts_changes_nothing(rule: str) -> None:
         for score in rng.permutation(np.linspace(0.01, 0.99, 120))
     ]
     parts = [found(*rows[:50]), found(*rows[50:90]), found(*rows[90:])]
-    expected = as_set(fuse(parts, names=NAMES, iou_threshold=0.3, top=20, nms=rule))
+    expected = as_set(
+        fuse(parts, names=NAMES, iou_threshold=0.3, top=20, rules=fusion_rules(nms=rule))
+    )
     for order in ([2, 1, 0], [1, 0, 2]):
         again = [parts[i] for i in order]
-        fused = fuse(again, names=NAMES, iou_threshold=0.3, top=20, nms=rule)
+        fused = fuse(again, names=NAMES, iou_threshold=0.3, top=20, rules=fusion_rules(nms=rule))
         assert as_set(fused) == expected
     assert 0 < len(expected) <= 40
 
@@ -104,9 +113,9 @@ def test_fusing_again_changes_nothing():
 def test_a_pixel_more_makes_small_boxes_overlap_more():
     """Two boxes of 4 px, 1 px apart: IoU 3/5 half-open, but 20/30 where both ends are taken in."""
     pair = found((0, 0, 0, 4, 0.9, 4), (0, 1, 0, 4, 0.8, 4))
-    rules = {"names": NAMES, "iou_threshold": 0.65}
-    assert len(fuse([pair], **rules)) == 2
-    assert len(fuse([pair], **rules, box_end="inclusive")) == 1
+    settings = {"names": NAMES, "iou_threshold": 0.65}
+    assert len(fuse([pair], **settings)) == 2
+    assert len(fuse([pair], **settings, rules=fusion_rules(box_end="inclusive"))) == 1
 
 
 def test_the_released_limit_keeps_arbitrary_boxes():
@@ -115,9 +124,9 @@ def test_the_released_limit_keeps_arbitrary_boxes():
     rows = [(0, 30 * i, 0, 10, score, 4) for i, score in enumerate(scores)]
     right = fuse([found(*rows)], names=NAMES, top=5)
     assert right.scores.tolist() == sorted(scores, reverse=True)[:5]
-    released = fuse([found(*rows)], names=NAMES, top=5, top_rule="misplaced")
+    released = fuse([found(*rows)], names=NAMES, top=5, rules=fusion_rules(top_rule="misplaced"))
     assert sorted(released.scores) == sorted(scores[:5])
-    few = fuse([found(*rows)], names=NAMES, top=20, top_rule="misplaced")
+    few = fuse([found(*rows)], names=NAMES, top=20, rules=fusion_rules(top_rule="misplaced"))
     assert as_set(few) == as_set(found(*rows))
 
 
@@ -139,10 +148,10 @@ def test_fusion_drops_only_what_a_better_box_overlaps(seed: int, rule: str) -> N
         for score in scores
     ]
     table = found(*rows)
-    kept = kept_rows(table, iou_threshold=0.4, nms=rule)
-    assert as_set(fuse([table], names=NAMES, iou_threshold=0.4, nms=rule)) == as_set(
-        table.select(kept)
-    )
+    kept = kept_rows(table, iou_threshold=0.4, rules=fusion_rules(nms=rule))
+    assert as_set(
+        fuse([table], names=NAMES, iou_threshold=0.4, rules=fusion_rules(nms=rule))
+    ) == as_set(table.select(kept))
     overlaps = boxes.iou(table.boxes_xyxy, table.boxes_xyxy)
     overlaps *= table.image_index[:, None] == table.image_index
     if rule == "class_wise":
@@ -179,7 +188,7 @@ def test_what_stays_is_what_torchvision_keeps(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fusion, "ROWS_AT_ONCE", at_once[0])
         patch.setattr(fusion, "GROUP_AT_ONCE", at_once[1])
-        kept = kept_rows(table, iou_threshold=iou_threshold, box_end=box_end)
+        kept = kept_rows(table, iou_threshold=iou_threshold, rules=fusion_rules(box_end=box_end))
     assert kept.tolist() == sorted(expected)
 
 

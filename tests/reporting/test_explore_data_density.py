@@ -10,8 +10,9 @@ from explored import BUS, CAR, RULES, picture, told
 from PIL import Image
 
 from dmnet_lib.core import files
+from dmnet_lib.density import kernels
 from dmnet_lib.density import maps as density
-from dmnet_lib.density import points
+from dmnet_lib.density.kernels import SigmaRule
 from dmnet_lib.reporting.explore.data import DataExplorer, explore_data
 from dmnet_lib.reporting.explore.density import DensityExplorer, explore_density
 from dmnet_lib.reporting.figures import Shown
@@ -217,7 +218,7 @@ def test_widths_are_those_of_the_library(maps) -> None:
     maps.controls["rule"].value = "adaptive"
     maps.controls["beta"].value = 0.5
     at = explored.of_split(maps.split)
-    all_of_them = points.adaptive_sigmas(at, neighbours=3, beta=0.5, alone_px=15.0)
+    all_of_them = SigmaRule("adaptive", beta=0.5).apply(at).sigmas_px
     np.testing.assert_array_equal(maps.of_image(1).sigmas_px, all_of_them[at.rows_of(1)])
 
 
@@ -238,7 +239,7 @@ def test_under_the_runner_the_same_calls_leave_figures(tmp_path, monkeypatch) ->
             explore_data(split, explored.stage("00_dataset", out)),
             explore_density(
                 split, at, explored.stage("01_density_ground_truth", out),
-                scales_px=points.class_scales_px(split.annotations), rules=RULES,
+                scales_px=kernels.class_scales_px(split.annotations), rules=RULES,
             ),
         ]  # fmt: skip
         assert all(isinstance(one, Shown) and one.alt and one.caption for one in shown)

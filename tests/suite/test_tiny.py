@@ -85,7 +85,7 @@ def test_formats_came_back_without_loss(tiny: Run) -> None:
 
 
 def test_no_mass_is_lost(tiny: Run) -> None:
-    assert tiny.metrics("01_density_ground_truth")["largest_mass_error"] < 1e-3
+    assert tiny.metrics("01_density_ground_truth")["largest_count_error"] < 1e-3
 
 
 @pytest.mark.parametrize("stage", [None, *STAGES])

@@ -424,16 +424,16 @@ def test_a_collapsed_network_stops_the_run(tmp_path: Path):
     split = scene(tmp_path, [(20, 14)], size_wh=(64, 65))
     at = points.from_annotations(split.annotations)
     with pytest.raises(InputError, match=r"collapsed: its maps hold 0\.0% .* try another seed"):
-        density.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(-1))
-    found = density.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(1 / 72))
-    assert found["mass_ratio"] == pytest.approx(1)
+        density.measures(split.images, at, input_scale=0.5, min_count_ratio=0.05)(still(-1))
+    found = density.measures(split.images, at, input_scale=0.5, min_count_ratio=0.05)(still(1 / 72))
+    assert found["count_ratio"] == pytest.approx(1)
     assert found["mae"] == pytest.approx(0, abs=1e-5)
 
 
 def test_no_object_is_no_collapse(tmp_path: Path):
     split = scene(tmp_path, [], size_wh=(64, 65))
     at = points.from_annotations(split.annotations)
-    found = density.measures(split.images, at, input_scale=0.5, min_mass=0.05)(still(-1))
+    found = density.measures(split.images, at, input_scale=0.5, min_count_ratio=0.05)(still(-1))
     assert found["mae"] == 0
 
 
@@ -467,9 +467,9 @@ def test_each_size_is_measured_by_itself(tmp_path: Path) -> None:
     assert found["size"].tolist() == bins.labels()
     assert found["objects"].tolist() == [1, 0, 1]
     assert found["predicted"].tolist() == pytest.approx([1, 8, 3])
-    assert found["mass_ratio"][[0, 2]].tolist() == pytest.approx([1, 3])
+    assert found["count_ratio"][[0, 2]].tolist() == pytest.approx([1, 3])
     assert found["correlation"][[0, 2]].tolist() == pytest.approx([1, 1])
-    assert found.loc[1, ["mass_ratio", "correlation"]].isna().all()
+    assert found.loc[1, ["count_ratio", "correlation"]].isna().all()
 
 
 # detection
@@ -584,10 +584,10 @@ def test_each_network_is_trained_by_one_function(tmp_path: Path) -> None:
     for name in ("first", "again"):
         counted, rows = density.train_mcnn(
             (split.images, at), (split.images, at), ONE, SMALL, recipe, **given,
-            min_mass=0.0, checkpoint=tmp_path / "mcnn.pt",
+            min_count_ratio=0.0, checkpoint=tmp_path / "mcnn.pt",
         )  # fmt: skip
         assert len(rows) == 2, name
-        measured = density.measures(split.images, at, input_scale=0.5, min_mass=0.0)(counted)
+        measured = density.measures(split.images, at, input_scale=0.5, min_count_ratio=0.0)(counted)
         assert measured["cell_rmse"] == pytest.approx(rows[density.BEST].min())
         found, rows = detection.train_detector(
             (split, crops), (split, crops), PATCHES, recipe, **given, **detector,

@@ -5,7 +5,7 @@ every move, since window sums are kept for each window, and plans are made once 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import ipywidgets as widgets
@@ -14,6 +14,7 @@ import pandas as pd
 
 from dmnet_lib.core import boxes, official
 from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.official import KernelRules
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry, plans
@@ -24,7 +25,7 @@ from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import windows
-from dmnet_lib.density.points import Kernel, Points
+from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.reporting import figures
 from dmnet_lib.reporting.explore import desk, saving
@@ -49,9 +50,9 @@ class Source:
     tasks: Callable[[], Iterable[PlanTask]]
 
 
-def of_points(points: Points, bins: Bins, rules: Kernel) -> Source:
+def of_points(points: Points, bins: Bins, kernel: KernelRules) -> Source:
     """Return the true density as a source."""
-    sums = partial(windows.sums_from_points, points, rules=rules)
+    sums = partial(windows.sums_from_points, points, kernel=kernel)
     return Source(sums, partial(plans.of_truth, points, bins))
 
 
@@ -117,7 +118,7 @@ class CropsExplorer(desk.Explorer):
                 "Window height", "Height of a window, px", low, high, given["window_h_px"], 1),
             "connectivity": desk.labelled(
                 widgets.Dropdown, "Connectivity", "Windows join over sides (4), or corners too (8)",
-                options=[8, 4], value=self.rules["connectivity"],
+                options=[8, 4], value=self.rules.regions.connectivity,
             ),
             "padding": desk.slider(
                 "Padding", "Added on every side of a region, px", 0, 100, given["padding_px"], 1),
@@ -149,7 +150,7 @@ class CropsExplorer(desk.Explorer):
         of = self.controls
         window_wh = (of["window_w"].value, of["window_h"].value)
         area, padding, joined = (of[n].value for n in ("min_area", "padding", "connectivity"))
-        return Policy(window_wh, area, padding, joined, self.rules["grown_px"])
+        return Policy(window_wh, area, padding, replace(self.rules.regions, connectivity=joined))
 
     def settle(self) -> None:
         for name in ("threshold", "window_w", "window_h", "connectivity", "padding", "min_area"):
@@ -293,7 +294,7 @@ def _figure(
     (name, source), given = next(iter(sources.items())), stage.params
     rules = official.named(given["profile"], given["profile_changes"])
     window_wh = (given["window_w_px"], given["window_h_px"])
-    policy = Policy(window_wh, given["min_area_px"], given["padding_px"], **rules.of("regions"))
+    policy = Policy(window_wh, given["min_area_px"], given["padding_px"], rules.regions)
     sums, truth = source.sums(window_wh), split.annotations
     found = {
         times * threshold: cropping.split_regions(

@@ -1,7 +1,6 @@
 """Points of a split -> the density explorer: one image's map by a rule for the kernels' width."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,8 +13,8 @@ from dmnet_lib.core.provenance import Stage
 from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import maps
-from dmnet_lib.density import points as kernels
-from dmnet_lib.density.points import Kernel, Points
+from dmnet_lib.density.kernels import SigmaRule
+from dmnet_lib.density.points import Points
 from dmnet_lib.reporting import figures
 from dmnet_lib.reporting.explore import desk
 from dmnet_lib.reporting.explore.canvas import Heat, View
@@ -26,16 +25,6 @@ CELL_PX = 2.0  # of the picture; the map is smooth, so nothing finer would be se
 STRIDE = 4  # of maps in the figure
 ALL = "all classes"
 STAGE = "01_density_ground_truth"
-
-
-@dataclass(frozen=True)
-class Widths:
-    """A rule for sigma and its values; see `points.with_rule`."""
-
-    rule: str
-    sigma_px: float
-    neighbours: int
-    beta: float
 
 
 def explore_density(
@@ -87,11 +76,14 @@ class DensityExplorer(desk.Explorer):
         }  # fmt: skip
 
     @property
-    def widths(self) -> Widths:
+    def sigma_rule(self) -> SigmaRule:
         """The rule and values that the controls say."""
         sigma, beta = (round(self.controls[name].value, 4) for name in ("sigma", "beta"))
         controls = self.controls
-        return Widths(controls["rule"].value, sigma, controls["neighbours"].value, beta)
+        return SigmaRule(
+            controls["rule"].value, sigma, controls["neighbours"].value, beta, self.scales_px,
+            self.rules.sigmas,
+        )  # fmt: skip
 
     def settle(self) -> None:
         rule = self.controls["rule"].value
@@ -102,15 +94,14 @@ class DensityExplorer(desk.Explorer):
 
     def of_image(self, index: int) -> Points:
         """Return one image's points of the chosen class, with their widths."""
-        one = spread(alone(self.points, index), self.widths, self.scales_px, self.rules)
+        one = self.sigma_rule.apply(self.points.of_image(index))
         wanted = self.controls["class"].value
         return one if wanted == ALL else one.where(one.class_ids == CLASSES.index(wanted) + 1)
 
     def cells(self, index: int) -> np.ndarray:
         """Return one image's map, finer than can be seen."""
-        kernel = Kernel(**self.rules.of("density"))
         stride = max(1.0, CELL_PX / self.sheet(index).scale)
-        return maps.draw(self.of_image(index), 0, stride=stride, rules=kernel)
+        return maps.draw(self.of_image(index), 0, stride=stride, kernel=self.rules.kernel)
 
     def view(self, index: int) -> View:
         self._drawn = self.cells(index)
@@ -126,49 +117,23 @@ class DensityExplorer(desk.Explorer):
 
     def counts(self, index: int) -> dict[str, object]:
         one = self.of_image(index)
-        mass = float(self._drawn.sum(dtype=np.float64))
         widths = np.quantile(one.sigmas_px, [0, 0.5, 1]) if len(one) else None
         told = "-" if widths is None else "{:.1f}, {:.1f}, {:.1f} px".format(*widths)
         return {
             "objects": len(one),
-            "sum of the map": f"{mass:.2f}",
+            "sum of the map": f"{self._drawn.sum(dtype=np.float64):.2f}",
             "sigma: least, median, greatest": told,
         }
 
     def changes(self) -> dict[str, dict[str, object]]:
-        widths = self.widths
+        rule = self.sigma_rule
         values = {
-            "rule": ("sigma_rule", widths.rule),
-            "sigma": ("sigma_px", widths.sigma_px),
-            "neighbours": ("neighbours", widths.neighbours),
-            "beta": ("beta", widths.beta),
+            "rule": ("sigma_rule", rule.name),
+            "sigma": ("sigma_px", rule.sigma_px),
+            "neighbours": ("neighbours", rule.neighbours),
+            "beta": ("beta", rule.beta),
         }
         return {STAGE: dict(value for name, value in values.items() if self.moved(name))}
-
-
-def alone(points: Points, index: int) -> Points:
-    """Return one image's points as a split of that image."""
-    rows = points.rows_of(index)
-    here = points.where(np.arange(rows.start, rows.stop))
-    return replace(
-        here,
-        names=(points.names[index],),
-        sizes_wh=points.sizes_wh[index : index + 1],
-        image_index=np.zeros(len(here), np.int64),
-    )
-
-
-def spread(points: Points, widths: Widths, scales_px: dict[int, float], rules: Profile) -> Points:
-    """Return points with the widths of a rule."""
-    return kernels.with_rule(
-        points,
-        widths.rule,
-        sigma_px=widths.sigma_px,
-        scales_px=scales_px,
-        neighbours=widths.neighbours,
-        beta=widths.beta,
-        **rules.of("sigmas"),
-    )
 
 
 def _figure(
@@ -179,9 +144,10 @@ def _figure(
     for index in splits.spread(truth, given["examples"]):
         panels.append(figures.Panel(split.images[index], truth.names[index]))
         for rule in RULES:
-            widths = Widths(rule, given["sigma_px"], given["neighbours"], given["beta"])
-            one = spread(alone(points, index), widths, scales_px, rules)
-            cells = maps.draw(one, 0, stride=STRIDE, rules=Kernel(**rules.of("density")))
+            widths = (given["sigma_px"], given["neighbours"], given["beta"])
+            sigma_rule = SigmaRule(rule, *widths, scales_px, rules.sigmas)
+            one = sigma_rule.apply(points.of_image(index))
+            cells = maps.draw(one, 0, stride=STRIDE, kernel=rules.kernel)
             panels.append(figures.density_panel(cells, rule))
             told.append(
                 {

@@ -15,7 +15,8 @@ from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.data import check, splits
-from dmnet_lib.density import points
+from dmnet_lib.density import kernels, points
+from dmnet_lib.density.kernels import SigmaRule
 
 Say = Callable[[str], None]
 Kind = TypeVar("Kind")  # of options
@@ -60,7 +61,7 @@ class WorkerOptions:
 
 @dataclass(frozen=True)
 class KernelOptions:
-    """How wide an object's Gaussian is: the sigma rule and its values (`points.with_rule`)."""
+    """How wide an object's Gaussian is: the sigma rule and its values (`kernels.SigmaRule`)."""
 
     sigma_rule: str
     sigma: float  # px
@@ -72,16 +73,16 @@ class KernelOptions:
         self, annotations: Annotations, source: SplitOptions, profile: Profile
     ) -> points.Points:
         """Return the points of a split's annotations, with their sigmas."""
-        found = points.from_annotations(
-            annotations, drop_score0=drops_score0(profile, source.split), **profile.of("points")
-        )
+        drop = drops_score0(profile, source.split)
+        at = profile.points.points_at
+        found = points.from_annotations(annotations, drop_score0=drop, points_at=at)
         scales = {}
         if self.sigma_rule == "class_wise":
-            scales = points.class_scales_px(splits.load_boxes(source.root, self.train_split))
-        return points.with_rule(
-            found, self.sigma_rule, sigma_px=self.sigma, scales_px=scales,
-            neighbours=self.neighbours, beta=self.beta, **profile.of("sigmas"),
-        )  # fmt: skip
+            scales = kernels.class_scales_px(splits.load_boxes(source.root, self.train_split))
+        rule = SigmaRule(
+            self.sigma_rule, self.sigma, self.neighbours, self.beta, scales, profile.sigmas
+        )
+        return rule.apply(found)
 
     def parameters(self) -> dict[str, object]:
         """Return the values for a file of parameters; the train split stands in the sigmas."""
@@ -136,13 +137,13 @@ def add_kernels(parser: argparse.ArgumentParser) -> None:
 
 
 def add_profile(parser: argparse.ArgumentParser, *rules: str) -> None:
-    """Add --profile and --set; rules are those that matter, by their names or their stages'."""
+    """Add --profile and --set; rules are those that matter, by their names or their sections'."""
     add = parser.add_argument
     add("--profile", choices=official.PROFILES, default=official.PROFILES[0],
         help="corrected (default): bug-fixed; official: as the official DMNet code")  # fmt: skip
     add("--set", dest="changes", action="append", default=[], metavar="RULE=VALUE",
         help="take one rule otherwise than the profile does; may be repeated")  # fmt: skip
-    known = [rule for rule in official.DEVIATIONS if rule.name in rules or rule.stage in rules]
+    known = [rule for rule in official.DEVIATIONS if rule.name in rules or rule.section in rules]
     parser.set_defaults(rules=[rule.name for rule in known])
     parser.epilog += "\n\nrules for --set, the corrected value first (`dmnet deviations --help`):\n"
     for rule in known:
@@ -185,7 +186,7 @@ def rules_of(profile: Profile) -> dict[str, object]:
 
 def drops_score0(profile: Profile, split: str) -> bool:
     """Tell whether density and crops leave out rows with score 0 on this split."""
-    return official.drops_score0(str(profile["score0_dropped"]), split)
+    return official.drops_score0(profile.annotations.score0_dropped, split)
 
 
 def sizes_from(paths: Sequence[Path]) -> dict[str, tuple[int, int]] | None:

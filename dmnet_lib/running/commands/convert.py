@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ignored regions (default: all ten)")  # fmt: skip
     common.add_image_sizes(parser)
     common.add_workers(parser)
-    common.add_profile(parser, "score0", "formats")
+    common.add_profile(parser, "annotations", "formats")
 
 
 options = partial(common.options_of, Options)
@@ -135,15 +135,19 @@ def _told(counts: Mapping[str, int]) -> str:
 
 def apply(found: Material, profile: Profile) -> Material:
     """Return the material without what the profile's rules leave out."""
-    rule, table = str(profile["score0_dropped"]), found.annotations
-    by_split = profile["rows"] == "objects" and rule == "some_splits"
+    rule, table = profile.annotations.score0_dropped, found.annotations
+    by_split = profile.formats.rows == "objects" and rule == "some_splits"
     if by_split and not found.split and np.any(table.has_class & ~table.evaluated):
         raise InputError("rows with score 0 are dropped but on train: say which with --split")
     # The released conversion drops them on every split but train.
-    released_on = () if found.split == "train" else (found.split,)
-    drop = official.drops_score0(rule, found.split, released_on=released_on)
-    given = {name: profile[name] for name in ("rows", "oversized_boxes", "empty_images")}
-    return found.of(rules.apply(table, drop_score0=drop, **given))
+    official_on = () if found.split == "train" else (found.split,)
+    drop = official.drops_score0(rule, found.split, official_on=official_on)
+    formats = profile.formats
+    kept = rules.apply(
+        table, drop_score0=drop, rows=formats.rows, oversized_boxes=formats.oversized_boxes,
+        empty_images=formats.empty_images,
+    )  # fmt: skip
+    return found.of(kept)
 
 
 def _check_out(out: Path, *read: Path | None, to_file: bool) -> None:
@@ -168,7 +172,7 @@ def _check_others(folder: Path, names: Iterable[str], suffix: str) -> None:
 
 def write_coco(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     """Write one json of the ten classes, with the rest in a list of its own, and say so."""
-    first = 0 if profile["image_ids"] == "from_0" else 1
+    first = 0 if profile.formats.image_ids == "from_0" else 1
     table = kept.annotations
     coco.write(out, table, file_names=kept.file_names, crops=kept.crops, first_image_id=first)
     rows, what = _kinds(table)["boxes"], "crops" if kept.crops else "images"
@@ -178,7 +182,7 @@ def write_coco(out: Path, kept: Material, profile: Profile, say: Say) -> None:
 
 
 def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
-    table, tags = kept.annotations, str(profile["voc_tags"])
+    table, tags = kept.annotations, profile.formats.voc_tags
     voc.write(out, table, file_names=kept.file_names, voc_tags=tags)
     if out.name == "Annotations":
         listing = files.inside(out.parent / "ImageSets/Main", f"{kept.split or 'all'}.txt")

@@ -18,7 +18,6 @@ from dmnet_lib.data.formats import visdrone
 from dmnet_lib.data.formats.detect import CROPS_LIST, Material
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import maps, windows
-from dmnet_lib.density.points import Kernel
 from dmnet_lib.running.commands import common, convert, planned
 from dmnet_lib.running.commands.common import KernelOptions, Say, SplitOptions, WorkerOptions
 from dmnet_lib.running.commands.planned import PlanOptions
@@ -113,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_workers(parser)
     common.add_kernels(parser)
     common.add_profile(
-        parser, "score0", "points", "sigmas", "density", "regions", "crops", "formats"
+        parser, "annotations", "points", "sigmas", "kernel", "regions", "crops", "formats"
     )
 
 
@@ -144,7 +143,7 @@ def options(namespace: argparse.Namespace) -> Options:
 
 def _refuse_rules(changes: Sequence[str], policy: str) -> None:
     """Raise InputError for a change of a rule that only dense crops follow."""
-    names = [rule.name for rule in official.DEVIATIONS if rule.stage == "regions"]
+    names = [rule.name for rule in official.DEVIATIONS if rule.section == "regions"]
     changed = [change for change in changes if change.partition("=")[0].strip() in names]
     if changed:
         raise InputError(f"--set {changed[0]}: a rule of --policy dense, not of {policy}")
@@ -162,7 +161,7 @@ def run(options: Options, say: Say) -> int:
     cut = crops.annotate(
         source.annotations, chosen.regions, min_visible=options.min_visible,
         drop_score0=common.drops_score0(options.profile, options.source.split),
-        **options.profile.of("crops"),
+        rules=options.profile.crops,
     )  # fmt: skip
     _write_listings(chosen, options)
     unreadable = ""
@@ -182,10 +181,10 @@ def _dense(source: Split, options: Options, say: Say) -> Chosen:
     sizes_wh = source.annotations.sizes_wh
     if options.density is None:
         found = options.kernels.points_of(source.annotations, options.source, profile)
-        sums = windows.sums_from_points(found, asked.window, rules=Kernel(**profile.of("density")))
+        sums = windows.sums_from_points(found, asked.window, kernel=profile.kernel)
     else:
         sums = _sums_of_maps(source, options, say)
-    policy = threshold.Policy(asked.window, asked.min_area, asked.padding, **profile.of("regions"))
+    policy = threshold.Policy(asked.window, asked.min_area, asked.padding, profile.regions)
     found = threshold.split_regions(sums, sizes_wh, threshold=asked.threshold, policy=policy)
     return Chosen(found, _listing(source, found), asdict(asked))
 
@@ -197,7 +196,7 @@ def _planned(source: Split, options: Options, say: Say) -> Chosen:
         points = options.kernels.points_of(source.annotations, options.source, options.profile)
     made = planned.make(
         source.annotations, options.policy, points=points, folder=options.density,
-        kernel=Kernel(**options.profile.of("density")), workers=options.workers, say=say,
+        kernel=options.profile.kernel, workers=options.workers, say=say,
     )  # fmt: skip
     images = _listing(source, made.plan.regions)
     for image, gains in zip(images.values(), made.gains(), strict=True):

@@ -13,15 +13,15 @@ import numpy as np
 from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import CLASS_IDS, CLASSES
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.official import Profile
+from dmnet_lib.core.official import KernelRules, Profile
 from dmnet_lib.density import maps, sizes
-from dmnet_lib.density.points import Kernel, Points
+from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import KernelOptions, SplitOptions, WorkerOptions
 
 ABOUT = """\
-Draw the density maps of a split: every object is one Gaussian of mass 1, so a map sums to the
+Draw the density maps of a split: every object is one Gaussian of integral 1, so a map sums to the
 number of objects.
 
 Writes DIR/<stem>.npy, float32 [H, W] (at --stride S: [H/S, W/S], the sums over blocks), and
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sides of objects at which to split maps by size, such as 8,16,32,64,128")  # fmt: skip
     common.add_workers(parser)
     common.add_kernels(parser)
-    common.add_profile(parser, "score0", "points", "sigmas", "density", "maps")
+    common.add_profile(parser, "annotations", "points", "sigmas", "kernel", "maps")
 
 
 def _edges(text: str) -> tuple[float, ...]:
@@ -131,41 +131,24 @@ def _maps_in(folder: Path) -> list[Path]:
     return [path for suffix in maps.FORMATS for path in folder.glob(f"*{suffix}")]
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One image to draw: its file, its size, its points [P, 2] with sigmas [P] and bins [P]."""
-
-    path: Path
-    size_wh: np.ndarray
-    xy: np.ndarray
-    sigmas_px: np.ndarray
-    numbers: np.ndarray
-
-
 def _draw_all(found: Points, bins: Bins, options: Options) -> int:
     """Write the maps of all images; return how many were there."""
-    kernel = Kernel(**options.profile.of("density"))
-    draw = partial(_draw_one, count=len(bins), stride=options.stride, rules=kernel)
-    tasks = []
-    for index, name in enumerate(found.names):
-        path = files.inside(options.out, f"{name}.{options.format}")
-        rows = found.rows_of(index)
-        numbers = bins.of(found.sides_px[rows])
-        tasks.append(
-            _Task(path, found.sizes_wh[index], found.xy[rows], found.sigmas_px[rows], numbers)
-        )
+    draw = partial(_draw_one, bins=bins, stride=options.stride, kernel=options.profile.kernel)
+    tasks = [
+        (files.inside(options.out, f"{name}.{options.format}"), found.of_image(index))
+        for index, name in enumerate(found.names)
+    ]
     with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
         return sum(parallel.run(draw, tasks, executor=executor, chunk=4, label="density"))
 
 
-def _draw_one(task: _Task, *, count: int, stride: int, rules: Kernel) -> bool:
-    """Write one image's map, or its maps of `count` sizes; return whether the file was there."""
-    if task.path.is_file():
+def _draw_one(task: tuple[Path, Points], *, bins: Bins, stride: int, kernel: KernelRules) -> bool:
+    """Write one image's map, or its maps by size; return whether the file was there."""
+    path, points = task
+    if path.is_file():
         return True
-    cells = maps.density_maps(
-        task.xy, task.sigmas_px, task.numbers, task.size_wh, count=count, stride=stride, rules=rules
-    )
-    maps.write(task.path, cells if count > 1 else cells[0])
+    cells = maps.by_size(points, 0, bins, stride=stride, kernel=kernel)
+    maps.write(path, cells if len(bins) > 1 else cells[0])
     return False
 
 
@@ -179,7 +162,7 @@ def _class_sigmas(found: Points) -> dict[str, float]:
 def _refuse_empty(counts: Mapping[str, int], profile: Profile) -> None:
     """Raise InputError for images without objects where the rules refuse them."""
     empty = [name for name, count in counts.items() if not count]
-    if empty and profile["empty_density"] == "refused":
+    if empty and profile.maps.empty_density == "refused":
         raise InputError(
             f"{len(empty)} images have no object, first {empty[0]}: the official code ends "
             "there; --set empty_density=written gives them maps of zeros"

@@ -59,7 +59,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         table, split, progress=lambda rules: parallel.progress(rules, "rules")
     )
     for rule in official.DEVIATIONS:
-        say(f"{rule.name}={rule.released_value}: {found[rule.name]}")
+        say(f"{rule.name}={rule.other_value}: {found[rule.name]}")
     if options.out:
         value = {
             "effects": found, "images": len(table), "objects": int(table.is_object.sum()),

@@ -179,7 +179,7 @@ def _chosen_images(
     if options.only_detected:
         keep = np.bincount(found.image_index, minlength=len(truth)) > 0
         notes.append(f"{keep.sum()} of {len(truth)} images scored: those with a detection")
-    if options.profile[EMPTY] == "left_out":
+    if options.profile.formats.empty_images == "left_out":
         boxed = np.bincount(truth.image_index[truth.is_object], minlength=len(truth)) > 0
         if np.any(keep & ~boxed):
             notes.append(f"left out {(keep & ~boxed).sum()} images without a box")
@@ -216,8 +216,8 @@ def _score(
     if options.protocol == "coco":
         given = {"max_detections": options.max_detections, "backend": options.backend}
         given = {name: value for name, value in given.items() if value is not None}
-        scored = coco.evaluate(truth, found, **options.profile.of("evaluation") | given)
-        return scored | {EMPTY: options.profile[EMPTY]}
+        scored = coco.evaluate(truth, found, **vars(options.profile.evaluation) | given)
+        return scored | {EMPTY: options.profile.formats.empty_images}
     over = int((np.bincount(found.image_index) > CAP).sum())
     if over:
         notes.append(f"{over} images have more than {CAP} detections; the rest is cut")

@@ -107,7 +107,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
     parts = fusion.apply_view_rules(views, _sizes_wh(entries), options.view_rules)
     fused = fusion.fuse(
         parts, names=whole.names, iou_threshold=options.iou, top=options.top,
-        **options.profile.of("fusion"),
+        rules=options.profile.fusion,
     )  # fmt: skip
     results.write(options.out, fused, {name: entry["id"] for name, entry in entries.items()})
     counts = " + ".join(f"{len(one):,}" for one in views)

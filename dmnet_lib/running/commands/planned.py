@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.official import KernelRules
 from dmnet_lib.cropping import planning, plans, recall
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner
 from dmnet_lib.cropping.plans import SplitPlan
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.density import maps, sizes
-from dmnet_lib.density.points import Kernel, Points
+from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, WorkerOptions
@@ -125,7 +126,7 @@ class Planned:
 
 def make(
     truth: Annotations, options: PlanOptions, *, points: Points | None, folder: Path | None,
-    kernel: Kernel, workers: WorkerOptions, say: Say,
+    kernel: KernelRules, workers: WorkerOptions, say: Say,
 ) -> Planned:  # fmt: skip
     """Plan the crops of every image, from its points or from a folder's maps. Raises InputError."""
     paths = maps.paths_of(folder, truth.names) if folder else []

@@ -1,0 +1,90 @@
+"""Kernels: the width of each by its rule, and their weights, which sum to one along an axis."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.files import InputError, write_json
+from dmnet_lib.density import kernels, points
+from dmnet_lib.density.kernels import SigmaRule
+
+
+def table(*images: list[tuple], size_wh: tuple[int, int] = (100, 50)) -> Annotations:
+    """One image for each list of rows of eight fields."""
+    rows = [np.array(image, np.int64).reshape(-1, 8) for image in images]
+    return from_rows([f"i{n}" for n in range(len(images))], np.array([size_wh] * len(images)), rows)
+
+
+def car(x: int, y: int, w: int = 10, h: int = 10, class_id: int = 4) -> tuple[int, ...]:
+    return (x, y, w, h, 1, class_id, 0, 0)
+
+
+def test_no_object_has_no_width_and_no_scale() -> None:
+    found = points.from_annotations(table([], []))
+    assert SigmaRule("adaptive").apply(found).sigmas_px.shape == (0,)
+    assert kernels.class_scales_px(table([])) == {}
+
+
+def test_the_scale_of_a_class_is_half_its_mean_diagonal():
+    scales = kernels.class_scales_px(
+        table([car(0, 0, 6, 8), car(0, 0, 12, 16)], [car(5, 5, 3, 4, 1)])
+    )
+    assert scales == pytest.approx({4: 7.5, 1: 2.5})
+
+
+def test_a_class_without_a_scale_takes_the_mean_of_the_others():
+    found = points.from_annotations(table([car(0, 0), car(5, 5, class_id=9)]))
+    assert kernels.class_sigmas(found, {4: 2.0, 5: 6.0}).tolist() == [2, 4]
+    with pytest.raises(InputError, match="no class has a scale"):
+        kernels.class_sigmas(found, {})
+
+
+def test_adaptive_sigmas_follow_the_distance_to_neighbours_in_the_same_image():
+    found = points.from_annotations(table([car(0, 20), car(40, 20)], [car(0, 20)]))
+    assert SigmaRule("adaptive", beta=0.5).apply(found).sigmas_px.tolist() == [20, 20, 15]
+
+
+def test_adaptive_sigmas_stay_within_their_bounds():
+    same = points.from_annotations(table([car(0, 0), car(0, 0)]))
+    assert SigmaRule("adaptive").apply(same).sigmas_px.tolist() == [1, 1]
+    far = points.from_annotations(table([car(0, 0), car(4000, 0)], size_wh=(5000, 50)))
+    assert SigmaRule("adaptive").apply(far).sigmas_px.tolist() == [60, 60]
+
+
+@pytest.mark.parametrize(
+    ("rule", "sigmas"), [("fixed", [3, 3]), ("class_wise", [7, 7]), ("adaptive", [20, 20])]
+)
+def test_the_rule_decides_the_width(rule: str, sigmas: list) -> None:
+    found = points.from_annotations(table([car(0, 20), car(40, 20)]))
+    sigma_px = 15.0 if rule == "adaptive" else 3.0
+    asked = SigmaRule(rule, sigma_px, neighbours=1, beta=0.5, scales_px={4: 7.0})
+    assert asked.apply(found).sigmas_px.tolist() == sigmas
+
+
+def test_an_unknown_rule_names_the_three():
+    found = points.from_annotations(table([]))
+    with pytest.raises(InputError, match="'wide': expected fixed, class_wise or adaptive"):
+        SigmaRule("wide").apply(found)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 15, 400])
+def test_weights_of_intervals_that_tile_an_axis_sum_to_one(sigma: float) -> None:
+    centres = np.array([0.0, 37.5, 100.0])
+    edges = np.array([0, 1, 30, 31.5, 99, 100.0])
+    weights = kernels.axis_weights(centres, np.full(3, sigma), edges[:-1], edges[1:], length=100)
+    assert weights.shape == (3, 5)
+    assert np.all(weights >= 0)
+    assert weights.sum(axis=1) == pytest.approx(1)
+
+
+def test_half_of_a_point_in_the_middle_lies_on_each_side():
+    halves = kernels.axis_weights(
+        np.array([50.0]), np.array([9.0]), np.array([0, 50]), np.array([50, 100]), length=100
+    )
+    assert halves == pytest.approx(np.full((1, 2), 0.5))
+
+
+def test_scales_come_back_from_json(tmp_path: Path):
+    assert kernels.read_scales(write_json(tmp_path / "s.json", {4: 7.5})) == {4: 7.5}
