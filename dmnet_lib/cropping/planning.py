@@ -127,7 +127,7 @@ class CropPlanner:
             _Search(self, maps, cells).run(budget, by_pixels=by_pixels)
             for by_pixels in self._orders(budget)
         ]
-        chosen, gains = max(plans, key=lambda found: sum(found[1]))
+        chosen, gains = max(plans, key=lambda plan: sum(plan[1]))
         counts = maps.sum(axis=(1, 2), dtype=np.float64)
         base = float(counts @ self.whole_image_recall(size_wh))
         regions = np.array(chosen, np.int64).reshape(-1, 4)
@@ -267,14 +267,14 @@ class _Windows:
 def _offered(planner: CropPlanner, cells: _Cells) -> tuple[_Windows, ...]:
     """Return the windows that are offered for images of one size, smallest first."""
     shape = np.array(planner.aspect_wh) / max(planner.aspect_wh)
-    longest, found = planner.smallest_px, []
+    longest, sizes = planner.smallest_px, []
     while True:
         side = np.clip(np.round(longest * shape), 1, cells.size_wh).astype(int)
         if np.all(side >= cells.size_wh):
-            return tuple(found)  # a window that is the whole image shows nothing new
+            return tuple(sizes)  # a window that is the whole image shows nothing new
         steps = np.maximum(1.0, longest * shape / STEPS_A_SIDE)
         lefts, tops = (_places(cells.size_wh[a], int(side[a]), steps[a]) for a in (0, 1))
-        found.append(_windows(planner, cells, lefts, tops, side))
+        sizes.append(_windows(planner, cells, lefts, tops, side))
         longest *= SIZE_STEP
 
 
@@ -321,7 +321,7 @@ class _Search:
         self.current = [0] * len(self.offered)  # changes that each one's gains know of
 
     def run(self, budget: Budget, *, by_pixels: bool) -> tuple[list[np.ndarray], list[float]]:
-        """Return the crops [4] taken one after the other while any is worth it, and their gains."""
+        """Return the crops [4] taken one by one while any gains enough, and their gains."""
         chosen, gains, spent = [], [], 0.0
         while budget.crops is None or len(chosen) < budget.crops:
             left = np.inf if budget.megapixels is None else budget.megapixels - spent
@@ -435,12 +435,12 @@ def _sums(
     rows: slice = slice(None), columns: slice = slice(None),
 ) -> np.ndarray:  # fmt: skip
     """Return [ny, nx]: the sum over bins of the counts [bins, h, w] inside each window."""
-    found = np.zeros((len(windows.tops), len(windows.lefts)), np.float32)
+    sums = np.zeros((len(windows.tops), len(windows.lefts)), np.float32)
     down, across = _meeting(windows.rows, rows), _meeting(windows.columns, columns)
     for k, count in zip(bins, counts, strict=True):
         in_y, in_x = windows.in_y[k, down, rows], windows.in_x[k, across, columns]
-        found[down, across] += in_y @ count @ in_x.T
-    return found
+        sums[down, across] += in_y @ count @ in_x.T
+    return sums
 
 
 def _meeting(spans: np.ndarray, changed: slice) -> slice:
