@@ -40,5 +40,8 @@ bench: setup  ## measure speed, beside plain ways to do the same (about 20 minut
 lab: setup  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --ServerApp.preferred_dir=notebooks
 
+docs: setup  ## write the generated pages of docs/ and README's table from results
+	@$(BIN)/python docs/build.py
+
 notebooks: setup  ## write the parameters cells of the notebooks from params/base.yaml
 	@$(BIN)/python notebooks/build.py

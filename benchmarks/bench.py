@@ -1,10 +1,10 @@
-"""`make bench`: every figure of speed, beside a plain way to do the same, in one run.
+"""`make bench`: every figure of speed, beside a reference implementation, in one run.
 
     python benchmarks/bench.py [--only NAME …] [--quick] [--largest 100000] [--demo] [--strict]
 
-Prints a row a figure and writes benchmarks/results.json, of which `dmnet report` makes the table in
-the README. With --only the other benchmarks' rows stay as they were, if they are of this machine
-and these versions. A benchmark whose result is not the plain way's ends the run.
+Prints a row a figure and writes benchmarks/results.json, of which `make docs` makes
+docs/speed.md. With --only the other benchmarks' rows stay as they were, if they are of this machine
+and these versions. A benchmark whose result is not the reference's ends the run.
 """
 
 import argparse
@@ -26,7 +26,6 @@ from measure import Plan, Row, Spread
 
 from dmnet_lib.core import files, parallel, provenance
 from dmnet_lib.core.files import InputError
-from dmnet_lib.reporting.pages import readme
 
 OUT = files.ROOT / "benchmarks" / "results.json"
 
@@ -108,11 +107,11 @@ def main() -> int:
             found[name] = [row.json() for row in rows]
             print(f"{name} ({time.perf_counter() - start:.0f} s)", flush=True)
             for row in found[name]:
-                print(f"  {' | '.join(readme.bench_cells(row))}", flush=True)
+                print(f"  {' | '.join(measure.cells(row))}", flush=True)
     out = chosen.out or (None if chosen.quick else OUT)
     if out:
         files.write_json(out, _with_others(out, found) if chosen.only else _results(found))
-        print(f"{out}: written; `dmnet report` makes README's table of it")
+        print(f"{out}: written; `make docs` makes docs/speed.md of it")
     missed = [row["what"] for rows in found.values() for row in rows if row.get("held") is False]
     for what in missed:
         print(f"limit missed: {what}")

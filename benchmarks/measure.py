@@ -111,6 +111,31 @@ class Row:
         return {name: _rounded(value) for name, value in told.items() if value not in (None, "")}
 
 
+def cells(row: Mapping[str, object]) -> tuple[str, ...]:
+    """Return a figure's cells: what, ours, the other way, ratio, limits, peak memory."""
+    ours, unit = row["ours"], row["unit"]
+    other = f"{_amount(row['other'], unit)}: {row['other_is']}" if "other" in row else "-"
+    ratio = _three(row["ratio"]) if "ratio" in row else "-"
+    limits = [f"≤ {row['most']:g} {unit}"] if "most" in row else []
+    limits += [f"≥ {row['least_ratio']:,g} times"] if "least_ratio" in row else []
+    limits += [f"≤ {row['most_mb'] / 1000:g} GB"] if "most_mb" in row else []
+    limits += {True: ["met"], False: ["**not met**"]}.get(row.get("met"), [])
+    memory = f"{row['peak_mb']:,.0f} MB" if "peak_mb" in row else "-"
+    what = f"{row['what']} ({row['note']})" if "note" in row else str(row["what"])
+    return what, _amount(ours, unit), other, ratio, ", ".join(limits) or "-", memory
+
+
+def _amount(spread: Mapping[str, float], unit: str) -> str:
+    """Return the median and, in brackets, the least and the greatest."""
+    median, low, high = (_three(spread[name]) for name in ("median", "low", "high"))
+    return f"{median} {unit}" + (f" ({low} to {high})" if spread["runs"] > 1 else "")
+
+
+def _three(value: float) -> str:
+    """Return a number with three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of a command: seconds, peak memory of all its processes in MB, what it said."""

@@ -5,7 +5,7 @@
 No image is opened and no detector runs: an object counts with what the recall curve says of the
 largest view that holds it whole. The detector's input is 416 x 416 px. Planned crops know the true
 density maps by size (sigma 15 px), not the boxes. Writes benchmarks/plans.json and plans.png, of
-which `dmnet report` makes the table in the README. Without ROOT the annotations are those of
+which `make docs` makes docs/plans.md. Without ROOT the annotations are those of
 DMNET_SHARED_DATA.
 """
 
@@ -205,7 +205,7 @@ def main() -> int:
     print(rounded.to_string(index=False))
     path = files.write_json(chosen.out / "plans.json", about | {"rows": table})
     picture(rows, chosen.out / "plans.png")
-    print(f"{path}: written; `dmnet report` makes README's table of it")
+    print(f"{path}: written; `make docs` makes docs/plans.md of it")
     return 0
 
 

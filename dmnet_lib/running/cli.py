@@ -20,7 +20,7 @@ examples:
 COMMANDS = {  # each is a module of dmnet_lib.running.commands
     "run": "run an experiment's notebooks in order and write its report",
     "data": "validate a dataset",
-    "report": "write all reports, the index and README's table again",
+    "report": "write all reports and the index again",
     "clean": "remove superseded, failed and unfinished runs, and cached detections",
     "density": "density maps of a split, one file per image",
     "crops": "density crops of a split: rectangles, annotations, images",

@@ -17,7 +17,6 @@ from measure import Row, Spread
 
 from dmnet_lib.core import files
 from dmnet_lib.data import check, splits
-from dmnet_lib.reporting.pages import readme
 
 QUICK = [name for name in bench.BENCHMARKS if name != "training"]  # its steps take a minute
 
@@ -39,7 +38,7 @@ def test_every_benchmark_tells_finite_figures(quick: dict[str, list[dict]]) -> N
             assert math.isfinite(row["ours"]["median"]), row["what"]
             assert ("other" in row) == ("ratio" in row)
             assert row.get("peak_mb", 20) > 10, row["what"]
-            assert len(readme.bench_cells(row)) == 6
+            assert len(measure.cells(row)) == 6
 
 
 @pytest.mark.parametrize("name", ["crops", "preparation", "conversion", "export", "fusion"])
@@ -175,25 +174,15 @@ def test_made_up_detections_lie_in_their_images(tmp_path: Path) -> None:
 # The table.
 
 
-def test_the_readme_shows_the_last_measurement() -> None:
-    text = (files.ROOT / "README.md").read_text()
-    assert readme.readme_bench(files.ROOT / readme.BENCH_FILE) in text
-
-
-def test_the_table_tells_limits_that_are_held_and_missed(tmp_path: Path) -> None:
-    rows = [
-        Row("fast", "s", Spread(0.5, 0.4, 0.625, 5), spread(700), "the plain way", 318.4, most=6,
-            most_mb=1000),
-        Row("slow", "s", spread(7), spread(70), "the plain way", least_ratio=60),
-    ]  # fmt: skip
-    made = bench._results({"one": [row.json() for row in rows]})
-    table = readme.readme_bench(files.write_json(tmp_path / "results.json", made)).splitlines()
-    assert table[2] == (
-        "| fast | 0.5 s (0.4 to 0.625) | 700 s: the plain way | 1,400 | ≤ 6 s, ≤ 1 GB, held "
-        "| 318 MB |"
-    )
-    assert table[3] == "| slow | 7 s | 70 s: the plain way | 10 | ≥ 60 times, **missed** | - |"
-    assert f"{made['machine']['cores']} cores" in table[-1]
+def test_cells_tell_targets_that_are_met_and_not_met() -> None:
+    fast = Row("fast", "s", Spread(0.5, 0.4, 0.625, 5), spread(700), "the reference", 318.4,
+               most=6, most_mb=1000)  # fmt: skip
+    slow = Row("slow", "s", spread(7), spread(70), "the reference", least_ratio=60)
+    assert measure.cells(fast.json()) == (
+        "fast", "0.5 s (0.4 to 0.625)", "700 s: the reference", "1,400", "≤ 6 s, ≤ 1 GB, met",
+        "318 MB",
+    )  # fmt: skip
+    assert measure.cells(slow.json())[-2:] == ("≥ 60 times, **not met**", "-")
 
 
 def test_results_of_one_benchmark_keep_the_others_in_their_order(tmp_path: Path) -> None:
@@ -240,20 +229,9 @@ def test_planned_crops_are_worth_more_than_any_control(worth: list[dict]) -> Non
             assert row["predicted_recall"] > control["predicted_recall"]
 
 
-def test_what_crops_are_worth_is_drawn_and_told(worth: list[dict], tmp_path: Path) -> None:
+def test_what_crops_are_worth_is_drawn(worth: list[dict], tmp_path: Path) -> None:
     plans.picture(worth, tmp_path / "plans.png")
     assert files.image_size_wh(tmp_path / "plans.png")[0] > 500
-    about = {"images": 4, "objects": 200, "split": "val", "curve_of": "nobody's", "input_px": 416}
-    rows = [{"like": None, "equal": None} | row for row in worth]
-    told = readme.readme_plans(files.write_json(tmp_path / "p.json", about | {"rows": rows}))
-    lines = told.splitlines()
-    assert len(lines) == 2 + sum(row["like"] is None for row in rows) + 2
-    cells = next(line for line in lines if line.startswith("| uniform 2x3 |")).split(" | ")
-    like = [row["predicted_recall"] for row in rows if row["like"] == "uniform 2x3"]
-    assert cells[-2] == f"{100 * like[0]:.1f}"
-    assert cells[-1] == f"{100 * like[1]:.1f} |"
-    assert "4 images of VisDrone's val, 200 objects" in lines[-1]
-    assert readme.readme_plans(tmp_path / "none.json") == "Not measured yet.\n"
 
 
 def test_without_annotations_nothing_is_measured(
@@ -264,8 +242,3 @@ def test_without_annotations_nothing_is_measured(
     assert plans.main() == 0
     assert "no annotations: give ROOT" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_readme_shows_what_crops_are_worth() -> None:
-    text = (files.ROOT / "README.md").read_text()
-    assert readme.readme_plans(files.ROOT / readme.PLANS_FILE) in text

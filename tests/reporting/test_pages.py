@@ -4,10 +4,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dmnet_lib.core import files, official
-from dmnet_lib.core.files import InputError
+from dmnet_lib.core import files
 from dmnet_lib.core.result_folder import ResultFolder
-from dmnet_lib.reporting.pages import pages, readme
+from dmnet_lib.reporting.pages import pages
 from dmnet_lib.reporting.pages.render import Table
 
 BASE = (
@@ -189,138 +188,6 @@ STRATEGIES = {
 }  # fmt: skip
 
 
-def demo(tmp_path: Path) -> Path:
-    results = tmp_path / "results"
-    entry = {"key": "k", "headline": {}}
-    stages = {"05_fused_detection": entry, "06_evaluation": entry}
-    files.write_json(results / "demo" / "latest.json", {"stages": stages})
-    files.write_bytes(results / "demo" / "05_fused_detection" / "k" / "figures" / "fused.png", b"")
-    folder = results / "demo" / "06_evaluation" / "k"
-    baselines = {"global": "global", "uniform": "uniform 2x3"}
-    files.write_json(folder / "metrics.json", {"strategies": STRATEGIES, "baselines": baselines})
-    return results
-
-
-def off_the_shelf(results: Path) -> Path:
-    """Leave an evaluated experiment on real images, of whose strategies one is for tables."""
-    home = results / "visdrone_offtheshelf"
-    files.write_json(home / "latest.json", {"stages": {"06_evaluation": {"key": "k"}}})
-    folder = home / "06_evaluation" / "k"
-    rows = {"global": {"AP": 0.03, "max_detections": 500}, "planned oracle 8": {"AP": 0.13}}
-    metrics = {"strategies": rows, "main": ["global"], "images": 21, "split": "train+val"}
-    metrics |= {"baselines": {"global": "global", "uniform": "uniform 2x3"}}
-    metrics |= {"subsets": {"val": {"global": PART}}, "level": 0.95}
-    files.write_json(folder / "metrics.json", metrics)
-    files.write_bytes(folder / "figures" / "budgets.png", b"")
-    return results
-
-
-PART = {"AP": 0.02, "AP50": 0.05, "APs": None, "vs_global_difference": None,
-        "vs_uniform_difference": -0.01, "vs_uniform_low": -0.02,
-        "vs_uniform_high": 0.005}  # fmt: skip
-
-
-def test_the_readme_table_shows_each_strategy_in_points(tmp_path: Path) -> None:
-    rows = readme.readme_table(demo(tmp_path)).splitlines()
-    assert rows[0].startswith("| strategy | AP | AP50 |")
-    assert rows[2].startswith("| density | 31.3 | - |")
-    assert "| +6.3 [4.1, 8.0] | -0.4 [-1.0, 0.2] |" in rows[2]
-    assert rows[3].startswith("| global | 25.0 | - |")
-    assert rows[0].endswith("| vs global | vs uniform 2x3 |")
-
-
-def test_the_readme_shows_main_strategies_off_the_shelf_once_they_are_measured(
-    tmp_path: Path,
-) -> None:
-    assert readme.readme_off_the_shelf(demo(tmp_path)) == "Not measured yet.\n"
-    table = readme.readme_off_the_shelf(off_the_shelf(tmp_path / "results"))
-    assert "| global | 3.0 |" in table
-    assert "planned oracle 8" not in table
-    assert "over 21 test images" in table
-    assert "| val alone | AP | AP50 | APs | vs global | vs uniform 2x3 |" in table
-    assert "| global | 2.0 | 5.0 | - | - | -1.0 [-2.0, 0.5] |" in table
-
-
-def test_a_curve_says_on_which_images_and_by_which_protocol(tmp_path: Path) -> None:
-    assert readme.readme_curves(demo(tmp_path), seen_from=tmp_path) == "Not measured yet.\n"
-    shown = readme.readme_curves(off_the_shelf(tmp_path / "results"), seen_from=tmp_path)
-    assert "(results/visdrone_offtheshelf/06_evaluation/k/figures/budgets.png)" in shown
-    assert "on 21 VisDrone images (train+val), by COCO's protocol at 500" in shown
-    assert "95% intervals" in shown
-
-
-def test_a_demo_that_was_not_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"run `dmnet run params/demo\.yaml` first"):
-        readme.readme_table(tmp_path)
-
-
-FIGURE = "<!-- figure:begin -->\n<!-- figure:end -->\n"
-CURVES = "<!-- curves:begin -->\nold\n<!-- curves:end -->\n"
-SHELF = "<!-- offtheshelf:begin -->\nold\n<!-- offtheshelf:end -->\n"
-TABLE = "<!-- results:begin -->\nold\n<!-- results:end -->\n"
-RULES = "<!-- deviations:begin -->\nold\n<!-- deviations:end -->\n"
-SPEED = "<!-- bench:begin -->\nold\n<!-- bench:end -->\n"
-PLANS = "<!-- plans:begin -->\nold\n<!-- plans:end -->\n"
-
-
-def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
-    path = files.write_text(
-        tmp_path / "README.md", f"{CURVES}{SHELF}a\n{FIGURE}b\n{TABLE}c\n{RULES}{PLANS}{SPEED}"
-    )
-    assert readme.update_readme(path, demo(tmp_path))
-    text = path.read_text()
-    assert "a\n<!-- figure:begin -->\n![" in text
-    assert (
-        "](results/demo/05_fused_detection/k/figures/fused.png)\n<!-- figure:end -->\nb\n" in text
-    )
-    assert "<!-- results:begin -->\n| strategy" in text
-    rest = "<!-- results:end -->\nc\n<!-- deviations:begin -->\nNot measured yet.\n"
-    plans, speed = (
-        f"<!-- {mark}:begin -->\nNot measured yet.\n<!-- {mark}:end -->\n"
-        for mark in ("plans", "bench")
-    )
-    assert text.endswith(f"{rest}<!-- deviations:end -->\n{plans}{speed}")
-    assert "old" not in text
-    assert not readme.update_readme(path, tmp_path / "results")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        FIGURE,
-        TABLE,
-        FIGURE + TABLE,
-        FIGURE + TABLE + RULES,
-        FIGURE + TABLE + RULES + SPEED + CURVES,
-        FIGURE + TABLE * 2 + RULES + SPEED + CURVES + SHELF,
-        FIGURE.replace("begin", "end") + TABLE + RULES + SPEED + CURVES + SHELF,
-    ],
-)
-def test_a_readme_without_its_marks_is_named(tmp_path: Path, text: str) -> None:
-    path = files.write_text(tmp_path / "README.md", text)
-    with pytest.raises(InputError, match=r"README\.md: needs one"):
-        readme.update_readme(path, demo(tmp_path))
-    assert path.read_text() == text
-
-
-def test_every_rule_has_a_row_with_what_was_measured(tmp_path: Path) -> None:
-    effects = {one.name: f"effect of {one.name}" for one in official.DEVIATIONS}
-    measured = {"effects": effects, "images": 21, "objects": 1435, "splits": ["train", "val"]}
-    files.write_json(tmp_path / "deviations.json", measured)
-    table = readme.readme_deviations(tmp_path).splitlines()
-    assert len(table) == 2 + len(official.DEVIATIONS) + 2
-    assert "| `connectivity=4` | Windows join into a region over their sides only. |" in table[10]
-    assert table[10].endswith("| effect of connectivity |")
-    assert "21 images of VisDrone (train, val; 1,435 objects)" in table[-1]
-
-
-def test_measurements_of_other_rules_are_named(tmp_path: Path) -> None:
-    files.write_json(tmp_path / "deviations.json", {"effects": {}, "images": 1})
-    with pytest.raises(InputError, match=r"deviations\.json: .* `dmnet deviations"):
-        readme.readme_deviations(tmp_path)
-
-
 # What was found, how far it reaches, and what failed.
 
 
@@ -355,7 +222,7 @@ def test_an_evaluated_page_starts_with_the_verdict_then_table_contents_and_limit
     assert "Worst images" not in page  # without its picture there is nothing to look at
     (base.parent / "kept").rename(picture.parent)
     page = pages.write_experiment(base.parent / "results" / "x", base_path=base).read_text()
-    order = ("<h1>", "<code>a &lt;b&gt;</code> beats", "Few images.", "<caption>Main strategies",
+    order = ("<h1>", "<code>a &lt;b&gt;</code> beats", "Few images.", "<caption>Strategies",
              "All findings in words", "Contents", "<h2>Evaluation setup", "Worst images", "cG5n",
              "&lt;i&gt;", "<section")  # fmt: skip
     places = [page.index(text) for text in order]
@@ -366,21 +233,21 @@ def test_an_evaluated_page_starts_with_the_verdict_then_table_contents_and_limit
     assert "seed 7" in page
 
 
-def test_a_test_split_that_was_learned_on_is_told_in_red(base: Path) -> None:
+def test_a_test_split_that_was_trained_on_is_marked_in_red(base: Path) -> None:
     page = evaluated(base, splits="train val train+val")
-    assert '"bad">The test split holds <code>train</code> and <code>val</code>: read every' in page
+    assert '"bad">The test split contains <code>train</code> and <code>val</code>: every' in page
 
 
-def test_a_test_split_that_nothing_saw_is_told_so(base: Path) -> None:
+def test_a_test_split_apart_from_training_and_selection_is_said_so(base: Path) -> None:
     page = evaluated(base)
     assert 'class="bad"' not in page
-    assert "nothing was on <code>test</code>" in page
+    assert "neither on <code>test</code>" in page
 
 
 def test_an_older_run_without_a_verdict_still_shows_its_table(base: Path) -> None:
     page = evaluated(base)
     assert "<h2>Verdict" not in page
-    assert "Main strategies on test" in page
+    assert "Strategies on test" in page
     assert "seed 7" in page
 
 

@@ -1,7 +1,7 @@
 """Metrics and parameters of an experiment's evaluation in; its findings and their limits out."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,22 +17,19 @@ from dmnet_lib.core.result_folder import (
     parameters_of,
 )  # fmt: skip
 from dmnet_lib.evaluation import words
+from dmnet_lib.evaluation.difference import MISSING, Difference
+from dmnet_lib.evaluation.strategy_table import readable, strategy_table
 from dmnet_lib.reporting.pages import render
 from dmnet_lib.reporting.pages.render import Table
 
 WORST = ("figures/worst.png", "pictures/worst.png")  # the first that is there
-COLUMNS = {
-    "AP": 100, "AP50": 100, "AP75": 100, "APs": 100, "APm": 100, "AR500": 100,
-    "crops_per_image": 1, "megapixels": 1, "predicted_recall": 100,
-    "containment_rate": 100, "truncated_rate": 100, "coverage": 100,
-}  # fmt: skip
 UNITS = (
     "AP, AR, rates and shares in percent; differences of AP in points, with {level:.0%} intervals "
     "of a paired bootstrap over {images} test images."
 )
 WORST_ABOUT = (
-    "The test images on which `{strategy}` is right least often: hits over hits, missed objects "
-    "and false detections together, with an overlap of 0.5 and a score above {min_score}."
+    "The test images on which `{strategy}` has the lowest TP/(TP+FP+FN): true positives over true "
+    "positives, false positives and missed objects (FN), at IoU 0.5 and scores above {min_score}."
 )
 
 
@@ -75,16 +72,11 @@ def json_or_empty(path: Path) -> dict:
 
 
 def strategies(metrics: Mapping[str, dict]) -> Table:
-    """Return the strategy table of 06_evaluation's metrics, main ones only."""
-    baselines, rows = metrics.get("baselines", {}), []
-    for name in metrics.get("main", metrics["strategies"]):
-        row = metrics["strategies"][name]
-        cells = [_scaled(row.get(column), scale) for column, scale in COLUMNS.items()]
-        rows.append((name, *cells, *(interval(row.get(f"vs_{key}")) for key in baselines)))
-    versus = (f"vs {name}" for name in baselines.values())
-    head = ("strategy", *(name.replace("_", " ") for name in COLUMNS), *versus)
-    caption = f"Main strategies on {metrics.get('split', 'the test split')}"
-    return Table(head, rows, caption, row_heads=True)
+    """Return the strategy table of 06_evaluation's metrics, default settings only."""
+    names, baselines = metrics.get("main", metrics["strategies"]), metrics.get("baselines", {})
+    rows = {name: metrics["strategies"][name] for name in names}
+    shown = readable(strategy_table(rows, baselines=tuple(baselines)), baselines, in_percent=True)
+    return Table.of_frame(shown, caption=f"Strategies on {metrics.get('split', 'the test split')}")
 
 
 def units(metrics: Mapping[str, object]) -> str:
@@ -98,30 +90,30 @@ def setup(found: Evaluated) -> dict[str, str | Markup]:
     classes = found.value("classes")
     lines = {
         "Protocol": f"COCO's; {metrics.get('protocol', 'not written down')}.",
-        "Detections": f"The best {first.get('max_detections', '-')} of an image and class count.",
-        "Measured on": f"{metrics.get('images', '-')} images with {first.get('boxes', '-')} "
-        f"objects, split `{metrics.get('split', '-')}`.",
+        "Detections": f"The best {first.get('max_detections', MISSING)} per image and class.",
+        "Measured on": f"{metrics.get('images', MISSING)} images of `{metrics.get('split', '')}` "
+        f"with {first.get('boxes', MISSING)} objects.",
         "Selected on": _roles(found),
         "Data": _data(found),
         "Classes": f"Merged and limited: {classes}." if classes else "",
-        "Trainings": f"One of each network that learned here, seed {found.value('seed')}: "
-        "intervals cover the draw of images, not that of the training.",
+        "Trainings": f"One per network, seed {found.value('seed')}: intervals come from resampled "
+        "images and do not cover the variation between trainings.",
         "Made with": _made_with(found.folder),
     }
     return {name: render.code(line) for name, line in lines.items() if line}
 
 
 def _roles(found: Evaluated) -> Markup:
-    """Return which split was learned on, chosen on and reported on; in red where these meet."""
+    """Return on which split was trained, selected and reported; in red where these overlap."""
     train, val, test = (str(found.value(f"{name}_split")) for name in ("train", "val", "test"))
     both = [name for name in test.split("+") if name in (*train.split("+"), *val.split("+"))]
     if not both:
         return render.code(
-            f"Networks learned on `{train}`, weights and thresholds were chosen on `{val}`, and "
-            f"nothing was on `{test}`, on which all is reported."
+            f"Networks were trained on `{train}`, weights and thresholds selected on `{val}`, and "
+            f"neither on `{test}`, on which all is reported."
         )
-    told = f"Networks learned on `{train}`, and choices were made on `{val}`. "
-    warning = f"The test split holds `{'` and `'.join(both)}`: read every figure as too good."
+    told = f"Networks were trained on `{train}`, and choices made on `{val}`. "
+    warning = f"The test split contains `{'` and `'.join(both)}`: every figure is optimistic."
     red = Markup('<strong class="bad">{}</strong>').format(render.code(warning))
     return render.code(told) + red
 
@@ -133,9 +125,7 @@ def data(found: Evaluated) -> str:
 
 def _data(found: Evaluated) -> str:
     if found.value("dataset") == "scenes":
-        return (
-            "Synthetic scenes: they tell strategies apart, not how well a detector sees the world."
-        )
+        return "Synthetic scenes: they compare strategies, and say nothing of real images."
     return f"Photographs in VisDrone's layout: `{found.value('data_root')}`."
 
 
@@ -154,8 +144,11 @@ def worst(found: Evaluated) -> dict[str, object] | None:
     path = next((found.folder / name for name in WORST if (found.folder / name).exists()), None)
     if not rows or path is None:
         return None
-    head = ("image", "objects", "hits", "missed", "false", "right, %")
-    cells = [(*(r[name] for name in head[:-1]), _scaled(r["right"], 100)) for r in rows]
+    head = ("image", "objects", "TP", "FN", "FP", "TP/(TP+FP+FN), %")
+    cells = [
+        (r["image"], r["objects"], r["hits"], r["missed"], r["false"], f"{100 * r['right']:.1f}")
+        for r in rows
+    ]
     return {
         "about": WORST_ABOUT.format(**about),
         "picture": base64.b64encode(path.read_bytes()).decode(),
@@ -163,25 +156,12 @@ def worst(found: Evaluated) -> dict[str, object] | None:
     }
 
 
-def _scaled(value: float | None, scale: int) -> str:
-    return "-" if value is None else f"{value * scale:.1f}"
-
-
-def interval(found: Mapping[str, float] | None) -> str:
-    """Return `+1.2 [0.3, 2.1]` in points, or a dash."""
-    if not found or found.get("low") is None:
-        return "-"
-    low, high = (f"{100 * found[end]:.1f}" for end in ("low", "high"))
-    return f"{100 * found['difference']:+.1f} [{low}, {high}]"
-
-
-def summary(found: Evaluated) -> Sequence[str]:
+def summary(found: Evaluated) -> tuple[str, str, str, str, str]:
     """Return what the list of experiments says: data, images, best strategy, AP, over global."""
-    rows = found.metrics["strategies"]
+    rows, images = found.metrics["strategies"], str(found.metrics.get("images", MISSING))
+    where = f"{data(found)}, {found.metrics.get('split', '')}"
     name = words.best(rows, found.metrics.get("main", rows))
     if name is None:
-        return data(found), str(found.metrics.get("images", "-")), "-", "-", "-"
-    gain = interval(rows[name].get("vs_global"))
-    where = f"{data(found)}, {found.metrics.get('split', '')}"
-    images = str(found.metrics.get("images", "-"))
-    return where, images, name, _scaled(rows[name]["AP"], 100), gain
+        return where, images, MISSING, MISSING, MISSING
+    gain = Difference.read(rows[name].get("vs_global") or {})
+    return where, images, name, f"{100 * rows[name]['AP']:.1f}", gain.cell(in_points=True)

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.result_folder import NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
 from dmnet_lib.evaluation import experiments
+from dmnet_lib.evaluation.difference import MISSING
 from dmnet_lib.reporting.pages import failures, findings, notebooks, render
 from dmnet_lib.reporting.pages.failures import ERROR, FAILED, Failure
 from dmnet_lib.reporting.pages.findings import json_or_empty
@@ -16,11 +17,11 @@ from dmnet_lib.reporting.pages.notebooks import Body
 from dmnet_lib.reporting.pages.render import Table
 
 PAGE = "report.html"
-INDEX = ("experiment", "question", "data", "images", "best strategy", "AP", "over global",
+INDEX = ("experiment", "question", "data", "images", "best strategy", "AP", "vs global",
          "changed parameters")  # fmt: skip
 INDEX_ABOUT = (
-    "Best of the main strategies without an oracle; AP in percent, differences in points with "
-    "their intervals. Figures of different images cannot be compared."
+    "Best strategy at default settings, upper bounds (oracle) excluded; AP in percent, difference "
+    "to global in points with its interval. Figures on different images cannot be compared."
 )
 
 
@@ -76,7 +77,7 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
 
 
 def write_index(results: Path) -> tuple[Path, Path]:
-    """Write index.html, which sorts and filters, and README.md: one row an experiment.
+    """Write index.html, which sorts and filters, and README.md: one row per experiment.
 
     README.md, which git keeps, leaves out the values of sweeps, which it does not.
     """
@@ -86,7 +87,7 @@ def write_index(results: Path) -> tuple[Path, Path]:
     }
     rows = [(home.name, *_summary(home)) for home in homes]
     linked = [(_link(home), *rest) for home, (_, *rest) in zip(homes, rows, strict=True)]
-    shown = Table(INDEX, linked, "One row an experiment", row_heads=True)
+    shown = Table(INDEX, linked, "One row per experiment", row_heads=True)
     page = render.html("index", title="Experiments", table=shown, about=INDEX_ABOUT)
     kept = Table(INDEX, [row for row in rows if row[0] not in values]).markdown()
     text = f"# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n{kept}\n{INDEX_ABOUT}\n"
@@ -130,7 +131,7 @@ def _summary(home: Path) -> tuple[str, ...]:
         for values in results.changed.values()
         for name, value in values.items()
     ]
-    told = findings.summary(found) if found else ("-",) * 5
+    told = findings.summary(found) if found else (MISSING,) * 5
     return results.question, *told, ", ".join(changed) or "none"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # only its type is needed
 
 STATIC = Path(__file__).parent / "static"
 LONG = 40  # characters of a table's cell from which on it gets room to wrap
-NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?%?( \[[^\]]*\])?|-|n/a|NaN|None")  # noqa: RUF001
+NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?%?( \[[^\]]*\])?|-|same|n/a|NaN|None")  # noqa: RUF001
 Row = Sequence[object]
 
 

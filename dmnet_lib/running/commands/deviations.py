@@ -15,8 +15,7 @@ Measure what each rule of the released scripts changes: the pipeline runs with t
 and again with one rule taken as released. Window 70x70, threshold 0.08, sigma 15; needs annotations
 only. Fusion and evaluation are measured on synthetic detections made from them.
 
---out writes a json; as results/deviations.json it fills README's table at the next
-`dmnet report`."""
+--out writes a json; of results/deviations.json `make docs` makes docs/official.md."""
 EXAMPLES = """\
 examples:
   dmnet deviations data/VisDrone --split val

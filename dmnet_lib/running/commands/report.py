@@ -1,11 +1,9 @@
-"""Finished experiments -> their reports, the index of them, and README's table, written again."""
+"""Finished experiments -> their reports and the index of them, written again."""
 
 import argparse
 from collections.abc import Callable
 
-from dmnet_lib.core.files import ROOT
-
-ABOUT = "Write all reports, the index and README's table again."
+ABOUT = "Write all reports and the index again."
 EXAMPLES = "example: dmnet report"
 
 
@@ -21,7 +19,7 @@ def run(options: None, say: Callable[[str], None]) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.core import result_folder
     from dmnet_lib.evaluation import experiments
-    from dmnet_lib.reporting.pages import pages, readme
+    from dmnet_lib.reporting.pages import pages
     from dmnet_lib.running import sweeps
 
     results = result_folder.results_root()
@@ -30,6 +28,4 @@ def run(options: None, say: Callable[[str], None]) -> int:
         say(f"{(sweeps.write_page if is_sweep else pages.write_experiment)(home)}")
     for path in pages.write_index(results):
         say(f"{path}")
-    path = ROOT / "README.md"
-    say(f"{path}  {'changed' if readme.update_readme(path, results) else 'as it was'}")
     return 0

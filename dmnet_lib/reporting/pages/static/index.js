@@ -12,7 +12,7 @@ function compare(a, b, column) {
 
 function sort(column) {
   const up = heads[column].getAttribute("aria-sort") !== "ascending";
-  const isThere = (row) => !["", "-"].includes(row.cells[column].textContent.trim());
+  const isThere = (row) => !["", "n/a"].includes(row.cells[column].textContent.trim());
   const there = rows.filter(isThere).sort((a, b) => (up ? 1 : -1) * compare(a, b, column));
   heads.forEach((head) => head.removeAttribute("aria-sort"));
   heads[column].setAttribute("aria-sort", up ? "ascending" : "descending");

@@ -1,0 +1,171 @@
+"""Results and measurements in, the generated pages of docs/ and README's table out: `make docs`.
+
+The pages are written whole, from docs/templates: results.md, plans.md, official.md and speed.md.
+The figures that they and README show go to docs/figures. Run it after experiments and benchmarks.
+"""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from dmnet_lib.core import files, official
+from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core.result_folder import DETECTION, EVALUATION, ResultFolder
+from dmnet_lib.evaluation import strategy_table
+from dmnet_lib.evaluation.difference import Difference
+from dmnet_lib.reporting.pages import findings
+from dmnet_lib.reporting.pages.render import Table
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import measure
+
+DOCS, RESULTS, BENCHMARKS = ROOT / "docs", ROOT / "results", ROOT / "benchmarks"
+DEMO, OFF_THE_SHELF = "demo", "visdrone_offtheshelf"
+FIGURES = {  # name in docs/figures: experiment, stage, name of the stage's figure
+    "fused": (DEMO, DETECTION, "fused"),
+    "demo_budgets": (DEMO, EVALUATION, "budgets"),
+    "offtheshelf_budgets": (OFF_THE_SHELF, EVALUATION, "budgets"),
+}
+README_ROWS = ("global", "native", "sliding 640", "density mcnn", "planned detector 6")
+README_MARKS = ("<!-- results -->\n", "<!-- end -->")
+SUBSET_COLUMNS = ("AP", "AP50", "APs")
+PLAN_COLUMNS = ("predicted_recall", "containment_rate", "truncated_rate", "coverage",
+                "truncated_targets")  # fmt: skip
+VERSIONS = ("python", "numpy", "torch", "simplejpeg", "faster-coco-eval")
+
+
+def page(name: str, **values: object) -> str:
+    """Return a generated page from its template in docs/templates."""
+    loader = FileSystemLoader(DOCS / "templates")
+    made = Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True)
+    return made.get_template(f"{name}.md.j2").render(values)
+
+
+def results_page(results: Path) -> str:
+    """Return results.md: the demo's strategies, and those of a detector off the shelf."""
+    demo, shelf = (metrics_of(results, name) for name in (DEMO, OFF_THE_SHELF))
+    return page("results", demo=evaluation(demo), shelf=evaluation(shelf))
+
+
+def metrics_of(results: Path, experiment: str) -> dict:
+    """Return the metrics of an experiment's evaluation; none before it was run."""
+    found = ResultFolder.read(results / experiment)
+    return found.metrics(EVALUATION) if EVALUATION in found.stages else {}
+
+
+def evaluation(metrics: Mapping) -> dict[str, object]:
+    """Return what the page shows of an evaluation's metrics; nothing of none."""
+    if not metrics:
+        return {}
+    first = next(iter(metrics["strategies"].values()))
+    subsets = metrics.get("subsets", {}).items()
+    shown = {key: metrics[key] for key in ("images", "split", "level")}
+    shown |= {"max_detections": first.get("max_detections")}
+    shown |= {"subsets": {name: subset_table(rows, metrics).markdown() for name, rows in subsets}}
+    return shown | {"table": findings.strategies(metrics).markdown()}
+
+
+def subset_table(rows: Mapping[str, Mapping], metrics: Mapping) -> Table:
+    """Return the main strategies on one split of several that were evaluated together."""
+    cells = []
+    for name in metrics["main"]:
+        differences = [Difference.read(rows[name], f"vs_{key}_") for key in metrics["baselines"]]
+        shares = [_percent(rows[name][column]) for column in SUBSET_COLUMNS]
+        cells.append((name, *shares, *(one.cell(in_points=True) for one in differences)))
+    versus = [f"AP vs {name}" for name in metrics["baselines"].values()]
+    return Table(("strategy", *SUBSET_COLUMNS, *versus), cells)
+
+
+def plans_page(path: Path) -> str:
+    """Return plans.md from what `benchmarks/plans.py` wrote."""
+    measured = files.read_json(path)
+    likes = {(row["like"], row["equal"]): row for row in measured["rows"] if row["like"]}
+    rows = []
+    for row in (row for row in measured["rows"] if not row["like"]):
+        same = [likes.get((row["strategy"], cost), {}) for cost in ("crops", "megapixels")]
+        shares = [row[name] for name in PLAN_COLUMNS] + [s.get("predicted_recall") for s in same]
+        cost = (f"{row['crops_per_image']:.1f}", f"{row['megapixels_own']:.2f}")
+        rows.append((row["strategy"], *cost, *(_percent(share) for share in shares)))
+    names = [name.replace("_", " ") for name in PLAN_COLUMNS]
+    head = ("strategy", "crops", "Mpx", *names, "planned, same crops", "planned, same Mpx")
+    return page("plans", table=Table(head, rows).markdown(), **measured)
+
+
+def official_page(path: Path) -> str:
+    """Return official.md from what `dmnet deviations` wrote."""
+    measured = files.read_json(path)
+    known = {one.name for one in official.DEVIATIONS}
+    if not isinstance(measured, dict) or set(measured.get("effects", ())) != known:
+        raise InputError(f"{path}: of other rules; run `dmnet deviations ROOT --out {path}` again")
+    rows = [
+        (f"`{one.name}={one.released_value}`", one.released, one.right, effect(measured, one.name))
+        for one in official.DEVIATIONS
+    ]
+    table = Table(("rule", "official", "corrected", "effect"), rows).markdown()
+    return page("official", table=table, **measured)
+
+
+def effect(measured: Mapping, rule: str) -> str:
+    """Return what a rule changes, in words."""
+    told = measured["effects"][rule]
+    return "no effect" if told == "nothing" else told
+
+
+def speed_page(path: Path) -> str:
+    """Return speed.md from what `make bench` wrote."""
+    measured = files.read_json(path)
+    rows = [measure.cells(row) for one in measured["benchmarks"] for row in one["rows"]]
+    head = ("what", "here", "reference", "times faster", "target", "memory")
+    known = measured["versions"]
+    versions = ", ".join(f"{name} {known[name]}" for name in VERSIONS if name in known)
+    table = Table(head, rows).markdown()
+    return page("speed", table=table, versions=versions, **measured["machine"])
+
+
+def readme_table(metrics: Mapping) -> str:
+    """Return README's table: five strategies of the demo, each compared with sliding windows."""
+    rows = {name: metrics["strategies"][name] for name in README_ROWS}
+    columns = (*SUBSET_COLUMNS, *strategy_table.COST_COLUMNS)
+    table = strategy_table.strategy_table(rows, columns, baselines=("sliding",))
+    shown = strategy_table.readable(table, {"sliding": "sliding 640"}, in_percent=True)
+    return Table.of_frame(shown).markdown()
+
+
+def with_table(readme: str, table: str) -> str:
+    """Return README's text with another table between its marks. InputError without them."""
+    begin, end = README_MARKS
+    if readme.count(begin) != 1 or end not in readme.partition(begin)[2]:
+        raise InputError(f"README.md: needs one {begin.strip()} before {end}")
+    before, _, rest = readme.partition(begin)
+    return f"{before}{begin}{table}{end}{rest.partition(end)[2]}"
+
+
+def _percent(share: float | None) -> str:
+    return "n/a" if share is None else f"{100 * share:.1f}"
+
+
+def main() -> int:
+    """Write all of it; return the exit status."""
+    pages = {
+        "results": results_page(RESULTS),
+        "plans": plans_page(BENCHMARKS / "plans.json"),
+        "official": official_page(RESULTS / "deviations.json"),
+        "speed": speed_page(BENCHMARKS / "results.json"),
+    }
+    for name, text in pages.items():
+        files.write_text(DOCS / f"{name}.md", text)
+    for name, (experiment, stage, figure) in FIGURES.items():
+        folder = ResultFolder.read(RESULTS / experiment).folder(stage)
+        (DOCS / "figures").mkdir(exist_ok=True)
+        shutil.copyfile(folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}.png")
+    readme = ROOT / "README.md"
+    text = with_table(readme.read_text("utf-8"), readme_table(metrics_of(RESULTS, DEMO)))
+    files.write_text(readme, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The generated pages of docs/ say what results and benchmarks hold."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from dmnet_lib.core import files, official
+from dmnet_lib.core.files import ROOT, InputError
+
+SPEC = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
+build = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(build)
+
+STRATEGIES = {
+    "global": {"AP": 0.25, "crops_per_image": 0.0, "megapixels": 0.23, "max_detections": 500},
+    "density": {
+        "AP": 0.3126, "crops_per_image": 3.25, "megapixels": 0.91, "containment_rate": 0.9,
+        "vs_global": {"difference": 0.0626, "low": 0.041, "high": 0.08},
+    },
+}  # fmt: skip
+SUBSET = {"AP": 0.02, "AP50": 0.05, "APs": None, "vs_global_difference": -0.01,
+          "vs_global_low": -0.02, "vs_global_high": 0.005}  # fmt: skip
+
+
+def evaluated(results: Path, experiment: str) -> Path:
+    """Leave an evaluated experiment; return the folder of all results."""
+    home = results / experiment
+    files.write_json(home / "latest.json", {"stages": {"06_evaluation": {"key": "k"}}})
+    metrics = {"strategies": STRATEGIES, "main": list(STRATEGIES), "images": 21, "level": 0.95,
+               "baselines": {"global": "global"}, "split": "train+val",
+               "subsets": {"val": dict.fromkeys(STRATEGIES, SUBSET)}}  # fmt: skip
+    files.write_json(home / "06_evaluation" / "k" / "metrics.json", metrics)
+    return results
+
+
+def test_results_show_each_strategy_and_each_subset_in_percent(tmp_path: Path) -> None:
+    assert build.results_page(tmp_path).count("Not measured yet.") == 2
+    page = build.results_page(evaluated(tmp_path, "visdrone_offtheshelf"))
+    assert page.count("Not measured yet.") == 1
+    assert "| density | 31.3 | n/a |" in page
+    assert "| 90.0 | n/a | n/a | +6.3 [+4.1, +8.0] |" in page
+    assert "| density | 2.0 | 5.0 | n/a | -1.0 [-2.0, +0.5] |" in page
+    assert "on 21 VisDrone images" in page
+
+
+def test_every_rule_has_a_row_with_what_was_measured(tmp_path: Path) -> None:
+    effects = {one.name: "nothing" for one in official.DEVIATIONS} | {"connectivity": "AP 1 → 2"}
+    measured = {"effects": effects, "images": 21, "objects": 1435, "splits": ["train", "val"]}
+    page = build.official_page(files.write_json(tmp_path / "deviations.json", measured))
+    assert page.count("| no effect |") == len(official.DEVIATIONS) - 1
+    assert "| AP 1 → 2 |" in page
+    assert "21 images of VisDrone\n(train, val; 1,435 objects)" in page
+
+
+def test_measurements_of_other_rules_are_named(tmp_path: Path) -> None:
+    path = files.write_json(tmp_path / "deviations.json", {"effects": {}, "images": 1})
+    with pytest.raises(InputError, match=r"deviations\.json: .* `dmnet deviations"):
+        build.official_page(path)
+
+
+def test_planned_crops_stand_beside_each_control(tmp_path: Path) -> None:
+    own = dict.fromkeys(build.PLAN_COLUMNS, 0.5) | {"crops_per_image": 6, "megapixels_own": 1.2}
+    rows = [
+        own | {"strategy": "uniform 2x3", "like": None, "equal": None},
+        own | {"like": "uniform 2x3", "equal": "crops", "predicted_recall": 0.625},
+    ]
+    about = {"images": 4, "objects": 2000, "split": "val", "curve_of": "nobody", "input_px": 416}
+    page = build.plans_page(files.write_json(tmp_path / "plans.json", about | {"rows": rows}))
+    assert "| uniform 2x3 | 6.0 | 1.20 | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 | 62.5 | n/a |" in page
+    assert "2,000 objects" in page
+
+
+def test_readmes_table_is_put_between_its_marks() -> None:
+    text = "a\n<!-- results -->\nold\n<!-- end -->\nb"
+    assert build.with_table(text, "| new |\n") == "a\n<!-- results -->\n| new |\n<!-- end -->\nb"
+    with pytest.raises(InputError, match=r"README\.md: needs one"):
+        build.with_table("nothing", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("results.md", lambda: build.results_page(build.RESULTS)),
+        ("plans.md", lambda: build.plans_page(build.BENCHMARKS / "plans.json")),
+        ("official.md", lambda: build.official_page(build.RESULTS / "deviations.json")),
+        ("speed.md", lambda: build.speed_page(build.BENCHMARKS / "results.json")),
+    ],
+)
+def test_the_pages_are_up_to_date(name: str, written: object) -> None:
+    assert (build.DOCS / name).read_text() == written()
