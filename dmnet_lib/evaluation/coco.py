@@ -16,7 +16,6 @@ import numpy as np
 import pycocotools.coco
 import pycocotools.cocoeval
 
-from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco as coco_format
@@ -113,8 +112,10 @@ def _accumulate(
     coco_class, eval_class = BACKENDS[backend]
     # pycocotools prints its progress.
     with _without_collector(), contextlib.redirect_stdout(io.StringIO()):
+        # By hand, since loadRes refuses an empty list; COCOeval takes no arrays.
+        entries = list(coco_format.detection_entries(found, range(1, len(truth) + 1)))
         tables = [coco_class(), coco_class()]
-        for table, rows in zip(tables, (dataset["annotations"], _results(found)), strict=True):
+        for table, rows in zip(tables, (dataset["annotations"], entries), strict=True):
             table.dataset = dataset | {"annotations": rows}
             table.createIndex()
         evaluation = eval_class(*tables, iouType="bbox")
@@ -137,18 +138,3 @@ def _without_collector() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _results(found: Detections) -> list[dict[str, object]]:
-    """Return the entries that COCOeval reads, of images 1, 2, …; it takes no arrays.
-
-    By hand, since loadRes refuses an empty list; ids must start at 1.
-    """
-    xywh = boxes.xyxy_to_xywh(found.boxes_xyxy)
-    columns = (found.image_index + 1, found.class_ids, xywh, xywh[:, 2] * xywh[:, 3], found.scores)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [
-        {"id": row_id, "image_id": image_id, "category_id": class_id, "bbox": bbox, "area": area,
-         "score": score, "iscrowd": 0}
-        for row_id, (image_id, class_id, bbox, area, score) in enumerate(rows, start=1)
-    ]  # fmt: skip
