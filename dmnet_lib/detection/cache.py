@@ -35,17 +35,17 @@ class DetectionCache:
             return None
 
     def put(
-        self, views: Views, names: tuple[str, ...], seen: ViewDetections, seconds: np.ndarray
+        self, views: Views, names: tuple[str, ...], found: ViewDetections, seconds: np.ndarray
     ) -> None:
         """Write what was found in the views, and the seconds [M] it took."""
         path = self._path(views, names)
         if path is not None:
             files.write_npz(
                 path,
-                boxes_xyxy=seen.detections.boxes_xyxy,
-                scores=seen.detections.scores,
-                class_ids=seen.detections.class_ids,
-                view=seen.view_index,
+                boxes_xyxy=found.detections.boxes_xyxy,
+                scores=found.detections.scores,
+                class_ids=found.detections.class_ids,
+                view=found.view_index,
                 seconds=seconds,
             )
 
@@ -62,7 +62,7 @@ def _read(path: Path, views: Views, names: tuple[str, ...]) -> tuple[ViewDetecti
     """Read a file of the cache. Raises InputError, KeyError, ValueError or IndexError."""
     cached, regions = files.read_npz(path), views.regions
     columns = (cached["boxes_xyxy"], cached["scores"], cached["class_ids"])
-    found = Detections(names, *columns, regions.image_index[cached["view"]])
+    table = Detections(names, *columns, regions.image_index[cached["view"]])
     if len(cached["seconds"]) != len(names):
         raise ValueError(f"{path}: of {len(cached['seconds'])} images, not {len(names)}")
-    return ViewDetections(found, cached["view"], regions, views.scales()), cached["seconds"]
+    return ViewDetections(table, cached["view"], regions, views.scales()), cached["seconds"]

@@ -14,7 +14,8 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, FusionRules
 from dmnet_lib.core.tables import Detections, ViewDetections, join
 
-ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes settled at a time: what bounds memory
+# NMS in numpy: importing torchvision takes longer than `dmnet fuse` does for a whole split.
+ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes compared at a time, which bounds memory
 
 # What `apply_view_rules` goes by, chosen on real train images; notebook 06 shows what the rules do.
 TOUCH_PX = 2.0  # of the view, from a border at which a box counts as cut
@@ -45,6 +46,7 @@ class ViewRules:
             raise InputError(f"coarse_weight is {self.coarse_weight}: expected above 0, at most 1")
 
 
+Views = tuple[np.ndarray, np.ndarray, np.ndarray]  # regions, images and scales, by image
 AS_RELEASED = ViewRules(truncated_boxes="kept", coarse_weight=1.0)
 
 
@@ -59,11 +61,10 @@ def apply_view_rules(
     if rules == AS_RELEASED or not passes:
         return [one.detections for one in passes]
     views = _views(passes)
-    return [_settled(one, views, np.asarray(sizes_wh), rules) for one in passes]
+    return [_ruled(one, views, np.asarray(sizes_wh), rules) for one in passes]
 
 
-def _views(passes: Sequence[ViewDetections]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the regions [V, 4], images [V] and scales [V] of all views, sorted by image."""
+def _views(passes: Sequence[ViewDetections]) -> Views:
     regions_xyxy = np.concatenate([one.regions.boxes_xyxy for one in passes])
     images = np.concatenate([one.regions.image_index for one in passes])
     scales = np.concatenate([one.scales for one in passes])
@@ -71,10 +72,9 @@ def _views(passes: Sequence[ViewDetections]) -> tuple[np.ndarray, np.ndarray, np
     return regions_xyxy[order], images[order], scales[order]
 
 
-def _settled(
-    seen: ViewDetections, views: tuple[np.ndarray, np.ndarray, np.ndarray], sizes_wh: np.ndarray,
-    rules: ViewRules,
-) -> Detections:  # fmt: skip
+def _ruled(
+    seen: ViewDetections, views: Views, sizes_wh: np.ndarray, rules: ViewRules
+) -> Detections:
     """Return one pass' boxes without truncated ones, weighted down where others see better."""
     found, scales = seen.detections, seen.scales[seen.view_index]
     side = found.sides_px[:, None]
@@ -110,9 +110,8 @@ def _cut_sides(seen: ViewDetections, size_wh: np.ndarray) -> np.ndarray:
 
 
 def _shown(
-    found: Detections, whole_xyxy: np.ndarray, least_scale: np.ndarray,
-    views: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> np.ndarray:  # fmt: skip
+    found: Detections, whole_xyxy: np.ndarray, least_scale: np.ndarray, views: Views
+) -> np.ndarray:
     """Return the mask [n] of boxes for which some view of their image holds whole_xyxy [n, 4] at
     least_scale [n] or more."""
     regions_xyxy, images, scales = views
@@ -184,7 +183,7 @@ def kept_rows(
 
 
 def _blocks(groups: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the rows in their order, some ROWS_AT_ONCE at a time; no group is torn."""
+    """Yield the rows in their order, some ROWS_AT_ONCE at a time, whole groups together."""
     ends = np.append(np.flatnonzero(np.diff(groups[order])) + 1, len(order))
     begin = 0
     while begin < len(order):
@@ -200,11 +199,11 @@ def _survivors(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float)
         rest = np.flatnonzero(kept & (place >= begin))
         now = place[rest] < begin + GROUP_AT_ONCE
         best, rest = rest[now], rest[~now]
-        kept[best] = _undoubled(groups[best], boxes_xyxy[best], iou_threshold)
+        kept[best] = _greedy(groups[best], boxes_xyxy[best], iou_threshold)
         best = best[kept[best]]
-        sides = (groups[best], boxes_xyxy[best], groups[rest], boxes_xyxy[rest])
-        for _, doubles, iou in overlaps.between(*sides, least=iou_threshold):
-            kept[rest[doubles[iou > iou_threshold]]] = False
+        compared = (groups[best], boxes_xyxy[best], groups[rest], boxes_xyxy[rest])
+        for _, duplicates, iou in overlaps.between(*compared, least=iou_threshold):
+            kept[rest[duplicates[iou > iou_threshold]]] = False
     return kept
 
 
@@ -213,29 +212,22 @@ def _places(groups: np.ndarray) -> np.ndarray:
     return np.arange(len(groups)) - np.searchsorted(groups, groups)
 
 
-def _undoubled(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
-    """Return what `_survivors` does, with all pairs that overlap too much at hand at once."""
-    better, worse = _doubles(groups, boxes_xyxy, iou_threshold)
-    dropped, doubted = np.zeros((2, len(groups)), bool)
-    # A row that no better one doubles stays, and its doubles go; then so on with the pairs left.
-    while len(better):
-        doubted[worse] = True
-        dropped[worse[~doubted[better]]] = True
-        doubted[worse] = False
-        unsettled = ~(dropped[better] | dropped[worse])
-        better, worse = better[unsettled], worse[unsettled]
-    return ~dropped
-
-
-def _doubles(
-    groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows [P] and, of each, a later row [P] of its group that overlaps it too much."""
+def _greedy(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """Return what `_survivors` does, from all pairs that overlap too much at once."""
     parts = [np.zeros((2, 0), np.int64)]
     for one, other, iou in overlaps.within(groups, boxes_xyxy, least=iou_threshold):
         over = iou > iou_threshold
         parts.append(np.sort([one[over], other[over]], axis=0))
-    return tuple(np.concatenate(parts, axis=1))
+    better, worse = np.concatenate(parts, axis=1)
+    dropped, doubted = np.zeros((2, len(groups)), bool)
+    # A row that no better one overlaps stays and drops its duplicates; then again with the rest.
+    while len(better):
+        doubted[worse] = True
+        dropped[worse[~doubted[better]]] = True
+        doubted[worse] = False
+        is_open = ~(dropped[better] | dropped[worse])
+        better, worse = better[is_open], worse[is_open]
+    return ~dropped
 
 
 def _misplaced(found: Detections, kept: np.ndarray, top: int) -> np.ndarray:

@@ -17,9 +17,9 @@ from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import FusionRules
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
-from dmnet_lib.cropping import plans
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
+from dmnet_lib.cropping.plans import SplitPlan, budgets
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors, fusion
 from dmnet_lib.detection.cache import DetectionCache
@@ -137,12 +137,13 @@ class Outcome:
     predicted_recall: float | None = None
 
 
-def described(names: Iterable[str]) -> dict[str, Strategy]:
+def described(
+    names: Iterable[str], plans: Mapping[str, SplitPlan] | None = None
+) -> dict[str, Strategy]:
     """Return the record of each strategy: of METHODS by its name, `custom` for any other.
 
     A name is a method, or a method and its setting, a last word that begins with a digit. The first
-    setting of a method is its default. The planner is greedy: plans of fewer crops are the first
-    crops of the plan of the most.
+    setting of a method is its default. plans, by name, know whose first crops theirs are.
     """
     records: dict[str, Strategy] = {}
     for name in names:
@@ -150,26 +151,15 @@ def described(names: Iterable[str]) -> dict[str, Strategy]:
         if not method or not setting[:1].isdigit():
             method, setting = name, ""
         kind, source = METHODS.get(method, ("custom", None))
-        budget = _budget(setting) if kind == "planned" else None
-        is_default = all(one.method != method for one in records.values())
-        records[name] = Strategy(name, method, kind, source, budget, is_default)
-    return {
-        n: replace(one, prefix_of=_longest(one, records.values())) for n, one in records.items()
-    }
-
-
-def _budget(setting: str) -> int | float | None:
-    budget = plans.budgets(setting)[setting] if setting else None
-    return budget and (budget.megapixels or budget.crops)
-
-
-def _longest(one: Strategy, others: Iterable[Strategy]) -> str | None:
-    """Return the plan of the most crops of the same method; None for itself or without such."""
-    plans_of_it = [o for o in others if o.method == one.method and isinstance(o.budget, int)]
-    if not isinstance(one.budget, int):
-        return None
-    longest = max(plans_of_it, key=lambda other: other.budget)
-    return longest.name if longest.budget > one.budget else None
+        budget = budgets(setting)[setting] if kind == "planned" else None
+        longer = (plans or {})[name].prefix_of if name in (plans or {}) else None
+        records[name] = Strategy(
+            name, method, kind, source,
+            budget=budget and (budget.megapixels or budget.crops),
+            is_default=all(one.method != method for one in records.values()),
+            prefix_of=longer and f"{method} {longer}",
+        )  # fmt: skip
+    return records
 
 
 def defaults(found: Mapping[str, Outcome]) -> list[str]:
@@ -201,27 +191,23 @@ def run_crops(
     by_crops: Mapping[str, Regions],
     rule: Rule,
     *,
+    records: Mapping[str, Strategy] | None = None,
     cache: DetectionCache = NO_CACHE,
     executor: Executor | None = None,
 ) -> dict[str, InferencePass]:
     """Return the pass over each strategy's crops.
 
-    Crops that are the first of a longer plan need no pass of their own: they take their part of its
-    boxes and, by their pixels, of its seconds.
+    Crops that are the first of a longer plan's, as records say, need no pass of their own: they
+    take their part of its boxes and, by their pixels, of its seconds.
     """
-    prefixes = {
-        name: one.prefix_of
-        for name, one in described(by_crops).items()
-        if one.prefix_of and _rows_in(by_crops[name], by_crops[one.prefix_of]) is not None
+    views = {name: Views(crops, rule.input_scale) for name, crops in by_crops.items()}
+    longer = {name: one.prefix_of for name, one in (records or {}).items() if one.prefix_of}
+    own = {name: views[name] for name in views if longer.get(name) not in views}
+    passes = run(detector, split, own, cache=cache, executor=executor, label="crops")
+    return {
+        name: passes[name] if name in own else _part(passes[longer[name]], views[name], split)
+        for name in by_crops
     }
-    views = {
-        n: Views(crops, rule.input_scale) for n, crops in by_crops.items() if n not in prefixes
-    }
-    passes = run(detector, split, views, cache=cache, executor=executor, label="crops")
-    for name, longer in prefixes.items():
-        part = Views(by_crops[name], rule.input_scale)
-        passes[name] = _part(passes[longer], part, len(split.annotations))
-    return {name: passes[name] for name in by_crops}
 
 
 def run(
@@ -252,28 +238,25 @@ def run(
     }  # fmt: skip
 
 
-def _rows_in(some: Regions, all_of_them: Regions) -> np.ndarray | None:
-    """Return the rows of all_of_them that `some` are, the first of each image; None if not so."""
-    images = all_of_them.image_index
+def _part(longer: InferencePass, views: Views, split: Split) -> InferencePass:
+    """Return the part of a pass that has only those views, the first of each image.
+
+    Raises ValueError where they are not.
+    """
+    seen, images = longer.view_detections, longer.regions.image_index
     rank = np.arange(len(images)) - np.searchsorted(images, images)
-    counts = np.bincount(some.image_index, minlength=1 + images.max(initial=-1))
+    counts = np.bincount(views.regions.image_index, minlength=1 + images.max(initial=-1))
     rows = np.flatnonzero(rank < counts[images])
-    same = np.array_equal(images[rows], some.image_index)
-    return rows if same and np.array_equal(all_of_them.boxes_xyxy[rows], some.boxes_xyxy) else None
-
-
-def _part(longer: InferencePass, views: Views, images: int) -> InferencePass:
-    """Return the part of a pass that has only those views, the first of each image."""
-    seen, rows = longer.view_detections, _rows_in(views.regions, longer.regions)
+    if not np.array_equal(seen.regions.boxes_xyxy[rows], views.regions.boxes_xyxy):
+        raise ValueError("crops that are called the first of a longer plan's are others")
     chosen = np.flatnonzero(np.isin(seen.view_index, rows))
     part = ViewDetections(
         seen.detections.select(chosen), np.searchsorted(rows, seen.view_index[chosen]),
-        seen.regions.select(rows), seen.scales[rows],
+        views.regions, seen.scales[rows],
     )  # fmt: skip
-    megapixels = views.megapixels(images)
+    megapixels = views.megapixels(len(split.annotations))
     seconds = longer.seconds * megapixels / longer.megapixels if longer.megapixels else 0.0
-    is_part = len(views.regions) < len(longer.regions)
-    return InferencePass(part, megapixels, seconds, time_is_estimated=is_part)
+    return InferencePass(part, megapixels, seconds, time_is_estimated=len(rows) < len(images))
 
 
 def outcomes(
@@ -290,19 +273,15 @@ def outcomes(
     strategies are where their names do not; see `described`.
     """
     strategies = described((*whole, *crops)) | dict(records or {})
-    base, none = whole["global"], Regions.none()
-    extra = extra_seconds or {}
-    found = {
-        name: Outcome(strategies[name], fuse([one], rule), none, one.megapixels, one.seconds)
-        for name, one in whole.items()
-    }
+    base, extra, found = whole["global"], extra_seconds or {}, {}
+    for name, one in whole.items():
+        fused = fuse([one], rule)
+        found[name] = Outcome(strategies[name], fused, Regions.none(), one.megapixels, one.seconds)
     for name, one in crops.items():
-        megapixels = base.megapixels + one.megapixels
+        fused, megapixels = fuse([base, one], rule), base.megapixels + one.megapixels
         seconds = base.seconds + one.seconds + extra.get(name, 0.0)
-        found[name] = Outcome(
-            strategies[name], fuse([base, one], rule), one.regions, megapixels, seconds,
-            one.time_is_estimated,
-        )  # fmt: skip
+        known = {"time_is_estimated": one.time_is_estimated}
+        found[name] = Outcome(strategies[name], fused, one.regions, megapixels, seconds, **known)
     return found
 
 
@@ -348,27 +327,22 @@ def with_predicted_recall(
     resolution.
     """
     at_full = replace(planner.input_scale, input_long_px=FULL_RESOLUTION)
-    full = replace(planner, input_scale=at_full)
-    return {
-        name: replace(
-            one,
-            predicted_recall=(full if name == "native" else planner).predicted_recall(
-                truth, one.regions
-            ),
-        )
+    special = {"native": replace(planner, input_scale=at_full)}
+    recalls = {
+        name: special.get(name, planner).predicted_recall(truth, one.regions)
         for name, one in found.items()
     }
+    return {name: replace(one, predicted_recall=recalls[name]) for name, one in found.items()}
 
 
 def cost_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
-    """Return one row a strategy: crops, megapixels, detections and seconds per image, whether the
+    """Return one row per strategy: crops, megapixels, detections and seconds per image, whether the
     seconds are estimated, and the predicted recall."""
-    images = {name: max(1, len(one.detections.names)) for name, one in found.items()}
     rows = {
         name: {
-            "crops_per_image": len(one.regions) / images[name],
+            "crops_per_image": len(one.regions) / max(1, len(one.detections.names)),
             "megapixels": one.megapixels,
-            "detections_per_image": len(one.detections) / images[name],
+            "detections_per_image": len(one.detections) / max(1, len(one.detections.names)),
             "seconds": one.seconds_per_image,
             "time_is_estimated": one.time_is_estimated,
             "predicted_recall": one.predicted_recall,

@@ -15,6 +15,7 @@ from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import recall
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
+from dmnet_lib.cropping.plans import SplitPlan
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import sizes
 from dmnet_lib.detection import strategies
@@ -181,7 +182,10 @@ class Counted(Torchvision):
 
 def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
     seen = Counted()
-    passes = strategies.run_crops(seen, split(), NESTED, RULE)
+    records = strategies.described(NESTED)
+    first = replace(records["planned mcnn 1"], prefix_of="planned mcnn 2")
+    records["planned mcnn 1"] = first
+    passes = strategies.run_crops(seen, split(), NESTED, RULE, records=records)
     assert list(passes) == list(NESTED)
     assert seen.views == 3 + 2  # the oracle's is another plan
     alone = strategies.run_crops(seen, split(), {"x": NESTED["planned mcnn 1"]}, RULE)["x"]
@@ -195,6 +199,9 @@ def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
     assert part.megapixels == pytest.approx(alone.megapixels)
     assert part.time_is_estimated and not passes["planned mcnn 2"].time_is_estimated
     assert 0 < part.seconds < passes["planned mcnn 2"].seconds
+    other = NESTED | {"planned mcnn 1": Regions.from_lists([[CROP], [CROP]])}
+    with pytest.raises(ValueError, match="are others"):
+        strategies.run_crops(seen, split(), other, RULE, records=records)
 
 
 def test_without_strategies_no_image_is_looked_at() -> None:
@@ -226,7 +233,9 @@ def test_a_strategy_is_what_its_name_says_or_one_of_ones_own():
         "uniform 3x4", "planned mcnn 12", "planned mcnn 0.9Mpx",
     ]  # fmt: skip
     assert [one.budget for one in records.values()][4:7] == [6, 12, 0.9]
-    assert {name: one.prefix_of for name, one in records.items() if one.prefix_of} == {
+    planned = {"planned mcnn 6": SplitPlan([], np.zeros(0), prefix_of="12")}
+    again = strategies.described(names, planned)
+    assert {name: one.prefix_of for name, one in again.items() if one.prefix_of} == {
         "planned mcnn 6": "planned mcnn 12"
     }
     assert [name for name, one in records.items() if one.is_baseline] == list(names[:3])
