@@ -285,9 +285,9 @@ def heat_colours() -> np.ndarray:
     return (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
-def mistake_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
-    """Return hits, missed objects and false detections, each boxes_xyxy [n, 4], as layers."""
-    looks = {"hits": (GREEN, 0.8), "missed": (PINK, 1.2), "false": (ORANGE, 1.2)}
+def error_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
+    """Return tp, fn and fp of `errors.Judged.of_image`, each boxes_xyxy [n, 4], as layers."""
+    looks = {"tp": (GREEN, 0.8), "fn": (PINK, 1.2), "fp": (ORANGE, 1.2)}
     return tuple(
-        Boxes(judged[name], colour, name, width) for name, (colour, width) in looks.items()
+        Boxes(judged[name], colour, name.upper(), width) for name, (colour, width) in looks.items()
     )

@@ -80,7 +80,7 @@ METRICS = {
     },
     "baselines": {"global": "global"}, "images": 3, "split": "val", "words": ["`a` is best."],
     "verdict": {"tone": "loses", "sentence": "`a` loses.", "against": ["Few images."]},
-    "worst": [{"image": "a", "objects": 3, "hits": 1, "missed": 2, "false": 0, "right": 1 / 3}],
+    "worst": [{"image": "a", "objects": 3, "tp": 1, "fn": 2, "fp": 0, "tp_share": 1 / 3}],
     "worst_of": {"strategy": "planned mcnn 6", "min_score": 0.5},
 }  # fmt: skip
 

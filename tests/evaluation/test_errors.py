@@ -35,23 +35,23 @@ FOUND = found([
 
 def test_hits_misses_and_false_boxes_are_counted_by_image() -> None:
     table = errors.table(errors.judge(TRUTH, FOUND, min_score=0.5)).set_index("image")
-    counts = table[["objects", "hits", "missed", "false"]].to_numpy().tolist()
+    counts = table[["objects", "tp", "fn", "fp"]].to_numpy().tolist()
     # a: one hit, its double false, one under the score; b: of another class, one in an ignored
     # region; c: nothing to find.
     assert counts == [[2, 1, 1, 1], [1, 0, 1, 1], [0, 0, 0, 1]]
-    assert table["right"].tolist() == [1 / 3, 0, 0]
+    assert table["tp_share"].tolist() == [1 / 3, 0, 0]
 
 
 def test_the_boxes_of_an_image_are_those_that_are_counted() -> None:
     boxes = errors.judge(TRUTH, FOUND, min_score=0.5).of_image(0)
-    assert boxes["hits"].tolist() == [[0, 0, 10, 10]]
-    assert boxes["false"].tolist() == [[1, 0, 11, 10]]
-    assert boxes["missed"].tolist() == [[50, 50, 60, 60]]
+    assert boxes["tp"].tolist() == [[0, 0, 10, 10]]
+    assert boxes["fp"].tolist() == [[1, 0, 11, 10]]
+    assert boxes["fn"].tolist() == [[50, 50, 60, 60]]
 
 
 def test_an_image_with_nothing_in_it_is_right() -> None:
     table = errors.table(errors.judge(truth([]), found([]), min_score=0.5))
-    assert table["right"].tolist() == [1, 1, 1]
+    assert table["tp_share"].tolist() == [1, 1, 1]
 
 
 def test_the_worst_come_first_and_of_equals_the_one_with_more_mistakes() -> None:
@@ -72,10 +72,10 @@ def test_crowds_leave_as_many_missed_boxes_as_are_counted() -> None:
     ]
     judged = errors.judge(truth(rows, 1), found(seen, 1), min_score=0.1)
     counted, boxes = errors.table(judged).iloc[0], judged.of_image(0)
-    assert 0 < counted["hits"] < 40
+    assert 0 < counted["tp"] < 40
     assert {n: len(b) for n, b in boxes.items()} == {n: counted[n] for n in boxes}
     outcome = matching.match(judged.truth, judged.found)[0]
-    assert counted["hits"] == np.count_nonzero(outcome == matching.TRUE)
+    assert counted["tp"] == np.count_nonzero(outcome == matching.TRUE)
 
 
 def test_other_images_are_refused() -> None:

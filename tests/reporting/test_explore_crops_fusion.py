@@ -196,14 +196,14 @@ def test_hits_false_and_missed_are_counted_as_the_evaluation_does(fused) -> None
             judge(truth.image(index), fused.fused("sliding 300", index)),
             outcome[counted.image_index == index],
         )
-        assert len(one["hits"]) == np.sum(here == matching.TRUE)
-        assert len(one["missed"]) == kept.image(index).is_object.sum() - len(one["hits"])
+        assert len(one["tp"]) == np.sum(here == matching.TRUE)
+        assert len(one["fn"]) == kept.image(index).is_object.sum() - len(one["tp"])
     fused.go_to(0)
     one = judge(truth.image(0), fused.fused("sliding 300", 0))
     other = judge(truth.image(0), fused.fused("global", 0))
-    assert told(fused)["hits (by global)"] == f"{len(one['hits'])} ({len(other['hits'])})"
-    assert told(fused)["missed (by global)"] == f"{len(one['missed'])} ({len(other['missed'])})"
-    assert len(one["hits"]) > len(other["hits"])
+    assert told(fused)["tp (by global)"] == f"{len(one['tp'])} ({len(other['tp'])})"
+    assert told(fused)["fn (by global)"] == f"{len(one['fn'])} ({len(other['fn'])})"
+    assert len(one["tp"]) > len(other["tp"])
 
 
 def test_boxes_in_an_ignored_region_are_neither_right_nor_wrong(tmp_path) -> None:
@@ -213,8 +213,8 @@ def test_boxes_in_an_ignored_region_are_neither_right_nor_wrong(tmp_path) -> Non
         np.array([0.9, 0.8, 0.7]), np.array([4, 4, 4]), np.zeros(3, int),
     )  # fmt: skip
     one = judge(truth, found)
-    assert {what: len(xyxy) for what, xyxy in one.items()} == {"hits": 1, "false": 1, "missed": 1}
-    assert one["missed"].tolist() == [[300, 200, 320, 220]]
+    assert {what: len(xyxy) for what, xyxy in one.items()} == {"tp": 1, "fp": 1, "fn": 1}
+    assert one["fn"].tolist() == [[300, 200, 320, 220]]
 
 
 def test_an_object_is_taken_by_the_best_detection_only(tmp_path) -> None:
@@ -222,7 +222,7 @@ def test_an_object_is_taken_by_the_best_detection_only(tmp_path) -> None:
     twice = np.array([[100.0, 100, 120, 120], [101, 100, 121, 120]])
     found = Detections(truth.names, twice, np.array([0.5, 0.9]), np.full(2, 4), np.zeros(2, int))
     one = judge(truth, found)
-    assert one["hits"].tolist() == [twice[1].tolist()] and len(one["false"]) == 1
+    assert one["tp"].tolist() == [twice[1].tolist()] and len(one["fp"]) == 1
 
 
 def test_images_that_differ_most_are_listed_and_gone_to(fused) -> None:
@@ -251,4 +251,4 @@ def test_under_the_runner_crops_and_fusion_leave_figures(tmp_path, monkeypatch) 
         paths = [out / f"figures/{n}.{k}" for n in ("thresholds", "judged") for k in ("png", "csv")]
         written.append([path.read_bytes() for path in paths])
     assert written[0] == written[1] and all(len(one) < 400_000 for one in written[0])
-    assert crops.csv.count("\n") == 4 and found.csv.splitlines()[0].endswith("hits,false,missed")
+    assert crops.csv.count("\n") == 4 and found.csv.splitlines()[0].endswith("tp,fp,fn")

@@ -264,12 +264,12 @@ def test_size_maps_share_one_scale_and_say_their_sums():
 
 
 def test_mistakes_have_a_colour_each_and_say_their_number():
-    judged = {"hits": SQUARE, "missed": np.zeros((0, 4)), "false": np.repeat(SQUARE, 2, axis=0)}
-    layers = figures.mistake_layers(judged)
+    judged = {"tp": SQUARE, "fn": np.zeros((0, 4)), "fp": np.repeat(SQUARE, 2, axis=0)}
+    layers = figures.error_layers(judged)
     assert len({layer.colour for layer in layers}) == 3
     (ax,) = figures.gallery([Panel(PHOTO, "a: 33 % right", layers)], columns=1).axes
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["hits (1)", "missed (0)", "false (2)"]
+    assert legend == ["TP (1)", "FN (0)", "FP (2)"]
 
 
 def test_an_ablation_has_a_row_for_what_was_left_out():

@@ -206,7 +206,7 @@ def evaluated(base: Path, *, splits: str = "train val test", **more: object) -> 
 
 VERDICT = {"tone": "wins", "sentence": "`a <b>` beats `c`.", "against": ["Few images."]}
 WORST = {
-    "worst": [{"image": "<i>", "objects": 3, "hits": 1, "missed": 2, "false": 0, "right": 1 / 3}],
+    "worst": [{"image": "<i>", "objects": 3, "tp": 1, "fn": 2, "fp": 0, "tp_share": 1 / 3}],
     "worst_of": {"strategy": "density", "min_score": 0.5},
 }
 

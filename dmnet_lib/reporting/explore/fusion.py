@@ -112,7 +112,7 @@ class FusionExplorer(desk.Explorer):
             "show_global": desk.check("boxes of the whole image", False),
             "show_local": desk.check("boxes of crops", False),
             "show_fused": desk.check("fused boxes", False),
-            "show_judged": desk.check("hits, false and missed"),
+            "show_judged": desk.check("TP, FP and FN"),
         }  # fmt: skip
 
     def settle(self) -> None:
@@ -156,7 +156,7 @@ class FusionExplorer(desk.Explorer):
         layers = (
             *self._sources(passes),
             *self._ticked("fused", (Boxes(fused.boxes_xyxy, figures.BLUE, "fused boxes"),)),
-            *self._ticked("judged", figures.mistake_layers(judge(self.truth.image(index), fused))),
+            *self._ticked("judged", figures.error_layers(judge(self.truth.image(index), fused))),
         )
         return View(layers)
 
@@ -182,7 +182,7 @@ class FusionExplorer(desk.Explorer):
             {what: len(xyxy) for what, xyxy in judge(truth, found).items()} for found in fused
         )
         neither = [
-            len(found) - n["hits"] - n["false"] for found, n in zip(fused, (one, two), strict=True)
+            len(found) - n["tp"] - n["fp"] for found, n in zip(fused, (one, two), strict=True)
         ]
         return {
             "objects": int(truth.is_object.sum()),
@@ -212,7 +212,7 @@ def one_image(whole: InferencePass, index: int, least_score: float) -> Inference
 
 
 def judge(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
-    """Return one image's boxes_xyxy [n, 4] that are hits, false, and objects that are missed."""
+    """Return one image's boxes_xyxy [n, 4] that are true (tp) and false positives (fp), and misses (fn)."""
     return errors.judge(truth, found, min_score=-np.inf).of_image(0)
 
 
@@ -223,7 +223,7 @@ def _figure(split: Split, passes: Passes, stage: Stage, strategy: str) -> figure
         truth = split.annotations.image(index)
         for name in ("global", strategy):
             fused = passes.fused(name, index, least_score=SHOWN_SCORE)
-            layers = figures.mistake_layers(judge(truth, fused))
+            layers = figures.error_layers(judge(truth, fused))
             panels.append(figures.Panel(split.images[index], f"{truth.names[0]}: {name}", layers))
             counts = {layer.label: len(layer.boxes_xyxy) for layer in layers}
             told.append({"image": truth.names[0], "strategy": name, **counts})
@@ -231,8 +231,8 @@ def _figure(split: Split, passes: Passes, stage: Stage, strategy: str) -> figure
         figures.gallery(panels),
         stage.out,
         "judged",
-        data=pd.DataFrame(told, columns=["image", "strategy", "hits", "false", "missed"]),
+        data=pd.DataFrame(told, columns=["image", "strategy", "tp", "fp", "fn"]),
         caption=f"What is right, wrong and missed on the images on which {strategy} and global "
         f"differ most. Boxes from a score of {SHOWN_SCORE}.",
-        alt="Pairs of aerial images with boxes around hits, false detections and missed objects",
+        alt="Pairs of aerial images with boxes around true positives, false positives and missed objects",
     )

@@ -146,7 +146,7 @@ def worst(found: Evaluated) -> dict[str, object] | None:
         return None
     head = ("image", "objects", "TP", "FN", "FP", "TP/(TP+FP+FN), %")
     cells = [
-        (r["image"], r["objects"], r["hits"], r["missed"], r["false"], f"{100 * r['right']:.1f}")
+        (r["image"], r["objects"], r["tp"], r["fn"], r["fp"], f"{100 * r['tp_share']:.1f}")
         for r in rows
     ]
     return {
