@@ -212,7 +212,7 @@ def one_image(whole: InferencePass, index: int, least_score: float) -> Inference
 
 
 def judge(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
-    """Return one image's boxes_xyxy [n, 4] that are true (tp) and false positives (fp), and misses (fn)."""
+    """Return one image's boxes_xyxy [n, 4]: true positives (tp), false positives (fp), misses (fn)."""
     return errors.judge(truth, found, min_score=-np.inf).of_image(0)
 
 
@@ -234,5 +234,5 @@ def _figure(split: Split, passes: Passes, stage: Stage, strategy: str) -> figure
         data=pd.DataFrame(told, columns=["image", "strategy", "tp", "fp", "fn"]),
         caption=f"What is right, wrong and missed on the images on which {strategy} and global "
         f"differ most. Boxes from a score of {SHOWN_SCORE}.",
-        alt="Pairs of aerial images with boxes around true positives, false positives and missed objects",
+        alt="Pairs of aerial images with boxes around TP, FP and FN",
     )
