@@ -212,7 +212,7 @@ def one_image(whole: InferencePass, index: int, least_score: float) -> Inference
 
 
 def judge(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
-    """Return one image's boxes_xyxy [n, 4]: true positives (tp), false positives (fp), misses (fn)."""
+    """Return boxes_xyxy [n, 4] of an image: true and false positives (tp, fp), misses (fn)."""
     return errors.judge(truth, found, min_score=-np.inf).of_image(0)
 
 
