@@ -101,7 +101,12 @@ def official_page(path: Path) -> str:
     if not isinstance(measured, dict) or set(measured.get("effects", ())) != known:
         raise InputError(f"{path}: of other rules; run `dmnet deviations ROOT --out {path}` again")
     rows = [
-        (f"`{one.name}={one.released_value}`", one.released, one.right, effect(measured, one.name))
+        (
+            f"`{one.name}={one.other_value}`",
+            one.official_does,
+            one.corrected_does,
+            effect(measured, one.name),
+        )
         for one in official.DEVIATIONS
     ]
     table = Table(("rule", "official", "corrected", "effect"), rows).markdown()
