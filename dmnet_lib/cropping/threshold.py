@@ -1,12 +1,13 @@
 """Window sums of a split -> its crop regions at a threshold, and the threshold chosen on val."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmnet_lib.core import official
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, RegionRules
@@ -30,6 +31,16 @@ class Policy:
     padding_px: int = 0
     rules: RegionRules = CORRECTED.regions
 
+    @classmethod
+    def of_parameters(cls, params: Mapping[str, object]) -> "Policy":
+        """Return the policy of a run's stage of crops by its parameters."""
+        return cls(
+            (params["window_w_px"], params["window_h_px"]),
+            params["min_area_px"],
+            params["padding_px"],
+            official.named(params["profile"], params["profile_changes"]).regions,
+        )
+
 
 def split_regions(
     sums: Sequence[np.ndarray], sizes_wh: np.ndarray, *, threshold: float, policy: Policy
@@ -43,28 +54,16 @@ def split_regions(
     for size_wh in np.unique(sizes_wh, axis=0):
         alike = np.flatnonzero(np.all(sizes_wh == size_wh, axis=1))
         dense = windows.mask(np.stack([sums[i] for i in alike]), threshold)
-        found, owner = _regions(dense, size_wh, policy)
-        xyxy.append(found)
+        cells = windows.grid(size_wh, policy.window_wh)
+        rectangles, owner = regions.from_masks(
+            dense, cells, min_area_px=policy.min_area_px, rules=policy.rules
+        )
+        xyxy.append(rectangles)
         images.append(alike[owner])
     image_index = np.concatenate(images)
     order = np.argsort(image_index, kind="stable")
-    regions_of_all = Regions(np.concatenate(xyxy)[order], image_index[order])
-    return regions.pad(regions_of_all, policy.padding_px, sizes_wh)
-
-
-def _regions(
-    dense: np.ndarray, size_wh: np.ndarray, policy: Policy
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the [r, 4] regions of [n, rows, columns] masks of one size, and whose they are."""
-    cells = windows.grid(size_wh, policy.window_wh)
-    return regions.from_masks(
-        dense,
-        (cells.x_starts, cells.x_ends),
-        (cells.y_starts, cells.y_ends),
-        connectivity=policy.rules.connectivity,
-        min_area_px=policy.min_area_px,
-        grown_px=policy.rules.grown_px,
-    )
+    crops = Regions(np.concatenate(xyxy)[order], image_index[order])
+    return regions.pad(crops, policy.padding_px, sizes_wh)
 
 
 def thresholds(sums: Sequence[np.ndarray], *, count: int = 24) -> np.ndarray:

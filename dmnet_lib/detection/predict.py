@@ -124,7 +124,7 @@ class Predictor:
         cls, home: Path, folders: Mapping[str, Path], strategy: str, device: torch.device
     ) -> "Predictor":
         density, crops, detector = (folders[part] for part in ("density", "crops", "detector"))
-        cut, chosen = result_folder.parameters_of(crops), result_folder.parameters_of(detector)
+        chosen = result_folder.parameters_of(detector)
         bins, found = sizes.read(folders["sizes"] / "sizes.json"), _detector(detector, device)
         scale, aspect_wh = input_scale.read(crops / input_scale.FILE, input_wh=found.input_wh)
         rules = official.named(chosen["profile"], chosen["profile_changes"])
@@ -132,10 +132,7 @@ class Predictor:
         model = weights.read(density / MCNN_WEIGHTS, mcnn.MCNN(len(bins))).to(device)
         return cls(
             Counter(model, result_folder.parameters_of(density)["input_scale"]),
-            Policy(
-                (cut["window_w_px"], cut["window_h_px"]), cut["min_area_px"], cut["padding_px"],
-                rules.regions,
-            ),
+            Policy.of_parameters(result_folder.parameters_of(crops)),
             files.read_json(crops / result_folder.METRICS)["threshold"]["mcnn"],
             found,
             Rule(

@@ -11,7 +11,6 @@ from dmnet_lib.core import official as profiles
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import BY_NAME, DEVIATIONS, PROFILES
-from dmnet_lib.cropping.regions import from_masks
 from dmnet_lib.density import maps, points
 from dmnet_lib.density.kernels import SigmaRule
 
@@ -32,9 +31,8 @@ def test_a_profile_holds_every_rule_in_its_section() -> None:
         assert list(found.values) == list(BY_NAME)
         for one in DEVIATIONS:
             assert getattr(getattr(found, one.section), one.name) == getattr(one, name)
-    for function, section in ((points.from_annotations, "points"), (from_masks, "regions")):
-        for rule, value in vars(getattr(profiles.CORRECTED, section)).items():
-            assert inspect.signature(function).parameters[rule].default == value
+    for rule, value in vars(profiles.CORRECTED.points).items():
+        assert inspect.signature(points.from_annotations).parameters[rule].default == value
 
 
 def test_profiles_differ_in_every_rule_but_those_that_name_another_value():

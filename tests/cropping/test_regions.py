@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 
+from dmnet_lib.core.official import RegionRules
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import regions
+from dmnet_lib.density import windows
 
-SPANS = (np.array([0, 10, 20, 25]), np.array([10, 20, 30, 35]))  # the last window is moved back
+CELLS = windows.grid(np.array([35, 35]), (10, 10))  # the last window is moved back
 
 
-def rectangles(mask: list, **settings: int) -> list[list[int]]:
-    settings = {"min_area_px": 0} | settings
-    found, owner = regions.from_masks(np.array([mask], dtype=bool), SPANS, SPANS, **settings)
+def rectangles(mask: list, *, connectivity: int = 8, min_area_px: int = 0) -> list[list[int]]:
+    rules = RegionRules(connectivity, 0)
+    masks = np.array([mask], dtype=bool)
+    found, owner = regions.from_masks(masks, CELLS, min_area_px=min_area_px, rules=rules)
     assert not owner.any()
     return found.tolist()
 
@@ -31,7 +34,7 @@ def covered(found: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 def test_an_empty_mask_has_no_region():
-    nothing, owner = regions.from_masks(np.zeros((3, 4, 4), bool), SPANS, SPANS)
+    nothing, owner = regions.from_masks(np.zeros((3, 4, 4), bool), CELLS, min_area_px=0)
     assert (nothing.shape, owner.shape) == ((0, 4), (0,))
     assert padded(nothing, 5, (35, 35)) == []
 
@@ -67,7 +70,7 @@ def test_masks_of_one_grid_do_not_touch_each_other():
     bottom, top = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
     bottom[3, 1], top[0, 1], top[2, 3] = 1, 1, 1
     masks = np.stack([bottom, top, np.zeros((4, 4), bool), top])
-    found, owner = regions.from_masks(masks, SPANS, SPANS, min_area_px=0)
+    found, owner = regions.from_masks(masks, CELLS, min_area_px=0)
     assert owner.tolist() == [0, 1, 1, 3, 3]
     alone = [rectangles(mask) for mask in (bottom, top, top)]
     assert found.tolist() == [xyxy for one in alone for xyxy in one]

@@ -113,8 +113,7 @@ def test_regions_are_those_of_walked_pixels(
     for row, column in zip(*np.nonzero(dense), strict=True):
         across = slice(cells.x_starts[column], cells.x_ends[column])
         pixels[cells.y_starts[row] : cells.y_ends[row], across] = True
-    spans = ((cells.x_starts, cells.x_ends), (cells.y_starts, cells.y_ends))
-    ours, _ = regions.from_masks(dense[None], *spans, min_area_px=100, **vars(OFFICIAL.regions))
+    ours, _ = regions.from_masks(dense[None], cells, min_area_px=100, rules=OFFICIAL.regions)
     assert sorted(map(tuple, ours.tolist())) == sorted(plain.regions(pixels, min_area_px=100))
 
 

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
-from dmnet_lib.core import boxes, official
+from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.official import KernelRules
 from dmnet_lib.core.provenance import Stage
@@ -89,7 +89,7 @@ class CropsExplorer(desk.Explorer):
         threshold: float, planner: CropPlanner,
     ) -> None:  # fmt: skip
         self.sources, self.planner = dict(sources), planner
-        self.rules = official.named(stage.params["profile"], stage.params["profile_changes"])
+        self.given = Policy.of_parameters(stage.params)
         self.sums = lru_cache(WINDOWS_KEPT)(self._sums)
         self.plans = lru_cache(len(sources))(self._plans)
         self._found, self._planned = lru_cache(1)(self._regions), set()
@@ -118,7 +118,7 @@ class CropsExplorer(desk.Explorer):
                 "Window height", "Height of a window, px", low, high, given["window_h_px"], 1),
             "connectivity": desk.labelled(
                 widgets.Dropdown, "Connectivity", "Windows join over sides (4), or corners too (8)",
-                options=[8, 4], value=self.rules.regions.connectivity,
+                options=[8, 4], value=self.given.rules.connectivity,
             ),
             "padding": desk.slider(
                 "Padding", "Added on every side of a region, px", 0, 100, given["padding_px"], 1),
@@ -150,7 +150,7 @@ class CropsExplorer(desk.Explorer):
         of = self.controls
         window_wh = (of["window_w"].value, of["window_h"].value)
         area, padding, joined = (of[n].value for n in ("min_area", "padding", "connectivity"))
-        return Policy(window_wh, area, padding, replace(self.rules.regions, connectivity=joined))
+        return Policy(window_wh, area, padding, replace(self.given.rules, connectivity=joined))
 
     def settle(self) -> None:
         for name in ("threshold", "window_w", "window_h", "connectivity", "padding", "min_area"):
@@ -291,11 +291,9 @@ def _figure(
     split: Split, sources: Mapping[str, Source], stage: Stage, threshold: float
 ) -> figures.Shown:
     """Return two images at three thresholds, of the first source."""
-    (name, source), given = next(iter(sources.items())), stage.params
-    rules = official.named(given["profile"], given["profile_changes"])
-    window_wh = (given["window_w_px"], given["window_h_px"])
-    policy = Policy(window_wh, given["min_area_px"], given["padding_px"], rules.regions)
-    sums, truth = source.sums(window_wh), split.annotations
+    name, source = next(iter(sources.items()))
+    policy = Policy.of_parameters(stage.params)
+    sums, truth = source.sums(policy.window_wh), split.annotations
     found = {
         times * threshold: cropping.split_regions(
             sums, truth.sizes_wh, threshold=times * threshold, policy=policy
