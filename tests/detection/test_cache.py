@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core.annotations import from_rows
+from dmnet_lib.core.official import CORRECTED
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Split
@@ -14,7 +15,7 @@ from dmnet_lib.detection import strategies
 from dmnet_lib.detection.cache import DetectionCache
 from dmnet_lib.detection.strategies import InferencePass, Rule
 
-RULE = Rule(InputScale(20, 2.0), iou_threshold=0.7, top=500, fusion={})
+RULE = Rule(InputScale(20, 2.0), iou_threshold=0.7, top=500, fusion=CORRECTED.fusion)
 CROPS = {"uniform 1x2": Regions.from_lists([[[0, 0, 20, 30], [20, 0, 40, 30]], [[5, 5, 15, 25]]])}
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.official import CORRECTED
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import recall
 from dmnet_lib.cropping.input_scale import InputScale
@@ -23,7 +24,7 @@ from dmnet_lib.detection.detectors import Torchvision
 from dmnet_lib.detection.fusion import ViewRules
 from dmnet_lib.detection.strategies import Outcome, Rule, Strategy
 
-RULE = Rule(InputScale(20, 2.0), iou_threshold=0.7, top=500, fusion={})
+RULE = Rule(InputScale(20, 2.0), iou_threshold=0.7, top=500, fusion=CORRECTED.fusion)
 CROP = [10, 10, 20, 20]
 
 
