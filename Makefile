@@ -34,7 +34,7 @@ lint: setup  ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup  ## measure speed, beside plain ways to do the same (about 20 minutes)
+bench: setup  ## measure speed, beside reference implementations (about 20 minutes)
 	$(BIN)/python benchmarks/bench.py --largest 100000
 
 lab: setup  ## open the notebooks in JupyterLab

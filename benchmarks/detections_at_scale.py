@@ -4,12 +4,12 @@ import json
 from functools import partial
 from pathlib import Path
 
-import made_up
 import measure
 import numpy as np
-import plain
-from made_up import Data, Found
+import reference
+import synthetic
 from measure import Plan, Row, Run
+from synthetic import Data, Found
 
 SCORED = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -19,11 +19,11 @@ def fusion(plan: Plan) -> list[Row]:
     data, found = _made(plan)
     timed = measure.cold({"fuse": partial(_fuse, plan, found, ())}, plan.runs)["fuse"]
     count = min(plan.searched, data.count)
-    some = made_up.detections(
+    some = synthetic.detections(
         plan.home / "some_found", data, count, whole=plan.whole, local=plan.local
     )
     joined = _joined(some)
-    other = measure.seconds(lambda: [plain.fuse(boxes) for boxes in joined.values()], plan.few)
+    other = measure.seconds(lambda: [reference.fuse(boxes) for boxes in joined.values()], plan.few)
     _fuse(plan, some, ("--profile", "official"), watched=False)
     _same_fused(plan.home / "out" / "fused.json", joined)
     what = f"`dmnet fuse`: {data.count} images, {plan.whole} + {plan.local:,} synthetic boxes each"
@@ -59,9 +59,9 @@ def evaluation(plan: Plan) -> list[Row]:
 
 def _made(plan: Plan) -> tuple[Data, Found]:
     """Return val's annotations and the synthetic detections on it."""
-    data = made_up.annotated(plan.home / "annotated", "val", plan.val)
+    data = synthetic.annotated(plan.home / "annotated", "val", plan.val)
     home = plan.home / "found"
-    return data, made_up.detections(home, data, data.count, whole=plan.whole, local=plan.local)
+    return data, synthetic.detections(home, data, data.count, whole=plan.whole, local=plan.local)
 
 
 def _fuse(plan: Plan, found: Found, rules: tuple[str, ...], watched: bool) -> Run:
@@ -104,12 +104,12 @@ def _joined(found: Found) -> dict[int, list[tuple[float, ...]]]:
 
 
 def _same_fused(path: Path, joined: dict[int, list[tuple[float, ...]]]) -> None:
-    """Compare the boxes that `dmnet fuse --profile official` kept with the plain way's."""
+    """Compare the boxes that `dmnet fuse --profile official` kept with the reference's."""
     ours: dict[int, list] = {number: [] for number in joined}
     for one in json.loads(path.read_text()):
         ours[one["image_id"]].append((one["score"], one["category_id"], *one["bbox"]))
     for number, boxes in joined.items():
-        wanted = sorted((score, *rest) for *rest, score in plain.fuse(boxes))
+        wanted = sorted((score, *rest) for *rest, score in reference.fuse(boxes))
         np.testing.assert_allclose(
             sorted(ours[number]), wanted, rtol=0, atol=1e-3, err_msg="fused boxes"
         )

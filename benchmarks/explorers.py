@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import made_up
 import numpy as np
 import planned
+import synthetic
 from measure import Plan, Row, Spread
 
 from dmnet_lib.core import annotations, files, official, params, provenance
@@ -87,8 +87,8 @@ def _budgets(count: int) -> list[int]:
 def _split(home: Path, count: int) -> Split:
     """Return synthetic images of one size, of which the first has BOXES objects and is on disk."""
     rng = np.random.default_rng(3)
-    rows = [made_up.rows(rng, IMAGE_WH) for _ in range(count)]
-    many = np.concatenate([made_up.rows(rng, IMAGE_WH) for _ in range(12)])
+    rows = [synthetic.rows(rng, IMAGE_WH) for _ in range(count)]
+    many = np.concatenate([synthetic.rows(rng, IMAGE_WH) for _ in range(12)])
     rows[0] = np.resize(many[many[:, 4] == 1], (BOXES, 8))
     names = [str(number) for number in range(count)]  # as `planned.seen` counts them
     table = annotations.from_rows(names, np.tile(IMAGE_WH, (count, 1)), rows)

@@ -18,8 +18,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import made_up
 import numpy as np
+import synthetic
 
 from dmnet_lib.core import files, parallel
 from dmnet_lib.cropping import crops, threshold
@@ -60,8 +60,8 @@ def export(parents: list[exporting.Parent], folder: Path, *, quality: int, jobs:
 
 def sample(folder: Path) -> list[exporting.Parent]:
     """Return images with their density crops, by the command's defaults."""
-    if (made_up.SHARED / "visdrone-sample").is_dir():
-        root, splits = made_up.SHARED / "visdrone-sample", ("train", "val")
+    if (synthetic.SHARED / "visdrone-sample").is_dir():
+        root, splits = synthetic.SHARED / "visdrone-sample", ("train", "val")
     else:
         root, splits = folder / "scenes", ("train",)
         scenes.write(root, seed=0, train=MADE_UP, val=0, test=0)

@@ -49,7 +49,7 @@ class Plan:
     train: int = 6471
     val: int = 548
     sample: int = 21
-    searched: int = 10  # images that the plain way is timed on where it takes seconds
+    searched: int = 10  # images that the reference is timed on where it takes seconds
     growth: tuple[int, ...] = (100, 1000, 10_000)
     whole: int = 500  # detections of an image
     local: int = 1000  # and of its crops

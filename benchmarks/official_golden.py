@@ -2,14 +2,14 @@
 
     python benchmarks/official_golden.py
 
-Every number comes from `plain`, none from the library: the tests compare the two.
+Every number comes from `reference`, none from the library: the tests compare the two.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-import plain
+import reference
 
 from dmnet_lib.core import files
 from dmnet_lib.data import scenes
@@ -34,11 +34,11 @@ BY_HAND = {
 }  # fmt: skip
 
 
-def expected(size_wh: tuple[int, int], rows: list[plain.Row], rng: np.random.Generator) -> dict:
+def expected(size_wh: tuple[int, int], rows: list[reference.Row], rng: np.random.Generator) -> dict:
     """Return what the released procedure makes of one val image."""
-    objects = plain.objects(rows, drop_score0=True)
-    density = plain.density_map(objects, size_wh, sigma_px=SIGMA_PX)
-    crops = plain.regions(plain.mask(density, WINDOW_WH, THRESHOLD))
+    objects = reference.objects(rows, drop_score0=True)
+    density = reference.density_map(objects, size_wh, sigma_px=SIGMA_PX)
+    crops = reference.regions(reference.mask(density, WINDOW_WH, THRESHOLD))
     pixels = np.column_stack([rng.integers(0, side, 30) for side in density.shape])
     return {
         "size_wh": size_wh,
@@ -48,10 +48,10 @@ def expected(size_wh: tuple[int, int], rows: list[plain.Row], rng: np.random.Gen
         "last_column_sum": float(density[:, -1].sum()),
         "pixels_yx": [[int(y), int(x), float(density[y, x])] for y, x in pixels],
         "window_sums": [
-            [round(v, 9) for v in row] for row in plain.window_sums(density, WINDOW_WH)
+            [round(v, 9) for v in row] for row in reference.window_sums(density, WINDOW_WH)
         ],
-        "crops": [{"xyxy": crop, "rows": plain.rows_in_crop(objects, crop)} for crop in crops],
-        "coco_boxes": plain.coco_boxes(objects, size_wh),
+        "crops": [{"xyxy": crop, "rows": reference.rows_in_crop(objects, crop)} for crop in crops],
+        "coco_boxes": reference.coco_boxes(objects, size_wh),
     }
 
 
@@ -80,7 +80,7 @@ def main() -> None:
     for count, top in ((300, TOP), (120, 40)):
         found = detections(rng, count)
         fusions.append({"top": top, "detections": found,
-                        "kept": plain.fuse(found, iou_threshold=IOU, top=top)})  # fmt: skip
+                        "kept": reference.fuse(found, iou_threshold=IOU, top=top)})  # fmt: skip
     settings = {"window_wh": WINDOW_WH, "threshold": THRESHOLD, "sigma_px": SIGMA_PX, "iou": IOU}
     images = {name: expected(*picture, rng) for name, picture in pictures.items()}
     files.write_json(out, {**settings, "images": images, "fusion": fusions}, indent=None)

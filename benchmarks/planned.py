@@ -6,9 +6,9 @@ plan must add up to what its crops are worth.
 
 from functools import partial
 
-import made_up
 import measure
 import numpy as np
+import synthetic
 from measure import Plan, Row, Run
 from threadpoolctl import threadpool_limits
 
@@ -51,7 +51,7 @@ def _one_image(plan: Plan) -> Row:
 def _maps() -> np.ndarray:
     """Return the maps by size of one synthetic image of some 150 objects."""
     rng = np.random.default_rng(7)
-    rows = np.concatenate([made_up.rows(rng, np.array(IMAGE_WH)) for _ in range(3)])
+    rows = np.concatenate([synthetic.rows(rng, np.array(IMAGE_WH)) for _ in range(3)])
     table = annotations.from_rows(["a"], np.array([IMAGE_WH]), [rows])
     found = points.from_annotations(table)
     return density.by_size(found, 0, sizes.plain(sizes.EDGES_PX), stride=planning.CELL_PX)
@@ -59,7 +59,7 @@ def _maps() -> np.ndarray:
 
 def _split(plan: Plan) -> Row:
     """`dmnet crops --policy planned` of val."""
-    data = made_up.annotated(plan.home / "annotated", "val", plan.val)
+    data = synthetic.annotated(plan.home / "annotated", "val", plan.val)
 
     def call(watched: bool) -> Run:
         given = ("--policy", "planned", "--crops-per-image", CROPS, "--input-size", INPUT_PX)

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import made_up
 import numpy as np
 import pandas as pd
+import synthetic
 
 from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import Annotations
@@ -119,7 +119,7 @@ def _row(name: str, family: str, crops: Regions, ground: Ground) -> dict[str, ob
     spent = scale.pixels(sides).sum() / len(whole)
     return {
         "strategy": name,
-        "family": family,
+        "method": family,
         "crops_per_image": fits["crops_per_image"],
         "megapixels": (1 + fits["crops_per_image"]) * INPUT_PX**2 / 1e6,
         "megapixels_own": (of_whole + spent) / 1e6,
@@ -214,12 +214,12 @@ def _truth(chosen: argparse.Namespace, home: Path) -> Annotations | None:
     if chosen.root is not None:
         known = splits.read_image_sizes(chosen.image_sizes) if chosen.image_sizes else None
         return splits.load_source(chosen.root, chosen.split, sizes=known).annotations
-    packed = made_up.SHARED / "visdrone-annotations"
+    packed = synthetic.SHARED / "visdrone-annotations"
     known = packed / f"image_sizes_{chosen.split}.json"
     if not known.is_file():
         return None
     found = splits.read_image_sizes(known)
-    data = made_up.annotated(home, chosen.split, len(found))
+    data = synthetic.annotated(home, chosen.split, len(found))
     return splits.load_source(data.root, chosen.split, sizes=found).annotations
 
 

@@ -1,7 +1,7 @@
 """Benchmarks of what goes before training: start, crops, whole preparation, conversion, growth.
 
 Each takes a plan and returns rows. Before a row is written, what the commands made is compared
-with what the plain way makes of the same images: a fast wrong result is worth nothing.
+with what the reference makes of the same images: a fast wrong result is worth nothing.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-import made_up
 import measure
 import numpy as np
-import plain
-import plain_files
-from made_up import Data
+import reference
+import reference_files
+import synthetic
 from measure import Plan, Row, Run, Spread
+from synthetic import Data
 
 from dmnet_lib.core import official as profiles
 from dmnet_lib.cropping import crops, threshold
@@ -27,7 +27,7 @@ from dmnet_lib.data import splits
 from dmnet_lib.density import points, windows
 from dmnet_lib.running import cli
 
-WINDOW_WH, THRESHOLD = plain_files.WINDOW_WH, plain_files.THRESHOLD
+WINDOW_WH, THRESHOLD = reference_files.WINDOW_WH, reference_files.THRESHOLD
 HEAVY = ("torch", "matplotlib")
 START = "import time; s = time.perf_counter()"
 IMPORTED = f"{START}; import dmnet_lib.running.cli; print(time.perf_counter() - s)"
@@ -60,7 +60,7 @@ def crops_of_splits(plan: Plan) -> list[Row]:
     """`dmnet crops --no-images` of train and val, beside walking the pixels of some images."""
     rows = []
     for split, count, most in (("train", plan.train, 6.0), ("val", plan.val, 2.5)):
-        data = made_up.annotated(plan.home / "annotated", split, count)
+        data = synthetic.annotated(plan.home / "annotated", split, count)
         searched, wanted = _searched(data, plan)
         calls = {p: partial(_crops, plan, data, p) for p in profiles.PROFILES}
         timed = measure.cold(calls, plan.runs)
@@ -84,7 +84,7 @@ def _crops(plan: Plan, data: Data, profile: str, watched: bool) -> Run:
 
 
 def _searched(data: Data, plan: Plan) -> tuple[Spread, Regions]:
-    """Return the seconds of the plain way an image, over runs, and what it finds in each."""
+    """Return the seconds of the reference an image, over runs, and what it finds in each."""
     rng, sizes_wh = np.random.default_rng(0), data.sizes_wh()
     count = min(plan.searched, data.count)
     texts = [data.texts()[i] for i in sorted(rng.choice(data.count, count, replace=False))]
@@ -92,12 +92,12 @@ def _searched(data: Data, plan: Plan) -> tuple[Spread, Regions]:
 
     def search() -> None:
         for text in texts:
-            rows = plain_files.rows_of(text, split=data.split)
-            density = plain.density_map(rows, sizes_wh[text.stem])
-            regions = plain.regions(plain.mask(density, WINDOW_WH, THRESHOLD))
+            rows = reference_files.rows_of(text, split=data.split)
+            density = reference.density_map(rows, sizes_wh[text.stem])
+            regions = reference.regions(reference.mask(density, WINDOW_WH, THRESHOLD))
             found[text.stem] = sorted(regions)
             for region in regions:
-                plain.rows_in_crop(rows, region)
+                reference.rows_in_crop(rows, region)
 
     return measure.seconds(search, plan.few).times(1 / count), found
 
@@ -137,9 +137,9 @@ def _same_regions(out: Path, wanted: Regions) -> None:
 
 
 def preparation(plan: Plan) -> list[Row]:
-    """The sample's maps, crops with images and annotations, VOC and COCO, beside the plain way."""
-    data = made_up.sample(plan.home / "sample", plan.sample)
-    script = Path(plain_files.__file__)
+    """The sample's maps, crops with images and annotations, VOC and COCO, beside the reference."""
+    data = synthetic.sample(plan.home / "sample", plan.sample)
+    script = Path(reference_files.__file__)
 
     def plainly(watched: bool) -> Run:
         out = plan.fresh("plain")
@@ -158,11 +158,11 @@ def preparation(plan: Plan) -> list[Row]:
     )
     return [
         Row(f"{name}: four commands", "s", whole.seconds, other.seconds,
-            f"the plain way in one process ({told})", whole.peak_mb, other.peak_mb,
+            f"the reference in one process ({told})", whole.peak_mb, other.peak_mb,
             least_ratio=60),
         Row("of these, starting four times (`--help`)", "s", bare),
         Row(f"{name}: in one process, without its start", "s", warm, other.seconds,
-            "the plain way"),
+            "the reference"),
     ]  # fmt: skip
 
 
@@ -170,7 +170,7 @@ Command = Callable[[], tuple[object, ...]]  # makes its out folder's place free,
 
 
 def _preparing(plan: Plan, data: Data) -> list[Command]:
-    """Return the four commands, official as the plain way is."""
+    """Return the four commands, official as the reference is."""
     out, official = plan.home / "out", ("--profile", "official")
     cut = out / "crops"
 
@@ -204,7 +204,7 @@ def _in_process(commands: Iterable[Command]) -> None:
 
 
 def _same_preparation(out: Path, stems: list[str]) -> None:
-    """Compare maps, crops with their lines, and the boxes of COCO with the plain way's."""
+    """Compare maps, crops with their lines, and the boxes of COCO with the reference's."""
     for stem in stems:
         pair = (np.load(folder / "maps" / f"{stem}.npy") for folder in (out, out / "plain"))
         np.testing.assert_allclose(*pair, rtol=0, atol=1e-6)
@@ -234,7 +234,7 @@ def check_and_convert(plan: Plan) -> list[Row]:
     """`dmnet data check` of both splits, `dmnet convert --to coco` of train."""
     home = plan.home / "annotated"
     both = [
-        made_up.annotated(home, split, count)
+        synthetic.annotated(home, split, count)
         for split, count in (("train", plan.train), ("val", plan.val))
     ]
     train, count = both[0], sum(data.count for data in both)
@@ -265,14 +265,14 @@ def _to_coco(plan: Plan, data: Data, profile: str, watched: bool) -> Run:
 def _plainly_converted(plan: Plan, data: Data, watched: bool) -> Run:
     out = plan.fresh("plain_convert")
     given = (data.root, data.split, out, data.sizes_path)
-    return measure.command(sys.executable, plain_files.__file__, *given, watched=watched)
+    return measure.command(sys.executable, reference_files.__file__, *given, watched=watched)
 
 
 def growth(plan: Plan) -> list[Row]:
     """Crops and COCO of ever more synthetic annotation files: does the time grow as they do?"""
     found: dict[str, list[measure.Timed]] = {"crops": [], "convert": []}
     for count in plan.growth:
-        data = made_up.write(plan.home / f"growth_{count}", "train", count)
+        data = synthetic.write(plan.home / f"growth_{count}", "train", count)
         calls = {
             "crops": partial(_crops, plan, data, "corrected"),
             "convert": partial(_to_coco, plan, data, "corrected"),
@@ -319,4 +319,4 @@ def _told(data: Data) -> str:
 def _same(ours: object, other: object, what: str) -> None:
     """Raise AssertionError where the two ways disagree."""
     if ours != other:
-        raise AssertionError(f"{what}: the library and the plain way disagree")
+        raise AssertionError(f"{what}: the library and the reference disagree")

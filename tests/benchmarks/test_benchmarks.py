@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import bench
-import made_up
 import measure
 import numpy as np
 import plans
 import preparation
 import pytest
+import synthetic
 from measure import Row, Spread
 
 from dmnet_lib.core import files
@@ -31,7 +31,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict]]:
 
 
 def test_every_benchmark_tells_finite_figures(quick: dict[str, list[dict]]) -> None:
-    """And none raised, so that the library's results were those of the plain way."""
+    """And none raised, so that the library's results were those of the reference."""
     assert list(quick) == QUICK
     for rows in quick.values():
         for row in rows:
@@ -53,7 +53,7 @@ def test_a_wrong_region_ends_the_benchmark(tmp_path: Path) -> None:
     files.write_json(tmp_path / "crops.json", listed)
     right = {"a": [(0, 0, 140, 70), (210, 0, 280, 70)]}
     preparation._same_regions(tmp_path, right)
-    with pytest.raises(AssertionError, match="regions: the library and the plain way disagree"):
+    with pytest.raises(AssertionError, match="regions: the library and the reference disagree"):
         preparation._same_regions(tmp_path, {"a": [(0, 0, 140, 71), (210, 0, 280, 70)]})
 
 
@@ -65,44 +65,6 @@ def test_a_wrong_fused_box_ends_the_benchmark(tmp_path: Path) -> None:
     _same_fused(files.write_json(tmp_path / "right.json", [one]), joined)
     with pytest.raises(AssertionError, match="fused boxes"):
         _same_fused(files.write_json(tmp_path / "wrong.json", [one | {"score": 0.8}]), joined)
-
-
-def test_training_rows_compare_rates() -> None:
-    found = {"mcnn": {"ours": [3.0, 3.2, 2.9], "plain": [2.0, 1.5, 2.5], "convolutions": 0.83}}
-    (row,) = bench.training_rows(found, 1198.0)
-    assert (row.ours.median, row.ratio, row.held) == (3.0, 1.5, True)
-    assert row.note == "convolutions take 83% of a step"
-
-
-# What is timed.
-
-
-def test_memory_is_the_commands_own_and_that_of_its_processes_together() -> None:
-    held = bytearray(300_000_000)  # ours, which must not count
-    alone = measure.command(sys.executable, "-c", "pass")
-    code = "import time; held = bytearray(60_000_000); time.sleep(0.3)"
-    both = f"import subprocess, sys\n{code[:-16]}\nsubprocess.run([sys.executable, '-c', {code!r}])"
-    assert len(held) / 1e6 > 10 * alone.peak_mb
-    assert 60 < measure.command(sys.executable, "-c", code).peak_mb < 100
-    assert 120 < measure.command(sys.executable, "-c", both, watched=True).peak_mb < 200
-
-
-def test_a_command_that_fails_is_told_with_its_words() -> None:
-    with pytest.raises(RuntimeError, match=r"ended with 3:\nnot there"):
-        measure.command(sys.executable, "-c", "print('not there'); raise SystemExit(3)")
-
-
-def test_the_first_run_is_watched_and_not_counted() -> None:
-    made = []
-
-    def call(watched: bool) -> measure.Run:
-        made.append(watched)
-        return measure.Run(10.0 / len(made), 5.0 * len(made), "")
-
-    timed = measure.cold({"one": call}, 2)["one"]
-    assert made == [True, False, False]
-    assert timed.seconds == Spread(median=(5 + 10 / 3) / 2, low=10 / 3, high=5.0, runs=2)
-    assert timed.peak_mb == 15
 
 
 def spread(value: float) -> Spread:
@@ -129,20 +91,12 @@ def test_limits(row: Row, held: bool | None, ratio: float | None) -> None:
     assert row.json().get("held") is held
 
 
-def test_growth_is_the_power_between_the_last_two_sizes() -> None:
-    found = [measure.Timed(spread(value), 50.0, "") for value in (1, 2.5, 40.5)]
-    rows = preparation._grown("crops", (10, 100, 1000), found, start_s=0.5)
-    assert [row.ours.median for row in rows[:3]] == [1, 2.5, 40.5]
-    assert rows[3].ours.median == pytest.approx(math.log10(20))
-    assert rows[3].held is False
-
-
 # Synthetic data.
 
 
 def test_made_up_annotations_are_like_visdrones_and_repeat(tmp_path: Path) -> None:
-    data = made_up.write(tmp_path / "a", "train", 150)
-    again = made_up.write(tmp_path / "b", "train", 150)
+    data = synthetic.write(tmp_path / "a", "train", 150)
+    again = synthetic.write(tmp_path / "b", "train", 150)
     pairs = zip(data.texts(), again.texts(), strict=True)
     assert all(one.read_text() == other.read_text() for one, other in pairs)
     sizes = splits.read_image_sizes(data.sizes_path)
@@ -155,8 +109,8 @@ def test_made_up_annotations_are_like_visdrones_and_repeat(tmp_path: Path) -> No
 
 
 def test_made_up_detections_lie_in_their_images(tmp_path: Path) -> None:
-    data = made_up.write(tmp_path / "data", "val", 3)
-    found = made_up.detections(tmp_path / "found", data, 2, whole=30, local=40)
+    data = synthetic.write(tmp_path / "data", "val", 3)
+    found = synthetic.detections(tmp_path / "found", data, 2, whole=30, local=40)
     images = {e["id"]: e for e in json.loads(found.images.read_text())["images"]}
     quarters = {e["id"]: e for e in json.loads(found.quarters.read_text())["images"]}
     assert (len(images), len(quarters)) == (2, 8)
@@ -185,24 +139,13 @@ def test_cells_tell_targets_that_are_met_and_not_met() -> None:
     assert measure.cells(slow.json())[-2:] == ("≥ 60 times, **not met**", "-")
 
 
-def test_results_of_one_benchmark_keep_the_others_in_their_order(tmp_path: Path) -> None:
-    path = files.write_json(tmp_path / "r.json", bench._results({"b": [{"x": 1}], "a": []}))
-    merged = bench._with_others(path, {"b": [{"x": 2}], "c": []})
-    assert [(one["name"], one["rows"]) for one in merged["benchmarks"]] == [
-        ("b", [{"x": 2}]), ("a", []), ("c", []),
-    ]  # fmt: skip
-    elsewhere = json.loads(path.read_text()) | {"machine": {"cores": 99}}
-    with pytest.raises(files.InputError, match="another machine"):
-        bench._with_others(files.write_json(path, elsewhere), {})
-
-
 # What crops are worth.
 
 
 @pytest.fixture(scope="module")
 def worth(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """Return the rows of plans.py for a few synthetic images."""
-    data = made_up.write(tmp_path_factory.mktemp("plans"), "val", 4)
+    data = synthetic.write(tmp_path_factory.mktemp("plans"), "val", 4)
     known = splits.read_image_sizes(data.sizes_path)
     truth = splits.load_source(data.root, "val", sizes=known).annotations
     return plans.rows_of(plans.Ground.of(truth, plans.Curve()), jobs=1)
@@ -210,12 +153,12 @@ def worth(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 
 def test_planned_crops_are_worth_more_than_any_control(worth: list[dict]) -> None:
     by_budget = [
-        row["predicted_recall"] for row in worth if row["family"] in ("global", "planned oracle")
+        row["predicted_recall"] for row in worth if row["method"] in ("global", "planned oracle")
     ]
     assert len(by_budget) == 1 + len(plans.BUDGETS)
     assert by_budget == sorted(by_budget)
     controls = {
-        row["strategy"]: row for row in worth if row["family"] not in ("global", "planned oracle")
+        row["strategy"]: row for row in worth if row["method"] not in ("global", "planned oracle")
     }
     likes = [row for row in worth if "like" in row]
     assert len(likes) == 2 * (len(plans.GRIDS) + len(plans.TILES_PX) + 2)
@@ -232,13 +175,3 @@ def test_planned_crops_are_worth_more_than_any_control(worth: list[dict]) -> Non
 def test_what_crops_are_worth_is_drawn(worth: list[dict], tmp_path: Path) -> None:
     plans.picture(worth, tmp_path / "plans.png")
     assert files.image_size_wh(tmp_path / "plans.png")[0] > 500
-
-
-def test_without_annotations_nothing_is_measured(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr(made_up, "SHARED", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["plans.py", "--out", str(tmp_path)])
-    assert plans.main() == 0
-    assert "no annotations: give ROOT" in capsys.readouterr().out
-    assert list(tmp_path.iterdir()) == []

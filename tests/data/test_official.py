@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 import numpy as np
-import plain
 import pytest
+import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,7 +114,7 @@ def test_regions_are_those_of_walked_pixels(
         across = slice(cells.x_starts[column], cells.x_ends[column])
         pixels[cells.y_starts[row] : cells.y_ends[row], across] = True
     ours, _ = regions.from_masks(dense[None], cells, min_area_px=100, rules=OFFICIAL.regions)
-    assert sorted(map(tuple, ours.tolist())) == sorted(plain.regions(pixels, min_area_px=100))
+    assert sorted(map(tuple, ours.tolist())) == sorted(reference.regions(pixels, min_area_px=100))
 
 
 @settings(max_examples=30, deadline=None)
@@ -124,10 +124,10 @@ def test_sums_are_those_of_drawn_maps(width: int, height: int, sigma: int, seed:
     rows = [(*rng.integers(-20, 200, 2), *rng.integers(1, 30, 2), 1, 4, 0, 0) for _ in range(9)]
     rows = [tuple(int(v) for v in row) for row in rows]
     found = official_points(["a"], [(width, height)], [rows]).with_sigmas(sigma)
-    drawn = plain.density_map(rows, (width, height), sigma_px=sigma)
+    drawn = reference.density_map(rows, (width, height), sigma_px=sigma)
     np.testing.assert_allclose(density.draw(found, 0, kernel=KERNEL), drawn, rtol=0, atol=1e-6)
     sums = windows.sums_from_points(found, (21, 34), kernel=KERNEL)[0]
-    np.testing.assert_allclose(sums, plain.window_sums(drawn, (21, 34)), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(sums, reference.window_sums(drawn, (21, 34)), rtol=0, atol=2e-6)
 
 
 # The numbers that the released scripts gave on real images.
@@ -164,7 +164,7 @@ def _same_map(drawn: np.ndarray, golden: dict) -> None:
     assert drawn.shape == (golden["height"], golden["width"])
     assert max(abs(drawn[y, x] - value) for y, x, value in golden["pixels"]) < 1e-6
     assert drawn.sum(dtype=np.float64) == pytest.approx(golden["sum"], abs=1e-4)
-    sums = plain.window_sums(drawn.astype(np.float64), (70, 70))
+    sums = reference.window_sums(drawn.astype(np.float64), (70, 70))
     np.testing.assert_allclose(sums, golden["window_sums_70x70"], rtol=0, atol=1e-6)
 
 

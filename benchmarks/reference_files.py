@@ -1,9 +1,10 @@
 """The released preparation done plainly on files, one image after the other, by one process.
 
-    python benchmarks/plain_files.py ROOT SPLIT OUT      maps, crops, VOC, COCO of images
-    python benchmarks/plain_files.py ROOT SPLIT OUT SIZES.json     VOC and COCO of annotations alone
+    python benchmarks/reference_files.py ROOT SPLIT OUT             maps, crops, VOC, COCO of images
+    python benchmarks/reference_files.py ROOT SPLIT OUT SIZES.json  VOC and COCO, no images
 
-What the four released programs do with `plain`'s steps, each reading what the one before it wrote:
+What the four official programs do by the steps of `reference`, each reading what the one before
+it wrote:
 
 1. maps: draw every image's map at full size, save it as float32 npy;
 2. crops: load the map, decode the whole JPEG with Pillow once, search the mask pixel by pixel,
@@ -23,19 +24,19 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-import plain
+import reference
 from PIL import Image
 
 WINDOW_WH, THRESHOLD, QUALITY = (70, 70), 0.08, 95
 TAGS = ("x0", "y0", "x1", "y1")
 
 
-def rows_of(path: Path, *, split: str) -> list[plain.Row]:
+def rows_of(path: Path, *, split: str) -> list[reference.Row]:
     """Return the objects of an annotation file, as density and crops read it."""
-    return plain.objects(_lines(path), drop_score0=split == "val")
+    return reference.objects(_lines(path), drop_score0=split == "val")
 
 
-def _lines(path: Path) -> list[plain.Row]:
+def _lines(path: Path) -> list[reference.Row]:
     lines = path.read_text().splitlines()
     return [tuple(int(v) for v in line.split(",") if v.strip()) for line in lines]
 
@@ -46,7 +47,7 @@ def maps(folder: Path, split: str, out: Path) -> None:
     for path in sorted((folder / "images").iterdir()):
         rows = rows_of(folder / "annotations" / f"{path.stem}.txt", split=split)
         with Image.open(path) as image:
-            np.save(out / f"{path.stem}.npy", plain.density_map(rows, image.size))
+            np.save(out / f"{path.stem}.npy", reference.density_map(rows, image.size))
 
 
 def crops(folder: Path, split: str, density: Path, out: Path) -> None:
@@ -56,12 +57,12 @@ def crops(folder: Path, split: str, density: Path, out: Path) -> None:
     for path in sorted((folder / "images").iterdir()):
         rows = rows_of(folder / "annotations" / f"{path.stem}.txt", split=split)
         pixels = np.asarray(Image.open(path).convert("RGB"))
-        dense = plain.mask(np.load(density / f"{path.stem}.npy"), WINDOW_WH, THRESHOLD)
-        for x1, y1, x2, y2 in plain.regions(dense):
+        dense = reference.mask(np.load(density / f"{path.stem}.npy"), WINDOW_WH, THRESHOLD)
+        for x1, y1, x2, y2 in reference.regions(dense):
             name = f"{y1}_{x1}_{y2}_{x2}_{path.stem}"
             crop = Image.fromarray(pixels[y1:y2, x1:x2])
             crop.save(out / "images" / f"{name}.jpg", quality=QUALITY)
-            kept = plain.rows_in_crop(rows, (x1, y1, x2, y2))
+            kept = reference.rows_in_crop(rows, (x1, y1, x2, y2))
             lines = "".join(",".join(map(str, row)) + "\n" for row in kept)
             (out / "annotations" / f"{name}.txt").write_text(lines)
 
@@ -80,8 +81,8 @@ def voc(folder: Path, split: str, out: Path) -> None:
 
 def xml(text: Path, size_wh: tuple[int, int], out: Path, *, split: str) -> bool:
     """Write an annotation file as xml, tag by tag; tell whether it holds a box."""
-    kept = plain.objects(_lines(text), drop_score0=split != "train")
-    boxes = plain.coco_boxes(kept, size_wh)
+    kept = reference.objects(_lines(text), drop_score0=split != "train")
+    boxes = reference.coco_boxes(kept, size_wh)
     if not boxes:
         return False
     root = ElementTree.Element("annotation")
