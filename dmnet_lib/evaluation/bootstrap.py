@@ -1,7 +1,8 @@
-"""Annotations and detections in, COCO's AP of any resampling of the images out: intervals, curves.
+"""Annotations and detections -> COCO's AP of any resampling of the images: intervals, curves.
 
-COCO evaluators keep their matches to themselves, so this matches once by `matching.match`, and
-then makes AP for as many weightings of the images as wanted; with every weight 1 it is COCO's AP.
+Detections are matched once, by `matching.match`, and AP is computed for as many weightings of the
+images as wanted; with every weight 1 it is COCO's AP. pycocotools keeps its matches image by image
+(`COCOeval.evalImgs`), but faster-coco-eval, which is used for speed, leaves them empty.
 """
 
 from dataclasses import dataclass
@@ -106,14 +107,17 @@ def _curves(
     return np.divide(true, boxes, out=true), precision
 
 
-def _areas(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Return the [B] means over RECALLS of precision [P, B] at the first recall that reaches."""
-    # The last of RECALLS that is reached. Unequal counts differ by far more than 1e-7, and equal
-    # ones may stand an ulp below their float in RECALLS, which is not reached then.
+def _integral_over_recalls(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Return the [B] AP of curves [P, B]: the mean over RECALLS r of p(first recall >= r).
+
+    That is the sum of each precision times the number of RECALLS that its recall reaches first.
+    """
+    # Rounded down to the last of RECALLS that is reached. Unequal counts differ by far more than
+    # 1e-7; an equal one may be an ulp below its float in RECALLS, which is not reached then.
     reached = (recall * (len(RECALLS) - 1) + 1e-7).astype(np.intp)
-    reached -= RECALLS[reached] > recall
-    gained = np.diff(reached, axis=0, prepend=-1)
-    return (precision * gained).sum(axis=0) / len(RECALLS)
+    is_below = RECALLS[reached] > recall
+    newly_reached = np.diff(reached - is_below, axis=0, prepend=-1)
+    return (precision * newly_reached).sum(axis=0) / len(RECALLS)
 
 
 def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
@@ -131,7 +135,9 @@ def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
             at_once = max(1, CELLS_AT_ONCE // max(1, steps[0].shape[0]))
             for first in range(0, len(some), at_once):
                 rows = some[first : first + at_once]
-                result[rows, k, t] = _areas(*_curves(steps, weights[rows], boxes[rows]))
+                result[rows, k, t] = _integral_over_recalls(
+                    *_curves(steps, weights[rows], boxes[rows])
+                )
     return result
 
 

@@ -115,15 +115,15 @@ def match(
             np.flatnonzero(named[of_truth] & rows) + of_truth.start
             for rows in (truth.evaluated[of_truth], ~truth.evaluated[of_truth])
         )
-        skips = _inside_share(group, xyxy, truth_group[others], truth_xyxy[others])
-        is_skipped = (skips >= THRESHOLDS[:, None]) | ~area_within(xyxy, area_px)
+        share_in_other = _share_inside(group, xyxy, truth_group[others], truth_xyxy[others])
+        is_skipped = (share_in_other >= THRESHOLDS[:, None]) | ~area_within(xyxy, area_px)
         outcome[:, of_found] = np.where(is_skipped, SKIPPED, FALSE)
         pairs = overlaps.between(
             truth_group[objects], truth_xyxy[objects], group, xyxy, least=THRESHOLDS[0]
         )
-        taken, skipped = _takers(pairs, found.scores[of_found], within[objects], skips)
+        true, skipped = _matched(pairs, found.scores[of_found], within[objects], share_in_other)
         outcome[:, of_found][skipped] = SKIPPED
-        outcome[:, of_found][taken] = TRUE
+        outcome[:, of_found][true] = TRUE
     return outcome
 
 
@@ -143,7 +143,7 @@ def _blocks(truth: Annotations, found: Detections) -> Iterator[tuple[slice, slic
         image = end
 
 
-def _inside_share(
+def _share_inside(
     group: np.ndarray, xyxy: np.ndarray, other_group: np.ndarray, others_xyxy: np.ndarray
 ) -> np.ndarray:
     """Return the [D] greatest share of each detection's area in one of the others of its group."""
@@ -160,36 +160,46 @@ def _inside_share(
     return greatest
 
 
-def _takers(
-    pairs: Iterator[overlaps.Pairs], scores: np.ndarray, within: np.ndarray, skips: np.ndarray
+def _matched(
+    pairs: Iterator[overlaps.Pairs],
+    scores: np.ndarray,
+    within: np.ndarray,
+    share_in_other: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the masks [T, D] of detections that take a box that counts, and one that does not.
+    """Return the masks [T, D] of detections matched to a box that counts, and to one that does not.
 
-    pairs are of a box and a detection; within [G] tells which boxes count. skips [D] is a
-    detection's overlap with rows that it need not use up, so it asks for no worse one beside them.
+    pairs: box, detection and their IoU; within [G]: the boxes that count. A box that does not count
+    is matched only where it overlaps more than share_in_other [D], the detection's share in a row
+    that is not evaluated: such a row is taken first, and never used up.
     """
     box, found, iou = (np.concatenate(column) for column in zip(EMPTY, *pairs, strict=True))
-    asked = within[box] | (iou > skips[found])
-    box, found, iou = box[asked], found[asked], iou[asked]
+    is_candidate = within[box] | (iou > share_in_other[found])
+    box, found, iou = box[is_candidate], found[is_candidate], iou[is_candidate]
     rank = np.empty(len(scores), np.int64)
     rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
-    # Best detection first, its best box first.
+    # Best detection first; its boxes that count first, by falling IoU, the later one of equals.
     order = np.lexsort((-box, -iou, ~within[box], rank[found]))
     box, found, iou = box[order], found[order], iou[order]
-    taken = np.zeros((2, len(THRESHOLDS), len(scores)), dtype=bool)
+    matched = np.zeros((2, len(THRESHOLDS), len(scores)), dtype=bool)
     for level, threshold in enumerate(THRESHOLDS):
-        near = iou >= threshold
-        asking = _settled(found[near], box[near])
-        taken[np.where(within[box[near][asking]], 0, 1), level, found[near][asking]] = True
-    return taken[0], taken[1]
+        near = np.flatnonzero(iou >= threshold)
+        chosen = near[greedy_pairs(found[near], box[near])]
+        matched[np.where(within[box[chosen]], 0, 1), level, found[chosen]] = True
+    return matched[0], matched[1]
 
 
-def _settled(found: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Return the pairs that greedy matching takes, of pairs in the order in which it looks at them.
+def greedy_pairs(found: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Return the rows that greedy matching takes of pairs [P] of a detection and a box.
 
-    Every detection asks for its first box; a box keeps the first that asks, also against one it
-    had before; those refused ask for their next. That ends as one by one would (Gale and Shapley,
-    1962: with one ranking of the detections there is one stable matching).
+    The pairs are in the order in which it looks at them, each detection's together:
+
+        for row in range(len(found)):
+            if found[row] not in matched_detections and box[row] not in taken_boxes:
+                take(row)
+
+    Here all detections choose at once: each asks for its first box, a box keeps whoever comes first
+    in the order, and those refused ask for their next one, until none is refused. With one ranking
+    of the detections that has the same result (Gale and Shapley, 1962).
     """
     asking = np.flatnonzero(np.diff(found, prepend=-1))
     is_last = np.append(np.diff(found) != 0, True)

@@ -346,17 +346,6 @@ def test_a_weight_is_as_many_copies_of_the_image(seed: int, times: list[int]) ->
     assert weighted == pytest.approx(np.nan if copied is None else copied, abs=1e-12, nan_ok=True)
 
 
-def test_samples_do_not_depend_on_how_many_are_held_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    matches = bootstrap.matches(*made_up(1))
-    weights = bootstrap.resampling_weights(4, rng=np.random.default_rng(0), resamples=20)
-    whole = bootstrap.average_precisions(matches, weights)
-    monkeypatch.setattr(bootstrap, "CELLS_AT_ONCE", 100)
-    again = bootstrap.average_precisions(matches, weights)
-    np.testing.assert_allclose(again, whole, rtol=1e-12)  # sums may be taken in another order
-
-
 def ap_samples(truth: Annotations, *found: Detections) -> list[np.ndarray]:
     """AP of each on the images as they are, and on 200 resamples of them."""
     weights = bootstrap.resampling_weights(len(truth), rng=np.random.default_rng(7), resamples=200)

@@ -242,9 +242,9 @@ def one_by_one(annotated: Annotations, detections: Detections) -> np.ndarray:
     return outcome
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 1 << 15]))
-def test_matching_at_once_is_matching_one_by_one(seed: int, rows_at_once: int) -> None:
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_matching_at_once_is_matching_one_by_one(seed: int) -> None:
     """Boxes crowded and equal, scores equal, some rows not evaluated."""
     rng = np.random.default_rng(seed)
 
@@ -254,7 +254,5 @@ def test_matching_at_once_is_matching_one_by_one(seed: int, rows_at_once: int) -
 
     annotated = truth(*(rows(9, rng.integers(0, 3, 9) > 0) for _ in range(3)))
     detections = found(*(rows(25, rng.integers(0, 5, 25) / 4) for _ in range(3)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matching, "ROWS_AT_ONCE", rows_at_once)
-        outcome = matching.match(annotated, detections)
+    outcome = matching.match(annotated, detections)
     np.testing.assert_array_equal(outcome, one_by_one(annotated, detections))
