@@ -205,11 +205,14 @@ def test_images_that_only_look_like_crops_are_none(tmp_path: Path, convert: Conv
 @pytest.mark.parametrize(
     ("listed", "says"),
     [
-        ([], 'crops.json: expected {"images"'),
-        ({"images": {"a": {}}}, "'a' has no list of regions"),
+        ([], "crops.json: Expected `object`, got `array`"),
+        ({"images": {"a": {}}}, "'a': Object missing required field `regions`"),
         ({"images": {"a": {"regions": [[1, 2, 1, 4]]}}}, "a region is not [x1, y1, x2, y2] in px"),
-        ({"images": {"a": {"regions": [[1, 2, 3]]}}}, "a region is not [x1, y1, x2, y2] in px"),
-        ({"images": {"a": {"regions": [[0, 0, 10**30, 1]]}}}, "a region is not [x1, y1, x2, y2]"),
+        ({"images": {"a": {"regions": [[1, 2, 3]]}}}, "of length 4, got 3 - at `$.regions[0]`"),
+        (
+            {"images": {"a": {"regions": [[0, 0, 10**30, 1]]}}},
+            "<= 999999999 - at `$.regions[0][2]`",
+        ),
         ({"images": {"z": {"regions": [[1, 2, 3, 4]]}}}, "no annotations/"),
         ({"images": {"c": {"regions": [[1, 2, 3, 4]] * 2}}}, "lists c__1_2_3_4 twice"),
     ],

@@ -245,7 +245,7 @@ def from_coco(
     pixels, unless exact: then boxes_xywh is of float64, for scoring. Raises InputError that names
     the source, the entry and what is wrong.
     """
-    images, file = images_of(value, source=source), _checked(value, _File, f"{source}")
+    images, file = images_of(value, source=source), checked(value, _File, f"{source}")
     rows: dict[Id, list[tuple[int, list[int], Sequence[float]]]] = {image: [] for image in images}
     extra = {category: category for category in CATEGORY_NAMES}
     lists = (("annotations", _categories(file, source)), (EXTRA_LIST, extra))
@@ -278,8 +278,10 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
 
     Raises InputError when one has no id, file_name, width or height, or shares its name.
     """
+    if isinstance(value, list):
+        raise InputError(f"{source}: no COCO file: a list, as of results, has no images")
     stems = []
-    for place, image in enumerate(_checked(value, _Images, f"{source}").images):
+    for place, image in enumerate(checked(value, _Images, f"{source}").images):
         stem = Path(image.file_name).stem  # it names the files of other formats
         if not stem.strip(".") or not stem.isprintable() or len(stem.encode()) > LONGEST_STEM:
             shown = ascii(image.file_name)[:40]
@@ -295,16 +297,15 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
 def check_crop(image: Entry, where: str) -> None:
     """Raise InputError when a crop's entry does not say where the crop stands."""
     needs = "a crop needs parent, a file name, and numbers x0, y0, scale (over 0)"
-    _checked(image, _Crop, f"{where}: {needs}")
+    checked(image, _Crop, f"{where}: {needs}")
 
 
-def _checked(value: object, kind: type[Value], where: str) -> Value:
+def checked(value: object, kind: type[Value], where: str) -> Value:
     """Return decoded JSON as a value of a kind. Raises InputError."""
     try:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, UnicodeError) as error:  # or a text that is none
-        hint = "; a list, as of results, has no images" if isinstance(value, list) else ""
-        raise InputError(f"{where}: {error}{hint}") from None
+        raise InputError(f"{where}: {error}") from None
 
 
 def _categories(file: _File, source: Path | str) -> dict[Id, int | str]:

@@ -5,11 +5,13 @@ one of crops, with `annotations/*.txt` VisDrone's, with `labels/` YOLO's, with x
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
 from dmnet_lib.core import files, official, parallel
@@ -21,7 +23,20 @@ from dmnet_lib.data.formats import coco, visdrone, voc, yolo
 from dmnet_lib.data.splits import Sizes
 
 CROPS_LIST = "crops.json"
+Px = Annotated[int, msgspec.Meta(ge=0, lt=LIMIT_PX)]
 SLOW = {"voc": "*.xml", "yolo": "*.txt"}  # formats parsed file by file, and what their files are
+
+
+class _CropsOfImage(msgspec.Struct):
+    regions: list[tuple[Px, Px, Px, Px]]
+    file_name: str | None = None
+
+
+class _CropsList(msgspec.Struct):
+    """crops.json: the regions of every image by its stem."""
+
+    images: dict[str, object]
+    parameters: object = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +130,7 @@ def _visdrone(path: Path, split: str, sizes: Sizes | None) -> Material:
     folder = splits.split_folder(root, there[0])
     source = splits.load_source(root, there[0], sizes=sizes)
     table, name = source.annotations, split or splits.split_name(there[0])
-    notes = _spare(folder / "annotations", table.names, "have no image")
+    notes = _left_out(folder / "annotations", table.names, "have no image")
     return replace(_named(table, source.file_names(), name, notes), home=folder)
 
 
@@ -130,7 +145,9 @@ def _yolo(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | N
     notes = []
     if not paths:
         sizes = splits.need_sizes(path, sizes)
-        notes += _left_out("image sizes have no label file", set(sizes) - stems)
+        if spare := set(sizes) - stems:
+            told = f"{len(spare):,} image sizes have no label file and are left out"
+            notes.append(f"{told}, first {min(spare)}")
     if not any((path / name).is_file() for name in ("classes.txt", "data.yaml")):
         notes.append(f"{path}: no classes.txt or data.yaml; classes are taken in VisDrone's order")
     names = sorted(stems | set(paths))
@@ -169,42 +186,34 @@ def _coco(path: Path, split: str, sizes: Sizes | None) -> Material:
 
 def _crops(path: Path, split: str, sizes: Sizes | None) -> Material:
     """Read a folder of crops: their list, a file of annotations each, maybe images."""
-    listed, home = files.read_json(path / CROPS_LIST), path / "annotations"
-    regions = list(_regions(listed, path / CROPS_LIST))
-    names = _crop_names(path, regions)
-    corners = np.array([region for _, _, region in regions], np.int64).reshape(-1, 4)
-    table = visdrone.read_annotations(home, names, corners[:, 2:] - corners[:, :2])
+    source, home = path / CROPS_LIST, path / "annotations"
+    listed = coco.checked(files.read_json(source), _CropsList, f"{source}")
+    crops = []
+    for stem, value in listed.images.items():
+        image = coco.checked(value, _CropsOfImage, f"{source}: {stem!a}")
+        parent = image.file_name or f"{stem}.jpg"
+        crops += [(stem, parent, np.array(region)) for region in image.regions]
+    for stem, _, region in crops:
+        if np.any(region[:2] >= region[2:]):
+            raise InputError(f"{source}: {stem!a}: a region is not [x1, y1, x2, y2] in px")
+    names = _crop_names(path, [(stem, region) for stem, _, region in crops])
+    sizes_wh = np.array([region[2:] - region[:2] for _, _, region in crops]).reshape(-1, 2)
+    table = visdrone.read_annotations(home, names, sizes_wh)
     file_names = _file_names(_images(path / "images"), names)
-    entries = [
-        _entry(file_name, parent, region[:2])
-        for file_name, (_, parent, region) in zip(file_names, regions, strict=True)
-    ]
-    given = listed.get("parameters")
-    known = str(given.get("split") or "") if isinstance(given, dict) else ""
-    spare = _spare(home, names, f"are not in {CROPS_LIST}")
-    return Material(table, tuple(file_names), tuple(entries), split or known, tuple(spare))
+    entries = tuple(
+        _entry(file_name, parent, region)
+        for file_name, (_, parent, region) in zip(file_names, crops, strict=True)
+    )
+    given = listed.parameters if isinstance(listed.parameters, dict) else {}
+    notes = _left_out(home, names, f"are not in {CROPS_LIST}")
+    split = split or str(given.get("split") or "")
+    return Material(table, tuple(file_names), entries, split, tuple(notes))
 
 
-def _regions(listed: object, source: Path) -> Iterator[tuple[str, str, list[int]]]:
-    """Yield the parent's stem and file name and the [x1, y1, x2, y2] of every crop listed."""
-    images = listed.get("images") if isinstance(listed, dict) else None
-    if not isinstance(images, dict):
-        raise InputError(f'{source}: expected {{"images": {{"stem": {{"regions": […], …}}}}}}')
-    for stem, image in images.items():
-        found = image.get("regions") if isinstance(image, dict) else None
-        if not isinstance(found, list):
-            raise InputError(f"{source}: {stem!a} has no list of regions")
-        for region in found:
-            whole = isinstance(region, list) and [type(v) for v in region] == [int] * 4
-            if not whole or not all(0 <= region[i] < region[i + 2] < LIMIT_PX for i in (0, 1)):
-                raise InputError(f"{source}: {stem!a}: a region is not [x1, y1, x2, y2] in px")
-            yield stem, str(image.get("file_name", f"{stem}.jpg")), region
-
-
-def _crop_names(path: Path, regions: Sequence[tuple[str, str, list[int]]]) -> list[str]:
+def _crop_names(path: Path, regions: Sequence[tuple[str, np.ndarray]]) -> list[str]:
     """Return the crops' file stems, by the rule that the first of them follows."""
     for rule in official.BY_NAME["crop_names"].choices:
-        names = [crop_name(stem, np.array(r), crop_names=str(rule)) for stem, _, r in regions]
+        names = [crop_name(stem, region, crop_names=str(rule)) for stem, region in regions]
         if all((path / "annotations" / f"{name}.txt").is_file() for name in names[:1]):
             break
     else:
@@ -232,14 +241,13 @@ def _placed(table: Annotations, file_names: Sequence[str]) -> tuple[coco.Entry, 
             return None
         if not np.array_equal(region_xyxy[2:] - region_xyxy[:2], size_wh):
             return None
-        parent = stem + Path(file_name).suffix
-        entries.append(_entry(file_name, parent, region_xyxy[:2].tolist()))
+        entries.append(_entry(file_name, stem + Path(file_name).suffix, region_xyxy))
     return tuple(entries) or None
 
 
-def _entry(file_name: str, parent: str, corner_xy: Sequence[int]) -> coco.Entry:
+def _entry(file_name: str, parent: str, region_xyxy: np.ndarray) -> coco.Entry:
     """Return a crop's COCO keys."""
-    x0, y0 = corner_xy
+    x0, y0 = region_xyxy[:2].tolist()
     return {"file_name": file_name, "parent": parent, "x0": x0, "y0": y0, "scale": 1.0}
 
 
@@ -253,15 +261,10 @@ def _file_names(paths: Mapping[str, Path], names: Sequence[str]) -> list[str]:
     return [paths[name].name if name in paths else f"{name}.jpg" for name in names]
 
 
-def _spare(folder: Path, names: Sequence[str], what: str) -> list[str]:
+def _left_out(folder: Path, names: Sequence[str], what: str) -> list[str]:
     """Return a note about the text files in folder that belong to none of the names."""
     stems = {path.stem for path in folder.glob("*.txt")} - set(names)
-    return _left_out(f"annotation files {what}", stems, f"{folder}: ")
-
-
-def _left_out(what: str, stems: set[str], where: str = "") -> list[str]:
-    """Return a note about what is not read, if there is any."""
-    told = f"{where}{len(stems):,} {what} and are left out"
+    told = f"{folder}: {len(stems):,} annotation files {what} and are left out"
     return [f"{told}, first {min(stems)}"] if stems else []
 
 
