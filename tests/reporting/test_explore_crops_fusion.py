@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from explored import RULE, crops_of, passes, picture, sources, told
 
+from dmnet_lib.core.official import RegionRules
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import geometry, planning, plans, threshold
 from dmnet_lib.cropping.planning import Budget
@@ -62,7 +63,7 @@ def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) ->
               "min_area": 2000, "connectivity": 4}  # fmt: skip
     for name, value in values.items():
         crops.controls[name].value = value
-    policy = Policy((90, 50), 2000, 4, 4)
+    policy = Policy((90, 50), 2000, 4, RegionRules(4, 0))
     sums = sources(crops.split)[source].sums((90, 50))
     sizes_wh = crops.truth.sizes_wh
     found = threshold.split_regions(sums, sizes_wh, threshold=crops.threshold, policy=policy)
@@ -92,7 +93,7 @@ def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
     wanted = {"one": Budget(crops=budget)}
     planned = plans.split_plans(tasks, explored.PLANNER, wanted)["one"]
     np.testing.assert_array_equal(crops.regions().boxes_xyxy, planned.regions.boxes_xyxy)
-    assert crops.view(0).words[0] == f"1: +{planned[0].gains[0]:.2g}"
+    assert crops.view(0).words[0] == f"1: +{planned.plans[0].gains[0]:.2g}"
     assert crops.errors == []
 
 
