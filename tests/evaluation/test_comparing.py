@@ -310,7 +310,7 @@ def test_the_command_prints_and_writes_a_page(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["one"], "takes two names or more"),
+        (["one"], "expected two names or more"),
         (["one", "two"], "no finished experiment 'two'"),
         (["one", "moved", "--out", "FILE"], "is a file; --out takes a folder"),
     ],

@@ -1,11 +1,10 @@
 """Results -> the same without what was superseded, failed or never finished."""
 
-import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say, option
 
 ABOUT = """\
 Remove superseded, failed and unfinished runs. Without EXPERIMENT also cached detections, which are
@@ -17,18 +16,14 @@ EXAMPLES = "example: dmnet clean demo"
 class Options:
     """The experiment to clean, None for all of them."""
 
-    experiment: str | None
+    experiment: str | None = option(nargs="?", metavar="EXPERIMENT", help="only this one")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="only this one")
-
-
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.running import runner
 

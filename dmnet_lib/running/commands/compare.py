@@ -1,7 +1,6 @@
 """Names of finished experiments -> what differs between them, in a terminal and as a page."""
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import WorkerOptions
+from dmnet_lib.running.commands.common import Say, WorkerOptions, option
 
 if TYPE_CHECKING:  # pandas and torch take longer to import than help should
     import pandas as pd
@@ -46,8 +45,12 @@ ALT = "Dot plot of differences in AP with intervals, one row a pair"
 class Options:
     """Experiments, or NAME:STRATEGY, each compared to the first; a folder to write to, if any."""
 
-    names: tuple[str, ...]
-    out: Path | None
+    names: tuple[str, ...] = option(
+        nargs="+", metavar="NAME", help="two or more experiments, or NAME:STRATEGY"
+    )
+    out: Path | None = option(
+        "--out", type=Path, metavar="DIR", help="write report.html, metrics.json and the figure"
+    )
     workers: WorkerOptions
 
     def __post_init__(self) -> None:
@@ -57,18 +60,11 @@ class Options:
             raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add = parser.add_argument
-    add("names", nargs="+", metavar="NAME", help="two or more experiments, or NAME:STRATEGY")
-    add("--out", type=Path, metavar="DIR", help="write report.html, metrics.json and the figure")
-    common.add_workers(parser)
-
-
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.evaluation import experiments
 
@@ -101,7 +97,7 @@ def _compared(known: Mapping[str, ResultFolder], options: Options) -> "Compariso
 
 def _write(
     out: Path, names: Sequence[str], differing: "pd.DataFrame", made: "Comparison",
-    say: Callable[[str], None],
+    say: Say,
 ) -> None:  # fmt: skip
     """Write the page, the figure with its numbers, and metrics.json."""
     from dmnet_lib.reporting import charts, figures

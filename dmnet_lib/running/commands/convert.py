@@ -1,7 +1,6 @@
 """Annotations in any of four formats, of images or of crops -> the same in another."""
 
-import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from dmnet_lib.data import splits
 from dmnet_lib.data.formats import coco, detect, rules, visdrone, voc, yolo
 from dmnet_lib.data.formats.detect import Material
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import WorkerOptions
+from dmnet_lib.running.commands.common import Say, SizeOptions, WorkerOptions, option
 
 ABOUT = """\
 Convert annotations between VisDrone text, COCO json, Pascal VOC xml and YOLO text, in every
@@ -49,41 +48,32 @@ examples:
   dmnet convert out/crops_val --to coco --out crops_val.json --profile official
   dmnet convert data/VisDrone --split val --to coco --out vehicles.json \\
       --classes 'car: car + van, truck, bus'"""
-Say = Callable[[str], None]
+FORMATS = ("coco", "voc", "yolo", "visdrone")
 
 
 @dataclass(frozen=True)
 class Options:
     """What to convert, to which format, and where; kind and split are "" where nothing says it."""
 
-    source: Path
-    kind: str
-    split: str
-    to: str
-    out: Path
-    classes: str
-    image_sizes: tuple[Path, ...]
-    workers: WorkerOptions
-    profile: Profile
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add = parser.add_argument
-    add("source", type=Path, metavar="SOURCE", help="what to convert; ROOT of a split, for one")
-    add("--split", default="", help="which split of SOURCE, or the split it is: train, val …")
-    add("--to", required=True, choices=("coco", *WRITERS), help="the format to write")
-    add("--out", type=Path, required=True, metavar="PATH", help="where to write it")
-    add("--from", dest="kind", choices=tuple(detect.KINDS), default="",
+    source: Path = option(
+        type=Path, metavar="SOURCE", help="what to convert; ROOT of a split, for one"
+    )
+    split: str = option(
+        "--split", default="", help="which split of SOURCE, or the split it is: train, val …"
+    )
+    to: str = option("--to", required=True, choices=FORMATS, help="the format to write")
+    out: Path = option("--out", type=Path, required=True, metavar="PATH", help="where to write it")
+    kind: str = option("--from", choices=tuple(detect.KINDS), default="",
         help="the format of SOURCE (default: auto-detected)")  # fmt: skip
-    add("--classes", default="", metavar="TEXT",
+    classes: str = option("--classes", default="", metavar="TEXT",
         help="merged and limited classes, such as 'car: car + van, bus'; objects of others become "
         "ignored regions (default: all ten)")  # fmt: skip
-    common.add_image_sizes(parser)
-    common.add_workers(parser)
-    common.add_profile(parser, "annotations", "formats")
+    sizes: SizeOptions
+    workers: WorkerOptions
+    profile: Profile = common.rules("annotations", "formats")
 
 
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
@@ -113,7 +103,7 @@ def run(options: Options, say: Say) -> int:
 
 def _read(options: Options) -> Material:
     """Return what the source holds, of a format that is slow to parse by workers."""
-    sizes = common.sizes_from(options.image_sizes)
+    sizes = options.sizes.read()
     files.require_finished(options.source)
     kind = options.kind or detect.kind_of(options.source)
     with options.workers.lend(tasks=detect.tasks(options.source, kind)) as executor:
@@ -139,7 +129,7 @@ def apply(found: Material, profile: Profile) -> Material:
     by_split = profile.formats.rows == "objects" and rule == "some_splits"
     if by_split and not found.split and np.any(table.has_class & ~table.evaluated):
         raise InputError("rows with score 0 are dropped but on train: say which with --split")
-    # The released conversion drops them on every split but train.
+    # The official conversion drops them on every split but train.
     official_on = () if found.split == "train" else (found.split,)
     drop = official.drops_score0(rule, found.split, official_on=official_on)
     formats = profile.formats

@@ -1,7 +1,6 @@
 """Annotations or density maps of a split -> its density crops: crops.json, coco.json, files."""
 
 import argparse
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -19,7 +18,13 @@ from dmnet_lib.data.formats.detect import CROPS_LIST, Material
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import maps, windows
 from dmnet_lib.running.commands import common, convert, planned
-from dmnet_lib.running.commands.common import KernelOptions, Say, SplitOptions, WorkerOptions
+from dmnet_lib.running.commands.common import (
+    KernelOptions,
+    Say,
+    SplitOptions,
+    WorkerOptions,
+    option,
+)
 from dmnet_lib.running.commands.planned import PlanOptions
 
 ABOUT = """\
@@ -54,14 +59,37 @@ examples:
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
 
 
+GROUP = "of --policy dense"
+
+
+def _window(text: str) -> tuple[int, int]:
+    """Return (width, height) of "70x70"."""
+    parts = text.lower().replace("_", "x").split("x")
+    if len(parts) != 2 or not all(p.isdecimal() and int(p) > 0 for p in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, such as 70x70")
+    return int(parts[0]), int(parts[1])
+
+
 @dataclass(frozen=True)
 class DenseOptions:
     """The paper's rule: window (w, h) in px, objects in a dense one; area and padding of a crop."""
 
-    window: tuple[int, int] = (70, 70)
-    threshold: float = 0.08
-    min_area: int = 70 * 70
-    padding: int = 0
+    window: tuple[int, int] = option(
+        "--window", group=GROUP, type=_window, otherwise=(70, 70), metavar="WxH",
+        help="window in pixels (default 70x70)",
+    )  # fmt: skip
+    threshold: float = option(
+        "--threshold", group=GROUP, type=common.positive, otherwise=0.08, metavar="T",
+        help="objects in a window that make it dense (default 0.08, the paper's)",
+    )  # fmt: skip
+    min_area: int = option(
+        "--min-area", group=GROUP, type=partial(common.count, least=0), otherwise=70 * 70,
+        metavar="PX2", help="smallest area of a crop (default 4900)",
+    )  # fmt: skip
+    padding: int = option(
+        "--padding", group=GROUP, type=partial(common.count, least=0), otherwise=0, metavar="PX",
+        help="added on every side, so that fewer objects are truncated (default 0)",
+    )  # fmt: skip
 
 
 POLICIES = {"dense": DenseOptions, "planned": PlanOptions}
@@ -72,15 +100,28 @@ class Options:
     """A split, where its objects are dense, and the crops to make of it."""
 
     source: SplitOptions
-    out: Path
-    policy: DenseOptions | PlanOptions
-    density: Path | None  # folder of maps; None: from the annotations
-    min_visible: float
-    images: bool  # whether to write them
-    quality: int
+    out: Path = option("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    policy: str = option("--policy", choices=tuple(POLICIES), default="dense",
+        help="dense (default): the paper's rule; planned: by expected recall gain")  # fmt: skip
+    min_visible: float = option("--min-visible", type=common.share, default=0.5, metavar="SHARE",
+        help="visible share from which on a truncated object counts (default 0.5)")  # fmt: skip
+    density: Path | None = option(
+        "--density", type=Path, metavar="DIR", help="folder of <stem>.npy or .npz maps"
+    )
+    images: bool = option(
+        "--no-images", action="store_false", help="write no JPEG; nothing is decoded then"
+    )
+    quality: int = option(
+        "--quality", type=partial(common.count, most=100), default=95, metavar="Q",
+        help="of the JPEGs (default 95)",
+    )  # fmt: skip
+    dense: DenseOptions
+    planned: PlanOptions
     workers: WorkerOptions
     kernels: KernelOptions
-    profile: Profile
+    profile: Profile = common.rules(
+        "annotations", "points", "sigmas", "kernel", "regions", "crops", "formats"
+    )
 
 
 @dataclass(frozen=True)
@@ -93,68 +134,29 @@ class Chosen:
     words: str = ""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    common.add_split(parser)
-    add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    add("--policy", choices=POLICIES, default="dense",
-        help="dense (default): the paper's rule; planned: by expected recall gain")  # fmt: skip
-    add("--min-visible", type=common.share, default=0.5, metavar="SHARE",
-        help="visible share from which on a truncated object counts (default 0.5)")  # fmt: skip
-    add("--density", type=Path, metavar="DIR", help="folder of <stem>.npy or .npz maps")
-    add("--no-images", dest="images", action="store_false",
-        help="write no JPEG; nothing is decoded then")  # fmt: skip
-    add("--quality", type=partial(common.count, most=100), default=95, metavar="Q",
-        help="of the JPEGs (default 95)")  # fmt: skip
-    _add_dense(parser.add_argument_group("of --policy dense").add_argument)
-    planned.add_arguments(parser.add_argument_group("of --policy planned").add_argument)
-    common.add_workers(parser)
-    common.add_kernels(parser)
-    common.add_profile(
-        parser, "annotations", "points", "sigmas", "kernel", "regions", "crops", "formats"
-    )
-
-
-def _add_dense(add: Callable[..., object]) -> None:
-    add("--window", type=common.pair, metavar="WxH", help="window in pixels (default 70x70)")
-    add("--threshold", type=common.positive, metavar="T",
-        help="objects in a window that make it dense (default 0.08, the paper's)")  # fmt: skip
-    whole = partial(common.count, least=0)
-    add("--min-area", type=whole, metavar="PX2", help="smallest area of a crop (default 4900)")
-    add("--padding", type=whole, metavar="PX",
-        help="added on every side, so that fewer objects are truncated (default 0)")  # fmt: skip
+add_arguments = partial(common.add_arguments, kind=Options)
 
 
 def options(namespace: argparse.Namespace) -> Options:
     """Return the command's options. Raises InputError for those of the other policy."""
-    given = vars(namespace)
-    if namespace.policy != "dense":
-        _refuse_rules(namespace.changes, namespace.policy)
     for policy, kind in POLICIES.items():
-        named = [field.name for field in fields(kind) if given[field.name] is not None]
-        if policy == namespace.policy:
-            chosen = kind(**{name: given[name] for name in named})
-        elif named:
-            option = named[0].replace("_", "-")
+        given = [f.name for f in fields(kind) if getattr(namespace, f.name) is not None]
+        if given and policy != namespace.policy:
+            option = given[0].replace("_", "-")
             raise InputError(f"--{option}: of --policy {policy}, and this is {namespace.policy}")
-    return common.options_of(Options, namespace, policy=chosen)
-
-
-def _refuse_rules(changes: Sequence[str], policy: str) -> None:
-    """Raise InputError for a change of a rule that only dense crops follow."""
-    names = [rule.name for rule in official.DEVIATIONS if rule.section == "regions"]
-    changed = [change for change in changes if change.partition("=")[0].strip() in names]
-    if changed:
-        raise InputError(f"--set {changed[0]}: a rule of --policy dense, not of {policy}")
+    dense_only = [rule.name for rule in official.DEVIATIONS if rule.section == "regions"]
+    for change in namespace.changes:
+        if namespace.policy != "dense" and change.partition("=")[0].strip() in dense_only:
+            raise InputError(f"--set {change}: a rule of --policy dense, not of planned")
+    return common.options_of(Options, namespace)
 
 
 def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
-    source = options.source.load(say, annotated=options.density is None)
+    source = options.source.read(say, annotated=options.density is None)
     if source.images is None and options.images:
         raise InputError(f"{options.source.root}: no images to cut crops from; add --no-images")
-    if isinstance(options.policy, DenseOptions):
+    if options.policy == "dense":
         chosen = _dense(source, options, say)
     else:
         chosen = _planned(source, options, say)
@@ -177,7 +179,7 @@ def run(options: Options, say: Say) -> int:
 
 def _dense(source: Split, options: Options, say: Say) -> Chosen:
     """Return the crops of every image by the paper's rule, from its points or from its map."""
-    asked, profile = options.policy, options.profile
+    asked, profile = options.dense, options.profile
     sizes_wh = source.annotations.sizes_wh
     if options.density is None:
         found = options.kernels.points_of(source.annotations, options.source, profile)
@@ -195,13 +197,13 @@ def _planned(source: Split, options: Options, say: Say) -> Chosen:
     if options.density is None:
         points = options.kernels.points_of(source.annotations, options.source, options.profile)
     made = planned.make(
-        source.annotations, options.policy, points=points, folder=options.density,
+        source.annotations, options.planned, points=points, folder=options.density,
         kernel=options.profile.kernel, workers=options.workers, say=say,
     )  # fmt: skip
     images = _listing(source, made.plan.regions)
     for image, gains in zip(images.values(), made.gains(), strict=True):
         image["gains"] = gains
-    made_by = {"policy": "planned", **asdict(options.policy), **made.parameters()}
+    made_by = {"policy": "planned", **asdict(options.planned), **made.parameters()}
     return Chosen(made.plan.regions, images, made_by, made.told(source.annotations))
 
 
@@ -209,7 +211,7 @@ def _sums_of_maps(source: Split, options: Options, say: Say) -> list[np.ndarray]
     """Return the window sums of each image's map. Raises InputError for missing or odd maps."""
     table = source.annotations
     tasks = list(zip(maps.paths_of(options.density, table.names), table.sizes_wh, strict=True))
-    task = partial(_sums_of_map, window_wh=options.policy.window)
+    task = partial(_sums_of_map, window_wh=options.dense.window)
     with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
         found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
     common.note_heavy(sum(total for _, total in found), table, say)
@@ -251,8 +253,8 @@ def _write_listings(chosen: Chosen, options: Options) -> None:
         common.refuse_others(out / PIXELS_LIST, made_by, pixels)
         files.write_json(out / PIXELS_LIST, made_by)
     parameters = {
-        "split": options.source.split, **common.rules_of(options.profile),
-        **options.kernels.parameters(), **chosen.parameters, "min_visible": options.min_visible,
+        **common.parameters(options.source, options.kernels, options.profile),
+        **chosen.parameters, "min_visible": options.min_visible,
         "density": options.density and str(options.density),
     }  # fmt: skip
     files.write_json(out / CROPS_LIST, listing | {"parameters": parameters}, indent=None)

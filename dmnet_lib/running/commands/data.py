@@ -1,7 +1,6 @@
 """A folder of splits -> what is wrong with it: errors, oddities and counts of each split."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import check
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import WorkerOptions
+from dmnet_lib.running.commands.common import Say, SizeOptions, WorkerOptions, option
 
 ABOUT = "Validate a dataset."
 EXAMPLES = "example: dmnet data check data/VisDrone"
@@ -30,32 +29,31 @@ examples:
 class Options:
     """The splits to check: the folder that holds them, and their names, none for all."""
 
-    root: Path
-    split: tuple[str, ...]
-    image_sizes: tuple[Path, ...]
+    root: Path = option(type=Path, metavar="ROOT", help="the folder that holds the splits")
+    names: tuple[str, ...] = option(
+        "--split", action="append", default=[], help="only this one; may be repeated"
+    )
+    sizes: SizeOptions
     workers: WorkerOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add `check` with its arguments."""
     check = parser.add_subparsers(required=True, metavar="check").add_parser(
         "check", help="validate a folder in VisDrone's layout",
         description=CHECK, epilog=CHECK_EXAMPLES, formatter_class=parser.formatter_class,
     )  # fmt: skip
-    check.add_argument("root", type=Path, metavar="ROOT", help="the folder that holds the splits")
-    check.add_argument("--split", action="append", default=[], help="only this; may be repeated")
-    common.add_image_sizes(check)
-    common.add_workers(check)
+    common.add_arguments(check, Options)
 
 
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
-    sizes = common.sizes_from(options.image_sizes)
+    sizes = options.sizes.read()
     with options.workers.lend() as executor:
-        found = check.check_splits(options.root, options.split, sizes=sizes, executor=executor)
+        found = check.check_splits(options.root, options.names, sizes=sizes, executor=executor)
     for line in found.lines():
         say(line)
     if found.errors:

@@ -1,9 +1,8 @@
-"""Annotations of a split -> its density maps, one file an image, and density.json."""
+"""Annotations of a split -> its density maps, one file per image, and density.json."""
 
-import argparse
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,13 @@ from dmnet_lib.density import maps, sizes
 from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import KernelOptions, SplitOptions, WorkerOptions
+from dmnet_lib.running.commands.common import (
+    KernelOptions,
+    Say,
+    SplitOptions,
+    WorkerOptions,
+    option,
+)
 
 ABOUT = """\
 Draw the density maps of a split: every object is one Gaussian of integral 1, so a map sums to the
@@ -53,77 +58,56 @@ class Options:
     """A split, its kernels, and the maps to write: cells of `stride` px, split at sides in px."""
 
     source: SplitOptions
-    out: Path
-    stride: int
-    format: str
-    sizes: tuple[float, ...]
+    out: Path = option("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    stride: int = option("--stride", type=common.count, default=1, metavar="S",
+        help="side of a map's cell in pixels (default 1; MCNN predicts at 4)")  # fmt: skip
+    format: str = option("--format", choices=[suffix[1:] for suffix in maps.FORMATS], default="npy",
+        help="npy (default): float32; npz: packed")  # fmt: skip
+    edges: str = option("--sizes", default="", metavar="PX,PX",
+        help="sides of objects at which to split maps by size, such as 8,16,32,64,128")  # fmt: skip
     workers: WorkerOptions
     kernels: KernelOptions
-    profile: Profile
+    profile: Profile = common.rules("annotations", "points", "sigmas", "kernel", "maps")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    common.add_split(parser)
-    add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    add("--stride", type=common.count, default=1, metavar="S",
-        help="side of a map's cell in pixels (default 1; MCNN predicts at 4)")  # fmt: skip
-    add("--format", choices=[suffix[1:] for suffix in maps.FORMATS], default="npy",
-        help="npy (default): float32, not packed; npz: packed")  # fmt: skip
-    add("--sizes", type=_edges, default=(), metavar="PX,PX",
-        help="sides of objects at which to split maps by size, such as 8,16,32,64,128")  # fmt: skip
-    common.add_workers(parser)
-    common.add_kernels(parser)
-    common.add_profile(parser, "annotations", "points", "sigmas", "kernel", "maps")
-
-
-def _edges(text: str) -> tuple[float, ...]:
-    try:
-        return sizes.parse(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
-    annotations = options.source.load(say).annotations
-    found = options.kernels.points_of(annotations, options.source, options.profile)
-    bins = sizes.measure(annotations, options.sizes)
-    counts = dict(zip(found.names, found.counts().tolist(), strict=True))
+    edges_px = sizes.parse(options.edges)
+    annotations = options.source.read(say).annotations
+    points = options.kernels.points_of(annotations, options.source, options.profile)
+    counts = dict(zip(points.names, points.counts().tolist(), strict=True))
     _refuse_empty(counts, options.profile)
-    _require_space(options, found.sizes_wh)
-    listed = {"parameters": _parameters(options, found)}
+    _require_space(options, points.sizes_wh, len(edges_px) + 1)
+    listed = {"parameters": _parameters(options, points, edges_px)}
     if options.kernels.sigma_rule == "class_wise":
         say(f"sigmas in px, of train's objects: {listed['parameters']['class_sigmas_px']}")
     common.refuse_others(options.out / LISTING, listed, *_maps_in(options.out))
     files.write_json(options.out / LISTING, listed)
-    if options.sizes:
+    bins = sizes.measure(annotations, edges_px)
+    if edges_px:
         sizes.write(options.out / SIZES, bins)
-    kept = _draw_all(found, bins, options)
+    kept = _draw_all(points, bins, options)
     files.write_json(options.out / LISTING, {**listed, "objects": counts})
     resumed = f" ({kept} were there)" if kept else ""
-    say(f"{options.out}: {len(found.names)} maps{resumed}, {len(found):,} objects")
+    say(f"{options.out}: {len(points.names)} maps{resumed}, {len(points):,} objects")
     return 0
 
 
-def _parameters(options: Options, found: Points) -> dict[str, object]:
+def _parameters(options: Options, points: Points, edges_px: tuple[float, ...]) -> dict[str, object]:
     """Return what the maps are made with; "points" stands for all that is drawn."""
-    columns = [found.xy, found.sigmas_px, found.image_index, found.sizes_wh]
-    columns += [found.sides_px] if options.sizes else []
+    columns = [points.xy, points.sigmas_px, points.image_index, points.sizes_wh]
+    columns += [points.sides_px] if edges_px else []
     digest = hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
-    made_by = {
-        "split": options.source.split, **common.rules_of(options.profile),
-        **options.kernels.parameters(), "stride": options.stride, "format": options.format,
-        "points": digest,
-    }  # fmt: skip
-    if options.sizes:
-        made_by["sizes"] = list(options.sizes)
+    made_by = common.parameters(options.source, options.kernels, options.profile)
+    made_by |= {"stride": options.stride, "format": options.format, "points": digest}
+    if edges_px:
+        made_by["sizes"] = list(edges_px)
     if options.kernels.sigma_rule == "class_wise":
-        made_by |= {"sigma": None, "class_sigmas_px": _class_sigmas(found)}
+        made_by |= {"sigma": None, "class_sigmas_px": _class_sigmas(points)}
     return made_by
 
 
@@ -131,19 +115,17 @@ def _maps_in(folder: Path) -> list[Path]:
     return [path for suffix in maps.FORMATS for path in folder.glob(f"*{suffix}")]
 
 
-def _draw_all(found: Points, bins: Bins, options: Options) -> int:
+def _draw_all(points: Points, bins: Bins, options: Options) -> int:
     """Write the maps of all images; return how many were there."""
-    draw = partial(_draw_one, bins=bins, stride=options.stride, kernel=options.profile.kernel)
-    tasks = [
-        (files.inside(options.out, f"{name}.{options.format}"), found.of_image(index))
-        for index, name in enumerate(found.names)
-    ]
+    draw = partial(_draw, bins=bins, stride=options.stride, kernel=options.profile.kernel)
+    names = [f"{name}.{options.format}" for name in points.names]
+    tasks = [(files.inside(options.out, name), points.of_image(i)) for i, name in enumerate(names)]
     with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
         return sum(parallel.run(draw, tasks, executor=executor, chunk=4, label="density"))
 
 
-def _draw_one(task: tuple[Path, Points], *, bins: Bins, stride: int, kernel: KernelRules) -> bool:
-    """Write one image's map, or its maps by size; return whether the file was there."""
+def _draw(task: tuple[Path, Points], *, bins: Bins, stride: int, kernel: KernelRules) -> bool:
+    """Write the map, or the maps by size, of one image; return whether the file was there."""
     path, points = task
     if path.is_file():
         return True
@@ -152,10 +134,10 @@ def _draw_one(task: tuple[Path, Points], *, bins: Bins, stride: int, kernel: Ker
     return False
 
 
-def _class_sigmas(found: Points) -> dict[str, float]:
+def _class_sigmas(points: Points) -> dict[str, float]:
     """Return the sigma of each class that has points."""
-    classes, first = np.unique(found.class_ids, return_index=True)
-    named = zip(classes.tolist(), found.sigmas_px[first].tolist(), strict=True)
+    classes, first = np.unique(points.class_ids, return_index=True)
+    named = zip(classes.tolist(), points.sigmas_px[first].tolist(), strict=True)
     return {CLASSES[class_id - CLASS_IDS[0]]: round(sigma, 3) for class_id, sigma in named}
 
 
@@ -169,10 +151,9 @@ def _refuse_empty(counts: Mapping[str, int], profile: Profile) -> None:
         )
 
 
-def _require_space(options: Options, sizes_wh: np.ndarray) -> None:
+def _require_space(options: Options, sizes_wh: np.ndarray, maps_per_image: int) -> None:
     """Raise InputError where the maps of images [M, 2] do not fit on the disk."""
-    out, bytes_per_cell = options.out, 4 if options.format == "npy" else 1
-    bytes_per_cell *= len(options.sizes) + 1
+    out, bytes_per_cell = options.out, maps_per_image * (4 if options.format == "npy" else 1)
     needed = int(bytes_per_cell * (sizes_wh.prod(axis=1) / options.stride**2).sum())
     home = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     free = shutil.disk_usage(home).free + sum(path.stat().st_size for path in _maps_in(out))

@@ -1,7 +1,5 @@
-"""Annotations of splits -> what each rule of the released scripts changes, as text and as json."""
+"""Annotations of splits -> what each rule of the official DMNet code changes, in text and json."""
 
-import argparse
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -9,51 +7,51 @@ from pathlib import Path
 from dmnet_lib.core import annotations, files, official, parallel
 from dmnet_lib.data import splits
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say, SizeOptions, option
 
 ABOUT = """\
-Measure what each rule of the released scripts changes: the pipeline runs with the corrected rules,
-and again with one rule taken as released. Window 70x70, threshold 0.08, sigma 15; needs annotations
-only. Fusion and evaluation are measured on synthetic detections made from them.
+Measure what each rule of the official DMNet code changes: the pipeline runs with the corrected
+rules, and again with one rule taken as in that code. Window 70x70, threshold 0.08, sigma 15. Only
+annotations are needed; fusion and evaluation are measured on synthetic detections made from them.
 
 --out writes a json; of results/deviations.json `make docs` makes docs/official.md."""
 EXAMPLES = """\
 examples:
   dmnet deviations data/VisDrone --split val
-  dmnet deviations data/VisDrone --split train val --out results/deviations.json"""
+  dmnet deviations data/VisDrone --split train val --out results/deviations.json
+
+rules, as --set of other commands takes them, the corrected value first:
+""" + "\n".join(
+    f"  {rule.name}: {' | '.join(map(str, rule.choices))}\n"
+    f"      official: {rule.released}\n      corrected: {rule.right}"
+    for rule in official.DEVIATIONS
+)
 
 
 @dataclass(frozen=True)
 class Options:
     """The splits to measure on, taken as one, and the json to write, if any."""
 
-    root: Path
-    split: tuple[str, ...]
-    image_sizes: tuple[Path, ...]
-    out: Path | None
+    root: Path = option(type=Path, metavar="ROOT", help=f"the folder that holds {splits.LAYOUT}")
+    splits: tuple[str, ...] = option("--split", nargs="+", required=True,
+        help="one or more, taken as one; with train among them, rows with score 0 count as "
+        "there")  # fmt: skip
+    sizes: SizeOptions
+    out: Path | None = option("--out", type=Path, metavar="FILE", help="json to write")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    common.add_root(parser)
-    parser.add_argument(
-        "--split", nargs="+", required=True,
-        help="one or more, taken as one; with train among them, rows with score 0 count as there",
-    )  # fmt: skip
-    common.add_image_sizes(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="json to write")
-
-
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.evaluation import deviations  # it loads torch
 
-    sizes = common.sizes_from(options.image_sizes)
-    parts = [splits.load_source(options.root, split, sizes=sizes) for split in options.split]
+    sizes = options.sizes.read()
+    parts = [splits.load_source(options.root, split, sizes=sizes) for split in options.splits]
     table = annotations.join([part.annotations for part in parts])
-    split = "train" if "train" in options.split else options.split[0]
+    split = "train" if "train" in options.splits else options.splits[0]
     found = deviations.effects(
         table, split, progress=lambda rules: parallel.progress(rules, "rules")
     )
@@ -62,7 +60,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
     if options.out:
         value = {
             "effects": found, "images": len(table), "objects": int(table.is_object.sum()),
-            "splits": options.split, "settings": asdict(deviations.DEFAULTS),
+            "splits": options.splits, "settings": asdict(deviations.DEFAULTS),
         }  # fmt: skip
         say(f"{files.write_json(options.out, value)}: {len(found)} rules")
     return 0

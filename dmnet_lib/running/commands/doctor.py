@@ -1,27 +1,30 @@
 """This machine -> versions, cores, device, data and results, a line each."""
 
-import argparse
 import platform
 import shutil
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import parallel, params, provenance, result_folder
 from dmnet_lib.data import splits
+from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say
 
 ABOUT = "Show versions, cores, device, data folders and results on this machine."
 EXAMPLES = "example: dmnet doctor"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes: nothing."""
+@dataclass(frozen=True)
+class Options:
+    """None: everything is shown."""
 
 
-def options(namespace: argparse.Namespace) -> None:
-    """Return the command's options: none."""
+add_arguments = partial(common.add_arguments, kind=Options)
+options = partial(common.options_of, Options)
 
 
-def run(options: None, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     results = result_folder.results_root()

@@ -1,7 +1,6 @@
 """Ground truth and detections in, a table of figures and metrics.json out."""
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from dmnet_lib.data import check, splits
 from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say, SizeOptions, option
 
 ABOUT = """\
 Score detections by VisDrone's or COCO's protocol.
@@ -46,6 +46,8 @@ examples:
       --protocol coco --max-detections 300 --out metrics.json"""
 
 CAP = 500  # of VisDrone's toolkit, which cannot be set
+READING = "how to read the detections, and which images to score"
+COCO_ONLY = "--protocol coco only"
 EMPTY = "empty_images"  # of the formats' rules the one that also decides what is scored
 COLUMNS = {
     "visdrone": ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500"),
@@ -57,22 +59,40 @@ COLUMNS = {
 class Options:
     """Ground truth and detections, how to read them, which images count, and the protocol."""
 
-    ground_truth: Path
-    split: str | None
-    image_sizes: tuple[Path, ...]
-    detections: Path
-    protocol: str
-    out: Path
-    images: Path | None
-    first_class: int | None
-    ignore_other_images: bool
-    names: Path | None
-    only_detected: bool
-    max_detections: int | None
-    backend: str | None
-    profile: Profile
+    ground_truth: Path = option("--ground-truth", type=Path, required=True, metavar="ROOT|FILE",
+        help=f"a COCO json, or the folder that holds {splits.LAYOUT}")  # fmt: skip
+    split: str | None = option("--split", help="train, val, test-dev …; of a folder")
+    sizes: SizeOptions
+    detections: Path = option("--detections", type=Path, required=True, metavar="PATH",
+        help="COCO results json, or a folder or zip of VisDrone's or YOLO's text")  # fmt: skip
+    protocol: str = option("--protocol", choices=tuple(COLUMNS), required=True)
+    out: Path = option("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
+    images: Path | None = option("--images", group=READING, type=Path, metavar="FILE",
+        help="the COCO json that the detector was run on: its ids of images, its names of "
+        "categories (default: the ground truth, if that is one)")  # fmt: skip
+    first_class: int | None = option(
+        "--first-class", group=READING, type=int, choices=(0, 1), help="category id of pedestrian"
+    )
+    ignore_other_images: bool = option("--ignore-other-images", group=READING, action="store_true",
+        help="leave out detections of images that are not in the ground truth")  # fmt: skip
+    names: Path | None = option("--names", group=READING, type=Path, metavar="FILE",
+        help="score only these images: one stem a line")  # fmt: skip
+    only_detected: bool = option("--only-detected", group=READING, action="store_true",
+        help="score only images with a detection: of an export of a part of the split. Where the "
+        "detector found nothing, this makes every figure too good")  # fmt: skip
+    max_detections: int | None = option(
+        "--max-detections", group=COCO_ONLY, type=common.count, metavar="N",
+        help="scored of each image and class (default 500; profile official 100)",
+    )  # fmt: skip
+    backend: str | None = option(
+        "--backend", group=COCO_ONLY, choices=("faster-coco-eval", "pycocotools"),
+        help="the same figures, ten times slower with pycocotools",
+    )  # fmt: skip
+    profile: Profile = common.rules("evaluation", EMPTY)
 
     def __post_init__(self) -> None:
+        if self.names and self.only_detected:
+            raise InputError("--only-detected: not allowed with --names")
         if self.out.is_dir():
             raise InputError(f"{self.out}: is a folder; --out takes the metrics file to write")
         if self.protocol == "coco":
@@ -89,42 +109,11 @@ class Options:
                 raise InputError(f"{name}: {words}")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add = parser.add_argument
-    add("--ground-truth", type=Path, required=True, metavar="ROOT|FILE",
-        help=f"a COCO json, or the folder that holds {splits.LAYOUT}")  # fmt: skip
-    add("--split", help="train, val, test-dev …; of a folder")
-    common.add_image_sizes(parser)
-    add("--detections", type=Path, required=True, metavar="PATH",
-        help="COCO results json, or a folder or zip of VisDrone's or YOLO's text")  # fmt: skip
-    add("--protocol", choices=tuple(COLUMNS), required=True)
-    add("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
-    group = parser.add_argument_group("how to read the detections, and which images to score")
-    add = group.add_argument
-    add("--images", type=Path, metavar="FILE",
-        help="the COCO json that the detector was run on: its ids of images, its names of "
-        "categories (default: the ground truth, if that is one)")  # fmt: skip
-    add("--first-class", type=int, choices=(0, 1), help="the category id of pedestrian")
-    add("--ignore-other-images", action="store_true",
-        help="leave out detections of images that are not in the ground truth")  # fmt: skip
-    add = group.add_mutually_exclusive_group().add_argument
-    add("--names", type=Path, metavar="FILE", help="score only these images: one stem a line")
-    add("--only-detected", action="store_true",
-        help="score only images with a detection: of an export of a part of the split. Where the "
-        "detector found nothing, this makes every figure too good")  # fmt: skip
-    add = parser.add_argument_group("--protocol coco only").add_argument
-    add("--max-detections", type=common.count, metavar="N",
-        help="scored of each image and class (default 500; profile official 100)")  # fmt: skip
-    add("--backend", choices=("faster-coco-eval", "pycocotools"),
-        help="the same figures, ten times slower with pycocotools")  # fmt: skip
-    common.add_profile(parser, "evaluation", EMPTY)
-
-
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     truth, truth_json, odd = _ground_truth(options)
     images = files.read_json(options.images) if options.images else truth_json
@@ -155,7 +144,7 @@ def _ground_truth(options: Options) -> tuple[Annotations, Mapping | None, list[s
         return coco_format.from_coco(value, source=path, exact=True), value, _own_areas(value)
     if options.split is None:
         raise InputError(f"{path}: a folder holds several splits; say which with --split")
-    sizes = common.sizes_from(options.image_sizes)
+    sizes = options.sizes.read()
     split = splits.load_source(path, options.split, sizes=sizes)
     return split.annotations, None, check.remarks(path, split)
 

@@ -1,7 +1,6 @@
 """Detections of whole images and of their crops -> one set of detections, doubles removed."""
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from dmnet_lib.data.formats import coco, results, visdrone
 from dmnet_lib.detection import fusion
 from dmnet_lib.detection.fusion import ViewRules
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say, option
 
 ABOUT = """\
 Put the detections of whole images and of crops together: crops' boxes move to their place in the
@@ -48,17 +48,36 @@ examples:
 class Options:
     """Detections on whole images and on crops, with COCO files of both, and how to fuse them."""
 
-    images: Path
-    detections: Path
-    crop_images: Path | None
-    crop_detections: Path | None
-    first_class: int | None
-    iou: float
-    top: int
-    view_rules: ViewRules
-    input_size: int | None  # px; None: views are seen as large as they are
-    out: Path
-    profile: Profile
+    images: Path = option(
+        "--images", type=Path, required=True, metavar="FILE", help="COCO file of the whole images"
+    )
+    detections: Path = option(
+        "--detections", type=Path, required=True, metavar="PATH", help="detections on them"
+    )
+    crop_images: Path | None = option(
+        "--crop-images", type=Path, metavar="FILE", help="COCO file of the crops"
+    )
+    crop_detections: Path | None = option(
+        "--crop-detections", type=Path, metavar="PATH", help="detections on the crops"
+    )
+    first_class: int | None = option("--first-class", type=int, choices=(0, 1), metavar="N",
+        help="category id of pedestrian, where no file says it (0 or 1)")  # fmt: skip
+    iou: float = option("--iou", type=common.share, default=0.7, metavar="T",
+        help="IoU above which NMS removes the lower-scored box (default 0.7)")  # fmt: skip
+    top: int = option("--top", type=common.count, default=500, metavar="N",
+        help="boxes kept per image (default 500)")  # fmt: skip
+    truncated_boxes: str = option(
+        "--truncated-boxes", choices=("kept", "suppressed"), default="kept",
+        help="boxes that a crop's border cut, seen whole elsewhere (default kept)",
+    )  # fmt: skip
+    coarse_weight: float = option("--coarse-weight", type=common.share, default=1.0, metavar="F",
+        help="factor on the score of a box that another view shows larger (default 1)")  # fmt: skip
+    input_size: int | None = option("--input-size", type=common.count, metavar="PX",
+        help="longer side of the detector's input, where it scales every view to it")  # fmt: skip
+    out: Path = option(
+        "--out", type=Path, required=True, metavar="PATH", help="FILE.json, FILE.zip or DIR"
+    )
+    profile: Profile = common.rules("fusion")
 
     def __post_init__(self) -> None:
         if (self.crop_images is None) != (self.crop_detections is None):
@@ -68,33 +87,11 @@ class Options:
             raise InputError(f"{self.out}: is one of the inputs; choose another --out")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add = parser.add_argument
-    add("--images", type=Path, required=True, metavar="FILE", help="COCO file of the whole images")
-    add("--detections", type=Path, required=True, metavar="PATH", help="detections on them")
-    add("--crop-images", type=Path, metavar="FILE", help="COCO file of the crops")
-    add("--crop-detections", type=Path, metavar="PATH", help="detections on the crops")
-    add("--first-class", type=int, choices=(0, 1), metavar="N",
-        help="category id of pedestrian in results of which no file tells (0 or 1)")  # fmt: skip
-    add("--iou", type=common.share, default=0.7, metavar="T",
-        help="overlap above which the lower-scored of two boxes leaves (default 0.7)")  # fmt: skip
-    add("--top", type=common.count, default=500, metavar="N",
-        help="boxes kept of an image (default 500)")  # fmt: skip
-    add("--truncated-boxes", choices=("kept", "suppressed"), default="kept",
-        help="boxes that a crop's border cut, seen whole elsewhere (default kept)")  # fmt: skip
-    add("--coarse-weight", type=common.share, default=1.0, metavar="F",
-        help="factor on the score of a box that another view shows larger (default 1)")  # fmt: skip
-    add("--input-size", type=common.count, metavar="PX",
-        help="longer side of the detector's input, where it scales every view to it")  # fmt: skip
-    add("--out", type=Path, required=True, metavar="PATH", help="FILE.json, FILE.zip or DIR")
-    common.add_profile(parser, "fusion")
-
-
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     whole, entries = _detections(options.detections, options.images, options, say)
     views = [_whole(whole, entries, options.input_size)]
@@ -102,9 +99,10 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         on_crops, places = _detections(options.crop_detections, options.crop_images, options, say)
         views.append(_moved(on_crops, places, options, entries))
     scales = np.concatenate([one.scales for one in views])
-    if options.view_rules.coarse_weight < 1 and len(np.unique(scales)) == 1:
+    if options.coarse_weight < 1 and len(np.unique(scales)) == 1:
         say("note: all views have one scale, so --coarse-weight changes nothing; give --input-size")
-    parts = fusion.apply_view_rules(views, _sizes_wh(entries), options.view_rules)
+    view_rules = ViewRules(options.truncated_boxes, options.coarse_weight)
+    parts = fusion.apply_view_rules(views, _sizes_wh(entries), view_rules)
     fused = fusion.fuse(
         parts, names=whole.names, iou_threshold=options.iou, top=options.top,
         rules=options.profile.fusion,
@@ -118,7 +116,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
 
 
 def _detections(
-    path: Path, images: Path, options: Options, say: Callable[[str], None]
+    path: Path, images: Path, options: Options, say: Say
 ) -> tuple[Detections, dict[str, coco.Entry]]:
     """Return the detections of one path and the images they are on, by stem; notes are said."""
     value = files.read_json(images)

@@ -1,6 +1,6 @@
 """Points or density maps by size of a split -> its planned crops, and what they are to gain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,25 +18,47 @@ from dmnet_lib.density import maps, sizes
 from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import Say, WorkerOptions
+from dmnet_lib.running.commands.common import Say, WorkerOptions, option
 from dmnet_lib.running.commands.density import SIZES
 
 CROPS = 8  # per image, where no limit is given
+GROUP = "of --policy planned"
 
 
 @dataclass(frozen=True)
 class PlanOptions:
     """Limits of planned crops, and how the detector sees them; None for what is not given."""
 
-    crops_per_image: int | None = None
-    megapixels: float | None = None
-    least_gain: float | None = None
-    input_size: int = 640
-    recall_curve: Path | None = None
-    max_upscale: float = 4.0
-    aspect: str = "1:1"
-    size_edges: str | None = None
-    views: str = "fixed"
+    crops_per_image: int | None = option(
+        "--crops-per-image", group=GROUP, type=partial(common.count, least=0), metavar="N",
+        help=f"most crops per image (default {CROPS} where no other limit is given)",
+    )  # fmt: skip
+    megapixels: float | None = option(
+        "--megapixels", group=GROUP, type=common.positive, metavar="M",
+        help="most megapixels per image that crops take through the detector",
+    )  # fmt: skip
+    least_gain: float | None = option(
+        "--least-gain", group=GROUP, type=common.positive, metavar="G",
+        help="least objects that a crop gains (with --megapixels: per megapixel)",
+    )  # fmt: skip
+    input_size: int = option(
+        "--input-size", group=GROUP, type=common.count, otherwise=640, metavar="PX",
+        help="longer side of the detector's input (default 640)",
+    )  # fmt: skip
+    recall_curve: Path | None = option("--recall-curve", group=GROUP, type=Path, metavar="FILE",
+        help="json of the detector's recall by object size (default: a generic one)")  # fmt: skip
+    max_upscale: float = option(
+        "--max-upscale", group=GROUP, type=common.positive, otherwise=4.0, metavar="F",
+        help="crops are enlarged at most so many times (default 4)",
+    )  # fmt: skip
+    aspect: str = option("--aspect", group=GROUP, otherwise="1:1", metavar="W:H",
+        help="shape of the crops (default 1:1)")  # fmt: skip
+    size_edges: str | None = option("--size-edges", group=GROUP, metavar="PX,PX",
+        help="sides of objects between the sizes, such as 8,16 (default those of the maps, else "
+        "8,16,32,64,128)")  # fmt: skip
+    views: str = option("--views", group=GROUP, choices=("fixed", "own"), otherwise="fixed",
+        help="what a crop costs: fixed (default), the detector's whole input; own, its own area "
+        "as enlarged")  # fmt: skip
 
     def planner(self, bins: Bins, say: Say) -> CropPlanner:
         """Return the planner of crops for a detector like this. Raises InputError."""
@@ -63,29 +85,6 @@ class PlanOptions:
             "input"
         )
         return curve
-
-
-def add_arguments(add: Callable[..., object]) -> None:
-    """Add the arguments of PlanOptions."""
-    add("--crops-per-image", type=partial(common.count, least=0), metavar="N",
-        help=f"most crops per image (default {CROPS} where no other limit is given)")  # fmt: skip
-    add("--megapixels", type=common.positive, metavar="M",
-        help="most megapixels per image that crops take through the detector")  # fmt: skip
-    add("--least-gain", type=common.positive, metavar="G",
-        help="least objects that a crop gains (with --megapixels: per megapixel)")  # fmt: skip
-    add("--input-size", type=common.count, metavar="PX",
-        help="longer side of the detector's input (default 640)")  # fmt: skip
-    add("--recall-curve", type=Path, metavar="FILE",
-        help="json of the detector's recall by object size (default: a generic one)")  # fmt: skip
-    add("--max-upscale", type=common.positive, metavar="F",
-        help="crops are enlarged at most so many times (default 4)")  # fmt: skip
-    add("--aspect", metavar="W:H", help="shape of the crops (default 1:1)")
-    add("--size-edges", metavar="PX,PX",
-        help="sides of objects between the sizes, such as 8,16 (default those of the maps, else "
-        "8,16,32,64,128)")  # fmt: skip
-    add("--views", choices=("fixed", "own"),
-        help="what a crop costs: fixed (default), the detector's whole input; own, its own area "
-        "as enlarged")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Images and videos of one's own -> what a finished run finds in them, written as it comes."""
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from dmnet_lib.detection import predict, strategies
 from dmnet_lib.detection.predict import Prediction, Predictor
 from dmnet_lib.reporting import overlays
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say, option
 
 ABOUT = """\
 Run a finished experiment's pipeline on your own images: density map, crops, detector and fusion,
@@ -94,41 +94,34 @@ class Done:
 class Options:
     """Images and videos, the finished run that detects in them, and what is written."""
 
-    inputs: tuple[Path, ...]
-    home: Path
-    out: Path
-    strategy: str
-    min_score: float
-    every: int  # frames of a video; 0: one per second
-    overlays: bool
+    inputs: tuple[Path, ...] = option(
+        type=Path, nargs="+", metavar="INPUT", help="an image, a folder, or a video"
+    )
+    home: Path = option("--run", type=Path, required=True, metavar="RUN",
+        help="folder of a finished experiment, like results/demo")  # fmt: skip
+    out: Path = option("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    strategy: str = option("--strategy", default=predict.STRATEGY, metavar="NAME",
+        help=f"{predict.STRATEGIES}: where the crops are (default {predict.STRATEGY}); N is a "
+        "number of crops, or megapixels like 0.9Mpx")  # fmt: skip
+    min_score: float = option(
+        "--min-score", type=common.share, default=strategies.SHOWN_SCORE, metavar="S",
+        help="score above which a box counts as an object and is drawn (default 0.5); text and "
+        "json hold all",
+    )  # fmt: skip
+    every: int = option("--every", type=common.count, default=0, metavar="N",
+        help="take every so many frames of a video (default: one per second)")  # fmt: skip
+    overlays: bool = option("--no-overlays", action="store_false", help="write no pictures")
 
     def __post_init__(self) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add = parser.add_argument
-    add("inputs", type=Path, nargs="+", metavar="INPUT", help="an image, a folder, or a video")
-    add("--run", type=Path, required=True, dest="home", metavar="RUN",
-        help="folder of a finished experiment, like results/demo")  # fmt: skip
-    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    add("--strategy", default=predict.STRATEGY, metavar="NAME",
-        help=f"{predict.STRATEGIES}: where the crops are (default {predict.STRATEGY}); N is "
-        "a number of crops, or megapixels like 0.9Mpx")  # fmt: skip
-    add("--min-score", type=common.share, default=strategies.SHOWN_SCORE, metavar="S",
-        help="score above which a box counts as an object and is drawn (default 0.5); text and "
-        "json hold all")  # fmt: skip
-    add("--every", type=common.count, default=0, metavar="N",
-        help="take every so many frames of a video (default: one a second)")  # fmt: skip
-    add("--no-overlays", dest="overlays", action="store_false", help="write no pictures")
-
-
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     done = Done()
     sources = _sources(options.inputs, done.fail, say)
@@ -160,7 +153,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
 
 
 def _sources(
-    inputs: Sequence[Path], fail: Callable[[InputError], None], say: Callable[[str], None]
+    inputs: Sequence[Path], fail: Callable[[InputError], None], say: Say
 ) -> dict[Path, str]:
     """Return the files that are meant, and what the results of each are called."""
     found: list[Path] = []

@@ -1,21 +1,25 @@
 """Finished experiments -> their reports and the index of them, written again."""
 
-import argparse
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say
 
 ABOUT = "Write all reports and the index again."
 EXAMPLES = "example: dmnet report"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes: nothing."""
+@dataclass(frozen=True)
+class Options:
+    """None: everything is written."""
 
 
-def options(namespace: argparse.Namespace) -> None:
-    """Return the command's options: none."""
+add_arguments = partial(common.add_arguments, kind=Options)
+options = partial(common.options_of, Options)
 
 
-def run(options: None, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.core import result_folder
     from dmnet_lib.evaluation import experiments

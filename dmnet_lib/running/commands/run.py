@@ -1,14 +1,13 @@
 """A parameter file -> the experiment's finished stages and report, or those of a sweep over it."""
 
-import argparse
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core.files import InputError
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say, option
 
 ABOUT = """\
 Run an experiment's notebooks in order and write its report. Finished stages are cached, also those
@@ -27,19 +26,29 @@ examples:
   dmnet run params/demo.yaml --sweep common.seed=1,2 --dry-run
   dmnet run params/demo.yaml --sweep '05_fused_detection.budgets="6, 2","6, 12"' \\
       --set 05_fused_detection.steps=300"""
+SWEEP = "one parameter, several values"
 
 
 @dataclass(frozen=True)
 class Options:
     """What to run: a parameter file up to a stage, or a sweep over one of its parameters."""
 
-    params: Path
-    until: str | None
-    force: bool
-    dry_run: bool
-    sweep: str | None
-    settings: tuple[str, ...]  # SECTION.NAME=VALUE
-    jobs: int | None
+    params: Path = option(type=Path, metavar="PARAMS", help="a parameter file")
+    until: str | None = option("--until", metavar="STAGE", help="the last stage to run")
+    force: bool = option("--force", action="store_true", help="run finished stages again")
+    dry_run: bool = option(
+        "--dry-run", action="store_true", help="only say what would run, and why"
+    )
+    sweep: str | None = option(
+        "--sweep", group=SWEEP, metavar="SECTION.NAME=V1,V2,…", help="one experiment per value"
+    )
+    settings: tuple[str, ...] = option(
+        "--set", group=SWEEP, action="append", default=[], metavar="SECTION.NAME=VALUE",
+        help="a value for all these experiments; may be repeated",
+    )  # fmt: skip
+    jobs: int | None = option(
+        "--jobs", group=SWEEP, type=int, metavar="N", help="experiments side by side (default 1)"
+    )
 
     def __post_init__(self) -> None:
         if not self.sweep and (self.settings or self.jobs):
@@ -54,24 +63,11 @@ class Options:
             )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    add = parser.add_argument
-    add("params", type=Path, metavar="PARAMS", help="a parameter file")
-    add("--until", metavar="STAGE", help="the last stage to run")
-    add("--force", action="store_true", help="run finished stages again")
-    add("--dry-run", action="store_true", help="only say what would run, and why")
-    add = parser.add_argument_group("one parameter, several values").add_argument
-    add("--sweep", metavar="SECTION.NAME=V1,V2,…", help="one experiment per value")
-    add("--set", action="append", default=[], dest="settings", metavar="SECTION.NAME=VALUE",
-        help="a value for all these experiments; may be repeated")  # fmt: skip
-    add("--jobs", type=int, metavar="N", help="experiments side by side (default 1)")
-
-
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.running import runner
 
@@ -88,7 +84,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
     return 0
 
 
-def _sweep(options: Options, say: Callable[[str], None]) -> int:
+def _sweep(options: Options, say: Say) -> int:
     from dmnet_lib.running import sweeps
 
     sweep = sweeps.parse(options.params, options.sweep, options.settings)

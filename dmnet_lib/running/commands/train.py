@@ -1,13 +1,12 @@
 """A parameter file and what earlier stages left -> a finished training, by many processes."""
 
-import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import params
 from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say, option
 
 NETWORKS = ("mcnn", "detector")
 ABOUT = """\
@@ -36,20 +35,15 @@ examples:
 class Options:
     """A parameter file, and which of its networks to train."""
 
-    params: Path
-    network: str
+    params: Path = option(type=Path, metavar="PARAMS", help="a parameter file")
+    network: str = option("--network", required=True, choices=NETWORKS, help="what to train")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.add_argument("params", type=Path, metavar="PARAMS", help="a parameter file")
-    parser.add_argument("--network", required=True, choices=NETWORKS, help="what to train")
-
-
+add_arguments = partial(common.add_arguments, kind=Options)
 options = partial(common.options_of, Options)
 
 
-def run(options: Options, say: Callable[[str], None]) -> int:
+def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.training import distributed, jobs
 
