@@ -23,7 +23,7 @@ examples:
 rules, as --set of other commands takes them, the corrected value first:
 """ + "\n".join(
     f"  {rule.name}: {' | '.join(map(str, rule.choices))}\n"
-    f"      official: {rule.released}\n      corrected: {rule.right}"
+    f"      official: {rule.official_does}\n      corrected: {rule.corrected_does}"
     for rule in official.DEVIATIONS
 )
 
