@@ -34,19 +34,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Run]":
 
 @pytest.fixture(scope="session")
 def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run as `predicting` needs it, with networks that have learned nothing."""
+    """The folder of a run as `predict` needs it, with networks that have learned nothing."""
     from dmnet_lib.core import files, params, result_folder, weights
     from dmnet_lib.cropping import input_scale, recall
     from dmnet_lib.density import mcnn, sizes
     from dmnet_lib.detection import detectors
-    from dmnet_lib.detection.predict import STAGES
 
     home = tmp_path_factory.mktemp("results") / "untrained"
-    folders = {part: home / name / "k" for part, name in STAGES.items()}
-    files.write_json(home / "latest.json", {"stages": {n: {"key": "k"} for n in STAGES.values()}})
+    stages = {"sizes": result_folder.DENSITY, "density": result_folder.MCNN,
+              "crops": result_folder.CROPS, "detector": result_folder.DETECTION}  # fmt: skip
+    folders = {part: home / name / "k" for part, name in stages.items()}
+    files.write_json(home / "latest.json", {"stages": {n: {"key": "k"} for n in stages.values()}})
     for part, folder in folders.items():
         known = params.declared()
-        own = known[params.COMMON] | known[STAGES[part]]
+        own = known[params.COMMON] | known[stages[part]]
         values = {name: one.default for name, one in own.items()} | {"score_threshold": 0.005}
         files.write_text(folder / result_folder.PARAMS, params.dump(values))
         files.write_json(folder / result_folder.METRICS, {"threshold": {"mcnn": 1.95}})

@@ -39,7 +39,7 @@ def by_notebooks(one: Predictor, images: list[np.ndarray]) -> dict[str, strategi
     sizes_wh = np.array([image.shape[1::-1] for image in images])
     rows = [np.zeros((0, 8), np.int64)] * len(images)
     split = Split("test", from_rows([f"i{n}" for n in range(len(images))], sizes_wh, rows), images)
-    model, scale, cell_px = one.counter.model, one.counter.input_scale, one.counter.cell_px
+    model, scale, cell_px = one.mcnn, one.mcnn_scale, one.cell_px
     maps, _ = mcnn.maps(model, images, len(images), input_scale=scale)
     sums = windows.sums_from_maps(maps, sizes_wh, one.policy.window_wh, stride=cell_px)
     crops = {
