@@ -4,6 +4,7 @@
 either, any other executor of `concurrent.futures`, or None: then all is done in this process.
 """
 
+import gc
 import itertools
 import logging
 import multiprocessing
@@ -196,3 +197,15 @@ def _gone_workers_told() -> Iterator[None]:
             "the workers are gone, most likely for want of memory; what was finished is kept: "
             "run it again, with fewer --jobs"
         ) from None
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Hold off Python's search for cycles: it walks all objects, and many were just made."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -7,6 +7,7 @@ values, `[0, 1]`, `(0, inf)` or `{fixed, adaptive}`, followed by the unit and wh
 
 import math
 import re
+import textwrap
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +170,12 @@ def check(parameter: Parameter, value: Value, where: str) -> Value:
 def dump(values: Mapping[str, Value]) -> str:
     """Return flat YAML that this loader and papermill's -f read back as the same values."""
     return yaml.dump(dict(values), Dumper=Dumper, allow_unicode=True, width=math.inf)
+
+
+def text_of(question: str, sections: Mapping[str, Mapping[str, Value]]) -> str:
+    """Return the text of a parameter file: its question, and the values of each section."""
+    parts = [f"{s}:\n{textwrap.indent(dump(v), '  ')}" for s, v in sections.items() if v]
+    return "".join([f"# {question}\n", *parts])
 
 
 def parse(text: str) -> object:

@@ -5,9 +5,7 @@ the tests. What either matched image by image is in `resampling`, for curves and
 """
 
 import contextlib
-import gc
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -17,6 +15,7 @@ import pycocotools.coco
 import pycocotools.cocoeval
 
 from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations
+from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.evaluation.matching import drop_in_ignored_regions, require_same_images, select_rows
@@ -111,7 +110,7 @@ def _accumulate(
     dataset = coco_format.to_coco(replace(truth, names=names))
     coco_class, eval_class = BACKENDS[backend]
     # pycocotools prints its progress.
-    with _without_collector(), contextlib.redirect_stdout(io.StringIO()):
+    with without_collector(), contextlib.redirect_stdout(io.StringIO()):
         # By hand, since loadRes refuses an empty list; COCOeval takes no arrays.
         entries = list(coco_format.detection_entries(found, range(1, len(truth) + 1)))
         tables = [coco_class(), coco_class()]
@@ -126,15 +125,3 @@ def _accumulate(
         evaluation.accumulate()
     places = [caps.index(cap) for cap in (max_detections, USUAL_MAX)]
     return tuple(evaluation.eval[name][..., places] for name in ("precision", "recall"))
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Hold off the search for cycles, which would walk all entries again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

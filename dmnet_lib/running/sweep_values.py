@@ -163,12 +163,3 @@ def _safe(value: Value) -> str:
 
 def words_of(value: Value) -> str:
     return value if isinstance(value, str) else params.dump({"v": value})[len("v: ") :].strip()
-
-
-def text_of(experiment: Experiment) -> str:
-    """Return the parameter file of an experiment: its question, and what it changes."""
-    body = "".join(
-        f"{section}:\n" + "".join(f"  {line}\n" for line in params.dump(values).splitlines())
-        for section, values in experiment.changed.items()
-    )
-    return f"# {experiment.question}\n{body}"

@@ -16,9 +16,9 @@ from dmnet_lib.reporting.pages import pages
 from dmnet_lib.reporting.pages.sweep import keep, write, write_page
 from dmnet_lib.running import runner, stages
 from dmnet_lib.running.stages import StagePlan
-from dmnet_lib.running.sweep_values import Sweep, parse, text_of
+from dmnet_lib.running.sweep_values import Sweep, parse
 
-__all__ = ["Sweep", "parse", "run", "text_of", "write_page"]
+__all__ = ["Sweep", "parse", "run", "write_page"]
 
 
 def run(
@@ -51,7 +51,8 @@ def run(
     if dry_run:
         _tell(plans, say)
         return {}
-    paths = [files.write_text(home / f"{one.name}.yaml", text_of(one)) for one in sweep.runs]
+    texts = {one.name: params.text_of(one.question, one.changed) for one in sweep.runs}
+    paths = [files.write_text(home / f"{name}.yaml", text) for name, text in texts.items()]
     keep(home, sweep, [])
     places = {"notebooks": notebooks, "results": results, "base_path": base_path}
     begin = partial(_run_one, say=say, **places)

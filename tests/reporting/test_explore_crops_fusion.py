@@ -3,7 +3,7 @@
 import explored
 import numpy as np
 import pytest
-from explored import RULE, crops_of, passes, picture, sources, told
+from explored import RULE, crops_of, picture, sources, told
 
 from dmnet_lib.core.official import RegionRules
 from dmnet_lib.core.tables import Detections, Regions
@@ -13,10 +13,10 @@ from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.density import windows
 from dmnet_lib.detection import strategies
 from dmnet_lib.evaluation import matching
-from dmnet_lib.reporting.explore.crops import CropsExplorer, explore_crops, object_layers
+from dmnet_lib.reporting.drawing import object_layers
+from dmnet_lib.reporting.explore.crops import CropsExplorer, explore_crops
 from dmnet_lib.reporting.explore.desk import percent
-from dmnet_lib.reporting.explore.fusion import FusionExplorer, explore_fusion, judge
-from dmnet_lib.reporting.figures import Shown
+from dmnet_lib.reporting.explore.fusion import FusionExplorer, judge
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) ->
               "min_area": 2000, "connectivity": 4}  # fmt: skip
     for name, value in values.items():
         crops.controls[name].value = value
-    policy = Policy((90, 50), 2000, 4, RegionRules(4, 0))
+    policy = Policy((90, 50), 2000, 4, RegionRules(connectivity=4, grown_px=0))
     sums = sources(crops.split)[source].sums((90, 50))
     sizes_wh = crops.truth.sizes_wh
     found = threshold.split_regions(sums, sizes_wh, threshold=crops.threshold, policy=policy)
@@ -93,7 +93,7 @@ def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
     wanted = {"one": Budget(crops=budget)}
     planned = plans.split_plans(tasks, explored.PLANNER, wanted)["one"]
     np.testing.assert_array_equal(crops.regions().boxes_xyxy, planned.regions.boxes_xyxy)
-    assert crops.view(0).words[0] == f"1: +{planned.plans[0].gains[0]:.2g}"
+    assert crops.view(0).labels[0] == f"1: +{planned.plans[0].gains[0]:.2g}"
     assert crops.errors == []
 
 
@@ -237,19 +237,3 @@ def test_images_that_differ_most_are_listed_and_gone_to(fused) -> None:
     assert fused.controls["differ"].value == wanted[2]
     fused.controls["against"].value = "sliding 300"
     assert fused.errors == [] and "(by sliding 300)" in fused.counters.value
-
-
-def test_under_the_runner_crops_and_fusion_leave_figures(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("DMNET_STAGE_DIR", str(tmp_path))
-    split, written = explored.split(tmp_path), []
-    for out in (tmp_path / "a", tmp_path / "b"):
-        stages = (explored.stage(n, out) for n in ("03_density_crops", "05_fused_detection"))
-        crops = explore_crops(
-            split, sources(split), next(stages), threshold=0.1, planner=explored.PLANNER
-        )
-        found = explore_fusion(split, *passes(split), RULE, next(stages), strategy="sliding 300")
-        assert isinstance(crops, Shown) and isinstance(found, Shown)
-        paths = [out / f"figures/{n}.{k}" for n in ("thresholds", "judged") for k in ("png", "csv")]
-        written.append([path.read_bytes() for path in paths])
-    assert written[0] == written[1] and all(len(one) < 400_000 for one in written[0])
-    assert crops.csv.count("\n") == 4 and found.csv.splitlines()[0].endswith("tp,fp,fn")

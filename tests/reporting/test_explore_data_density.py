@@ -10,12 +10,10 @@ from explored import BUS, CAR, RULES, picture, told
 from PIL import Image
 
 from dmnet_lib.core import files
-from dmnet_lib.density import kernels
 from dmnet_lib.density import maps as density
 from dmnet_lib.density.kernels import SigmaRule
-from dmnet_lib.reporting.explore.data import DataExplorer, explore_data
-from dmnet_lib.reporting.explore.density import DensityExplorer, explore_density
-from dmnet_lib.reporting.figures import Shown
+from dmnet_lib.reporting.explore.data import DataExplorer
+from dmnet_lib.reporting.explore.density import DensityExplorer
 
 
 @pytest.fixture
@@ -47,9 +45,9 @@ def test_every_control_of_the_data_changes_picture_and_counters(data, control, v
 
 def test_garbage_is_collected_after_a_move_and_not_within(data, monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr(data, "counts", lambda index: {"on": seen.append(gc.isenabled())})
+    monkeypatch.setattr(data, "counts", lambda *_: {"on": seen.append(gc.isenabled())})
     data.controls["image"].value = 2
-    monkeypatch.setattr(data, "counts", lambda index: 1 / 0)
+    monkeypatch.setattr(data, "counts", lambda *_: 1 / 0)
     data.controls["image"].value = 3
     assert seen == [False] and gc.isenabled() and "ZeroDivisionError" in data.errors[-1]
 
@@ -117,10 +115,10 @@ def test_a_filter_keeps_the_image_in_sight_where_it_fits(data) -> None:
 @pytest.mark.parametrize("rows", [[], [[]], [explored.ROWS[0]]], ids=["none", "empty", "one"])
 def test_splits_of_no_image_no_object_and_one_image(tmp_path, rows) -> None:
     one = explored.split(tmp_path, rows)
-    explorer = DataExplorer(one, explored.stage("00_dataset", tmp_path / "out"))
+    explorer = DataExplorer(one, explored.stage("00_dataset", tmp_path / "out")).start()
     assert explorer.errors == [] and explorer.controls["next"].disabled
     stage = explored.stage("01_density_ground_truth", tmp_path / "out")
-    maps = DensityExplorer(one, explored.of_split(one), stage, {CAR: 9.0, BUS: 40.0}, RULES)
+    maps = DensityExplorer(one, explored.of_split(one), stage, {CAR: 9.0, BUS: 40.0}, RULES).start()
     for rule in ("class_wise", "adaptive"):
         maps.controls["rule"].value = rule
     assert maps.errors == []
@@ -128,14 +126,14 @@ def test_splits_of_no_image_no_object_and_one_image(tmp_path, rows) -> None:
 
 def test_a_grey_image_is_shown(tmp_path) -> None:
     grey = explored.split(tmp_path, grey=True)
-    explorer = DataExplorer(grey, explored.stage("00_dataset", tmp_path / "out"))
+    explorer = DataExplorer(grey, explored.stage("00_dataset", tmp_path / "out")).start()
     assert picture(explorer).shape == (480, 640, 3) and explorer.errors == []
 
 
 def test_a_torn_image_is_told_in_the_error_line_and_the_next_one_is_shown(tmp_path) -> None:
     split = explored.split(tmp_path)
     split.images.paths[1].write_bytes(b"no image")
-    explorer = DataExplorer(split, explored.stage("00_dataset", tmp_path / "out"))
+    explorer = DataExplorer(split, explored.stage("00_dataset", tmp_path / "out")).start()
     explorer.controls["next"].click()
     assert "image_1.png" in explorer.fault.value and 'role="alert"' in explorer.fault.value
     assert len(explorer.errors) == 1 and explorer.picture.value == ""
@@ -156,7 +154,7 @@ def test_names_of_files_are_text_and_not_html(tmp_path) -> None:
         **vars(split.annotations) | {"names": ('<img src=x onerror="alert(1)">',)}
     )
     named = split.__class__("val", odd, split.images)
-    explorer = DataExplorer(named, explored.stage("00_dataset", tmp_path / "out"))
+    explorer = DataExplorer(named, explored.stage("00_dataset", tmp_path / "out")).start()
     assert "<img src=x" not in explorer.counters.value + explorer.picture.value
 
 
@@ -166,7 +164,7 @@ def test_a_large_image_is_reduced_once_and_drawn_on_a_copy(tmp_path, monkeypatch
     Image.fromarray(large).save(split.images.paths[0])
     reads = []
     monkeypatch.setattr(files, "read_image", lambda path: reads.append(path) or large)
-    explorer = DataExplorer(split, explored.stage("00_dataset", tmp_path / "out"))
+    explorer = DataExplorer(split, explored.stage("00_dataset", tmp_path / "out")).start()
     before = np.asarray(explorer.sheet(0).picture).copy()
     explorer.controls["objects"].value = (1, 25)
     explorer.controls["objects"].value = (0, 25)
@@ -230,27 +228,7 @@ def test_an_image_alone_is_seen_through_where_the_map_is_empty(maps) -> None:
     assert picture(maps)[-40:, :40].max() < 40  # a corner without objects
 
 
-def test_under_the_runner_the_same_calls_leave_figures(tmp_path, monkeypatch) -> None:
+def test_under_the_runner_explorers_are_silent(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DMNET_STAGE_DIR", str(tmp_path))
-    split = explored.split(tmp_path)
-    at, written = explored.of_split(split), []
-    for out in (tmp_path / "a", tmp_path / "b"):
-        shown = [
-            explore_data(split, explored.stage("00_dataset", out)),
-            explore_density(
-                split, at, explored.stage("01_density_ground_truth", out),
-                scales_px=kernels.class_scales_px(split.annotations), rules=RULES,
-            ),
-        ]  # fmt: skip
-        assert all(isinstance(one, Shown) and one.alt and one.caption for one in shown)
-        names = ("examples", "rules")
-        paths = [out / f"figures/{n}.{kind}" for n in names for kind in ("png", "csv")]
-        written.append([path.read_bytes() for path in paths])
-    assert written[0] == written[1]
-    assert all(len(one) < 400_000 for one in written[0])
-
-
-def test_a_split_without_objects_leaves_figures_too(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("DMNET_STAGE_DIR", str(tmp_path))
-    split = explored.split(tmp_path, [[]])
-    assert isinstance(explore_data(split, explored.stage("00_dataset", tmp_path)), Shown)
+    assert explored.data_of(tmp_path) is None and explored.density_of(tmp_path) is None
+    assert explored.crops_of(tmp_path) is None and explored.fusion_of(tmp_path) is None

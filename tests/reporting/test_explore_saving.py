@@ -68,7 +68,7 @@ def test_data_save_classes(tmp_path, folder) -> None:
 
 def test_classes_that_are_merged_stay_merged(tmp_path, folder) -> None:
     stage = explored.stage("00_dataset", tmp_path, classes="car: car + van, bus")
-    data = DataExplorer(explored.split(tmp_path), stage)
+    data = DataExplorer(explored.split(tmp_path), stage).start()
     data.controls["classes"].value = ("car",)
     assert saved(data, folder).changed == {COMMON: {"classes": "car: car + van"}}
 
@@ -86,7 +86,7 @@ def test_density_and_fusion_save_their_values(tmp_path, folder) -> None:
 
 
 def test_the_experiment_that_is_looked_at_and_the_notebooks_cell_are_kept(tmp_path, folder) -> None:
-    ran = {"changed": {COMMON: {"seed": 5}, "02_mcnn_training": {"steps": 30}}}
+    ran = {"stages": {}, "changed": {COMMON: {"seed": 5}, "02_mcnn_training": {"steps": 30}}}
     latest = tmp_path / "results" / "none" / "latest.json"
     latest.parent.mkdir(parents=True)
     latest.write_text(json.dumps(ran))

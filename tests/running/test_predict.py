@@ -273,13 +273,13 @@ def test_a_torn_video_s_frames_are_kept(
 
 
 def test_an_overlay_shows_boxes_crops_and_a_legend() -> None:
-    from dmnet_lib.reporting import figures, overlays
+    from dmnet_lib.reporting import drawing, figures
 
     found = Detections(
         ("a",), np.array([[10.0, 10, 60, 50], [100, 20, 104, 24]]), np.array([0.9, 0.8]),
         np.array([4, 1]), np.zeros(2, np.int64),
     )  # fmt: skip
-    sheet = overlays.draw(np.zeros((100, 200, 3), np.uint8), found, np.array([[5, 5, 150, 90]]))
+    sheet = drawing.overlay(np.zeros((100, 200, 3), np.uint8), found, np.array([[5, 5, 150, 90]]))
     assert sheet.shape[1] == 200
     assert sheet.shape[0] > 100  # a legend below
 
@@ -290,5 +290,5 @@ def test_an_overlay_shows_boxes_crops_and_a_legend() -> None:
     assert colour(20, 101) == figures.CLASS_COLOURS["pedestrian"]
     assert colour(5, 80) == figures.YELLOW
     assert colour(30, 30) == "#000000"
-    small = overlays.draw(np.zeros((5000, 3, 3), np.uint8), found.select([]), np.zeros((0, 4)))
+    small = drawing.overlay(np.zeros((5000, 3, 3), np.uint8), found.select([]), np.zeros((0, 4)))
     assert small.shape == (2000, 1, 3)

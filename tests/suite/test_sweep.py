@@ -218,7 +218,8 @@ def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project: Pro
     settings = ("00_numbers.steps=5", "common.seed=3")
     sweep = project.parse("03_density_crops.threshold=0.1,0.2", *settings, changes=changes)
     for one in sweep.runs:
-        path = files.write_text(project.root / f"{one.name}.yaml", sweeps.text_of(one))
+        text = params.text_of(one.question, one.changed)
+        path = files.write_text(project.root / f"{one.name}.yaml", text)
         read = params.load(path, **project.base)
         assert (read.name, read.question) == (one.name, one.question)
         assert (read.sections, read.changed) == (one.sections, one.changed)

@@ -10,10 +10,8 @@ from functools import lru_cache, partial
 
 import ipywidgets as widgets
 import numpy as np
-import pandas as pd
 
-from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core import result_folder
 from dmnet_lib.core.official import KernelRules
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.tables import Regions
@@ -22,22 +20,19 @@ from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import Budget, CropPlanner
 from dmnet_lib.cropping.plans import PlanTask, SplitPlan
 from dmnet_lib.cropping.threshold import Policy
-from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import windows
 from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.reporting import figures
+from dmnet_lib.reporting.drawing import Heat, Tint, View, object_layers
 from dmnet_lib.reporting.explore import desk, saving
-from dmnet_lib.reporting.explore.canvas import Heat, Tint, View
-from dmnet_lib.reporting.figures import Boxes, Panel
+from dmnet_lib.reporting.figures import Boxes
 
-CROPPING, DETECTION = "03_density_crops", "05_fused_detection"
 MOST_CROPS = 12  # that a plan is made for
 WINDOWS_KEPT = 8  # of their sums over the split
 MEASURED_KEPT = 256  # settings whose numbers are known
 WINDOW_PX = (30, 300)
-TIMES = (0.25, 1.0, 4.0)  # of the threshold, in the figure
 SHOWN_ALPHA = 0.5
 DIGITS = 3  # of a threshold
 
@@ -63,20 +58,17 @@ def of_maps(maps: list[np.ndarray], sizes_wh: np.ndarray, *, stride: float) -> S
 
 
 def explore_crops(
-    split: Split,
-    sources: Mapping[str, Source],
-    stage: Stage,
-    *,
-    threshold: float,
-    planner: CropPlanner,
-) -> "CropsExplorer | figures.Shown":
-    """Return the explorer of a split's crops; under the runner, a figure of three thresholds.
+    split: Split, sources: Mapping[str, Source], stage: Stage, *,
+    threshold: float, planner: CropPlanner,
+) -> "CropsExplorer | None":  # fmt: skip
+    """Return the explorer of a split's crops; None under the runner.
 
-    sources by name; threshold is the one that the stage goes on with; planner plans.
+    sources by name; threshold is the one that the stage goes on with.
     """
     if desk.is_run():
-        return _figure(split, sources, stage, threshold)
-    return CropsExplorer(split, sources, stage, threshold=threshold, planner=planner)
+        return None
+    explorer = CropsExplorer(split, sources, stage, threshold=threshold, planner=planner)
+    return explorer.start()
 
 
 class CropsExplorer(desk.Explorer):
@@ -232,7 +224,7 @@ class CropsExplorer(desk.Explorer):
         worth = self.planner.predicted_recall(self.truth, regions)
         return geometry.crop_geometry(self.truth, regions) | {"predicted_recall": worth}
 
-    def counts(self, index: int) -> dict[str, object]:
+    def counts(self, index: int, view: View) -> dict[str, object]:
         found = self.measured(*self.setting)
         return {
             "crops of this image": len(self.regions().of_image(index)),
@@ -252,18 +244,19 @@ class CropsExplorer(desk.Explorer):
         own = {to: self.controls[name].value for name, to in names.items() if self.moved(name)}
         if self.moved("threshold"):
             own |= {"threshold": self.threshold, "calibrate": False}
-        found = {CROPPING: own}
+        found = {self.stage.name: own}
         if self.moved("budget"):
-            found[DETECTION] = {"budgets": _main_budget(self.stage, own["crops_per_image"])}
+            budgets = _with_default(self.stage, own["crops_per_image"])
+            found[result_folder.DETECTION] = {"budgets": budgets}
         if self.moved("connectivity"):
             rule = f"connectivity={self.controls['connectivity'].value}"
             found["common"] = {"profile_changes": _with_rule(self.stage, rule)}
         return found
 
 
-def _main_budget(stage: Stage, crops: int) -> str:
+def _with_default(stage: Stage, crops: int) -> str:
     """Return the budgets that are detected by, with so many crops first."""
-    others = str(saving.value_of(stage, DETECTION, "budgets")).split(",")
+    others = str(saving.value_of(stage, result_folder.DETECTION, "budgets")).split(",")
     others = [one.strip() for one in others if one.strip() != str(crops)]
     return ", ".join([str(crops), *others])
 
@@ -273,52 +266,3 @@ def _with_rule(stage: Stage, rule: str) -> str:
     name = rule.partition("=")[0]
     parts = [part.strip() for part in stage.params["profile_changes"].split(",") if part.strip()]
     return ", ".join([*(p for p in parts if p.partition("=")[0].strip() != name), rule])
-
-
-def object_layers(image: Annotations, crops_xyxy: np.ndarray) -> tuple[Boxes, ...]:
-    """Return one image's objects as layers: whole in a crop, cut by all they meet, in none."""
-    xyxy = boxes.xywh_to_xyxy(image.boxes_xywh[image.is_object])
-    held = np.any(boxes.holds(crops_xyxy[None], xyxy[:, None]), axis=1)
-    met = np.any(boxes.intersection(xyxy, crops_xyxy) > 0, axis=1)
-    return (
-        Boxes(xyxy[held], figures.SKY, "objects held"),
-        Boxes(xyxy[met & ~held], figures.ORANGE, "objects cut"),
-        Boxes(xyxy[~met], figures.PINK, "objects outside"),
-    )
-
-
-def _figure(
-    split: Split, sources: Mapping[str, Source], stage: Stage, threshold: float
-) -> figures.Shown:
-    """Return two images at three thresholds, of the first source."""
-    name, source = next(iter(sources.items()))
-    policy = Policy.of_parameters(stage.params)
-    sums, truth = source.sums(policy.window_wh), split.annotations
-    found = {
-        times * threshold: cropping.split_regions(
-            sums, truth.sizes_wh, threshold=times * threshold, policy=policy
-        )
-        for times in TIMES
-    }
-    panels = [
-        _panel(split, index, regions, f"threshold {at:.{DIGITS}g}")
-        for index in splits.spread(truth, 3)[1:]
-        for at, regions in found.items()
-    ]
-    told = [{"threshold": at, **geometry.crop_geometry(truth, r)} for at, r in found.items()]
-    return figures.show(
-        figures.gallery(panels, columns=len(TIMES)),
-        stage.out,
-        "thresholds",
-        data=pd.DataFrame(told),
-        caption=f"Crops of {split.name} by the {name} density: at a quarter of the threshold, at "
-        "the threshold, and at four times it.",
-        alt="Rows of one aerial image at three thresholds: crops shrink and fall apart as it rises",
-    )
-
-
-def _panel(split: Split, index: int, regions: Regions, title: str) -> Panel:
-    crops = regions.of_image(index)
-    layers = object_layers(split.annotations.image(index), crops)
-    layers = (*layers, Boxes(crops, figures.YELLOW, "crops", 1.5))
-    return Panel(split.images[index], title, layers)

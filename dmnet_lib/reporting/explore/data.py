@@ -3,23 +3,20 @@
 import ipywidgets as widgets
 import numpy as np
 
-from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import CLASSES, IGNORED, Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
-from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Split
 from dmnet_lib.reporting import figures
+from dmnet_lib.reporting.drawing import View, class_layers
 from dmnet_lib.reporting.explore import desk
-from dmnet_lib.reporting.explore.canvas import View
-from dmnet_lib.reporting.figures import Boxes, Panel
 
 SIDES_PX = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 
 
-def explore_data(split: Split, stage: Stage) -> "DataExplorer | figures.Shown":
-    """Return the explorer of a split; under the runner, a figure of some of its images."""
-    return _figure(split, stage) if desk.is_run() else DataExplorer(split, stage)
+def explore_data(split: Split, stage: Stage) -> "DataExplorer | None":
+    """Return the explorer of a split; None under the runner."""
+    return None if desk.is_run() else DataExplorer(split, stage).start()
 
 
 class DataExplorer(desk.Explorer):
@@ -29,15 +26,13 @@ class DataExplorer(desk.Explorer):
 
     def __init__(self, split: Split, stage: Stage) -> None:
         truth = split.annotations
-        self.rows_image, self.is_object = truth.image_index, truth.is_object
-        self.sides_px = truth.sides_px
-        ignored = self.rows_image[truth.class_ids == IGNORED]
+        ignored = truth.image_index[truth.class_ids == IGNORED]
         self.has_ignored = np.bincount(ignored, minlength=len(truth)) > 0
-        most = np.bincount(self.rows_image[self.is_object], minlength=1).max()
+        most = np.bincount(truth.image_index[truth.is_object], minlength=1).max()
         super().__init__(split, stage, self._controls(truth, int(most)))
 
     def _controls(self, truth: Annotations, most: int) -> dict[str, widgets.Widget]:
-        present = set(truth.class_ids[self.is_object].tolist())
+        present = set(truth.class_ids[truth.is_object].tolist())
         names = [name for number, name in enumerate(CLASSES, start=1) if number in present]
         sides = [(f"{side} px", side) for side in SIDES_PX] + [("any", np.inf)]
         return {
@@ -67,11 +62,12 @@ class DataExplorer(desk.Explorer):
         """The [N] mask of the rows that are objects of the chosen classes and sides."""
         wanted = np.isin(self.truth.class_ids, [_number(n) for n in self.controls["classes"].value])
         low, high = self.controls["sides"].value
-        return self.is_object & wanted & (low <= self.sides_px) & (self.sides_px < high)
+        sides_px = self.truth.sides_px
+        return self.truth.is_object & wanted & (low <= sides_px) & (sides_px < high)
 
     def settle(self) -> None:
         here = self.index
-        counts = np.bincount(self.rows_image[self.chosen], minlength=len(self.truth))
+        counts = np.bincount(self.truth.image_index[self.chosen], minlength=len(self.truth))
         low, high = self.controls["objects"].value
         # With a class or size chosen, images that have none of it are of no interest.
         low = max(low, int(self.moved("classes") or self.moved("sides")))
@@ -96,10 +92,10 @@ class DataExplorer(desk.Explorer):
             layers += tuple(layer for layer in others if layer.label != "objects")
         return View(layers)
 
-    def counts(self, index: int) -> dict[str, object]:
+    def counts(self, index: int, view: View) -> dict[str, object]:
         chosen, image = self.chosen, self.truth.image(index)
         here = chosen[slice(*self.truth.offsets[index : index + 2])]
-        among = chosen & np.isin(self.rows_image, self.images)
+        among = chosen & np.isin(self.truth.image_index, self.images)
         found = {
             "objects shown, of all of this image": f"{here.sum()} of {image.is_object.sum()}",
             "in all images to go through": int(among.sum()),
@@ -127,36 +123,3 @@ def _merged(text: str) -> dict[str, str]:
     """Return the parts of the parameter `classes` by the name that each gives."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return {part.partition(":")[0].strip(): part for part in parts}
-
-
-def class_layers(image: Annotations, chosen: np.ndarray) -> tuple[Boxes, ...]:
-    """Return the chosen rows [n] of one image, a layer for each class that is there."""
-    xyxy = boxes.xywh_to_xyxy(image.boxes_xywh)
-    layers = (
-        Boxes(xyxy[chosen & (image.class_ids == _number(name))], figures.CLASS_COLOURS[name], name)
-        for name in CLASSES
-    )
-    return tuple(layer for layer in layers if len(layer.boxes_xyxy))
-
-
-def _figure(split: Split, stage: Stage) -> figures.Shown:
-    """Return images from few objects to many, with their boxes by class."""
-    truth = split.annotations
-    panels = [
-        _panel(split, index, truth.image(index))
-        for index in splits.spread(truth, stage.params["examples"])
-    ]
-    return figures.show(
-        figures.gallery(panels),
-        stage.out,
-        "examples",
-        data=splits.image_table(truth),
-        caption=f"Images of the {split.name} split, from few objects to many, by class.",
-        alt="Aerial images with boxes around vehicles and people, a colour for each class",
-    )
-
-
-def _panel(split: Split, index: int, image: Annotations) -> Panel:
-    others = [layer for layer in figures.truth_layers(image) if layer.label != "objects"]
-    layers = (*class_layers(image, image.is_object), *others)
-    return Panel(split.images[index], split.annotations.names[index], layers)

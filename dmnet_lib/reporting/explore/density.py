@@ -4,39 +4,35 @@ from collections.abc import Mapping
 
 import ipywidgets as widgets
 import numpy as np
-import pandas as pd
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.provenance import Stage
-from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import maps
 from dmnet_lib.density.kernels import SigmaRule
 from dmnet_lib.density.points import Points
 from dmnet_lib.reporting import figures
+from dmnet_lib.reporting.drawing import Heat, View
 from dmnet_lib.reporting.explore import desk
-from dmnet_lib.reporting.explore.canvas import Heat, View
 from dmnet_lib.reporting.figures import Boxes
 
 RULES = ("fixed", "class_wise", "adaptive")
 CELL_PX = 2.0  # of the picture; the map is smooth, so nothing finer would be seen
-STRIDE = 4  # of maps in the figure
 ALL = "all classes"
-STAGE = "01_density_ground_truth"
 
 
 def explore_density(
     split: Split, points: Points, stage: Stage, *, scales_px: Mapping[int, float], rules: Profile
-) -> "DensityExplorer | figures.Shown":
-    """Return the explorer of a split's maps; under the runner, a figure of three rules.
+) -> "DensityExplorer | None":
+    """Return the explorer of a split's maps; None under the runner.
 
     points are the split's, of whatever width; scales_px are those of the classes.
     """
     if desk.is_run():
-        return _figure(split, points, stage, dict(scales_px), rules)
-    return DensityExplorer(split, points, stage, dict(scales_px), rules)
+        return None
+    return DensityExplorer(split, points, stage, dict(scales_px), rules).start()
 
 
 class DensityExplorer(desk.Explorer):
@@ -104,7 +100,6 @@ class DensityExplorer(desk.Explorer):
         return maps.draw(self.of_image(index), 0, stride=stride, kernel=self.rules.kernel)
 
     def view(self, index: int) -> View:
-        self._drawn = self.cells(index)
         layers = ()
         if self.controls["show_objects"].value:
             image, wanted = self.truth.image(index), self.controls["class"].value
@@ -113,15 +108,15 @@ class DensityExplorer(desk.Explorer):
                 shown &= image.class_ids == CLASSES.index(wanted) + 1
             xyxy = boxes.xywh_to_xyxy(image.boxes_xywh[shown])
             layers = (Boxes(xyxy, figures.SKY, "objects", 0.5),)
-        return View(layers, heat=Heat(self._drawn, self.controls["alpha"].value))
+        return View(layers, heat=Heat(self.cells(index), self.controls["alpha"].value))
 
-    def counts(self, index: int) -> dict[str, object]:
+    def counts(self, index: int, view: View) -> dict[str, object]:
         one = self.of_image(index)
         widths = np.quantile(one.sigmas_px, [0, 0.5, 1]) if len(one) else None
         told = "-" if widths is None else "{:.1f}, {:.1f}, {:.1f} px".format(*widths)
         return {
             "objects": len(one),
-            "sum of the map": f"{self._drawn.sum(dtype=np.float64):.2f}",
+            "sum of the map": f"{view.heat.cells.sum(dtype=np.float64):.2f}",
             "sigma: least, median, greatest": told,
         }
 
@@ -133,37 +128,4 @@ class DensityExplorer(desk.Explorer):
             "neighbours": ("neighbours", rule.neighbours),
             "beta": ("beta", rule.beta),
         }
-        return {STAGE: dict(value for name, value in values.items() if self.moved(name))}
-
-
-def _figure(
-    split: Split, points: Points, stage: Stage, scales_px: dict[int, float], rules: Profile
-) -> figures.Shown:
-    """Return images from few objects to many, each followed by its map under each rule."""
-    given, truth, panels, told = stage.params, split.annotations, [], []
-    for index in splits.spread(truth, given["examples"]):
-        panels.append(figures.Panel(split.images[index], truth.names[index]))
-        for rule in RULES:
-            widths = (given["sigma_px"], given["neighbours"], given["beta"])
-            sigma_rule = SigmaRule(rule, *widths, scales_px, rules.sigmas)
-            one = sigma_rule.apply(points.of_image(index))
-            cells = maps.draw(one, 0, stride=STRIDE, kernel=rules.kernel)
-            panels.append(figures.density_panel(cells, rule))
-            told.append(
-                {
-                    "image": truth.names[index],
-                    "rule": rule,
-                    "objects": len(one),
-                    "sum": cells.sum(),
-                    "median_sigma_px": pd.Series(one.sigmas_px).median(),
-                }
-            )
-    return figures.show(
-        figures.gallery(panels, columns=1 + len(RULES)),
-        stage.out,
-        "rules",
-        data=pd.DataFrame(told),
-        caption=f"Images and their density maps at stride {STRIDE} under each rule; each map has "
-        "its own scale, by the square root.",
-        alt="Rows of an aerial image followed by its three density maps",
-    )
+        return {self.stage.name: dict(value for name, value in values.items() if self.moved(name))}

@@ -1,34 +1,35 @@
 """What explorers share: choosing an image, controls, picture, counters, the error line, saving.
 
-An explorer says what is seen of an image (`view`), what is counted (`counts`) and what its controls
-change (`changes`). Whatever a callback raises is shown beside the controls, and kept in `errors`.
+An explorer says what is drawn over an image (`view`), what is counted (`counts`) and which
+parameters its controls change (`changes`). What a callback raises is shown beside the controls, and
+kept in `errors`.
 """
 
-import gc
-import html
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import ipywidgets as widgets
 import numpy as np
 
 from dmnet_lib.core import params
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.data.splits import Split
-from dmnet_lib.reporting.explore import canvas, saving
-from dmnet_lib.reporting.explore.canvas import Sheet, View
+from dmnet_lib.reporting import drawing
+from dmnet_lib.reporting.drawing import Sheet, View
+from dmnet_lib.reporting.explore import saving
+from dmnet_lib.reporting.pages import render
 
 SHEETS_KEPT = 16  # of the images seen last
+NO_IMAGE_GREY = 200  # of the picture where a split has no images
 WIDE = {"width": "390px"}
 LABELS = {"description_width": "110px"}
-CLOSE = 'style="line-height: 1.5; margin: 0"'  # JupyterLab's own lines stand far apart
 
 
 def is_run() -> bool:
-    """Tell whether the runner is at work: nobody moves a slider there, so a figure is left."""
+    """Tell whether the runner is at work: nobody moves a slider there, so explorers stay silent."""
     return "DMNET_STAGE_DIR" in os.environ
 
 
@@ -54,7 +55,7 @@ def check(label: str, value: bool = True, tip: str = "") -> widgets.Checkbox:
 
 
 class Explorer:
-    """One explorer; subclasses set what they need before they call this."""
+    """One explorer; a factory makes it, and then calls `start`."""
 
     name = ""
 
@@ -62,23 +63,30 @@ class Explorer:
         self.split, self.stage, self.truth = split, stage, split.annotations
         self.images = np.arange(len(self.truth))  # those to go through
         self.errors: list[str] = []
+        self.own = controls
+        self.first_values = {name: _value(control) for name, control in controls.items()}
         self._sheets: OrderedDict[int, Sheet] = OrderedDict()
         self._is_settling = False
         self.picture, self.counters, self.fault = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.saved = widgets.HTML()
         self.controls = self._navigation() | controls | self._saving()
-        self.start = {name: _value(control) for name, control in controls.items()}
-        self._connect(controls)
-        self.widget = self._laid_out(controls)
+
+    def start(self) -> "Explorer":
+        """Connect and lay out the controls, show the first image, and return the explorer."""
+        for control in (self.controls["image"], *self.own.values()):
+            control.observe(lambda _: self._move(), "value")
+        self.widget = self._laid_out()
         self._move()
+        return self
 
     # What a subclass says.
 
     def view(self, index: int) -> View:
-        """Return what is seen of image `index`."""
+        """Return what is drawn over image `index`."""
         raise NotImplementedError
 
-    def counts(self, index: int) -> dict[str, object]:
-        """Return what is counted, by what it is called."""
+    def counts(self, index: int, view: View) -> dict[str, object]:
+        """Return what is counted in an image and its view, by the words that tell it."""
         raise NotImplementedError
 
     def changes(self) -> dict[str, dict[str, params.Value]]:
@@ -98,7 +106,7 @@ class Explorer:
 
     def moved(self, name: str) -> bool:
         """Tell whether a control stands elsewhere than it did first."""
-        return _value(self.controls[name]) != self.start[name]
+        return _value(self.controls[name]) != self.first_values[name]
 
     def update(self) -> None:
         """Show what the controls say: the picture first, as its counters may take longer."""
@@ -110,13 +118,18 @@ class Explorer:
             self._limit()
         finally:
             self._is_settling = False
-        self.picture.value = self._picture()
-        self.counters.value = self._counters()
+        if self.index is None:
+            self.picture.value = "<p>No image to show.</p>"
+            self.counters.value = render.html("explorer_message", text="0 images")
+            return
+        view = self.view(self.index)
+        self.picture.value = self._picture(view)
+        self.counters.value = self._counters(view)
 
     def guarded(self, act: Callable[[], None]) -> None:
         """Call act; what it raises is shown in the error line."""
         try:
-            with _undisturbed():
+            with without_collector():  # with torch loaded, a collection takes a third of a second
                 act()
         except InputError as error:
             self._complain(str(error))
@@ -128,9 +141,9 @@ class Explorer:
     def sheet(self, index: int) -> Sheet:
         """Return an image made small; the last ones are kept."""
         if index not in self._sheets:
-            images = self.split.images
-            image = canvas.blank(self.truth.sizes_wh[index]) if images is None else images[index]
-            self._sheets[index] = canvas.reduced(image)
+            images, (width, height) = self.split.images, self.truth.sizes_wh[index]
+            blank = np.broadcast_to(np.uint8(NO_IMAGE_GREY), (height, width, 3))
+            self._sheets[index] = drawing.reduced(blank if images is None else images[index])
             if len(self._sheets) > SHEETS_KEPT:
                 self._sheets.popitem(last=False)
         return self._sheets[index]
@@ -143,26 +156,23 @@ class Explorer:
 
     def save(self) -> None:
         """Write the parameter file that the controls ask for, and say how to run it."""
-        controls = self.controls
-        path = saving.save(
-            controls["name"].value, self.changes(), self.stage, replace=controls["replace"].value
-        )
-        told = html.escape(f"dmnet run {params.shown(path)}")
-        self.saved.value = f'<p role="status">Saved. Run it: <code>{told}</code></p>'
+        name, replace = (self.controls[one].value for one in ("name", "replace"))
+        path = saving.save(name, self.changes(), self.stage, replace=replace)
+        command = f"dmnet run {params.shown(path)}"
+        self.saved.value = render.html("explorer_message", text="Saved. Run it", command=command)
 
     def _repr_mimebundle_(self, **options: object) -> object:
         return self.widget._repr_mimebundle_(**options)
 
     def _navigation(self) -> dict[str, widgets.Widget]:
         number = labelled(
-            widgets.BoundedIntText, "Image", "Number of the image to go to", min=0, max=1, value=0
-        )
-        number.max, number.value = len(self.images), min(1, len(self.images))
+            widgets.BoundedIntText, "Image", "Number of the image to go to",
+            min=0, max=len(self.images), value=min(1, len(self.images)),
+        )  # fmt: skip
         back = widgets.Button(description="Previous", tooltip="Go to the image before")
         on = widgets.Button(description="Next", tooltip="Go to the next image")
         back.on_click(lambda _: self._step(-1))
         on.on_click(lambda _: self._step(1))
-        number.observe(lambda _: self._move(), "value")
         return {"image": number, "previous": back, "next": on}
 
     def _move(self) -> None:
@@ -175,14 +185,13 @@ class Explorer:
         self.controls["image"].value += by  # the control keeps itself within its bounds
 
     def _saving(self) -> dict[str, widgets.Widget]:
-        self.saved = widgets.HTML()
         name = labelled(
             widgets.Text, "Save as", "Name of the parameter file", placeholder="my_experiment"
         )
         button = widgets.Button(
-            description="Save as parameters", tooltip="Write params/<name>.yaml for dmnet run"
-        )
-        button.layout = widgets.Layout(flex="0 0 auto", width="170px")
+            description="Save as parameters", tooltip="Write params/<name>.yaml for dmnet run",
+            layout=widgets.Layout(flex="0 0 auto", width="170px"),
+        )  # fmt: skip
         button.on_click(lambda _: self._save())
         tip = "Write over a parameter file of this name"
         return {"name": name, "replace": check("replace", False, tip), "save": button}
@@ -191,43 +200,30 @@ class Explorer:
         self.saved.value = ""
         self.guarded(self.save)
 
-    def _connect(self, controls: Mapping[str, widgets.Widget]) -> None:
-        for control in controls.values():
-            control.observe(lambda _: self._move(), "value")
-
-    def _laid_out(self, controls: Mapping[str, widgets.Widget]) -> widgets.Widget:
+    def _laid_out(self) -> widgets.Widget:
         """Return all of it: the controls on the left, picture and counters on the right."""
-        of = self.controls
-        boxes = widgets.Layout(flex_flow="row wrap")
-        ticks = [c for c in controls.values() if isinstance(c, widgets.Checkbox)]
-        rest = [c for c in controls.values() if not isinstance(c, widgets.Checkbox)]
+        of, wrapped = self.controls, widgets.Layout(flex_flow="row wrap")
+        ticks = [c for c in self.own.values() if isinstance(c, widgets.Checkbox)]
+        rest = [c for c in self.own.values() if not isinstance(c, widgets.Checkbox)]
         for tick in ticks:
             tick.layout = widgets.Layout(width="auto", margin="0 0.8em 0 0")
-        left = widgets.VBox(
-            [
-                of["image"],
-                widgets.HBox([of["previous"], of["next"]]),
-                *rest,
-                widgets.HBox(ticks, layout=boxes),
-                of["name"],
-                widgets.HBox([of["save"], of["replace"]]),
-                self.saved,
-            ],
-            layout=widgets.Layout(width="410px"),
-        )
-        right = widgets.VBox(
-            [self.fault, self.picture, self.counters],
-            layout=widgets.Layout(flex="1 1 400px", max_width=f"{canvas.LONG_PX + 20}px"),
-        )
-        for part, name in (
-            (self.fault, "error"), (self.picture, "picture"), (self.counters, "counters"),
-        ):  # fmt: skip
-            part.add_class(f"dmnet-{name}")
-        return (
-            widgets.HBox([left, right], layout=boxes)
-            .add_class("dmnet-explorer")
-            .add_class(f"dmnet-{self.name}")
-        )
+        left = [
+            of["image"], widgets.HBox([of["previous"], of["next"]]), *rest,
+            widgets.HBox(ticks, layout=wrapped), of["name"],
+            widgets.HBox([of["save"], of["replace"]]), self.saved,
+        ]  # fmt: skip
+        right = [
+            self.fault.add_class("dmnet-error"),
+            self.picture.add_class("dmnet-picture"),
+            self.counters.add_class("dmnet-counters"),
+        ]
+        wide = widgets.Layout(flex="1 1 400px", max_width=f"{drawing.LONG_PX + 20}px")
+        halves = [
+            widgets.VBox(left, layout=widgets.Layout(width="410px")),
+            widgets.VBox(right, layout=wide),
+        ]
+        whole = widgets.HBox(halves, layout=wrapped)
+        return whole.add_class("dmnet-explorer").add_class(f"dmnet-{self.name}")
 
     def _limit(self) -> None:
         """Keep the image's number within those there are; the first where it was none."""
@@ -238,39 +234,21 @@ class Explorer:
         self.controls["previous"].disabled = number.value <= 1
         self.controls["next"].disabled = number.value >= count
 
-    def _picture(self) -> str:
-        if self.index is None:
-            return "<p>No image to show.</p>"
-        view = self.view(self.index)
-        told = ", ".join(f"{len(layer.boxes_xyxy)} {layer.label}" for layer in view.layers)
-        alt = f"Image {self.truth.names[self.index]}: {told or 'no boxes'}"
-        picture = canvas.painted(self.sheet(self.index), view)
-        return canvas.as_html(picture, alt) + canvas.legend(view.layers)
+    def _picture(self, view: View) -> str:
+        counted = ", ".join(f"{len(layer.boxes_xyxy)} {layer.label}" for layer in view.layers)
+        alt = f"Image {self.truth.names[self.index]}: {counted or 'no boxes'}"
+        return drawing.html(drawing.painted(self.sheet(self.index), view), view.layers, alt)
 
-    def _counters(self) -> str:
-        if self.index is None:
-            return '<p role="status">0 images</p>'
-        width, height = self.truth.sizes_wh[self.index]
-        name = html.escape(self.truth.names[self.index])
-        place = f"Image {self.controls['image'].value} of {len(self.images)}"
-        return (
-            f'<div role="status"><p>{place}: {name}, {width} x {height} px</p>{self._table()}</div>'
-        )
-
-    def _table(self) -> str:
-        rows = "".join(
-            f'<tr {CLOSE}><th scope="row" style="text-align: left">{html.escape(name)}</th>'
-            f'<td style="text-align: right">{html.escape(str(value))}</td></tr>'
-            for name, value in self.counts(self.index).items()
-        )
-        return f"<table {CLOSE}>{rows}</table>"
+    def _counters(self, view: View) -> str:
+        name, (width, height) = self.truth.names[self.index], self.truth.sizes_wh[self.index]
+        number = f"Image {self.controls['image'].value} of {len(self.images)}"
+        place = f"{number}: {name}, {width} x {height} px"
+        counts = self.counts(self.index, view)
+        return render.html("explorer_counters", place=place, counts=counts)
 
     def _complain(self, message: str) -> None:
         self.errors.append(message)
-        self.fault.value = (
-            '<p role="alert" style="border-left: 4px solid #D55E00; padding: 0.4em; '
-            f'margin: 0">{html.escape(message)}</p>'
-        )
+        self.fault.value = render.html("explorer_message", error=message)
 
 
 def percent(share: float | None) -> str:
@@ -280,15 +258,3 @@ def percent(share: float | None) -> str:
 
 def _value(control: widgets.Widget) -> object:
     return getattr(control, "value", None)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let Python collect its garbage later: with torch at hand that takes a third of a second."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()

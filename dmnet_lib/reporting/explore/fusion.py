@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import ipywidgets as widgets
 import numpy as np
-import pandas as pd
 
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.provenance import Stage
@@ -20,13 +19,11 @@ from dmnet_lib.detection import strategies
 from dmnet_lib.detection.strategies import SHOWN_SCORE, InferencePass, Outcome, Rule
 from dmnet_lib.evaluation import errors
 from dmnet_lib.reporting import figures
+from dmnet_lib.reporting.drawing import View
 from dmnet_lib.reporting.explore import desk
-from dmnet_lib.reporting.explore.canvas import View
 from dmnet_lib.reporting.figures import Boxes
 
 LISTED = 10  # images on which two strategies differ most
-PICTURED = 2  # of them, in the figure
-STAGE = "05_fused_detection"
 
 
 @dataclass(frozen=True)
@@ -68,16 +65,15 @@ class Passes:
 def explore_fusion(
     split: Split, whole: Mapping[str, InferencePass], crops: Mapping[str, InferencePass],
     found: Mapping[str, Outcome], rule: Rule, stage: Stage, *, strategy: str,
-) -> "FusionExplorer | figures.Shown":  # fmt: skip
-    """Return the explorer of a split's detections; under the runner, a figure of what was found.
+) -> "FusionExplorer | None":  # fmt: skip
+    """Return the explorer of a split's detections; None under the runner.
 
-    whole, crops and found are those of `strategies.outcomes`; strategy is the one that is held
-    against the whole images first.
+    whole, crops and found are those of `strategies.outcomes`; strategy is the one that is compared
+    with the whole images first.
     """
-    passes = Passes(whole, crops, found, rule)
     if desk.is_run():
-        return _figure(split, passes, stage, strategy)
-    return FusionExplorer(split, passes, stage, strategy)
+        return None
+    return FusionExplorer(split, Passes(whole, crops, found, rule), stage, strategy).start()
 
 
 class FusionExplorer(desk.Explorer):
@@ -175,8 +171,9 @@ class FusionExplorer(desk.Explorer):
     def _ticked(self, name: str, layers: tuple[Boxes, ...]) -> tuple[Boxes, ...]:
         return layers if self.controls[f"show_{name}"].value else ()
 
-    def counts(self, index: int) -> dict[str, object]:
-        truth, (shown, other) = self.truth.image(index), self._pair
+    def counts(self, index: int, view: View) -> dict[str, object]:
+        truth = self.truth.image(index)
+        shown, other = (self.controls[name].value for name in ("strategy", "against"))
         fused = [self.fused(name, index) for name in (shown, other)]
         one, two = (
             {what: len(xyxy) for what, xyxy in judge(truth, found).items()} for found in fused
@@ -192,7 +189,7 @@ class FusionExplorer(desk.Explorer):
 
     def changes(self) -> dict[str, dict[str, object]]:
         values = {"score": ("score_threshold", self.score), "iou": ("fusion_iou", self.iou)}
-        return {STAGE: dict(value for name, value in values.items() if self.moved(name))}
+        return {self.stage.name: dict(value for name, value in values.items() if self.moved(name))}
 
 
 def one_image(whole: InferencePass, index: int, least_score: float) -> InferencePass:
@@ -214,25 +211,3 @@ def one_image(whole: InferencePass, index: int, least_score: float) -> Inference
 def judge(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
     """Return boxes_xyxy [n, 4] of an image: true and false positives (tp, fp), misses (fn)."""
     return errors.judge(truth, found, min_score=-np.inf).of_image(0)
-
-
-def _figure(split: Split, passes: Passes, stage: Stage, strategy: str) -> figures.Shown:
-    """Return the images on which a strategy and `global` differ most, judged, side by side."""
-    panels, told = [], []
-    for index in passes.most_different(strategy, "global", PICTURED):
-        truth = split.annotations.image(index)
-        for name in ("global", strategy):
-            fused = passes.fused(name, index, least_score=SHOWN_SCORE)
-            layers = figures.error_layers(judge(truth, fused))
-            panels.append(figures.Panel(split.images[index], f"{truth.names[0]}: {name}", layers))
-            counts = {layer.label: len(layer.boxes_xyxy) for layer in layers}
-            told.append({"image": truth.names[0], "strategy": name, **counts})
-    return figures.show(
-        figures.gallery(panels),
-        stage.out,
-        "judged",
-        data=pd.DataFrame(told, columns=["image", "strategy", "tp", "fp", "fn"]),
-        caption=f"What is right, wrong and missed on the images on which {strategy} and global "
-        f"differ most. Boxes from a score of {SHOWN_SCORE}.",
-        alt="Pairs of aerial images with boxes around TP, FP and FN",
-    )

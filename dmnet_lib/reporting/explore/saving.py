@@ -3,14 +3,13 @@
 import os
 import re
 import tempfile
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
 from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.provenance import Stage
-from dmnet_lib.core.result_folder import LATEST
+from dmnet_lib.core.result_folder import ResultFolder
 
 FOLDER = Path(os.environ.get("DMNET_PARAMS_ROOT") or ROOT / "params")  # where files are saved
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -25,12 +24,21 @@ def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) ->
     and where there is nothing to save.
     """
     path = _place(name, replace=replace)
-    values = _joined(_of_experiment(stage), _of_notebook(stage), changes)
+    values: dict[str, dict[str, params.Value]] = {}
+    for part in (_of_experiment(stage), _of_notebook(stage), changes):  # the later ones win
+        for section, own in part.items():
+            values[section] = values.get(section, {}) | dict(own)
     question = _question(changes)
-    found = _checked(f"{question}\n{_text(values)}", path)
+    found = _checked(params.text_of(question, values), path)
     if not found.changed:
         raise InputError("nothing differs from params/base.yaml yet: move a control first")
-    return files.write_text(path, f"{question}\n{_text(found.changed)}")
+    return files.write_text(path, params.text_of(question, found.changed))
+
+
+def value_of(stage: Stage, section: str, name: str) -> params.Value:
+    """Return the value of another stage's parameter in the experiment that is being looked at."""
+    default = params.declared()[section][name].default
+    return _of_experiment(stage).get(section, {}).get(name, default)
 
 
 def _place(name: str, *, replace: bool) -> Path:
@@ -49,14 +57,7 @@ def _place(name: str, *, replace: bool) -> Path:
 
 def _of_experiment(stage: Stage) -> Changes:
     """Return what the experiment that is being looked at changes, where it was run."""
-    latest = result_folder.results_root() / stage.experiment / LATEST
-    return files.read_json(latest).get("changed", {}) if latest.is_file() else {}
-
-
-def value_of(stage: Stage, section: str, name: str) -> params.Value:
-    """Return the value of another stage's parameter in the experiment that is being looked at."""
-    default = params.declared()[section][name].default
-    return _of_experiment(stage).get(section, {}).get(name, default)
+    return ResultFolder.read(result_folder.results_root() / stage.experiment).changed
 
 
 def _of_notebook(stage: Stage) -> Changes:
@@ -68,20 +69,9 @@ def _of_notebook(stage: Stage) -> Changes:
     }
 
 
-def _joined(*parts: Changes) -> dict[str, dict[str, params.Value]]:
-    """Return all values by section; the later ones win."""
-    sections = {section: None for part in parts for section in part}
-    return {s: {n: v for part in parts for n, v in part.get(s, {}).items()} for s in sections}
-
-
 def _question(changes: Changes) -> str:
     told = [f"{name} {value}" for values in changes.values() for name, value in values.items()]
-    return f"# What does it change to take {' and '.join(told) or 'these values'}?"
-
-
-def _text(values: Changes) -> str:
-    parts = [f"{s}:\n{textwrap.indent(params.dump(v), '  ')}" for s, v in values.items() if v]
-    return "".join(parts)
+    return f"What does it change to take {' and '.join(told) or 'these values'}?"
 
 
 def _checked(text: str, path: Path) -> params.Experiment:

@@ -18,7 +18,7 @@ from dmnet_lib.data import video
 from dmnet_lib.data.formats import coco, visdrone
 from dmnet_lib.detection import predict, strategies
 from dmnet_lib.detection.predict import Prediction, Predictor
-from dmnet_lib.reporting import overlays
+from dmnet_lib.reporting import drawing
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, option
 
@@ -212,7 +212,7 @@ def _write(shot: Shot, one: Prediction, options: Options, done: Done) -> str:
     visdrone.write_detections(options.out / TEXTS, one.detections)
     shown = one.shown(options.min_score)
     if options.overlays:
-        overlay = overlays.draw(shot.picture.image, shown, one.regions.boxes_xyxy)
+        overlay = drawing.overlay(shot.picture.image, shown, one.regions.boxes_xyxy)
         path = files.inside(options.out / OVERLAYS, f"{shot.name}.jpg")
         files.write_bytes(path, files.encode_jpeg(overlay))
     width, height = one.size_wh
