@@ -38,15 +38,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def shortened(names: Iterable[object]) -> str:
+    """Return the first three names with commas between, and an ellipsis where there are more."""
+    listed = list(names)
+    return ", ".join(map(str, listed[:3])) + (", …" if len(listed) > 3 else "")
+
+
 def write_bytes(path: Path, data: bytes | memoryview) -> Path:
     """Write data to path whole or not at all; parent folders are made. Raises OSError."""
-    return write_chunks(path, [data])
-
-
-def write_chunks(path: Path, chunks: Iterable[bytes | memoryview]) -> Path:
-    """Write what the chunks hold as `write_bytes` does, one chunk in memory at a time."""
     with whole(path) as stream:
-        stream.writelines(chunks)
+        stream.write(data)
+    return path
+
+
+def write_text(path: Path, text: str | Iterable[str]) -> Path:
+    """Write text, or its pieces one by one, as UTF-8, whole or not at all. Raises OSError."""
+    with whole(path) as stream:
+        stream.writelines(piece.encode() for piece in ([text] if isinstance(text, str) else text))
     return path
 
 
@@ -56,29 +64,17 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
     Parent folders are made. Raises OSError.
     """
-    handle, part = _part_of(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
-        Path(part).chmod(0o644)  # mkstemp makes files that only their owner can read
-        Path(part).replace(path)
+        part.chmod(0o644)  # mkstemp makes files that only their owner can read
+        part.replace(path)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
-
-
-def _part_of(path: Path) -> tuple[int, str]:
-    """Open a new file beside path; return its handle and its name. Makes the folder if need be."""
-    try:
-        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write text as UTF-8, whole or not at all."""
-    return write_bytes(path, text.encode())
 
 
 @contextmanager
@@ -131,43 +127,48 @@ def _created(path: str) -> int:
 
 def write_json(path: Path, value: object, *, indent: int | None = 2) -> Path:
     """Write JSON with sorted keys and a newline at the end; NaN and infinity are refused."""
-    return write_text(
-        path, json.dumps(value, indent=indent, sort_keys=True, allow_nan=False) + "\n"
-    )
+    text = json.dumps(value, indent=indent, sort_keys=True, allow_nan=False)
+    return write_text(path, text + "\n")
+
+
+@contextmanager
+def reading(
+    path: Path, what: str, errors: tuple[type[Exception], ...], *, kind: str = "file"
+) -> Iterator[None]:
+    """Raise InputError of one line for a file that is not there, or for errors: not `what`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such {kind}") from None
+    except errors as error:
+        raise InputError(f"{path}: not {what} ({error})") from None
 
 
 def read_json(path: Path) -> object:
     """Read JSON. Raises InputError when the file is missing or broken."""
-    try:
+    # Bad text or JSON, a huge number, deep nesting.
+    with reading(path, "valid JSON", (ValueError, RecursionError)):
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, RecursionError) as error:  # bad text or JSON, a huge number, deep nesting
-        raise InputError(f"{path}: not valid JSON ({error})") from None
 
 
-def write_npz(path: Path, *, compressed: bool = True, **arrays: np.ndarray) -> Path:
-    """Write named arrays as an npz; object arrays are refused (no pickles).
-
-    Not compressed it is written forty times faster, and three times larger.
-    """
+def write_npz(path: Path, **arrays: np.ndarray) -> Path:
+    """Write named arrays as an npz; object arrays are refused (no pickles)."""
     for name, array in arrays.items():
         if np.asarray(array).dtype == object:
             raise ValueError(f"{name}: object arrays would be pickled; give it a plain dtype")
     buffer = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    np.savez_compressed(buffer, **arrays)
     return write_bytes(path, buffer.getbuffer())
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read named arrays. Raises InputError when the file is missing, torn or holds pickles."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except Exception as error:  # zipfile, zlib and numpy each have their own for a torn archive
-        raise InputError(f"{path}: not a readable npz of plain arrays ({error})") from None
+    # zipfile, zlib and numpy each have errors of their own for a torn archive
+    with (
+        reading(path, "a readable npz of plain arrays", (Exception,)),
+        np.load(path, allow_pickle=False) as archive,
+    ):
+        return {name: archive[name] for name in archive.files}
 
 
 def write_npy(path: Path, array: np.ndarray) -> Path:
@@ -179,12 +180,8 @@ def write_npy(path: Path, array: np.ndarray) -> Path:
 
 def read_npy(path: Path) -> np.ndarray:
     """Read one plain array. Raises InputError when the file is missing, torn or holds pickles."""
-    try:
+    with reading(path, "a readable npy of numbers", (OSError, ValueError, EOFError)):
         return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable npy of numbers ({error})") from None
 
 
 def read_table(path: Path, make: Callable[..., Table]) -> Table:
@@ -236,13 +233,8 @@ def inside(folder: Path, name: str) -> Path:
 
 def image_size_wh(path: Path) -> tuple[int, int]:
     """Return (width, height) from an image's header, without decoding it."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such image") from None
-    except BROKEN as error:
-        raise InputError(f"{path}: not a readable image ({error})") from None
+    with reading(path, "a readable image", BROKEN, kind="image"), Image.open(path) as image:
+        return image.size
 
 
 def ends_whole(path: Path) -> bool:

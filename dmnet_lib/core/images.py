@@ -11,22 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 
 SUFFIXES = (*files.IMAGE_SUFFIXES, ".tif", ".tiff", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # Pillow knows more, which open other programs
-TURNS = {  # of EXIF's orientation, what makes the stored picture the displayed one
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 ROWS_AT_ONCE = 256  # of a picture of many bits: their floats are in memory together
 
 
@@ -48,18 +39,17 @@ def read(path: Path) -> Picture:
     """
     with _told(path), Image.open(path, formats=FORMATS) as opened:
         orientation = _orientation(opened)
-        notes = ["turned upright, as its EXIF says"] if orientation in TURNS else []
+        notes = ["turned upright, as its EXIF says"] if orientation in range(2, 9) else []
         if getattr(opened, "n_frames", 1) > 1 and opened.format == "TIFF":
             notes.append(f"the first of {opened.n_frames} pictures in the file")
-        turn = TURNS.get(orientation)
         if opened.format == "TIFF":  # Pillow turns it when it loads it
             opened.filename = ""  # or it maps the file with the sides of the turned picture
             opened.load()
-            turn = None
+            orientation = 1
         pixels, words = _pixels(path, opened)
-    if turn is not None:
-        pixels = np.array(Image.fromarray(pixels).transpose(turn))
-    return Picture(pixels, (*notes, *words))
+    stored = Image.fromarray(pixels)
+    stored.getexif()[ExifTags.Base.Orientation] = orientation
+    return Picture(np.array(ImageOps.exif_transpose(stored)), (*notes, *words))
 
 
 @contextmanager

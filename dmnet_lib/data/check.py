@@ -232,8 +232,7 @@ def _odd_boxes(folder: Path, table: Annotations) -> list[str]:
 
 def _some(folder: Path, what: str, stems: Collection[str]) -> str:
     """Return in words how many of something there are, and the first three."""
-    more = ", …" if len(stems) > 3 else ""
-    return f"{folder}: {len(stems):,} {what} ({', '.join(sorted(stems)[:3])}{more})"
+    return f"{folder}: {len(stems):,} {what} ({files.shortened(sorted(stems))})"
 
 
 def remarks(root: Path, split: Split) -> list[str]:

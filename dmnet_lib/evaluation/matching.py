@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dmnet_lib.core import boxes, overlaps
+from dmnet_lib.core import boxes, files, overlaps
 from dmnet_lib.core.annotations import CLASS_IDS, IGNORED, Annotations
 from dmnet_lib.core.overlaps import THRESHOLDS
 from dmnet_lib.core.tables import Detections
@@ -25,8 +25,8 @@ TRUE, FALSE, SKIPPED = 1, 0, -1  # SKIPPED: matched a row that is not evaluated
 def require_same_images(truth: Annotations, found: Detections) -> None:
     """Raise ValueError unless both tables count the same images in the same order."""
     if truth.names != found.names:
-        missing = sorted(set(truth.names) ^ set(found.names))[:3] or "their order"
-        raise ValueError(f"truth and detections differ in their images: {missing}")
+        missing = sorted(set(truth.names) ^ set(found.names)) or ["their order"]
+        raise ValueError(f"truth and detections differ in their images: {files.shortened(missing)}")
 
 
 def drop_in_ignored_regions(

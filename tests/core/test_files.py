@@ -116,6 +116,14 @@ def test_a_torn_or_other_npz_is_an_input_error(tmp_path: Path):
         files.read_npz(tmp_path / "b.npy")
 
 
+def test_lists_are_shortened_and_names_guessed() -> None:
+    assert files.shortened([]) == ""
+    assert files.shortened(["a", 2, "c"]) == "a, 2, c"
+    assert files.shortened("abcd") == "a, b, c, …"
+    assert files.nearest("buss", ["car", "bus"]) == "; did you mean bus?"
+    assert files.nearest("x", ["car", "bus"]) == ""
+
+
 def test_inside_stays_inside(tmp_path: Path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link").symlink_to(tmp_path)
@@ -229,13 +237,13 @@ def test_small_files_do_not_follow_links(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "a.txt").read_text() == "ours"
 
 
-def test_chunks_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    def chunks() -> Iterator[bytes]:
-        yield b"half"
+def test_pieces_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    def pieces() -> Iterator[str]:
+        yield "half"
         raise ValueError("no more")
 
-    path = files.write_chunks(tmp_path / "a", [b"be", b"fore"])
+    path = files.write_text(tmp_path / "a", ["be", "före"])
     with pytest.raises(ValueError, match="no more"):
-        files.write_chunks(path, chunks())
-    assert path.read_bytes() == b"before"
+        files.write_text(path, pieces())
+    assert path.read_text() == "beföre"
     assert list(tmp_path.iterdir()) == [path]

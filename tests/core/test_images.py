@@ -13,6 +13,12 @@ from dmnet_lib.core.files import InputError
 
 ORIENTATION = 0x0112
 
+# Of EXIF's orientation, what makes the displayed picture of the stored one.
+TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+         4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+         6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+         8: Image.Transpose.ROTATE_90}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def colours() -> np.ndarray:
@@ -42,7 +48,7 @@ def test_a_turned_tiff_of_another_mode(tmp_path: Path, orientation: int, mode: s
     upright = Image.fromarray(pixels).convert(mode)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    stored = upright.transpose(images.TURNS[{6: 8, 8: 6}[orientation]])
+    stored = upright.transpose(TURNS[{6: 8, 8: 6}[orientation]])
     found = images.read(saved(tmp_path, "a.tif", stored, exif=exif))
     np.testing.assert_array_equal(found.image, np.asarray(upright.convert("RGB")))
 
@@ -55,7 +61,7 @@ def test_exif_turns_are_made(
     inverse = {6: 8, 8: 6}.get(orientation, orientation)
     stored = Image.fromarray(colours)
     if inverse > 1:
-        stored = stored.transpose(images.TURNS[inverse])
+        stored = stored.transpose(TURNS[inverse])
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     path = saved(tmp_path, f"a.{suffix}", stored, exif=exif, quality=100, subsampling=0)

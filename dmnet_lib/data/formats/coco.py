@@ -126,7 +126,7 @@ def to_coco(annotations: Annotations, **options: object) -> dict[str, list]:
 
 def write(path: Path, annotations: Annotations, **options: object) -> None:
     """Write `text`, which has the options: one line, since a split has 40,000 boxes."""
-    files.write_chunks(path, (piece.encode() for piece in text(annotations, **options)))
+    files.write_text(path, text(annotations, **options))
 
 
 def results_text(found: Detections, ids: Mapping[str, int]) -> Iterator[str]:

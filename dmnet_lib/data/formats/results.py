@@ -23,7 +23,7 @@ import numpy as np
 
 from dmnet_lib.core import boxes, files
 from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, IGNORED, LIMIT_PX, OTHERS
-from dmnet_lib.core.files import InputError
+from dmnet_lib.core.files import InputError, shortened
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco, visdrone, yolo
 
@@ -129,7 +129,7 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
     notes = []
     none = [found.names[i] for i in np.flatnonzero(counts == 0)]
     if none:
-        notes.append(f"{len(none)} of {len(counts)} images have no detection: {_some(none)}")
+        notes.append(f"{len(none)} of {len(counts)} images have no detection: {shortened(none)}")
     outside = int(_outside(found, sizes_wh).sum())
     if outside:
         notes.append(f"{outside} of {len(found)} boxes lie wholly outside their image")
@@ -143,7 +143,7 @@ def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -
     """
     if path.suffix.lower() == ".json":
         pieces = coco.results_text(found, ids or coco.image_ids(found.names))
-        files.write_chunks(path, (piece.encode() for piece in pieces))
+        files.write_text(path, pieces)
     else:
         visdrone.write_detections(path, found)
 
@@ -349,7 +349,7 @@ def _reading(path: Path, ids: list[int], names: Sequence[str]) -> tuple[dict[int
         for first in (1, 0)
     } | {"are the image names as numbers": _numeric(names)}
     fitting = {words: known for words, known in readings.items() if known.keys() >= set(ids)}
-    told = f"{path}: image ids {_some(ids)}"
+    told = f"{path}: image ids {shortened(ids)}"
     if not fitting:
         raise InputError(f"{told}: they are no numbers of the {len(names)} images; {REMEDY}")
     if len({tuple(known[i] for i in ids) for known in fitting.values()}) > 1:
@@ -364,13 +364,13 @@ def _check_images(
     """Raise InputError for detections of images not in names; return a note where these may go."""
     unknown = sorted({str(found.images[place]) for place in np.flatnonzero(numbers < 0)})
     told = f"{len(unknown)} images with detections are not among the {len(names)} known: "
-    told += _some(unknown)
+    told += shortened(unknown)
     if not unknown:
         return []
     if np.all(numbers < 0):
         raise InputError(
-            f"{path}: none of its {len(unknown)} images ({_some(unknown)}) is among the "
-            f"{len(names)} known ({_some(names)}); another dataset or split?"
+            f"{path}: none of its {len(unknown)} images ({shortened(unknown)}) is among the "
+            f"{len(names)} known ({shortened(names)}); another dataset or split?"
         )
     if not drop_unknown:
         raise InputError(
@@ -402,7 +402,8 @@ def _known_classes(
     wrong = [n for n in seen if known[n] not in (IGNORED, *CLASS_IDS, OTHERS)]
     if wrong:
         raise InputError(
-            f"{path}: category ids {_some(wrong)} are none of the ten classes, which count from "
+            f"{path}: category ids {shortened(wrong)} are none of the ten classes, which count "
+            "from "
             f"{first} ({CLASSES[0]}); {REMEDY}"
         )
     return known, notes
@@ -418,14 +419,16 @@ def _classes_of(
     strange = [number for number in seen if number not in named]
     if strange:
         raise InputError(
-            f"{path}: category ids {_some(strange)} are none of the COCO file's ({_some(named)}); "
+            f"{path}: category ids {shortened(strange)} are none of the COCO file's "
+            f"({shortened(named)}); "
             "where they count the classes from 0 or 1, say so (--first-class 0 or 1)"
         )
     known = {number: _category(named[number]) for number in seen}
     strange = [named[number] for number in seen if known[number] is None]
     if strange:
         raise InputError(
-            f"{path}: the COCO file calls categories {_some(strange)}, none of {', '.join(CLASSES)}"
+            f"{path}: the COCO file calls categories {shortened(strange)}, none of "
+            f"{', '.join(CLASSES)}"
         )
     return known, [f"categories are the COCO file's: {k} is {named[k]}" for k in seen[:1]]
 
@@ -444,7 +447,7 @@ def _first_class(path: Path, seen: list[int]) -> int:
     if from_0 == from_1:
         words = "do not fit ten classes counted" if from_0 else "fit classes counted both"
         raise InputError(
-            f"{path}: category ids {_some(seen)} {words} from 0 and from 1; say which "
+            f"{path}: category ids {shortened(seen)} {words} from 0 and from 1; say which "
             f"(--first-class 0 or 1: the number of {CLASSES[0]}), or {REMEDY}"
         )
     return int(from_1)
@@ -524,9 +527,3 @@ def _outside(found: Detections, sizes_wh: np.ndarray) -> np.ndarray:
     size = np.asarray(sizes_wh)[found.image_index]
     first, last = found.boxes_xyxy[:, :2], found.boxes_xyxy[:, 2:]
     return np.any((first >= size) | (last <= 0), axis=1)
-
-
-def _some(values: Iterable[object]) -> str:
-    """Return the first three of values in words."""
-    values = list(values)
-    return ", ".join(map(str, values[:3])) + (", …" if len(values) > 3 else "")

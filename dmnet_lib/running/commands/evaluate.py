@@ -191,7 +191,7 @@ def _names_in(path: Path, known: Sequence[str]) -> list[str]:
     if strange:
         raise InputError(
             f"{path}: {len(strange)} of {len(lines)} names are not in the ground truth: "
-            f"{', '.join(strange[:3])}; expected one stem a line"
+            f"{files.shortened(strange)}; expected one stem a line"
         )
     return lines
 

@@ -144,7 +144,7 @@ def run(options: Options, say: Say) -> int:
                 say(line)
     finally:
         pieces = coco.detections_text(done.found, info=info)
-        files.write_chunks(options.out / LISTING, (piece.encode() for piece in pieces))
+        files.write_text(options.out / LISTING, pieces)
     boxes = sum(len(one) for _, one in done.found)
     say(f"{options.out}: images: {len(done.found)}, boxes: {boxes:,}")
     if done.failed:
