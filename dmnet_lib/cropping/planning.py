@@ -99,14 +99,6 @@ class CropPlanner:
         if not all(0 < side < np.inf for side in self.aspect_wh):
             raise InputError("planned crops: both sides of the aspect must be above 0")
 
-    @property
-    def smallest_px(self) -> float:
-        """The longer side of the smallest crop offered. Where a view costs its own area, crops are
-        offered that do not fill the input: they show no larger, but cost less."""
-        scale = self.input_scale
-        shrunk = SHRUNK if scale.input_wh is None else 1
-        return scale.input_long_px / scale.max_upscale / shrunk
-
     def whole_image_recall(self, size_wh: Sequence[int]) -> np.ndarray:
         """Return the [K] recall of each size bin in a whole image."""
         return self.curve(self.bins.sides_px * self.input_scale.whole_image_scales(size_wh))
@@ -266,8 +258,11 @@ class _Windows:
 @lru_cache(maxsize=SIZES_KEPT)
 def _offered(planner: CropPlanner, cells: _Cells) -> tuple[_Windows, ...]:
     """Return the windows that are offered for images of one size, smallest first."""
-    shape = np.array(planner.aspect_wh) / max(planner.aspect_wh)
-    longest, sizes = planner.smallest_px, []
+    shape, scale = np.array(planner.aspect_wh) / max(planner.aspect_wh), planner.input_scale
+    # Where a view costs its own area, one that does not fill the input shows no larger, but costs
+    # less; where it costs the whole input, nothing speaks for it.
+    shrunk = SHRUNK if scale.input_wh is None else 1
+    longest, sizes = scale.input_long_px / scale.max_upscale / shrunk, []
     while True:
         side = np.clip(np.round(longest * shape), 1, cells.size_wh).astype(int)
         if np.all(side >= cells.size_wh):

@@ -427,7 +427,7 @@ def test_objects_longer_than_their_bin_are_cut() -> None:
     assert bins.reach_xy[1].tolist() == [12.75, 12.75]
     assert planner.truncated_targets(table(square), crop) == 0
     assert planner.truncated_targets(table(square, long), crop) == 0.5
-    far = table((90, 120, 16, 16))  # its centre keeps not clear: the crop was not bought for it
+    far = table((90, 120, 16, 16))  # its centre is too near the border: the crop is not for it
     assert planner.truncated_targets(far, crop) is None
     assert planner.truncated_targets(table(), crop) is None
 

@@ -92,7 +92,7 @@ class CropsExplorer(desk.Explorer):
         low, high = WINDOW_PX
         return {
             "policy": desk.labelled(
-                widgets.Dropdown, "Policy", "Threshold rule as released, or crops that buy most",
+                widgets.Dropdown, "Policy", "The threshold rule, or crops planned by expected gain",
                 options=[("threshold rule", "threshold"), ("planned", "planned")],
             ),
             "source": desk.labelled(
