@@ -1,8 +1,7 @@
-"""Annotations of a split -> what each rule of the released scripts changes, one rule at a time.
+"""Annotations of a split -> what each rule of the official DMNet code changes, one at a time.
 
-Every number is measured: the pipeline runs with the corrected rules, and again with one rule taken
-otherwise (`profiles.DEVIATIONS`). Fusion and evaluation need detections: synthetic ones, from
-the annotations, by a fixed draw.
+Every number is measured: the pipeline runs with the corrected rules, and again with one official
+rule (`official.DEVIATIONS`). Fusion and evaluation get synthetic detections, from the annotations.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -97,23 +96,7 @@ def image_table(table: Annotations, by_profile: Mapping[str, Cropped]) -> pd.Dat
     return pd.DataFrame(columns)
 
 
-def of_image(
-    table: Annotations, by_profile: Mapping[str, Cropped], index: int
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return image `index`'s crops and its objects without a box in any, xyxy, by profile."""
-    return {
-        name: (found.regions.of_image(index), boxless(table, found, index))
-        for name, found in by_profile.items()
-    }
-
-
-def most_different(images: pd.DataFrame) -> int:
-    """Return the row of `image_table` where the profiles differ most in objects without a box."""
-    counts = images[[name for name in images if name.startswith("objects")]]
-    return int((counts.max(axis=1) - counts.min(axis=1)).idxmax())
-
-
-def made_up(table: Annotations, *, seed: int = 0) -> Detections:
+def synthetic_detections(table: Annotations, *, seed: int = 0) -> Detections:
     """Return three detections about every object, as many about nothing, ten in ignored regions.
 
     A detector finds objects in ignored regions too: there it scores as well as elsewhere.
@@ -142,9 +125,6 @@ def made_up(table: Annotations, *, seed: int = 0) -> Detections:
     order = np.argsort(images, kind="stable")
     columns = (boxes.xywh_to_xyxy(xywh), scores, classes, images)
     return Detections(table.names, *(column[order] for column in columns))
-
-
-# What is counted: each takes rules and returns the same quantities, of which the changed are told.
 
 
 def _of_crops(table: Annotations, split: str, rules: Profile, *, adaptive: bool) -> Counts:
@@ -189,7 +169,7 @@ def _of_fusion(found: Detections, rules: Profile, *, top: int) -> Counts:
 def _counted(
     rule: Deviation, table: Annotations, split: str, found: Detections, rules: Profile
 ) -> Counts:
-    """Return the quantities that a rule may change, by the rules given; found is `made_up`."""
+    """Return the quantities that a rule may change, by the rules given; found is `synthetic_detections`."""
     if rule.section == "formats":
         return _of_formats(table, split, rules)
     if rule.section == "fusion":
@@ -218,7 +198,7 @@ def effects(
     progress: Callable[[Iterable[Deviation]], Iterable[Deviation]] = iter,
 ) -> dict[str, str]:
     """Return in words what each rule, taken as released, changes on a split, by its name."""
-    found, before, told = made_up(table), {}, {}
+    found, before, told = synthetic_detections(table), {}, {}
     for rule in progress(DEVIATIONS):
         kind, change = _kind(rule), f"{rule.name}={rule.other_value}"
         if kind not in before:

@@ -1,8 +1,8 @@
-"""Annotations and detections in, which detection counts as what out: shared by both protocols.
+"""Annotations and detections -> true, false and skipped detections, for both protocols.
 
-Two steps: boxes in ignored regions leave (VisDrone2018-DET-toolkit's rule), then detections are
-matched to objects greedily, by falling score. COCOeval's matching is the same one, with rows that
-are not evaluated as crowds.
+Boxes in ignored regions are dropped first (VisDrone2018-DET-toolkit's rule). Then detections are
+matched to objects greedily, by falling score, as COCOeval does, with rows that are not evaluated as
+crowds.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,6 @@ from dmnet_lib.core.overlaps import THRESHOLDS
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping.geometry import covered_area
 
-ROWS_AT_ONCE = 1 << 15  # of detections matched at a time
 ANY_AREA = (0.0, np.inf)  # of boxes that count
 EMPTY = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))  # no pairs
 TRUE, FALSE, SKIPPED = 1, 0, -1  # SKIPPED: matched a row that is not evaluated
@@ -40,7 +39,8 @@ def drop_in_ignored_regions(
     require_same_images(truth, found)
     ignored = truth.class_ids == IGNORED
     keep_truth, keep_found = ~ignored, np.ones(len(found), dtype=bool)
-    found_xywh, found_offsets = boxes.xyxy_to_xywh(found.boxes_xyxy), _offsets(found)
+    found_xywh = boxes.xyxy_to_xywh(found.boxes_xyxy)
+    found_offsets = np.searchsorted(found.image_index, np.arange(len(found.names) + 1))
     for image in np.unique(truth.image_index[ignored]):
         of_truth, of_found = (slice(*o[image : image + 2]) for o in (truth.offsets, found_offsets))
         truth_xywh = truth.boxes_xywh[of_truth]
@@ -48,11 +48,6 @@ def drop_in_ignored_regions(
         keep_truth[of_truth] &= ~_mostly_ignored(truth_xywh, regions_xywh, size_wh)
         keep_found[of_found] &= ~_mostly_ignored(found_xywh[of_found], regions_xywh, size_wh)
     return select_rows(truth, keep_truth), found.select(keep_found)
-
-
-def _offsets(found: Detections) -> np.ndarray:
-    """Return the [M + 1] first row of every image, and the end."""
-    return np.searchsorted(found.image_index, np.arange(len(found.names) + 1))
 
 
 def _mostly_ignored(
@@ -103,27 +98,24 @@ def match(
     area_px is a range of w * h, both ends within. As in COCOeval, boxes of other areas are taken
     only where none within fits, and then count as nothing, as do other detections without a box.
     """
-    outcome = np.full((len(THRESHOLDS), len(found)), FALSE, dtype=np.int8)
-    truth_group = truth.image_index * (max(CLASS_IDS) + 1) + truth.class_ids
+    truth_group, group = (
+        table.image_index * (max(CLASS_IDS) + 1) + table.class_ids for table in (truth, found)
+    )
     truth_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh).astype(np.float64)
-    named = np.isin(truth.class_ids, CLASS_IDS)
-    within = area_within(truth_xyxy, area_px)
-    for of_truth, of_found in _blocks(truth, found):
-        group = found.image_index[of_found] * (max(CLASS_IDS) + 1) + found.class_ids[of_found]
-        xyxy = found.boxes_xyxy[of_found]
-        objects, others = (
-            np.flatnonzero(named[of_truth] & rows) + of_truth.start
-            for rows in (truth.evaluated[of_truth], ~truth.evaluated[of_truth])
-        )
-        share_in_other = _share_inside(group, xyxy, truth_group[others], truth_xyxy[others])
-        is_skipped = (share_in_other >= THRESHOLDS[:, None]) | ~area_within(xyxy, area_px)
-        outcome[:, of_found] = np.where(is_skipped, SKIPPED, FALSE)
-        pairs = overlaps.between(
-            truth_group[objects], truth_xyxy[objects], group, xyxy, least=THRESHOLDS[0]
-        )
-        true, skipped = _matched(pairs, found.scores[of_found], within[objects], share_in_other)
-        outcome[:, of_found][skipped] = SKIPPED
-        outcome[:, of_found][true] = TRUE
+    xyxy, is_named = found.boxes_xyxy, np.isin(truth.class_ids, CLASS_IDS)
+    objects, others = (
+        np.flatnonzero(is_named & rows) for rows in (truth.evaluated, ~truth.evaluated)
+    )
+    share_in_other = _share_inside(group, xyxy, truth_group[others], truth_xyxy[others])
+    is_skipped = (share_in_other >= THRESHOLDS[:, None]) | ~area_within(xyxy, area_px)
+    outcome = np.where(is_skipped, SKIPPED, FALSE).astype(np.int8)
+    pairs = overlaps.between(
+        truth_group[objects], truth_xyxy[objects], group, xyxy, least=THRESHOLDS[0]
+    )
+    within = area_within(truth_xyxy[objects], area_px)
+    true, skipped = _matched(pairs, found.scores, within, share_in_other)
+    outcome[skipped] = SKIPPED
+    outcome[true] = TRUE
     return outcome
 
 
@@ -131,16 +123,6 @@ def area_within(boxes_xyxy: np.ndarray, area_px: tuple[float, float]) -> np.ndar
     """Return the [N] mask of boxes whose area lies in the range, both ends within."""
     area = boxes.area(boxes_xyxy)
     return (area_px[0] <= area) & (area <= area_px[1])
-
-
-def _blocks(truth: Annotations, found: Detections) -> Iterator[tuple[slice, slice]]:
-    """Yield the rows of truth and of found of some images at a time."""
-    of_found, image = _offsets(found), 0
-    while image < len(truth):
-        after = np.searchsorted(of_found, of_found[image] + ROWS_AT_ONCE)
-        end = min(max(after, image + 1), len(truth))
-        yield tuple(slice(o[image], o[end]) for o in (truth.offsets, of_found))
-        image = end
 
 
 def _share_inside(
