@@ -169,7 +169,7 @@ def _of_fusion(found: Detections, rules: Profile, *, top: int) -> Counts:
 def _counted(
     rule: Deviation, table: Annotations, split: str, found: Detections, rules: Profile
 ) -> Counts:
-    """Return the quantities that a rule may change, by the rules given; found is `synthetic_detections`."""
+    """Return the quantities that a rule may change, by these rules; found is synthetic."""
     if rule.section == "formats":
         return _of_formats(table, split, rules)
     if rule.section == "fusion":
