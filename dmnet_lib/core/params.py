@@ -178,6 +178,11 @@ def text_of(question: str, sections: Mapping[str, Mapping[str, Value]]) -> str:
     return "".join([f"# {question}\n", *parts])
 
 
+def words_of(value: Value) -> str:
+    """Return a value as YAML writes it, text without quotes."""
+    return value if isinstance(value, str) else dump({"v": value})[len("v: ") :].strip()
+
+
 def parse(text: str) -> object:
     """Return the value of YAML text. Raises yaml.YAMLError or ValueError."""
     return yaml.load(text, Loader=Loader)

@@ -49,6 +49,22 @@ class Sweep:
         """The parameter as it is written, `section.name`."""
         return f"{self.parameter.section}.{self.parameter.name}"
 
+    @property
+    def reference(self) -> Value:
+        """The value that the parameter file itself gives the parameter."""
+        return self.base.sections[self.parameter.section][self.parameter.name]
+
+    def about(self) -> dict[str, object]:
+        """Return what sweep.json says of the sweep before anything was run."""
+        pairs = zip(self.runs, self.values, strict=True)
+        return {
+            "of": self.base.name,
+            "parameter": self.swept,
+            "runs": [{"experiment": one.name, "value": value} for one, value in pairs],
+            "notes": self.notes,
+            "question": f"What does {self.swept} do to {self.base.name}?",
+        }
+
 
 def parse(
     params_path: Path, text: str, settings: Sequence[str] = (), *, base_path: Path = params.BASE
@@ -74,9 +90,10 @@ def parse(
             first, second = (values[i] for i in (names.index(name), place))
             raise InputError(f"--sweep {text}: {first!r} and {second!r} would both be {name}")
     about = f"What does {parameter.section}.{parameter.name} do to {base.name}? Here it is"
+    questions = [f"{about} {params.words_of(value)}." for value in values]
     runs = tuple(
-        replace(_with(base, parameter, value), name=name, question=f"{about} {words_of(value)}.")
-        for name, value in zip(names, values, strict=True)
+        replace(_with(base, parameter, value), name=name, question=question)
+        for name, value, question in zip(names, values, questions, strict=True)
     )
     for one in runs:
         common = one.sections[params.COMMON]
@@ -138,9 +155,9 @@ def _effective(
     place, value = NEEDS[swept]
     section, _, name = place.partition(".")
     now = _value(base, place)
-    told = f"{swept} counts only with {name}: {words_of(value)}"
+    told = f"{swept} counts only with {name}: {params.words_of(value)}"
     if any(setting.partition("=")[0].strip() == place for setting in settings):
-        raise InputError(f"--set {place}={words_of(now)}: {told}; leave it out")
+        raise InputError(f"--set {place}={params.words_of(now)}: {told}; leave it out")
     return _with(base, known[section][name], value), (f"{told}, which is set so for all values",)
 
 
@@ -158,8 +175,4 @@ def _short(parameter: Parameter, known: Mapping[str, Mapping[str, Parameter]]) -
 
 def _safe(value: Value) -> str:
     """Return a value as a part of a name: letters, digits, _ and -."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", words_of(value)).strip("_") or "none"
-
-
-def words_of(value: Value) -> str:
-    return value if isinstance(value, str) else params.dump({"v": value})[len("v: ") :].strip()
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", params.words_of(value)).strip("_") or "none"

@@ -11,14 +11,15 @@ from pathlib import Path
 
 from dmnet_lib.core import files, parallel, params, result_folder
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.result_folder import EVALUATION
 from dmnet_lib.evaluation.experiments import SWEEP
 from dmnet_lib.reporting.pages import pages
-from dmnet_lib.reporting.pages.sweep import keep, write, write_page
+from dmnet_lib.reporting.pages import sweep as sweep_page
 from dmnet_lib.running import runner, stages
 from dmnet_lib.running.stages import StagePlan
-from dmnet_lib.running.sweep_values import Sweep, parse
+from dmnet_lib.running.sweep_values import Sweep
 
-__all__ = ["Sweep", "parse", "run", "write_page"]
+LEVEL = 0.95  # of the intervals, where an experiment says nothing else
 
 
 def run(
@@ -53,11 +54,13 @@ def run(
         return {}
     texts = {one.name: params.text_of(one.question, one.changed) for one in sweep.runs}
     paths = [files.write_text(home / f"{name}.yaml", text) for name, text in texts.items()]
-    keep(home, sweep, [])
+    sweep_page.keep(home, sweep.about() | {"table": []}, {})
     places = {"notebooks": notebooks, "results": results, "base_path": base_path}
     begin = partial(_run_one, say=say, **places)
     failed = _run_all(begin, paths, _shared(plans), last, jobs, say)
-    write(home, sweep, failed, results=results)
+    level = float(sweep.base.sections[EVALUATION].get("level", LEVEL))
+    about = sweep.about() | {"failed": failed}
+    sweep_page.write(home, about, results=results, reference=sweep.reference, level=level)
     pages.write_index(results)
     say(f"{params.shown(home / pages.PAGE)}")
     return failed

@@ -12,8 +12,9 @@ from dmnet_lib.core import files, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.evaluation import experiments
+from dmnet_lib.reporting.pages.sweep import write_page
 from dmnet_lib.running import cli, sweeps
-from dmnet_lib.running.sweep_values import IDLE, NEEDS
+from dmnet_lib.running.sweep_values import IDLE, NEEDS, Sweep, parse
 
 BASE = """\
 common:
@@ -79,9 +80,9 @@ class Project:
     def base(self) -> dict[str, Path]:
         return {"base_path": self.root / "base.yaml"}
 
-    def parse(self, text: str, *settings: str, changes: str = "") -> sweeps.Sweep:
+    def parse(self, text: str, *settings: str, changes: str = "") -> Sweep:
         path = files.write_text(self.root / "x.yaml", f"# Does it add up?\n{changes}")
-        return sweeps.parse(path, text, settings, **self.base)
+        return parse(path, text, settings, **self.base)
 
     def run(self, text: str, **given: object) -> dict[str, str]:
         self.said.clear()
@@ -201,7 +202,7 @@ def test_a_parameter_that_counts_for_nothing_is_refused() -> None:
     onnx = params.BASE.parent / "visdrone_offtheshelf.yaml"
     for text in ("05_fused_detection.steps=1", "00_dataset.scenes_seed=1"):
         with pytest.raises(InputError, match="counts for nothing with"):
-            sweeps.parse(onnx, text)
+            parse(onnx, text)
 
 
 def test_what_is_known_of_parameters_names_those_that_there_are() -> None:
@@ -290,7 +291,7 @@ def test_the_index_lists_the_sweep_and_notebooks_leave_it_out(
 def test_a_page_is_written_again_the_same(done: tuple[Project, dict[str, str]]) -> None:
     home = done[0].results / "x-03_steps"
     before = (home / "report.html").read_bytes()
-    assert sweeps.write_page(home).read_bytes() == before
+    assert write_page(home).read_bytes() == before
 
 
 def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(

@@ -1,4 +1,4 @@
-"""The experiments of a sweep in, its table, figure, sentences and page out."""
+"""The finished experiments of a sweep in; its table, figure, sentences and page out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,84 +6,76 @@ from pathlib import Path
 
 import pandas as pd
 
-from dmnet_lib.core import files, result_folder
+from dmnet_lib.core import files, params
 from dmnet_lib.core.params import Value
 from dmnet_lib.core.result_folder import EVALUATION, ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.experiments import SWEEP
+from dmnet_lib.evaluation.strategy_table import strategy_table, without_nan
 from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.pages import render
 from dmnet_lib.reporting.pages.pages import PAGE
 from dmnet_lib.reporting.pages.render import Table
-from dmnet_lib.running.sweep_values import Sweep, words_of
 
-MEASURES = {  # what a sweep shows, with the title and the caption of its table
-    "AP": ("AP", "AP of each main strategy, by value"),
-    "containment_rate": (
-        "Containment rate",
-        "Share of the objects that are wholly inside a crop, by value",
-    ),
-    "crops_per_image": ("Crops", "Crops an image, by value"),
-    "megapixels": ("Megapixels", "Megapixels through the detector an image, by value"),
+MEASURES = {  # what a sweep shows, with the caption of its table
+    "AP": "AP of each strategy at its default setting, by value",
+    "containment_rate": "Share of the objects that are wholly inside a crop, by value",
+    "crops_per_image": "Crops per image, by value",
+    "megapixels": "Megapixels through the detector per image, by value",
 }
+COLUMNS = ("strategy", "value", "place", *MEASURES, "AP_low", "AP_high", "experiment")
 FIGURE = "sweep"
-LEVEL = 0.95  # of the intervals, where an experiment says nothing else
 CAPTION = (
-    "Each main strategy over the values; bands of AP are {level:.0%} intervals of a bootstrap over "
+    "Each strategy over the values; bands of AP are {level:.0%} intervals of a bootstrap over "
     "images, of each value alone: they overlap more than paired differences do."
 )
 ALT = "Line plots of AP, containment, crops and megapixels over the values, one line a strategy"
 
 
-def keep(home: Path, sweep: Sweep, table: Sequence[dict], **found: object) -> None:
+def keep(home: Path, about: Mapping[str, object], headline: Mapping[str, float]) -> None:
     """Write sweep.json, and the entry by which the sweep is listed among the experiments."""
-    runs = [
-        {"experiment": one.name, "value": value}
-        for one, value in zip(sweep.runs, sweep.values, strict=True)
-    ]
-    about = {"of": sweep.base.name, "parameter": sweep.swept, "runs": runs, "table": table}
-    question = f"What does {sweep.swept} do to {sweep.base.name}?"
-    head = {"headline": found.get("headline", {}), "key": "."}
-    changed = {sweep.parameter.section: {sweep.parameter.name: list(sweep.values)}}
-    files.write_json(home / SWEEP, about | {"notes": sweep.notes, "question": question} | found)
-    entry = {"question": question, "changed": changed, "stages": {FIGURE: head}}
-    files.write_json(home / result_folder.LATEST, entry)
+    files.write_json(home / SWEEP, {"headline": headline, **about})
+    section, _, name = about["parameter"].partition(".")
+    changed = {section: {name: [run["value"] for run in about["runs"]]}}
+    folder = ResultFolder(home, about["question"], changed)
+    folder.with_stage(FIGURE, ".", headline).write()
 
 
-def write(home: Path, sweep: Sweep, failed: Mapping[str, str], *, results: Path) -> Path:
-    """Write sweep.json, the figure with its numbers and report.html of what was finished."""
-    names = [one.name for one in sweep.runs if one.name not in failed]
-    found = experiments.load(results, tuple(names)) if names else {}
-    table, level = _table(found, sweep), sweep.base.sections[EVALUATION].get("level", LEVEL)
-    words = _compared(found, sweep, results)
+def write(
+    home: Path, about: Mapping[str, object], *, results: Path, reference: Value, level: float
+) -> Path:
+    """Write sweep.json, the figure with its numbers and report.html of what was finished.
+
+    about: of, parameter (`section.name`), runs [{experiment, value}], notes, question and failed
+    {experiment: why}. reference is the value that the others are compared with, if it was run.
+    """
+    values = {run["experiment"]: run["value"] for run in about["runs"]}
+    names = tuple(name for name in values if name not in about["failed"])
+    found = experiments.load(results, names) if names else {}
+    table = _table(found, values)
     if len(table):
         figures.show(
-            charts.sweep(table, sweep.swept), home, FIGURE, data=table, alt=ALT,
+            charts.sweep(table, about["parameter"]), home, FIGURE, data=table, alt=ALT,
             caption=CAPTION.format(level=level),
         )  # fmt: skip
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    keep(
-        home, sweep, rows, level=level, words=words, failed=dict(failed), headline=_headline(table)
-    )
+    first = sorted(found, key=lambda name: values[name] != reference)
+    words = _compared(found, first, about["parameter"], results)
+    rows = without_nan(table).to_dict("records")
+    keep(home, {**about, "table": rows, "level": level, "words": words}, _headline(table))
     return write_page(home)
 
 
-def _table(found: Mapping[str, ResultFolder], sweep: Sweep) -> pd.DataFrame:
+def _table(found: Mapping[str, ResultFolder], values: Mapping[str, Value]) -> pd.DataFrame:
     """Return a row a strategy and value with MEASURES and the interval of AP; main ones only."""
-    places = _places(sweep.values)
-    rows = []
-    for one, value, place in zip(sweep.runs, sweep.values, places, strict=True):
-        if one.name in found:
-            metrics = experiments.evaluation(found[one.name])
-            for strategy in metrics["main"]:
-                row = metrics["strategies"][strategy]
-                low, high = row["intervals"]["AP"]
-                rows.append({"strategy": strategy, "value": words_of(value), "place": place}
-                            | {name: row[name] for name in MEASURES}
-                            | {"AP_low": low, "AP_high": high, "experiment": one.name})  # fmt: skip
-    table = pd.DataFrame(rows, columns=["strategy", "value", "place", *MEASURES, "AP_low",
-                                        "AP_high", "experiment"])  # fmt: skip
-    return table.astype(dict.fromkeys((*MEASURES, "AP_low", "AP_high"), float))
+    tables = [pd.DataFrame(columns=COLUMNS)]
+    for (name, value), place in zip(values.items(), _places([*values.values()]), strict=True):
+        if name in found:
+            metrics = experiments.evaluation(found[name])
+            rows = {strategy: metrics["strategies"][strategy] for strategy in metrics["main"]}
+            table = strategy_table(rows, tuple(MEASURES), intervals=("AP",), baselines=())
+            about = {"value": params.words_of(value), "place": place, "experiment": name}
+            tables.append(table.reset_index().assign(**about)[[*COLUMNS]])
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def _places(values: Sequence[Value]) -> list[float]:
@@ -95,17 +87,16 @@ def _places(values: Sequence[Value]) -> list[float]:
     return [float(value) for value in values]
 
 
-def _compared(found: Mapping[str, ResultFolder], sweep: Sweep, results: Path) -> list[str]:
-    """Return in words what differs from the experiment's own value, or from the first one's."""
-    if len(found) < 2:
+def _compared(
+    found: Mapping[str, ResultFolder], wanted: Sequence[str], parameter: str, results: Path
+) -> list[str]:
+    """Return in words what differs from the first of wanted."""
+    if len(wanted) < 2:
         return ["Fewer than two values were finished: there is nothing to compare."]
-    if sweep.parameter.section == EVALUATION:
+    if parameter.startswith(f"{EVALUATION}."):
         return ["All values have the same detections: what differs is how they are scored."]
     from dmnet_lib.evaluation import comparing  # with torch, which would make workers slow to start
 
-    own = sweep.base.sections[sweep.parameter.section][sweep.parameter.name]
-    of = {one.name: value for one, value in zip(sweep.runs, sweep.values, strict=True)}
-    wanted = sorted(found, key=lambda name: of[name] != own)  # the experiment's own value first
     known = experiments.load(results, sweeps=True) | dict(found)
     made = comparing.compare(known, wanted, main_only=True)
     rows = made.ap_table()
@@ -116,12 +107,12 @@ def _compared(found: Mapping[str, ResultFolder], sweep: Sweep, results: Path) ->
 def _significant(rows: pd.DataFrame, first: str) -> str:
     """Return in a line which experiments differ significantly from the first."""
     if rows.empty:
-        return f"No value's AP differs significantly from that of {first}, with any main strategy."
+        return f"No value's AP differs significantly from that of {first}."
     told = [f"{row['second']} ({row['difference']:+.3f})" for _, row in rows.iterrows()]
     return f"Significantly different from {first} in AP: {', '.join(told)}."
 
 
-def _headline(table: pd.DataFrame) -> dict[str, object]:
+def _headline(table: pd.DataFrame) -> dict[str, float]:
     """Return the best AP of all, with its value."""
     if table["AP"].isna().all():
         return {}
@@ -139,8 +130,8 @@ def write_page(home: Path) -> Path:
     if len(frame):
         figure = figures.saved(home, FIGURE, caption=CAPTION.format(level=about["level"]), alt=ALT)
         tables = {
-            head: Table.of_frame(_wide(frame, name), caption=told)
-            for name, (head, told) in MEASURES.items()
+            charts.SWEPT[name]: Table.of_frame(_wide(frame, name), caption=caption)
+            for name, caption in MEASURES.items()
         }
     page = render.html(
         "sweep",

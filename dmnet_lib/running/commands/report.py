@@ -23,13 +23,12 @@ def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     from dmnet_lib.core import result_folder
     from dmnet_lib.evaluation import experiments
-    from dmnet_lib.reporting.pages import pages
-    from dmnet_lib.running import sweeps
+    from dmnet_lib.reporting.pages import pages, sweep
 
     results = result_folder.results_root()
     for home in result_folder.homes(results):
         is_sweep = (home / experiments.SWEEP).exists()
-        say(f"{(sweeps.write_page if is_sweep else pages.write_experiment)(home)}")
+        say(f"{(sweep.write_page if is_sweep else pages.write_experiment)(home)}")
     for path in pages.write_index(results):
         say(f"{path}")
     return 0

@@ -85,9 +85,9 @@ def run(options: Options, say: Say) -> int:
 
 
 def _sweep(options: Options, say: Say) -> int:
-    from dmnet_lib.running import sweeps
+    from dmnet_lib.running import sweep_values, sweeps
 
-    sweep = sweeps.parse(options.params, options.sweep, options.settings)
+    sweep = sweep_values.parse(options.params, options.sweep, options.settings)
     failed = sweeps.run(sweep, say=say, jobs=options.jobs or 1, dry_run=options.dry_run)
     for name, why in failed.items():
         sys.stderr.write(f"dmnet: {name}: {why}\n")
