@@ -44,17 +44,17 @@ SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": 
          "megapixels": "megapixels per image"}  # fmt: skip
 
 
-def looks(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+def styles(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return {method: (colour, mark)}: custom ones, and what is no method, take colours in turn."""
     names = list(dict.fromkeys(methods))
     palette = itertools.cycle(OTHERS if METHODS.keys() & names else COLOURS)
     return {name: METHODS.get(name) or (next(palette), "*") for name in names}
 
 
-def strategy_looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+def strategy_styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return {strategy: (colour, mark)}, those of its method; other names take colours in turn."""
     methods = {name: one.method for name, one in _described(names).items()}
-    by_method = looks(methods.values())
+    by_method = styles(methods.values())
     return {name: by_method[method] for name, method in methods.items()}
 
 
@@ -128,7 +128,7 @@ def calibration(curve: pd.DataFrame, *, chosen: float, paper: float) -> Figure:
 def precision_recall(curves: Mapping[str, np.ndarray], recall: np.ndarray) -> Figure:
     """Return precision [R] over recall [R] for each named strategy."""
     figure, axes = new(width=6, height=4)
-    for name, (colour, _) in strategy_looks(curves).items():
+    for name, (colour, _) in strategy_styles(curves).items():
         axes[0, 0].plot(recall, curves[name], color=colour, label=name)
     axes[0, 0].set(xlabel="recall", ylabel="precision at IoU 0.5, mean over classes", ylim=(0, 1))
     axes[0, 0].legend(fontsize=8)
@@ -139,7 +139,7 @@ def bars(table: pd.DataFrame, *, y_label: str) -> Figure:
     """Return grouped bars: one group a row of the table, one colour a column."""
     figure, axes = new(width=10, height=3.6)
     ax = axes[0, 0]
-    colours = [colour for colour, _ in strategy_looks(table.columns).values()]
+    colours = [colour for colour, _ in strategy_styles(table.columns).values()]
     table.plot.bar(ax=ax, color=colours, width=0.8, legend=False)
     ax.set(xlabel="", ylabel=y_label)
     ax.tick_params(axis="x", labelrotation=30)
@@ -154,7 +154,7 @@ def strategies(table: pd.DataFrame) -> Figure:
     """
     figure, axes = new(2, width=10, height=3.6)
     cost, gain = axes[0]
-    for name, (colour, mark) in strategy_looks(table.index).items():
+    for name, (colour, mark) in strategy_styles(table.index).items():
         row = table.loc[name]
         cost.plot(row["megapixels"], row["AP"], mark, color=colour, label=name)
     cost.set(xlabel="megapixels through the detector, per image", ylabel="AP", ylim=(0, None))
@@ -171,7 +171,7 @@ def ablation(table: pd.DataFrame) -> Figure:
 
     table: variant, strategy, difference, low, high; rows without a difference are left out.
     """
-    shown = strategy_looks(table["strategy"])
+    shown = strategy_styles(table["strategy"])
     labels = table["variant"] + ": " + table["strategy"]
     rows = table.assign(label=labels, colour=[shown[name][0] for name in table["strategy"]])
     return forest(rows, x_label="difference in AP to all rules")
@@ -253,7 +253,7 @@ def _draw_methods(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     """
     records = _described(table.index.astype(str))
     by_pixels = [isinstance(one.budget, float) for one in records.values()]
-    shown = looks(table["method"])
+    shown = styles(table["method"])
     for (method, pixels), rows in table.groupby(["method", by_pixels], sort=False):
         colour, mark = shown[method]
         style = {"ls": ":", "mfc": "white"} if pixels else {}
@@ -291,7 +291,7 @@ def sweep(table: pd.DataFrame, name: str) -> Figure:
     AP_high, containment_rate, crops_per_image, megapixels.
     """
     figure, axes = new(2, 2, width=11, height=3.0)
-    ticks, shown = table.drop_duplicates("value"), strategy_looks(table["strategy"])
+    ticks, shown = table.drop_duplicates("value"), strategy_styles(table["strategy"])
     for ax, (column, label) in zip(axes.flat, SWEPT.items(), strict=True):
         for strategy, rows in table.groupby("strategy", sort=False):
             colour, mark = shown[strategy]

@@ -96,7 +96,7 @@ def show(
         small, format="PNG", optimize=True
     )
     csv = data.to_csv(index=False, float_format="%.6g")
-    place = folder / (PICTURES if _is_photograph(figure) and not _is_made_up(folder) else FIGURES)
+    place = folder / (PICTURES if _is_photograph(figure) and not _is_synthetic(folder) else FIGURES)
     files.write_bytes(place / f"{name}.png", small.getvalue())
     files.write_text(place / f"{name}.csv", csv)
     return Shown(small.getvalue(), csv, name, caption, alt)
@@ -113,7 +113,7 @@ def _is_photograph(figure: Figure) -> bool:
     return any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
 
 
-def _is_made_up(folder: Path) -> bool:
+def _is_synthetic(folder: Path) -> bool:
     """Tell whether a stage's images are synthetic scenes; a folder of no stage counts as such."""
     if not (folder / result_folder.PARAMS).exists():
         return True
@@ -153,19 +153,30 @@ def density_pair(predicted: np.ndarray, true: np.ndarray) -> tuple[Panel, Panel]
     return density_panel(predicted, "predicted", vmax=top), density_panel(true, "true", vmax=top)
 
 
+def object_layer(truth: Annotations) -> Boxes:
+    """Return the objects of one image as a layer."""
+    xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object])
+    return Boxes(xyxy, SKY, "objects", 0.8)
+
+
+def crop_layer(crops_xyxy: np.ndarray) -> Boxes:
+    """Return crops [R, 4] as a layer."""
+    return Boxes(np.asarray(crops_xyxy).reshape(-1, 4), YELLOW, "crops", 1.5)
+
+
 def before_and_after(
     image: np.ndarray, truth: Annotations, before: Detections, after: Detections,
     crops_xyxy: np.ndarray, *, min_score: float,
 ) -> tuple[Panel, Panel]:  # fmt: skip
     """Return an image with its truth and the first detections, and with crops and the second."""
-    name = truth.names[0]
-    found = [d.boxes_xyxy[d.scores > min_score] for d in (before, after)]
-    real = Boxes(boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object]), SKY, "objects", 0.8)
-    first, second = (Boxes(xyxy, ORANGE, "detections", 0.8) for xyxy in found)
-    crops = Boxes(crops_xyxy, YELLOW, "crops", 1.5)
+    real = object_layer(truth)
+    first, second = (
+        Boxes(found.boxes_xyxy[found.scores > min_score], ORANGE, "detections", 0.8)
+        for found in (before, after)
+    )
     return (
-        Panel(image, f"{name}: global", (real, first)),
-        Panel(image, f"{name}: fused", (real, second, crops)),
+        Panel(image, f"{truth.names[0]}: global", (real, first)),
+        Panel(image, f"{truth.names[0]}: fused", (real, second, crop_layer(crops_xyxy))),
     )
 
 
@@ -173,19 +184,11 @@ def profile_panels(
     image: np.ndarray, truth: Annotations, by_profile: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> list[Panel]:
     """Return an image once a profile, with (crops, objects that no crop has a box of), as xyxy."""
-    real = Boxes(boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object]), SKY, "objects", 0.8)
-    return [
-        Panel(
-            image,
-            name,
-            (
-                real,
-                Boxes(boxless, ORANGE, "without a box in any crop"),
-                Boxes(crops, YELLOW, "crops", 1.5),
-            ),
-        )
-        for name, (crops, boxless) in by_profile.items()
-    ]
+    panels = []
+    for name, (crops, boxless) in by_profile.items():
+        lost = Boxes(boxless, ORANGE, "without a box in any crop")
+        panels.append(Panel(image, name, (object_layer(truth), lost, crop_layer(crops))))
+    return panels
 
 
 def _draw_panel(ax: Axes, panel: Panel) -> None:
@@ -204,8 +207,8 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     ax.set_anchor("N")  # what room there is, is the legend's
     if panel.layers:
         where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 0.1}
-        look = {"fontsize": 7, "frameon": False, "handlelength": 1, "columnspacing": 1}
-        legend = ax.legend(**where, **look, ncols=LEGEND_COLUMNS)
+        style = {"fontsize": 7, "frameon": False, "handlelength": 1, "columnspacing": 1}
+        legend = ax.legend(**where, **style, ncols=LEGEND_COLUMNS)
         legend.set_in_layout(False)  # its room is in the row's height; a wide one shrinks nothing
 
 
@@ -246,28 +249,28 @@ def size_maps(image: np.ndarray, maps: np.ndarray, labels: Sequence[str]) -> lis
 
 
 def plan_steps(
-    image: np.ndarray, regions_xyxy: np.ndarray, gains: np.ndarray, *, seen: float = 0.0
+    image: np.ndarray, regions_xyxy: np.ndarray, gains: np.ndarray, *, base: float = 0.0
 ) -> Figure:
-    """Return an image with its crops [R, 4] in the order chosen, and what each of them bought.
+    """Return an image with its crops [R, 4] in the order chosen, and the gain of each of them.
 
-    gains [R] and seen, what the whole image shows without them, are in expected objects.
+    gains [R] and base, that of the whole image without crops, are expected numbers of found objects.
     """
     figure = Figure(figsize=(GALLERY_WIDTH, 3.8), layout="constrained")
-    picture, bought = figure.subplots(1, 2, width_ratios=(2, 1))
+    picture, chart = figure.subplots(1, 2, width_ratios=(2, 1))
     picture.set_axis_off()
-    layer = Boxes(np.asarray(regions_xyxy).reshape(-1, 4), YELLOW, "crops", 1.5)
+    layer = crop_layer(regions_xyxy)
     _draw_panel(picture, Panel(image, "", (layer,)))
-    look = {"color": BLACK, "backgroundcolor": YELLOW, "fontsize": 7, "va": "top"}
+    style = {"color": BLACK, "backgroundcolor": YELLOW, "fontsize": 7, "va": "top"}
     for number, (x1, y1, _, _) in enumerate(layer.boxes_xyxy, start=1):
-        picture.text(x1, y1, str(number), **look)
+        picture.text(x1, y1, str(number), **style)
     order = np.arange(1, len(layer.boxes_xyxy) + 1)
-    bought.bar(order, gains, color=BLUE, label="bought by this crop")
-    running = seen + np.concatenate([[0], np.cumsum(gains)])
-    bought.plot(np.append(0, order), running, color=ORANGE, marker=".", label="in all")
-    bought.set(xlabel="crops, in the order chosen", ylabel="expected objects", xticks=order)
-    bought.set_ylim(0, None)
-    bought.spines[["top", "right"]].set_visible(False)
-    bought.legend(fontsize=7)
+    total = base + np.concatenate([[0], np.cumsum(gains)])
+    chart.bar(order, gains, color=BLUE, label="expected gain of this crop")
+    chart.plot(np.append(0, order), total, color=ORANGE, marker=".", label="total")
+    chart.set(xlabel="crops, in the order chosen", ylabel="expected objects", xticks=order)
+    chart.set_ylim(0, None)
+    chart.spines[["top", "right"]].set_visible(False)
+    chart.legend(fontsize=7)
     return figure
 
 
@@ -287,7 +290,7 @@ def heat_colours() -> np.ndarray:
 
 def error_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
     """Return tp, fn and fp of `errors.Judged.of_image`, each boxes_xyxy [n, 4], as layers."""
-    looks = {"tp": (GREEN, 0.8), "fn": (PINK, 1.2), "fp": (ORANGE, 1.2)}
+    styles = {"tp": (GREEN, 0.8), "fn": (PINK, 1.2), "fp": (ORANGE, 1.2)}
     return tuple(
-        Boxes(judged[name], colour, name.upper(), width) for name, (colour, width) in looks.items()
+        Boxes(judged[name], colour, name.upper(), width) for name, (colour, width) in styles.items()
     )

@@ -206,12 +206,12 @@ def test_profile_panels_show_crops_and_what_they_lost_for_each_profile():
 
 
 def test_a_method_has_one_colour_in_every_figure():
-    named = charts.strategy_looks(["planned mcnn 4", "planned mcnn", "mine", "yours 2"])
+    named = charts.strategy_styles(["planned mcnn 4", "planned mcnn", "mine", "yours 2"])
     assert named["planned mcnn 4"] == named["planned mcnn"] == charts.METHODS["planned mcnn"]
     colours = [colour for colour, _ in charts.METHODS.values()]
     custom = [named[name][0] for name in ("mine", "yours 2")]
     assert len({*colours, *custom}) == len(colours) + 2
-    assert list(charts.looks(["a", "b"]).values()) == [(figures.BLUE, "*"), (figures.ORANGE, "*")]
+    assert list(charts.styles(["a", "b"]).values()) == [(figures.BLUE, "*"), (figures.ORANGE, "*")]
 
 
 def test_a_custom_strategy_has_its_own_entry_in_the_legend():
@@ -244,14 +244,14 @@ def test_nothing_planned_and_nothing_measured_are_figures_too(tmp_path: Path):
         assert show(tmp_path, figure).png
 
 
-def test_a_plan_numbers_its_crops_and_adds_what_they_bought():
-    figure = figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3, 1], seen=2)
-    picture, bought = figure.axes
+def test_a_plan_numbers_its_crops_and_adds_their_gains():
+    figure = figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3, 1], base=2)
+    picture, chart = figure.axes
     assert [(text.get_text(), text.get_position()) for text in picture.texts] == [
         ("1", (4, 4)), ("2", (9, 9)),
     ]  # fmt: skip
-    assert [bar.get_height() for bar in bought.patches] == [3, 1]
-    assert bought.lines[0].get_ydata().tolist() == [2, 5, 6]
+    assert [bar.get_height() for bar in chart.patches] == [3, 1]
+    assert chart.lines[0].get_ydata().tolist() == [2, 5, 6]
 
 
 def test_size_maps_share_one_scale_and_say_their_sums():
