@@ -253,7 +253,7 @@ def plan_steps(
 ) -> Figure:
     """Return an image with its crops [R, 4] in the order chosen, and the gain of each of them.
 
-    gains [R] and base, that of the whole image without crops, are expected numbers of found objects.
+    gains [R] and base, that of the whole image without crops, are expected objects found.
     """
     figure = Figure(figsize=(GALLERY_WIDTH, 3.8), layout="constrained")
     picture, chart = figure.subplots(1, 2, width_ratios=(2, 1))
