@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,16 @@ CLASSES = (
 )  # fmt: skip
 IGNORED, OTHERS = 0, 11  # the two categories that are no class
 CLASS_IDS = tuple(range(1, 11))
-FIELDS = ("x", "y", "w", "h", "score", "category", "truncation", "occlusion")
-LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
 LIMIT_PX = 10**9  # no image is so large; keeps sums of coordinates in int64
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # int() alone also takes 1_0 and other scripts' digits
-PLAIN = b"0123456789-,\n"  # all that most files are made of
-IMAGES_AT_ONCE = 1000  # are spelled out together: a few megabytes
 LONE_MINUS = re.compile(rb"-(?![0-9])")  # numpy would take it for a 0
 FILES_AT_ONCE = 1000  # are read and parsed together: a few megabytes
 FIELD_RANGES = {"x": (-LIMIT_PX, LIMIT_PX), "y": (-LIMIT_PX, LIMIT_PX), "w": (0, LIMIT_PX),
                 "h": (0, LIMIT_PX), "score": (0, 1), "category": (0, 11),
                 "truncation": (0, 1), "occlusion": (0, 2)}  # fmt: skip
+FIELDS = tuple(FIELD_RANGES)
+LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
+MARKS = b"," * (len(FIELDS) - 1) + b"\n"  # of a plain line, without its digits
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Annotations:
     """One split as one table of N rows over M images.
 
     names: M file stems; sizes_wh [M, 2] int; offsets [M + 1] int: the rows of image i are
-    offsets[i]:offsets[i + 1]. boxes_xywh [N, 4] int pixels (floats where others annotated so and
-    it is scored); class_ids [N] in 0..11;
-    evaluated [N] bool (the score field); truncation [N] 0..1; occlusion [N] 0..2.
+    offsets[i]:offsets[i + 1]. boxes_xywh [N, 4] int pixels (floats where others annotated so);
+    class_ids [N] in 0..11; evaluated [N] bool (the score field); truncation [N] 0..1; occlusion [N]
+    0..2.
     """
 
     names: tuple[str, ...]
@@ -93,11 +93,9 @@ class Annotations:
         return np.sqrt(self.boxes_xywh[:, 2:].prod(axis=1, dtype=np.float64))
 
     def rows_by_image(self) -> Iterator[np.ndarray]:
-        """Yield the [n, 8] `rows` of each image; a block of images is in memory at a time."""
-        for first in range(0, len(self), IMAGES_AT_ONCE):
-            borders = self.offsets[first : first + IMAGES_AT_ONCE + 1]
-            block = self.rows(slice(borders[0], borders[-1]))
-            yield from np.split(block, borders[1:-1] - borders[0])
+        """Yield the [n, 8] `rows` of each image."""
+        for first, last in pairwise(self.offsets.tolist()):
+            yield self.rows(slice(first, last))
 
     def image(self, index: int) -> "Annotations":
         """Return the one-image table of image `index` (views, no copies)."""
@@ -195,47 +193,44 @@ def merged_ids(text: str) -> np.ndarray:
     return merged
 
 
+def read(path: Path) -> np.ndarray:
+    """Return the [n, 8] int fields of one file; an empty file is an image with no box.
+
+    Raises InputError as `parse` does, and for a file that is missing or no text.
+    """
+    try:
+        return parse(_content(path).decode("utf-8-sig"), source=path)
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file") from None
+
+
 def parse(text: str, *, source: Path) -> np.ndarray:
-    """Return the [n, 8] int fields of one annotation file's text.
+    """Return the [n, 8] int fields of one annotation file's text, line by line.
 
     A line may end with a comma (a few official ones do). Raises InputError that names source,
-    line and field.
+    line and field of the first fault.
     """
-    found = _plain_fields([text.encode()])
-    return _parse_slowly(text, source) if found is None else found[1]
+    rows = [
+        _fields(line, f"{source}:{number}")
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip()
+    ]
+    return np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS))
 
 
-def _out_of_range(table: np.ndarray) -> np.ndarray:
-    """Return the [n, 8] mask of fields outside FIELD_RANGES."""
-    bad = np.zeros(table.shape, dtype=bool)
-    for name, (low, high) in FIELD_RANGES.items():
-        column = FIELDS.index(name)
-        bad[:, column] = (table[:, column] < low) | (table[:, column] > high)
-    return bad
-
-
-def _parse_slowly(text: str, source: Path) -> np.ndarray:
-    """Parse line by line, to name the first fault."""
-    table = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.strip().rstrip(",").split(",")
-        if not line.strip():
-            continue
-        if len(fields) != len(FIELDS):
-            expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
-            raise InputError(f"{source}:{number}: {len(fields)} fields, expected {expected}")
-        table.append(
-            [_integer(v, f"{source}:{number}: {n}") for n, v in zip(FIELDS, fields, strict=True)]
-        )
-        bad = np.flatnonzero(_out_of_range(np.array(table[-1:]))[0])
-        if len(bad):
-            name = FIELDS[bad[0]]
-            low, high = FIELD_RANGES[name]
-            value = table[-1][bad[0]]
+def _fields(line: str, where: str) -> list[int]:
+    """Return the eight fields of one line."""
+    fields = line.strip().rstrip(",").split(",")
+    if len(fields) != len(FIELDS):
+        expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
+        raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
+    row = [_integer(v, f"{where}: {n}") for n, v in zip(FIELDS, fields, strict=True)]
+    for value, (name, (low, high)) in zip(row, FIELD_RANGES.items(), strict=True):
+        if not low <= value <= high:
             near = f"at least {low}" if value < low else f"at most {high}"
             allowed = near if high == LIMIT_PX else f"{low} to {high}"
-            raise InputError(f"{source}:{number}: {name} is {value}, expected {allowed}")
-    return np.array(table, dtype=np.int64).reshape(-1, len(FIELDS))
+            raise InputError(f"{where}: {name} is {value}, expected {allowed}")
+    return row
 
 
 def _integer(value: str, where: str) -> int:
@@ -269,7 +264,8 @@ def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | Non
     """
     texts = [_ended(text) for text in texts]
     whole = b"".join(texts)
-    if whole.translate(None, PLAIN) or LONE_MINUS.search(whole) or not _eight_a_line(whole):
+    marks = whole.translate(None, b"0123456789-")
+    if marks != MARKS * (len(marks) // len(MARKS)) or LONE_MINUS.search(whole):
         return None
     try:
         with warnings.catch_warnings():
@@ -280,18 +276,8 @@ def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | Non
     counts = np.array([text.count(b"\n") for text in texts])
     if len(numbers) != len(FIELDS) * counts.sum():
         return None
-    table = numbers.reshape(-1, len(FIELDS))
-    return None if _out_of_range(table).any() else (counts, table)
-
-
-def _eight_a_line(text: bytes) -> bool:
-    """Tell whether every line has seven commas."""
-    marks = np.frombuffer(text, np.uint8)
-    marks = marks[(marks == ord(",")) | (marks == ord("\n"))]
-    line = np.frombuffer(b"," * (len(FIELDS) - 1) + b"\n", np.uint8)
-    return len(marks) % len(line) == 0 and np.array_equal(
-        marks.reshape(-1, len(line)), np.broadcast_to(line, (len(marks) // len(line), len(line)))
-    )
+    table, (low, high) = numbers.reshape(-1, len(FIELDS)), np.array([*FIELD_RANGES.values()]).T
+    return None if ((table < low) | (table > high)).any() else (counts, table)
 
 
 def _ended(text: bytes) -> bytes:
@@ -307,14 +293,6 @@ def _content(path: Path) -> bytes:
             return stream.read()
     except FileNotFoundError:
         raise InputError(f"{path}: no such annotation file") from None
-
-
-def read(path: Path) -> np.ndarray:
-    """Return the [n, 8] int fields of one file; an empty file is an image with no box."""
-    try:
-        return parse(_content(path).decode("utf-8-sig"), source=path)
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file") from None
 
 
 def format_rows(rows: np.ndarray) -> str:

@@ -256,8 +256,7 @@ def test_of_files_read_together_the_faulty_one_is_named(tmp_path: Path, text: st
         annotations.read_all(paths)
 
 
-def test_rows_by_image_are_those_of_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(annotations, "IMAGES_AT_ONCE", 2)
+def test_rows_by_image_are_those_of_each_image() -> None:
     found = list(table().rows_by_image())
     assert len(found) == 3
     for rows, expected in zip(found, ROWS, strict=True):
