@@ -12,7 +12,7 @@ import numpy as np
 from dmnet_lib.core import annotations as annotation_files
 from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.files import InputError
+from dmnet_lib.core.files import InputError, shortened
 from dmnet_lib.data import splits
 from dmnet_lib.data.splits import LAYOUT, Sizes, Split
 
@@ -231,8 +231,7 @@ def _odd_boxes(folder: Path, table: Annotations) -> list[str]:
 
 
 def _some(folder: Path, what: str, stems: Collection[str]) -> str:
-    """Return in words how many of something there are, and the first three."""
-    return f"{folder}: {len(stems):,} {what} ({files.shortened(sorted(stems))})"
+    return f"{folder}: {len(stems):,} {what} ({shortened(sorted(stems))})"
 
 
 def remarks(root: Path, split: Split) -> list[str]:

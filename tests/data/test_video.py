@@ -1,4 +1,4 @@
-"""Videos, made here: frames by number and time, upright, and torn ones are named."""
+"""Videos, made here: frames by number and time, upright, and corrupted ones are named."""
 
 import sys
 from pathlib import Path
@@ -42,11 +42,11 @@ def test_every_so_many_frames_are_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "kept"), [("a.avi", 0.6), ("a.mkv", 0.6), ("a.mp4", 0.9)])
-def test_of_a_torn_video_the_frames_before_are_kept(tmp_path: Path, name: str, kept: float) -> None:
+def test_of_a_corrupted_video_frames_are_kept(tmp_path: Path, name: str, kept: float) -> None:
     path = made(tmp_path / name)
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     found = []
-    with pytest.raises(InputError, match="torn"):
+    with pytest.raises(InputError, match="corrupted"):
         found.extend(one.number for one in video.frames(path, every=1))
     assert found == list(range(len(found)))
 
@@ -54,7 +54,7 @@ def test_of_a_torn_video_the_frames_before_are_kept(tmp_path: Path, name: str, k
 def test_what_is_no_video_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = tmp_path / "a.mp4"
     words.write_text("no video")
-    with pytest.raises(InputError, match="not a readable video"):
+    with pytest.raises(InputError, match="corrupted or not a video"):
         list(video.frames(words))
     with pytest.raises(InputError, match="no such video"):
         list(video.frames(tmp_path / "none.mp4"))

@@ -495,7 +495,7 @@ def test_what_has_no_counterpart_is_noted(tmp_path: Path, convert: Convert) -> N
         ("val", "--to visdrone --out {}/val", "is what to convert; choose another --out"),
         ("", "--split val --to visdrone --out {}/val", "is what to convert; choose another --out"),
         ("val", "--to visdrone --out {}/full", "holds 1 files of other images, first x.txt"),
-        ("val", "--set rowz=all", "did you mean 'rows'?"),
+        ("val", "--set rowz=all", "did you mean rows?"),
     ],
 )
 def test_refused(tmp_path: Path, refused: Convert, source: str, options: str, says: str) -> None:

@@ -79,8 +79,11 @@ class _Annotation(msgspec.Struct):
     occlusion: object = 0
 
 
-class _File(msgspec.Struct):
+class _Categories(msgspec.Struct):
     categories: list[_Category]
+
+
+class _File(_Categories):
     annotations: list[_Annotation]
     ignored_regions_and_others: list[_Annotation] = []
 
@@ -292,6 +295,12 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
     if len(set(stems)) < len(stems) or len(images) < len(stems):
         raise InputError(f"{source}: two images share an id or a file name (folders do not count)")
     return dict(sorted(images.items(), key=lambda pair: (isinstance(pair[0], str), pair[0])))
+
+
+def category_names(value: object) -> dict[Id, str]:
+    """Return the names of a COCO dictionary's categories by id. Raises InputError."""
+    listed = checked(value, _Categories, "the COCO file of the images").categories
+    return {category.id: str(category.name) for category in listed}
 
 
 def check_crop(image: Entry, where: str) -> None:

@@ -28,6 +28,7 @@ from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco, visdrone, yolo
 
 SUFFIXES = {*files.IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp"}  # a stem may hold other dots
+OTHER_NAMES = {"ignored": IGNORED, "ignoredregion": IGNORED, "other": OTHERS}
 CAPS = (100, 300)  # at which COCO's tools and ultralytics cut an image's detections unasked
 RESULTS = "COCO results, a list of {image_id, category_id, bbox, score}"
 PREDICTION = "mmdet's predictions of an image, lists of labels, scores and bboxes"
@@ -309,15 +310,13 @@ def _image_numbers(
         numeric = _numeric(names)
         if any(numeric.get(key, by_id.get(key)) != by_id.get(key) for key in keys):
             notes.append("image ids are the COCO file's, not the image names as numbers")
-    else:
-        ids = {_id_of(key) for key in keys if _named(key, by_name) < 0} - {None}
-        if ids:
-            by_id, notes = _reading(path, sorted(ids), names)
-    numbers = [by_id.get(key, _named(key, by_name)) for key in keys]
-    return np.array(
-        [by_id.get(_id_of(key), -1) if k < 0 else k for key, k in zip(keys, numbers, strict=True)],
-        np.int64,
-    ), notes
+    elif ids := {_id_of(key) for key in keys if _named(key, by_name) < 0} - {None}:
+        by_id, notes = _reading(path, sorted(ids), names)
+    numbers = []
+    for key in keys:
+        number = by_id.get(key, _named(key, by_name))
+        numbers.append(by_id.get(_id_of(key), -1) if number < 0 else number)
+    return np.array(numbers, np.int64), notes
 
 
 def _named(text: Key, by_name: Mapping[str, int]) -> int:
@@ -363,8 +362,6 @@ def _check_images(
 ) -> list[str]:
     """Raise InputError for detections of images not in names; return a note where these may go."""
     unknown = sorted({str(found.images[place]) for place in np.flatnonzero(numbers < 0)})
-    told = f"{len(unknown)} images with detections are not among the {len(names)} known: "
-    told += shortened(unknown)
     if not unknown:
         return []
     if np.all(numbers < 0):
@@ -372,6 +369,8 @@ def _check_images(
             f"{path}: none of its {len(unknown)} images ({shortened(unknown)}) is among the "
             f"{len(names)} known ({shortened(names)}); another dataset or split?"
         )
+    told = f"{len(unknown)} images with detections are not among the {len(names)} known: "
+    told += shortened(unknown)
     if not drop_unknown:
         raise InputError(
             f"{path}: {told}; take the images they were made on (dmnet evaluate leaves others out "
@@ -402,9 +401,8 @@ def _known_classes(
     wrong = [n for n in seen if known[n] not in (IGNORED, *CLASS_IDS, OTHERS)]
     if wrong:
         raise InputError(
-            f"{path}: category ids {shortened(wrong)} are none of the ten classes, which count "
-            "from "
-            f"{first} ({CLASSES[0]}); {REMEDY}"
+            f"{path}: category ids {shortened(wrong)} are none of the ten classes, which "
+            f"count from {first} ({CLASSES[0]}); {REMEDY}"
         )
     return known, notes
 
@@ -413,32 +411,26 @@ def _classes_of(
     path: Path, seen: list[int], images: Mapping[str, object]
 ) -> tuple[dict[int, int], list[str]]:
     """Return our category of each of the COCO file's that is seen, by name, and notes."""
-    listed = images["categories"] if isinstance(images["categories"], list) else []
-    entries = [one for one in listed if isinstance(one, Mapping) and type(one.get("id")) is int]
-    named = {one["id"]: str(one.get("name")) for one in entries}
+    named = coco.category_names(images)
     strange = [number for number in seen if number not in named]
     if strange:
         raise InputError(
             f"{path}: category ids {shortened(strange)} are none of the COCO file's "
-            f"({shortened(named)}); "
-            "where they count the classes from 0 or 1, say so (--first-class 0 or 1)"
+            f"({shortened(named)}); where they count the classes from 0 or 1, say so "
+            "(--first-class 0 or 1)"
         )
-    known = {number: _category(named[number]) for number in seen}
+    ours = {_plain(name): number for name, number in visdrone.CATEGORY_IDS.items()} | OTHER_NAMES
+    known = {number: ours.get(_plain(named[number])) for number in seen}
     strange = [named[number] for number in seen if known[number] is None]
     if strange:
-        raise InputError(
-            f"{path}: the COCO file calls categories {shortened(strange)}, none of "
-            f"{', '.join(CLASSES)}"
-        )
+        told = f"{shortened(strange)}, none of {', '.join(CLASSES)}"
+        raise InputError(f"{path}: the COCO file calls categories {told}")
     return known, [f"categories are the COCO file's: {k} is {named[k]}" for k in seen[:1]]
 
 
-def _category(name: str) -> int | None:
-    """Return the VisDrone category of a name, whatever its case, hyphens and underscores."""
-    words = "".join(letter for letter in name.lower() if letter.isalnum())
-    known = {"".join(filter(str.isalnum, k)): number for k, number in visdrone.CATEGORY_IDS.items()}
-    known |= {"ignored": IGNORED, "ignoredregion": IGNORED, "other": OTHERS}
-    return known.get(words)
+def _plain(name: str) -> str:
+    """Return a name without case, hyphens and underscores."""
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _first_class(path: Path, seen: list[int]) -> int:
