@@ -124,13 +124,13 @@ def annotation_path(image: Path) -> Path:
     return path
 
 
-def load(root: Path, split: str, *, limit: int = 0, classes: str = "") -> Split:
+def load(root: Path | str, split: str, *, limit: int = 0, classes: str = "") -> Split:
     """Return a split, images by sorted name; limit > 0 takes the first so many.
 
     "train+val" is both splits as one. classes merges and limits the classes, as
     `annotations.merge_classes` does.
     """
-    folders = [split_folder(root, name) for name in split.split("+")]
+    folders = [split_folder(Path(root), name) for name in split.split("+")]
     images = tuple(path for folder in folders for path in image_paths(folder)[: limit or None])
     table = read_table([annotation_path(path) for path in images], _sizes_wh(images))
     return Split(split, annotation_files.merge_classes(table, classes), Images(images))
