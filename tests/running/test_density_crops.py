@@ -283,7 +283,7 @@ def test_crops_of_two_kinds_are_not_mixed(
         (("--padding", "-3"), "whole number from 0 on"),
         (("--profile", "offical"), "invalid choice: 'offical'"),
         (("--set", "nms=agnostic"), "a rule of another command"),
-        (("--set", "connectivty=4"), "did you mean 'connectivity'"),
+        (("--set", "connectivty=4"), "did you mean connectivity"),
         (("--split", "test"), "no folder for split 'test'"),
     ],
 )

@@ -31,7 +31,7 @@ ABOUT = """\
 Cut a split where its objects are dense: windows that hold at least --threshold objects join into
 regions, and each region's rectangle becomes a crop.
 
-Or --policy planned: cut it where a closer look pays. A recall curve tells what share of objects the
+Or --policy planned: cut it where crops gain most. A recall curve tells what share of objects the
 detector finds at which size in its input; each next crop is the one that is expected to find the
 most objects more, until --crops-per-image, --megapixels or --least-gain is reached.
 
