@@ -141,7 +141,8 @@ def reading(
     except FileNotFoundError:
         raise InputError(f"{path}: no such {kind}") from None
     except errors as error:
-        raise InputError(f"{path}: not {what} ({error})") from None
+        words = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{path}: not {what} ({words})") from None
 
 
 def read_json(path: Path) -> object:

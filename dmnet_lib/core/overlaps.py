@@ -58,7 +58,8 @@ def _reach(boxes_xyxy: np.ndarray, least: float) -> np.ndarray:
 
 
 def _keys(groups: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return what sorts by group, then x: numpy orders complex numbers by their two parts."""
+    """Return [N] sort keys of two columns, group and x: numpy orders complex numbers by their real
+    part, then by their imaginary part, also in searchsorted."""
     keys = np.empty(len(groups), np.complex128)
     keys.real, keys.imag = groups, x
     return keys

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from dmnet_lib.core import files, parallel
-from dmnet_lib.core.files import InputError
 
 Context = TypeVar("Context")
 Model = TypeVar("Model")
@@ -100,11 +99,7 @@ def read(path: Path, model: nn.Module) -> nn.Module:
 
     Raises InputError when the file is missing, torn or of another model.
     """
-    try:
+    errors = (RuntimeError, safetensors.SafetensorError)
+    with files.reading(path, "this model's weights", errors, kind="weights"):
         model.load_state_dict(safetensors.torch.load(path.read_bytes()))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such weights") from None
-    except (RuntimeError, safetensors.SafetensorError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"{path}: not this model's weights ({first})") from None
     return model.eval()

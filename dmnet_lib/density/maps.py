@@ -170,34 +170,23 @@ def count_errors(
 
 
 def compare(predicted: list[np.ndarray], true: list[np.ndarray]) -> dict[str, float]:
-    """Return MAE and RMSE of the counts and the maps' correlation over all cells of all images.
-
-    Count errors are per image, in objects; the correlation is Pearson's over the joined cells.
-    """
-    counts = np.array([[p.sum(dtype=np.float64), t.sum(dtype=np.float64)]
-                       for p, t in zip(predicted, true, strict=True)]).reshape(-1, 2)  # fmt: skip
-    error = counts[:, 0] - counts[:, 1]
+    """Return MAE and RMSE of the counts per image, the cells' RMSE in objects, their correlation
+    (Pearson's, over the cells of all images; 0 where one side is constant), and the count ratio."""
+    counts, true_counts = (
+        np.array([one.sum(dtype=np.float64) for one in maps]) for maps in (predicted, true)
+    )
+    cells, true_cells = (np.concatenate([m.ravel() for m in maps]) for maps in (predicted, true))
+    error = counts - true_counts
     return {
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt((error**2).mean())),
-        "cell_rmse": cell_rmse(predicted, true),
-        "correlation": correlation(predicted, true),
-        "count_ratio": float(counts[:, 0].sum() / max(counts[:, 1].sum(), 1e-12)),
+        "cell_rmse": float(np.sqrt(((cells - true_cells).astype(np.float64) ** 2).mean())),
+        "correlation": _correlation(cells.astype(np.float64), true_cells.astype(np.float64)),
+        "count_ratio": float(counts.sum() / max(true_counts.sum(), 1e-12)),
     }
 
 
-def cell_rmse(predicted: list[np.ndarray], true: list[np.ndarray]) -> float:
-    """Return the root of the mean squared difference of all cells, in objects a cell."""
-    squares = [
-        ((p - t).astype(np.float64) ** 2).ravel() for p, t in zip(predicted, true, strict=True)
-    ]
-    return float(np.sqrt(np.concatenate(squares).mean()))
-
-
-def correlation(predicted: list[np.ndarray], true: list[np.ndarray]) -> float:
-    """Return Pearson's correlation of all cells; 0 where one side is constant."""
-    a = np.concatenate([m.ravel() for m in predicted]).astype(np.float64)
-    b = np.concatenate([m.ravel() for m in true]).astype(np.float64)
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     scale = np.sqrt((a**2).sum() * (b**2).sum())
     return float((a * b).sum() / scale) if scale > 0 else 0.0

@@ -192,7 +192,7 @@ def test_errors_of_counts_are_in_objects():
 
 
 def test_a_constant_map_has_no_correlation():
-    assert density.correlation([np.zeros((2, 2))], [np.eye(2)]) == 0
+    assert density.compare([np.zeros((2, 2))], [np.eye(2)])["correlation"] == 0
 
 
 def test_no_object_anywhere_gives_finite_numbers():
