@@ -4,7 +4,8 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import NoReturn
 
 INTERRUPTED = 130  # what shells give a command that Ctrl-C ended
@@ -54,11 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     asked = next((argument for argument in arguments if argument in COMMANDS), "")
     namespace = _parser(asked).parse_args(arguments)
-    command = importlib.import_module(_module(namespace.command))
+    command = _module(namespace.command)
     from dmnet_lib.core.files import InputError  # here, since help needs no numpy
 
     try:
-        return command.run(command.options(namespace), say)
+        return command.run(_hook(command, "options_of")(command.Options, namespace), say)
     except KeyboardInterrupt:
         sys.stderr.write("dmnet: stopped; what was finished is kept\n")
         return INTERRUPTED
@@ -85,14 +86,19 @@ def _parser(asked: str) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, formatter_class=PLAIN)
         if name == asked:
-            module = importlib.import_module(_module(name))
+            module = _module(name)
             command.description, command.epilog = module.ABOUT, module.EXAMPLES
-            module.add_arguments(command)
+            _hook(module, "add_arguments")(command, module.Options)
     return parser
 
 
-def _module(name: str) -> str:
-    return f"dmnet_lib.running.commands.{name}"
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"dmnet_lib.running.commands.{name}")
+
+
+def _hook(module: ModuleType, name: str) -> Callable:
+    """Return a command's own function of a name, or the one that all others share."""
+    return getattr(module, name, None) or getattr(_module("common"), name)
 
 
 if __name__ == "__main__":  # python -m dmnet_lib.running.cli, as torchrun starts it

@@ -1,9 +1,7 @@
 """Results -> the same without what was superseded, failed or never finished."""
 
 from dataclasses import dataclass
-from functools import partial
 
-from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, option
 
 ABOUT = """\
@@ -17,10 +15,6 @@ class Options:
     """The experiment to clean, None for all of them."""
 
     experiment: str | None = option(nargs="?", metavar="EXPERIMENT", help="only this one")
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import ResultFolder
-from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, WorkerOptions, option
 
 if TYPE_CHECKING:  # pandas and torch take longer to import than help should
@@ -58,10 +56,6 @@ class Options:
             raise InputError("expected two names or more, such as demo:global demo:native")
         if self.out and self.out.is_file():
             raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

@@ -134,13 +134,10 @@ class Chosen:
     words: str = ""
 
 
-add_arguments = partial(common.add_arguments, kind=Options)
-
-
-def options(namespace: argparse.Namespace) -> Options:
+def options_of(kind: type[Options], namespace: argparse.Namespace) -> Options:
     """Return the command's options. Raises InputError for those of the other policy."""
-    for policy, kind in POLICIES.items():
-        given = [f.name for f in fields(kind) if getattr(namespace, f.name) is not None]
+    for policy, of_policy in POLICIES.items():
+        given = [f.name for f in fields(of_policy) if getattr(namespace, f.name) is not None]
         if given and policy != namespace.policy:
             option = given[0].replace("_", "-")
             raise InputError(f"--{option}: of --policy {policy}, and this is {namespace.policy}")
@@ -148,7 +145,7 @@ def options(namespace: argparse.Namespace) -> Options:
     for change in namespace.changes:
         if namespace.policy != "dense" and change.partition("=")[0].strip() in dense_only:
             raise InputError(f"--set {change}: a rule of --policy dense, not of planned")
-    return common.options_of(Options, namespace)
+    return common.options_of(kind, namespace)
 
 
 def run(options: Options, say: Say) -> int:

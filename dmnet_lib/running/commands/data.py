@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core.files import InputError
@@ -37,16 +36,13 @@ class Options:
     workers: WorkerOptions
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, kind: type[Options]) -> None:
     """Add `check` with its arguments."""
     check = parser.add_subparsers(required=True, metavar="check").add_parser(
         "check", help="validate a folder in VisDrone's layout",
         description=CHECK, epilog=CHECK_EXAMPLES, formatter_class=parser.formatter_class,
     )  # fmt: skip
-    common.add_arguments(check, Options)
-
-
-options = partial(common.options_of, Options)
+    common.add_arguments(check, kind)
 
 
 def run(options: Options, say: Say) -> int:

@@ -70,10 +70,6 @@ class Options:
     profile: Profile = common.rules("annotations", "points", "sigmas", "kernel", "maps")
 
 
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
-
-
 def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     edges_px = sizes.parse(options.edges)

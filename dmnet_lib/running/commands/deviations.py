@@ -1,12 +1,10 @@
 """Annotations of splits -> what each rule of the official DMNet code changes, in text and json."""
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import annotations, files, official, parallel
 from dmnet_lib.data import splits
-from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, SizeOptions, option
 
 ABOUT = """\
@@ -38,10 +36,6 @@ class Options:
         "there")  # fmt: skip
     sizes: SizeOptions
     out: Path | None = option("--out", type=Path, metavar="FILE", help="json to write")
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

@@ -3,12 +3,10 @@
 import platform
 import shutil
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import parallel, params, provenance, result_folder
 from dmnet_lib.data import splits
-from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say
 
 ABOUT = "Show versions, cores, device, data folders and results on this machine."
@@ -18,10 +16,6 @@ EXAMPLES = "example: dmnet doctor"
 @dataclass(frozen=True)
 class Options:
     """None: everything is shown."""
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

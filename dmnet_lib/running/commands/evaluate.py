@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -107,10 +106,6 @@ class Options:
             if given:
                 words = "the visdrone protocol has its own; leave it out, or take --protocol coco"
                 raise InputError(f"{name}: {words}")
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

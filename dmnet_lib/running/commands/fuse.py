@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -85,10 +84,6 @@ class Options:
         inputs = (self.images, self.detections, self.crop_images, self.crop_detections)
         if self.out.resolve() in [path.resolve() for path in inputs if path]:
             raise InputError(f"{self.out}: is one of the inputs; choose another --out")
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

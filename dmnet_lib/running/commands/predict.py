@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
@@ -115,10 +114,6 @@ class Options:
     def __post_init__(self) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

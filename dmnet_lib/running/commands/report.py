@@ -1,9 +1,7 @@
 """Finished experiments -> their reports and the index of them, written again."""
 
 from dataclasses import dataclass
-from functools import partial
 
-from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say
 
 ABOUT = "Write all reports and the index again."
@@ -13,10 +11,6 @@ EXAMPLES = "example: dmnet report"
 @dataclass(frozen=True)
 class Options:
     """None: everything is written."""
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

@@ -2,11 +2,9 @@
 
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core.files import InputError
-from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, option
 
 ABOUT = """\
@@ -61,10 +59,6 @@ class Options:
             raise InputError(
                 "--until and --force do not go with --sweep: it runs what is not finished"
             )
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:

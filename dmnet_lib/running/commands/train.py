@@ -1,11 +1,9 @@
 """A parameter file and what earlier stages left -> a finished training, by many processes."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import params
-from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, option
 
 NETWORKS = ("mcnn", "detector")
@@ -37,10 +35,6 @@ class Options:
 
     params: Path = option(type=Path, metavar="PARAMS", help="a parameter file")
     network: str = option("--network", required=True, choices=NETWORKS, help="what to train")
-
-
-add_arguments = partial(common.add_arguments, kind=Options)
-options = partial(common.options_of, Options)
 
 
 def run(options: Options, say: Say) -> int:
