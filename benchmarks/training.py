@@ -179,7 +179,7 @@ def _detector(split: Split, crops: Regions) -> Job:
         return Patches(draws, lambda one: detection._patch(one, plain, PATCHES), _listed)
 
     draw = detection.batches(split, crops, PATCHES, count=COUNT["detector"])
-    make = detectors.builder("fcos_small", score_threshold=0.05, pretrained=False)
+    make = partial(detectors.build, "fcos_small")
     return Job(make, _contiguous, detection.loss, draw, patches)
 
 

@@ -118,13 +118,6 @@ class AsGiven(GeneralizedRCNNTransform):
         return image, target
 
 
-def builder(
-    architecture: str, *, score_threshold: float, pretrained: bool
-) -> Callable[[], nn.Module]:
-    """Return what builds the detector, for `weights.seeded`."""
-    return partial(build, architecture, score_threshold=score_threshold, pretrained=pretrained)
-
-
 def _fcos_small(labels: int, score_threshold: float) -> FCOS:
     """FCOS (Tian et al., ICCV 2019) on three fine levels, since the objects are small."""
     anchors = AnchorGenerator(sizes=((4,), (8,), (16,)), aspect_ratios=((1.0,),) * 3)
@@ -193,11 +186,6 @@ class Torchvision:
         return [{key: value.float().cpu().numpy() for key, value in one.items()} for one in found]
 
 
-def as_detector(model: nn.Module | Detector) -> Detector:
-    """Return what finds boxes in views: torchvision's networks are wrapped."""
-    return Torchvision(model) if isinstance(model, nn.Module) else model
-
-
 def padded_wh(view: np.ndarray) -> tuple[int, int]:
     """Return the size that a view [h, w, 3] has once its sides are multiples of PAD_TO."""
     height, width = (-(-side // PAD_TO) * PAD_TO for side in view.shape[:2])
@@ -251,10 +239,6 @@ def _to_image(found: Found, region: np.ndarray, view: np.ndarray) -> Found:
     return boxes.shift(boxes_xyxy / true_scale, region[:2]), *rest
 
 
-def _joined(parts: Sequence[Found]) -> Found:
-    return tuple(np.concatenate(column) for column in zip(NOTHING, *parts, strict=True))
-
-
 @dataclass(frozen=True)
 class Views:
     """What a detector is shown of a split: regions of its images, and how large it sees each."""
@@ -283,7 +267,7 @@ class Views:
 
 
 def detect(
-    model: nn.Module | Detector,
+    detector: Detector,
     images: Images,
     names: tuple[str, ...],
     passes: Sequence[Views],
@@ -297,7 +281,6 @@ def detect(
     the decoding. An executor's workers get images and the model by chunks, and use their CPU.
     Raises ValueError for views whose input_wh is not the detector's.
     """
-    detector = as_detector(model)
     for views in passes:
         if views.input_scale.input_wh != detector.input_wh:
             raise ValueError(f"{views.input_scale}, but the detector takes {detector.input_wh}")
@@ -326,8 +309,8 @@ def _table(
 ) -> tuple[ViewDetections, np.ndarray]:
     """Return one pass over all images as a table, and its seconds."""
     parts = [part for of_image, _ in found for part in of_image]
+    columns = (np.concatenate(column) for column in zip(NOTHING, *parts, strict=True))
     view = np.repeat(np.arange(len(parts)), [len(scores) for _, scores, _ in parts])
-    regions = views.regions
-    table = Detections(names, *_joined(parts), regions.image_index[view])
-    seen = ViewDetections(table, view, regions, views.scales())
+    table = Detections(names, *columns, views.regions.image_index[view])
+    seen = ViewDetections(table, view, views.regions, views.scales())
     return seen, np.array([seconds for _, seconds in found])

@@ -261,21 +261,19 @@ def _input_wh(
     session: "InferenceSession", path: Path, wanted_wh: tuple[int, int] | None
 ) -> tuple[int, int] | None:
     """Return the one size that the network takes; the wanted one, or None, where it takes any."""
-    takes = [one.shape for one in session.get_inputs() if one.type in NUMBERS]
-    batch, channels, *hw = takes[0] if len(session.get_inputs()) == len(takes) == 1 else (0, 0)
-    if len(hw) != 2 or channels != 3 or (isinstance(batch, int) and batch != 1):
+    given = session.get_inputs()
+    is_image = len(given) == 1 and given[0].type in NUMBERS and len(given[0].shape) == 4
+    batch, channels, *hw = given[0].shape if is_image else (0, 0)
+    if channels != 3 or (isinstance(batch, int) and batch != 1):
         raise InputError(f"{path}: no detector of images, which takes floats [1, 3, height, width]")
     fixed_wh = tuple(hw[::-1]) if all(isinstance(side, int) for side in hw) else None
     if fixed_wh and wanted_wh and fixed_wh != tuple(wanted_wh):
-        raise InputError(f"{path}: takes {_by(fixed_wh)} px, not {_by(wanted_wh)}")
+        sides = "{}x{} px, not {}x{}".format(*fixed_wh, *wanted_wh)
+        raise InputError(f"{path}: takes {sides}")
     size_wh = fixed_wh or (wanted_wh and tuple(wanted_wh))
     if size_wh and any(side < 1 or side % PAD_TO for side in size_wh):
-        raise InputError(f"{path}: {_by(size_wh)} px are no multiples of {PAD_TO}")
+        raise InputError(f"{path}: {size_wh[0]}x{size_wh[1]} px are no multiples of {PAD_TO}")
     return size_wh
-
-
-def _by(size_wh: tuple[int, int]) -> str:
-    return "x".join(map(str, size_wh))
 
 
 def _names(session: "InferenceSession", path: Path, names: str | Sequence[str]) -> tuple[str, ...]:
@@ -304,27 +302,30 @@ def _head(
         raise InputError(f"{wanted!r} is no head of a detector; there are {', '.join(HEADS)}")
     width, height = size_wh
     grey, cells = np.full((1, height, width, 3), GREY, np.uint8), len(_cells(size_wh))
-    found, shapes = [], {}
-    for name in [wanted] if wanted else HEADS:
-        answers = _run(session, path, HEADS[name], grey)
-        shapes = {output: list(answer.shape) for output, answer in answers.items()}
-        found += [(o, name, a) for o, a in answers.items() if HEADS[name].classes(a, cells) > 0]
+    tried = {wanted: HEADS[wanted]} if wanted else HEADS
+    answers = {name: _run(session, path, head, grey) for name, head in tried.items()}
+    found = [
+        (name, output)
+        for name, head in tried.items()
+        for output, answer in answers[name].items()
+        if head.classes(answer, cells) > 0
+    ]
     if not found:
-        wants = " or ".join(f"{n} {HEADS[n].shape(cells)}" for n in ([wanted] if wanted else HEADS))
+        shapes = {output: list(a.shape) for output, a in next(iter(answers.values())).items()}
+        wants = " or ".join(f"{name} {head.shape(cells)}" for name, head in tried.items())
         raise InputError(f"{path}: answers {shapes}; expected {wants}")
     if len(found) > 1:
-        several = " or ".join(f"{name} by {output}" for output, name, _ in found)
+        several = " or ".join(f"{name} by {output}" for name, output in found)
         raise InputError(f"{path}: may be {several}; say which head it is")
-    ((output, name, answer),) = found
-    _require_plausible(path, name, answer, cells, classes)
+    ((name, output),) = found
+    _require_plausible(path, name, answers[name][output], cells, classes)
     return output, HEADS[name]
 
 
 def _require_plausible(path: Path, name: str, answer: np.ndarray, cells: int, classes: int) -> None:
     """Raise InputError where an answer of the right shape cannot be that head's."""
     head = HEADS[name]
-    if head.classes(answer, cells) != classes:
-        has = head.classes(answer, cells)
+    if (has := head.classes(answer, cells)) != classes:
         raise InputError(f"{path}: answers for {has} classes as {name}, but {classes} are named")
     raw = head.by_cell(answer)
     if raw[..., 4:].min() < 0 or raw[..., 4:].max() > 1:
@@ -374,4 +375,5 @@ def _run(
         answers = [session.run(outputs, {given.name: part}) for part in parts]
     except Exception as error:  # as in `_session`
         raise InputError(f"{path}: ONNX Runtime stopped on it ({_line(error)})") from None
-    return {name: np.concatenate(a) for name, *a in zip(outputs, *answers, strict=True)}
+    columns = zip(*answers, strict=True)  # of each output, its parts
+    return {name: np.concatenate(parts) for name, parts in zip(outputs, columns, strict=True)}

@@ -212,7 +212,8 @@ def train_detector(
     train and val: a split and its crops. Under torchrun this process draws its share of each
     batch.
     """
-    build = detectors.builder(architecture, score_threshold=score_threshold, pretrained=pretrained)
+    chosen = {"score_threshold": score_threshold, "pretrained": pretrained}
+    build = partial(detectors.build, architecture, **chosen)
     share = distributed.share(batch_size)
     measure = partial(measures, *val, patches, count=batch_size, seed=recipe.seed)
     model = weights.seeded(build, recipe.seed).to(weights.pick_device(device))

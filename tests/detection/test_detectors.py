@@ -31,7 +31,7 @@ def picture() -> np.ndarray:
 
 
 def network(*, score_threshold: float = 0.0) -> nn.Module:
-    build = detectors.builder("fcos_small", score_threshold=score_threshold, pretrained=False)
+    build = partial(detectors.build, "fcos_small", score_threshold=score_threshold)
     return weights.seeded(build, 0).eval()
 
 
@@ -76,9 +76,9 @@ def whole() -> Regions:
 def test_no_region_gives_no_detection() -> None:
     assert detectors.detect_regions(Torchvision(Known()), picture(), NONE, np.zeros(0)) == []
     nowhere = Views(Regions.from_lists([NONE, NONE]), InputScale(64, 1.0))
-    assert detectors.detect(Known(), [picture()] * 2, ("a", "b"), []) == []
+    assert detectors.detect(Torchvision(Known()), [picture()] * 2, ("a", "b"), []) == []
     (everywhere, seconds), _ = detectors.detect(
-        Known(), [picture()] * 2, ("a", "b"), [nowhere, nowhere]
+        Torchvision(Known()), [picture()] * 2, ("a", "b"), [nowhere, nowhere]
     )
     assert (len(everywhere), everywhere.detections.names, seconds.shape) == (0, ("a", "b"), (2,))
     assert Views(Regions.from_lists([]), InputScale(9, 1.0)).megapixels(0) == 0
@@ -106,7 +106,7 @@ def test_each_region_is_seen_at_its_own_scale_and_in_its_own_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50]], NONE, [[10, 10, 20, 20], [0, 0, 40, 20]]])
     model, shown = Known(), []
     ((seen, _),) = detectors.detect(
-        model, [picture()] * 3, ("a", "b", "c"), [Views(regions, InputScale(35, 2.0))],
+        Torchvision(model), [picture()] * 3, ("a", "b", "c"), [Views(regions, InputScale(35, 2.0))],
         progress=lambda images: (shown.append(1) or one for one in images),
     )  # fmt: skip
     assert model.seen_wh == [(35, 25), (20, 20), (35, 18)]
@@ -133,14 +133,6 @@ def test_views_of_one_padded_size_go_together_and_find_what_each_finds_alone() -
             np.testing.assert_allclose(column, expected, atol=1e-4)
 
 
-def test_a_batch_stays_within_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detectors, "BATCH_PX", 2 * 32 * 32)
-    views = [np.zeros((20, 20, 3), np.uint8)] * 5 + [np.zeros((90, 80, 3), np.uint8)] * 2
-    sizes = [detectors.padded_wh(view) for view in views]
-    assert sizes[-1] == (96, 96)
-    assert list(detectors.batches(sizes)) == [[0, 1], [2, 3], [4], [5], [6]]
-
-
 def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
     """Also by several passes, each with its own regions; the decoded images stay here."""
     path = files.write_bytes(tmp_path / "a.jpg", files.encode_jpeg(picture(), quality=95))
@@ -152,9 +144,11 @@ def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
     ]
     assert images[0].shape == (50, 70, 3)
     assert len(pickle.dumps(images)) < 1000
-    here = detectors.detect(network(), images, ("a", "b", "c"), passes)
+    here = detectors.detect(Torchvision(network()), images, ("a", "b", "c"), passes)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        there = detectors.detect(network(), images, ("a", "b", "c"), passes, executor=executor)
+        there = detectors.detect(
+            Torchvision(network()), images, ("a", "b", "c"), passes, executor=executor
+        )
     for (a, _), (b, seconds) in zip(here, there, strict=True):
         assert len(a)
         np.testing.assert_array_equal(a.view_index, b.view_index)
@@ -184,7 +178,7 @@ def test_a_view_fits_the_one_size_that_a_network_takes() -> None:
 def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50], [30, 20, 70, 50], [65, 47, 70, 50]]])
     ((seen, _),) = detectors.detect(
-        network(), [picture()], ("a",), [Views(regions, InputScale(64, 2.0))]
+        Torchvision(network()), [picture()], ("a",), [Views(regions, InputScale(64, 2.0))]
     )
     found = seen.detections
     assert 0 < len(found) <= 3 * detectors.MAX_DETECTIONS
@@ -197,7 +191,7 @@ def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
 
 def test_only_the_ten_classes_are_found() -> None:
     ((seen, _),) = detectors.detect(
-        network(), [picture()], ("a",), [Views(whole(), InputScale(64, 1.0))]
+        Torchvision(network()), [picture()], ("a",), [Views(whole(), InputScale(64, 1.0))]
     )
     assert set(seen.detections.class_ids.tolist()) <= set(range(1, 11))
 

@@ -166,12 +166,11 @@ def test_fusion_drops_only_what_a_better_box_overlaps(seed: int, rule: str) -> N
     st.integers(0, 2**32 - 1),
     st.sampled_from([0, 0.3, 0.5, 0.7, 1]),
     st.sampled_from(["exclusive", "inclusive"]),
-    st.sampled_from([(1, 1), (7, 3), (1 << 13, 1 << 11)]),
 )
 def test_what_stays_is_what_torchvision_keeps(
-    seed: int, iou_threshold: float, box_end: str, at_once: tuple[int, int]
+    seed: int, iou_threshold: float, box_end: str
 ) -> None:
-    """Also of equal scores and boxes, of empty ones, and of more than are settled at a time."""
+    """Also of equal scores and boxes, and of empty ones."""
     rng = np.random.default_rng(seed)
     rows = np.column_stack(
         [rng.integers(0, 2, 60), rng.integers(-3, 12, (60, 2)), rng.integers(0, 9, 60),
@@ -185,10 +184,7 @@ def test_what_stays_is_what_torchvision_keeps(
         of_group = np.flatnonzero(group == one)
         scores = torch.from_numpy(table.scores[of_group])
         expected += of_group[nms(xyxy[of_group], scores, iou_threshold).numpy()].tolist()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fusion, "ROWS_AT_ONCE", at_once[0])
-        patch.setattr(fusion, "GROUP_AT_ONCE", at_once[1])
-        kept = kept_rows(table, iou_threshold=iou_threshold, rules=fusion_rules(box_end=box_end))
+    kept = kept_rows(table, iou_threshold=iou_threshold, rules=fusion_rules(box_end=box_end))
     assert kept.tolist() == sorted(expected)
 
 

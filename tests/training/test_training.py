@@ -296,23 +296,13 @@ def test_alone_a_process_has_the_whole_batch() -> None:
     assert distributed.together(model) is model
 
 
-def test_shares_of_a_batch_are_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of three processes cuts its own part of what one process would."""
+def test_shares_of_a_batch_are_the_batch(tmp_path: Path) -> None:
     split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
     at, none = points.from_annotations(split.annotations), Regions.from_lists([[]])
-    monkeypatch.setattr(distributed, "size", lambda: 3)
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
-    parts = []
-    for rank in range(3):
-        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
-        parts.append(distributed.share(6))
-    assert parts == [slice(0, 2), slice(2, 4), slice(4, 6)]
-    with pytest.raises(InputError, match="batch_size is 7: it must be a multiple of 3 processes"):
-        distributed.share(7)
+    parts = [slice(0, 2), slice(2, 6)]
     draw = partial(density.patch_batch, images=split.images, points=at, bins=ONE, patches=SMALL)
-    whole = draw(rng(1), count=6)
     shares = [draw(rng(1), count=6, share=part) for part in parts]
-    for column, pieces in zip(whole, zip(*shares, strict=True), strict=True):
+    for column, pieces in zip(draw(rng(1), count=6), zip(*shares, strict=True), strict=True):
         assert torch.equal(column, torch.cat(pieces))
     pixels, _ = detection.patch_batch(rng(1), split, none, PATCHES, count=6)
     parts = [detection.patch_batch(rng(1), split, none, PATCHES, count=6, share=p) for p in parts]
