@@ -83,9 +83,8 @@ def untrained(home: Path) -> None:
     listed = {"stages": {name: {"key": "k"} for name in ("05_fused_detection", "06_evaluation")}}
     files.write_json(home / "latest.json", listed)
     files.write_json(home / "06_evaluation/k/metrics.json", {"strategies": {}})
-    build = detectors.builder("fcos_small", score_threshold=0.05, pretrained=False)
     path = home / "05_fused_detection/k/detector.safetensors"
-    weights.write(path, weights.seeded(build, 0))
+    weights.write(path, weights.seeded(lambda: detectors.build("fcos_small"), 0))
 
 
 def precisions(metrics: dict) -> dict[str, float]:
