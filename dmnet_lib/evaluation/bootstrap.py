@@ -156,7 +156,7 @@ def precision_recall(found: Matches) -> np.ndarray:
 def resampling_weights(
     images: int, *, rng: np.random.Generator, resamples: int = 1000
 ) -> np.ndarray:
-    """Return [1 + B, M] weights: first the images as they are, then B draws with replacement."""
+    """Return [1 + B, M] weights: first the images as they are, then B resamples with replacement."""
     as_they_are = np.ones((1, images), dtype=np.int64)
     if images == 0:
         return np.repeat(as_they_are, 1 + resamples, axis=0)
@@ -174,5 +174,5 @@ def class_means(precisions: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_samples(found: Matches, weights: np.ndarray) -> np.ndarray:
-    """Return the [B] AP of the weightings [B, M]; NaN where no image with a box was drawn."""
+    """Return the [B] AP of the weightings [B, M]; NaN where a resample has no box."""
     return class_means(average_precisions(found, weights))

@@ -197,7 +197,7 @@ def effects(
     *,
     progress: Callable[[Iterable[Deviation]], Iterable[Deviation]] = iter,
 ) -> dict[str, str]:
-    """Return in words what each rule, taken as released, changes on a split, by its name."""
+    """Return in words what each official rule changes on a split, by its name."""
     found, before, told = synthetic_detections(table), {}, {}
     for rule in progress(DEVIATIONS):
         kind, change = _kind(rule), f"{rule.name}={rule.other_value}"
@@ -218,7 +218,7 @@ def _shown(value: float | str) -> str:
 
 
 def frame(found: Mapping[str, str]) -> pd.DataFrame:
-    """Return one row a rule: what was released, what is right, and the effect measured."""
+    """Return one row a rule: the official code, the correction, and the measured effect."""
     rows = [
         {
             "rule": f"{one.name}={one.other_value}",
