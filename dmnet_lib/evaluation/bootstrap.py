@@ -156,7 +156,7 @@ def precision_recall(found: Matches) -> np.ndarray:
 def resampling_weights(
     images: int, *, rng: np.random.Generator, resamples: int = 1000
 ) -> np.ndarray:
-    """Return [1 + B, M] weights: first the images as they are, then B resamples with replacement."""
+    """Return [1 + B, M] weights: the images as they are, then B resamples of them."""
     as_they_are = np.ones((1, images), dtype=np.int64)
     if images == 0:
         return np.repeat(as_they_are, 1 + resamples, axis=0)
