@@ -10,7 +10,7 @@ these see are the ten classes, ids 1..10. Ids of rows, over both lists, count th
 import json
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 from operator import itemgetter
@@ -109,7 +109,9 @@ def text(
     CROP_KEYS: parent is the whole image's file name; x0, y0 are the crop's corner in it, in its
     pixels; scale is the size of the crop's file over its size in the parent.
     """
-    ids, order = _order(annotations, first_image_id)
+    known = image_ids(annotations.names, first_image_id)
+    ids = np.array([known[name] for name in annotations.names], np.int64)
+    order = np.argsort(ids[annotations.image_index], kind="stable")
     row_ids = np.arange(1, len(order) + 1)
     has_class = np.isin(annotations.class_ids[order], CLASS_IDS)
     yield '{"annotations": ['
@@ -135,14 +137,9 @@ def write(path: Path, annotations: Annotations, **options: object) -> None:
 def results_text(found: Detections, ids: Mapping[str, int]) -> Iterator[str]:
     """Yield detections as COCO results on one line, in pieces; ids are image ids by name."""
     quoted = np.array([json.dumps(ids[name]) for name in found.names], object)
-
-    def columns(some: slice) -> Iterable[np.ndarray]:
-        part = found.select(some)
-        xywh = boxes.xyxy_to_xywh(part.boxes_xyxy)
-        return *xywh.T, part.class_ids, quoted[part.image_index], part.scores
-
+    xywh = boxes.xyxy_to_xywh(found.boxes_xyxy)
     yield "["
-    yield from _spelled(RESULT, len(found), columns)
+    yield from _spelled(RESULT, *xywh.T, found.class_ids, quoted[found.image_index], found.scores)
     yield "]\n"
 
 
@@ -177,41 +174,23 @@ def detections_text(found: Iterable[tuple[Entry, Detections]], **others: object)
     yield "], " + json.dumps(rest, sort_keys=True)[1:] + "\n"
 
 
-def _order(annotations: Annotations, first_image_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the id [M] of every image, and the rows [N] in the order of their images' ids."""
-    known = image_ids(annotations.names, first_image_id)
-    ids = np.array([known[name] for name in annotations.names], np.int64)
-    begun, counts = annotations.offsets[:-1], np.diff(annotations.offsets)
-    by_id = np.argsort(ids)
-    return ids, boxes.runs(begun[by_id], counts[by_id])[1]
-
-
 def _annotations(
     annotations: Annotations, ids: np.ndarray, rows: np.ndarray, row_ids: np.ndarray
 ) -> Iterator[str]:
     """Yield the entries of n rows of the table; row_ids [n] are theirs, ids [M] the images'."""
-
-    def columns(some: slice) -> Iterable[np.ndarray]:
-        chosen = rows[some]
-        image = np.searchsorted(annotations.offsets, chosen, side="right") - 1
-        xywh, evaluated = annotations.boxes_xywh[chosen], annotations.evaluated[chosen]
-        return (
-            xywh[:, 2] * xywh[:, 3], *xywh.T, annotations.class_ids[chosen], row_ids[some],
-            ids[image], ~evaluated, annotations.occlusion[chosen], evaluated,
-            annotations.truncation[chosen],
-        )  # fmt: skip
-
-    return _spelled(ANNOTATION, len(rows), columns)
+    xywh, evaluated = annotations.boxes_xywh[rows], annotations.evaluated[rows]
+    return _spelled(
+        ANNOTATION, xywh[:, 2] * xywh[:, 3], *xywh.T, annotations.class_ids[rows], row_ids,
+        ids[annotations.image_index[rows]], ~evaluated, annotations.occlusion[rows], evaluated,
+        annotations.truncation[rows],
+    )  # fmt: skip
 
 
-def _spelled(
-    template: str, count: int, columns: Callable[[slice], Iterable[np.ndarray]]
-) -> Iterator[str]:
-    """Yield the text of count rows, some at a time; columns are a slice's, as in the template."""
-    for first in range(0, count, ROWS_AT_ONCE):
-        some = columns(slice(first, first + ROWS_AT_ONCE))
-        rows = zip(*(column.tolist() for column in some), strict=True)
-        entries = ", ".join(template % row for row in rows)
+def _spelled(template: str, *columns: np.ndarray) -> Iterator[str]:
+    """Yield rows as entries of a template, some at a time: as Python's numbers they are large."""
+    for first in range(0, len(columns[0]), ROWS_AT_ONCE):
+        some = (column[first : first + ROWS_AT_ONCE].tolist() for column in columns)
+        entries = ", ".join(template % row for row in zip(*some, strict=True))
         yield f", {entries}" if first else entries
 
 

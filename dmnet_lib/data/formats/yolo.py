@@ -64,7 +64,7 @@ def read(
     file and line.
     """
     class_ids = _class_ids(folder)
-    paths = [_label_path(folder, name, part) for name in names]
+    paths = [files.inside(folder / "labels" / part, f"{name}.txt") for name in names]
     if names and not any(path.is_file() for path in paths):
         raise InputError(f"{folder / 'labels'}: has labels for none of {len(names)} images")
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
@@ -74,10 +74,6 @@ def read(
         read_file, pairs, executor=executor, chunk=parallel.CHUNK, label="label files"
     )
     return from_rows(names, sizes, list(rows))
-
-
-def _label_path(folder: Path, name: str, part: str = "") -> Path:
-    return files.inside(folder / "labels" / part, f"{name}.txt")
 
 
 def _class_ids(folder: Path) -> list[int]:
