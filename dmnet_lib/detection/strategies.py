@@ -151,7 +151,7 @@ def described(
         if not method or not setting[:1].isdigit():
             method, setting = name, ""
         kind, source = METHODS.get(method, ("custom", None))
-        budget = budgets(setting)[setting] if kind == "planned" else None
+        budget = budgets(setting)[setting] if kind == "planned" and setting else None
         longer = (plans or {})[name].prefix_of if name in (plans or {}) else None
         records[name] = Strategy(
             name, method, kind, source,

@@ -166,7 +166,7 @@ def test_the_index_lists_each_experiment_with_a_link_beside_it(base: Path) -> No
     experiment(base, "y|z")
     page, listed = (path.read_text() for path in pages.write_index(base.parent / "results"))
     assert '<a href="x/report.html">x</a>' in page
-    assert "| x | Is it &lt;so>? | - | - | - | - | - | sigma_px: 4 |" in listed
+    assert "| x | Is it &lt;so>? | n/a | n/a | n/a | n/a | n/a | sigma_px: 4 |" in listed
     assert "y\\|z" in listed
 
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup
-
 from dmnet_lib.core import files, params
 from dmnet_lib.core.result_folder import (
     EVALUATION,
@@ -19,18 +17,9 @@ from dmnet_lib.core.result_folder import (
 from dmnet_lib.evaluation import words
 from dmnet_lib.evaluation.difference import MISSING, Difference
 from dmnet_lib.evaluation.strategy_table import readable, strategy_table
-from dmnet_lib.reporting.pages import render
 from dmnet_lib.reporting.pages.render import Table
 
 WORST = ("figures/worst.png", "pictures/worst.png")  # the first that is there
-UNITS = (
-    "AP, AR, rates and shares in percent; differences of AP in points, with {level:.0%} intervals "
-    "of a paired bootstrap over {images} test images."
-)
-WORST_ABOUT = (
-    "The test images on which `{strategy}` has the lowest TP/(TP+FP+FN): true positives over true "
-    "positives, false positives and missed objects (FN), at IoU 0.5 and scores above {min_score}."
-)
 
 
 @dataclass(frozen=True)
@@ -41,20 +30,53 @@ class Evaluated:
     metrics: dict
     values: dict[str, params.Value]
 
-    def value(self, name: str) -> object:
-        """Return a parameter of the evaluation; nothing where it was not written."""
-        return self.values.get(name, "")
-
     def shown(self) -> dict[str, object]:
         """Return what the template of an experiment's page shows of it."""
         return {
-            "verdict": self.metrics.get("verdict"),
+            "metrics": self.metrics,
+            "values": self.values,
+            "first": next(iter(self.metrics["strategies"].values())),
             "strategies": strategies(self.metrics),
-            "units": units(self.metrics),
-            "words": self.metrics.get("words", ()),
-            "setup": setup(self),
-            "worst": worst(self),
+            "reused": self.reused_splits(),
+            "made_by": made_by(self.folder),
+            "evaluation": EVALUATION,
+            "worst": self.worst(),
         }
+
+    def data(self) -> str:
+        """Return in two words what the images are."""
+        return "synthetic scenes" if self.values.get("dataset") == "scenes" else "photographs"
+
+    def reused_splits(self) -> list[str]:
+        """Return the parts of the test split that were also trained or selected on."""
+        splits = [str(self.values.get(f"{n}_split", "")) for n in ("train", "val", "test")]
+        train, val, test = (text.split("+") for text in splits)
+        return [name for name in test if name and name in (*train, *val)]
+
+    def worst(self) -> dict[str, object] | None:
+        """Return the table and picture of the images on which the best strategy does worst."""
+        rows = self.metrics.get("worst", ())
+        path = next((self.folder / name for name in WORST if (self.folder / name).exists()), None)
+        if path is None or not rows or "tp" not in rows[0]:  # older runs have other names
+            return None
+        cells = [
+            (row["image"], row["objects"], row["tp"], row["fn"], row["fp"],
+             f"{100 * row['tp_share']:.1f}")
+            for row in rows
+        ]  # fmt: skip
+        head = ("image", "objects", "TP", "FN", "FP", "TP/(TP+FP+FN), %")
+        table = Table(head, cells, "The same in numbers, worst first", row_heads=True)
+        return {"picture": base64.b64encode(path.read_bytes()).decode(), "table": table}
+
+    def summary(self) -> tuple[str, str, str, str, str]:
+        """Return what the index says: data, images, best strategy, its AP, and that vs global."""
+        rows, images = self.metrics["strategies"], str(self.metrics.get("images", MISSING))
+        where = f"{self.data()}, {self.metrics.get('split', '')}"
+        name = words.best(rows, self.metrics.get("main", rows))
+        if name is None:
+            return where, images, MISSING, MISSING, MISSING
+        gain = Difference.read(rows[name].get("vs_global") or {})
+        return where, images, name, f"{100 * rows[name]['AP']:.1f}", gain.cell(in_points=True)
 
 
 def read(results: ResultFolder) -> Evaluated | None:
@@ -79,89 +101,10 @@ def strategies(metrics: Mapping[str, dict]) -> Table:
     return Table.of_frame(shown, caption=f"Strategies on {metrics.get('split', 'the test split')}")
 
 
-def units(metrics: Mapping[str, object]) -> str:
-    """Return the sentence that says in which units the strategy table is."""
-    return UNITS.format(level=metrics.get("level", 0.95), images=metrics.get("images", 0))
-
-
-def setup(found: Evaluated) -> dict[str, str | Markup]:
-    """Return how it was evaluated, by what each line is about: how far the figures reach."""
-    metrics, first = found.metrics, next(iter(found.metrics["strategies"].values()))
-    classes = found.value("classes")
-    lines = {
-        "Protocol": f"COCO's; {metrics.get('protocol', 'not written down')}.",
-        "Detections": f"The best {first.get('max_detections', MISSING)} per image and class.",
-        "Measured on": f"{metrics.get('images', MISSING)} images of `{metrics.get('split', '')}` "
-        f"with {first.get('boxes', MISSING)} objects.",
-        "Selected on": _roles(found),
-        "Data": _data(found),
-        "Classes": f"Merged and limited: {classes}." if classes else "",
-        "Trainings": f"One per network, seed {found.value('seed')}: intervals come from resampled "
-        "images and do not cover the variation between trainings.",
-        "Made with": _made_with(found.folder),
-    }
-    return {name: render.code(line) for name, line in lines.items() if line}
-
-
-def _roles(found: Evaluated) -> Markup:
-    """Return on which split was trained, selected and reported; in red where these overlap."""
-    train, val, test = (str(found.value(f"{name}_split")) for name in ("train", "val", "test"))
-    both = [name for name in test.split("+") if name in (*train.split("+"), *val.split("+"))]
-    if not both:
-        return render.code(
-            f"Networks were trained on `{train}`, weights and thresholds selected on `{val}`, and "
-            f"neither on `{test}`, on which all is reported."
-        )
-    told = f"Networks were trained on `{train}`, and choices made on `{val}`. "
-    warning = f"The test split contains `{'` and `'.join(both)}`: every figure is optimistic."
-    red = Markup('<strong class="bad">{}</strong>').format(render.code(warning))
-    return render.code(told) + red
-
-
-def data(found: Evaluated) -> str:
-    """Return in two words what the images are."""
-    return "synthetic scenes" if found.value("dataset") == "scenes" else "photographs"
-
-
-def _data(found: Evaluated) -> str:
-    if found.value("dataset") == "scenes":
-        return "Synthetic scenes: they compare strategies, and say nothing of real images."
-    return f"Photographs in VisDrone's layout: `{found.value('data_root')}`."
-
-
-def _made_with(folder: Path) -> Markup:
-    made_by = json_or_empty(folder / PROVENANCE)
-    packages = made_by.get("packages", {})
+def made_by(folder: Path) -> str:
+    """Return the versions and the machine that a stage was run with, in a line."""
+    told = json_or_empty(folder / PROVENANCE)
+    packages = told.get("packages", {})
     versions = [f"{n} {packages[n]}" for n in ("torch", "faster-coco-eval") if n in packages]
-    machine = f"Python {made_by.get('python', '-')} on {made_by.get('machine', '-')}"
-    told = Markup('{}; <a href="#{}-provenance">all versions and keys</a>.')
-    return told.format(", ".join([machine, *versions]), EVALUATION)
-
-
-def worst(found: Evaluated) -> dict[str, object] | None:
-    """Return what to show of the images on which the best practical strategy does worst."""
-    rows, about = found.metrics.get("worst", ()), found.metrics.get("worst_of", {})
-    path = next((found.folder / name for name in WORST if (found.folder / name).exists()), None)
-    if not rows or path is None:
-        return None
-    head = ("image", "objects", "TP", "FN", "FP", "TP/(TP+FP+FN), %")
-    cells = [
-        (r["image"], r["objects"], r["tp"], r["fn"], r["fp"], f"{100 * r['tp_share']:.1f}")
-        for r in rows
-    ]
-    return {
-        "about": WORST_ABOUT.format(**about),
-        "picture": base64.b64encode(path.read_bytes()).decode(),
-        "table": Table(head, cells, "The same in numbers, worst first", row_heads=True),
-    }
-
-
-def summary(found: Evaluated) -> tuple[str, str, str, str, str]:
-    """Return what the list of experiments says: data, images, best strategy, AP, over global."""
-    rows, images = found.metrics["strategies"], str(found.metrics.get("images", MISSING))
-    where = f"{data(found)}, {found.metrics.get('split', '')}"
-    name = words.best(rows, found.metrics.get("main", rows))
-    if name is None:
-        return where, images, MISSING, MISSING, MISSING
-    gain = Difference.read(rows[name].get("vs_global") or {})
-    return where, images, name, f"{100 * rows[name]['AP']:.1f}", gain.cell(in_points=True)
+    python = f"Python {told.get('python', MISSING)} on {told.get('machine', MISSING)}"
+    return ", ".join([python, *versions])

@@ -131,7 +131,7 @@ def _summary(home: Path) -> tuple[str, ...]:
         for values in results.changed.values()
         for name, value in values.items()
     ]
-    told = findings.summary(found) if found else (MISSING,) * 5
+    told = found.summary() if found else (MISSING,) * 5
     return results.question, *told, ", ".join(changed) or "none"
 
 

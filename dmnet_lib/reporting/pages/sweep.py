@@ -132,6 +132,7 @@ def write_page(home: Path) -> Path:
         tables = {
             charts.SWEPT[name]: Table.of_frame(_wide(frame, name), caption=caption)
             for name, caption in MEASURES.items()
+            if name in frame  # a sweep of an older version may lack some
         }
     page = render.html(
         "sweep",
