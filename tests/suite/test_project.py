@@ -77,7 +77,8 @@ def circle(sources: Mapping[str, str]) -> list[str]:
     """Return modules that import one another in a circle; none if there are no such."""
     graph = {}
     for module, source in sources.items():
-        names = [name for full in imported(source) for name in (full, full.rpartition(".")[0])]
+        # What is imported from a package is its module, or else the package itself.
+        names = [n if n in sources else n.rpartition(".")[0] for n in imported(source)]
         graph[module] = {name for name in names if name in sources and name != module}
     try:
         graphlib.TopologicalSorter(graph).prepare()
