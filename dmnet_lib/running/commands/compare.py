@@ -1,6 +1,6 @@
 """Names of finished experiments -> what differs between them, in a terminal and as a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +75,7 @@ def run(options: Options, say: Say) -> int:
             say(f"\n{table.to_string()}")
     say(f"\n{made.words()}")
     if options.out:
-        _write(options.out, options.names, differing, made, say)
+        say(f"{_write(options, differing, made)}")
     return 0
 
 
@@ -89,11 +89,8 @@ def _compared(known: Mapping[str, ResultFolder], options: Options) -> "Compariso
         return comparing.compare(known, options.names, executor=executor)
 
 
-def _write(
-    out: Path, names: Sequence[str], differing: "pd.DataFrame", made: "Comparison",
-    say: Say,
-) -> None:  # fmt: skip
-    """Write the page, the figure with its numbers, and metrics.json."""
+def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> Path:
+    """Write the page, whose path is returned, the figure with its numbers, and metrics.json."""
     from dmnet_lib.reporting import charts, figures
     from dmnet_lib.reporting.pages import render
     from dmnet_lib.reporting.pages.pages import PAGE
@@ -102,25 +99,22 @@ def _write(
     rows = made.ap_table()
     caption = "Differences in AP to the first that was named; blue ones are significant."
     picture = figures.show(
-        charts.differences(rows), out, FIGURE, caption=caption, alt=ALT, data=rows
+        charts.differences(rows), options.out, FIGURE, caption=caption, alt=ALT, data=rows
     )
     lines = made.words().splitlines()
     tables = {
         "Parameters that differ": (differing, "Each parameter that is not the same"),
         "Differences": (made.cells().swaplevel(), "Differences, with their intervals"),
-        "By class": (
-            made.class_cells().T.swaplevel(),
-            "Differences in AP of each class, with their intervals",
-        ),
+        "By class": (made.class_cells().T.swaplevel(), "Differences in AP, with their intervals"),
     }
     page = render.html(
         "comparison",
-        title=f"Comparison: {', '.join(names)}", lines=lines, figure=picture,
+        title=f"Comparison: {', '.join(options.names)}", lines=lines, figure=picture,
         tables={h: Table.of_frame(frame, caption=told) for h, (frame, told) in tables.items()},
     )  # fmt: skip
-    files.write_text(out / PAGE, page)
-    metrics = {"names": list(names), "level": made.level, "words": lines}
-    metrics |= {"parameters": differing.reset_index().to_dict("records")}
-    metrics |= {"differences": made.records()}
-    files.write_json(out / result_folder.METRICS, metrics)
-    say(f"{out / PAGE}")
+    metrics = {
+        "names": list(options.names), "level": made.level, "words": lines,
+        "parameters": differing.reset_index().to_dict("records"), "differences": made.records(),
+    }  # fmt: skip
+    files.write_json(options.out / result_folder.METRICS, metrics)
+    return files.write_text(options.out / PAGE, page)

@@ -26,19 +26,19 @@ SOURCE is one of (auto-detected; --from says it where that is not clear)
   coco      a json file, of images or of crops
   voc       a folder of <stem>.xml, or one that holds them in Annotations/
   yolo      a folder of labels/<stem>.txt, with classes.txt or data.yaml
-visdrone and yolo do not say how large an image is: that comes from images/ beside, from
---image-sizes, or from image_sizes.json in the folder.
+Image sizes of visdrone and yolo come from images/ beside, --image-sizes, or image_sizes.json in
+the folder.
 
 --out PATH is, for
-  coco      the json file. Ten classes, ids 1 to 10; score, truncation and occlusion are extra keys,
-            ignored regions and others a list of their own. Crops have parent, x0, y0, scale.
-  voc       a folder: <stem>.xml. If it is called Annotations, as in VOCdevkit/VOC2012, the list
-            ImageSets/Main/<split>.txt is written beside it.
+  coco      the json file: ten classes, ids 1 to 10; score, truncation and occlusion are extra keys,
+            ignored regions and others a list of their own; crops have parent, x0, y0, scale
+  voc       a folder: <stem>.xml; if it is called Annotations, as in VOCdevkit/VOC2012, the list
+            ImageSets/Main/<split>.txt is written beside it
   yolo      a folder: labels/<stem>.txt, classes.txt, data.yaml, image_sizes.json
   visdrone  a folder that is a split again: annotations/<stem>.txt, image_sizes.json
-Nothing is lost but in YOLO, which has no place for ignored regions, others, rows that are not
-evaluated, truncation and occlusion: what is dropped is counted. Where a format has no place for
-where a crop stands, the crop's name tells it."""
+Only YOLO loses something, and the loss is counted: ignored regions, others, rows that are not
+evaluated, truncation and occlusion. A crop's name says where it lies in formats without a field
+for it."""
 EXAMPLES = """\
 examples:
   dmnet convert data/VisDrone --split val --to coco --out val.json

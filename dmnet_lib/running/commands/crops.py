@@ -29,21 +29,18 @@ from dmnet_lib.running.commands.planned import PlanOptions
 
 ABOUT = """\
 Cut a split where its objects are dense: windows that hold at least --threshold objects join into
-regions, and each region's rectangle becomes a crop.
+regions, and each region's rectangle becomes a crop. Or --policy planned: each next crop is the one
+with the largest expected recall gain, by the detector's recall curve (its recall by object size),
+until --crops-per-image, --megapixels or --least-gain is reached.
 
-Or --policy planned: cut it where crops gain most. A recall curve tells what share of objects the
-detector finds at which size in its input; each next crop is the one that is expected to find the
-most objects more, until --crops-per-image, --megapixels or --least-gain is reached.
-
-The density comes from the annotations' points, with no map drawn, or from --density DIR, a folder
-of <stem>.npy maps (yours, MCNN's or `dmnet density`'s, .npz too) whose cells hold objects: a map of
-stride 4 must sum to the number of objects too. Planned crops want maps split by size (`dmnet
-density --sizes`); one map an image counts as one size. Writes to --out:
+The density comes from the annotations, or from --density DIR: <stem>.npy or .npz maps (yours,
+MCNN's or `dmnet density`'s) whose cells hold objects, so that a map sums to their number at any
+stride. Planned crops want maps split by size (`dmnet density --sizes`). Writes to --out:
 
   crops.json       {"images": {"<stem>": {"width", "height", "file_name", "regions": [[x1, y1, x2,
-                   y2], ...]}}} in pixels, half-open, and the parameters; planned ones in the order
-                   chosen, with "gains", the objects that each is expected to find more
-  annotations/     the boxes of each crop in VisDrone's lines, one file a crop
+                   y2], ...]}}} in half-open pixels, and the parameters; planned crops in the order
+                   chosen, with "gains", the expected objects that each adds
+  annotations/     the boxes of each crop in VisDrone's lines, one file per crop
   coco.json        the same as COCO, each crop with parent, x0, y0 and scale, for `dmnet fuse`
   images/          the crops as JPEG, unless --no-images
 

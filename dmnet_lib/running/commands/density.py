@@ -27,21 +27,16 @@ from dmnet_lib.running.commands.common import (
 
 ABOUT = """\
 Draw the density maps of a split: every object is one Gaussian of integral 1, so a map sums to the
-number of objects.
-
-Writes DIR/<stem>.npy, float32 [H, W] (at --stride S: [H/S, W/S], the sums over blocks), and
-DIR/density.json: the parameters and each image's objects. No image is decoded. A run that was
-stopped goes on where it was. `dmnet crops` needs no maps: it takes the same sums from the
-annotations.
+number of objects. Writes DIR/<stem>.npy, float32 [H, W] (at --stride S: [H/S, W/S], the sums over
+blocks), and DIR/density.json: the parameters and each image's objects. No image is decoded. A run
+that was stopped resumes. `dmnet crops` needs no maps: it takes the same sums from the annotations.
 
 --format npz packs a map, on VisDrone 7 times smaller or more: `cells`, whole numbers of 16 bits,
-times `unit` is the map. Window sums are then off by less than 0.002 objects on VisDrone's val.
-`dmnet crops --density` reads both.
+times `unit` is the map; window sums are then off by less than 0.002 objects on VisDrone's val.
 
 --sizes 8,16,32 splits every map by the side of its objects (the square root of a box's area, in
 pixels): [K, H, W], here for sides under 8, from 8, from 16 and from 32 px, which add up to the
-plain map. DIR/sizes.json then tells each size's typical side and how far its objects reach from
-their centre, measured on the split."""
+plain map. DIR/sizes.json holds each size's typical side and how far its objects reach."""
 EXAMPLES = """\
 examples:
   dmnet density data/VisDrone --split val --out maps

@@ -22,18 +22,15 @@ Score detections by VisDrone's or COCO's protocol.
 
 In: the ground truth, a folder in VisDrone's layout (with --split) or a COCO json, and detections:
 COCO results json (ultralytics' predictions.json, mmdet, detectron2), a folder or zip of VisDrone's
-or YOLO's text, one <stem>.txt an image, or a folder of mmdet's predictions, one <stem>.json an
-image.
-Out: metrics.json, all figures as fractions with the protocol that made them; the table shown is in
-percent.
+or YOLO's text, one <stem>.txt per image, or a folder of mmdet's predictions, one <stem>.json per
+image. Out: metrics.json, as fractions with their protocol; the table shown is in percent.
 
-The protocols differ by several points on the same detections, so figures of one cannot be compared
-with figures of the other:
+The protocols differ by several points on the same detections:
   visdrone  as VisDrone's own toolkit: an image's first 500 detections over all classes, in file
             order; the area under every step of the curve; classes weighted by the images that hold
-            them (class mean: the plain one, which papers mean)
-  coco      as COCO's evaluators: the best 500 of an image and class (and at 100 beside it, what
-            COCO's tools use unasked); 101 points of the curve; the plain class mean
+            them (class mean: unweighted, which papers mean)
+  coco      as COCO's evaluators: the best 500 of an image and class (and 100 beside it, the default
+            of COCO's tools); 101 points of the curve; the unweighted class mean
 Both first drop what lies in ignored regions by half or more."""
 EXAMPLES = """\
 examples:

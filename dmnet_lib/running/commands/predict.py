@@ -25,19 +25,18 @@ ABOUT = """\
 Run a finished experiment's pipeline on your own images: density map, crops, detector and fusion,
 with the networks, threshold and rules of that run.
 
-INPUT is an image (JPEG, PNG, TIFF, BMP, WebP; grey, 16 bits, CMYK and transparent ones too), a
-folder of images and videos (its own files, not those of folders in it), or a video, of which a
-frame per second is taken. Boxes are in pixels of the picture as it is displayed: EXIF's turns are
-made first. An image may have up to 178 megapixels.
+INPUT is an image (JPEG, PNG, TIFF, BMP, WebP; grey, 16 bits, CMYK and transparent ones too; up to
+178 megapixels), a folder of images and videos (without its subfolders), or a video, of which one
+frame per second is taken. Boxes are in pixels of the image as displayed, after EXIF rotation.
 
 Writes, for each image as soon as it is done, DIR/visdrone/NAME.txt (VisDrone's result text: the
 best 500 boxes) and DIR/overlays/NAME.jpg (boxes above --min-score, crops in yellow); in the end,
-also where it was stopped, DIR/detections.json, a whole COCO file: images with their size and
-source, categories, and all boxes as annotations with scores, for `dmnet evaluate` and `dmnet fuse`
-too. NAME is the file's stem; a second file of that stem is called stem_suffix.
+also where it was stopped, DIR/detections.json, a COCO file of all boxes with scores, which
+`dmnet evaluate` and `dmnet fuse` read. NAME is the file's stem; a second file of that stem is
+called stem_suffix.
 
-A corrupted or unsupported file is named and left out, the others are done, and the exit status
-is 1. Nothing in DIR that is of another name is touched."""
+A corrupted or unsupported file is named and left out, the others are done, and the exit status is
+1. Nothing in DIR that is of another name is touched."""
 EXAMPLES = """\
 examples:
   dmnet predict photo.jpg --run results/demo --out found

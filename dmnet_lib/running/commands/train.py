@@ -9,17 +9,16 @@ from dmnet_lib.running.commands.common import Say, option
 NETWORKS = ("mcnn", "detector")
 ABOUT = """\
 Train a network of an experiment on several GPUs or machines: start this with torchrun, once on each
-machine. Alone it trains as the notebook would.
+machine. Without torchrun it trains as the notebook would.
 
-It takes what earlier stages left (run them first: --until 01_density_ground_truth for mcnn, --until
-03_density_crops for detector) and leaves the checkpoint that the notebook looks for: `dmnet run`
-then finds the training finished. Stopped and started again, it goes on from there.
+It needs earlier stages (run --until 01_density_ground_truth for mcnn, --until 03_density_crops for
+detector) and writes the checkpoint that the notebook looks for: `dmnet run` then finds the training
+finished. A training that was stopped resumes.
 
-The batch of the parameter file is divided among the processes: together they see the samples that
-one process would see. MCNN then learns the same up to rounding. The detector differs slightly:
-each process counts its own objects in the loss, and on CPUs normalises its own share (on GPUs batch
-normalisation is synchronised). Processes draw batches in workers of their own, one for each core
-that is left; DMNET_JOBS=N sets their number."""
+The batch of the parameter file is divided among the processes. MCNN trains as in one process, up to
+rounding. The detector differs slightly: each process counts its own objects in the loss, and on
+CPUs normalises its own share (on GPUs batch normalisation is synchronised). Batches are made by
+workers, one per core that is left; DMNET_JOBS=N sets their number."""
 EXAMPLES = """\
 examples:
   dmnet run params/visdrone.yaml --until 01_density_ground_truth
