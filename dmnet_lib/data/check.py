@@ -99,8 +99,8 @@ def _check_split(
     sizes = sizes if sizes is not None else splits.sizes_beside(folder)
     wanted, errors, notes = set(images or texts), [], []
     if bare := wanted - set(texts):
-        told = _some(folder, "images without annotation", bare)
-        errors.append(f"{told}: every image needs a file, an empty one if it has no box")
+        message = _some(folder, "images without annotation", bare)
+        errors.append(f"{message}: every image needs a file, an empty one if it has no box")
     if spare := set(texts) - wanted:
         notes.append(_some(folder, "annotation files without image", spare))
     image_faults = []
@@ -168,11 +168,11 @@ def _valid_texts(folder: Path, paths: Iterable[Path]) -> tuple[list[Path], list[
             else:
                 faults.append(str(error))
     home = folder / "annotations"
-    told = [
+    other_formats = [
         f"{_some(home, f'files look like {kind}', stems)}; {OTHER_FORMATS[kind][1]}"
         for kind, stems in foreign.items()
     ]
-    return valid, told + faults
+    return valid, other_formats + faults
 
 
 def _other_format(path: Path) -> str | None:

@@ -151,9 +151,12 @@ def load_source(
         sizes_wh = np.array([size_of(path.stem, sizes, None) for path in texts])
         return Split(split, read_table(texts, sizes_wh), None)
     images = image_paths(folder)
-    if not annotated:
-        return Split(split, _without_boxes(images), Images(images))
-    table = read_table([annotation_path(path) for path in images], _sizes_wh(images))
+    sizes_wh = _sizes_wh(images)
+    if annotated:
+        table = read_table([annotation_path(path) for path in images], sizes_wh)
+    else:
+        rows = [np.zeros((0, 8), np.int64)] * len(images)
+        table = annotation_files.from_rows([path.stem for path in images], sizes_wh, rows)
     return Split(split, table, Images(images))
 
 
@@ -161,12 +164,6 @@ def read_table(texts: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
     """Return the table of annotation files and the sizes [M, 2] of their images."""
     names = [path.stem for path in texts]
     return annotation_files.from_table(names, sizes_wh, *annotation_files.read_all(texts))
-
-
-def _without_boxes(images: Sequence[Path]) -> Annotations:
-    """Return the table of images that nobody has annotated."""
-    rows = [np.zeros((0, 8), np.int64)] * len(images)
-    return annotation_files.from_rows([path.stem for path in images], _sizes_wh(images), rows)
 
 
 def _sizes_wh(images: Sequence[Path]) -> np.ndarray:
@@ -219,20 +216,20 @@ def need_sizes(folder: Path, sizes: Sizes | None) -> Sizes:
 
 
 def locate(path: Path, splits: tuple[str, ...] = ()) -> tuple[Path, tuple[str, ...]]:
-    """Return the root and the splits meant by a root, or by the folder of one split."""
-    if not splits and ((path / "annotations").is_dir() or (path / "images").is_dir()):
+    """Return the root and the splits meant by a root, or by the folder of one split.
+
+    Raises InputError where none is there.
+    """
+    if splits:
+        return path, splits
+    if (path / "annotations").is_dir() or (path / "images").is_dir():
         return path.resolve().parent, (path.resolve().name,)
-    return path, splits or present_splits(path)
-
-
-def present_splits(root: Path) -> tuple[str, ...]:
-    """Return the names of the splits found in root. Raises InputError where there is none."""
-    if not root.is_dir():
-        raise InputError(f"{root}: no such data folder; expected {LAYOUT} in it")
-    found = {p.parent.name for part in ("images", "annotations") for p in root.glob(f"*/{part}")}
+    if not path.is_dir():
+        raise InputError(f"{path}: no such data folder; expected {LAYOUT} in it")
+    found = {p.parent.name for part in ("images", "annotations") for p in path.glob(f"*/{part}")}
     if not found:
-        raise InputError(f"{root}: no split found; expected {LAYOUT}")
-    return tuple(split_name(folder) for folder in sorted(found))
+        raise InputError(f"{path}: no split found; expected {LAYOUT}")
+    return path, tuple(split_name(folder) for folder in sorted(found))
 
 
 def split_name(folder_name: str) -> str:

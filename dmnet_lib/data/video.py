@@ -57,9 +57,9 @@ def _frames(container: "InputContainer", path: Path, every: int) -> Iterator[Fra
             turned = np.rot90(last.to_ndarray(format="rgb24"), round(last.rotation / 90))
             yield Frame(np.ascontiguousarray(turned), count, last.time)
         count += 1
-    told = f"{path}: corrupted: it ends after {count} frames"
+    message = f"{path}: corrupted: it ends after {count} frames"
     if count < stream.frames:
-        raise InputError(f"{told} of {stream.frames}")
+        raise InputError(f"{message} of {stream.frames}")
     length = (container.duration or 0) / 1e6  # microseconds; of the stream, not all formats tell it
     if last is None or (last.time is not None and last.time + SHORT_SECONDS < length):
-        raise InputError(f"{told} of some {length:.1f} s")
+        raise InputError(f"{message} of some {length:.1f} s")

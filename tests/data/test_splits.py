@@ -58,7 +58,7 @@ def test_both_spellings_of_a_split_are_read_in_the_order_of_names(
     assert split.annotations.sizes_wh.tolist() == [[16, 12]] * 3
     assert split.images[2].shape == (12, 16, 3)
     assert splits.load(tmp_path, "val", limit=2).annotations.names == ("a", "b")
-    assert splits.present_splits(tmp_path) == ("val",)
+    assert splits.locate(tmp_path) == (tmp_path, ("val",))
     found = check.check_splits(tmp_path)
     assert found.counts == check.check_splits(tmp_path / folder).counts
     assert (found.counts["val"]["images"], found.counts["val"]["objects"]) == (3, 3)

@@ -320,8 +320,8 @@ def _require_one_of(known: Mapping[Id, object], value: Id, what: str) -> None:
 def _row(entry: _Annotation, category: int | str, where: str) -> list[int]:
     """Return the eight VisDrone fields of one annotation."""
     if isinstance(category, str):
-        told = f"category_id is {entry.category_id!r}, {category}"
-        raise InputError(f"{where}: {told}, none of {', '.join(CATEGORY_IDS)}")
+        message = f"category_id is {entry.category_id!r}, {category}"
+        raise InputError(f"{where}: {message}, none of {', '.join(CATEGORY_IDS)}")
     crowd, score, flags = entry.iscrowd, entry.score, (entry.truncation, entry.occlusion)
     if score is None:
         score = 1 - crowd if crowd in (0, 1) else crowd

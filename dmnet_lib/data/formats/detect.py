@@ -146,8 +146,8 @@ def _yolo(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | N
     if not paths:
         sizes = splits.need_sizes(path, sizes)
         if spare := set(sizes) - stems:
-            told = f"{len(spare):,} image sizes have no label file and are left out"
-            notes.append(f"{told}, first {min(spare)}")
+            message = f"{len(spare):,} image sizes have no label file and are left out"
+            notes.append(f"{message}, first {min(spare)}")
     if not any((path / name).is_file() for name in ("classes.txt", "data.yaml")):
         notes.append(f"{path}: no classes.txt or data.yaml; classes are taken in VisDrone's order")
     names = sorted(stems | set(paths))
@@ -264,8 +264,8 @@ def _file_names(paths: Mapping[str, Path], names: Sequence[str]) -> list[str]:
 def _left_out(folder: Path, names: Sequence[str], what: str) -> list[str]:
     """Return a note about the text files in folder that belong to none of the names."""
     stems = {path.stem for path in folder.glob("*.txt")} - set(names)
-    told = f"{folder}: {len(stems):,} annotation files {what} and are left out"
-    return [f"{told}, first {min(stems)}"] if stems else []
+    message = f"{folder}: {len(stems):,} annotation files {what} and are left out"
+    return [f"{message}, first {min(stems)}"] if stems else []
 
 
 KINDS: dict[str, Callable[..., Material]] = {

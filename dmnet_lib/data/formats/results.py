@@ -348,11 +348,11 @@ def _reading(path: Path, ids: list[int], names: Sequence[str]) -> tuple[dict[int
         for first in (1, 0)
     } | {"are the image names as numbers": _numeric(names)}
     fitting = {words: known for words, known in readings.items() if known.keys() >= set(ids)}
-    told = f"{path}: image ids {shortened(ids)}"
+    message = f"{path}: image ids {shortened(ids)}"
     if not fitting:
-        raise InputError(f"{told}: they are no numbers of the {len(names)} images; {REMEDY}")
+        raise InputError(f"{message}: they are no numbers of the {len(names)} images; {REMEDY}")
     if len({tuple(known[i] for i in ids) for known in fitting.values()}) > 1:
-        raise InputError(f"{told}: they may {' or '.join(fitting)}; {REMEDY}")
+        raise InputError(f"{message}: they may {' or '.join(fitting)}; {REMEDY}")
     words, known = next(iter(fitting.items()))
     return known, [f"image ids {words}"]
 
@@ -369,14 +369,14 @@ def _check_images(
             f"{path}: none of its {len(unknown)} images ({shortened(unknown)}) is among the "
             f"{len(names)} known ({shortened(names)}); another dataset or split?"
         )
-    told = f"{len(unknown)} images with detections are not among the {len(names)} known: "
-    told += shortened(unknown)
+    message = f"{len(unknown)} images with detections are not among the {len(names)} known: "
+    message += shortened(unknown)
     if not drop_unknown:
         raise InputError(
-            f"{path}: {told}; take the images they were made on (dmnet evaluate leaves others out "
-            "with --ignore-other-images)"
+            f"{path}: {message}; take the images they were made on (dmnet evaluate leaves others "
+            "out with --ignore-other-images)"
         )
-    return [f"left out {(numbers[found.image_of] < 0).sum()} detections: {told}"]
+    return [f"left out {(numbers[found.image_of] < 0).sum()} detections: {message}"]
 
 
 # Classes
@@ -423,8 +423,8 @@ def _classes_of(
     known = {number: ours.get(_plain(named[number])) for number in seen}
     strange = [named[number] for number in seen if known[number] is None]
     if strange:
-        told = f"{shortened(strange)}, none of {', '.join(CLASSES)}"
-        raise InputError(f"{path}: the COCO file calls categories {told}")
+        message = f"{shortened(strange)}, none of {', '.join(CLASSES)}"
+        raise InputError(f"{path}: the COCO file calls categories {message}")
     return known, [f"categories are the COCO file's: {k} is {named[k]}" for k in seen[:1]]
 
 
