@@ -179,6 +179,10 @@ def logic_faults(tree: ast.AST, read: Collection[str]) -> list[str]:
     return faults
 
 
+def _last_code(notebook: dict) -> dict:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"][-1]
+
+
 def assigned(tree: ast.AST) -> set[str]:
     """Return the names that code assigns, but for those inside of comprehensions."""
     inner = [
@@ -217,7 +221,7 @@ def test_there_are_eight_notebooks_and_the_last_builds_on_all_others() -> None:
 )
 def test_a_fault_of_a_notebook_is_found(source: str, fault: str) -> None:
     notebook = json.loads(NOTEBOOKS[0].read_text())
-    notebook["cells"][-1]["source"] = [source]
+    _last_code(notebook)["source"] = [source]
     (found,) = notebook_faults(notebook)
     assert fault in found
 
@@ -225,14 +229,15 @@ def test_a_fault_of_a_notebook_is_found(source: str, fault: str) -> None:
 def test_loops_conditions_and_comprehensions_that_are_read_may_stand_in_a_notebook() -> None:
     notebook = json.loads(NOTEBOOKS[0].read_text())
     source = "if mode:\n    for x in y:\n        print(x)\nz = [classes for classes in y]\nz"
-    notebook["cells"][-1]["source"] = [source]
+    _last_code(notebook)["source"] = [source]
     assert notebook_faults(notebook) == []
 
 
 def test_outputs_and_a_second_cell_of_parameters_are_found() -> None:
     notebook = json.loads(NOTEBOOKS[0].read_text())
-    notebook["cells"][-1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["1"]}]
-    notebook["cells"][-1]["metadata"]["tags"] = ["parameters"]
+    last = _last_code(notebook)
+    last["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["1"]}]
+    last["metadata"]["tags"] = ["parameters"]
     assert len(notebook_faults(notebook)) == 2
 
 
