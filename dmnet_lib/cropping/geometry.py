@@ -56,10 +56,9 @@ def keeps_clear(
     [P, 2] inside the crop; at the image's border an object need not keep clear of it."""
     centres, around = boxes.centres_xy(truth.boxes_xywh[rows]), regions.boxes_xyxy[crop]
     size = truth.sizes_wh[regions.image_index[crop]]
-    after = (centres >= around[:, :2] + reach_xy) | (around[:, :2] <= 0)
-    before = (centres <= around[:, 2:] - reach_xy) | (around[:, 2:] >= size)
-    met = np.all((centres >= around[:, :2]) & (centres <= around[:, 2:]), axis=1)
-    return met & np.all(after & before, axis=1)
+    first = around[:, :2] + np.where(around[:, :2] > 0, reach_xy, 0)
+    last = around[:, 2:] - np.where(around[:, 2:] < size, reach_xy, 0)
+    return np.all((centres >= first) & (centres <= last), axis=1)
 
 
 def _held_and_met(truth: Annotations, regions: Regions) -> tuple[int, int]:

@@ -99,7 +99,7 @@ def test_gains_add_up_to_what_the_crops_are_worth(seed: int) -> None:
 # Greedy, beside all sets and beside greedy without bounds.
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_greedy_comes_close_to_the_best_pair_and_finds_the_best_crop(seed: int) -> None:
     size, stride = (88, 72), 4
     maps = clumps(seed, size, count=2, stride=stride)
@@ -153,7 +153,7 @@ def test_bounds_change_nothing(seed: int) -> None:
         had = np.maximum(had, won[row])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_one_size_and_a_step_are_a_plain_cover(seed: int) -> None:
     """Where an object is found from 22 px on, and none is so in the whole image, each crop takes
     the window that holds the most objects that no earlier one holds."""

@@ -107,9 +107,9 @@ class Planned:
         """Return in words what share of the objects is expected to be found, before and after."""
         after = self.planner.predicted_recall(truth, self.plan.regions)
         if after is None:  # nobody annotated the split: the maps tell
-            plans = self.plan.plans
-            total, base = (sum(getattr(one, name) for one in plans) for name in ("total", "base"))
-            gains = sum(float(one.gains.sum()) for one in plans)
+            total = sum(plan.total for plan in self.plan.plans)
+            base = sum(plan.base for plan in self.plan.plans)
+            gains = sum(float(plan.gains.sum()) for plan in self.plan.plans)
             return (
                 f"of {total:,.0f} objects in the maps, {base:,.0f} are expected to be found in "
                 f"whole images, {base + gains:,.0f} with the crops"
