@@ -122,7 +122,7 @@ def test_a_parameter_that_differs_is_marked_in_words(base: Path) -> None:
 def experiment(base: Path, name: str = "x", **metrics: object) -> Path:
     home = base.parent / "results" / name
     entry = {"key": "k1", "headline": {"AP": 0.41234}}
-    cells = [nbformat.v4.new_markdown_cell("# Points\n\n## What was measured\n\n[up](#Points)")]
+    cells = [nbformat.v4.new_markdown_cell("# Points\n\n## Metrics\n\n[up](#Points)")]
     for number in ("01_a", "02_b"):
         stage(home / number / "k1", cells, upstream={"01_a": "k1"} if number == "02_b" else {})
     stages = {"01_a": {"key": "k1", "headline": {}}, "02_b": entry}

@@ -48,6 +48,11 @@ class Failure:
     log: list[str]
 
 
+def folders(home: Path) -> list[Path]:
+    """Return the folders of an experiment's failed stages."""
+    return [path.parent for path in sorted((home / FAILED).glob(f"*/{ERROR}"))]
+
+
 def read(folder: Path) -> Failure | None:
     """Return what failed in the run in this folder, which bears its stage's name; None: nothing."""
     if not (folder / ERROR).exists():

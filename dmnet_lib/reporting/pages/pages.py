@@ -11,12 +11,13 @@ from dmnet_lib.core.result_folder import NOTEBOOK, PARAMS, PROVENANCE, ResultFol
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.difference import MISSING
 from dmnet_lib.reporting.pages import failures, findings, notebooks, render
-from dmnet_lib.reporting.pages.failures import ERROR, FAILED, Failure
+from dmnet_lib.reporting.pages.failures import Failure
 from dmnet_lib.reporting.pages.findings import json_or_empty
 from dmnet_lib.reporting.pages.notebooks import Body
 from dmnet_lib.reporting.pages.render import Table
 
 PAGE = "report.html"
+CHANGED = " (changed)"  # after the default of a parameter that has another value
 INDEX = ("experiment", "question", "data", "images", "best strategy", "AP", "vs global",
          "changed parameters")  # fmt: skip
 INDEX_ABOUT = (
@@ -51,7 +52,7 @@ def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
     title = f"{made_by.get('stage', folder.name)} · {made_by.get('experiment', '')}".strip(" ·")
     title = f"Failed: {title}" if failure else title
     body = notebooks.body(folder / NOTEBOOK, deeper=1 if failure else 0)
-    section = _section(folder, body, "provenance", base_path)
+    section = _section(folder, body, "", base_path)
     page = render.html("stage", title=title, section=section, failure=failure)
     return files.write_text(folder / PAGE, page)
 
@@ -64,13 +65,11 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     sections = []
     for name, folder in stages.items():
         body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
-        anchor = f"{name}-provenance"
-        sections.append(
-            _section(folder, body, anchor, base_path, key=folder.name, is_stale=name in stale)
-        )
+        sections.append(_section(folder, body, name, base_path, is_stale=name in stale))
     page = render.html(
         "experiment",
-        title=home.name, question=results.question, failures=_failures(home), sections=sections,
+        title=home.name, question=results.question, sections=sections,
+        failures=[_failure(folder) for folder in failures.folders(home)],
         found=found.shown() if found else None, headline=_headline(results),
     )  # fmt: skip
     return files.write_text(home / PAGE, page)
@@ -100,26 +99,14 @@ def write_index(results: Path) -> tuple[Path, Path]:
 def _link(home: Path) -> Markup:
     """Return the link to an experiment's page, and what of it failed since."""
     link = Markup('<a href="{0}/{1}">{0}</a>').format(home.name, PAGE)
-    broken = ", ".join(path.parent.name for path in _errors(home))
+    broken = ", ".join(folder.name for folder in failures.folders(home))
     return link + Markup(' <strong class="bad">failed: {}</strong>').format(broken) * bool(broken)
 
 
-def _errors(home: Path) -> list[Path]:
-    """Return the error files of an experiment's failed stages."""
-    return sorted((home / FAILED).glob(f"*/{ERROR}"))
-
-
-def _failures(home: Path) -> list[tuple[Failure, Body]]:
-    """Return an experiment's failed stages, each with its notebook up to the error."""
-    return [
-        (
-            failures.read(path.parent),
-            notebooks.body(
-                path.with_name(NOTEBOOK), prefix=f"failed-{path.parent.name}-", deeper=2
-            ),
-        )
-        for path in _errors(home)
-    ]
+def _failure(folder: Path) -> tuple[Failure, Body]:
+    """Return a failed stage, and its notebook up to the error."""
+    prefix = f"failed-{folder.name}-"
+    return failures.read(folder), notebooks.body(folder / NOTEBOOK, prefix=prefix, deeper=2)
 
 
 def _summary(home: Path) -> tuple[str, ...]:
@@ -146,15 +133,15 @@ def _headline(results: ResultFolder) -> Table:
 
 
 def _section(
-    folder: Path, body: Body, anchor: str, base_path: Path, *, key: str = "", is_stale: bool = False
+    folder: Path, body: Body, name: str, base_path: Path, *, is_stale: bool = False
 ) -> Section:
-    """Return one stage's part of a page; key is listed with its provenance."""
+    """Return one stage's part of a page; on that of an experiment its name tells it apart."""
     made_by = json_or_empty(folder / PROVENANCE)
     of = f" of {made_by['stage']}" if "stage" in made_by else ""
-    rows = [("key", key)] * bool(key) + render.flat(made_by)
+    rows = [("key", folder.name)] * bool(name) + render.flat(made_by)
     provenance = Table(("what", "value"), rows, f"Provenance{of}")
     parameters = _parameters(folder, base_path, made_by.get("stage", ""), f"Parameters{of}")
-    name = folder.parent.name
+    anchor = f"{name}-provenance".strip("-")
     return Section(name, body, anchor, parameters, provenance, is_stale)
 
 
@@ -177,13 +164,10 @@ def _parameters(folder: Path, base_path: Path, stage: str, caption: str) -> Tabl
     shown = sorted((known[name].section, name) for name in values if name in known)
     rows = []
     for section, name in shown:
-        parameter, value = known[name], values[name]
-        default = render.number(parameter.default)
-        default += "" if value == parameter.default else " (changed)"
-        about = f"{parameter.allowed} {parameter.help}".strip()
-        rows.append((section, name, render.number(value), default, about))
-    changed = frozenset(
-        place for place, (_, name) in enumerate(shown) if values[name] != known[name].default
-    )
+        default = render.number(known[name].default)
+        default += "" if values[name] == known[name].default else CHANGED
+        about = f"{known[name].allowed} {known[name].help}".strip()
+        rows.append((section, name, render.number(values[name]), default, about))
+    changed = frozenset(place for place, row in enumerate(rows) if row[3].endswith(CHANGED))
     head = ("section", "name", "value", "default", "what it is")
     return Table(head, rows, caption, changed=changed)
