@@ -522,14 +522,6 @@ def test_the_same_again_is_no_fault(tmp_path: Path, convert: Convert) -> None:
             convert(tmp_path / "val", "--to", to, "--out", out_of(tmp_path, to))
 
 
-def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        cli.main(["convert", "--help"])
-    told = capsys.readouterr().out
-    assert end.value.code == 0
-    assert all(words in told for words in ("image_sizes.json", "empty_images", "--split val"))
-
-
 # All official annotations
 
 

@@ -218,17 +218,6 @@ def test_a_folder_needs_a_split(root: Path, capsys: pytest.CaptureFixture) -> No
     assert "holds several splits; say which with --split" in capsys.readouterr().err
 
 
-def test_help_comes_without_the_evaluators() -> None:
-    heavy = "('torch', 'pycocotools', 'faster_coco_eval', 'matplotlib')"
-    code = (
-        "import sys; from dmnet_lib.running import cli\n"
-        "try: cli.main(['evaluate', '--help'])\n"
-        f"finally: assert not [m for m in {heavy} if m in sys.modules]"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "figures of one cannot be compared" in done.stdout
-
-
 @needs_data
 @pytest.mark.parametrize("protocol", ["visdrone", "coco"])
 def test_real_detector_output_is_scored_in_seconds(tmp_path: Path, protocol: str) -> None:

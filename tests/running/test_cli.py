@@ -1,0 +1,43 @@
+"""The command line: help at once for every command, and what `dmnet doctor` needs of a machine."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dmnet_lib.running import cli
+
+HEAVY = ("torch", "matplotlib", "pandas", "pycocotools", "faster_coco_eval", "papermill")
+
+
+def test_help_of_the_suite_loads_no_numpy_and_that_of_no_command_what_is_slow() -> None:
+    code = (
+        "import sys\nfrom dmnet_lib.running import cli\n"
+        "def shown(*arguments):\n"
+        "    try: cli.main([*arguments, '--help'])\n"
+        "    except SystemExit as end: assert end.code == 0\n"
+        "shown()\nassert 'numpy' not in sys.modules\n"
+        "for name in set(cli.COMMANDS) - {'predict'}:  # which tells the strategies it knows\n"
+        "    shown(name)\n"
+        f"print('slow:', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "slow: []" in done.stdout
+    assert done.stdout.count("example") >= len(cli.COMMANDS) - 1
+
+
+def test_doctor_runs_where_python_knows_no_affinity(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """As on macOS, where os.sched_getaffinity is absent."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert cli.main(["doctor"]) == 0
+    assert f"cores     {os.cpu_count()}" in capsys.readouterr().out
+
+
+def test_a_command_that_is_none_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["corps", "data"])
+    assert end.value.code == 1
+    assert capsys.readouterr().err.startswith("dmnet: argument COMMAND: invalid choice: 'corps'")
