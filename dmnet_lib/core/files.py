@@ -1,6 +1,6 @@
 """Paths to values and back: files are written whole or not at all, and images are decoded here.
 
-Every error that a person can mend by changing their input is an `InputError` of one line.
+Every error that changing the input fixes is an `InputError` of one line.
 """
 
 import difflib
