@@ -41,18 +41,7 @@ LOG_LARGEST = 20.0  # of a size in strides: no view is so large, and numbers sta
 PROBE_WH = (128, 96)  # of what a network of any input size is tried on
 NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the first that there is
-COCO = (
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
-    "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
-    "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
-    "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
-    "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
-    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
-    "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant",
-    "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
-    "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
-    "teddy bear", "hair drier", "toothbrush",
-)  # fmt: skip
+COCO = tuple((Path(__file__).parent / "coco_classes.txt").read_text().splitlines())
 
 
 @dataclass(frozen=True)
