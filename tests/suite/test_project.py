@@ -37,6 +37,7 @@ HOMES = {
     "torchvision": "detection",
     "onnxruntime": "detection",
     "av": "data",
+    "msgspec": "data",
     "sahi": None,  # a recipe's alone
 }
 
