@@ -42,6 +42,7 @@ Entry = Mapping[str, object]
 Id = int | str
 Place = Annotated[float, Meta(gt=-LIMIT_PX, lt=LIMIT_PX)]
 Side = Annotated[float, Meta(ge=0, lt=LIMIT_PX)]
+Box = tuple[Place, Place, Side, Side]
 Value = TypeVar("Value")
 
 
@@ -68,10 +69,10 @@ class _Category(msgspec.Struct):
     name: object = None
 
 
-class _Annotation(msgspec.Struct):
+class _Annotation(msgspec.Struct, gc=False):
     image_id: Id
     category_id: Id
-    bbox: tuple[Place, Place, Side, Side]
+    bbox: Box
     id: object = None
     iscrowd: object = 0
     score: object = None  # by default what iscrowd says
@@ -84,8 +85,8 @@ class _Categories(msgspec.Struct):
 
 
 class _File(_Categories):
-    annotations: list[_Annotation]
-    ignored_regions_and_others: list[_Annotation] = []
+    annotations: list[object]  # each is an _Annotation: one at a time, since all take much memory
+    ignored_regions_and_others: list[object] = []
 
 
 # Writing
@@ -228,26 +229,28 @@ def from_coco(
     the source, the entry and what is wrong.
     """
     images, file = images_of(value, source=source), checked(value, _File, f"{source}")
-    rows: dict[Id, list[tuple[int, list[int], Sequence[float]]]] = {image: [] for image in images}
+    rows: dict[Id, list[tuple[int, list[int], Box | None]]] = {image: [] for image in images}
     extra = {category: category for category in CATEGORY_NAMES}
     lists = (("annotations", _categories(file, source)), (EXTRA_LIST, extra))
     for part, known in lists:
-        for place, entry in enumerate(getattr(file, part)):
+        for place, member in enumerate(getattr(file, part)):
             where = f"{source}: {part}[{place}]"
+            entry = checked(member, _Annotation, where)
             _require_one_of(rows, entry.image_id, f"{where}: image_id")
             _require_one_of(known, entry.category_id, f"{where}: category_id")
             row_id = entry.id if type(entry.id) is int else place
             row = _row(entry, known[entry.category_id], where)
-            rows[entry.image_id].append((row_id, row, entry.bbox))
+            rows[entry.image_id].append((row_id, row, entry.bbox if exact else None))
     by_id = [sorted(one, key=itemgetter(0)) for one in rows.values()]
     table = from_rows(
         [Path(image["file_name"]).stem for image in images.values()],
         [(image["width"], image["height"]) for image in images.values()],
         [np.array([row for _, row, _ in one], np.int64).reshape(-1, 8) for one in by_id],
     )
+    if not exact:
+        return table
     bboxes = [bbox for one in by_id for _, _, bbox in one]
-    boxes_xywh = np.array(bboxes, np.float64).reshape(-1, 4)
-    return replace(table, boxes_xywh=boxes_xywh) if exact else table
+    return replace(table, boxes_xywh=np.array(bboxes, np.float64).reshape(-1, 4))
 
 
 def fractional(value: Entry) -> int:
