@@ -10,18 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from dmnet_lib.reporting.figures import (
-    AMBER,
-    BLACK,
-    BLUE,
-    COLOURS,
-    GREEN,
-    GREY,
-    ORANGE,
-    PINK,
-    SKY,
-    YELLOW,
-)  # fmt: skip
+from dmnet_lib.reporting.figures import AMBER, BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, PINK, SKY
 
 if TYPE_CHECKING:
     from dmnet_lib.detection.strategies import Strategy
@@ -38,7 +27,7 @@ METHODS = {
     "planned mcnn": (ORANGE, "s"),
     "planned detector": (GREEN, "P"),
 }
-OTHERS = ("#44AA99", "#999933", "#AA4499", YELLOW)  # colours of custom methods, in turn
+OTHERS = ("#44AA99", "#999933", "#AA4499", "#F0E442")  # colours of custom methods, in turn
 COSTS = {"crops_per_image": "crops", "megapixels": "megapixels through the detector"}
 SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": "crops per image",
          "megapixels": "megapixels per image"}  # fmt: skip

@@ -5,15 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet_lib.core import files, params
-from dmnet_lib.core.result_folder import (
-    EVALUATION,
-    METRICS,
-    PARAMS,
-    PROVENANCE,
-    ResultFolder,
-    parameters_of,
-)  # fmt: skip
+from dmnet_lib.core import files, params, result_folder
+from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, PROVENANCE, ResultFolder
 from dmnet_lib.evaluation import words
 from dmnet_lib.evaluation.difference import MISSING, Difference
 from dmnet_lib.evaluation.strategy_table import readable, strategy_table
@@ -84,7 +77,7 @@ def read(results: ResultFolder) -> Evaluated | None:
     folder = results.folders.get(EVALUATION)
     if folder is None or "strategies" not in (metrics := json_or_empty(folder / METRICS)):
         return None
-    values = parameters_of(folder) if (folder / PARAMS).exists() else {}
+    values = result_folder.parameters_of(folder) if (folder / PARAMS).exists() else {}
     return Evaluated(folder, metrics, values)
 
 

@@ -1,6 +1,5 @@
 """An executed notebook in, its HTML out: code folded, tables and headings as readers need them."""
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,18 +75,14 @@ def _exporter() -> HTMLExporter:
 
 
 def _showable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy without progress bars, widgets, what needs a script, and what did not run."""
-    shown = copy.deepcopy(notebook)
-    shown.metadata.pop("widgets", None)
-    shown.cells = [
-        cell
-        for cell in shown.cells
-        if cell.metadata.get("papermill", {}).get("status") != "pending"
-    ]
-    for cell in shown.cells:
+    """Take progress bars, widgets, what needs a script and what did not run out of a notebook."""
+    notebook.metadata.pop("widgets", None)
+    ran = [c for c in notebook.cells if c.metadata.get("papermill", {}).get("status") != "pending"]
+    for cell in ran:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _is_result(output)]
-    return shown
+    notebook.cells = ran
+    return notebook
 
 
 def _is_result(output: nbformat.NotebookNode) -> bool:
