@@ -5,6 +5,7 @@ already, on a grey ground.
 """
 
 import ast
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -41,7 +42,7 @@ LOG_LARGEST = 20.0  # of a size in strides: no view is so large, and numbers sta
 PROBE_WH = (128, 96)  # of what a network of any input size is tried on
 NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the first that there is
-COCO = tuple((Path(__file__).parent / "coco_classes.txt").read_text().splitlines())
+COCO = tuple(tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["coco"])
 
 
 @dataclass(frozen=True)
