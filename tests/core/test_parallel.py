@@ -96,17 +96,6 @@ def test_no_more_workers_than_tasks_and_none_for_one() -> None:
     assert set(multiprocessing.active_children()) == before
 
 
-def test_workers_start_in_milliseconds() -> None:
-    """In a process of its own: here a test before may have left threads or loaded torch."""
-    code = (
-        "import time; from dmnet_lib.core import parallel; start = time.perf_counter()\n"
-        "with parallel.pool(2) as workers: list(parallel.run(abs, range(2), executor=workers))\n"
-        "print(time.perf_counter() - start)"
-    )
-    times = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(3)]
-    assert min(times) < 0.2
-
-
 SLEEPING = """
 import os, sys, time
 from pathlib import Path

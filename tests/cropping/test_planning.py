@@ -23,7 +23,6 @@ from dmnet_lib.density.points import Points
 STRIDE = 8
 SEEDS = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=25, deadline=None)
-STEP = Curve(top=1.0, rise_px=22.0, rise_octaves=1e-3, fall_px=1e6, fall_octaves=1e-3)
 
 
 def planner_of(
@@ -151,38 +150,6 @@ def test_bounds_change_nothing(seed: int) -> None:
         assert now[row] == pytest.approx(now.max(), abs=1e-4)
         assert gain == pytest.approx(now[row], abs=1e-4)
         had = np.maximum(had, won[row])
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_one_size_and_a_step_are_a_plain_cover(seed: int) -> None:
-    """Where an object is found from 22 px on, and none is so in the whole image, each crop takes
-    the window that holds the most objects that no earlier one holds."""
-    size = (640, 480)
-    planner = planner_of(InputScale(160, 2.0, (160, 160)), edges_px=(), curve=STEP)
-    maps = clumps(seed, size, count=1)
-    found = planner.plan(maps, size, Budget(crops=6), stride=STRIDE)
-    offered, left = windows_of(size, planner), maps[0].astype(np.float64)
-    scales = planner.input_scale.scales(offered[:, 2:] - offered[:, :2])
-    near = offered[scales * sizes.ONE_SIDE_PX > 22.5]
-    assert found.base < 1e-6
-    for crop, gain in zip(found.regions_xyxy, found.gains, strict=True):
-        held = [left[held_cells(one, left.shape, size, planner)].sum() for one in near]
-        assert gain == pytest.approx(max(held), abs=1e-3)
-        left[held_cells(crop, left.shape, size, planner)] = 0
-
-
-def held_cells(
-    crop: np.ndarray, shape: tuple, size: tuple[int, int], planner: CropPlanner
-) -> tuple:
-    """The rows and columns of cells whose objects lie in a crop, for one size of objects."""
-    spans = []
-    for axis in (1, 0):
-        centres = np.arange(shape[1 - axis]) * STRIDE + STRIDE / 2
-        reach = planner.bins.reach_xy[0][axis]
-        after = (centres >= crop[axis] + reach) | (crop[axis] == 0)
-        before = (centres <= crop[2 + axis] - reach) | (crop[2 + axis] == size[axis])
-        spans.append(np.flatnonzero(after & before))
-    return np.ix_(*spans)
 
 
 # Budgets.

@@ -174,11 +174,6 @@ def test_coco_of_crops_says_where_each_stands(tmp_path: Path) -> None:
     assert_same(coco.read(tmp_path / "crops.json"), SMALL)
 
 
-def test_crops_must_be_as_many_as_images():
-    with pytest.raises(ValueError, match="zip"):
-        coco.to_coco(SMALL, crops=[])
-
-
 # Malformed input
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import Annotations, from_rows
@@ -20,9 +19,6 @@ SIDES = st.integers(0, 900)
 PLACES = st.integers(-900, 5000)
 XYWH = st.lists(st.tuples(PLACES, PLACES, SIDES, SIDES), max_size=6).map(
     lambda rows: np.array(rows, np.int64).reshape(-1, 4)
-)
-FLOATS = hnp.arrays(
-    np.float64, st.tuples(st.integers(0, 6), st.just(4)), elements=st.floats(0, 900)
 )
 SIZE = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
 ROW = st.tuples(
@@ -52,22 +48,6 @@ def by_image(table: Annotations) -> dict[str, tuple]:
 
 
 # Boxes
-
-
-@quick
-@given(XYWH)
-def test_corners_and_sides_undo_each_other(xywh: np.ndarray) -> None:
-    np.testing.assert_array_equal(boxes.xyxy_to_xywh(boxes.xywh_to_xyxy(xywh)), xywh)
-
-
-@quick
-@given(FLOATS, st.floats(-900, 900), st.floats(-900, 900))
-def test_shift_is_undone_and_keeps_sides(xywh: np.ndarray, x: float, y: float) -> None:
-    xyxy = boxes.xywh_to_xyxy(xywh)
-    moved = boxes.shift(xyxy, np.array([x, y]))
-    np.testing.assert_allclose(boxes.shift(moved, np.array([-x, -y])), xyxy, atol=1e-9)
-    np.testing.assert_allclose(boxes.xyxy_to_xywh(moved)[:, 2:], xywh[:, 2:], atol=1e-9)
-    np.testing.assert_allclose(boxes.area(moved), boxes.area(xyxy), atol=1e-6)
 
 
 @quick

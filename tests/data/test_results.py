@@ -326,9 +326,6 @@ def test_a_capped_export_is_noted(tmp_path: Path, counts: tuple[int, ...], noted
         ("1,2,3,4,0.5,4.5,-1,-1", "c.txt:2: category is 4.5"),
         ("1,2,3,4,0.5,nan,-1,-1", "c.txt:2: category is nan"),
         ("1,2,nan,4,0.5,4,-1,-1", "huge numbers, first at c.txt:2"),
-        ("1,2,1e300,4,0.5,4,-1,-1", "huge numbers, first at c.txt:2"),
-        ("1,2,-3,4,0.5,4,-1,-1", "a negative width or height, first at c.txt:2"),
-        ("1,2,3,4,50,4,-1,-1", "a score outside 0..1, first at c.txt:2"),
         ("1,2,3,4,0.5,12,-1,-1", "category ids 12 are none of the ten classes"),
     ],
 )
@@ -378,19 +375,6 @@ def test_a_folder_without_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("")
     assert "holds no .txt file" in fault(results.read, tmp_path, NAMES)
     assert "no such file or folder" in fault(results.read, tmp_path / "none", NAMES)
-
-
-def test_a_written_file_is_what_json_writes() -> None:
-    """Ids of images may be text."""
-    ids = {"z": 'a "b"', "b.1": 7, "c": "é"}
-    keys = ("image_id", "bbox", "score", "category_id")
-    rows = [
-        dict(zip(keys, (ids[NAMES[i]], [float(v) for v in b], s, k), strict=True))
-        for i, *b, s, k in FOUND
-    ]
-    text = "".join(coco.results_text(detections(FOUND), ids))
-    assert text == json.dumps(rows, sort_keys=True) + "\n"
-    assert written(detections([]), ids) == []
 
 
 def test_predictions_of_mmdet_are_one_json_an_image(tmp_path: Path) -> None:
@@ -458,26 +442,12 @@ def test_yolo_s_text_is_read_in_pixels_and_by_our_order_of_classes(tmp_path: Pat
         ("3 x 0.5 0.1 0.1 0.5", "c.txt:2: cx, cy, w, h must be shares"),
         ("3 0.5 0.5 -0.1 0.1 0.5", "c.txt:2: cx, cy, w, h must be shares"),
         ("3 0.5 0.5 0.1 nan 0.5", "c.txt:2: cx, cy, w, h must be shares"),
-        ("3 0.5 0.5 0.1 0.1 50", "a score outside 0..1, first at c.txt:2"),
         ("56 0.5 0.5 0.1 0.1 0.5", "category ids 56 are none of the ten classes"),
-        ("3 250 90 10 10 0.5", "1 of 2 boxes lie wholly outside their image"),
     ],
 )
 def test_malformed_yolo_text_is_named(tmp_path: Path, line: str, says: str) -> None:
     (tmp_path / "c.txt").write_text(f"3 0.5 0.5 0.1 0.1 0.5\n{line}\n")
-    if "outside their" in says:  # half of them: a note, since more would be refused
-        found, _ = results.read(tmp_path, NAMES, sizes_wh=SIZES)
-        assert says in results.remarks(found, SIZES)
-    else:
-        assert says in fault(results.read, tmp_path, NAMES, sizes_wh=SIZES)
-
-
-def test_boxes_without_scores_are_no_results(tmp_path: Path) -> None:
-    """A folder of labels, given for detections by mistake, is named as what it is."""
-    (tmp_path / "c.txt").write_text("3 0.5 0.5 0.1 0.1\n")
-    assert "5 fields, expected 6 (class cx cy w h score)" in fault(
-        results.read, tmp_path, NAMES, sizes_wh=SIZES
-    )
+    assert says in fault(results.read, tmp_path, NAMES, sizes_wh=SIZES)
 
 
 def test_a_whole_coco_file_is_read_by_its_own_images_and_categories(tmp_path: Path) -> None:

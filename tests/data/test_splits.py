@@ -1,7 +1,6 @@
 """Data folders: both spellings, decoded on demand, and every fault found with its file named."""
 
 import json
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -97,29 +96,12 @@ def test_decoded_images_stay_in_memory_up_to_a_limit(tmp_path: Path):
     assert images[0] is first
     images[1], images[0], images[2]  # 1 is the one not used for longest
     assert images[0] is first
-    assert sorted(images._kept) == [0, 2]
-    assert images._bytes == 2 * one
-
-
-def test_processes_that_work_together_share_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """A copy for another process comes without the images that are decoded here."""
-    folder = write_split(tmp_path / "val", dict.fromkeys("abc", ""))
-    monkeypatch.setattr(Images, "sharers", 2)
-    images = Images(splits.image_paths(folder), max_bytes=2 * 12 * 16 * 3)
-    images[0], images[1]
-    assert list(images._kept) == [1]
-    copy = pickle.loads(pickle.dumps(images))
-    assert (copy.paths, copy.max_bytes, len(copy._kept)) == (images.paths, images.max_bytes, 0)
-    assert np.array_equal(copy[1], images[1])
 
 
 def test_an_image_over_the_limit_is_still_given(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": "", "b": ""})
     images = Images(splits.image_paths(folder), max_bytes=1)
     assert images[0].shape == images[1].shape == (12, 16, 3)
-    assert list(images._kept) == [1]
 
 
 def test_a_torn_image_is_named_when_it_is_decoded(tmp_path: Path):

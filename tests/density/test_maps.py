@@ -198,19 +198,3 @@ def test_a_constant_map_has_no_correlation():
 def test_no_object_anywhere_gives_finite_numbers():
     found = density.compare([np.zeros((2, 2))], [np.zeros((2, 2))])
     assert np.isfinite(list(found.values())).all()
-
-
-@pytest.mark.parametrize("kernel", [EXACT, KernelRules("sampled", "lost", "skipped")])
-@pytest.mark.parametrize("stride", [1, 3, 8])
-def test_a_map_does_not_depend_on_its_tiles(
-    monkeypatch: pytest.MonkeyPatch, kernel: KernelRules, stride: int
-) -> None:
-    """Also of kernels that are narrower than a pixel, and of those wider than the image."""
-    rng = np.random.default_rng(0)
-    sigmas_px, maps = rng.choice([0.025, 0.4, 3, 15, 200], 40), []
-    points = image(rng.uniform(0, (300, 170), (40, 2)), sigmas_px, (300, 170))
-    for tile in (7, 64, 10**6):
-        monkeypatch.setattr(density, "TILE", tile)
-        maps.append(density.draw(points, 0, stride=stride, kernel=kernel))
-    for found in maps[:2]:
-        np.testing.assert_allclose(found, maps[2], rtol=1e-6, atol=1e-15)

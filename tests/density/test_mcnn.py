@@ -44,20 +44,6 @@ def test_an_image_gives_whole_cells(size_hw: tuple[int, int], input_scale: float
     assert found.min() >= 0
 
 
-def test_maps_by_size_lose_their_negative_cells_and_not_their_sum() -> None:
-    found = torch.tensor([[3.0, -1, -1, 0, 0.3], [-1.0, 3, -2, 0, 0.1], [-1.0, 2, 0, 0, 0.2]])
-    kept = mcnn._not_negative(found[:, None])[:, 0]
-    assert kept.min() == 0
-    assert kept.sum(dim=0).tolist() == pytest.approx([1, 4, 0, 0, 0.6])
-    assert kept[:, 1].tolist() == pytest.approx([0, 2.4, 1.6])  # in the proportions of 3 to 2
-    torch.testing.assert_close(kept[:, 4], found[:, 4])
-
-
-def test_one_map_is_cut_at_nought() -> None:
-    found = torch.randn(1, 40, 40, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(mcnn._not_negative(found), found.clamp(min=0))
-
-
 def test_pixels_are_normalised_and_keep_their_place():
     pixels = np.zeros((1, 2, 3, 3), np.uint8)
     pixels[0, 1, 2] = (114, 178, 50)
@@ -90,7 +76,3 @@ def test_tiles_are_one_pass(
     assert found.shape == plain.shape
     assert plain.max() > 0
     np.testing.assert_allclose(found, plain, atol=1e-5 * plain.max())
-
-
-def test_the_reach_is_that_of_the_widest_column() -> None:
-    assert mcnn.reach_cells() == 9  # 4 + 2 * 3 + 4 * (3 + 3) = 34 px

@@ -149,17 +149,3 @@ def test_regions_cover_every_window_over_the_threshold(
     for row, column in zip(*np.nonzero(sums[0] >= threshold), strict=True):
         across = slice(cells.x_starts[column], cells.x_ends[column])
         assert covered[cells.y_starts[row] : cells.y_ends[row], across].all()
-
-
-@settings(max_examples=30, deadline=None)
-@given(SEEDS)
-def test_the_order_of_points_changes_no_sum(seed: int) -> None:
-    found = any_cloud(150, 110, seed)
-    order = np.random.default_rng(seed).permutation(len(found))
-    again = Points(found.names, found.sizes_wh, found.xy[order], found.class_ids,
-                   found.image_index, found.sigmas_px[order], found.sides_px[order])  # fmt: skip
-    for a, b in zip(
-        windows.sums_from_points(found, (40, 30)), windows.sums_from_points(again, (40, 30)),
-        strict=True,
-    ):  # fmt: skip
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)

@@ -175,27 +175,6 @@ def test_a_view_fits_the_one_size_that_a_network_takes() -> None:
         detectors.detect(model, [picture()], ("a",), [Views(whole(), scale)])
 
 
-def test_an_untrained_network_finds_boxes_inside_the_image() -> None:
-    regions = Regions.from_lists([[[0, 0, 70, 50], [30, 20, 70, 50], [65, 47, 70, 50]]])
-    ((seen, _),) = detectors.detect(
-        Torchvision(network()), [picture()], ("a",), [Views(regions, InputScale(64, 2.0))]
-    )
-    found = seen.detections
-    assert 0 < len(found) <= 3 * detectors.MAX_DETECTIONS
-    low, high = found.boxes_xyxy.min(axis=0), found.boxes_xyxy.max(axis=0)
-    assert np.all(low >= -1e-3)
-    assert np.all(high[2:] <= np.array(SIZE_WH) + 1e-3)
-    assert np.all(found.boxes_xyxy[:, 2:] >= found.boxes_xyxy[:, :2])
-    assert np.all((found.scores >= 0) & (found.scores <= 1))
-
-
-def test_only_the_ten_classes_are_found() -> None:
-    ((seen, _),) = detectors.detect(
-        Torchvision(network()), [picture()], ("a",), [Views(whole(), InputScale(64, 1.0))]
-    )
-    assert set(seen.detections.class_ids.tolist()) <= set(range(1, 11))
-
-
 @pytest.mark.parametrize("architecture", detectors.ARCHITECTURES)
 def test_a_view_is_padded_and_never_enlarged(architecture: str) -> None:
     model = detectors.build(architecture).eval()

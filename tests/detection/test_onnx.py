@@ -172,12 +172,6 @@ def test_a_colour_is_found_where_it_is(
     assert class_ids.tolist() == [CLASSES.index("car") + 1] * 5
 
 
-def test_red_is_not_blue(tmp_path: Path) -> None:
-    detector = Onnx.open(colours(tmp_path / "d.onnx"), "blue: car", **RULES)
-    assert len(detector.find([square(16, 16, (48, 40))])[0][0]) == 0
-    assert len(detector.find([square(16, 16, (48, 40))[..., ::-1]])[0][0]) == 5
-
-
 def test_a_cell_is_of_every_class_that_reaches_the_threshold(tmp_path: Path) -> None:
     detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car, green: bus", **RULES)
     yellow = square(16, 16, (48, 40)) + square(16, 16, (48, 40))[..., [1, 0, 2]]
@@ -210,39 +204,6 @@ def test_boxes_beyond_all_bounds_are_cut_and_broken_ones_are_none(tmp_path: Path
     assert detector.find([square(0, 0, (40, 24))])[0][0].tolist() == [[0, 0, 40, 24]]
 
 
-def test_a_view_that_does_not_fit_is_made_smaller(tmp_path: Path) -> None:
-    detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **RULES)
-    ((found, _, _),) = detector.find([square(32, 32, (128, 90), side=32)])
-    np.testing.assert_allclose(largest(found), [32, 32, 64, 64])
-
-
-@pytest.mark.parametrize(("batch", "runs"), [("b", 1), (1, 3)])
-def test_views_go_together_where_the_network_takes_many(
-    tmp_path: Path, batch: int | str, runs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    detector = Onnx.open(
-        colours(tmp_path / "d.onnx", shape=(batch, 3, 64, 64)), "red: car", **RULES
-    )
-    views = [square(x, x, (64, 48)) for x in (0, 16, 32)]
-    alone = [detector.find([view])[0] for view in views]
-    sizes, session = [], detector.session
-
-    class Counting:
-        def __getattr__(self, name: str) -> object:
-            return getattr(session, name)
-
-        def run(self, outputs: list[str], given: dict[str, np.ndarray]) -> list[np.ndarray]:
-            sizes.append(len(given["images"]))
-            return session.run(outputs, given)
-
-    monkeypatch.setitem(vars(detector), "session", Counting())
-    for found, expected in zip(detector.find(views), alone, strict=True):
-        assert len(found[0]) == 5
-        for column, same in zip(found, expected, strict=True):
-            np.testing.assert_array_equal(column, same)
-    assert sizes == [3 // runs] * runs
-
-
 def test_a_network_of_any_size_sees_views_padded_or_at_the_size_it_is_given(tmp_path: Path) -> None:
     path = colours(tmp_path / "d.onnx", shape=("b", 3, "h", "w"))
     detector = Onnx.open(path, "red: car", **RULES)
@@ -263,14 +224,6 @@ def test_a_worker_opens_the_file_anew(tmp_path: Path) -> None:
     assert len(packed) < 1000
     there = pickle.loads(packed).find([view])
     np.testing.assert_array_equal(here[0][0], there[0][0])
-
-
-def test_a_worker_has_one_thread_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    detector = Onnx.open(colours(tmp_path / "d.onnx"), "red: car", **RULES)
-    monkeypatch.setattr(onnx, "parent_process", lambda: object())
-    again = pickle.loads(pickle.dumps(detector)).session
-    assert again.get_session_options().intra_op_num_threads == 1
-    assert again.get_providers() == ["CPUExecutionProvider"]
 
 
 def test_boxes_of_a_file_come_back_to_the_whole_image(tmp_path: Path) -> None:

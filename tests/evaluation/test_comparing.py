@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dmnet_lib.core import annotations, files, params, provenance
+from dmnet_lib.core import files, params, provenance
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data import splits as datasets
@@ -201,15 +201,6 @@ def test_images_are_paired_by_name_whatever_their_order(results: Path):
     made = compare(results, "joined", "turned")
     assert "scored anew on the 16 images" in made.notes[0]
     assert verdicts(made) == {SAME}
-
-
-def test_common_gives_the_places_of_the_same_images(results: Path):
-    known = experiments.load(results)
-    one, turned = (comparing.read(known[name]).truth for name in ("one", "turned"))
-    places = comparing.common(one, turned)
-    assert places.tolist() == [[place, place + 4] for place in range(IMAGES)]
-    empty = annotations.from_rows([], np.zeros((0, 2)), [])
-    assert comparing.common(one, empty).shape == (0, 2)
 
 
 def test_other_scenes_cannot_be_compared(results: Path):

@@ -143,23 +143,6 @@ def test_caps_count_all_classes_in_file_order():
     assert metrics["per_class"]["van"]["AR1"] == 0
 
 
-@pytest.mark.parametrize("cap", [1, 10, 100])
-def test_a_cap_is_the_same_as_having_found_no_more(cap: int) -> None:
-    rng = np.random.default_rng(cap)
-    count = 120
-    corners = np.column_stack([rng.integers(0, 60, (count, 2)), rng.integers(5, 30, (count, 2))])
-    annotated = truth([(*box, 1, 4 + n % 2) for n, box in enumerate(corners.tolist())], [])
-    scores = rng.integers(1, 9, count) / 10  # ties are wanted
-    rows = np.column_stack(
-        [corners + rng.normal(0, 1, (count, 4)), scores, 4 + rng.integers(0, 2, count)]
-    )
-    detections = found(rows.tolist(), []).by_score()
-    whole = visdrone.class_tables(annotated, detections)[f"AR{cap}"]
-    alone = visdrone.class_tables(annotated, detections.top(cap))["AR500"]
-    assert whole.any()
-    np.testing.assert_array_equal(whole, alone)
-
-
 def test_means_weigh_classes_by_images_and_macro_does_not():
     car, van = (10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)
     metrics = visdrone.evaluate(truth([car], [car], [car, van]), found([car], [car], [car]))

@@ -3,14 +3,13 @@
 import explored
 import numpy as np
 import pytest
-from explored import RULE, crops_of, picture, sources, told
+from explored import crops_of, picture, sources, told
 
 from dmnet_lib.core.official import RegionRules
 from dmnet_lib.core.tables import Detections, Regions
-from dmnet_lib.cropping import geometry, planning, plans, threshold
+from dmnet_lib.cropping import geometry, plans, threshold
 from dmnet_lib.cropping.planning import Budget
 from dmnet_lib.cropping.threshold import Policy
-from dmnet_lib.density import windows
 from dmnet_lib.detection import strategies
 from dmnet_lib.evaluation import matching
 from dmnet_lib.reporting.drawing import object_layers
@@ -79,12 +78,6 @@ def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) ->
     np.testing.assert_array_equal(crops.regions().boxes_xyxy, found.boxes_xyxy)
 
 
-def test_a_move_of_the_threshold_sums_no_window_anew(crops, monkeypatch) -> None:
-    monkeypatch.setattr(windows, "sums_from_points", lambda *_, **__: 1 / 0)
-    crops.controls["threshold"].value = 0.5
-    assert crops.errors == []
-
-
 @pytest.mark.parametrize("budget", [1, 3, 12])
 def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
     crops.controls["policy"].value = "planned"
@@ -94,14 +87,6 @@ def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
     planned = plans.split_plans(tasks, explored.PLANNER, wanted)["one"]
     np.testing.assert_array_equal(crops.regions().boxes_xyxy, planned.regions.boxes_xyxy)
     assert crops.view(0).labels[0] == f"1: +{planned.plans[0].gains[0]:.2g}"
-    assert crops.errors == []
-
-
-def test_a_split_is_planned_once_for_all_budgets(crops, monkeypatch) -> None:
-    crops.controls["policy"].value = "planned"
-    monkeypatch.setattr(planning.CropPlanner, "plan", lambda *_, **__: 1 / 0)
-    for budget in (1, 9, 12):
-        crops.controls["budget"].value = budget
     assert crops.errors == []
 
 
@@ -178,15 +163,6 @@ def test_boxes_fused_anew_are_those_of_the_run(fused, strategy) -> None:
         np.testing.assert_array_equal(one.scores, all_of_them.scores[kept])
 
 
-def test_dropping_low_scores_before_the_fusion_or_after_is_the_same(fused) -> None:
-    fused.controls["score"].value = 0.4
-    whole, crops = fused.passes.whole["global"], fused.passes.crops["sliding 300"]
-    both = strategies.fuse([whole, crops], RULE).of_image(0)
-    np.testing.assert_array_equal(
-        fused.fused("sliding 300", 0).boxes_xyxy, both.boxes_xyxy[both.scores >= 0.4]
-    )
-
-
 def test_hits_false_and_missed_are_counted_as_the_evaluation_does(fused) -> None:
     truth, found = fused.truth, fused.passes.found["sliding 300"].detections
     kept, counted = matching.drop_in_ignored_regions(truth, found)
@@ -216,14 +192,6 @@ def test_boxes_in_an_ignored_region_are_neither_right_nor_wrong(tmp_path) -> Non
     one = judge(truth, found)
     assert {what: len(xyxy) for what, xyxy in one.items()} == {"tp": 1, "fp": 1, "fn": 1}
     assert one["fn"].tolist() == [[300, 200, 320, 220]]
-
-
-def test_an_object_is_taken_by_the_best_detection_only(tmp_path) -> None:
-    truth = explored.split(tmp_path).annotations.image(1)
-    twice = np.array([[100.0, 100, 120, 120], [101, 100, 121, 120]])
-    found = Detections(truth.names, twice, np.array([0.5, 0.9]), np.full(2, 4), np.zeros(2, int))
-    one = judge(truth, found)
-    assert one["tp"].tolist() == [twice[1].tolist()] and len(one["fp"]) == 1
 
 
 def test_images_that_differ_most_are_listed_and_gone_to(fused) -> None:

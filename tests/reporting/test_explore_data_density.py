@@ -1,15 +1,12 @@
 """The data and density explorers, moved without a browser, and what both leave under the runner."""
 
-import gc
 import re
 
 import explored
 import numpy as np
 import pytest
 from explored import BUS, CAR, RULES, picture, told
-from PIL import Image
 
-from dmnet_lib.core import files
 from dmnet_lib.density import maps as density
 from dmnet_lib.density.kernels import SigmaRule
 from dmnet_lib.reporting.explore.data import DataExplorer
@@ -41,15 +38,6 @@ def test_every_control_of_the_data_changes_picture_and_counters(data, control, v
     data.controls[control].value = value
     assert data.picture.value != before[0] and data.counters.value != before[1]
     assert data.errors == []
-
-
-def test_garbage_is_collected_after_a_move_and_not_within(data, monkeypatch) -> None:
-    seen = []
-    monkeypatch.setattr(data, "counts", lambda *_: {"on": seen.append(gc.isenabled())})
-    data.controls["image"].value = 2
-    monkeypatch.setattr(data, "counts", lambda *_: 1 / 0)
-    data.controls["image"].value = 3
-    assert seen == [False] and gc.isenabled() and "ZeroDivisionError" in data.errors[-1]
 
 
 def test_rows_that_do_not_count_are_shown_or_not(data) -> None:
@@ -156,20 +144,6 @@ def test_names_of_files_are_text_and_not_html(tmp_path) -> None:
     named = split.__class__("val", odd, split.images)
     explorer = DataExplorer(named, explored.stage("00_dataset", tmp_path / "out")).start()
     assert "<img src=x" not in explorer.counters.value + explorer.picture.value
-
-
-def test_a_large_image_is_reduced_once_and_drawn_on_a_copy(tmp_path, monkeypatch) -> None:
-    split = explored.split(tmp_path)
-    large = np.zeros((1080, 1920, 3), np.uint8)
-    Image.fromarray(large).save(split.images.paths[0])
-    reads = []
-    monkeypatch.setattr(files, "read_image", lambda path: reads.append(path) or large)
-    explorer = DataExplorer(split, explored.stage("00_dataset", tmp_path / "out")).start()
-    before = np.asarray(explorer.sheet(0).picture).copy()
-    explorer.controls["objects"].value = (1, 25)
-    explorer.controls["objects"].value = (0, 25)
-    assert len(reads) == 1 and picture(explorer).shape == (506, 900, 3)
-    assert np.array_equal(before, np.asarray(explorer.sheet(0).picture))
 
 
 def test_every_control_has_a_label_and_says_what_it_does(data, maps) -> None:

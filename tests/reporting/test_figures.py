@@ -194,17 +194,6 @@ def test_calibration_marks_both_thresholds():
     assert figure.axes[0].get_xscale() == "log"
 
 
-def test_profile_panels_show_crops_and_what_they_lost_for_each_profile():
-    truth = from_rows(["a"], [(40, 30)], [np.array([[1, 2, 9, 9, 1, 4, 0, 0]])])
-    crop, lost = np.array([[0, 0, 20, 20]]), np.array([[1, 2, 10, 11]])
-    seen = {"corrected": (crop, lost[:0]), "official": (crop, lost)}
-    panels = figures.profile_panels(np.zeros((30, 40, 3), np.uint8), truth, seen)
-    assert [panel.title for panel in panels] == ["corrected", "official"]
-    assert [[len(layer.boxes_xyxy) for layer in panel.layers] for panel in panels] == [
-        [1, 0, 1], [1, 1, 1],
-    ]  # fmt: skip
-
-
 def test_a_method_has_one_colour_in_every_figure():
     named = charts.strategy_styles(["planned mcnn 4", "planned mcnn", "mine", "yours 2"])
     assert named["planned mcnn 4"] == named["planned mcnn"] == charts.METHODS["planned mcnn"]
@@ -212,14 +201,6 @@ def test_a_method_has_one_colour_in_every_figure():
     custom = [named[name][0] for name in ("mine", "yours 2")]
     assert len({*colours, *custom}) == len(colours) + 2
     assert list(charts.styles(["a", "b"]).values()) == [(figures.BLUE, "*"), (figures.ORANGE, "*")]
-
-
-def test_a_custom_strategy_has_its_own_entry_in_the_legend():
-    table = BUDGETS.rename(index={"uniform 2x3": "mine"}).assign(
-        method=["global", "planned mcnn", "planned mcnn", "mine"]
-    )
-    legend = charts.budget_curves(table).legends[0]
-    assert "mine" in [text.get_text() for text in legend.get_texts()]
 
 
 def test_a_budget_curve_goes_from_least_to_most_and_says_each_family_once():
@@ -324,23 +305,6 @@ def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():
     assert left.get_ylim() == right.get_ylim()
     assert left.get_xlim() == right.get_xlim()
     assert len(charts.side_by_side({}).axes) == 1
-
-
-def test_a_sweep_shows_each_measure_at_each_value():
-    table = pd.DataFrame(
-        {"strategy": ["global"] * 2, "value": ["0.02", "0.3"], "place": [-5.6, -1.7],
-         "AP": [0.1, 0.2], "AP_low": [0.0, 0.1], "AP_high": [0.2, 0.3],
-         "containment_rate": [np.nan] * 2, "crops_per_image": [3.0, 1.0], "megapixels": [1.0, 0.5]}
-    )  # fmt: skip
-    axes = charts.sweep(table, "03.threshold").axes
-    assert [ax.get_ylabel().split()[0] for ax in axes] == [
-        "AP",
-        "containment",
-        "crops",
-        "megapixels",
-    ]
-    assert [label.get_text() for label in axes[0].get_xticklabels()] == ["0.02", "0.3"]
-    assert axes[2].lines[0].get_ydata().tolist() == [3.0, 1.0]
 
 
 def test_a_saved_figure_is_shown_as_it_was(tmp_path: Path):

@@ -149,18 +149,6 @@ def test_what_was_made_from_an_older_run_is_called_out_of_date(base: Path) -> No
     assert pages.write_experiment(home, base_path=base).read_text().count("Out of date") == 1
 
 
-def test_a_failed_stage_says_what_broke_and_how_to_go_on(base: Path) -> None:
-    home = experiment(base)
-    folder = stage(home / "failed" / "02_b", [nbformat.v4.new_markdown_cell("# Points")])
-    files.write_json(folder / "error.json", {"message": "KeyError: 'no <such> thing'"})
-    page = pages.write_experiment(home, base_path=base).read_text()
-    assert "Failed: 02_b" in page
-    assert "no &lt;such&gt; thing" in page
-    assert "rerun with the same command" in page
-    anchors = re.findall(r'id="([^"]+)"', page)
-    assert len(anchors) == len(set(anchors))
-
-
 def test_the_index_lists_each_experiment_with_a_link_beside_it(base: Path) -> None:
     experiment(base, "x")
     experiment(base, "y|z")

@@ -6,14 +6,11 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import globox
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
 from torchvision.datasets import CocoDetection, VOCDetection
 
 from dmnet_lib.core import annotations, files
-from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.running import cli
 from dmnet_lib.running.commands import convert as commands_convert
@@ -131,14 +128,6 @@ def test_ids_do_not_depend_on_the_order_of_a_folder(tmp_path: Path, convert: Con
     assert [(i["id"], i["file_name"]) for i in images] == [
         (1, "a.1.jpg"), (2, "b & <c>.png"), (3, "empty.jpg"),
     ]  # fmt: skip
-
-
-def test_real_suffixes_survive_voc(tmp_path: Path, convert: Convert) -> None:
-    split_folder(tmp_path / "val")
-    convert(tmp_path / "val", "--to", "coco", "--out", tmp_path / "a.json")
-    convert(tmp_path / "val", "--to", "voc", "--out", tmp_path / "voc")
-    convert(tmp_path / "voc", "--to", "coco", "--out", tmp_path / "b.json")
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
 # Crops
@@ -402,14 +391,6 @@ def test_torchvision_reads_our_coco_and_our_voc(tmp_path: Path, convert: Convert
     assert objects[0][0]["bndbox"] == {"xmin": "4", "ymin": "5", "xmax": "13", "ymax": "24"}
     convert(home, "--to", "visdrone", "--out", tmp_path / "back")
     assert texts(tmp_path / "back") == TEXTS
-
-
-def test_pycocotools_and_globox_read_our_crops(tmp_path: Path, convert: Convert) -> None:
-    convert(crops_folder(tmp_path / "crops"), "--to", "coco", "--out", tmp_path / "a.json")
-    read = COCO(tmp_path / "a.json")
-    assert [c["name"] for c in read.loadCats(read.getCatIds())] == list(CLASSES)
-    assert (len(read.imgs), len(read.anns)) == (3, 2)
-    assert {len(one.boxes) for one in globox.AnnotationSet.from_coco(tmp_path / "a.json")} == {0, 1}
 
 
 # YOLO datasets of others

@@ -235,24 +235,3 @@ def test_crops_of_images_in_any_order_keep_their_boxes(tmp_path: Path) -> None:
     assert {(row["image_id"], row["bbox"][0], row["score"]) for row in fused} == {
         (8, 10.0, 0.1), (7, 120.0, 0.2), (8, 230.0, 0.3),
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("rules", "words"),
-    [
-        (("--coarse-weight", "0"), "above 0"),
-        (("--coarse-weight", "2"), "from 0 to 1"),
-        (("--truncated-boxes", "some"), "invalid choice"),
-        (("--input-size", "0"), "whole number from 1"),
-    ],
-)
-def test_odd_rules_of_views_are_one_line(
-    given: Callable, capsys: pytest.CaptureFixture, rules: tuple, words: str
-) -> None:
-    try:
-        assert cli.main([*given(), *rules]) == 1
-    except SystemExit as stop:
-        assert stop.code == 1
-    line = capsys.readouterr().err
-    assert words in line
-    assert line.count("\n") == 1

@@ -134,15 +134,6 @@ def test_what_is_written_is_what_python_gets(
     assert info["strategy"] == "density mcnn"
 
 
-def test_pycocotools_reads_the_listing(predicted: Predict, tmp_path: Path) -> None:
-    from pycocotools.coco import COCO
-
-    predicted(jpeg(tmp_path / "a.jpg", noise()))
-    read = COCO(tmp_path / "out" / "detections.json")
-    assert len(read.getAnnIds(imgIds=[1])) == len(of_name(tmp_path / "out", "a"))
-    assert read.loadCats([4])[0]["name"] == "car"
-
-
 def test_same_stems_have_results_of_their_own(
     predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -1,6 +1,5 @@
 """The runner on two made-up notebooks: 00_numbers writes numbers, 01_sum adds them up."""
 
-import json
 import os
 import re
 import signal
@@ -18,7 +17,6 @@ import pytest
 from dmnet_lib.core import files, params, provenance
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import ResultFolder
-from dmnet_lib.reporting.pages import pages
 from dmnet_lib.running import cli, runner, stages
 
 BASE = """\
@@ -202,28 +200,6 @@ def test_prose_keeps_the_key_and_code_changes_it(done: Project) -> None:
     assert done.whys()["01_sum"] == "would run: changed code"
 
 
-def test_the_page_of_the_experiment_holds_all_stages_and_points_nowhere(done: Project) -> None:
-    page = (done.home / "report.html").read_text()
-    assert "Title of 00_numbers" in page
-    assert "Title of 01_sum" in page
-    assert "total: 3" in page
-    assert "bar 10" not in page
-    assert not re.search(r"""(?:src|href)=["'](?!#|data:)|url\(|https?://|<script""", page)
-    anchors = re.findall(r'id="([^"]+)"', page)
-    assert len(anchors) == len(set(anchors))
-    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(anchors)
-
-
-def test_a_stage_that_was_run_again_marks_what_was_made_from_it(done: Project) -> None:
-    kept = files.read_json(done.home / "latest.json")
-    other = json.loads(json.dumps(kept))
-    other["stages"]["00_numbers"]["key"] = "000000000000"
-    files.write_json(done.home / "latest.json", other)
-    pages.write_experiment(done.home, base_path=done.places["base_path"])
-    files.write_json(done.home / "latest.json", kept)
-    assert (done.home / "report.html").read_text().count("Out of date") == 1
-
-
 @pytest.mark.parametrize(
     ("fail", "message"),
     [
@@ -252,18 +228,6 @@ def test_a_failed_stage_leaves_its_notebook_and_no_result(
     assert re.search(r"Mend it and run <code>dmnet run .+\.yaml(&#x27;)?</code> again", page)
     done.run()  # with the fault mended, the earlier result still stands and the failure is gone
     assert "Failed" not in (done.home / "report.html").read_text()
-
-
-def test_a_full_disk_is_one_line_and_leaves_no_work_folder(
-    done: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(runner, "_put", full)
-    with pytest.raises(runner.StageError, match=r"the disk is full .*dmnet clean"):
-        done.run("01_sum: {scale: 3.0}")
-    assert left_over(done) == []
 
 
 def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done: Project) -> None:
@@ -306,16 +270,6 @@ def test_two_runs_of_one_experiment_do_not_mix(done: Project) -> None:
         done.run()
 
 
-def test_kernels_of_two_runs_share_no_sockets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    places = set()
-    for name in ("one", "two"):
-        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / name))
-        places.add(runner.KernelManager().ip)
-    assert places == {str(tmp_path / "one" / "kernel"), str(tmp_path / "two" / "kernel")}
-
-
 def test_what_a_killed_run_left_goes_with_the_next(done: Project) -> None:
     files.write_text(done.home / ".work" / "01_sum-0123456789ab" / "half.npz", "")
     done.run()
@@ -349,18 +303,6 @@ def test_a_stage_is_not_taken_over_where_it_is_not_whole_or_where_forced(done: P
         (folder / "aside").rename(folder / "report.html")
     assert report_path.exists()
     assert said[2].endswith("would run: not run before")
-
-
-def test_a_stage_that_cannot_be_copied_is_one_line(
-    done: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(source: str, target: str) -> None:
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(runner, "_link", full)
-    with pytest.raises(runner.StageError, match=r"could not be taken over.*disk is full"):
-        runner.run(done.experiment(name="fourth"), say=done.said.append, **done.places)
-    assert not (done.root / "results" / "fourth" / "00_numbers").exists()
 
 
 def test_clean_keeps_the_latest_and_frees_the_rest(done: Project) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from dmnet_lib.core import files, params
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages.sweep import write_page
 from dmnet_lib.running import cli, sweeps
@@ -247,18 +246,6 @@ def test_common_stages_run_once_and_a_failure_stops_no_other(
     found = experiments.load(project.results, sweeps=True)
     assert list(found) == ["x-03_steps-5", "x-03_steps-7"]
     assert not any("07_compare" in line for line in project.said)
-
-
-def test_a_stage_that_was_taken_over_is_whole_and_stays_when_its_maker_goes(
-    done: tuple[Project, dict[str, str]],
-) -> None:
-    project, _ = done
-    homes = [project.results / f"x-03_steps-{value}" for value in (5, 7)]
-    key = ResultFolder.read(homes[0]).stages["00_numbers"]["key"]
-    first, second = (home / "00_numbers" / key for home in homes)
-    names = [sorted(path.name for path in folder.iterdir()) for folder in (first, second)]
-    assert names[0] == names[1]
-    assert (second / "metrics.json").read_bytes() == (first / "metrics.json").read_bytes()
 
 
 def test_the_sweep_leaves_its_table_figure_and_page(done: tuple[Project, dict[str, str]]) -> None:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import mcnn, points, sizes
 from dmnet_lib.detection import detectors
-from dmnet_lib.training import density, detection, distributed, feed, jobs, loop
+from dmnet_lib.training import density, detection, feed, jobs, loop
 from dmnet_lib.training.loop import Recipe
 
 RECIPE = Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=3)
@@ -137,17 +136,6 @@ def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path, steps:
     assert rows_again == rows
 
 
-def test_every_step_draws_a_batch_of_its_own():
-    drawn = []
-
-    def draw(rng: np.random.Generator) -> torch.Tensor:
-        drawn.append(batch(rng))
-        return drawn[-1]
-
-    train(draw_batch=draw)
-    assert len({float(one.sum()) for one in drawn}) == RECIPE.steps
-
-
 def test_a_finished_run_is_taken_as_it_is(tmp_path: Path):
     model, rows = train(checkpoint=tmp_path / "c.pt")
     again, rows_again = train(checkpoint=tmp_path / "c.pt", draw_batch=killed_after(0))
@@ -241,14 +229,6 @@ def test_the_number_of_workers_changes_no_batch(
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_workers_train_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone, rows = train()
-    monkeypatch.setenv(feed.JOBS, "2")
-    together, rows_again = train()
-    assert equal(alone, together)
-    assert rows == rows_again
-
-
 @pytest.mark.parametrize("jobs", [0, 1])
 def test_a_torn_image_is_one_line_also_from_a_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
@@ -260,15 +240,6 @@ def test_a_torn_image_is_one_line_also_from_a_worker(
     with pytest.raises(InputError, match=r"a\.jpg") as caught:
         drawn(jobs, draw, range(2), monkeypatch)
     assert "\n" not in str(caught.value)
-
-
-def sharers(_: np.random.Generator) -> int:
-    return Images.sharers
-
-
-def test_workers_share_the_memory_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert drawn(2, sharers, range(3), monkeypatch) == [2, 2, 2]
-    assert Images.sharers == 1
 
 
 def test_workers_get_the_cores_that_training_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,28 +256,6 @@ def test_workers_get_the_cores_that_training_leaves(monkeypatch: pytest.MonkeyPa
 
 
 # team
-
-
-def test_alone_a_process_has_the_whole_batch() -> None:
-    with distributed.joined(torch.device("cpu")):
-        assert distributed.size() == 1 and distributed.is_first()
-        assert distributed.share(6) == slice(0, 6)
-        assert distributed.mean(0.5) == 0.5
-    model = network()
-    assert distributed.together(model) is model
-
-
-def test_shares_of_a_batch_are_the_batch(tmp_path: Path) -> None:
-    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
-    at, none = points.from_annotations(split.annotations), Regions.from_lists([[]])
-    parts = [slice(0, 2), slice(2, 6)]
-    draw = partial(density.patch_batch, images=split.images, points=at, bins=ONE, patches=SMALL)
-    shares = [draw(rng(1), count=6, share=part) for part in parts]
-    for column, pieces in zip(draw(rng(1), count=6), zip(*shares, strict=True), strict=True):
-        assert torch.equal(column, torch.cat(pieces))
-    pixels, _ = detection.patch_batch(rng(1), split, none, PATCHES, count=6)
-    parts = [detection.patch_batch(rng(1), split, none, PATCHES, count=6, share=p) for p in parts]
-    assert torch.equal(torch.stack(pixels), torch.stack([one for part, _ in parts for one in part]))
 
 
 # counting
@@ -329,12 +278,15 @@ def test_patches_of_an_empty_image_hold_nothing(tmp_path: Path):
     assert target.abs().sum() == 0
 
 
+@pytest.mark.parametrize("rotate", [False, True], ids=["upright", "turned"])
 @pytest.mark.parametrize("size_wh", [(160, 120), (50, 40)], ids=["larger", "smaller"])
-def test_the_target_of_a_patch_lies_on_its_objects(tmp_path: Path, size_wh: tuple) -> None:
+def test_the_target_of_a_patch_lies_on_its_objects(
+    tmp_path: Path, size_wh: tuple, rotate: bool
+) -> None:
     """The cell with the most mass is white, mirrored or not, at every scale."""
     split = scene(tmp_path, [(20, 14)], size_wh=size_wh)
     at = points.from_annotations(split.annotations, sigma_px=2)
-    near = density.Patches(48, 0.9)
+    near = density.Patches(48, 0.9, rotate=rotate)
     pixels, target = density.patch_batch(rng(0), split.images, at, ONE, near, count=24)
     blocks = nn.functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), mcnn.STRIDE)
     seen = [i for i in range(24) if target[i].sum() > 0.9]
@@ -373,31 +325,6 @@ def test_targets_by_size_add_up_and_each_object_is_in_its_own(tmp_path: Path) ->
         assert len(set(peaks)) == len(peaks)
     true = density.true_map(at, 0, bins, input_scale=0.5)
     np.testing.assert_array_equal(true[2], density.true_map(alone, 0, ONE, input_scale=0.5)[0])
-
-
-def test_turned_patches_keep_their_objects_under_their_targets(tmp_path: Path) -> None:
-    split = scene(tmp_path, [(20, 14)], size_wh=(160, 120))
-    at = points.from_annotations(split.annotations, sigma_px=2)
-    turned = density.Patches(48, 0.9, rotate=True)
-    pixels, target = density.patch_batch(rng(0), split.images, at, ONE, turned, count=40)
-    blocks = nn.functional.avg_pool2d(pixels.mean(dim=1, keepdim=True), mcnn.STRIDE)
-    seen = [i for i in range(40) if target[i].sum() > 0.9]
-    assert len(seen) > 5
-    assert all(blocks[i].flatten()[target[i].argmax()] > 1 for i in seen)
-    straight, _ = density.patch_batch(
-        rng(0), split.images, at, ONE, replace(turned, rotate=False), count=40
-    )
-    assert not torch.equal(pixels, straight)
-
-
-def test_a_perfect_map_has_no_loss():
-    target = torch.rand(2, 1, 4, 4)
-
-    class Perfect(nn.Linear):
-        def forward(self, _: torch.Tensor) -> torch.Tensor:
-            return target * mcnn.TARGET_GAIN
-
-    assert density.loss(Perfect(1, 1), (torch.zeros(2, 3, 16, 16), target)).item() == 0
 
 
 @pytest.mark.parametrize("input_scale", [0.3, 0.5, 0.7, 1.0])
@@ -509,15 +436,6 @@ def test_an_ignored_region_is_grey(tmp_path: Path):
     for patch, target in zip(pixels, targets, strict=True):
         assert len(target["boxes"]) == 0
         assert patch.max() - patch.min() == 0
-
-
-def test_batches_repeat_for_equal_generators_of_detection(tmp_path: Path):
-    split = scene(tmp_path, [(20, 14)], size_wh=(128, 96))
-    draw = detection.batches(split, Regions.from_lists([[]]), PATCHES, count=2)
-    (a, targets), (b, again) = (draw(np.random.default_rng(1)) for _ in range(2))
-    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    for x, y in zip(targets, again, strict=True):
-        assert torch.equal(x["boxes"], y["boxes"])
 
 
 def test_the_held_out_loss_repeats_and_teaches_nothing(tmp_path: Path):
