@@ -144,7 +144,7 @@ class CropsExplorer(desk.Explorer):
         area, padding, joined = (of[n].value for n in ("min_area", "padding", "connectivity"))
         return Policy(window_wh, area, padding, replace(self.given.rules, connectivity=joined))
 
-    def settle(self) -> None:
+    def follow_controls(self) -> None:
         for name in ("threshold", "window_w", "window_h", "connectivity", "padding", "min_area"):
             self.controls[name].disabled = self.is_planned
         self.controls["budget"].disabled = not self.is_planned

@@ -65,7 +65,7 @@ class DataExplorer(desk.Explorer):
         sides_px = self.truth.sides_px
         return self.truth.is_object & wanted & (low <= sides_px) & (sides_px < high)
 
-    def settle(self) -> None:
+    def follow_controls(self) -> None:
         here = self.index
         counts = np.bincount(self.truth.image_index[self.chosen], minlength=len(self.truth))
         low, high = self.controls["objects"].value

@@ -81,7 +81,7 @@ class DensityExplorer(desk.Explorer):
             self.rules.sigmas,
         )  # fmt: skip
 
-    def settle(self) -> None:
+    def follow_controls(self) -> None:
         rule = self.controls["rule"].value
         # Where a point has no neighbour, the adaptive rule takes the fixed width too.
         self.controls["sigma"].disabled = rule == "class_wise"

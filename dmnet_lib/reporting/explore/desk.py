@@ -66,7 +66,7 @@ class Explorer:
         self.own = controls
         self.first_values = {name: _value(control) for name, control in controls.items()}
         self._sheets: OrderedDict[int, Sheet] = OrderedDict()
-        self._is_settling = False
+        self._is_following = False
         self.picture, self.counters, self.fault = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.saved = widgets.HTML()
         self.controls = self._navigation() | controls | self._saving()
@@ -93,7 +93,7 @@ class Explorer:
         """Return the parameters that the controls stand for, by section."""
         raise NotImplementedError
 
-    def settle(self) -> None:
+    def follow_controls(self) -> None:
         """Bring `images`, and what can be moved, in line with the controls."""
 
     # What happens then.
@@ -110,14 +110,14 @@ class Explorer:
 
     def update(self) -> None:
         """Show what the controls say: the picture first, as its counters may take longer."""
-        if self._is_settling:
+        if self._is_following:
             return
-        self._is_settling = True  # what is set here calls nobody back
+        self._is_following = True  # what is set here calls nobody back
         try:
-            self.settle()
+            self.follow_controls()
             self._limit()
         finally:
-            self._is_settling = False
+            self._is_following = False
         if self.index is None:
             self.picture.value = "<p>No image to show.</p>"
             self.counters.value = render.html("explorer_message", text="0 images")

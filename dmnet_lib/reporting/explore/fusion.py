@@ -1,4 +1,4 @@
-"""What a detector saw in an image and its crops -> the fusion explorer: put together anew, judged.
+"""Detections of an image and its crops -> the fusion explorer: put together anew, judged.
 
 An image is fused again at each move by the library's own rules, and its boxes are matched to the
 truth as the evaluation does: an overlap of 0.5 with an object of the class, ignored regions left
@@ -89,7 +89,7 @@ class FusionExplorer(desk.Explorer):
         names, least = list(self.passes.found), float(given["score_threshold"])
         return {
             "strategy": desk.labelled(
-                widgets.Dropdown, "Strategy", "Way to look at the image that is shown",
+                widgets.Dropdown, "Strategy", "Strategy that is shown",
                 options=names, value=strategy),
             "against": desk.labelled(
                 widgets.Dropdown, "Against", "Strategy that it is compared with",
@@ -111,7 +111,7 @@ class FusionExplorer(desk.Explorer):
             "show_judged": desk.check("TP, FP and FN"),
         }  # fmt: skip
 
-    def settle(self) -> None:
+    def follow_controls(self) -> None:
         pair = (self.controls["strategy"].value, self.controls["against"].value)
         differ = self.controls["differ"]
         if pair != self._pair:
