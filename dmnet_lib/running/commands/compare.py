@@ -110,7 +110,7 @@ def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> P
     page = render.html(
         "comparison",
         title=f"Comparison: {', '.join(options.names)}", lines=lines, figure=picture,
-        tables={h: Table.of_frame(frame, caption=told) for h, (frame, told) in tables.items()},
+        tables={h: Table.of_frame(table, caption=words) for h, (table, words) in tables.items()},
     )  # fmt: skip
     metrics = {
         "names": list(options.names), "level": made.level, "words": lines,

@@ -76,7 +76,8 @@ def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     found = _read(options)
     what = "crops" if found.crops else "images"
-    say(f"{options.source}: {len(found.annotations):,} {what}, {_told(_kinds(found.annotations))}")
+    rows = _in_words(_kinds(found.annotations))
+    say(f"{options.source}: {len(found.annotations):,} {what}, {rows}")
     for note in found.notes:
         say(f"note: {note}")
     found = found.of(merge_classes(found.annotations, options.classes))
@@ -108,13 +109,13 @@ def _read(options: Options) -> Material:
 
 
 def _kinds(table: Annotations) -> dict[str, int]:
-    """Return the number of rows of each kind that a log tells."""
+    """Return the number of rows of each kind that the output names."""
     ignored, others = (int((table.class_ids == kind).sum()) for kind in (IGNORED, OTHERS))
     boxes = len(table.class_ids) - ignored - others
     return {"boxes": boxes, "ignored regions": ignored, "others": others}
 
 
-def _told(counts: Mapping[str, int]) -> str:
+def _in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
 
 
@@ -162,8 +163,8 @@ def write_coco(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     coco.write(out, table, file_names=kept.file_names, crops=kept.crops, first_image_id=first)
     rows, what = _kinds(table)["boxes"], "crops" if kept.crops else "images"
     extra = len(table.boxes_xywh) - rows
-    told = f", {extra:,} more under {coco.EXTRA_LIST!r}" if extra else ""
-    say(f"{out}: {len(table):,} {what}, {rows:,} annotations{told}")
+    more = f", {extra:,} more under {coco.EXTRA_LIST!r}" if extra else ""
+    say(f"{out}: {len(table):,} {what}, {rows:,} annotations{more}")
 
 
 def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
@@ -198,7 +199,7 @@ def _not_in_yolo(table: Annotations) -> str:
         "boxes without area": int((classed & table.evaluated & ~table.has_class).sum()),
     }
     del kinds["boxes"]
-    return f"{sum(kinds.values()):,} rows ({_told(kinds)})"
+    return f"{sum(kinds.values()):,} rows ({_in_words(kinds)})"
 
 
 def _write_visdrone(out: Path, kept: Material, profile: Profile, say: Say) -> None:

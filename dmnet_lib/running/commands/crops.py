@@ -198,7 +198,7 @@ def _planned(source: Split, options: Options, say: Say) -> Chosen:
     for image, gains in zip(images.values(), made.gains(), strict=True):
         image["gains"] = gains
     made_by = {"policy": "planned", **asdict(options.planned), **made.parameters()}
-    return Chosen(made.plan.regions, images, made_by, made.told(source.annotations))
+    return Chosen(made.plan.regions, images, made_by, made.words(source.annotations))
 
 
 def _sums_of_maps(source: Split, options: Options, say: Say) -> list[np.ndarray]:

@@ -37,8 +37,8 @@ def run(options: Options, say: Say) -> int:
 def _data_roots() -> list[Path]:
     """Return where the parameter files of this project find their data."""
     paths = sorted(params.BASE.parent.glob("*.yaml"))
-    told = [params.load(path).sections[params.COMMON] for path in paths]
-    found = [splits.data_root(str(one["dataset"]), str(one["data_root"])) for one in told]
+    declared = [params.load(path).sections[params.COMMON] for path in paths]
+    found = [splits.data_root(str(one["dataset"]), str(one["data_root"])) for one in declared]
     return list(dict.fromkeys(found))
 
 

@@ -145,8 +145,8 @@ def _own_areas(truth: Mapping) -> list[str]:
     """Return a note where the ground truth gives boxes another area than their sides do."""
     areas = [(one.get("area"), one["bbox"][2] * one["bbox"][3]) for one in truth["annotations"]]
     count = sum(type(own) in (int, float) and abs(own - sides) > 1e-6 for own, sides in areas)
-    told = "have an area of their own, of a mask perhaps; small, medium and large go by w * h"
-    return [f"{count} of {len(areas)} boxes of the ground truth {told}"] if count else []
+    words = "have an area of their own, of a mask perhaps; small, medium and large go by w * h"
+    return [f"{count} of {len(areas)} boxes of the ground truth {words}"] if count else []
 
 
 def _chosen_images(

@@ -1,4 +1,4 @@
-"""Detections of whole images and of their crops -> one set of detections, doubles removed."""
+"""Detections of whole images and of their crops -> one set of detections, without duplicates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

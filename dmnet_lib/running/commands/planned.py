@@ -103,7 +103,7 @@ class Planned:
         bins = {n: np.round(value, 3).tolist() for n, value in vars(self.planner.bins).items()}
         return {"recall_curve": asdict(self.planner.curve), "size_bins": bins}
 
-    def told(self, truth: Annotations) -> str:
+    def words(self, truth: Annotations) -> str:
         """Return in words what share of the objects is expected to be found, before and after."""
         after = self.planner.predicted_recall(truth, self.plan.regions)
         if after is None:  # nobody annotated the split: the maps tell

@@ -67,7 +67,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture, what its results are called, and what its entry in the listing tells."""
+    """A picture, what its results are called, and what its entry in the listing says."""
 
     picture: Picture
     name: str
@@ -168,7 +168,7 @@ def _sources(
 
 
 def _leads_nowhere(path: Path) -> bool:
-    """Tell whether a path is a link to nothing, which is told where it is called a picture."""
+    """Tell whether a path is a link to nothing, which is named where it has a picture's suffix."""
     return path.is_symlink() and not path.exists()
 
 
@@ -181,7 +181,7 @@ def _is_meant(path: Path) -> bool:
 def _shots(
     sources: dict[Path, str], every: int, fail: Callable[[InputError], None]
 ) -> Iterator[Shot]:
-    """Yield the pictures of all files, one at a time in memory; what fails is told."""
+    """Yield the pictures of all files, one at a time in memory; what fails is named."""
     for path, name in sources.items():
         try:
             if path.suffix.lower() in video.SUFFIXES:
