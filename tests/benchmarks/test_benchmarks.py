@@ -7,11 +7,7 @@ import sys
 
 import bench
 import measure
-import plans
 import pytest
-import synthetic
-
-from dmnet_lib.data import splits
 
 QUICK = [name for name in bench.BENCHMARKS if name != "training"]  # its steps take a minute
 
@@ -43,12 +39,3 @@ def test_every_benchmark_tells_finite_figures(quick: dict[str, list[dict]]) -> N
 
 
 # What crops are worth.
-
-
-@pytest.fixture(scope="module")
-def worth(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """Return the rows of plans.py for a few synthetic images."""
-    data = synthetic.write(tmp_path_factory.mktemp("plans"), "val", 4)
-    known = splits.read_image_sizes(data.sizes_path)
-    truth = splits.load_source(data.root, "val", sizes=known).annotations
-    return plans.rows_of(plans.Ground.of(truth, plans.Curve()), jobs=1)

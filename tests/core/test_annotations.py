@@ -94,12 +94,6 @@ def test_a_malformed_line_is_named_with_file_line_and_field(line: str, words: st
     assert "\n" not in str(caught.value)
 
 
-def test_fields_do_not_move_between_lines():
-    """Seven and nine fields are sixteen in all, and still two faults."""
-    with pytest.raises(InputError, match=r"a\.txt:1: 7 fields"):
-        annotations.parse("1,2,3,4,1,4,0\n0,1,2,3,4,1,4,0,0\n", source=SOURCE)
-
-
 def test_a_missing_and_a_binary_file_are_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"a\.txt: no such annotation file"):
         annotations.read(tmp_path / "a.txt")
@@ -112,14 +106,6 @@ def test_the_table_counts_rows_by_image():
     assert table().image_index.tolist() == [0, 0, 2]
     assert [len(one.boxes_xywh) for one in table()] == [2, 0, 1]
     assert [one.names for one in table()] == [("a",), ("b",), ("c",)]
-
-
-def test_an_image_is_a_view_with_offsets_of_its_own():
-    whole = table()
-    last = whole.image(2)
-    assert np.shares_memory(last.boxes_xywh, whole.boxes_xywh)
-    assert last.offsets.tolist() == [0, 1]
-    np.testing.assert_array_equal(last.rows(), ROWS[2])
 
 
 def test_objects_are_evaluated_classes_with_an_area():
@@ -188,15 +174,6 @@ def test_a_faulty_merging_is_named(text: str, words: str) -> None:
         annotations.merge_classes(one_of_each(), text)
 
 
-def test_read_only_rows_are_taken_and_left_alone():
-    rows = ROWS[0].copy()
-    rows.flags.writeable = False
-    found = from_rows(["a"], np.array([[100, 50]]), [rows])
-    changed = found.rows()
-    changed[:] = 0
-    np.testing.assert_array_equal(found.rows(), rows)
-
-
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -223,9 +200,8 @@ ODD = (  # texts that are not taken together with the others, and the same rows 
     ("odd", "plain"), [("", ""), (f"{GOOD},\r\n{GOOD}", f"{GOOD}\n" * 2), *ODD]
 )
 def test_files_read_together_are_those_read_one_by_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str, plain: str
+    tmp_path: Path, odd: str, plain: str
 ) -> None:
-    monkeypatch.setattr(annotations, "FILES_AT_ONCE", 2)
     texts = [f"{GOOD}\n", odd, "", "-5,-6,1,2,0,0,0,0", plain]
     paths = [tmp_path / f"{number}.txt" for number in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):
@@ -254,10 +230,3 @@ def test_of_files_read_together_the_faulty_one_is_named(tmp_path: Path, text: st
         path.write_text(f"{content}\n")
     with pytest.raises(InputError, match=r"b\.txt:1: "):
         annotations.read_all(paths)
-
-
-def test_rows_by_image_are_those_of_each_image() -> None:
-    found = list(table().rows_by_image())
-    assert len(found) == 3
-    for rows, expected in zip(found, ROWS, strict=True):
-        np.testing.assert_array_equal(rows, expected)

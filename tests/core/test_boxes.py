@@ -39,13 +39,6 @@ def test_xywh_and_xyxy_undo_each_other(xywh: np.ndarray) -> None:
     assert xyxy.dtype == xywh.dtype
 
 
-@quick
-@given(BOXES, st.integers(-9, 9), st.integers(-9, 9))
-def test_a_shift_is_undone_by_its_opposite(xyxy: np.ndarray, x: int, y: int) -> None:
-    offset = np.array([x, y])
-    np.testing.assert_array_equal(boxes.shift(boxes.shift(xyxy, offset), -offset), xyxy)
-
-
 def test_each_box_can_have_its_own_offset_and_size():
     pair = frozen([[0, 0, 9, 9], [0, 0, 9, 9]])
     moved = boxes.shift(pair, np.array([[1, 2], [-3, 0]]))

@@ -41,18 +41,6 @@ def test_a_plain_jpeg_has_the_pixels_of_the_experiments_decoder(
     assert found.notes == ()
 
 
-@pytest.mark.parametrize("orientation", [6, 8])
-@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA"])
-def test_a_turned_tiff_of_another_mode(tmp_path: Path, orientation: int, mode: str) -> None:
-    pixels = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
-    upright = Image.fromarray(pixels).convert(mode)
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    stored = upright.transpose(TURNS[{6: 8, 8: 6}[orientation]])
-    found = images.read(saved(tmp_path, "a.tif", stored, exif=exif))
-    np.testing.assert_array_equal(found.image, np.asarray(upright.convert("RGB")))
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
 def test_exif_turns_are_made(
@@ -68,18 +56,6 @@ def test_exif_turns_are_made(
     found = images.read(path)
     assert np.abs(found.image.astype(int) - colours).max() <= (4 if suffix == "jpg" else 0)
     assert len(found.notes) == (orientation > 1)
-
-
-@pytest.mark.parametrize("orientation", [3, 6])
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_grey_of_sixteen_bits_is_turned_too(tmp_path: Path, orientation: int, suffix: str) -> None:
-    values = np.arange(40 * 30, dtype=np.uint16).reshape(30, 40) * 50
-    stored = np.rot90(values, {3: 2, 6: 1}[orientation])
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    path = saved(tmp_path, f"a.{suffix}", Image.fromarray(stored), exif=exif)
-    right = np.rint(values / values.max() * 255)
-    np.testing.assert_array_equal(images.read(path).image[..., 0], right)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGB", "CMYK", "YCbCr"])

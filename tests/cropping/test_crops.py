@@ -83,14 +83,6 @@ def test_a_box_that_leaves_the_image_is_not_cut_by_a_crop_of_all_of_it():
     assert cropped(row, region=[0, 0, 100, 60]) == [[94, 0, 6, 10, 1, 4, 0, 0]]
 
 
-def test_the_whole_table_is_left_alone():
-    annotations = table(car(75, 30))
-    annotations.boxes_xywh.flags.writeable = False
-    before = annotations.rows()
-    crops.annotate(annotations, Regions.from_lists([[REGION]]))
-    np.testing.assert_array_equal(annotations.rows(), before)
-
-
 def test_crops_say_where_they_come_from():
     regions = Regions.from_lists([[], [[0, 0, 9, 9], REGION]])
     pair = from_rows(["a", "b"], np.array([[100, 60]] * 2), [np.array([car(50, 30)])] * 2)

@@ -1,31 +1,18 @@
 """Checks of data folders: every fault is found, with its file named, and the rest is counted."""
 
 import json
-import os
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import GOOD, JPEG, write_split
+from shared import SHARED, needs_data
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data.check import check_splits
 from dmnet_lib.running import cli
-
-SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
-needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data at {SHARED}")
-GOOD = "1,2,3,4,1,4,0,0\n"
-JPEG = files.encode_jpeg(np.full((12, 16, 3), 90, np.uint8))
-
-
-def write_split(folder: Path, texts: dict[str, str]) -> Path:
-    """Write images of 16x12 pixels with these annotation texts; return the split's folder."""
-    (folder / "annotations").mkdir(parents=True)
-    for stem, text in texts.items():
-        files.write_bytes(folder / "images" / f"{stem}.jpg", JPEG)
-        files.write_text(folder / "annotations" / f"{stem}.txt", text)
-    return folder
 
 
 def test_a_valid_folder_has_no_error(tmp_path: Path):

@@ -191,9 +191,7 @@ def changed(path: list, value: object) -> dict:
     [
         (["images"], None, "Expected `array`, got `null` - at `$.images`"),
         (["annotations"], [3], "annotations[0]: Expected `object`, got `int`"),
-        (["images", 0, "width"], "9", "Expected `int`, got `str` - at `$.images[0].width`"),
         (["images", 0, "height"], 0, "Expected `int` >= 1 - at `$.images[0].height`"),
-        (["images", 0, "height"], 10**30, "Expected `int` <= 999999999 - at `$.images[0].height`"),
         (["images", 0, "file_name"], "..", "images[0]: file_name is '..', which can be no file's"),
         (["images", 0, "file_name"], "a\x00b.jpg", "images[0]: file_name is 'a\\x00b.jpg', which"),
         (
@@ -233,7 +231,6 @@ def changed(path: list, value: object) -> dict:
             "annotations[0]: Expected `float` <",
         ),
         (["annotations", 0, "bbox"], [1, 2, 3, -4], "annotations[0]: Expected `float` >="),
-        (["annotations", 0, "score"], "1", "annotations[0]: iscrowd, score and truncation"),
         (["annotations", 0, "occlusion"], 3, "annotations[0]: iscrowd, score and truncation"),
         ([coco.EXTRA_LIST], {}, "Expected `array`, got `object` - at"),
         ([coco.EXTRA_LIST, 0, "category_id"], 12, f"{coco.EXTRA_LIST}[0]: category_id is 12"),
@@ -291,18 +288,6 @@ def test_malformed_yolo_is_named(tmp_path: Path, line: str, says: str) -> None:
     assert says in fault(yolo.read, tmp_path, ["a"], np.array([[10, 10]]))
 
 
-def test_yolo_classes_are_known_by_name(tmp_path: Path) -> None:
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "a.txt").write_text("1 0.5 0.5 0.2 0.2\n")
-    (tmp_path / "classes.txt").write_text("car\nbus\n")
-    table = yolo.read(tmp_path, ["a", "b"], np.array([[10, 10], [10, 10]]))
-    assert table.rows().tolist() == [[4, 4, 2, 2, 1, 9, 0, 0]]
-    (tmp_path / "classes.txt").write_text("car\ncoach\n")
-    assert "classes.txt: 'coach' is none of pedestrian" in fault(
-        yolo.read, tmp_path, ["a"], np.array([[10, 10]])
-    )
-
-
 def test_yolo_labels_for_none_of_the_images_is_an_error(tmp_path: Path) -> None:
     assert "has labels for none of 1 images" in fault(yolo.read, tmp_path, ["a"], np.ones((1, 2)))
 
@@ -352,11 +337,8 @@ def test_a_lost_image_is_not_lossless() -> None:
 
 
 @pytest.mark.parametrize("factor", [1, 0.37])
-def test_text_is_the_dictionary_in_sorted_json(
-    monkeypatch: pytest.MonkeyPatch, factor: float
-) -> None:
-    """Also of boxes of floats, and where the entries come in several pieces."""
-    monkeypatch.setattr(coco, "ROWS_AT_ONCE", 2)
+def test_text_is_the_dictionary_in_sorted_json(factor: float) -> None:
+    """Also of boxes of floats."""
     table = replace(SMALL, boxes_xywh=SMALL.boxes_xywh * factor)
     crops = [
         {"file_name": f"{n}.png", "parent": "p.jpg", "x0": 3, "y0": 4, "scale": 1.0}

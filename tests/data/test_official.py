@@ -1,7 +1,6 @@
 """The `official` profile gives the released procedure's numbers, stage by stage."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,9 @@ import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import SHARED
 
-from dmnet_lib.core import boxes, files, official
+from dmnet_lib.core import boxes, official
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops, regions, threshold
@@ -24,7 +24,6 @@ OFFICIAL = official.named("official")
 KERNEL = OFFICIAL.kernel
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "official_scenes.json").read_text())
 IMAGES = GOLDEN["images"]
-SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 SAMPLE, REFERENCE = SHARED / "visdrone-sample", SHARED.parent / "golden"
 needs_data = pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"no reference data at {SHARED}")
 POLICY = threshold.Policy((70, 70), rules=OFFICIAL.regions)

@@ -5,24 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import GOOD, JPEG, write_split
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations, from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import check, splits
 from dmnet_lib.data.splits import Images
-
-GOOD = "1,2,3,4,1,4,0,0\n"
-JPEG = files.encode_jpeg(np.full((12, 16, 3), 90, np.uint8))
-
-
-def write_split(folder: Path, texts: dict[str, str], *, suffix: str = ".jpg") -> Path:
-    """Write images of 16x12 pixels with these annotation texts; return the split's folder."""
-    (folder / "annotations").mkdir(parents=True)
-    for stem, text in texts.items():
-        files.write_bytes(folder / "images" / f"{stem}{suffix}", JPEG)
-        files.write_text(folder / "annotations" / f"{stem}.txt", text)
-    return folder
 
 
 def table(*counts: int) -> Annotations:

@@ -4,21 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import car, table
 
-from dmnet_lib.core.annotations import Annotations, from_rows
 from dmnet_lib.core.files import InputError, write_json
 from dmnet_lib.density import kernels, points
 from dmnet_lib.density.kernels import SigmaRule
-
-
-def table(*images: list[tuple], size_wh: tuple[int, int] = (100, 50)) -> Annotations:
-    """One image for each list of rows of eight fields."""
-    rows = [np.array(image, np.int64).reshape(-1, 8) for image in images]
-    return from_rows([f"i{n}" for n in range(len(images))], np.array([size_wh] * len(images)), rows)
-
-
-def car(x: int, y: int, w: int = 10, h: int = 10, class_id: int = 4) -> tuple[int, ...]:
-    return (x, y, w, h, 1, class_id, 0, 0)
 
 
 def test_no_object_has_no_width_and_no_scale() -> None:
@@ -77,13 +67,6 @@ def test_weights_of_intervals_that_tile_an_axis_sum_to_one(sigma: float) -> None
     assert weights.shape == (3, 5)
     assert np.all(weights >= 0)
     assert weights.sum(axis=1) == pytest.approx(1)
-
-
-def test_half_of_a_point_in_the_middle_lies_on_each_side():
-    halves = kernels.axis_weights(
-        np.array([50.0]), np.array([9.0]), np.array([0, 50]), np.array([50, 100]), length=100
-    )
-    assert halves == pytest.approx(np.full((1, 2), 0.5))
 
 
 def test_scales_come_back_from_json(tmp_path: Path):

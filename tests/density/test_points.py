@@ -4,22 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import car, table
 
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import Annotations, from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.density import points
 from dmnet_lib.density.points import Points
-
-
-def table(*images: list[tuple], size_wh: tuple[int, int] = (100, 50)) -> Annotations:
-    """One image for each list of rows of eight fields."""
-    rows = [np.array(image, np.int64).reshape(-1, 8) for image in images]
-    return from_rows([f"i{n}" for n in range(len(images))], np.array([size_wh] * len(images)), rows)
-
-
-def car(x: int, y: int, w: int = 10, h: int = 10, class_id: int = 4) -> tuple[int, ...]:
-    return (x, y, w, h, 1, class_id, 0, 0)
 
 
 def test_no_image_and_no_object_give_no_point():

@@ -55,18 +55,6 @@ def test_boxes_that_overlap_less_than_the_threshold_stay(iou_threshold: float, k
     assert len(fuse([pair], names=NAMES, iou_threshold=iou_threshold)) == kept
 
 
-def test_classes_compete_only_where_asked():
-    pair = found((0, 0, 0, 20, 0.9, 4), (0, 0, 0, 20, 0.8, 5))
-    assert len(fuse([pair], names=NAMES, rules=fusion_rules(nms="class_wise"))) == 2
-    assert fuse([pair], names=NAMES, rules=fusion_rules(nms="agnostic")).class_ids.tolist() == [4]
-
-
-def test_boxes_across_the_border_compete_in_their_own_image_only():
-    """A box that ends at the origin of one image is no double of another image's last corner."""
-    pair = found((0, 80, 80, 20, 0.9, 1), (1, -20, -20, 20, 0.8, 1))
-    assert len(kept_rows(pair, iou_threshold=0.7, rules=fusion_rules(nms="agnostic"))) == 2
-
-
 def test_the_best_are_kept_after_doubles_left():
     doubles = [(0, 0, 0, 20, 0.9 - i / 100, 4) for i in range(5)]
     others = [(0, 50, 0, 20, 0.3, 4), (0, 50, 50, 20, 0.2, 4), (1, 0, 0, 20, 0.1, 4)]

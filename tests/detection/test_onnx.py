@@ -1,6 +1,5 @@
 """Detectors in ONNX files: tiny ones, written here, find cells of a colour where they are."""
 
-import os
 import pickle
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import SHARED
 
 from dmnet_lib.core import annotations, boxes, files
 from dmnet_lib.core.annotations import CLASSES
@@ -21,7 +21,6 @@ from dmnet_lib.detection.detectors import Views
 from dmnet_lib.detection.onnx import Onnx
 from dmnet_lib.evaluation import coco
 
-SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 NANO, SAMPLE = SHARED / "models" / "yolox_nano.onnx", SHARED / "visdrone-sample"
 RED, BLACK = (255, 0, 0), (0, 0, 0)
 COLOURS = ("red", "green", "blue")

@@ -1,25 +1,23 @@
 """A run's pipeline on one image finds what its notebooks find, call by call."""
 
 import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import SHARED
 
 from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import planning, plans, threshold
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import mcnn, windows
 from dmnet_lib.detection import density_source, strategies
 from dmnet_lib.detection.predict import Predictor
 
-SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 MODEL = SHARED / "models" / "yolox_nano.onnx"
 NAMED = {"planned mcnn 2": "mcnn", "planned detector 2": "detector"}
 
@@ -98,20 +96,6 @@ def test_pixels_of_another_kind_are_refused(untrained_run: Path) -> None:
     for image in (np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((0, 9, 3), np.uint8)):
         with pytest.raises(InputError, match="uint8"):
             predictor(image)
-
-
-def same(a: Detections, b: Detections) -> bool:
-    """Tell whether both have the same boxes from a score of 0.06 on, but for float rounding.
-
-    Threads add in another order; lower scores may change places at the limit of 500 boxes.
-    """
-    for some, others in ((a.select(a.scores > 0.06), b), (b.select(b.scores > 0.06), a)):
-        gap = np.abs(some.boxes_xyxy[:, None] - others.boxes_xyxy[None]).max(axis=2)
-        gap += np.abs(some.scores[:, None] - others.scores[None]) * 100
-        gap += np.abs(some.class_ids[:, None] - others.class_ids[None])
-        if len(some) and gap.min(axis=1).max() > 0.01:
-            return False
-    return True
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import json
-import os
 import tarfile
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import SHARED, needs_data
 
 from dmnet_lib.core import boxes, files
 from dmnet_lib.core.annotations import Annotations, from_rows
@@ -17,9 +17,7 @@ from dmnet_lib.data.formats import visdrone as visdrone_format
 from dmnet_lib.evaluation import matching, visdrone
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 METRICS = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500")
-needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data at {SHARED}")
 
 Row = tuple[float, ...]
 
@@ -111,20 +109,6 @@ def test_a_row_not_evaluated_excuses_but_counts_in_recall():
     twice = [(50, 50, 4, 4, 0.9, 4), (52, 52, 4, 4, 0.9, 4), (10, 10, 8, 8, 0.8, 4)]
     metrics = visdrone.evaluate(truth(rows), found(twice))
     assert (metrics["AP"], metrics["AR500"]) == (0.5, 0.5)
-
-
-def test_a_box_is_taken_once_by_the_best_score():
-    detections = found([(11, 10, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4)])
-    outcome = matching.match(truth([(10, 10, 8, 8, 1, 4)]), detections)
-    assert outcome[0].tolist() == [1, 0]  # at 0.50 the first takes it
-    assert outcome[-1].tolist() == [0, 1]  # at 0.95 the first does not fit
-
-
-def test_equal_overlaps_go_to_the_later_box():
-    same = [(10, 10, 8, 8, 1, 4), (12, 10, 8, 8, 1, 4)]
-    detections = found([(11, 10, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4)])
-    assert matching.match(truth(same), detections)[-2].tolist() == [0, 1]
-    assert matching.match(truth(same), detections)[0].tolist() == [1, 1]
 
 
 def test_ap_is_the_area_under_every_step_of_the_falling_precision():

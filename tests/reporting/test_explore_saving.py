@@ -133,13 +133,6 @@ def test_another_file_is_written_over_only_where_that_is_ticked(tmp_path, folder
     assert crops.fault.value == "" and params.load(folder / "mine.yaml").changed
 
 
-def test_base_yaml_is_never_written_over(tmp_path, folder) -> None:
-    crops = crops_of(tmp_path)
-    crops.controls["padding"].value = 4
-    with pytest.raises(InputError, match="holds every default"):
-        saving.save("base", crops.changes(), crops.stage, replace=True)
-
-
 def test_nothing_moved_is_nothing_to_save(tmp_path, folder) -> None:
     crops = crops_of(tmp_path)
     crops.controls["name"].value = "mine"

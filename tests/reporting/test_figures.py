@@ -90,19 +90,9 @@ def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
         lambda: charts.bars(STRATEGIES[["AP"]], y_label="AP"),
         lambda: charts.precision_recall({"a": np.linspace(1, 0, 5)}, np.linspace(0, 1, 5)),
     ],
-    ids=[
-        "lines",
-        "photo",
-        "map",
-        "strategies",
-        "budgets",
-        "recall",
-        "plan",
-        "ablation",
-        "bars",
-        "curves",
-    ],
-)
+    ids=["lines", "photo", "map", "strategies", "budgets", "recall", "plan", "ablation", "bars",
+         "curves"],
+)  # fmt: skip
 def test_a_figure_drawn_twice_has_the_same_bytes(tmp_path: Path, draw: Callable) -> None:
     first, second = (show(tmp_path / name, draw()) for name in "ab")
     assert first.png == second.png

@@ -1,13 +1,13 @@
 """`dmnet convert`: every format from every other, for images and for crops, by either profile."""
 
 import json
-import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import SHARED, needs_data
 from torchvision.datasets import CocoDetection, VOCDetection
 
 from dmnet_lib.core import annotations, files
@@ -15,9 +15,7 @@ from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.running import cli
 from dmnet_lib.running.commands import convert as commands_convert
 
-SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 GOLDEN = SHARED.parent / "golden"
-needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no reference data at {SHARED}")
 
 JPEG = files.encode_jpeg(np.full((30, 40, 3), 90, np.uint8))
 # Objects, one over the border, a crowd, an ignored region, others, a box without area, no box.

@@ -481,11 +481,3 @@ def test_wrong_arguments_of_planned_crops_are_one_line(
 ) -> None:
     assert words in refused(capsys, *planning_of(streets, "c"), *arguments)
     assert not (streets / "c").exists()
-
-
-def test_any_number_of_jobs_plans_the_same_crops(
-    streets: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(common, "IMAGES_EACH", 1)
-    one, two = (plan(streets, f"c{jobs}", "--jobs", jobs) for jobs in (1, 2))
-    assert one == two

@@ -1,7 +1,6 @@
 """`dmnet fuse`: crops' boxes go to their place, by name or id, and nothing is assigned wrongly."""
 
 import json
-import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -9,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import SHARED
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.running import cli
 
-SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 REFERENCE = SHARED.parent / "golden"
 needs_data = pytest.mark.skipif(
     not REFERENCE.is_dir(), reason=f"no reference numbers at {REFERENCE}"

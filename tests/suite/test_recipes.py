@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared import SHARED
 
 from dmnet_lib.core import files, weights
 from dmnet_lib.data import scenes, splits
 from dmnet_lib.detection import detectors
 
-SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 NANO, SAMPLE = SHARED / "models" / "yolox_nano.onnx", SHARED / "visdrone-sample"
 HERE = NANO.is_file() and SAMPLE.is_dir()
 needs_data = pytest.mark.skipif(not HERE, reason=f"no real images and model at {SHARED}")

@@ -337,17 +337,6 @@ def test_a_wrong_command_is_one_line_and_status_1(
     assert re.fullmatch(r"dmnet: .+\n", capfd.readouterr().err)
 
 
-def test_help_teaches_with_examples_and_loads_nothing_heavy() -> None:
-    code = (
-        "import sys; from dmnet_lib.running import cli\n"
-        "try: cli.main(['--help'])\n"
-        "finally: sys.exit(int(bool({'torch', 'papermill', 'nbconvert'} & set(sys.modules))))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert found.returncode == 0
-    assert "dmnet run params/demo.yaml" in found.stdout
-
-
 def test_until_stops_after_that_stage(project: Project) -> None:
     project.run(until="00_numbers")
     assert list(ResultFolder.read(project.home).stages) == ["00_numbers"]

@@ -13,23 +13,10 @@ from dmnet_lib.core.files import ROOT
 LIBRARY = ROOT / "dmnet_lib"
 SCENES = LIBRARY / "data" / "scenes"  # its text is the version of the data
 # Parts of names that nobody in object detection would look for.
-NAMES = frozenset(
-    [
-        "bought",
-        "buys",
-        "eye",
-        "fragments",
-        "lens",
-        "looked",
-        "looks",
-        "mistakes",
-        "pays",
-        "seen",
-        "settle",
-        "sightings",
-        "twins",
-    ]
-)
+NAMES = frozenset([
+    "bought", "buys", "eye", "fragments", "lens", "looked", "looks", "mistakes", "pays", "seen",
+    "settle", "sightings", "twins",
+])  # fmt: skip
 TERMS = frozenset(
     ["area_share", "coarse_score", "curve_from", "cut_share", "hit_rate", "mass_ratio", "min_mass"]
 )

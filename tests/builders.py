@@ -1,0 +1,30 @@
+"""Small tables and splits that several tests begin with."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dmnet_lib.core import files
+from dmnet_lib.core.annotations import Annotations, from_rows
+
+GOOD = "1,2,3,4,1,4,0,0\n"
+JPEG = files.encode_jpeg(np.full((12, 16, 3), 90, np.uint8))
+
+
+def write_split(folder: Path, texts: dict[str, str]) -> Path:
+    """Write images of 16x12 pixels with these annotation texts; return the split's folder."""
+    (folder / "annotations").mkdir(parents=True)
+    for stem, text in texts.items():
+        files.write_bytes(folder / "images" / f"{stem}.jpg", JPEG)
+        files.write_text(folder / "annotations" / f"{stem}.txt", text)
+    return folder
+
+
+def table(*images: list[tuple], size_wh: tuple[int, int] = (100, 50)) -> Annotations:
+    """One image for each list of rows of eight fields."""
+    rows = [np.array(image, np.int64).reshape(-1, 8) for image in images]
+    return from_rows([f"i{n}" for n in range(len(images))], np.array([size_wh] * len(images)), rows)
+
+
+def car(x: int, y: int, w: int = 10, h: int = 10, class_id: int = 4) -> tuple[int, ...]:
+    return (x, y, w, h, 1, class_id, 0, 0)
