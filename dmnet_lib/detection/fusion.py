@@ -4,7 +4,7 @@
 border cut, and what another view shows larger. `fuse` joins all and suppresses duplicates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from dmnet_lib.core.official import CORRECTED, FusionRules
 from dmnet_lib.core.tables import Detections, ViewDetections, join
 
 # NMS in numpy: importing torchvision takes longer than `dmnet fuse` does for a whole split.
-ROWS_AT_ONCE, GROUP_AT_ONCE = 1 << 13, 1 << 11  # boxes compared at a time, which bounds memory
+GROUP_AT_ONCE = 256  # boxes of an image and class compared at a time, which bounds memory
 
 # What `apply_view_rules` goes by, chosen on real train images; notebook 06 shows what the rules do.
 TOUCH_PX = 2.0  # of the view, from a border at which a box counts as cut
@@ -60,16 +60,12 @@ def apply_view_rules(
     """
     if rules == AS_RELEASED or not passes:
         return [one.detections for one in passes]
-    views = _views(passes)
-    return [_ruled(one, views, np.asarray(sizes_wh), rules) for one in passes]
-
-
-def _views(passes: Sequence[ViewDetections]) -> Views:
     regions_xyxy = np.concatenate([one.regions.boxes_xyxy for one in passes])
     images = np.concatenate([one.regions.image_index for one in passes])
     scales = np.concatenate([one.scales for one in passes])
     order = np.argsort(images, kind="stable")
-    return regions_xyxy[order], images[order], scales[order]
+    views = regions_xyxy[order], images[order], scales[order]
+    return [_ruled(one, views, np.asarray(sizes_wh), rules) for one in passes]
 
 
 def _ruled(
@@ -78,8 +74,7 @@ def _ruled(
     """Return one pass' boxes without truncated ones, weighted down where others see better."""
     found, scales = seen.detections, seen.scales[seen.view_index]
     side = found.sides_px[:, None]
-    size = sizes_wh[found.image_index]
-    scores = found.scores
+    size, scores = sizes_wh[found.image_index], found.scores
     if rules.coarse_weight < 1:
         room = _grown(found.boxes_xyxy, LARGER_ROOM * side, size)
         coarse = _shown(found, room, scales * LARGER, views)
@@ -176,20 +171,8 @@ def kept_rows(
     groups = found.image_index * (classes.max(initial=0) + 1) + classes
     xyxy = found.boxes_xyxy + np.array([0, 0, 1, 1]) * (rules.box_end == "inclusive")
     best_first = np.lexsort((-found.scores, groups))
-    kept = np.zeros(len(found), bool)
-    for rows in _blocks(groups, best_first):
-        kept[rows] = _survivors(groups[rows], xyxy[rows], iou_threshold)
-    return np.flatnonzero(kept)
-
-
-def _blocks(groups: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the rows in their order, some ROWS_AT_ONCE at a time, whole groups together."""
-    ends = np.append(np.flatnonzero(np.diff(groups[order])) + 1, len(order))
-    begin = 0
-    while begin < len(order):
-        end = ends[min(np.searchsorted(ends, begin + ROWS_AT_ONCE), len(ends) - 1)]
-        yield order[begin:end]
-        begin = end
+    kept = _survivors(groups[best_first], xyxy[best_first], iou_threshold)
+    return np.sort(best_first[kept])
 
 
 def _survivors(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
@@ -219,12 +202,12 @@ def _greedy(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) ->
         over = iou > iou_threshold
         parts.append(np.sort([one[over], other[over]], axis=0))
     better, worse = np.concatenate(parts, axis=1)
-    dropped, doubted = np.zeros((2, len(groups)), bool)
+    dropped = np.zeros(len(groups), bool)
     # A row that no better one overlaps stays and drops its duplicates; then again with the rest.
     while len(better):
+        doubted = np.zeros(len(groups), bool)
         doubted[worse] = True
         dropped[worse[~doubted[better]]] = True
-        doubted[worse] = False
         is_open = ~(dropped[better] | dropped[worse])
         better, worse = better[is_open], worse[is_open]
     return ~dropped

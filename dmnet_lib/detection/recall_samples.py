@@ -28,6 +28,7 @@ TILE_STEP = 2**0.5
 TILE_OVERLAP = 0.2
 LEAST_SCORE = 0.05  # of a detection that counts; the curves of higher ones plan as well
 BINS_AN_OCTAVE = 2  # of the table
+NORMAL_95 = 1.96  # standard deviations that hold 95 % of a normal distribution
 
 
 def collect(
@@ -77,14 +78,17 @@ def of_passes(
 
 
 def _of_pass(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, np.ndarray]:
-    view, row = _held(truth, seen)
+    in_image = boxes.clip(
+        boxes.xywh_to_xyxy(truth.boxes_xywh), truth.sizes_wh[truth.image_index]
+    ).astype(np.float64)
+    view, row = _held(truth, in_image, seen)
     sides = truth.sides_px[row] * seen.scales[view]
-    found, images = seen.detections, seen.regions.image_index
+    found = seen.detections
     counts = found.scores >= LEAST_SCORE
     classes = 1 + max(truth.class_ids.max(initial=0), found.class_ids.max(initial=0))
     best = np.zeros(len(row))
     for objects, _, iou in overlaps.between(
-        view * classes + truth.class_ids[row], _shown_xyxy(truth, row, images[view]),
+        view * classes + truth.class_ids[row], in_image[row],
         (seen.view_index * classes + found.class_ids)[counts], found.boxes_xyxy[counts],
         least=THRESHOLDS[0],
     ):  # fmt: skip
@@ -92,43 +96,34 @@ def _of_pass(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, np.n
     return sides, (best[:, None] >= THRESHOLDS).mean(axis=1)
 
 
-def _held(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, np.ndarray]:
+def _held(
+    truth: Annotations, shown_xyxy: np.ndarray, seen: ViewDetections
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the view [n] and the row [n] of every object that lies entirely in a view."""
     rows = np.flatnonzero(truth.is_object)
-    images = seen.regions.image_index
     pairs = [np.zeros((2, 0), np.int64)]
-    for view, place in boxes.pairs(images, truth.image_index[rows]):
+    for view, place in boxes.pairs(seen.regions.image_index, truth.image_index[rows]):
         row = rows[place]
-        xyxy = _shown_xyxy(truth, row, images[view])
-        whole = boxes.holds(seen.regions.boxes_xyxy[view], xyxy)
+        whole = boxes.holds(seen.regions.boxes_xyxy[view], shown_xyxy[row])
         pairs.append(np.array([view[whole], row[whole]]))
     return tuple(np.concatenate(pairs, axis=1))
 
 
-def _shown_xyxy(truth: Annotations, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Return the boxes [n, 4] of rows [n] as far as their images [n] show them."""
-    xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[rows])
-    return boxes.clip(xyxy, truth.sizes_wh[images]).astype(np.float64)
-
-
 def table(sides_px: np.ndarray, found: np.ndarray) -> "pd.DataFrame":
-    """Return one row half an octave of sides: z_px, found, objects and a 95% interval (Wilson)."""
+    """Return one row half an octave of sides: z_px, found, objects and a 95% interval.
+
+    The interval is Wilson's. Objects of one image are alike, so it is too narrow, and only shows
+    which points rest on few.
+    """
     import pandas as pd
 
     octave = np.floor(np.log2(np.maximum(sides_px, 1e-3)) * BINS_AN_OCTAVE) / BINS_AN_OCTAVE
-    rows = []
-    for low in np.unique(octave):
-        chosen = octave == low
-        share, count = float(found[chosen].mean()), int(chosen.sum())
-        middle, half = _wilson(share, count)
-        rows.append({"z_px": 2 ** (low + 0.5 / BINS_AN_OCTAVE), "found": share,
-                     "objects": count, "low": middle - half, "high": middle + half})  # fmt: skip
-    return pd.DataFrame(rows, columns=["z_px", "found", "objects", "low", "high"])
-
-
-def _wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Return middle and half width of Wilson's interval; objects of one image are no strangers, so
-    it is too narrow, and only shows which points rest on few."""
-    scale = 1 + z**2 / count
-    spread = np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return (share + z**2 / (2 * count)) / scale, z * spread / scale
+    lows, count = np.unique(octave, return_counts=True)
+    share = np.array([found[octave == low].mean() for low in lows])
+    scale = 1 + NORMAL_95**2 / count
+    middle = (share + NORMAL_95**2 / (2 * count)) / scale
+    spread = np.sqrt(share * (1 - share) / count + NORMAL_95**2 / (4 * count**2))
+    half = NORMAL_95 * spread / scale
+    z_px = 2 ** (lows + 0.5 / BINS_AN_OCTAVE)
+    columns = {"found": share, "objects": count, "low": middle - half, "high": middle + half}
+    return pd.DataFrame({"z_px": z_px} | columns)
