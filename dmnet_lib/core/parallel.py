@@ -15,8 +15,8 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -52,7 +52,9 @@ def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None
         yield None
         return
     others = set(multiprocessing.active_children())
-    method = _start_method()
+    # A fork starts in milliseconds, where no thread could hold a lock meanwhile.
+    alone = threading.active_count() == 1 and "torch" not in sys.modules
+    method = "fork" if alone and sys.platform == "linux" else "spawn"
     executor = ProcessPoolExecutor(
         workers, multiprocessing.get_context(method), initializer=_begin, initargs=(method,)
     )
@@ -66,11 +68,6 @@ def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None
         raise
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-def one_thread() -> AbstractContextManager:
-    """Return a context in which BLAS works in one thread, as it does in workers."""
-    return threadpool_limits(1)
 
 
 @contextmanager
@@ -98,12 +95,6 @@ def cluster(address: str) -> Iterator[Executor]:
             raise InputError(
                 f"{address}: one task ended every worker that tried it ({error})"
             ) from None
-
-
-def _start_method() -> str:
-    """Return "fork", which starts in milliseconds, where no thread could hold a lock meanwhile."""
-    alone = threading.active_count() == 1 and "torch" not in sys.modules
-    return "fork" if alone and sys.platform == "linux" else "spawn"
 
 
 def _begin(method: str) -> None:
@@ -143,9 +134,10 @@ def run(
     it was, and no further item is begun. Raises InputError where a worker process died.
     """
     total = len(items) if isinstance(items, Sized) else None
-    if executor is None:
-        return progress(map(function, items), label, total=total)
-    return progress(_spread(executor, function, items, chunk), label, total=total)
+    found = map(function, items)
+    if executor is not None:
+        found = _spread(executor, function, items, chunk)
+    return progress(found, label, total=total)
 
 
 def progress(items: Iterable[Item], label: str, *, total: int | None = None) -> Iterator[Item]:
@@ -163,12 +155,16 @@ def _spread(
     chunks = iter(lambda: list(itertools.islice(todo, chunk)), [])
     try:
         for part in chunks:
-            with _gone_workers_told():
-                waiting.append(executor.submit(_each, function, part))
+            waiting.append(executor.submit(_each, function, part))
             if len(waiting) == AHEAD:
-                yield from _result(waiting.popleft())
+                yield from waiting.popleft().result()
         while waiting:
-            yield from _result(waiting.popleft())
+            yield from waiting.popleft().result()
+    except (BrokenExecutor, CancelledError):  # a process of the pool is gone, or dask's scheduler
+        raise InputError(
+            "the workers are gone, most likely for want of memory; what was finished is kept: "
+            "run it again, with fewer --jobs"
+        ) from None
     finally:
         for future in waiting:
             future.cancel()
@@ -180,23 +176,6 @@ def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]
         return [function(item) for item in items]
     except SystemExit:  # of `_stop`; a pool would go on with the next chunk
         os._exit(STOPPED)
-
-
-def _result(future: Future) -> list[Result]:
-    with _gone_workers_told():
-        return future.result()
-
-
-@contextmanager
-def _gone_workers_told() -> Iterator[None]:
-    """Raise InputError where a process of the pool is gone, or dask's scheduler."""
-    try:
-        yield
-    except (BrokenExecutor, CancelledError):
-        raise InputError(
-            "the workers are gone, most likely for want of memory; what was finished is kept: "
-            "run it again, with fewer --jobs"
-        ) from None
 
 
 @contextmanager
