@@ -99,7 +99,10 @@ def declared(base_path: Path = BASE) -> dict[str, dict[str, Parameter]]:
     table: dict[str, dict[str, Parameter]] = {}
     for section, values in sections.items():
         for name, default in values.items():
-            allowed, help_text = _split_comment(comments[section, name])
+            comment = comments[section, name]
+            found = RANGE.match(comment) or CHOICES.match(comment)
+            allowed = found[0] if found else ""
+            help_text = comment.removeprefix(allowed).strip(" ,;:")
             parameter = Parameter(name, section, default, allowed, help_text)
             where = f"{shown(base_path)}: {section}.{name}"
             if section != COMMON and name in sections.get(COMMON, {}):
@@ -124,18 +127,18 @@ def load(path: Path, *, base_path: Path = BASE) -> Experiment:
     changed: dict[str, dict[str, Value]] = {}
     for section, values in given.items():
         for name, value in values.items():
-            parameter = _find(known, section, name, shown(path))
+            parameter = find(known, section, name, shown(path))
             value = check(parameter, value, f"{shown(path)}: {section}.{name}")
             if value != parameter.default:
                 changed.setdefault(section, {})[name] = value
                 sections[section][name] = value
-    _check_profile(sections.get(COMMON, {}), shown(path))
+    check_profile(sections.get(COMMON, {}), shown(path))
     first = text.lstrip("\ufeff\n ").split("\n", 1)[0]
     question = first.lstrip("# ").strip() if first.startswith("#") else ""
     return Experiment(path.stem, question, path, sections, changed)
 
 
-def _check_profile(common: dict[str, Value], where: str) -> None:
+def check_profile(common: Mapping[str, Value], where: str) -> None:
     """Raise InputError for a rule that no profile has, or a value that it does not take."""
     try:
         official.named(str(common.get("profile", "corrected")), str(common.get(CHANGES, "")))
@@ -154,6 +157,21 @@ def of_stage(
     """Return a stage's part of sections: of `common` what is among names, and its own section."""
     common = {n: one for n, one in sections.get(COMMON, {}).items() if n in names}
     return common | dict(sections.get(stage, {}))
+
+
+def find(
+    known: Mapping[str, Mapping[str, Parameter]], section: str, name: str, where: str
+) -> Parameter:
+    """Return the declared parameter. Raises InputError that says the nearest right one."""
+    if section not in known:
+        raise InputError(f"{where}: {section}: no such section{files.nearest(section, known)}")
+    if name in known[section]:
+        return known[section][name]
+    homes = [other for other, names in known.items() if name in names]
+    hint = f"; it belongs to {' and '.join(homes)}" if homes else ""
+    hint = hint or files.nearest(name, known[section])
+    hint = hint or files.nearest(name, (n for names in known.values() for n in names))
+    raise InputError(f"{where}: {section}.{name}: no such parameter{hint}")
 
 
 def check(parameter: Parameter, value: Value, where: str) -> Value:
@@ -232,30 +250,6 @@ def _comments(text: str) -> dict[tuple[str, str], str]:
             rest = lines[value.end_mark.line][value.end_mark.column :].strip()
             comments[section.value, name.value] = rest.lstrip("# ").strip()
     return comments
-
-
-def _split_comment(comment: str) -> tuple[str, str]:
-    """Return (allowed values, help) of a comment; allowed is empty where none are given."""
-    match = RANGE.match(comment) or CHOICES.match(comment)
-    if not match:
-        return "", comment
-    return match[0], comment[match.end() :].strip(" ,;:")
-
-
-def _find(
-    known: Mapping[str, Mapping[str, Parameter]], section: str, name: str, file: str
-) -> Parameter:
-    """Return the declared parameter. Raises InputError that says the nearest right one."""
-    if section not in known:
-        raise InputError(f"{file}: {section}: no such section{files.nearest(section, known)}")
-    if name in known[section]:
-        return known[section][name]
-    homes = [other for other, names in known.items() if name in names]
-    hint = f"; it belongs to {' and '.join(homes)}" if homes else ""
-    hint = hint or files.nearest(name, known[section])
-    if not hint:
-        hint = files.nearest(name, (n for names in known.values() for n in names))
-    raise InputError(f"{file}: {section}.{name}: no such parameter{hint}")
 
 
 def _within(value: Value, allowed: str, where: str) -> Value:

@@ -6,6 +6,7 @@ JupyterLab) the stage writes to `results/<experiment>/<stage>/interactive/`.
 """
 
 import ast
+import contextlib
 import html
 import importlib.metadata
 import importlib.util
@@ -39,6 +40,7 @@ PACKAGES = (
     "torch", "torchvision",
 )  # fmt: skip
 TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml", ".csv")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one size apart
 # Parameters that decide no weights: where the data lies, what is shown, and what comes after.
@@ -115,18 +117,13 @@ def data_fingerprint(root: Path) -> str:
     whole = sha256()
     for path in _files_below(root):
         name, size = path.relative_to(root).as_posix(), path.stat().st_size
-        whole.update(f"{name}\0{size}\0{sha256(_seen(path)).hexdigest()}\n".encode())
+        with path.open("rb") as stream:
+            seen = stream.read(-1 if path.suffix.lower() in TEXT_SUFFIXES else END_BYTES)
+            if len(seen) < size:
+                stream.seek(max(END_BYTES, size - END_BYTES))
+                seen += stream.read()
+        whole.update(f"{name}\0{size}\0{sha256(seen).hexdigest()}\n".encode())
     return whole.hexdigest()[:12]
-
-
-def _seen(path: Path) -> bytes:
-    """Return a text file's bytes, of another file its head and tail."""
-    with path.open("rb") as stream:
-        content = stream.read(-1 if path.suffix.lower() in TEXT_SUFFIXES else END_BYTES)
-        if stream.tell() < (size := path.stat().st_size):
-            stream.seek(max(END_BYTES, size - END_BYTES))
-            content += stream.read()
-    return content
 
 
 @dataclass(frozen=True)
@@ -218,10 +215,8 @@ def versions() -> dict[str, str]:
     """Return the installed versions of the packages that can move a number."""
     found = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -283,12 +278,8 @@ def _bare_code(path: Path) -> str:
     """Return a module's code without comments, docstrings and layout, and its values in toml."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        is_home = isinstance(
-            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-        )
-        if is_home and body and ast.get_docstring(node, clean=False) is not None:
-            node.body = body[1:] or [ast.Pass()]
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
     values = path.with_suffix(".toml")
     return ast.unparse(tree) + (values.read_text(encoding="utf-8") if values.exists() else "")
 

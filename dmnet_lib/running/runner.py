@@ -84,9 +84,8 @@ def run(
     before anything starts, StageError where a stage fails.
     """
     started = time.monotonic()
-    job, plans = _prepare(
-        params_path, notebooks, results or result_folder.results_root(), base_path
-    )
+    root = results or result_folder.results_root()
+    job, plans = _prepare(params_path, notebooks, root, base_path)
     if until and until not in job.notebooks:
         raise InputError(f"--until {until}: no such stage{files.nearest(until, job.notebooks)}")
     steps = [step for step in plans if not until or step.name <= until]
@@ -276,14 +275,11 @@ def _check_finished(notebook: Notebook, work: Path) -> None:
 def _put(work: Path, final: Path) -> None:
     """Rename a checked folder into its place; what stands there goes."""
     final.parent.mkdir(parents=True, exist_ok=True)
+    aside = work.with_name(f"{work.name}.old")
     if final.exists():
-        aside = work.with_name(f"{work.name}.old")
-        shutil.rmtree(aside, ignore_errors=True)
         final.rename(aside)
-        work.rename(final)
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        work.rename(final)
+    work.rename(final)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _message(error: Exception) -> str:
@@ -295,8 +291,7 @@ def _message(error: Exception) -> str:
         text = text if error.ename == InputError.__name__ else f"{error.ename}: {text}"
     else:
         text = " ".join(str(error).split())
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if is_full or any(os.strerror(code) in text for code in (errno.ENOSPC, errno.EDQUOT)):
+    if any(os.strerror(code) in text for code in (errno.ENOSPC, errno.EDQUOT)):
         return f"the disk is full ({text}); `dmnet clean` frees what is superseded"
     return text
 

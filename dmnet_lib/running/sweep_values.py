@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dmnet_lib.core import files, official, params
+from dmnet_lib.core import params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Experiment, Parameter, Value
 
@@ -83,7 +83,9 @@ def parse(
             raise InputError(f"--set {setting}: {one.section}.{one.name} {told}")
         base = _with(base, one, given[0])
     base, notes = _effective(base, parameter, settings, known)
-    sweep_name = f"{base.name}-{_short(parameter, known)}"
+    homes = [names for names in known.values() if parameter.name in names]
+    number = f"{parameter.section[:2]}_" if len(homes) > 1 else ""  # of one of several sections
+    sweep_name = f"{base.name}-{number}{parameter.name}"
     names = [f"{sweep_name}-{_safe(value)}" for value in values]
     for place, name in enumerate(names):
         if name in names[:place]:
@@ -96,31 +98,20 @@ def parse(
         for name, value, question in zip(names, values, questions, strict=True)
     )
     for one in runs:
-        common = one.sections[params.COMMON]
-        official.named(str(common.get("profile", "corrected")), str(common.get(params.CHANGES, "")))
+        params.check_profile(one.sections[params.COMMON], f"--sweep {text}")
     return Sweep(sweep_name, base, parameter, tuple(values), runs, notes)
 
 
 def _assigned(
     text: str, known: Mapping[str, Mapping[str, Parameter]], option: str
 ) -> tuple[Parameter, list[Value]]:
-    """Return the declared parameter of `SECTION.NAME=VALUES` and the values, checked."""
+    """Return the declared parameter of `SECTION.NAME=VALUES` and its checked values."""
     place, equals, given = text.partition("=")
     section, dot, name = place.strip().partition(".")
     if not (equals and dot and given.strip()):
         raise InputError(f"{option} {text}: expected SECTION.NAME=VALUE, such as common.seed=1")
-    if section not in known:
-        raise InputError(f"{option} {section}: no such section{files.nearest(section, known)}")
-    if name not in known[section]:
-        hint = files.nearest(name, known[section])
-        raise InputError(f"{option} {section}.{name}: no such parameter{hint}")
-    parameter = known[section][name]
-    where = f"{option} {section}.{name}"
-    return parameter, [params.check(parameter, value, where) for value in _listed(given, parameter)]
-
-
-def _listed(given: str, parameter: Parameter) -> list[object]:
-    """Return the values of a YAML list without its brackets; those of text stay as written."""
+    parameter = params.find(known, section, name, option)
+    # Text stays as it is written: 010 and yes are no numbers and no truths there.
     loader = yaml.BaseLoader if isinstance(parameter.default, str) else params.Loader
     try:
         found = yaml.load(f"[{given}]", Loader=loader)
@@ -128,7 +119,8 @@ def _listed(given: str, parameter: Parameter) -> list[object]:
         raise InputError(
             f"{given}: expected values with commas between; quote one that has any"
         ) from None
-    return found
+    where = f"{option} {section}.{name}"
+    return parameter, [params.check(parameter, value, where) for value in found]
 
 
 def _with(base: Experiment, parameter: Parameter, value: Value) -> Experiment:
@@ -164,13 +156,6 @@ def _effective(
 def _value(base: Experiment, place: str) -> Value:
     section, _, name = place.partition(".")
     return base.sections[section][name]
-
-
-def _short(parameter: Parameter, known: Mapping[str, Mapping[str, Parameter]]) -> str:
-    """Return a parameter's name, with its section's number where several sections have it."""
-    homes = [names for names in known.values() if parameter.name in names]
-    number = parameter.section[:2]
-    return f"{number}_{parameter.name}" if len(homes) > 1 else parameter.name
 
 
 def _safe(value: Value) -> str:

@@ -42,7 +42,8 @@ def run(
     sources = stages.read_notebooks(notebooks)
     last = max(name for name, notebook in sources.items() if not notebook.reads_results)
     home, data = results / sweep.name, stages.fingerprint(stages.find_data(sweep.base))
-    _refuse_another(home)
+    if (home / result_folder.LATEST).exists() and not (home / SWEEP).exists():
+        raise InputError(f"{params.shown(home)}: is an experiment of that name; rename its file")
     plans = {}
     for one in sweep.runs:
         steps = stages.plan(one, sources, results / one.name, data=data)
@@ -64,12 +65,6 @@ def run(
     pages.write_index(results)
     say(f"{params.shown(home / pages.PAGE)}")
     return failed
-
-
-def _refuse_another(home: Path) -> None:
-    """Raise InputError where the sweep's folder is an experiment's."""
-    if (home / result_folder.LATEST).exists() and not (home / SWEEP).exists():
-        raise InputError(f"{params.shown(home)}: is an experiment of that name; rename its file")
 
 
 def _tell(plans: Mapping[str, Sequence[StagePlan]], say: runner.Say) -> None:
@@ -96,14 +91,13 @@ def _run_all(
 ) -> dict[str, str]:  # fmt: skip
     """Run what all share with the first experiment that gets there, then all; return failures."""
     waiting, failed = list(paths), {}
-    threads = max(1, parallel.cores() // jobs)
     with parallel.pool(jobs, tasks=len(paths)) as executor:
         while shared and waiting:
             found = parallel.run(partial(begin, until=shared), waiting[:1], executor=executor)
             if not (why := next(found)):
                 break
             failed[waiting.pop(0).stem] = why
-        share = threads if executor else 0
+        share = max(1, parallel.cores() // jobs) if executor else 0
         whole = partial(begin, until=last, threads=share)
         found = parallel.run(whole, waiting, executor=executor)
         failed |= dict(zip((path.stem for path in waiting), found, strict=True))
@@ -117,13 +111,8 @@ def _run_one(path: Path, *, say: runner.Say, until: str, threads: int = 0, **pla
     """
     if threads:
         os.environ |= {"OMP_NUM_THREADS": str(threads), "DMNET_JOBS": "0"}
-    told = partial(_prefixed, say, path.stem)
     try:
-        runner.run(path, say=told, until=until, **places)
+        runner.run(path, say=lambda line: say(f"{path.stem}: {line}"), until=until, **places)
     except (runner.StageError, InputError, OSError) as error:
         return " ".join(str(error).split())
     return ""
-
-
-def _prefixed(say: runner.Say, name: str, line: str) -> None:
-    say(f"{name}: {line}")
