@@ -122,23 +122,19 @@ class Onnx:
         *,
         score_threshold: float,
         iou_threshold: float,
-        input_wh: tuple[int, int] | None = None,
         names: str | Sequence[str] = "",
-        head: str = "",
     ) -> "Onnx":
         """Return the detector of a file; boxes from score_threshold on, NMS in each view and class.
 
         class_map says which classes count, and as what: "person: pedestrian, car, truck"; "" takes
         all by their own names. names are the model's classes: "" as the file has them, "coco", or
-        names with commas. head is one of HEADS, "" what the shape of the answer tells. input_wh
-        gives a network that takes any size one. Raises InputError for a file that is missing, torn
-        or no such detector, for an unknown name, and where there is no ONNX Runtime.
+        names with commas. Raises InputError for a file that is missing, torn or no such detector,
+        for an unknown name, and where there is no ONNX Runtime.
         """
         path = Path(path).absolute()
         session = _session(path)
-        size_wh = _input_wh(session, path, input_wh)
-        known = _names(session, path, names)
-        output, head = _head(session, path, size_wh or PROBE_WH, len(known), head)
+        size_wh, known = _input_wh(session, path), _names(session, path, names)
+        output, head = _head(session, path, size_wh or PROBE_WH, len(known))
         columns, ids = mapped(known, class_map)
         return cls(path, head, output, columns, ids, score_threshold, iou_threshold, size_wh)
 
@@ -166,21 +162,18 @@ class Onnx:
         """Return what is found in views that fit one letterbox."""
         views_wh = np.array([view.shape[1::-1] for view in views])
         corners_xy = (size_wh - views_wh) // 2 if self.head.centred else np.zeros_like(views_wh)
-        pixels = _letterboxes(views, corners_xy, size_wh)
+        pixels = np.full((len(views), size_wh[1], size_wh[0], 3), GREY, np.uint8)
+        for letterbox, view, (x, y) in zip(pixels, views, corners_xy, strict=True):
+            letterbox[y : y + view.shape[0], x : x + view.shape[1]] = view
         raw = self.head.by_cell(_run(self.session, self.path, self.head, pixels)[self.output])
-        view, xyxy, scores, class_ids = self._over_threshold(raw, size_wh)
-        xyxy = boxes.clip(boxes.shift(xyxy, -corners_xy[view]), views_wh[view])
-        some = np.all(xyxy[:, :2] < xyxy[:, 2:], axis=1)  # not in the grey alone
-        columns = (column[some] for column in (xyxy, scores, class_ids, view))
-        return self._best(Detections(("",) * len(views), *columns))
-
-    def _over_threshold(self, raw: np.ndarray, size_wh: tuple[int, int]) -> tuple[np.ndarray, ...]:
-        """Return views [n], boxes [n, 4] xyxy in the letterbox, scores [n] and class ids [n]."""
         scores = self.head.scores(raw, self.columns)
         view, cell, column = np.nonzero(scores >= self.score_threshold)  # a cell may be of several
         xyxy = self.head.boxes_xyxy(raw[view, cell, :4], _cells(size_wh)[cell])
-        class_ids = np.array(self.class_ids)[column]
-        return view, xyxy, scores[view, cell, column].astype(np.float64), class_ids
+        xyxy = boxes.clip(boxes.shift(xyxy, -corners_xy[view]), views_wh[view])
+        scores = scores[view, cell, column].astype(np.float64)
+        some = np.all(xyxy[:, :2] < xyxy[:, 2:], axis=1)  # not in the grey alone
+        columns = (xyxy[some], scores[some], np.array(self.class_ids)[column[some]], view[some])
+        return self._best(Detections(("",) * len(views), *columns))
 
     def _best(self, found: Detections) -> list[Found]:
         """Return what NMS leaves in each view, MAX_DETECTIONS at most."""
@@ -247,23 +240,19 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _input_wh(
-    session: "InferenceSession", path: Path, wanted_wh: tuple[int, int] | None
-) -> tuple[int, int] | None:
-    """Return the one size that the network takes; the wanted one, or None, where it takes any."""
+def _input_wh(session: "InferenceSession", path: Path) -> tuple[int, int] | None:
+    """Return the one size that the network takes; None where it takes any."""
     given = session.get_inputs()
     is_image = len(given) == 1 and given[0].type in NUMBERS and len(given[0].shape) == 4
     batch, channels, *hw = given[0].shape if is_image else (0, 0)
     if channels != 3 or (isinstance(batch, int) and batch != 1):
         raise InputError(f"{path}: no detector of images, which takes floats [1, 3, height, width]")
-    fixed_wh = tuple(hw[::-1]) if all(isinstance(side, int) for side in hw) else None
-    if fixed_wh and wanted_wh and fixed_wh != tuple(wanted_wh):
-        sides = "{}x{} px, not {}x{}".format(*fixed_wh, *wanted_wh)
-        raise InputError(f"{path}: takes {sides}")
-    size_wh = fixed_wh or (wanted_wh and tuple(wanted_wh))
-    if size_wh and any(side < 1 or side % PAD_TO for side in size_wh):
-        raise InputError(f"{path}: {size_wh[0]}x{size_wh[1]} px are no multiples of {PAD_TO}")
-    return size_wh
+    if not all(isinstance(side, int) for side in hw):
+        return None
+    height, width = hw
+    if any(side < 1 or side % PAD_TO for side in hw):
+        raise InputError(f"{path}: {width}x{height} px are no multiples of {PAD_TO}")
+    return width, height
 
 
 def _names(session: "InferenceSession", path: Path, names: str | Sequence[str]) -> tuple[str, ...]:
@@ -285,28 +274,25 @@ def _names(session: "InferenceSession", path: Path, names: str | Sequence[str]) 
 
 
 def _head(
-    session: "InferenceSession", path: Path, size_wh: tuple[int, int], classes: int, wanted: str
+    session: "InferenceSession", path: Path, size_wh: tuple[int, int], classes: int
 ) -> tuple[str, Head]:
-    """Return the name of the output by which a known head answers, and the head."""
-    if wanted and wanted not in HEADS:
-        raise InputError(f"{wanted!r} is no head of a detector; there are {', '.join(HEADS)}")
+    """Return the name of the output by which a known head answers a grey image, and the head."""
     width, height = size_wh
     grey, cells = np.full((1, height, width, 3), GREY, np.uint8), len(_cells(size_wh))
-    tried = {wanted: HEADS[wanted]} if wanted else HEADS
-    answers = {name: _run(session, path, head, grey) for name, head in tried.items()}
+    answers = {name: _run(session, path, head, grey) for name, head in HEADS.items()}
     found = [
         (name, output)
-        for name, head in tried.items()
+        for name, head in HEADS.items()
         for output, answer in answers[name].items()
         if head.classes(answer, cells) > 0
     ]
     if not found:
-        shapes = {output: list(a.shape) for output, a in next(iter(answers.values())).items()}
-        wants = " or ".join(f"{name} {head.shape(cells)}" for name, head in tried.items())
+        shapes = {output: list(answer.shape) for output, answer in answers["yolox"].items()}
+        wants = " or ".join(f"{name} {head.shape(cells)}" for name, head in HEADS.items())
         raise InputError(f"{path}: answers {shapes}; expected {wants}")
     if len(found) > 1:
         several = " or ".join(f"{name} by {output}" for name, output in found)
-        raise InputError(f"{path}: may be {several}; say which head it is")
+        raise InputError(f"{path}: may be {several}; export it with one of these outputs")
     ((name, output),) = found
     _require_plausible(path, name, answers[name][output], cells, classes)
     return output, HEADS[name]
@@ -340,17 +326,6 @@ def _fitted(view: np.ndarray, input_wh: tuple[int, int] | None) -> np.ndarray:
     height, width = view.shape[:2]
     scale = 1.0 if input_wh is None else min(1.0, input_wh[0] / width, input_wh[1] / height)
     return crops.cut(view, (0, 0, width, height), scale=scale)
-
-
-def _letterboxes(
-    views: Sequence[np.ndarray], corners_xy: np.ndarray, size_wh: tuple[int, int]
-) -> np.ndarray:
-    """Return [B, h, w, 3] uint8: each view on grey, its top left corner where it is said."""
-    width, height = size_wh
-    boxed = np.full((len(views), height, width, 3), GREY, np.uint8)
-    for one, view, (x, y) in zip(boxed, views, corners_xy, strict=True):
-        one[y : y + view.shape[0], x : x + view.shape[1]] = view
-    return boxed
 
 
 def _run(

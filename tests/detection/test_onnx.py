@@ -203,7 +203,7 @@ def test_boxes_beyond_all_bounds_are_cut_and_broken_ones_are_none(tmp_path: Path
     assert detector.find([square(0, 0, (40, 24))])[0][0].tolist() == [[0, 0, 40, 24]]
 
 
-def test_a_network_of_any_size_sees_views_padded_or_at_the_size_it_is_given(tmp_path: Path) -> None:
+def test_a_network_of_any_size_sees_views_padded(tmp_path: Path) -> None:
     path = colours(tmp_path / "d.onnx", shape=("b", 3, "h", "w"))
     detector = Onnx.open(path, "red: car", **RULES)
     assert detector.input_wh is None
@@ -212,7 +212,6 @@ def test_a_network_of_any_size_sees_views_padded_or_at_the_size_it_is_given(tmp_
     assert [columns[0][-1].tolist() for columns in found] == [
         [16, 16, 32, 32], [0, 32, 16, 48], [16, 16, 32, 32]
     ]  # fmt: skip
-    assert Onnx.open(path, "red: car", input_wh=(96, 64), **RULES).input_wh == (96, 64)
 
 
 def test_a_worker_opens_the_file_anew(tmp_path: Path) -> None:
@@ -321,7 +320,7 @@ TAKES = "no detector of images, which takes floats [1, 3, height, width]"
         ((np.zeros((1, 84, 5)),), (1, 3, 64, 64), "answers {'o0': [1, 84, 5]}; expected"),
         (
             (SCORES, SCORES.transpose(0, 2, 1)), (1, 3, 64, 64),
-            "may be yolox by o0 or yolov8 by o1; say which head it is",
+            "may be yolox by o0 or yolov8 by o1; export it with one of these outputs",
         ),
         ((SCORES - 1,), (1, 3, 64, 64), "its scores leave 0..1; export it with their sigmoid"),
         (
@@ -337,16 +336,6 @@ def test_what_is_no_such_detector_is_told_apart(
     with pytest.raises(InputError) as caught:
         Onnx.open(path, "red: car", **RULES)
     assert str(caught.value).startswith(f"{path}: {words}")
-
-
-def test_the_head_can_be_said(tmp_path: Path) -> None:
-    path = answering(tmp_path / "d.onnx", SCORES, np.zeros((1, 7, 84)))
-    detector = Onnx.open(path, "red: car", head="yolov8", **RULES)
-    assert (detector.output, detector.head) == ("o1", onnx.HEADS["yolov8"])
-    with pytest.raises(InputError, match="'yolo' is no head of a detector; there are yolox, yolov"):
-        Onnx.open(path, "red: car", head="yolo", **RULES)
-    with pytest.raises(InputError, match=r"takes 64x64 px, not 96x64"):
-        Onnx.open(path, "red: car", head="yolox", input_wh=(96, 64), **RULES)
 
 
 FIVE = "pedestrian: pedestrian + people, bicycle, car: car + van, truck, bus, motor"
