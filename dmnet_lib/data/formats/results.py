@@ -35,6 +35,7 @@ PREDICTION = "mmdet's predictions of an image, lists of labels, scores and bboxe
 REMEDY = "give the COCO file that the detector was run on (--images FILE)"
 Key = int | str  # what a result calls its image by
 Box = tuple[float, float, float, float]
+Row = tuple[Key, int, Sequence[float], int]  # image, category, (x, y, w, h, score), number in file
 Json = TypeVar("Json")
 
 
@@ -72,9 +73,10 @@ class _Results:
     image_of: np.ndarray  # [N] places in images
     categories: list[int]
     category_of: np.ndarray  # [N] places in categories
+    number_of: np.ndarray  # [N] of the line or the entry in its file
     boxes_xywh: np.ndarray  # [N, 4]
     scores: np.ndarray  # [N]
-    place: Callable[[int], str]  # where a row stands in the file, in words
+    place: str  # where a result stands, in words, with {image} and {number}
     text: str = ""  # "visdrone" or "yolo", whose format says how categories count; "" of json
     coco_file: Mapping[str, object] | None = None  # of a whole COCO file, its images and categories
 
@@ -169,7 +171,8 @@ def _load(path: Path) -> _Results:
     if path.is_dir():
         predictions = sorted(path.glob("[!.]*.json"))
         if predictions and not any(path.glob("[!.]*.txt")):
-            return _from_predictions(predictions)
+            rows = (row for file in predictions for row in _rows_of_prediction(file))
+            return _collected(rows, "{image}.json: [{number}]")
         return _from_text(path, ((p.stem, p.read_bytes()) for p in path.glob("[!.]*.txt")))
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder of detections")
@@ -198,55 +201,33 @@ def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
         raise InputError(f"{path}: two files are called {stem}.txt; keep one of them")
     is_yolo = yolo.are_results(next((data for _, data in texts if data.strip()), b""))
     parse_line = yolo.parse_result if is_yolo else visdrone.parse_result
-    tables = {stem: _parsed(data, f"{path}: {stem}.txt", parse_line) for stem, data in texts}
-    lines = {stem: numbers for stem, (_, numbers) in tables.items()}
-    return _of_files(
-        {stem: rows for stem, (rows, _) in tables.items()},
-        place=lambda stem, row: f"{stem}.txt:{lines[stem][row]}",
-        text="yolo" if is_yolo else "visdrone",
-    )
+    rows = (row for text in texts for row in _rows_of_text(path, *text, parse_line))
+    return _collected(rows, "{image}.txt:{number}", text="yolo" if is_yolo else "visdrone")
 
 
-def _parsed(
-    data: bytes, source: str, parse_line: Callable[[str, str], list[float]]
-) -> tuple[np.ndarray, list[int]]:
-    """Return the [n, 6] numbers of one text and the number of each one's line."""
+def _rows_of_text(
+    path: Path, stem: str, data: bytes, parse_line: Callable[[str, str], list[float]]
+) -> Iterator[Row]:
+    """Yield the rows of one image's text; their numbers are those of the lines."""
+    source = f"{path}: {stem}.txt"
     try:
         lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{source}: not a text file") from None
-    numbered = [(n, line) for n, line in enumerate(lines, start=1) if line.strip()]
-    rows = [parse_line(line, f"{source}:{n}") for n, line in numbered]
-    return np.array(rows, np.float64).reshape(-1, 6), [n for n, _ in numbered]
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            *box_and_score, category = parse_line(line, f"{source}:{number}")
+            yield stem, int(category), box_and_score, number
 
 
-def _from_predictions(paths: Sequence[Path]) -> _Results:
-    """Return the results of mmdet's predictions, one json an image."""
-    tables = {}
-    for path in paths:
-        found = _decoded(path, path.read_bytes(), _Prediction, PREDICTION)
-        if not len(found.labels) == len(found.scores) == len(found.bboxes):
-            raise InputError(f"{path}: not {PREDICTION}: they are not of one length")
-        xywh = boxes.xyxy_to_xywh(np.array(found.bboxes, np.float64).reshape(-1, 4))
-        tables[path.stem] = np.column_stack([xywh, found.scores, found.labels])
-    return _of_files(tables, place=lambda stem, row: f"{stem}.json: [{row}]")
-
-
-def _of_files(
-    tables: Mapping[str, np.ndarray], place: Callable[[str, int], str], text: str = ""
-) -> _Results:
-    """Return the results of files, one an image: x, y, w, h, score, category [n, 6] by stem."""
-    stems, counts = list(tables), [len(rows) for rows in tables.values()]
-    first = np.cumsum([0, *counts])
-    file_of = np.repeat(np.arange(len(stems)), counts)
-    used, image_of = np.unique(file_of, return_inverse=True)  # a file without a row names no image
-    table = np.concatenate(list(tables.values()))
-    categories, category_of = np.unique(table[:, 5], return_inverse=True)
-    return _Results(
-        [stems[file] for file in used], image_of, [int(k) for k in categories], category_of,
-        table[:, :4], table[:, 4],
-        place=lambda row: place(stems[file_of[row]], row - first[file_of[row]]), text=text,
-    )  # fmt: skip
+def _rows_of_prediction(path: Path) -> Iterator[Row]:
+    """Yield the rows of mmdet's json of one image."""
+    found = _decoded(path, path.read_bytes(), _Prediction, PREDICTION)
+    if not len(found.labels) == len(found.scores) == len(found.bboxes):
+        raise InputError(f"{path}: not {PREDICTION}: they are not of one length")
+    columns = zip(found.bboxes, found.scores, found.labels, strict=True)
+    for number, ((x1, y1, x2, y2), score, label) in enumerate(columns):
+        yield path.stem, label, (x1, y1, x2 - x1, y2 - y1, score), number
 
 
 def _from_json(path: Path) -> _Results:
@@ -273,25 +254,35 @@ def _decoded(path: Path, data: bytes, kind: type[Json], what: str) -> Json:
 
 def _from_entries(path: Path, entries: Sequence[msgspec.Raw], member: str) -> _Results:
     """Return the results of entries, one an object at a time: together they need much memory."""
-    images, categories = defaultdict(count().__next__), defaultdict(count().__next__)
+    return _collected(_rows_of_entries(path, entries, member), f"{member}[{{number}}]")
+
+
+def _rows_of_entries(path: Path, entries: Sequence[msgspec.Raw], member: str) -> Iterator[Row]:
     decode = msgspec.json.Decoder(_Result).decode
+    for number, entry in enumerate(entries):
+        try:
+            one = decode(entry)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: {member}[{number}]: not of {RESULTS}: {error}") from None
+        key = one.file_name or one.image_id
+        if key is None:
+            raise InputError(f"{path}: {member}[{number}]: has no image_id")
+        yield key, one.category_id, (*one.bbox, one.score), number
 
-    def numbers() -> Iterator[tuple[float, ...]]:
-        for row, entry in enumerate(entries):
-            try:
-                one = decode(entry)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise InputError(f"{path}: {member}[{row}]: not of {RESULTS}: {error}") from None
-            key = one.file_name or one.image_id
-            if key is None:
-                raise InputError(f"{path}: {member}[{row}]: has no image_id")
-            yield *one.bbox, one.score, images[key], categories[one.category_id]
 
-    table = np.fromiter(numbers(), np.dtype((np.float64, 7)), len(entries))
-    image_of, category_of = table[:, 5].astype(np.int64), table[:, 6].astype(np.int64)
+def _collected(rows: Iterable[Row], place: str, text: str = "") -> _Results:
+    """Return the results of rows as they come, of which none is kept as an object."""
+    images, categories = defaultdict(count().__next__), defaultdict(count().__next__)
+    numbers = (
+        (*box_and_score, images[image], categories[category], number)
+        for image, category, box_and_score, number in rows
+    )
+    table = np.fromiter(numbers, np.dtype((np.float64, 8)))
+    image_of, category_of, number_of = table[:, 5:].astype(np.int64).T
+    boxes_xywh, scores = table[:, :4], table[:, 4]
     return _Results(
-        list(images), image_of, list(categories), category_of, table[:, :4], table[:, 4],
-        place=lambda row: f"{member}[{row}]",
+        list(images), image_of, list(categories), category_of, number_of, boxes_xywh, scores,
+        place, text,
     )  # fmt: skip
 
 
@@ -386,17 +377,11 @@ def _known_classes(
     path: Path, found: _Results, images: Mapping[str, object] | None, first_class: int | None
 ) -> tuple[dict[int, int], list[str]]:
     """Return our category of each number in the file, and notes; first_class None is found out."""
-    seen, notes = sorted(found.categories), []
-    first = first_class
-    if first is None and found.text == "visdrone":
-        first = _first_class_of_text(path, seen)
-    elif first is None and found.text == "yolo":
-        first, notes = 0, [f"YOLO's classes are ours in their order: 0 is {CLASSES[0]}"]
-    elif first is None and images is not None and images.get("categories"):
+    seen, first, notes = sorted(found.categories), first_class, []
+    if first is None and not found.text and images is not None and images.get("categories"):
         return _classes_of(path, seen, images)
-    elif first is None and seen:
-        first = _first_class(path, seen)
-        notes = [f"category ids count the classes from {first} ({CLASSES[0]})"]
+    if first is None and seen:
+        first, notes = _first_class(path, found.text, seen)
     known = {number: number - first + CLASS_IDS[0] for number in seen}
     wrong = [n for n in seen if known[n] not in (IGNORED, *CLASS_IDS, OTHERS)]
     if wrong:
@@ -433,8 +418,17 @@ def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def _first_class(path: Path, seen: list[int]) -> int:
-    """Return whether categories count from 0 or from 1, if only one of them fits."""
+def _first_class(path: Path, text: str, seen: list[int]) -> tuple[int, list[str]]:
+    """Return the category of the first class, 0 or 1, if only one of them fits, and notes."""
+    if text == "yolo":
+        return 0, [f"YOLO's classes are ours in their order: 0 is {CLASSES[0]}"]
+    if text == "visdrone" and IGNORED in seen:
+        raise InputError(
+            f"{path}: has category 0, in VisDrone's text an ignored region; say what it is "
+            f"(--first-class 0: {CLASSES[0]}; 1: ignored regions, left out)"
+        )
+    if text == "visdrone":
+        return CLASS_IDS[0], []
     from_0, from_1 = seen[0] == 0, seen[-1] >= CLASS_IDS[-1]
     if from_0 == from_1:
         words = "do not fit ten classes counted" if from_0 else "fit classes counted both"
@@ -442,17 +436,7 @@ def _first_class(path: Path, seen: list[int]) -> int:
             f"{path}: category ids {shortened(seen)} {words} from 0 and from 1; say which "
             f"(--first-class 0 or 1: the number of {CLASSES[0]}), or {REMEDY}"
         )
-    return int(from_1)
-
-
-def _first_class_of_text(path: Path, seen: list[int]) -> int:
-    """Return 1, as VisDrone's text counts, unless a category 0 throws that into doubt."""
-    if IGNORED in seen:
-        raise InputError(
-            f"{path}: has category 0, in VisDrone's text an ignored region; say what it is "
-            f"(--first-class 0: {CLASSES[0]}; 1: ignored regions, left out)"
-        )
-    return CLASS_IDS[0]
+    return int(from_1), [f"category ids count the classes from {int(from_1)} ({CLASSES[0]})"]
 
 
 # Numbers
@@ -471,9 +455,11 @@ def _check_numbers(path: Path, found: _Results) -> None:
             first = int(np.argmax(bad))
             what, remedy = words.split("; ")
             shown = ", ".join(f"{value:g}" for value in table[first])
+            image = found.images[found.image_of[first]]
+            place = found.place.format(image=image, number=found.number_of[first])
             raise InputError(
                 f"{path}: {bad.sum()} of {len(bad)} detections have {what}, first at "
-                f"{found.place(first)} (x, y, w, h, score: {shown}); {remedy}"
+                f"{place} (x, y, w, h, score: {shown}); {remedy}"
             )
 
 
