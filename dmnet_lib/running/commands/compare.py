@@ -19,22 +19,17 @@ ABOUT = """\
 Compare finished experiments: the parameters that differ, and the measures with an interval each.
 
 A name is that of an experiment under results, or NAME:STRATEGY for one of its strategies. Plain
-names compare every strategy that both have, main ones first; each name is compared with the first.
-Both are scored anew on the images that both have with the same truth. The intervals are those of a
-paired bootstrap over images: what is hard for both does not count as a difference.
+names compare every strategy that both have; each name is compared with the first, on the images
+that both have with the same truth. Intervals are those of a paired bootstrap over images.
 
 A difference is significant where its interval excludes 0. That covers the sample of images, not the
 seed of the trainings: where results hold seed replicates (experiments that differ by the seed
-alone), a difference within their variation is not called significant.
-
-Where only the versioned files of an experiment are there, its scores are compared without
-intervals; `dmnet run` makes the rest. With --out, the same as a page (report.html), a figure with
-its numbers, and metrics.json."""
+alone), a difference within their variation is not called significant. Where only the versioned
+files of an experiment are there, its scores are compared without intervals."""
 EXAMPLES = """\
 examples:
   dmnet compare demo demo_seed
-  dmnet compare demo:global demo:native "demo:planned mcnn 6" --out comparison
-  dmnet compare demo demo_planned_training:native        the same strategy of both"""
+  dmnet compare demo:global demo:native "demo:planned mcnn 6" --out comparison"""
 FIGURE = "differences"
 ALT = "Dot plot of differences in AP with intervals, one row a pair"
 

@@ -20,33 +20,22 @@ ABOUT = """\
 Convert annotations between VisDrone text, COCO json, Pascal VOC xml and YOLO text, in every
 direction, for images and for crops. Images are neither decoded nor copied.
 
-SOURCE is one of (auto-detected; --from says it where that is not clear)
+SOURCE is one of
   visdrone  a ROOT with --split, or the folder of one split: annotations/<stem>.txt
-  crops     a folder that `dmnet crops` wrote: crops.json, annotations/<stem>.txt
+  crops     a folder that `dmnet crops` wrote
   coco      a json file, of images or of crops
   voc       a folder of <stem>.xml, or one that holds them in Annotations/
   yolo      a folder of labels/<stem>.txt, with classes.txt or data.yaml
-Image sizes of visdrone and yolo come from images/ beside, --image-sizes, or image_sizes.json in
-the folder.
+--out PATH is a file for coco, else a folder. Image sizes of visdrone and yolo come from images/
+beside, --image-sizes, or image_sizes.json in the folder, which both write.
 
---out PATH is, for
-  coco      the json file: ten classes, ids 1 to 10; score, truncation and occlusion are extra keys,
-            ignored regions and others a list of their own; crops have parent, x0, y0, scale
-  voc       a folder: <stem>.xml; if it is called Annotations, as in VOCdevkit/VOC2012, the list
-            ImageSets/Main/<split>.txt is written beside it
-  yolo      a folder: labels/<stem>.txt, classes.txt, data.yaml, image_sizes.json
-  visdrone  a folder that is a split again: annotations/<stem>.txt, image_sizes.json
 Only YOLO loses something, and the loss is counted: ignored regions, others, rows that are not
 evaluated, truncation and occlusion. A crop's name says where it lies in formats without a field
 for it."""
 EXAMPLES = """\
 examples:
-  dmnet convert data/VisDrone --split val --to coco --out val.json
-  dmnet convert data/VisDrone --split val --to voc --out voc --image-sizes sizes_val.json
-  dmnet convert val.json --to visdrone --out val
-  dmnet convert out/crops_val --to coco --out crops_val.json --profile official
-  dmnet convert data/VisDrone --split val --to coco --out vehicles.json \\
-      --classes 'car: car + van, truck, bus'"""
+  dmnet convert data/VisDrone --split val --to coco --out val.json --classes 'car: car + van, bus'
+  dmnet convert out/crops_val --to voc --out voc --profile official"""
 FORMATS = ("coco", "voc", "yolo", "visdrone")
 
 

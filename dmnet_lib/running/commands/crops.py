@@ -11,7 +11,6 @@ import numpy as np
 from dmnet_lib.core import files, official, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
-from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops, export, geometry, threshold
 from dmnet_lib.data.formats import visdrone
 from dmnet_lib.data.formats.detect import CROPS_LIST, Material
@@ -25,38 +24,25 @@ from dmnet_lib.running.commands.common import (
     WorkerOptions,
     option,
 )
-from dmnet_lib.running.commands.planned import PlanOptions
+from dmnet_lib.running.commands.planned import Chosen, PlanOptions
 
 ABOUT = """\
 Cut a split where its objects are dense: windows that hold at least --threshold objects join into
-regions, and each region's rectangle becomes a crop. Or --policy planned: each next crop is the one
-with the largest expected recall gain, by the detector's recall curve (its recall by object size),
-until --crops-per-image, --megapixels or --least-gain is reached.
+regions, and each region's rectangle becomes a crop. With --policy planned each next crop is the one
+with the largest expected recall gain, by the detector's recall curve (its recall by object size).
 
-The density comes from the annotations, or from --density DIR: <stem>.npy or .npz maps (yours,
-MCNN's or `dmnet density`'s) whose cells hold objects, so that a map sums to their number at any
-stride. Planned crops want maps split by size (`dmnet density --sizes`). Writes to --out:
-
-  crops.json       {"images": {"<stem>": {"width", "height", "file_name", "regions": [[x1, y1, x2,
-                   y2], ...]}}} in half-open pixels, and the parameters; planned crops in the order
-                   chosen, with "gains", the expected objects that each adds
-  annotations/     the boxes of each crop in VisDrone's lines, one file per crop
-  coco.json        the same as COCO, each crop with parent, x0, y0 and scale, for `dmnet fuse`
-  images/          the crops as JPEG, unless --no-images
-
-`dmnet convert DIR --to …` takes the folder as it is."""
+Cells of --density maps hold objects, so that a map sums to their number at any stride; planned
+crops want maps split by size (`dmnet density --sizes`). Writes to --out crops.json (parameters and
+regions, [x1, y1, x2, y2] in half-open pixels, planned ones in the order chosen), annotations/
+(VisDrone's text), coco.json for `dmnet fuse`, and images/. `dmnet convert` takes the folder."""
 EXAMPLES = """\
 examples:
   dmnet crops data/VisDrone --split train --window 70x70 --threshold 0.08 --out crops
-  dmnet crops data/VisDrone --split val --out crops --no-images --image-sizes sizes_val.json
-  dmnet crops data/VisDrone --split val --out crops --density maps --padding 12
-  dmnet crops data/VisDrone --split val --out crops --profile official
   dmnet crops data/VisDrone --split val --out crops --policy planned --crops-per-image 8 \\
       --input-size 640 --recall-curve recall.json"""
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
-
-
-GROUP = "of --policy dense"
+_option = partial(option, group="of --policy dense")
+_pixels = partial(common.count, least=0)
 
 
 def _window(text: str) -> tuple[int, int]:
@@ -71,22 +57,14 @@ def _window(text: str) -> tuple[int, int]:
 class DenseOptions:
     """The paper's rule: window (w, h) in px, objects in a dense one; area and padding of a crop."""
 
-    window: tuple[int, int] = option(
-        "--window", group=GROUP, type=_window, otherwise=(70, 70), metavar="WxH",
-        help="window in pixels (default 70x70)",
-    )  # fmt: skip
-    threshold: float = option(
-        "--threshold", group=GROUP, type=common.positive, otherwise=0.08, metavar="T",
-        help="objects in a window that make it dense (default 0.08, the paper's)",
-    )  # fmt: skip
-    min_area: int = option(
-        "--min-area", group=GROUP, type=partial(common.count, least=0), otherwise=70 * 70,
-        metavar="PX2", help="smallest area of a crop (default 4900)",
-    )  # fmt: skip
-    padding: int = option(
-        "--padding", group=GROUP, type=partial(common.count, least=0), otherwise=0, metavar="PX",
-        help="added on every side, so that fewer objects are truncated (default 0)",
-    )  # fmt: skip
+    window: tuple[int, int] = _option("--window", type=_window, otherwise=(70, 70), metavar="WxH",
+        help="window in pixels (default 70x70)")  # fmt: skip
+    threshold: float = _option("--threshold", type=common.positive, otherwise=0.08, metavar="T",
+        help="objects in a window that make it dense (default 0.08, the paper's)")  # fmt: skip
+    min_area: int = _option("--min-area", type=_pixels, otherwise=70 * 70, metavar="PX2",
+        help="smallest area of a crop (default 4900)")  # fmt: skip
+    padding: int = _option("--padding", type=_pixels, otherwise=0, metavar="PX",
+        help="added on every side, so that fewer objects are truncated (default 0)")  # fmt: skip
 
 
 POLICIES = {"dense": DenseOptions, "planned": PlanOptions}
@@ -108,10 +86,8 @@ class Options:
     images: bool = option(
         "--no-images", action="store_false", help="write no JPEG; nothing is decoded then"
     )
-    quality: int = option(
-        "--quality", type=partial(common.count, most=100), default=95, metavar="Q",
-        help="of the JPEGs (default 95)",
-    )  # fmt: skip
+    quality: int = option("--quality", type=partial(common.count, most=100), default=95,
+        metavar="Q", help="of the JPEGs (default 95)")  # fmt: skip
     dense: DenseOptions
     planned: PlanOptions
     workers: WorkerOptions
@@ -119,16 +95,6 @@ class Options:
     profile: Profile = common.rules(
         "annotations", "points", "sigmas", "kernel", "regions", "crops", "formats"
     )
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The crops of a split: what crops.json says of them, and a sentence on planned ones."""
-
-    regions: Regions
-    images: dict[str, dict[str, object]]  # by stem
-    parameters: dict[str, object]
-    words: str = ""
 
 
 def options_of(kind: type[Options], namespace: argparse.Namespace) -> Options:
@@ -150,16 +116,13 @@ def run(options: Options, say: Say) -> int:
     source = options.source.read(say, annotated=options.density is None)
     if source.images is None and options.images:
         raise InputError(f"{options.source.root}: no images to cut crops from; add --no-images")
-    if options.policy == "dense":
-        chosen = _dense(source, options, say)
-    else:
-        chosen = _planned(source, options, say)
+    chosen = _chosen(source, options, say)
     cut = crops.annotate(
         source.annotations, chosen.regions, min_visible=options.min_visible,
         drop_score0=common.drops_score0(options.profile, options.source.split),
         rules=options.profile.crops,
     )  # fmt: skip
-    _write_listings(chosen, options)
+    _write_listings(source, chosen, options)
     unreadable = ""
     with files.unfinished(options.out):
         _write_annotations(source, cut, options, say)
@@ -171,34 +134,23 @@ def run(options: Options, say: Say) -> int:
     return 0
 
 
-def _dense(source: Split, options: Options, say: Say) -> Chosen:
-    """Return the crops of every image by the paper's rule, from its points or from its map."""
-    asked, profile = options.dense, options.profile
-    sizes_wh = source.annotations.sizes_wh
+def _chosen(source: Split, options: Options, say: Say) -> Chosen:
+    """Return the crops of every image by the policy, from its points or from its map."""
+    table, profile, asked, points = source.annotations, options.profile, options.dense, None
     if options.density is None:
-        found = options.kernels.points_of(source.annotations, options.source, profile)
-        sums = windows.sums_from_points(found, asked.window, kernel=profile.kernel)
-    else:
+        points = options.kernels.points_of(table, options.source, profile)
+    if options.policy == "planned":
+        return planned.choose(
+            table, options.planned, points=points, folder=options.density, kernel=profile.kernel,
+            workers=options.workers, say=say,
+        )  # fmt: skip
+    if points is None:
         sums = _sums_of_maps(source, options, say)
+    else:
+        sums = windows.sums_from_points(points, asked.window, kernel=profile.kernel)
     policy = threshold.Policy(asked.window, asked.min_area, asked.padding, profile.regions)
-    found = threshold.split_regions(sums, sizes_wh, threshold=asked.threshold, policy=policy)
-    return Chosen(found, _listing(source, found), asdict(asked))
-
-
-def _planned(source: Split, options: Options, say: Say) -> Chosen:
-    """Return the crops of every image by expected gain, from its points or from its maps."""
-    points = None
-    if options.density is None:
-        points = options.kernels.points_of(source.annotations, options.source, options.profile)
-    made = planned.make(
-        source.annotations, options.planned, points=points, folder=options.density,
-        kernel=options.profile.kernel, workers=options.workers, say=say,
-    )  # fmt: skip
-    images = _listing(source, made.plan.regions)
-    for image, gains in zip(images.values(), made.gains(), strict=True):
-        image["gains"] = gains
-    made_by = {"policy": "planned", **asdict(options.planned), **made.parameters()}
-    return Chosen(made.plan.regions, images, made_by, made.words(source.annotations))
+    found = threshold.split_regions(sums, table.sizes_wh, threshold=asked.threshold, policy=policy)
+    return Chosen(found, asdict(asked))
 
 
 def _sums_of_maps(source: Split, options: Options, say: Say) -> list[np.ndarray]:
@@ -224,23 +176,22 @@ def _sums_of_map(
     return sums, float(cells.sum(dtype=np.float64))
 
 
-def _listing(source: Split, found: Regions) -> dict[str, object]:
-    """Return the images with their regions, by stem."""
-    table = source.annotations
-    images = zip(table.names, table.sizes_wh.tolist(), source.file_names(), strict=True)
-    return {
-        name: {
-            "width": width, "height": height, "file_name": file_name,
-            "regions": found.of_image(i).tolist(),
-        }
-        for i, (name, (width, height), file_name) in enumerate(images)
-    }  # fmt: skip
+def _listing(source: Split, chosen: Chosen) -> dict[str, dict[str, object]]:
+    """Return the images with their regions, and the gains of planned ones, by stem."""
+    table, listed = source.annotations, {}
+    for i, (name, file_name) in enumerate(zip(table.names, source.file_names(), strict=True)):
+        width, height = table.sizes_wh[i].tolist()
+        listed[name] = {"width": width, "height": height, "file_name": file_name}
+        listed[name]["regions"] = chosen.regions.of_image(i).tolist()
+        if chosen.gains is not None:
+            listed[name]["gains"] = chosen.gains[i]
+    return listed
 
 
-def _write_listings(chosen: Chosen, options: Options) -> None:
+def _write_listings(source: Split, chosen: Chosen, options: Options) -> None:
     """Write crops.json, and images.json if there are any. Raises InputError for others' output."""
     out, texts, pixels = options.out, options.out / "annotations", options.out / "images"
-    listing = {"images": chosen.images}
+    listing = {"images": _listing(source, chosen)}
     common.refuse_others(out / CROPS_LIST, listing, texts, pixels)
     if options.images:
         made_by = {"quality": options.quality}

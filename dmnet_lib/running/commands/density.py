@@ -28,23 +28,17 @@ from dmnet_lib.running.commands.common import (
 ABOUT = """\
 Draw the density maps of a split: every object is one Gaussian of integral 1, so a map sums to the
 number of objects. Writes DIR/<stem>.npy, float32 [H, W] (at --stride S: [H/S, W/S], the sums over
-blocks), and DIR/density.json: the parameters and each image's objects. No image is decoded. A run
-that was stopped resumes. `dmnet crops` needs no maps: it takes the same sums from the annotations.
+blocks), and DIR/density.json: the parameters and each image's objects. A run that was stopped
+resumes. `dmnet crops` needs no maps: it takes the same sums from the annotations.
 
 --format npz packs a map, on VisDrone 7 times smaller or more: `cells`, whole numbers of 16 bits,
-times `unit` is the map; window sums are then off by less than 0.002 objects on VisDrone's val.
-
---sizes 8,16,32 splits every map by the side of its objects (the square root of a box's area, in
-pixels): [K, H, W], here for sides under 8, from 8, from 16 and from 32 px, which add up to the
-plain map. DIR/sizes.json holds each size's typical side and how far its objects reach."""
+times `unit` is the map. --sizes 8,16,32 splits every map by the side of its objects (the square
+root of a box's area, in pixels): [K, H, W], here for sides under 8, from 8, from 16 and from 32 px.
+DIR/sizes.json holds each size's typical side and how far its objects reach."""
 EXAMPLES = """\
 examples:
-  dmnet density data/VisDrone --split val --out maps
-  dmnet density data/VisDrone --split val --out maps --sigma-rule class_wise --stride 4
-  dmnet density data/VisDrone --split train --out maps --stride 4 --format npz --jobs 4
-  dmnet density data/VisDrone --split val --out maps --stride 4 --sizes 8,16,32,64,128
-  dmnet density data/VisDrone --split val --out maps --image-sizes sizes_val.json
-  dmnet density data/VisDrone --split train --out maps --profile official"""
+  dmnet density data/VisDrone --split val --out maps --sigma-rule class_wise
+  dmnet density data/VisDrone --split val --out maps --stride 4 --sizes 8,16,32,64,128"""
 LISTING, SIZES = "density.json", "sizes.json"
 
 

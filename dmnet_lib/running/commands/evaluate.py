@@ -18,14 +18,12 @@ from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, SizeOptions, option
 
 ABOUT = """\
-Score detections by VisDrone's or COCO's protocol.
+Score detections by VisDrone's or COCO's protocol: metrics.json, as fractions with their protocol;
+the table shown is in percent.
 
-In: the ground truth, a folder in VisDrone's layout (with --split) or a COCO json, and detections:
-COCO results json (ultralytics' predictions.json, mmdet, detectron2), a folder or zip of VisDrone's
-or YOLO's text, one <stem>.txt per image, or a folder of mmdet's predictions, one <stem>.json per
-image. Out: metrics.json, as fractions with their protocol; the table shown is in percent.
-
-The protocols differ by several points on the same detections:
+Detections are COCO results json (ultralytics' predictions.json, mmdet, detectron2), a folder or zip
+of VisDrone's or YOLO's text, one <stem>.txt per image, or a folder of mmdet's predictions, one
+<stem>.json per image. The protocols differ by several points on the same detections:
   visdrone  as VisDrone's own toolkit: an image's first 500 detections over all classes, in file
             order; the area under every step of the curve; classes weighted by the images that hold
             them (class mean: unweighted, which papers mean)
@@ -36,8 +34,6 @@ EXAMPLES = """\
 examples:
   dmnet evaluate --ground-truth data/VisDrone --split val --detections predictions.json \\
       --first-class 0 --protocol visdrone --out metrics.json
-  dmnet evaluate --ground-truth data/VisDrone --split val --image-sizes sizes.json \\
-      --detections submission.zip --protocol coco --out metrics.json
   dmnet evaluate --ground-truth val.json --detections mmdet.bbox.json --images their_val.json \\
       --protocol coco --max-detections 300 --out metrics.json"""
 

@@ -21,25 +21,18 @@ ABOUT = """\
 Put the detections of whole images and of crops together: crops' boxes move to their place in the
 whole image, NMS suppresses duplicates, and the best boxes of each image are kept.
 
---images and --crop-images are COCO files of what the detector ran on (their annotations are not
-read). A crop's entry has parent, x0, y0 and scale, as `dmnet crops` writes them, else they come
-from its file name (stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem). Detections are COCO results json, or a
-folder or zip of VisDrone's or YOLO's text (class cx cy w h score, classes from 0); images are
+--images and --crop-images are COCO files of what the detector ran on. A crop's entry has parent,
+x0, y0 and scale, as `dmnet crops` writes them, else they come from its file name
+(stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem). Detections are read as by `dmnet evaluate`; images are
 matched by name or by these files' ids, categories by their names.
 
---truncated-boxes suppressed removes a box at a crop's border, not the image's, where another view
-shows its object whole; --coarse-weight 0.5 halves the score of a box whose object another view
-shows larger. Where the detector scales every view to its input, give --input-size.
-
-Writes COCO results with the ids of --images (--out FILE.json), or VisDrone's text, sorted by score
-with at most 500 boxes per image (--out DIR or FILE.zip, ready to submit)."""
+Writes COCO results with the ids of --images (FILE.json), or VisDrone's text, sorted by score with
+at most 500 boxes per image (DIR, or FILE.zip, ready to submit)."""
 EXAMPLES = """\
 examples:
-  dmnet convert data/VisDrone --split val --to coco --out val.json
-  dmnet crops data/VisDrone --split val --out crops
   dmnet fuse --images val.json --detections global.json --crop-images crops/coco.json \\
       --crop-detections crops.json --iou 0.7 --top 500 --out fused.json
-  dmnet evaluate --ground-truth val.json --detections fused.json --protocol visdrone --out m.json"""
+  dmnet fuse --images val.json --detections global.json --out submission.zip"""
 
 
 @dataclass(frozen=True)

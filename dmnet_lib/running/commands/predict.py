@@ -25,26 +25,18 @@ ABOUT = """\
 Run a finished experiment's pipeline on your own images: density map, crops, detector and fusion,
 with the networks, threshold and rules of that run.
 
-INPUT is an image (JPEG, PNG, TIFF, BMP, WebP; grey, 16 bits, CMYK and transparent ones too; up to
-178 megapixels), a folder of images and videos (without its subfolders), or a video, of which one
-frame per second is taken. Boxes are in pixels of the image as displayed, after EXIF rotation.
-
-Writes, for each image as soon as it is done, DIR/visdrone/NAME.txt (VisDrone's result text: the
-best 500 boxes) and DIR/overlays/NAME.jpg (boxes above --min-score, crops in yellow); in the end,
-also where it was stopped, DIR/detections.json, a COCO file of all boxes with scores, which
-`dmnet evaluate` and `dmnet fuse` read. NAME is the file's stem; a second file of that stem is
-called stem_suffix.
+INPUT is an image (JPEG, PNG, TIFF, BMP, WebP; up to 178 megapixels), a folder of images and videos
+(without its subfolders), or a video. Boxes are in pixels of the image as displayed, after EXIF
+rotation. Writes DIR/visdrone/NAME.txt (VisDrone's result text: the best 500 boxes),
+DIR/overlays/NAME.jpg (boxes above --min-score, crops in yellow) and in the end, also where it was
+stopped, DIR/detections.json, a COCO file of all boxes with scores. NAME is the file's stem.
 
 A corrupted or unsupported file is named and left out, the others are done, and the exit status is
 1. Nothing in DIR that is of another name is touched."""
 EXAMPLES = """\
 examples:
-  dmnet predict photo.jpg --run results/demo --out found
-  dmnet predict flight/ more/*.tif --run results/demo --out found --min-score 0.3
-  dmnet predict flight.mp4 --every 10 --run results/demo --out found --no-overlays
-  dmnet predict flight/ --run results/demo --out found --strategy "planned mcnn 6"
-  dmnet evaluate --ground-truth t.json --detections found/detections.json --protocol coco \\
-      --out m.json"""
+  dmnet predict photo.jpg flight/ --run results/demo --out found --min-score 0.3
+  dmnet predict flight.mp4 --every 10 --strategy "planned mcnn 6" --run results/demo --out found"""
 LISTING, TEXTS, OVERLAYS = "detections.json", "visdrone", "overlays"
 LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame's number
 

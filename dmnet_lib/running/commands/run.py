@@ -12,18 +12,15 @@ Run an experiment's notebooks in order and write its report. Finished stages are
 that another experiment finished with the same parameters, code and data.
 
 --sweep runs an experiment for each value of one parameter, called EXPERIMENT-NAME-VALUE, up to its
-evaluation; stages that they share run once. results/EXPERIMENT-NAME then holds a page, a figure and
-sweep.json with the results, and a parameter file per value, for `dmnet run`. Values are a YAML
-list: quote those that have a comma. A sweep that was stopped resumes, and a value that fails does
-not stop the others. Where another parameter overrules the swept one, that one is set too, and the
-output says so. Git keeps the sweep's own files, not its experiments."""
+evaluation. results/EXPERIMENT-NAME then holds a page, a figure and sweep.json with the results, and
+a parameter file per value. Values are a YAML list: quote those that have a comma. A sweep that was
+stopped resumes, and a value that fails does not stop the others. Where another parameter overrules
+the swept one, that one is set too, and the output says so."""
 EXAMPLES = """\
 examples:
   dmnet run params/demo.yaml --until 03_density_crops
-  dmnet run params/demo.yaml --sweep 03_density_crops.threshold=0.02,0.08,0.3 --jobs 2
-  dmnet run params/demo.yaml --sweep common.seed=1,2 --dry-run
   dmnet run params/demo.yaml --sweep '05_fused_detection.budgets="6, 2","6, 12"' \\
-      --set 05_fused_detection.steps=300"""
+      --set 05_fused_detection.steps=300 --jobs 2"""
 SWEEP = "one parameter, several values"
 
 

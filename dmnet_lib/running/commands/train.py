@@ -16,16 +16,12 @@ detector) and writes the checkpoint that the notebook looks for: `dmnet run` the
 finished. A training that was stopped resumes.
 
 The batch of the parameter file is divided among the processes. MCNN trains as in one process, up to
-rounding. The detector differs slightly: each process counts its own objects in the loss, and on
-CPUs normalises its own share (on GPUs batch normalisation is synchronised). Batches are made by
-workers, one per core that is left; DMNET_JOBS=N sets their number."""
+rounding; the detector differs slightly, since each process counts its own objects in the loss.
+Batches are made by workers, one per core that is left; DMNET_JOBS=N sets their number."""
 EXAMPLES = """\
 examples:
   dmnet run params/visdrone.yaml --until 01_density_ground_truth
-  torchrun --nproc-per-node 4 -m dmnet_lib.running.cli train params/visdrone.yaml --network mcnn
-  dmnet run params/visdrone.yaml --until 03_density_crops
-  torchrun --nproc-per-node 4 -m dmnet_lib.running.cli train params/visdrone.yaml --network detector
-  dmnet run params/visdrone.yaml"""
+  torchrun --nproc-per-node 4 -m dmnet_lib.running.cli train params/visdrone.yaml --network mcnn"""
 
 
 @dataclass(frozen=True)
