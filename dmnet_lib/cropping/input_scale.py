@@ -77,14 +77,9 @@ def read(
         raise InputError(f"{path}: holds no input scale ({error})") from None
     if input_wh is None:
         return scale, (width, height)
-    if scale.input_long_px > max(input_wh):
-        raise InputError(
-            f"the detector takes {input_wh[0]} x {input_wh[1]} px, and input_long_px is "
-            f"{scale.input_long_px}: set it to {max(input_wh)}"
-        )
+    takes, most = f"the detector takes {input_wh[0]} x {input_wh[1]} px", max(input_wh)
+    if scale.input_long_px > most:
+        raise InputError(f"{takes}, and input_long_px is {scale.input_long_px}: set it to {most}")
     if not np.isclose(width / height, np.divide(*input_wh), rtol=0.02):
-        raise InputError(
-            f"the detector takes {input_wh[0]} x {input_wh[1]} px: set crop_aspect to "
-            f"{input_wh[0]}:{input_wh[1]}"
-        )
+        raise InputError(f"{takes}: set crop_aspect to {input_wh[0]}:{input_wh[1]}")
     return scale, (width, height)

@@ -31,7 +31,7 @@ from dmnet_lib.density.sizes import Bins
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
-BUDGET = re.compile(r"(\d+(?:\.\d+)?)(Mpx)?")
+BUDGET = re.compile(r"(?P<crops>\d+)|(?P<megapixels>\d+(\.\d+)?)Mpx")
 MOST_CROPS = 64  # of a plan in megapixels
 IMAGES_AT_ONCE = 4  # that go to a worker together
 
@@ -63,13 +63,16 @@ class SplitPlan:
         """The crops of all images, each image's in the order chosen."""
         return Regions.from_lists([plan.regions_xyxy for plan in self.plans])
 
-    def first(self, crops: int) -> "SplitPlan":
-        """Return what a budget of so many crops would have chosen: the first ones of each image."""
+    def first(self, crops: int, *, of: str | None = None) -> "SplitPlan":
+        """Return what a budget of so many crops would have chosen: the first ones of each image.
+
+        of: the name of this plan's own budget.
+        """
         cut = [
-            Plan(plan.regions_xyxy[:crops], plan.gains[:crops], plan.base, plan.total)
+            replace(plan, regions_xyxy=plan.regions_xyxy[:crops], gains=plan.gains[:crops])
             for plan in self.plans
         ]
-        return SplitPlan(cut, self.seconds, self.prefix_of)
+        return SplitPlan(cut, self.seconds, of)
 
 
 def budgets(text: str) -> dict[str, Budget]:
@@ -81,12 +84,12 @@ def budgets(text: str) -> dict[str, Budget]:
     found = {}
     for name in (part.strip() for part in text.split(",")):
         match = BUDGET.fullmatch(name)
-        if not match or float(match[1]) == 0 or (not match[2] and "." in match[1]):
+        if not match or float(match["crops"] or match["megapixels"]) == 0:
             raise InputError(f"budget {name!r}: expected crops, like 6, or megapixels, like 0.9Mpx")
-        if match[2]:
-            found[name] = Budget(crops=MOST_CROPS, megapixels=float(match[1]))
+        if match["crops"]:
+            found[name] = Budget(int(match["crops"]))
         else:
-            found[name] = Budget(crops=int(match[1]))
+            found[name] = Budget(MOST_CROPS, float(match["megapixels"]))
     return found
 
 
@@ -109,15 +112,14 @@ def split_plans(
     with threadpool_limits(1):  # products this small are faster without BLAS's own threads
         found = parallel.run(each, tasks, executor=executor, chunk=IMAGES_AT_ONCE, label="planning")
         columns = list(zip(*found, strict=True)) or [()] * len(asked)
-    by_name = {
+    made = {
         name: SplitPlan([plan for plan, _ in column], np.array([s for _, s in column]))
         for name, column in zip(asked, columns, strict=True)
     }
-    for name in wanted:
-        if name not in by_name:
-            first = by_name[longest[name]].first(wanted[name].crops)
-            by_name[name] = replace(first, prefix_of=longest[name])
-    return {name: by_name[name] for name in wanted}
+    return {
+        name: made.get(name) or made[longest[name]].first(budget.crops, of=longest[name])
+        for name, budget in wanted.items()
+    }
 
 
 def _in_crops(budget: Budget, scale: InputScale) -> Budget:

@@ -35,7 +35,7 @@ from dmnet_lib.evaluation.strategy_table import without_nan
 from dmnet_lib.evaluation.words import Words
 
 AREAS = {"APs": bootstrap.SMALL, "APm": (32.0**2, 96.0**2), "APl": (96.0**2, 1e10)}  # px², COCO's
-SEED = 0  # of the bootstrap
+SEED, LEVEL = 0, 0.95  # of the bootstrap and its intervals
 WITH_INTERVAL = (NOT_SIGNIFICANT, SIGNIFICANT, seeds.SEEDED)  # verdicts
 LABEL = ["experiments", "strategy"]
 COLUMNS = (*LABEL, "first", "second", "main", "of", "a", "b", "difference", "low", "high",
@@ -105,7 +105,6 @@ class Comparison:
 
     table: pd.DataFrame
     notes: tuple[str, ...]
-    level: float
 
     def cells(self) -> pd.DataFrame:
         """Return the differences as people read them: a row a pair, a column a score."""
@@ -132,7 +131,7 @@ class Comparison:
     def words(self) -> Words:
         """Return a sentence a main pair, and the notes."""
         main = self.table[self.table["main"]]
-        lines = [_sentence(rows, self.level) for _, rows in main.groupby(LABEL, sort=False)]
+        lines = [_sentence(rows) for _, rows in main.groupby(LABEL, sort=False)]
         return Words("\n".join([*lines, *self.notes]) or "There is nothing to compare.")
 
     def records(self) -> list[dict[str, object]]:
@@ -156,13 +155,13 @@ def _cell(row: pd.Series, *, short: bool) -> str:
     return cell.partition(" [")[0] + ("*" if row["verdict"] == SIGNIFICANT else " ")
 
 
-def _sentence(rows: pd.DataFrame, level: float) -> str:
+def _sentence(rows: pd.DataFrame) -> str:
     """Return what one pair's rows say: of AP, then which sizes and classes differ, too."""
     whole, rest = rows[rows["of"] == "AP"].iloc[0], rows[rows["of"] != "AP"]
     line = f"`{whole['second']}` vs `{whole['first']}`: "
     if whole["verdict"] == SAME and set(rest["verdict"]) <= {SAME, NO_INTERVAL}:
         return f"{line}{SAME}."
-    line += Difference.read(whole, level=level).words(whole["verdict"])
+    line += Difference.read(whole, level=LEVEL).words(whole["verdict"])
     out = rest[rest["verdict"] == SIGNIFICANT]
     told = [f"{of} {gain:+.3f}" for of, gain in zip(out["of"], out["difference"], strict=True)]
     return f"{line}{'; also significant: ' if told else ''}{', '.join(told)}."
@@ -174,7 +173,6 @@ def compare(
     *,
     main_only: bool = False,
     resamples: int = 1000,
-    level: float = 0.95,
     executor: Executor | None = None,
 ) -> Comparison:
     """Return how each of `wanted` but the first differs from the first.
@@ -185,7 +183,7 @@ def compare(
     """
     compared = {name: read(known[name]) for name in dict.fromkeys(map(name_of, wanted))}
     metrics = {name: one.metrics for name, one in compared.items()}
-    scorer, rows, notes = Scorer(resamples, level, executor), [], []
+    scorer, rows, notes = Scorer(resamples, executor), [], []
     for other in wanted[1:]:
         pairs = experiments.pairs_of(wanted[0], other, metrics, main_only=main_only)
         first, second = (compared[name_of(text)] for text in (wanted[0], other))
@@ -197,15 +195,15 @@ def compare(
             notes.append(replicates.words(pairs))
     numbers = dict.fromkeys(["a", "b", "difference", "low", "high"], float)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers | {"main": bool})
-    return Comparison(table, tuple(dict.fromkeys([*notes, *_cautions(table, level)])), level)
+    return Comparison(table, tuple(dict.fromkeys([*notes, *_cautions(table)])))
 
 
-def _cautions(table: pd.DataFrame, level: float) -> list[str]:
+def _cautions(table: pd.DataFrame) -> list[str]:
     """Return what intervals do not cover."""
     intervals = int(table["verdict"].isin(WITH_INTERVAL).sum())
     lines = ["Intervals cover the sample of images alone, not the seed of the trainings."]
     if intervals >= MANY:
-        chance = intervals * (1 - level)
+        chance = intervals * (1 - LEVEL)
         lines.append(f"Of {intervals} intervals about {chance:.0f} exclude 0 by chance alone.")
     return lines if intervals else []
 
@@ -222,10 +220,9 @@ class Task:
 
 @dataclass
 class Scorer:
-    """Scores strategy runs on resampled images, each once for the same images and cap."""
+    """Scores strategy runs on resampled images, each once for the same images."""
 
     resamples: int
-    level: float
     executor: Executor | None
     cached: dict[tuple, dict[str, np.ndarray]] = field(default_factory=dict)
 
@@ -235,19 +232,26 @@ class Scorer:
         """Return a row a pair and score, and a sentence that says how they were made."""
         names = " and ".join(dict.fromkeys((one.folder.name, two.folder.name)))
         if one.truth is None or two.truth is None:
-            return _versioned(one, two, pairs, names)
-        places = common(one.truth, two.truth)
-        if not len(places):
-            return [], f"{names} share no image with the same truth: they cannot be compared."
-        by_run = self._samples(one, two, pairs, places)
+            if other := _other_data(one, two):
+                return [], f"{names}: their scores cannot be compared: other {', '.join(other)}."
+            by_run = _versioned(one, two, pairs)
+            missing = "; and ".join(dict.fromkeys(e.missing for e in (one, two) if e.missing))
+            note = f"{names}: without intervals; missing: {missing}."
+        else:
+            places = common(one.truth, two.truth)
+            if not len(places):
+                return [], f"{names} share no image with the same truth: they cannot be compared."
+            by_run = self._samples(one, two, pairs, places)
+            note = self._note(one, two, names, len(places))
         rows = []
         for pair in pairs:
-            for of, a in by_run[pair.first].items():
-                b = by_run[pair.second][of]
-                found = Difference.between(b, a, level=self.level)
+            first, second = by_run[pair.first], by_run[pair.second]
+            for of in (name for name in first if name in second):
+                a, b = first[of], second[of]
+                found = Difference.between(b, a, level=LEVEL)
                 row = {"of": of, "a": a[0], "b": b[0], "verdict": found.verdict}
                 rows.append(pair.columns() | row | found.columns())
-        return rows, self._note(one, two, names, len(places))
+        return rows, note
 
     def _samples(
         self, one: Experiment, two: Experiment, pairs: Sequence[Pair], places: np.ndarray
@@ -262,8 +266,7 @@ class Scorer:
             order = np.argsort(own)
             truth = annotations.join([experiment.truth.image(place) for place in own[order]])
             found = experiment.found[run.strategy].of_images(own[order])
-            key = (run, own.tobytes(), one.max_detections)
-            tasks[key] = Task(truth, found, order, one.max_detections)
+            tasks[run, own.tobytes()] = Task(truth, found, order, one.max_detections)
         todo = {key: task for key, task in tasks.items() if key not in self.cached}
         score = partial(samples, weights=weights)
         made = parallel.run(score, list(todo.values()), executor=self.executor, label="scored")
@@ -276,7 +279,7 @@ class Scorer:
         shared = f"{images} images" if images == most else f"{images} of {most} images"
         line = (
             f"{names}: scored anew on the {shared} that both have with the same truth, at most "
-            f"{one.max_detections} detections per image and class; {self.level:.0%} intervals of a "
+            f"{one.max_detections} detections per image and class; {LEVEL:.0%} intervals of a "
             f"paired bootstrap over images, {self.resamples} resamples."
         )
         if two.max_detections != one.max_detections:
@@ -314,20 +317,15 @@ def samples(task: Task, weights: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _versioned(
-    one: Experiment, two: Experiment, pairs: Sequence[Pair], names: str
-) -> tuple[list[dict[str, object]], str]:
-    """Return the differences of the scores that git keeps, where they are of the same data."""
-    if other := _other_data(one, two):
-        return [], f"{names}: their scores cannot be compared: other {', '.join(other)}."
-    missing = "; and ".join(dict.fromkeys(e.missing for e in (one, two) if e.missing))
-    metrics, rows = {e.folder.name: e.metrics for e in (one, two)}, []
-    for pair in pairs:
-        a, b = (versioned_scores(run, metrics) for run in (pair.first, pair.second))
-        for of in (name for name in a if name in b):
-            found = Difference(b[of] - a[of], None, None)
-            row = {"of": of, "a": a[of], "b": b[of], "verdict": found.verdict}
-            rows.append(pair.columns() | row | found.columns())
-    return rows, f"{names}: without intervals; missing: {missing}."
+    one: Experiment, two: Experiment, pairs: Sequence[Pair]
+) -> dict[StrategyRun, dict[str, np.ndarray]]:
+    """Return the scores [1] that git keeps of each run, without resamples."""
+    metrics = {e.folder.name: e.metrics for e in (one, two)}
+    return {
+        run: {of: np.array([score]) for of, score in versioned_scores(run, metrics).items()}
+        for pair in pairs
+        for run in (pair.first, pair.second)
+    }
 
 
 def _other_data(one: Experiment, two: Experiment) -> list[str]:

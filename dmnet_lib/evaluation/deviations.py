@@ -4,13 +4,13 @@ Every number is measured: the pipeline runs with the corrected rules, and again 
 rule (`official.DEVIATIONS`). Fusion and evaluation get synthetic detections, from the annotations.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from dmnet_lib.core import boxes, official
+from dmnet_lib.core import boxes, official, parallel
 from dmnet_lib.core.annotations import CLASS_IDS, IGNORED, Annotations
 from dmnet_lib.core.official import DEVIATIONS, Deviation, Profile
 from dmnet_lib.core.tables import Detections, Regions
@@ -96,17 +96,15 @@ def image_table(table: Annotations, by_profile: Mapping[str, Cropped]) -> pd.Dat
     return pd.DataFrame(columns)
 
 
-def synthetic_detections(table: Annotations, *, seed: int = 0) -> Detections:
+def synthetic_detections(table: Annotations) -> Detections:
     """Return three detections about every object, as many about nothing, ten in ignored regions.
 
     A detector finds objects in ignored regions too: there it scores as well as elsewhere.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows = np.repeat(np.flatnonzero(table.is_object), 3)
-    around = table.boxes_xywh[rows] + rng.normal(0, 0.1, (len(rows), 4)) * np.tile(
-        table.boxes_xywh[rows, 2:], 2
-    )
-    image = table.image_index[rows]
+    xywh, image = table.boxes_xywh[rows], table.image_index[rows]
+    around = xywh + rng.normal(0, 0.1, xywh.shape) * np.tile(xywh[:, 2:], 2)
     nowhere = np.column_stack(
         [rng.uniform(0, 0.95, (len(rows), 2)) * table.sizes_wh[image],
          np.exp(rng.normal(3, 0.6, (len(rows), 2)))]
@@ -158,14 +156,6 @@ def _of_formats(table: Annotations, split: str, rules: Profile) -> Counts:
     }
 
 
-def _of_fusion(found: Detections, rules: Profile, *, top: int) -> Counts:
-    fused = fusion.fuse([found], names=found.names, top=top, rules=rules.fusion)
-    return {
-        "boxes kept": len(fused),
-        "their mean score": round(float(fused.scores.mean()), 3) if len(fused) else 0.0,
-    }
-
-
 def _counted(
     rule: Deviation, table: Annotations, split: str, found: Detections, rules: Profile
 ) -> Counts:
@@ -173,7 +163,10 @@ def _counted(
     if rule.section == "formats":
         return _of_formats(table, split, rules)
     if rule.section == "fusion":
-        return _of_fusion(found, rules, top=TOP if rule.name == "top_rule" else len(found))
+        top = TOP if rule.name == "top_rule" else len(found)
+        fused = fusion.fuse([found], names=found.names, top=top, rules=rules.fusion)
+        mean = round(float(fused.scores.mean()), 3) if len(fused) else 0.0
+        return {"boxes kept": len(fused), "their mean score": mean}
     if rule.section == "evaluation":
         scores = coco.evaluate(table, found, **vars(rules.evaluation))
         return {"AP": round(100 * (scores["AP"] or 0), 2)}
@@ -185,21 +178,16 @@ def _counted(
 
 def _kind(rule: Deviation) -> str:
     """Return what rules share whose corrected quantities are the same."""
-    alone = ("formats", "fusion", "evaluation", "maps", "sigmas")
     if rule.name == "top_rule":
         return rule.name
+    alone = ("formats", "fusion", "evaluation", "maps", "sigmas")
     return rule.section if rule.section in alone else "crops"
 
 
-def effects(
-    table: Annotations,
-    split: str,
-    *,
-    progress: Callable[[Iterable[Deviation]], Iterable[Deviation]] = iter,
-) -> dict[str, str]:
+def effects(table: Annotations, split: str) -> dict[str, str]:
     """Return in words what each official rule changes on a split, by its name."""
     found, before, told = synthetic_detections(table), {}, {}
-    for rule in progress(DEVIATIONS):
+    for rule in parallel.progress(DEVIATIONS, "rules"):
         kind, change = _kind(rule), f"{rule.name}={rule.other_value}"
         if kind not in before:
             before[kind] = _counted(rule, table, split, found, official.named("corrected"))

@@ -39,13 +39,13 @@ class Pair:
 
     def columns(self) -> dict[str, object]:
         """Return what a table says of the pair."""
-        names = {
+        return {
             "experiments": _versus(self.first.experiment, self.second.experiment),
             "strategy": _versus(self.first.strategy, self.second.strategy),
+            "first": str(self.first),
+            "second": str(self.second),
+            "main": self.is_main,
         }
-        return names | {
-            "first": str(self.first), "second": str(self.second), "main": self.is_main,
-        }  # fmt: skip
 
 
 def _versus(first: str, second: str) -> str:
@@ -88,18 +88,17 @@ def load(
     hidden = set() if sweeps else swept(results) - {own.experiment if own else ""}
     found = {}
     for name in names or sorted(homes.keys() - hidden):
-        is_own = own is not None and name == own.experiment
         try:
-            folder = _upstream(homes[name], own) if is_own else ResultFolder.read(homes[name])
+            if own is not None and name == own.experiment:
+                built_on = {stage: {"key": path.name} for stage, path in own.upstream.items()}
+                folder = ResultFolder(homes[name], stages=built_on)
+            else:
+                folder = ResultFolder.read(homes[name])
             found[name] = _evaluated(folder)
         except InputError:
             if name in names:
                 raise
     return found
-
-
-def _upstream(home: Path, own: provenance.Stage) -> ResultFolder:
-    return ResultFolder(home, stages={n: {"key": path.name} for n, path in own.upstream.items()})
 
 
 def _evaluated(folder: ResultFolder) -> ResultFolder:

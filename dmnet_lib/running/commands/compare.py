@@ -86,6 +86,7 @@ def _compared(known: Mapping[str, ResultFolder], options: Options) -> "Compariso
 
 def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> Path:
     """Write the page, whose path is returned, the figure with its numbers, and metrics.json."""
+    from dmnet_lib.evaluation.comparing import LEVEL
     from dmnet_lib.reporting import charts, figures
     from dmnet_lib.reporting.pages import render
     from dmnet_lib.reporting.pages.pages import PAGE
@@ -108,7 +109,7 @@ def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> P
         tables={h: Table.of_frame(table, caption=words) for h, (table, words) in tables.items()},
     )  # fmt: skip
     metrics = {
-        "names": list(options.names), "level": made.level, "words": lines,
+        "names": list(options.names), "level": LEVEL, "words": lines,
         "parameters": differing.reset_index().to_dict("records"), "differences": made.records(),
     }  # fmt: skip
     files.write_json(options.out / result_folder.METRICS, metrics)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dmnet_lib.core import annotations, files, official, parallel
+from dmnet_lib.core import annotations, files, official
 from dmnet_lib.data import splits
 from dmnet_lib.running.commands.common import Say, SizeOptions, option
 
@@ -46,9 +46,7 @@ def run(options: Options, say: Say) -> int:
     parts = [splits.load_source(options.root, split, sizes=sizes) for split in options.splits]
     table = annotations.join([part.annotations for part in parts])
     split = "train" if "train" in options.splits else options.splits[0]
-    found = deviations.effects(
-        table, split, progress=lambda rules: parallel.progress(rules, "rules")
-    )
+    found = deviations.effects(table, split)
     for rule in official.DEVIATIONS:
         say(f"{rule.name}={rule.other_value}: {found[rule.name]}")
     if options.out:
