@@ -61,9 +61,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.crops is None and self.megapixels is None and not self.least_gain > 0:
             raise InputError("a plan needs a budget: crops, megapixels or a least gain")
-        if not all(
-            value >= 0 for value in (self.crops or 0, self.megapixels or 0, self.least_gain)
-        ):
+        limits = (self.crops or 0, self.megapixels or 0, self.least_gain)
+        if not all(limit >= 0 for limit in limits):
             raise InputError("a plan's crops, megapixels and least gain must be 0 or more")
 
 
@@ -285,7 +284,7 @@ def _windows(
         np.column_stack([starts // stride, -(-(starts + length) // stride)]).astype(int)
         for starts, length in ((lefts, side[0]), (tops, side[1]))
     )
-    side_wh = (int(side[0]), int(side[1]))
+    side_wh = tuple(side.tolist())
     return _Windows(lefts, tops, side_wh, cost / 1e6, recall, in_x, in_y, columns, rows)
 
 
@@ -336,22 +335,23 @@ class _Search:
         self, left: float, least_gain: float, *, by_pixels: bool
     ) -> tuple[_Windows, int, int] | None:
         """Return the next window to take (those of its size, row, column), or None."""
-        affordable = [n for n, w in enumerate(self.offered) if w.megapixels <= left + 1e-9]
-        if not affordable:
-            return None
-        prices = [self.offered[n].megapixels if by_pixels else 1.0 for n in affordable]
-        while True:
-            rates = [self.gains[n].max() / p for n, p in zip(affordable, prices, strict=True)]
-            first = int(np.argmax(rates))
-            level = affordable[first]
+        prices = {
+            level: windows.megapixels if by_pixels else 1.0
+            for level, windows in enumerate(self.offered)
+            if windows.megapixels <= left + 1e-9
+        }
+        while prices:
+            rates = {level: self.gains[level].max() / price for level, price in prices.items()}
+            level = max(rates, key=rates.get)
             if self.current[level] < len(self.changes):
                 self._update(level)
                 continue
             gains = self.gains[level]
-            if gains.max() < self.least or rates[first] < least_gain:
+            if gains.max() < self.least or rates[level] < least_gain:
                 return None
             row, column = np.unravel_index(gains.argmax(), gains.shape)
             return self.offered[level], int(row), int(column)
+        return None
 
     def _first_gains(self, windows: _Windows, base: np.ndarray) -> np.ndarray:
         """Return the [ny, nx] gains before any crop is taken."""

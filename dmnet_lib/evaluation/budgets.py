@@ -3,7 +3,7 @@
 A budget is that of the `Strategy`: `planned mcnn 6` has at most six crops an image.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -48,8 +48,8 @@ def growth(scores: Scores) -> pd.DataFrame:
         if len(steps) > 1:
             steps.append((min(by_budget), max(by_budget)))
         for fewer, more in steps:
-            found = _difference(scores, by_budget[more], by_budget[fewer]).columns()
-            rows.append({"method": method, "fewer": fewer, "more": more, **found})
+            found = _difference(scores, by_budget[more], by_budget[fewer])
+            rows.append((method, fewer, more, found.value, found.low, found.high))
     return pd.DataFrame(rows, columns=["method", "fewer", "more", *DIFFERENCE])
 
 
@@ -73,9 +73,7 @@ def share_of_oracle_gain(scores: Scores) -> pd.DataFrame:
                 for name in (by_budget[budget], oracle[budget])
             )
             share = np.divide(gain, most, out=np.full(len(gain), np.nan), where=most > 0)
-            low, high = interval(share[1:], level=scores.level)
-            row = {"method": method, "budget": budget, "share": share[0], "low": low, "high": high}
-            rows.append(row)
+            rows.append((method, budget, share[0], *interval(share[1:], level=scores.level)))
     return pd.DataFrame(rows, columns=["method", "budget", "share", "low", "high"])
 
 
@@ -85,9 +83,8 @@ def at_half_cost(scores: Scores) -> pd.DataFrame:
     Columns: strategy, control, cost (share of the control's megapixels), and the paired difference
     in AP to the control with its bounds.
     """
-    plans = [name for name, row in scores.strategies.items() if row["kind"] == "planned"]
     controls = [name for method, name in scores.baselines.items() if method != "global"]
-    rows = [row for control in controls for row in _within(scores, control, plans, most=0.5)]
+    rows = [row for control in controls for row in _within(scores, control, most=0.5)]
     return pd.DataFrame(rows, columns=VERSUS)
 
 
@@ -96,22 +93,24 @@ def versus_density(scores: Scores) -> pd.DataFrame:
 
     Columns: as of `at_half_cost`.
     """
-    found = []
+    rows = []
     for control, density in scores.strategies.items():
         if density["kind"] == "density":
-            plans = [
-                name
-                for name, row in scores.strategies.items()
-                if row["kind"] == "planned" and row["source"] == density["source"]
-            ]
-            found += _within(scores, control, plans, most=1.0)
-    return pd.DataFrame(found, columns=VERSUS)
+            rows += _within(scores, control, most=1.0, source=density["source"])
+    return pd.DataFrame(rows, columns=VERSUS)
 
 
-def _within(scores: Scores, control: str, plans: Iterable[str], *, most: float) -> list[dict]:
-    """Return a row a method: its largest plan within `most` times the control's megapixels."""
+def _within(
+    scores: Scores, control: str, *, most: float, source: str | None = None
+) -> list[dict[str, object]]:
+    """Return a row a method, of any source or of one: its largest plan within `most` times the
+    control's megapixels."""
     rows = scores.strategies
-    shares = {name: rows[name]["megapixels"] / rows[control]["megapixels"] for name in plans}
+    shares = {
+        name: row["megapixels"] / rows[control]["megapixels"]
+        for name, row in rows.items()
+        if row["kind"] == "planned" and source in (None, row["source"])
+    }
     affordable = sorted((name for name in shares if shares[name] <= most), key=shares.get)
     largest = {rows[name]["method"]: name for name in affordable}
     return [

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,10 @@ def score(
     AP and its kin follow COCO's protocol, AR500 follows VisDrone's. Of several strategies of a
     method in BASELINES the default one stands for it. A row also holds what its `Strategy` is.
     """
-    matched = {name: _match(one, truth, max_detections) for name, one in found.items()}
+    matched = {}
+    for name, one in found.items():
+        match = partial(bootstrap.matches, truth, one.detections, max_detections=max_detections)
+        matched[name] = Matched(match(), match(area_px=bootstrap.SMALL))
     weights = bootstrap.resampling_weights(len(truth), rng=rng, resamples=resamples)
     samples = {name: one.samples(weights) for name, one in matched.items()}
     by_visdrone = {n: visdrone.evaluate(truth, one.detections) for n, one in found.items()}
@@ -93,14 +97,6 @@ def score(
         }
         rows[name] |= _differences(name, samples, baselines, level)
     return Scores(rows, by_visdrone, matched, samples, baselines, level)
-
-
-def _match(outcome: Outcome, truth: Annotations, max_detections: int) -> Matched:
-    whole, small = (
-        bootstrap.matches(truth, outcome.detections, max_detections=max_detections, area_px=area_px)
-        for area_px in (bootstrap.ANY_AREA, bootstrap.SMALL)
-    )
-    return Matched(whole, small)
 
 
 def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
@@ -232,12 +228,11 @@ def subset_roles(
 
     recall_curve_split is "train" or "val", on which the recall curve was measured.
     """
+    measured_on = train_split if recall_curve_split == "train" else val_split
     roles = {
         "MCNN was trained on it": train_split,
         "MCNN's weights and the thresholds were chosen on it": val_split,
-        "the recall curve was measured on it": train_split
-        if recall_curve_split == "train"
-        else val_split,
+        "the recall curve was measured on it": measured_on,
     }
     lines = []
     for name in names:

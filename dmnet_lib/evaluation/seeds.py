@@ -5,7 +5,7 @@ an experiment were run, the largest change that another seed makes is set beside
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dmnet_lib.core import params, provenance
 from dmnet_lib.core.result_folder import ResultFolder
@@ -30,25 +30,26 @@ class SeedReplicates:
 
         That is the difference of two strategies of one experiment, or the score of each run.
         """
-        runs = (pair.first, pair.second)
-        if pair.first.experiment == pair.second.experiment:
+        own = pair.first.experiment
+        if own == pair.second.experiment:
             changes = [
-                _change(self._difference(runs), self._difference(_of(name, run) for run in runs))
-                for name in self.of[pair.first.experiment]
+                _change(self._difference(own, pair), self._difference(other, pair))
+                for other in self.of[own]
             ]
         else:
             changes = [
-                _change(self._scores(run), self._scores(_of(name, run)))
-                for run in runs
-                for name in self.of[run.experiment]
+                _change(self._scores(run.experiment, run), self._scores(other, run))
+                for run in (pair.first, pair.second)
+                for other in self.of[run.experiment]
             ]
         return {of: max(one.get(of, 0.0) for one in changes) for of in set().union(*changes)}
 
-    def _scores(self, run: StrategyRun) -> dict[str, float]:
-        return versioned_scores(run, self.metrics)
+    def _scores(self, experiment: str, run: StrategyRun) -> dict[str, float]:
+        """Return the scores of a run's strategy in an experiment."""
+        return versioned_scores(StrategyRun(experiment, run.strategy), self.metrics)
 
-    def _difference(self, runs: Iterable[StrategyRun]) -> dict[str, float]:
-        a, b = map(self._scores, runs)
+    def _difference(self, experiment: str, pair: Pair) -> dict[str, float]:
+        a, b = (self._scores(experiment, run) for run in (pair.first, pair.second))
         return {of: b[of] - a[of] for of in a if of in b}
 
     def marked(self, rows: Sequence[dict], pairs: Sequence[Pair]) -> list[dict]:
@@ -78,10 +79,6 @@ class SeedReplicates:
         most = max(moved, key=moved.get)
         what = "AP" if len(names) == 2 else "these differences in AP"
         return f"{line}; another seed moves {what} by up to {moved[most]:.3f} (`{most}`)."
-
-
-def _of(experiment: str, run: StrategyRun) -> StrategyRun:
-    return replace(run, experiment=experiment)
 
 
 def _change(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:
