@@ -106,15 +106,13 @@ def crop_geometry(truth: Annotations, regions: Regions) -> dict[str, float | int
     if len(regions) and not 0 <= regions.image_index[0] <= regions.image_index[-1] < images:
         raise ValueError(f"regions of image {regions.image_index[-1]}, but truth has {images}")
     held, met = _held_and_met(truth, regions)
-    objects = int(truth.is_object.sum())
+    objects, crop_px = int(truth.is_object.sum()), float(boxes.area(regions.boxes_xyxy).sum())
     return {
         "containment_rate": held / objects if objects else None,
         "truncated_rate": (met - held) / objects if objects else None,
         "coverage": float(_area_shares(truth.sizes_wh, regions).mean()) if images else None,
         "crops_per_image": len(regions) / images if images else None,
-        "megapixels": float(boxes.area(regions.boxes_xyxy).sum()) / images / 1e6
-        if images
-        else None,
+        "megapixels": crop_px / images / 1e6 if images else None,
         "images": images,
         "objects": objects,
     }

@@ -86,7 +86,9 @@ class Difference:
             return MISSING
         if self.verdict == SAME:
             return "same"
-        value, *ends = (_number(v, in_points) for v in (self.value, self.low, self.high))
+        scale, digits = (100, 1) if in_points else (1, 3)
+        known = (v for v in (self.value, self.low, self.high) if v is not None)
+        value, *ends = (f"{scale * v:+.{digits}f}" for v in known)
         return f"{value} [{', '.join(ends)}]" if self.has_interval else value
 
     def words(self, verdict: str = "") -> str:
@@ -101,9 +103,3 @@ class Difference:
             return f"{value}, {NO_INTERVAL}"
         span = f"{self.level:.0%} interval {self.low:+.3f} to {self.high:+.3f}"
         return f"{value} ({span}), {verdict or self.verdict}"
-
-
-def _number(value: float | None, in_points: bool) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:+.1f}" if in_points else f"{value:+.3f}"

@@ -157,8 +157,7 @@ def _matched(
     box, found, iou = (np.concatenate(column) for column in zip(EMPTY, *pairs, strict=True))
     is_candidate = within[box] | (iou > share_in_other[found])
     box, found, iou = box[is_candidate], found[is_candidate], iou[is_candidate]
-    rank = np.empty(len(scores), np.int64)
-    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    rank = rank_in_group(np.zeros(len(scores), np.int64), scores)
     # Best detection first; its boxes that count first, by falling IoU, the later one of equals.
     order = np.lexsort((-box, -iou, ~within[box], rank[found]))
     box, found, iou = box[order], found[order], iou[order]
