@@ -22,14 +22,14 @@ class CropAnnotations:
     parents: np.ndarray
     regions_xyxy: np.ndarray
 
-    def origins(self, parent_files: Sequence[str], *, suffix: str = ".jpg") -> list[dict]:
+    def origins(self, parent_files: Sequence[str]) -> list[dict]:
         """Return, for each crop, its file name, its parent's, its corner x0, y0 and its scale.
 
-        parent_files are the file names of the whole images; crops are files of the given suffix.
+        parent_files are the file names of the whole images; crops are JPEG files.
         """
         return [
             {
-                "file_name": f"{crop}{suffix}",
+                "file_name": f"{crop}.jpg",
                 "parent": parent_files[parent],
                 "x0": int(x0),
                 "y0": int(y0),

@@ -164,7 +164,7 @@ def strategy_tables(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
 def parameter_differences(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
     """Return one row a parameter that is not the same everywhere, one column an experiment."""
     columns = {name: parameters(folder) for name, folder in found.items()}
-    names = sorted({name for values in columns.values() for name in values})
+    names = sorted(set().union(*columns.values()))
     rows = {name: [values.get(name) for values in columns.values()] for name in names}
     differing = {name: row for name, row in rows.items() if any(v != row[0] for v in row)}
     table = pd.DataFrame.from_dict(differing, orient="index", columns=list(columns), dtype=object)
