@@ -137,8 +137,7 @@ def _share_inside(
         shared = boxes.paired_intersection(xyxy[rows], others_xyxy[other])
         some = np.flatnonzero(shared > 0)
         rows, shared = rows[some], shared[some]
-        area = boxes.area(xyxy[rows])
-        np.maximum.at(greatest, rows, shared / np.where(area > 0, area, np.inf))
+        np.maximum.at(greatest, rows, shared / boxes.area(xyxy[rows]))
     return greatest
 
 
