@@ -30,6 +30,7 @@ FIELD_RANGES = {"x": (-LIMIT_PX, LIMIT_PX), "y": (-LIMIT_PX, LIMIT_PX), "w": (0,
                 "h": (0, LIMIT_PX), "score": (0, 1), "category": (0, 11),
                 "truncation": (0, 1), "occlusion": (0, 2)}  # fmt: skip
 FIELDS = tuple(FIELD_RANGES)
+COLUMNS = ("boxes_xywh", "class_ids", "evaluated", "truncation", "occlusion")
 LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
 MARKS = b"," * (len(FIELDS) - 1) + b"\n"  # of a plain line, without its digits
 
@@ -56,7 +57,7 @@ class Annotations:
     def __post_init__(self) -> None:
         rows, images = len(self.boxes_xywh), len(self.names)
         shapes = {"sizes_wh": (images, 2), "offsets": (images + 1,), "boxes_xywh": (rows, 4)}
-        shapes |= dict.fromkeys(("class_ids", "evaluated", "truncation", "occlusion"), (rows,))
+        shapes |= dict.fromkeys(COLUMNS[1:], (rows,))
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
@@ -104,11 +105,7 @@ class Annotations:
             names=self.names[index : index + 1],
             sizes_wh=self.sizes_wh[index : index + 1],
             offsets=self.offsets[index : index + 2] - self.offsets[index],
-            boxes_xywh=self.boxes_xywh[rows],
-            class_ids=self.class_ids[rows],
-            evaluated=self.evaluated[rows],
-            truncation=self.truncation[rows],
-            occlusion=self.occlusion[rows],
+            **{name: getattr(self, name)[rows] for name in COLUMNS},
         )
 
     def rows(self, chosen: np.ndarray | slice = slice(None)) -> np.ndarray:
@@ -224,19 +221,17 @@ def _fields(line: str, where: str) -> list[int]:
     if len(fields) != len(FIELDS):
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
-    row = [_integer(v, f"{where}: {n}") for n, v in zip(FIELDS, fields, strict=True)]
-    for value, (name, (low, high)) in zip(row, FIELD_RANGES.items(), strict=True):
+    row = []
+    for field, (name, (low, high)) in zip(fields, FIELD_RANGES.items(), strict=True):
+        if not WHOLE.fullmatch(field.strip()):
+            raise InputError(f"{where}: {name} is {field.strip()!r}, expected a whole number")
+        value = int(field)
         if not low <= value <= high:
             near = f"at least {low}" if value < low else f"at most {high}"
             allowed = near if high == LIMIT_PX else f"{low} to {high}"
             raise InputError(f"{where}: {name} is {value}, expected {allowed}")
+        row.append(value)
     return row
-
-
-def _integer(value: str, where: str) -> int:
-    if not WHOLE.fullmatch(value.strip()):
-        raise InputError(f"{where} is {value.strip()!r}, expected a whole number")
-    return int(value.strip())
 
 
 def read_all(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -104,7 +104,9 @@ def write_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
         if os.path.basename(name) != name:  # noqa: PTH119 (of a thousand names this is faster)
             raise InputError(f"{name}: leads out of {folder}")
         path, data = f"{folder}/{name}", text.encode()
-        handle = _created(path)
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108 (as fast; what was called so goes, link or not)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             written = os.write(handle, data)
         except OSError as error:
@@ -113,16 +115,6 @@ def write_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
             os.close(handle)
         if written < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-
-
-def _created(path: str) -> int:
-    """Return the handle of a new file, which takes the place of what was called so, link or not."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        return os.open(path, flags, 0o644)
-    except FileExistsError:
-        os.unlink(path)  # noqa: PTH108 (as fast as the rest)
-        return os.open(path, flags, 0o644)
 
 
 def write_json(path: Path, value: object, *, indent: int | None = 2) -> Path:
@@ -157,9 +149,9 @@ def write_npz(path: Path, **arrays: np.ndarray) -> Path:
     for name, array in arrays.items():
         if np.asarray(array).dtype == object:
             raise ValueError(f"{name}: object arrays would be pickled; give it a plain dtype")
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return write_bytes(path, buffer.getbuffer())
+    with whole(path) as stream:
+        np.savez_compressed(stream, **arrays)
+    return path
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

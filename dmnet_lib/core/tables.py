@@ -12,6 +12,8 @@ import numpy as np
 
 from dmnet_lib.core import boxes, files
 
+COLUMNS = ("boxes_xyxy", "scores", "class_ids", "image_index")  # of detections
+
 
 @dataclass(frozen=True)
 class Regions:
@@ -102,8 +104,7 @@ class Detections:
 
     def select(self, rows: np.ndarray) -> "Detections":
         """Return the given rows (mask or rising positions)."""
-        columns = (self.boxes_xyxy, self.scores, self.class_ids, self.image_index)
-        return Detections(self.names, *(column[rows] for column in columns))
+        return Detections(self.names, *(getattr(self, name)[rows] for name in COLUMNS))
 
     def of_image(self, index: int) -> "Detections":
         """Return the detections of one image, still counted in this table's images."""
@@ -164,15 +165,9 @@ def join(parts: list[Detections], names: tuple[str, ...]) -> Detections:
     """
     if any(part.names != names for part in parts):
         raise ValueError("a part counts other images, or in another order, than names")
-    stacked = [
-        np.concatenate([getattr(part, field) for part in parts] or [empty])
-        for field, empty in (
-            ("boxes_xyxy", np.zeros((0, 4))),
-            ("scores", np.zeros(0)),
-            ("class_ids", np.zeros(0, np.int64)),
-            ("image_index", np.zeros(0, np.int64)),
-        )
-    ]
+    none = np.zeros(0, np.int64)
+    parts = parts or [Detections(names, np.zeros((0, 4)), np.zeros(0), none, none)]
+    stacked = [np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS]
     order = np.argsort(stacked[-1], kind="stable")
     return Detections(names, *(column[order] for column in stacked))
 
