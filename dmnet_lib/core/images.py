@@ -67,8 +67,6 @@ def _told(path: Path) -> Iterator[None]:
     except Image.DecompressionBombError:
         most = int(2 * Image.MAX_IMAGE_PIXELS / 1e6)
         raise InputError(f"{path}: over {most} megapixels; cut it into smaller pictures") from None
-    except InputError:
-        raise
     except Exception as error:  # Pillow has many kinds for what is damaged
         raise InputError(f"{path}: torn or not a readable picture ({error})") from None
 

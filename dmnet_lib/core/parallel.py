@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -100,17 +100,13 @@ def cluster(address: str) -> Iterator[Executor]:
 def _begin(method: str) -> None:
     """Make a worker of this process: one thread, no traceback when stopped, no life of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends it
-    signal.signal(signal.SIGTERM, _stop)
+    # What the worker had begun is tidied up on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if method != "fork":  # a second limit would cost as much as twenty images
         threadpool_limits(1)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-
-
-def _stop(*_: object) -> NoReturn:
-    """End a worker; what it had begun is tidied up on the way out."""
-    raise SystemExit(STOPPED)
 
 
 def _end_with_parent() -> None:
@@ -174,7 +170,7 @@ def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]
     """Return the results of one chunk, in a worker."""
     try:
         return [function(item) for item in items]
-    except SystemExit:  # of `_stop`; a pool would go on with the next chunk
+    except SystemExit:  # of a signal; a pool would go on with the next chunk
         os._exit(STOPPED)
 
 

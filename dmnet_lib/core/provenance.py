@@ -14,7 +14,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -75,9 +75,9 @@ def code_modules(source: str) -> list[str]:
     return sorted(found)
 
 
-def code_digest(modules: Iterable[str]) -> str:
-    """Return the digest of modules' code; comments, docstrings and layout do not count."""
-    return digest({name: _bare_code(_module_path(name)) for name in modules})
+def code_digest(source: str) -> str:
+    """Return the digest of the library code that source imports, without comments and layout."""
+    return digest({name: _bare_code(_module_path(name)) for name in code_modules(source)})
 
 
 def notebook_code(path: Path) -> str:
@@ -106,7 +106,7 @@ def parameter_names(path: Path) -> frozenset[str]:
 def notebook_digest(path: Path) -> str:
     """Return the digest of a notebook's code cells and of the library code they import."""
     source = notebook_code(path)
-    return digest([source, code_digest(code_modules(source))])
+    return digest([source, code_digest(source)])
 
 
 def data_fingerprint(root: Path) -> str:
@@ -155,7 +155,7 @@ class Stage:
         """
         content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
         chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
-        key = digest([self.name, chosen, content, code_digest(code_modules(TRAINING))])
+        key = digest([self.name, chosen, content, code_digest(TRAINING)])
         return self.results / CHECKPOINTS / f"{name}-{key}.pt"
 
     def detection_cache(self, *inputs: Path) -> Path:
@@ -166,7 +166,7 @@ class Stage:
         """
         content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
         chosen = {n: self.params[n] for n in DETECTED_BY if n in self.params}
-        key = digest([content, chosen, code_digest(code_modules(LOOKING)), versions()])
+        key = digest([content, chosen, code_digest(LOOKING), versions()])
         return self.results / DETECTIONS / key
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
@@ -226,9 +226,8 @@ def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
         given = json.loads(os.environ.get("DMNET_UPSTREAM", "{}"))
         return Path(os.environ["DMNET_STAGE_DIR"]), {s: Path(path) for s, path in given.items()}
     home = results_root() / experiment
-    folders = list(ResultFolder.read(home).folders.values())
     # Results that came with a clone are only figures and metrics: nothing can build on them.
-    folders = [folder for folder in folders if (folder / NOTEBOOK).exists()]
+    folders = [f for f in ResultFolder.read(home).folders.values() if (f / NOTEBOOK).exists()]
     folders += home.glob(f"*/{INTERACTIVE}")
     finished = [folder for folder in folders if (folder / METRICS).exists()]
     finished.sort(key=lambda folder: (folder / METRICS).stat().st_mtime)

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -90,10 +91,8 @@ def run(
         raise InputError(f"--until {until}: no such stage{files.nearest(until, job.notebooks)}")
     steps = [step for step in plans if not until or step.name <= until]
     if force:
-        steps = [
-            step if step.run else replace(step, run=True, why="forced", source=None)
-            for step in steps
-        ]
+        forced = partial(replace, run=True, why="forced", source=None)
+        steps = [step if step.run else forced(step) for step in steps]
     if dry_run:
         for step in steps:
             _tell(say, step, "would run")
