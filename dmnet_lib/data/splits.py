@@ -11,7 +11,7 @@ import numpy as np
 
 from dmnet_lib.core import annotations as annotation_files
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import CLASSES, Annotations
+from dmnet_lib.core.annotations import CLASSES, Annotations, from_table
 from dmnet_lib.core.files import InputError
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
@@ -146,24 +146,22 @@ def load_source(
     """
     folder = split_folder(root, split)
     annotated = annotated or (folder / "annotations").is_dir()
-    if annotated and not (folder / "images").is_dir():
-        texts, sizes = annotation_paths(folder), need_sizes(folder, sizes)
-        sizes_wh = np.array([size_of(path.stem, sizes, None) for path in texts])
-        return Split(split, read_table(texts, sizes_wh), None)
-    images = image_paths(folder)
-    sizes_wh = _sizes_wh(images)
-    if annotated:
-        table = read_table([annotation_path(path) for path in images], sizes_wh)
-    else:
-        rows = [np.zeros((0, 8), np.int64)] * len(images)
-        table = annotation_files.from_rows([path.stem for path in images], sizes_wh, rows)
-    return Split(split, table, Images(images))
+    if not annotated:
+        images = image_paths(folder)
+        names, counts = [path.stem for path in images], np.zeros(len(images), np.int64)
+        table = from_table(names, _sizes_wh(images), counts, np.zeros((0, 8)))
+        return Split(split, table, Images(images))
+    if (folder / "images").is_dir():
+        return load(root, split)
+    texts, sizes = annotation_paths(folder), need_sizes(folder, sizes)
+    sizes_wh = np.array([size_of(path.stem, sizes, None) for path in texts])
+    return Split(split, read_table(texts, sizes_wh), None)
 
 
 def read_table(texts: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
     """Return the table of annotation files and the sizes [M, 2] of their images."""
     names = [path.stem for path in texts]
-    return annotation_files.from_table(names, sizes_wh, *annotation_files.read_all(texts))
+    return from_table(names, sizes_wh, *annotation_files.read_all(texts))
 
 
 def _sizes_wh(images: Sequence[Path]) -> np.ndarray:
@@ -273,11 +271,9 @@ def class_table(table: Annotations) -> "pd.DataFrame":
     width, height = table.boxes_xywh[table.is_object, 2:].astype(float).T
     sizes = {"w": width, "h": height, "side": np.sqrt(width * height)}
     by_class = pd.DataFrame(sizes).groupby(table.class_ids[table.is_object])
-    sides = by_class["side"]
-    found = {"objects": sides.size(), "mean_w_px": by_class["w"].mean()}
-    found |= {"mean_h_px": by_class["h"].mean(), "side_q25_px": sides.quantile(0.25)}
-    found |= {"side_median_px": sides.median(), "side_q75_px": sides.quantile(0.75)}
-    frame = pd.DataFrame(found)
+    frame = by_class.agg(objects=("w", "size"), mean_w_px=("w", "mean"), mean_h_px=("h", "mean"))
+    for name, share in (("q25", 0.25), ("median", 0.5), ("q75", 0.75)):
+        frame[f"side_{name}_px"] = by_class["side"].quantile(share)
     return frame.set_axis([CLASSES[i - 1] for i in frame.index]).rename_axis("name")
 
 

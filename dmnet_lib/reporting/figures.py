@@ -71,14 +71,13 @@ class Shown:
     caption: str
     alt: str
 
-    def __html__(self) -> str:
+    def _repr_html_(self) -> str:
         png, csv = (base64.b64encode(part).decode() for part in (self.png, self.csv.encode()))
         return render.html(
             "figure", png=png, csv=csv, name=self.name, caption=self.caption, alt=self.alt
         )
 
-    def _repr_html_(self) -> str:
-        return self.__html__()
+    __html__ = _repr_html_
 
 
 def show(
@@ -96,7 +95,8 @@ def show(
         small, format="PNG", optimize=True
     )
     csv = data.to_csv(index=False, float_format="%.6g")
-    place = folder / (PICTURES if _is_photograph(figure) and not _is_synthetic(folder) else FIGURES)
+    is_photograph = any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
+    place = folder / (PICTURES if is_photograph and not _is_synthetic(folder) else FIGURES)
     files.write_bytes(place / f"{name}.png", small.getvalue())
     files.write_text(place / f"{name}.csv", csv)
     return Shown(small.getvalue(), csv, name, caption, alt)
@@ -107,10 +107,6 @@ def saved(folder: Path, name: str, *, caption: str, alt: str) -> Shown:
     place = folder / FIGURES / name
     csv = place.with_suffix(".csv").read_text(encoding="utf-8")
     return Shown(place.with_suffix(".png").read_bytes(), csv, name, caption, alt)
-
-
-def _is_photograph(figure: Figure) -> bool:
-    return any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
 
 
 def _is_synthetic(folder: Path) -> bool:
@@ -202,7 +198,10 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
         small = Image.fromarray(panel.image).reduce(shrink)
         ax.imshow(np.asarray(small), extent=(0, width, height, 0), interpolation="antialiased")
     for layer in panel.layers:
-        _draw_boxes(ax, layer)
+        for x1, y1, x2, y2 in layer.boxes_xyxy:
+            style = {"fill": False, "ec": layer.colour, "lw": layer.width}
+            ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+        ax.plot([], [], color=layer.colour, lw=2, label=f"{layer.label} ({len(layer.boxes_xyxy)})")
     ax.set_title(panel.title, fontsize=9)
     ax.set_anchor("N")  # what room there is, is the legend's
     if panel.layers:
@@ -210,14 +209,6 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
         style = {"fontsize": 7, "frameon": False, "handlelength": 1, "columnspacing": 1}
         legend = ax.legend(**where, **style, ncols=LEGEND_COLUMNS)
         legend.set_in_layout(False)  # its room is in the row's height; a wide one shrinks nothing
-
-
-def _draw_boxes(ax: Axes, layer: Boxes) -> None:
-    for x1, y1, x2, y2 in layer.boxes_xyxy:
-        ax.add_patch(
-            Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=layer.colour, lw=layer.width)
-        )
-    ax.plot([], [], color=layer.colour, lw=2, label=f"{layer.label} ({len(layer.boxes_xyxy)})")
 
 
 def truth_layers(image: Annotations) -> tuple[Boxes, ...]:

@@ -173,15 +173,13 @@ def _coco(path: Path, split: str, sizes: Sizes | None) -> Material:
     placed = [image for image in images if "parent" in image]
     rounded = coco.fractional(value)
     notes = (f"{rounded:,} boxes were rounded to whole pixels",) if rounded else ()
-    if not placed:
-        return Material(table, file_names, None, split, notes)
-    if len(placed) < len(images):
+    if 0 < len(placed) < len(images):
         raise InputError(
             f"{path}: {len(placed)} of {len(images)} images have a parent; all or none"
         )
-    for image in images:
+    for image in placed:
         coco.check_crop(image, f"{path}: image {image['file_name']!a}")
-    return Material(table, file_names, images, split, notes)
+    return Material(table, file_names, images if placed else None, split, notes)
 
 
 def _crops(path: Path, split: str, sizes: Sizes | None) -> Material:
@@ -191,19 +189,16 @@ def _crops(path: Path, split: str, sizes: Sizes | None) -> Material:
     crops = []
     for stem, value in listed.images.items():
         image = coco.checked(value, _CropsOfImage, f"{source}: {stem!a}")
-        parent = image.file_name or f"{stem}.jpg"
-        crops += [(stem, parent, np.array(region)) for region in image.regions]
-    for stem, _, region in crops:
-        if np.any(region[:2] >= region[2:]):
+        regions = np.array(image.regions, np.int64).reshape(-1, 4)
+        if np.any(regions[:, :2] >= regions[:, 2:]):
             raise InputError(f"{source}: {stem!a}: a region is not [x1, y1, x2, y2] in px")
+        crops += [(stem, image.file_name or f"{stem}.jpg", region) for region in regions]
     names = _crop_names(path, [(stem, region) for stem, _, region in crops])
     sizes_wh = np.array([region[2:] - region[:2] for _, _, region in crops]).reshape(-1, 2)
     table = visdrone.read_annotations(home, names, sizes_wh)
     file_names = _file_names(_images(path / "images"), names)
-    entries = tuple(
-        _entry(file_name, parent, region)
-        for file_name, (_, parent, region) in zip(file_names, crops, strict=True)
-    )
+    pairs = zip(file_names, crops, strict=True)
+    entries = tuple(_entry(name, parent, region) for name, (_, parent, region) in pairs)
     given = listed.parameters if isinstance(listed.parameters, dict) else {}
     notes = _left_out(home, names, f"are not in {CROPS_LIST}")
     split = split or str(given.get("split") or "")

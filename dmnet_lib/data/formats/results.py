@@ -13,7 +13,7 @@ standard library's parser in parts.
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -234,10 +234,12 @@ def _from_json(path: Path) -> _Results:
     """Return the results of a COCO results file, or of a whole COCO file with scores."""
     data = path.read_bytes()
     if data[:64].lstrip()[:1] != b"{":
-        return _from_entries(path, _decoded(path, data, list[msgspec.Raw], RESULTS), "")
+        entries = _decoded(path, data, list[msgspec.Raw], RESULTS)
+        return _collected(_rows_of_entries(path, entries, ""), "[{number}]")
     whole = _decoded(path, data, _WholeFile, RESULTS)
-    found = _from_entries(path, whole.annotations, "annotations")
-    return replace(found, coco_file={"images": whole.images, "categories": whole.categories})
+    rows = _rows_of_entries(path, whole.annotations, "annotations")
+    coco_file = {"images": whole.images, "categories": whole.categories}
+    return _collected(rows, "annotations[{number}]", coco_file=coco_file)
 
 
 def _decoded(path: Path, data: bytes, kind: type[Json], what: str) -> Json:
@@ -252,12 +254,8 @@ def _decoded(path: Path, data: bytes, kind: type[Json], what: str) -> Json:
         ) from None
 
 
-def _from_entries(path: Path, entries: Sequence[msgspec.Raw], member: str) -> _Results:
-    """Return the results of entries, one an object at a time: together they need much memory."""
-    return _collected(_rows_of_entries(path, entries, member), f"{member}[{{number}}]")
-
-
 def _rows_of_entries(path: Path, entries: Sequence[msgspec.Raw], member: str) -> Iterator[Row]:
+    """Yield the rows of entries, one an object at a time: together they need much memory."""
     decode = msgspec.json.Decoder(_Result).decode
     for number, entry in enumerate(entries):
         try:
@@ -270,7 +268,7 @@ def _rows_of_entries(path: Path, entries: Sequence[msgspec.Raw], member: str) ->
         yield key, one.category_id, (*one.bbox, one.score), number
 
 
-def _collected(rows: Iterable[Row], place: str, text: str = "") -> _Results:
+def _collected(rows: Iterable[Row], place: str, **about: object) -> _Results:
     """Return the results of rows as they come, of which none is kept as an object."""
     images, categories = defaultdict(count().__next__), defaultdict(count().__next__)
     numbers = (
@@ -279,11 +277,8 @@ def _collected(rows: Iterable[Row], place: str, text: str = "") -> _Results:
     )
     table = np.fromiter(numbers, np.dtype((np.float64, 8)))
     image_of, category_of, number_of = table[:, 5:].astype(np.int64).T
-    boxes_xywh, scores = table[:, :4], table[:, 4]
-    return _Results(
-        list(images), image_of, list(categories), category_of, number_of, boxes_xywh, scores,
-        place, text,
-    )  # fmt: skip
+    keys = (list(images), image_of, list(categories), category_of)
+    return _Results(*keys, number_of, table[:, :4], table[:, 4], place, **about)
 
 
 # Images

@@ -67,20 +67,14 @@ def broken(notebook: NotebookNode) -> Broken | None:
     """Return the cell that raised, or in which the kernel died; None where all ran to the end."""
     cells = [c for c in notebook.cells if ADDED.isdisjoint(c.metadata.get("tags", ()))]
     code = [cell for cell in cells if cell.cell_type == "code"]
-    stopped = next(filter(_raised, code), None) or next(filter(_unfinished, code), None)
-    if stopped is None:
+    raised = [c for c in code if any(output.output_type == "error" for output in c.outputs)]
+    unfinished = [c for c in code if c.metadata.get("papermill", {}).get("status") not in FINISHED]
+    if not raised and not unfinished:
         return None
+    stopped = (raised + unfinished)[0]
     above = cells[: next(place for place, cell in enumerate(cells) if cell is stopped)]
     number = 1 + next(place for place, cell in enumerate(code) if cell is stopped)
     return Broken(number, len(code), _last_heading(above), stopped.source, _line(stopped))
-
-
-def _raised(cell: NotebookNode) -> bool:
-    return any(output.output_type == "error" for output in cell.outputs)
-
-
-def _unfinished(cell: NotebookNode) -> bool:
-    return cell.metadata.get("papermill", {}).get("status") not in FINISHED
 
 
 def _last_heading(cells: Sequence[NotebookNode]) -> str:

@@ -1,7 +1,6 @@
 """Metrics and parameters of an experiment's evaluation in; its findings and their limits out."""
 
 import base64
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,22 +22,22 @@ class Evaluated:
     metrics: dict
     values: dict[str, params.Value]
 
-    def shown(self) -> dict[str, object]:
-        """Return what the template of an experiment's page shows of it."""
-        return {
-            "metrics": self.metrics,
-            "values": self.values,
-            "first": next(iter(self.metrics["strategies"].values())),
-            "strategies": strategies(self.metrics),
-            "reused": self.reused_splits(),
-            "made_by": made_by(self.folder),
-            "evaluation": EVALUATION,
-            "worst": self.worst(),
-        }
+    def strategies(self) -> Table:
+        """Return the table of the strategies at their default settings."""
+        metrics, baselines = self.metrics, self.metrics.get("baselines", {})
+        names = metrics.get("main", metrics["strategies"])
+        rows = {name: metrics["strategies"][name] for name in names}
+        table = readable(strategy_table(rows, baselines=(*baselines,)), baselines, in_percent=True)
+        where = metrics.get("split", "the test split")
+        return Table.of_frame(table, caption=f"Strategies on {where}")
 
-    def data(self) -> str:
-        """Return in two words what the images are."""
-        return "synthetic scenes" if self.values.get("dataset") == "scenes" else "photographs"
+    def made_by(self) -> str:
+        """Return the versions and the machine that the evaluation was run with, in a line."""
+        told = json_or_empty(self.folder / PROVENANCE)
+        packages = told.get("packages", {})
+        versions = [f"{n} {packages[n]}" for n in ("torch", "faster-coco-eval") if n in packages]
+        python = f"Python {told.get('python', MISSING)} on {told.get('machine', MISSING)}"
+        return ", ".join([python, *versions])
 
     def reused_splits(self) -> list[str]:
         """Return the parts of the test split that were also trained or selected on."""
@@ -64,7 +63,8 @@ class Evaluated:
     def summary(self) -> tuple[str, str, str, str, str]:
         """Return what the index says: data, images, best strategy, its AP, and that vs global."""
         rows, images = self.metrics["strategies"], str(self.metrics.get("images", MISSING))
-        where = f"{self.data()}, {self.metrics.get('split', '')}"
+        data = "synthetic scenes" if self.values.get("dataset") == "scenes" else "photographs"
+        where = f"{data}, {self.metrics.get('split', '')}"
         name = words.best(rows, self.metrics.get("main", rows))
         if name is None:
             return where, images, MISSING, MISSING, MISSING
@@ -84,20 +84,3 @@ def read(results: ResultFolder) -> Evaluated | None:
 def json_or_empty(path: Path) -> dict:
     """Return what a JSON file holds, nothing where there is none."""
     return files.read_json(path) if path.exists() else {}
-
-
-def strategies(metrics: Mapping[str, dict]) -> Table:
-    """Return the strategy table of 06_evaluation's metrics, default settings only."""
-    names, baselines = metrics.get("main", metrics["strategies"]), metrics.get("baselines", {})
-    rows = {name: metrics["strategies"][name] for name in names}
-    shown = readable(strategy_table(rows, baselines=tuple(baselines)), baselines, in_percent=True)
-    return Table.of_frame(shown, caption=f"Strategies on {metrics.get('split', 'the test split')}")
-
-
-def made_by(folder: Path) -> str:
-    """Return the versions and the machine that a stage was run with, in a line."""
-    told = json_or_empty(folder / PROVENANCE)
-    packages = told.get("packages", {})
-    versions = [f"{n} {packages[n]}" for n in ("torch", "faster-coco-eval") if n in packages]
-    python = f"Python {told.get('python', MISSING)} on {told.get('machine', MISSING)}"
-    return ", ".join([python, *versions])

@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dmnet_lib.core import files, params, result_folder
-from dmnet_lib.core.result_folder import NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
+from dmnet_lib.core.result_folder import EVALUATION, NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.difference import MISSING
 from dmnet_lib.reporting.pages import failures, findings, notebooks, render
@@ -70,7 +70,7 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
         "experiment",
         title=home.name, question=results.question, sections=sections,
         failures=[_failure(folder) for folder in failures.folders(home)],
-        found=found.shown() if found else None, headline=_headline(results),
+        found=found, evaluation=EVALUATION, headline=_headline(results),
     )  # fmt: skip
     return files.write_text(home / PAGE, page)
 
