@@ -39,13 +39,13 @@ def judge(
     *,
     images: int,
     level: float,
-    seen: bool,
+    reused: bool,
 ) -> dict[str, object]:
     """Return the verdict: the best strategy that chooses its crops against the best baseline.
 
     A baseline sees the same views whatever an image shows: whole images, grids, tiles. Only `main`
     strategies take part, since they were named before anything was scored. rows and samples are
-    those of `Scores`; seen says that networks were trained or choices made on some of the images.
+    those of `Scores`; reused says that networks were trained or choices made on some of the images.
 
     The verdict has `tone` (wins, loses, unclear, untold), `sentence`, `against` (its caveats),
     `strategy`, `rival`, and the `difference` in AP with `low` and `high`.
@@ -66,18 +66,18 @@ def judge(
     )
     if images < FEW_IMAGES:
         sentence, tone = f"{sentence}, but {images} images are too few to rely on", "unclear"
-    elif seen and tone == "wins":
+    elif reused and tone == "wins":
         sentence, tone = f"{sentence}, but on images also used for training or choices", "unclear"
-    caveats = _caveats(rows[chosen], rows[rival], images=images, seen=seen)
+    caveats = _caveats(rows[chosen], rows[rival], images=images, reused=reused)
     verdict = {"tone": tone, "sentence": f"{sentence}.", "against": caveats}
     return verdict | {"strategy": chosen, "rival": rival} | difference.record()
 
 
 def _caveats(
-    row: Mapping[str, object], other: Mapping[str, object], *, images: int, seen: bool
+    row: Mapping[str, object], other: Mapping[str, object], *, images: int, reused: bool
 ) -> list[str]:
     caveats = {
-        "Some of these images were also used for training or choices: figures are too good.": seen,
+        "Some of these images were used for training or choices too: figures are too good.": reused,
         "Over so few images the interval itself is rough.": images < FEW_IMAGES,
         "It processes more pixels than the baseline.": row["megapixels"] > other["megapixels"],
         "MCNN's own pass over the image comes on top of its megapixels.": row["source"] == "mcnn",
@@ -94,7 +94,7 @@ def sentences(
     *,
     images: int,
     level: float,
-    seen: bool,
+    reused: bool,
 ) -> Words:
     """Return what the strategy table shows: the best of all, and `main` ones against baselines.
 
@@ -116,7 +116,7 @@ def sentences(
                 difference = Difference.read(rows[name][f"vs_{method}"], level=level)
                 lines.append(f"`{name}` vs `{other}`: {difference.words()}.")
     lines.append(_gain_per_megapixel({name: rows[name] for name in main}))
-    if seen:
+    if reused:
         lines.append("Some images were also used for training or choices: figures are too good.")
     return Words("\n".join(lines))
 

@@ -31,9 +31,9 @@ def samples(found: dict[str, dict], noise: float) -> dict[str, dict[str, np.ndar
     }
 
 
-def judge(noise: float = 0.001, *, images: int = 30, seen: bool = False, **scores: float) -> dict:
+def judge(noise: float = 0.001, *, images: int = 30, reused: bool = False, **scores: float) -> dict:
     found = rows(**scores)
-    known = {"images": images, "level": 0.95, "seen": seen}
+    known = {"images": images, "level": 0.95, "reused": reused}
     return words.judge(found, samples(found, noise), MAIN, **known)
 
 
@@ -52,7 +52,7 @@ def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_cr
 def test_a_strategy_of_ones_own_is_held_against_the_baselines() -> None:
     found = rows(**{"640": 0.25}) | {"mine": {"AP": 0.3, "megapixels": 1.0, "kind": "custom"}}
     found["mine"] |= {"source": None, "is_baseline": False, "is_upper_bound": False}
-    known = {"images": 30, "level": 0.95, "seen": False}
+    known = {"images": 30, "level": 0.95, "reused": False}
     told = words.judge(found, samples(found, 0.001), [*MAIN, "mine"], **known)
     assert (told["strategy"], told["rival"]) == ("mine", "sliding 640")
 
@@ -73,7 +73,7 @@ def test_what_noise_covers_is_no_win() -> None:
 @pytest.mark.parametrize(
     ("given", "doubt"),
     [
-        ({"seen": True}, "also used for training"),
+        ({"reused": True}, "also used for training"),
         ({"images": 3}, "so few images"),
         ({"640": 0.1, "global": 0.2, "mcnn": 0.3}, "more pixels"),
     ],
@@ -84,12 +84,12 @@ def test_what_speaks_against_it_is_said(given: dict, doubt: str) -> None:
 
 
 def test_a_win_on_images_seen_before_is_none() -> None:
-    told = judge(seen=True, mcnn=0.3, **{"640": 0.25})
+    told = judge(reused=True, mcnn=0.3, **{"640": 0.25})
     assert told["tone"] == "unclear"
     assert told["sentence"].endswith(
         "significant, but on images also used for training or choices."
     )
-    assert judge(seen=True, mcnn=0.3, **{"640": 0.4})["tone"] == "loses"
+    assert judge(reused=True, mcnn=0.3, **{"640": 0.4})["tone"] == "loses"
 
 
 @pytest.mark.parametrize("mcnn", [0.1, 0.4])
@@ -107,7 +107,7 @@ def test_without_a_pair_nothing_is_told() -> None:
     assert words.best(rows(oracle=0.9, **{"6": 0.3}), MAIN) == "planned detector 6"
 
 
-def compared(seen: bool = False, main: tuple[str, ...] = (), **versus: tuple | None) -> list[str]:
+def compared(reused: bool = False, main: tuple[str, ...] = (), **versus: tuple | None) -> list[str]:
     """Return the sentences on `global` at AP 0.3 and 1 megapixel, and on others at 2."""
     table = {}
     for name, bounds in {"global": None, **versus}.items():
@@ -116,7 +116,9 @@ def compared(seen: bool = False, main: tuple[str, ...] = (), **versus: tuple | N
         table[name] |= {"megapixels": 1.0 + (name != "global")}
         table[name] |= {"vs_global": columns, "vs_uniform": columns}
     baselines = {"global": "global", "uniform": "uniform"}
-    told = words.sentences(table, baselines, main or list(table), images=5, level=0.9, seen=seen)
+    told = words.sentences(
+        table, baselines, main or list(table), images=5, level=0.9, reused=reused
+    )
     return told.splitlines()
 
 
@@ -154,7 +156,7 @@ def test_the_gain_of_a_megapixel_is_told_whichever_way():
 
 def test_images_that_were_chosen_on_are_said_to_be():
     note = "Some images were also used for training or choices: figures are too good."
-    assert compared(seen=True, native=ABOVE)[-1] == note
+    assert compared(reused=True, native=ABOVE)[-1] == note
     assert note not in compared(native=ABOVE)
 
 
@@ -168,13 +170,15 @@ def test_only_plans_are_compared_with_tiles():
     table = rows()
     for name in MAIN:
         table[name]["vs_sliding"] = Difference(0.1, 0.05, 0.2).columns()
-    told = words.sentences(table, {"sliding": "sliding 640"}, MAIN, images=5, level=0.9, seen=False)
+    told = words.sentences(
+        table, {"sliding": "sliding 640"}, MAIN, images=5, level=0.9, reused=False
+    )
     compared_with_tiles = [line for line in told.splitlines() if "vs `sliding 640`" in line]
     assert [line.split("`")[1] for line in compared_with_tiles] == ["planned detector 6"]
 
 
 def test_no_object_is_said():
-    told = words.sentences({"global": {"AP": None}}, {}, [], images=4, level=0.9, seen=False)
+    told = words.sentences({"global": {"AP": None}}, {}, [], images=4, level=0.9, reused=False)
     assert told == "On 4 images there is no object to find: nothing can be compared."
 
 
