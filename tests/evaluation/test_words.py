@@ -73,7 +73,7 @@ def test_what_noise_covers_is_no_win() -> None:
 @pytest.mark.parametrize(
     ("given", "doubt"),
     [
-        ({"reused": True}, "also used for training"),
+        ({"reused": True}, "used for training or choices too"),
         ({"images": 3}, "so few images"),
         ({"640": 0.1, "global": 0.2, "mcnn": 0.3}, "more pixels"),
     ],
