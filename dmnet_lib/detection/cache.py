@@ -30,7 +30,11 @@ class DetectionCache:
         if path is None or not path.exists():
             return None
         try:
-            return _read(path, views, names)
+            cached, regions = files.read_npz(path), views.regions
+            columns = (cached["boxes_xyxy"], cached["scores"], cached["class_ids"])
+            table = Detections(names, *columns, regions.image_index[cached["view"]])
+            found = ViewDetections(table, cached["view"], regions, views.scales())
+            return (found, cached["seconds"]) if len(cached["seconds"]) == len(names) else None
         except (files.InputError, KeyError, ValueError, IndexError):
             return None
 
@@ -56,13 +60,3 @@ class DetectionCache:
         for column in (views.regions.boxes_xyxy, views.regions.image_index):
             key.update(np.ascontiguousarray(column, np.int64).tobytes())
         return self.folder / f"{key.hexdigest()[:16]}.npz"
-
-
-def _read(path: Path, views: Views, names: tuple[str, ...]) -> tuple[ViewDetections, np.ndarray]:
-    """Read a file of the cache. Raises InputError, KeyError, ValueError or IndexError."""
-    cached, regions = files.read_npz(path), views.regions
-    columns = (cached["boxes_xyxy"], cached["scores"], cached["class_ids"])
-    table = Detections(names, *columns, regions.image_index[cached["view"]])
-    if len(cached["seconds"]) != len(names):
-        raise ValueError(f"{path}: of {len(cached['seconds'])} images, not {len(names)}")
-    return ViewDetections(table, cached["view"], regions, views.scales()), cached["seconds"]

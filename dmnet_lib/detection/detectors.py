@@ -89,7 +89,12 @@ def build(
     """
     labels = len(CLASSES) + 1
     if architecture == "fcos_small":
-        model = _fcos_small(labels, score_threshold)
+        # FCOS (Tian et al., ICCV 2019) on three fine levels, since the objects are small.
+        model = FCOS(
+            SmallBackbone(), num_classes=labels, head=_small_head(labels),
+            anchor_generator=AnchorGenerator(((4,), (8,), (16,)), ((1.0,),) * 3),
+            score_thresh=score_threshold, nms_thresh=0.6, detections_per_img=MAX_DETECTIONS,
+        )  # fmt: skip
     elif architecture == "fasterrcnn_resnet50_fpn":
         model = fasterrcnn_resnet50_fpn(
             weights=None, weights_backbone="DEFAULT" if pretrained else None, num_classes=labels,
@@ -116,15 +121,6 @@ class AsGiven(GeneralizedRCNNTransform):
     def resize(self, image: torch.Tensor, target: Target = None) -> tuple[torch.Tensor, Target]:
         """Return both as they are."""
         return image, target
-
-
-def _fcos_small(labels: int, score_threshold: float) -> FCOS:
-    """FCOS (Tian et al., ICCV 2019) on three fine levels, since the objects are small."""
-    anchors = AnchorGenerator(sizes=((4,), (8,), (16,)), aspect_ratios=((1.0,),) * 3)
-    return FCOS(
-        SmallBackbone(), num_classes=labels, anchor_generator=anchors, head=_small_head(labels),
-        score_thresh=score_threshold, nms_thresh=0.6, detections_per_img=MAX_DETECTIONS,
-    )  # fmt: skip
 
 
 def _small_head(labels: int) -> FCOSHead:
@@ -172,18 +168,13 @@ class Torchvision:
     @torch.inference_mode()
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
-        found = [NOTHING] * len(views)
+        device, found = next(self.model.parameters()).device, [NOTHING] * len(views)
         for batch in batches([padded_wh(view) for view in views]):
-            for number, answer in zip(batch, self._answers([views[n] for n in batch]), strict=True):
-                found[number] = _named(answer)
+            with weights.mixed_precision(device):
+                answers = self.model([to_input(views[number], device) for number in batch])
+            for number, answer in zip(batch, answers, strict=True):
+                found[number] = _of_classes(answer)
         return found
-
-    def _answers(self, views: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
-        """Return the network's boxes, scores and labels for each view."""
-        device = next(self.model.parameters()).device
-        with weights.mixed_precision(device):
-            found = self.model([to_input(view, device) for view in views])
-        return [{key: value.float().cpu().numpy() for key, value in one.items()} for one in found]
 
 
 def padded_wh(view: np.ndarray) -> tuple[int, int]:
@@ -202,12 +193,11 @@ def batches(sizes_wh: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
         yield from (numbers[start : start + most] for start in range(0, len(numbers), most))
 
 
-def _named(answer: dict[str, np.ndarray]) -> Found:
+def _of_classes(answer: dict[str, torch.Tensor]) -> Found:
     """Return what the network found of the ten classes."""
     named = answer["labels"] > 0  # FCOS may answer with the background's label
-    boxes_xyxy = answer["boxes"][named].astype(np.float64)
-    class_ids = answer["labels"][named].astype(np.int64)
-    return boxes_xyxy, answer["scores"][named].astype(np.float64), class_ids
+    boxes_xyxy, scores, labels = (answer[k][named].cpu() for k in ("boxes", "scores", "labels"))
+    return boxes_xyxy.double().numpy(), scores.double().numpy(), labels.long().numpy()
 
 
 def write(folder: Path, model: nn.Module, *, steps: int, val_loss: float) -> dict[str, object]:

@@ -85,8 +85,7 @@ class Strategy:
 class Rule:
     """What all strategies share: how large views are seen, and how their detections are fused.
 
-    fusion holds the rules of `fusion.fuse`; views those of
-    `fusion.apply_view_rules`.
+    fusion holds the rules of `fusion.fuse`; views those of `fusion.apply_view_rules`.
     """
 
     input_scale: InputScale
@@ -273,15 +272,17 @@ def outcomes(
     strategies are where their names do not; see `described`.
     """
     strategies = described((*whole, *crops)) | dict(records or {})
-    base, extra, found = whole["global"], extra_seconds or {}, {}
-    for name, one in whole.items():
-        fused = fuse([one], rule)
-        found[name] = Outcome(strategies[name], fused, Regions.none(), one.megapixels, one.seconds)
+    base, extra, none = whole["global"], extra_seconds or {}, Regions.none()
+    found = {
+        name: Outcome(strategies[name], fuse([one], rule), none, one.megapixels, one.seconds)
+        for name, one in whole.items()
+    }
     for name, one in crops.items():
         fused, megapixels = fuse([base, one], rule), base.megapixels + one.megapixels
         seconds = base.seconds + one.seconds + extra.get(name, 0.0)
-        known = {"time_is_estimated": one.time_is_estimated}
-        found[name] = Outcome(strategies[name], fused, one.regions, megapixels, seconds, **known)
+        found[name] = Outcome(
+            strategies[name], fused, one.regions, megapixels, seconds, one.time_is_estimated
+        )
     return found
 
 
@@ -327,12 +328,13 @@ def with_predicted_recall(
     resolution.
     """
     at_full = replace(planner.input_scale, input_long_px=FULL_RESOLUTION)
-    special = {"native": replace(planner, input_scale=at_full)}
-    recalls = {
-        name: special.get(name, planner).predicted_recall(truth, one.regions)
+    planners = {"native": replace(planner, input_scale=at_full)}
+    return {
+        name: replace(
+            one, predicted_recall=planners.get(name, planner).predicted_recall(truth, one.regions)
+        )
         for name, one in found.items()
     }
-    return {name: replace(one, predicted_recall=recalls[name]) for name, one in found.items()}
 
 
 def cost_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
@@ -386,10 +388,9 @@ def write(folder: Path, found: Mapping[str, Outcome]) -> Path:
 def read(folder: Path) -> dict[str, Outcome]:
     """Read what `write` wrote. Raises InputError for a missing or torn file."""
     try:
-        listed = [
-            (Strategy(**{k: v for k, v in one.items() if k != "costs"}), one["costs"])
-            for one in files.read_json(folder / LISTING)
-        ]
+        listing = files.read_json(folder / LISTING)
+        costs = [one.pop("costs") for one in listing]
+        records = [Strategy(**one) for one in listing]
     except (TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{folder / LISTING}: lists no strategies ({error})") from None
     return {
@@ -397,9 +398,9 @@ def read(folder: Path) -> dict[str, Outcome]:
             one,
             tables.read_detections(folder / f"{_stem(one.name)}_detections.npz"),
             tables.read_regions(folder / f"{_stem(one.name)}_regions.npz"),
-            **costs,
+            **of_one,
         )
-        for one, costs in listed
+        for one, of_one in zip(records, costs, strict=True)
     }
 
 
