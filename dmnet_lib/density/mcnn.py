@@ -136,7 +136,8 @@ def _in_tiles(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.
     found = torch.zeros(0)
     for rows, columns in itertools.product(_parts(height, TILE_CELLS), _parts(width, TILE_CELLS)):
         y, x = max(0, rows.start - reach), max(0, columns.start - reach)
-        tile = pixels[..., _under(y, rows.stop + reach), _under(x, columns.stop + reach)]
+        bottom, right = (rows.stop + reach) * STRIDE, (columns.stop + reach) * STRIDE
+        tile = pixels[..., y * STRIDE : bottom, x * STRIDE : right]
         cells = _output(model, tile.to(next(model.parameters()).device)).cpu()
         if not len(found):
             found = torch.empty(len(cells), height, width)
@@ -150,11 +151,6 @@ def reach_cells() -> int:
     """Return how many cells beyond its own a cell of the maps looks, in the widest column."""
     kernels = [(first // 2, (first - 2) // 2) for first, _ in COLUMNS.values()]
     return max(math.ceil((own + 2 * inner + 4 * 2 * inner) / STRIDE) for own, inner in kernels)
-
-
-def _under(first_cell: int, end_cell: int) -> slice:
-    """Return the pixels of the network's input under a row of cells."""
-    return slice(first_cell * STRIDE, end_cell * STRIDE)
 
 
 def _resampled(image: np.ndarray, height: int, width: int) -> torch.Tensor:

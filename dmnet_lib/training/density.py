@@ -85,9 +85,8 @@ def _draw(rng: np.random.Generator, points: Points, patches: Patches) -> _Draw:
     side = min(patches.patch_px / scale, *size)
     corner = _corner(rng, points.xy[points.rows_of(index)], side, size)
     light, mirrored = rng.uniform(0.8, 1.2), rng.random() < 0.5
-    return _Draw(
-        index, corner, side, light, mirrored, int(rng.integers(4)) if patches.rotate else 0
-    )
+    quarters = int(rng.integers(4)) if patches.rotate else 0
+    return _Draw(index, corner, side, light, mirrored, quarters)
 
 
 def _patch(
@@ -209,11 +208,11 @@ def size_table(
         some = points.where(numbers == number)
         predicted = [one[number] for one in found]
         compared = density.compare(predicted, _true_sums(some, input_scale=input_scale))
-        kept = {name: compared[name] for name in ("count_ratio", "correlation")}
+        ratios = [compared[name] for name in ("count_ratio", "correlation")]
         total = sum(float(one.sum(dtype=np.float64)) for one in predicted)
-        kept = kept if len(some) else dict.fromkeys(kept)  # nothing to compare with
-        rows.append({"size": label, "objects": len(some), "predicted": total, **kept})
-    return pd.DataFrame(rows).astype(dict.fromkeys(("count_ratio", "correlation"), float))
+        rows.append([label, len(some), total, *(ratios if len(some) else [np.nan] * 2)])
+    columns = ["size", "objects", "predicted", "count_ratio", "correlation"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def count_table(found: list[np.ndarray], points: Points) -> pd.DataFrame:

@@ -85,10 +85,14 @@ def _patch(draw: _Draw, split: Split, patches: Patches) -> tuple[torch.Tensor, T
     is_object = image.is_object
     pixels = _pixels(split.images[draw.index], draw.corner, draw.scale, patches.patch_px)
     local = boxes.shift(boxes.xywh_to_xyxy(image.boxes_xywh), -draw.corner) * draw.scale
-    _grey_out(pixels, local[image.class_ids == IGNORED])
+    ignored_xyxy = boxes.clip(local[image.class_ids == IGNORED], pixels.shape[1::-1])
+    for x1, y1, x2, y2 in ignored_xyxy.astype(int):  # or its objects are taught as background
+        pixels[y1:y2, x1:x2] = GREY
     kept, labels = _visible(local[is_object], image.class_ids[is_object], patches)
     if draw.mirrored:
-        pixels, kept = pixels[:, ::-1], _mirrored(kept, patches.patch_px)
+        x1, y1, x2, y2 = kept.T
+        kept = np.column_stack([patches.patch_px - x2, y1, patches.patch_px - x1, y2])
+        pixels = pixels[:, ::-1]
     lit = np.clip(pixels * draw.light, 0, 255).astype(np.uint8)
     target = {"boxes": torch.from_numpy(kept).float(), "labels": torch.from_numpy(labels)}
     return detectors.to_input(lit, torch.device("cpu")), target
@@ -126,12 +130,6 @@ def _pixels(image: np.ndarray, corner: np.ndarray, scale: float, patch_px: int) 
     return patch
 
 
-def _grey_out(pixels: np.ndarray, ignored_xyxy: np.ndarray) -> None:
-    """Paint ignored regions grey, so that their unlabelled objects are not taught as background."""
-    for x1, y1, x2, y2 in boxes.clip(ignored_xyxy, pixels.shape[1::-1]).astype(int):
-        pixels[y1:y2, x1:x2] = GREY
-
-
 def _visible(
     local: np.ndarray, labels: np.ndarray, patches: Patches
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -140,12 +138,6 @@ def _visible(
     shown = boxes.area(clipped) / np.maximum(boxes.area(local), 1e-6) >= patches.min_visible
     large = np.all(clipped[:, 2:] - clipped[:, :2] >= 1, axis=1)
     return clipped[shown & large], labels[shown & large]
-
-
-def _mirrored(boxes_xyxy: np.ndarray, width: int) -> np.ndarray:
-    """Return boxes as they lie in the mirror image."""
-    x1, y1, x2, y2 = boxes_xyxy.T
-    return np.column_stack([width - x2, y1, width - x1, y2])
 
 
 def loss(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -77,7 +77,11 @@ def fit(
     steps = range(state.step, recipe.steps)
     network = distributed.together(model) if steps else model
     losses: list[float] = []
-    with feed.lost_workers_told(), _bar(label, state.step, recipe.steps) as bar:
+    bar = tqdm(
+        total=recipe.steps, initial=state.step, desc=label, unit="step", mininterval=2,
+        disable=not distributed.is_first(),
+    )  # fmt: skip
+    with feed.lost_workers_told(), bar:
         batches = feed.batches_of(draw_batch, recipe.seed, steps, device)
         for step, batch in zip(steps, batches, strict=True):
             losses.append(_step(network, optimiser, recipe.rate(step), loss_of, batch))
@@ -86,7 +90,9 @@ def fit(
             if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
                 loss, losses = distributed.mean(float(np.mean(losses))), []
                 if distributed.is_first():
-                    row = {"step": state.step, "loss": loss, **_measured(model, evaluate)}
+                    model.eval()
+                    measured = {name: float(value) for name, value in evaluate(model).items()}
+                    row = {"step": state.step, "loss": loss, **measured}
                     shown = {k: f"{v:.3g}" for k, v in row.items() if k != "step"}
                     bar.set_postfix(shown, refresh=False)
                     state.record(row, model, minimise)
@@ -98,25 +104,10 @@ def fit(
     return pd.DataFrame(state.rows)
 
 
-def _bar(label: str, begun: int, steps: int) -> tqdm:
-    """Return the progress bar of one training, closed where a step fails."""
-    return tqdm(
-        total=steps, initial=begun, desc=label, unit="step", mininterval=2,
-        disable=not distributed.is_first(),
-    )  # fmt: skip
-
-
 def best(curve: pd.DataFrame, minimise: str) -> dict[str, float]:
     """Return what was measured when the measure called minimise was lowest."""
     row = curve.loc[curve[minimise].idxmin()]
     return row.drop(["step", "loss"]).to_dict()
-
-
-def _measured(
-    model: nn.Module, evaluate: Callable[[nn.Module], dict[str, float]]
-) -> dict[str, float]:
-    model.eval()
-    return {name: float(value) for name, value in evaluate(model).items()}
 
 
 def _step(
