@@ -67,14 +67,13 @@ def _add_profile(parser: argparse.ArgumentParser, known: list[official.Deviation
         parser.epilog += f"  {rule.name}: {' | '.join(map(str, rule.choices))}\n"
 
 
-def options_of(kind: type[Kind], namespace: argparse.Namespace, **values: object) -> Kind:
-    """Return an options dataclass, from values given and the arguments of its other fields.
+def options_of(kind: type[Kind], namespace: argparse.Namespace) -> Kind:
+    """Return an options dataclass of the arguments that a user gave.
 
     Raises InputError for a changed rule that the command does not follow.
     """
+    values = {}
     for one in fields(kind):
-        if one.name in values:
-            continue
         if one.type is Profile:
             values[one.name] = official.named(namespace.profile, namespace.changes)
             _refuse_changes(namespace.changes, [rule.name for rule in one.metadata["rules"]])
@@ -126,17 +125,14 @@ def count(text: str, *, least: int = 1, most: int = 10**9) -> int:
 class SizeOptions:
     """Files of image sizes, where there are no images."""
 
-    image_sizes: tuple[Path, ...] = option(
-        "--image-sizes", type=Path, nargs="+", default=[], metavar="FILE",
-        help='json of {"stem": [width, height]}, where images are missing',
-    )  # fmt: skip
+    image_sizes: tuple[Path, ...] = option("--image-sizes", type=Path, nargs="+", default=[],
+        metavar="FILE",
+        help='json of {"stem": [width, height]}, where images are missing')  # fmt: skip
 
     def read(self) -> splits.Sizes | None:
         """Return (width, height) by stem; None where no file is given."""
-        if not self.image_sizes:
-            return None
         found = [splits.read_image_sizes(path) for path in self.image_sizes]
-        return {stem: size for sizes in found for stem, size in sizes.items()}
+        return {stem: size for sizes in found for stem, size in sizes.items()} if found else None
 
 
 @dataclass(frozen=True)
@@ -181,11 +177,10 @@ class WorkerOptions:
 class KernelOptions:
     """How wide an object's Gaussian is: the sigma rule and its values (`kernels.SigmaRule`)."""
 
-    sigma_rule: str = option(
-        "--sigma-rule", choices=("fixed", "class_wise", "adaptive"), default="fixed",
+    sigma_rule: str = option("--sigma-rule", default="fixed",
+        choices=("fixed", "class_wise", "adaptive"),
         help="fixed (default): --sigma for all; class_wise: mean scale of the class in train; "
-        "adaptive: by the nearest neighbours",
-    )  # fmt: skip
+        "adaptive: by the nearest neighbours")  # fmt: skip
     sigma: float = option("--sigma", type=positive, default=15.0, metavar="PX", help="default 15")
     train_split: str = option("--train-split", default="train", metavar="SPLIT",
         help="split of ROOT that class_wise is measured on (default train)")  # fmt: skip
@@ -199,7 +194,7 @@ class KernelOptions:
         self, annotations: Annotations, source: SplitOptions, profile: Profile
     ) -> points.Points:
         """Return the points of a split's annotations, with their sigmas."""
-        drop = drops_score0(profile, source.split)
+        drop = official.drops_score0(profile.annotations.score0_dropped, source.split)
         at = profile.points.points_at
         found = points.from_annotations(annotations, drop_score0=drop, points_at=at)
         scales = {}
@@ -217,11 +212,6 @@ def parameters(source: SplitOptions, kernels: KernelOptions, profile: Profile) -
     found |= asdict(kernels)
     del found["train_split"]  # it shows in the sigmas
     return found
-
-
-def drops_score0(profile: Profile, split: str) -> bool:
-    """Tell whether density and crops leave out rows with score 0 on this split."""
-    return official.drops_score0(profile.annotations.score0_dropped, split)
 
 
 def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> None:

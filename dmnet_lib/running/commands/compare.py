@@ -30,8 +30,6 @@ EXAMPLES = """\
 examples:
   dmnet compare demo demo_seed
   dmnet compare demo:global demo:native "demo:planned mcnn 6" --out comparison"""
-FIGURE = "differences"
-ALT = "Dot plot of differences in AP with intervals, one row a pair"
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,8 @@ class Options:
     names: tuple[str, ...] = option(
         nargs="+", metavar="NAME", help="two or more experiments, or NAME:STRATEGY"
     )
-    out: Path | None = option(
-        "--out", type=Path, metavar="DIR", help="write report.html, metrics.json and the figure"
-    )
+    out: Path | None = option("--out", type=Path, metavar="DIR",
+        help="write a page (report.html), a figure with its numbers, and metrics.json")  # fmt: skip
     workers: WorkerOptions
 
     def __post_init__(self) -> None:
@@ -93,10 +90,11 @@ def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> P
     from dmnet_lib.reporting.pages.render import Table
 
     rows = made.ap_table()
-    caption = "Differences in AP to the first that was named; blue ones are significant."
     picture = figures.show(
-        charts.differences(rows), options.out, FIGURE, caption=caption, alt=ALT, data=rows
-    )
+        charts.differences(rows), options.out, "differences", data=rows,
+        caption="Differences in AP to the first that was named; blue ones are significant.",
+        alt="Dot plot of differences in AP with intervals, one row a pair",
+    )  # fmt: skip
     lines = made.words().splitlines()
     tables = {
         "Parameters that differ": (differing, "Each parameter that is not the same"),

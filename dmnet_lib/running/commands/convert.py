@@ -1,6 +1,6 @@
 """Annotations in any of four formats, of images or of crops -> the same in another."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +43,7 @@ FORMATS = ("coco", "voc", "yolo", "visdrone")
 class Options:
     """What to convert, to which format, and where; kind and split are "" where nothing says it."""
 
-    source: Path = option(
-        type=Path, metavar="SOURCE", help="what to convert; ROOT of a split, for one"
-    )
+    source: Path = option(type=Path, metavar="SOURCE", help="what to convert")
     split: str = option(
         "--split", default="", help="which split of SOURCE, or the split it is: train, val …"
     )
@@ -75,14 +73,16 @@ def run(options: Options, say: Say) -> int:
     images = len(found.annotations) - len(kept.annotations)
     if rows or images:
         say(f"left out by the rules: {rows:,} rows, {images:,} images")
-    _check_out(options.out, options.source, found.home, to_file=options.to == "coco")
+    _check_out(options, kept)
     if options.to == "coco":
         write_coco(options.out, kept, options.profile, say)
         return 0
-    names, (inner, suffix) = kept.annotations.names, FOLDERS[options.to]
-    _check_others(options.out / inner, names, suffix)
     with files.unfinished(options.out):
         WRITERS[options.to](options.out, kept, options.profile, say)
+        if options.to != "voc":  # whose files hold their images' sizes
+            table = kept.annotations
+            sizes = dict(zip(table.names, table.sizes_wh.tolist(), strict=True))
+            files.write_json(options.out / splits.SIZES_FILE, sizes, indent=None)
     return 0
 
 
@@ -116,31 +116,31 @@ def apply(found: Material, profile: Profile) -> Material:
         raise InputError("rows with score 0 are dropped but on train: say which with --split")
     # The official conversion drops them on every split but train.
     official_on = () if found.split == "train" else (found.split,)
-    drop = official.drops_score0(rule, found.split, official_on=official_on)
     formats = profile.formats
     kept = rules.apply(
-        table, drop_score0=drop, rows=formats.rows, oversized_boxes=formats.oversized_boxes,
+        table, drop_score0=official.drops_score0(rule, found.split, official_on=official_on),
+        rows=formats.rows, oversized_boxes=formats.oversized_boxes,
         empty_images=formats.empty_images,
     )  # fmt: skip
     return found.of(kept)
 
 
-def _check_out(out: Path, *read: Path | None, to_file: bool) -> None:
-    """Raise InputError where out is a source, or no file (or folder) though one is meant."""
-    if out.resolve() in [path.resolve() for path in read if path]:
+def _check_out(options: Options, kept: Material) -> None:
+    """Raise InputError where --out is a source, of the wrong kind, or holds other images' files."""
+    out, (inner, suffix) = options.out, FOLDERS.get(options.to, ("", ""))
+    if out.resolve() in [path.resolve() for path in (options.source, kept.home) if path]:
         raise InputError(f"{out}: is what to convert; choose another --out")
-    if to_file and out.is_dir():
-        raise InputError(f"{out}: is a folder; give a file, such as {out / 'val.json'}")
-    if not to_file and out.is_file():
+    if out.is_file() and suffix:
         raise InputError(f"{out}: is a file; give a folder")
-
-
-def _check_others(folder: Path, names: Iterable[str], suffix: str) -> None:
-    """Raise InputError where folder holds other images' files: they would be read with ours."""
-    others = {path.name for path in folder.glob(f"*{suffix}")} - {f"{n}{suffix}" for n in names}
-    if others:
+    if not suffix:
+        if out.is_dir():
+            raise InputError(f"{out}: is a folder; give a file, such as {out / 'val.json'}")
+        return
+    ours = {f"{name}{suffix}" for name in kept.annotations.names}
+    others = {path.name for path in (out / inner).glob(f"*{suffix}")} - ours
+    if others:  # they would be read with ours
         raise InputError(
-            f"{folder}: holds {len(others)} files of other images, first {min(others)}; "
+            f"{out / inner}: holds {len(others)} files of other images, first {min(others)}; "
             "remove them or choose another --out"
         )
 
@@ -171,7 +171,6 @@ def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
 def _write_yolo(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     table = kept.annotations
     dropped = yolo.write(out, table)
-    _write_sizes(out, table)
     say(
         f"dropped, as YOLO has no place for them: {_not_in_yolo(table)}; and of all other rows "
         "truncation and occlusion"
@@ -194,14 +193,7 @@ def _not_in_yolo(table: Annotations) -> str:
 def _write_visdrone(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     table = kept.annotations
     visdrone.write_annotations(out / "annotations", table)
-    _write_sizes(out, table)
     say(f"{out / 'annotations'}: {len(table):,} files, {len(table.boxes_xywh):,} rows")
-
-
-def _write_sizes(out: Path, table: Annotations) -> None:
-    """Write the image sizes that the format itself does not hold."""
-    sizes = dict(zip(table.names, table.sizes_wh.tolist(), strict=True))
-    files.write_json(out / splits.SIZES_FILE, sizes, indent=None)
 
 
 WRITERS = {"voc": _write_voc, "yolo": _write_yolo, "visdrone": _write_visdrone}

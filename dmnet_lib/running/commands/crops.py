@@ -117,9 +117,10 @@ def run(options: Options, say: Say) -> int:
     if source.images is None and options.images:
         raise InputError(f"{options.source.root}: no images to cut crops from; add --no-images")
     chosen = _chosen(source, options, say)
+    score0_dropped = options.profile.annotations.score0_dropped
     cut = crops.annotate(
         source.annotations, chosen.regions, min_visible=options.min_visible,
-        drop_score0=common.drops_score0(options.profile, options.source.split),
+        drop_score0=official.drops_score0(score0_dropped, options.source.split),
         rules=options.profile.crops,
     )  # fmt: skip
     _write_listings(source, chosen, options)

@@ -1,6 +1,6 @@
 """Ground truth and detections in, a table of figures and metrics.json out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +72,12 @@ class Options:
     only_detected: bool = option("--only-detected", group=READING, action="store_true",
         help="score only images with a detection: of an export of a part of the split. Where the "
         "detector found nothing, this makes every figure too good")  # fmt: skip
-    max_detections: int | None = option(
-        "--max-detections", group=COCO_ONLY, type=common.count, metavar="N",
-        help="scored of each image and class (default 500; profile official 100)",
-    )  # fmt: skip
-    backend: str | None = option(
-        "--backend", group=COCO_ONLY, choices=("faster-coco-eval", "pycocotools"),
-        help="the same figures, ten times slower with pycocotools",
-    )  # fmt: skip
+    max_detections: int | None = option("--max-detections", group=COCO_ONLY, type=common.count,
+        metavar="N",
+        help="scored of each image and class (default 500; profile official 100)")  # fmt: skip
+    backend: str | None = option("--backend", group=COCO_ONLY,
+        choices=("faster-coco-eval", "pycocotools"),
+        help="the same figures, ten times slower with pycocotools")  # fmt: skip
     profile: Profile = common.rules("evaluation", EMPTY)
 
     def __post_init__(self) -> None:
@@ -169,10 +167,8 @@ def _chosen_images(
 
 def _names_in(path: Path, known: Sequence[str]) -> list[str]:
     """Return the names of a file, one a line; each must be one of the known."""
-    try:
+    with files.reading(path, "a text file, one stem a line", (UnicodeDecodeError,)):
         lines = path.read_text(encoding="utf-8-sig").split()
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file; expected one stem a line") from None
     strange = sorted(set(lines) - set(known))
     if not lines:
         raise InputError(f"{path}: is empty; expected one stem a line")
@@ -209,26 +205,23 @@ def _score(
     return visdrone.evaluate(truth, found)
 
 
-def _shown(metrics: Mapping[str, object]) -> list[str]:
-    """Return the figures as lines of text, in percent."""
+def _shown(metrics: Mapping[str, object]) -> Iterator[str]:
+    """Yield the figures as lines of text: fractions in percent, n/a for a mean of nothing."""
     protocol, cap = metrics["protocol"], metrics["max_detections"]
     counts = ", ".join(f"{metrics[k]:,} {k}" for k in ("images", "boxes", "detections"))
+    yield (
+        f"{protocol} protocol, {metrics['backend']}, at most {cap} detections; {metrics['split']}: "
+        f"{counts}"
+    )
+    columns = COLUMNS[protocol]
+    line = "{:<17}" + "{:>7}" * len(columns) + "{:>8}"
+    yield line.format("", *columns, "boxes")
     rows = {"all classes": metrics}
     if protocol == "visdrone":
         rows = {"weighted mean": metrics, "class mean": metrics["macro"]}
     elif cap != 100:
         rows = {f"at {cap}": metrics, "at 100": metrics["at_100"]}
-    columns = COLUMNS[protocol]
-    return [
-        f"{protocol} protocol, {metrics['backend']}, at most {cap} detections; {metrics['split']}: "
-        f"{counts}",
-        " " * 17 + "".join(f"{column:>7}" for column in columns) + "   boxes",
-        *(_line(name, row, columns) for name, row in (rows | metrics["per_class"]).items()),
-        *(f"note: {note}" for note in metrics["notes"]),
-    ]
-
-
-def _line(name: str, row: Mapping[str, object], columns: Sequence[str]) -> str:
-    """Return one line of the table: fractions in percent, n/a for a mean of nothing."""
-    cells = ["n/a" if row[c] is None else f"{100 * row[c]:.2f}" for c in columns]
-    return f"{name:<17}" + "".join(f"{cell:>7}" for cell in cells) + f"{row.get('boxes', ''):>8}"
+    for name, row in (rows | metrics["per_class"]).items():
+        cells = ["n/a" if row[c] is None else f"{100 * row[c]:.2f}" for c in columns]
+        yield line.format(name, *cells, row.get("boxes", ""))
+    yield from (f"note: {note}" for note in metrics["notes"])

@@ -1,6 +1,6 @@
 """Detections of whole images and of their crops -> one set of detections, without duplicates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -55,8 +55,9 @@ class Options:
         help="category id of pedestrian, where no file says it (0 or 1)")  # fmt: skip
     iou: float = option("--iou", type=common.share, default=0.7, metavar="T",
         help="IoU above which NMS removes the lower-scored box (default 0.7)")  # fmt: skip
-    top: int = option("--top", type=common.count, default=500, metavar="N",
-        help="boxes kept per image (default 500)")  # fmt: skip
+    top: int = option(
+        "--top", type=common.count, default=500, metavar="N", help="most per image (default 500)"
+    )
     truncated_boxes: str = option(
         "--truncated-boxes", choices=("kept", "suppressed"), default="kept",
         help="boxes that a crop's border cut, seen whole elsewhere (default kept)",
@@ -81,15 +82,18 @@ class Options:
 def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     whole, entries = _detections(options.detections, options.images, options, say)
-    views = [_whole(whole, entries, options.input_size)]
+    sizes_wh = _sizes_wh(entries)
+    scales = _seen_at(np.ones(len(sizes_wh)), sizes_wh, options)
+    regions = Regions.whole_images(sizes_wh)
+    views = [ViewDetections(whole, whole.image_index, regions, scales)]
     if options.crop_images is not None:
-        on_crops, places = _detections(options.crop_detections, options.crop_images, options, say)
-        views.append(_moved(on_crops, places, options, entries))
+        on_crops, crops = _detections(options.crop_detections, options.crop_images, options, say)
+        views.append(_moved(on_crops, crops, options, entries))
     scales = np.concatenate([one.scales for one in views])
     if options.coarse_weight < 1 and len(np.unique(scales)) == 1:
         say("note: all views have one scale, so --coarse-weight changes nothing; give --input-size")
     view_rules = ViewRules(options.truncated_boxes, options.coarse_weight)
-    parts = fusion.apply_view_rules(views, _sizes_wh(entries), view_rules)
+    parts = fusion.apply_view_rules(views, sizes_wh, view_rules)
     fused = fusion.fuse(
         parts, names=whole.names, iou_threshold=options.iou, top=options.top,
         rules=options.profile.fusion,
@@ -124,20 +128,11 @@ def _sizes_wh(entries: Mapping[str, coco.Entry]) -> np.ndarray:
     return np.array([(e["width"], e["height"]) for e in entries.values()]).reshape(-1, 2)
 
 
-def _whole(
-    found: Detections, entries: Mapping[str, coco.Entry], input_size: int | None
-) -> ViewDetections:
-    """Return the detections of whole images, each seen in all of its image."""
-    sizes_wh = _sizes_wh(entries)
-    scales = _seen_at(np.ones(len(sizes_wh)), sizes_wh, input_size)
-    return ViewDetections(found, found.image_index, Regions.whole_images(sizes_wh), scales)
-
-
-def _seen_at(scales: np.ndarray, sizes_wh: np.ndarray, input_size: int | None) -> np.ndarray:
+def _seen_at(scales: np.ndarray, sizes_wh: np.ndarray, options: Options) -> np.ndarray:
     """Return the scales [n] of files of sizes_wh [n, 2], as the detector saw them."""
-    if input_size is None:
+    if options.input_size is None:
         return scales
-    return scales * input_size / sizes_wh.max(axis=1)
+    return scales * options.input_size / sizes_wh.max(axis=1)
 
 
 def _moved(
@@ -145,11 +140,7 @@ def _moved(
     wholes: Mapping[str, coco.Entry],
 ) -> ViewDetections:  # fmt: skip
     """Return the crops' detections in the pixels of the whole images, by stem in `wholes`."""
-    places = [_place(stem, entry, options.crop_images) for stem, entry in entries.items()]
-    index = {name: place for place, name in enumerate(wholes)}
-    _refuse_lost(places, entries, options, wholes)
-    parents = np.array([index[parent] for parent, *_ in places], np.int64)
-    corners_scales = np.array([numbers for _, *numbers in places], np.float64).reshape(-1, 3)
+    parents, corners_scales = _places(entries, options, wholes)
     corners_xy, scales = corners_scales[:, :2], corners_scales[:, 2]
     moved = fusion.to_whole(
         found, names=tuple(wholes), parents=parents, corners_xy=corners_xy, scales=scales
@@ -159,26 +150,31 @@ def _moved(
     regions_xyxy = np.column_stack([corners_xy, ends]).round().astype(np.int64)
     order = np.argsort(parents, kind="stable")  # views stand by image, and boxes by view
     view = np.sort(np.argsort(order)[found.image_index])
-    seen_at = _seen_at(scales, sizes_wh, options.input_size)
     regions = Regions(regions_xyxy[order], parents[order])
-    return ViewDetections(moved, view, regions, seen_at[order])
+    return ViewDetections(moved, view, regions, _seen_at(scales, sizes_wh, options)[order])
 
 
-def _refuse_lost(
-    places: Sequence[tuple[str, float, float, float]], entries: Mapping[str, coco.Entry],
-    options: Options, wholes: Mapping[str, coco.Entry],
-) -> None:  # fmt: skip
-    """Raise InputError for crops of other images, and for corners beyond their image."""
-    lost = [parent for parent, *_ in places if parent not in wholes]
+def _places(
+    entries: Mapping[str, coco.Entry], options: Options, wholes: Mapping[str, coco.Entry]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each crop's image, its index in `wholes` [K], and x0, y0 and scale [K, 3].
+
+    Raises InputError for crops of other images, and for corners beyond their image.
+    """
+    source, index = options.crop_images, {name: place for place, name in enumerate(wholes)}
+    places = [_place(stem, entry, source) for stem, entry in entries.items()]
+    lost = [parent for parent, *_ in places if parent not in index]
     if lost:
         raise InputError(
-            f"{options.crop_images}: {len(lost)} of {len(places)} crops are of images that "
-            f"{options.images} has not, first {lost[0]}"
+            f"{source}: {len(lost)} of {len(places)} crops are of images that {options.images} has "
+            f"not, first {lost[0]}"
         )
     for (parent, x, y, _), entry in zip(places, entries.values(), strict=True):
         if not (0 <= x < wholes[parent]["width"] and 0 <= y < wholes[parent]["height"]):
-            where = f"{options.crop_images}: {entry['file_name']}"
+            where = f"{source}: {entry['file_name']}"
             raise InputError(f"{where}: its corner ({x}, {y}) is not in its image, {parent}")
+    numbers = np.array([numbers for _, *numbers in places], np.float64).reshape(-1, 3)
+    return np.array([index[parent] for parent, *_ in places], np.int64), numbers
 
 
 def _place(stem: str, entry: coco.Entry, source: Path) -> tuple[str, float, float, float]:

@@ -38,6 +38,7 @@ examples:
   dmnet predict photo.jpg flight/ --run results/demo --out found --min-score 0.3
   dmnet predict flight.mp4 --every 10 --strategy "planned mcnn 6" --run results/demo --out found"""
 LISTING, TEXTS, OVERLAYS = "detections.json", "visdrone", "overlays"
+SUFFIXES = (*images.SUFFIXES, *video.SUFFIXES)
 LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame's number
 
 
@@ -93,11 +94,9 @@ class Options:
     strategy: str = option("--strategy", default=predict.STRATEGY, metavar="NAME",
         help=f"{predict.STRATEGIES}: where the crops are (default {predict.STRATEGY}); N is a "
         "number of crops, or megapixels like 0.9Mpx")  # fmt: skip
-    min_score: float = option(
-        "--min-score", type=common.share, default=strategies.SHOWN_SCORE, metavar="S",
-        help="score above which a box counts as an object and is drawn (default 0.5); text and "
-        "json hold all",
-    )  # fmt: skip
+    min_score: float = option("--min-score", type=common.share, default=strategies.SHOWN_SCORE,
+        metavar="S", help="score above which a box counts as an object and is drawn (default 0.5); "
+        "text and json hold all")  # fmt: skip
     every: int = option("--every", type=common.count, default=0, metavar="N",
         help="take every so many frames of a video (default: one per second)")  # fmt: skip
     overlays: bool = option("--no-overlays", action="store_false", help="write no pictures")
@@ -117,9 +116,8 @@ def run(options: Options, say: Say) -> int:
     info = {
         "description": f"dmnet predict, strategy {options.strategy}",
         "inputs": [str(path) for path in options.inputs],
-        "made_by": dict(predictor.made_by),
-        "strategy": options.strategy,
-    }
+        "made_by": dict(predictor.made_by), "strategy": options.strategy,
+    }  # fmt: skip
     others = (options.out / TEXTS, options.out / OVERLAYS)
     common.refuse_others(options.out / LISTING, {"info": info}, *others)
     try:
@@ -147,8 +145,9 @@ def _sources(
         if not path.is_dir():
             found.append(path)
             continue
-        own = sorted(one for one in path.iterdir() if one.is_file() or _leads_nowhere(one))
-        known = [one for one in own if _is_meant(one)]
+        # A link that leads nowhere is named, where its suffix is a picture's.
+        own = sorted(one for one in path.iterdir() if one.is_file() or not one.exists())
+        known = [one for one in own if one.suffix.lower() in SUFFIXES and one.name[0] != "."]
         if len(own) > len(known):
             say(f"note: {path}: files passed over: {len(own) - len(known)}")
         if not known:
@@ -157,17 +156,6 @@ def _sources(
     # realpath, unlike Path.resolve, takes a link that leads nowhere.
     names, by_place = Names(), {os.path.realpath(path): path for path in reversed(found)}
     return {path: names.new(path.stem, path.suffix[1:]) for path in reversed(by_place.values())}
-
-
-def _leads_nowhere(path: Path) -> bool:
-    """Tell whether a path is a link to nothing, which is named where it has a picture's suffix."""
-    return path.is_symlink() and not path.exists()
-
-
-def _is_meant(path: Path) -> bool:
-    """Tell whether a file of a folder is to be looked at."""
-    known = path.suffix.lower() in (*images.SUFFIXES, *video.SUFFIXES)
-    return known and not path.name.startswith(".")
 
 
 def _shots(
