@@ -225,7 +225,7 @@ def test_a_failed_stage_leaves_its_notebook_and_no_result(
     assert (done.home / "failed" / "01_sum" / "report.html").exists()
     page = (done.home / "report.html").read_text()
     assert "Failed: 01_sum" in page
-    assert re.search(r"Fix it and rerun with <code>dmnet run .+\.yaml(&#x27;)?</code>", page)
+    assert re.search(r"Fix it and rerun with <code>dmnet run .+\.yaml(&#39;)?</code>", page)
     done.run()  # with the fault mended, the earlier result still stands and the failure is gone
     assert "Failed" not in (done.home / "report.html").read_text()
 
