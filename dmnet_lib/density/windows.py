@@ -27,14 +27,14 @@ class Grid:
     y_ends: np.ndarray
 
 
-def grid(size_wh: np.ndarray, window_wh: tuple[int, int]) -> Grid:
-    """Return the window grid of an image of size_wh."""
-    x, y = (_axis(int(s), w) for s, w in zip(size_wh, window_wh, strict=True))
+def grid(size_wh: np.ndarray, window_wh: tuple[int, int], *, step_px: int | None = None) -> Grid:
+    """Return the window grid of an image of size_wh; with step_px windows stand so far apart."""
+    x, y = (_axis(int(s), w, step_px or w) for s, w in zip(size_wh, window_wh, strict=True))
     return Grid(*x, *y)
 
 
-def _axis(length: int, window: int) -> tuple[np.ndarray, np.ndarray]:
-    starts = np.clip(np.arange(0, length, window), 0, max(0, length - window))
+def _axis(length: int, window: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.unique(np.clip(np.arange(0, length, step), 0, max(0, length - window)))
     return starts, np.minimum(starts + window, length)
 
 
@@ -76,14 +76,15 @@ def _sums_of_one_size(
 
 
 def sums_from_map(
-    density: np.ndarray, size_wh: np.ndarray, window_wh: tuple[int, int], *, stride: float
-) -> np.ndarray:
-    """Return the [rows, columns] sums over windows of an [h, w] map of cells of `stride` pixels.
+    density: np.ndarray, size_wh: np.ndarray, window_wh: tuple[int, int], *, stride: float,
+    step_px: int | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Return the [rows, columns] sums over `grid`'s windows of an [h, w] map, cells of `stride` px.
 
     A cell cut by a window's border gives the share of its area inside: nothing is upsampled, so no
     object is made (a map of stride 4 enlarged without dividing by 16 would be 16 times too dense).
     """
-    cells = grid(size_wh, window_wh)
+    cells = grid(size_wh, window_wh, step_px=step_px)
     in_y = _coverage(cells.y_starts, cells.y_ends, density.shape[0], stride, int(size_wh[1]))
     in_x = _coverage(cells.x_starts, cells.x_ends, density.shape[1], stride, int(size_wh[0]))
     return in_y @ density.astype(np.float64) @ in_x.T

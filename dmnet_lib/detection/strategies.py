@@ -41,6 +41,7 @@ METHODS = {  # method: kind, and source of the density that the crops follow
     "sliding": ("sliding", None),
     "density oracle": ("density", "oracle"),
     "density mcnn": ("density", "mcnn"),
+    "density top-k": ("density", "mcnn"),
     "planned oracle": ("planned", "oracle"),
     "planned mcnn": ("planned", "mcnn"),
     "planned detector": ("planned", "detector"),

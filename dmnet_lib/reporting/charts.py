@@ -23,6 +23,7 @@ METHODS = {
     "sliding": (AMBER, "D"),
     "density oracle": (PINK, "v"),
     "density mcnn": ("#882255", "X"),
+    "density top-k": ("#332288", "<"),
     "planned oracle": (BLUE, "o"),
     "planned mcnn": (ORANGE, "s"),
     "planned detector": (GREEN, "P"),

@@ -54,6 +54,13 @@ def test_an_image_up_to_a_window_is_one_window(length: int) -> None:
     assert (grid.x_starts.tolist(), grid.x_ends.tolist()) == ([0], [length])
 
 
+def test_windows_may_stand_closer_than_their_sides_and_overlap():
+    grid = windows.grid(np.array([70, 30]), WINDOW_WH, step_px=12)
+    assert grid.x_starts.tolist() == [0, 12, 24, 30]
+    assert (grid.x_ends - grid.x_starts).tolist() == [40] * 4
+    assert grid.y_starts.tolist() == [0]
+
+
 def test_windows_that_fit_exactly_are_not_moved():
     assert windows.grid(np.array([80, 90]), WINDOW_WH).x_starts.tolist() == [0, 40]
 

@@ -17,7 +17,8 @@ from dmnet_lib.detection.predict import Predictor
 
 UNIFORM, SLIDING = "uniform 2x3", "sliding 640"
 PLANNED = [f"planned {s} {b}" for s in ("detector", "mcnn", "oracle") for b in ("0.2Mpx", "1", "2")]
-STRATEGIES = ["density mcnn", "density oracle", "global", "native", *PLANNED, SLIDING, UNIFORM]
+DENSITY = ["density mcnn", "density oracle", "density top-k 2"]
+STRATEGIES = [*DENSITY, "global", "native", *PLANNED, SLIDING, UNIFORM]
 STAGES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 
 
