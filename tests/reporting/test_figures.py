@@ -14,6 +14,7 @@ from PIL import Image
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations, from_rows
 from dmnet_lib.core.tables import Detections
+from dmnet_lib.detection import strategies
 from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.figures import Boxes, Panel
 
@@ -190,6 +191,7 @@ def test_a_method_has_one_colour_in_every_figure():
     colours = [colour for colour, _ in charts.METHODS.values()]
     custom = [named[name][0] for name in ("mine", "yours 2")]
     assert len({*colours, *custom}) == len(colours) + 2
+    assert charts.METHODS.keys() == strategies.METHODS.keys()
     assert list(charts.styles(["a", "b"]).values()) == [(figures.BLUE, "*"), (figures.ORANGE, "*")]
 
 
