@@ -1,6 +1,7 @@
 """Metrics and parameters of an experiment's evaluation in; its findings and their limits out."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +25,7 @@ class Evaluated:
 
     def strategies(self) -> Table:
         """Return the table of the strategies at their default settings."""
-        metrics, baselines = self.metrics, self.metrics.get("baselines", {})
-        names = metrics.get("main", metrics["strategies"])
-        rows = {name: metrics["strategies"][name] for name in names}
-        table = readable(strategy_table(rows, baselines=(*baselines,)), baselines, in_percent=True)
-        where = metrics.get("split", "the test split")
-        return Table.of_frame(table, caption=f"Strategies on {where}")
+        return strategies(self.metrics)
 
     def made_by(self) -> str:
         """Return the versions and the machine that the evaluation was run with, in a line."""
@@ -70,6 +66,16 @@ class Evaluated:
             return where, images, MISSING, MISSING, MISSING
         gain = Difference.read(rows[name].get("vs_global") or {})
         return where, images, name, f"{100 * rows[name]['AP']:.1f}", gain.cell(in_points=True)
+
+
+def strategies(metrics: Mapping[str, dict]) -> Table:
+    """Return the table of the strategies at their default settings, of an evaluation's metrics."""
+    baselines = metrics.get("baselines", {})
+    names = metrics.get("main", metrics["strategies"])
+    rows = {name: metrics["strategies"][name] for name in names}
+    table = readable(strategy_table(rows, baselines=(*baselines,)), baselines, in_percent=True)
+    where = metrics.get("split", "the test split")
+    return Table.of_frame(table, caption=f"Strategies on {where}")
 
 
 def read(results: ResultFolder) -> Evaluated | None:
