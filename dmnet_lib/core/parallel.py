@@ -105,13 +105,18 @@ def cluster(address: str) -> Iterator[Executor]:
 def _begin(method: str) -> None:
     """Make a worker of this process: one thread, no traceback when stopped, no life of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends it
-    # What the worker had begun is tidied up on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
+    signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if method != "fork":  # a second limit would cost as much as twenty images
         threadpool_limits(1)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+def _stop(*_: object) -> None:
+    """End a worker, once however often it is asked; what it had begun is tidied up meanwhile."""
+    signal.signal(signal.SIGTERM, lambda *_: None)  # SIG_IGN would warn of a signal under way
+    sys.exit(STOPPED)
 
 
 def _end_with_parent() -> None:
