@@ -157,6 +157,7 @@ def test_sizes_that_are_not_the_images_are_an_error(tmp_path: Path):
     ]
 
 
+@pytest.mark.suite
 @needs_data
 @pytest.mark.parametrize(
     ("split", "images", "boxes"), [("train", 6471, 343205), ("val", 548, 38759)]

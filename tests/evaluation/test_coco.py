@@ -183,6 +183,7 @@ def test_background_is_what_pycocotools_says_of_a_file_of_objects_alone(tmp_path
     assert expected["AP"] < coco.evaluate(truth, found)["AP"]
 
 
+@pytest.mark.suite
 @needs_data
 def test_real_detector_gives_pycocotools_own_figures(tmp_path: Path) -> None:
     for archive in ("visdrone-annotations/VisDrone2019-DET-val",

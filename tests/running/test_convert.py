@@ -511,6 +511,7 @@ def unpacked(folder: Path, split: str) -> Iterator[Path]:
     return (folder / f"VisDrone2019-DET-{split}" / "annotations").glob("*.txt")
 
 
+@pytest.mark.suite
 @needs_data
 @pytest.mark.parametrize("split", ["train", "val"])
 @pytest.mark.parametrize("to", ["coco", "voc"])

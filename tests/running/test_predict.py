@@ -62,6 +62,7 @@ def of_name(out: Path, name: str) -> list[dict]:
     return [one for one in value["annotations"] if one["image_id"] == image["id"]]
 
 
+@pytest.mark.suite
 def test_a_folder_as_people_have_it(untrained_run: Path, tmp_path: Path) -> None:
     """Four results, two names, exit status 1, and 60 megapixels in less than 3 GB."""
     folder, out = tmp_path / "in", tmp_path / "out"
