@@ -185,10 +185,10 @@ def test_the_list_sorts_by_keyboard(context: BrowserContext, results: Path) -> N
     assert column(page, 1) == ["first failed: 05_fused_detection", "second", "third"]
     page.get_by_role("button", name="AP").focus()
     page.keyboard.press("Enter")
-    assert column(page, 6) == ["35.0", "90.0", "-"]
+    assert column(page, 6) == ["35.0", "90.0", "n/a"]
     assert page.locator("th[aria-sort=ascending]").inner_text().startswith("AP")
     page.keyboard.press("Space")
-    assert column(page, 6) == ["90.0", "35.0", "-"]
+    assert column(page, 6) == ["90.0", "35.0", "n/a"]
     assert page.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
     page.get_by_role("button", name="question").press("Enter")
     assert [name.split()[0] for name in column(page, 1)] == ["second", "first", "third"]
