@@ -48,7 +48,9 @@ if fail == "input": raise files.InputError("numbers.json: line 1 is bad\\nsecond
 if fail == "exit": sys.exit(0)
 if fail == "kill": os.kill(os.getpid(), signal.SIGKILL)
 if fail == "full": raise OSError(28, os.strerror(28))
-if fail == "wait": time.sleep(60)""",
+if fail == "wait":
+    (stage.out / "waits").touch()
+    time.sleep(60)""",
     'print("total:", sum(numbers)); print("bar", 5 * 2, file=sys.stderr)',
     "total = scale * sum(numbers)",
     'if fail != "forget": files.write_json(stage.out / "t.json", total)',
@@ -243,7 +245,7 @@ def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done: Project) -> N
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    wait_until(lambda: any((done.home / ".work").glob("01_sum-*/provenance.json")))
+    wait_until(lambda: any((done.home / ".work").glob("01_sum-*/waits")))
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
