@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -31,6 +31,9 @@ CHUNK = 100  # small files that one task takes
 ADDRESS = re.compile(r"(tcp://)?[^\s:/\[\]]+:[0-9]{1,5}")  # of a dask scheduler
 ANSWER_S = 10  # seconds that a scheduler has to answer
 STOPPED = 130  # what shells give a process that Ctrl-C ended
+STOPS = (signal.SIGINT, signal.SIGTERM)
+TIDY_S = 3  # seconds that a stopped worker has to tidy up
+_at_work = threading.Event()  # set in a worker while it has a chunk
 
 
 def cores() -> int:
@@ -104,19 +107,26 @@ def cluster(address: str) -> Iterator[Executor]:
 
 def _begin(method: str) -> None:
     """Make a worker of this process: one thread, no traceback when stopped, no life of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends it
-    signal.signal(signal.SIGTERM, _stop)
+    for number in STOPS:
+        signal.signal(number, _stop)
+    # A thread takes over what is blocked: signals then reach the one that works, and wake it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if method != "fork":  # a second limit would cost as much as twenty images
         threadpool_limits(1)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
-def _stop(*_: object) -> None:
-    """End a worker, once however often it is asked; what it had begun is tidied up meanwhile."""
-    signal.signal(signal.SIGTERM, lambda *_: None)  # SIG_IGN would warn of a signal under way
-    sys.exit(STOPPED)
+def _stop(*_: object) -> NoReturn:
+    """End a worker: at once where it is idle, else once what it had begun is tidied up."""
+    for number in STOPS:
+        signal.signal(number, lambda *_: None)  # SIG_IGN would tell of a signal on its way
+    if not _at_work.is_set():
+        os._exit(STOPPED)
+    threading.Timer(TIDY_S, os._exit, [STOPPED]).start()
+    raise SystemExit(STOPPED)
 
 
 def _end_with_parent() -> None:
@@ -179,9 +189,12 @@ def _spread(
 def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
     """Return the results of one chunk, in a worker."""
     try:
+        _at_work.set()
         return [function(item) for item in items]
-    except SystemExit:  # of a signal; a pool would go on with the next chunk
+    except SystemExit:  # of `_stop`; a pool would go on with the next chunk
         os._exit(STOPPED)
+    finally:
+        _at_work.clear()
 
 
 @contextmanager
