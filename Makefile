@@ -22,9 +22,9 @@ setup: $(READY)  ## make the virtual environment (about 2 minutes, 6 GB)
 demo: setup  ## run the demo experiment and print where its report is
 	@$(BIN)/dmnet run params/demo.yaml
 
-test: lint fast suite  ## lint, then run all tests (about 12 minutes)
+test: lint fast suite  ## lint, then run all tests (about 15 minutes)
 
-fast: setup  ## tests without papermill and browsers (under 2 minutes)
+fast: setup  ## tests without notebooks and browsers (some 3 minutes)
 	$(BIN)/pytest -m "not suite" --numprocesses 2
 
 suite: setup  ## tests of whole runs, notebooks, pages in a browser and benchmarks
