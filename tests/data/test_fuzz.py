@@ -199,18 +199,18 @@ def test_coco_of_any_shape_gives_all_its_rows_or_one_line(tmp_path: Path) -> Non
     crops = [
         {"file_name": f"{n}.jpg", "parent": "p.jpg", "x0": 0, "y0": 1, "scale": 1.0} for n in "ab"
     ]
-    originals = [coco.to_coco(TABLE), coco.to_coco(TABLE, crops=crops)]
+    originals = [coco.to_coco(TABLE), coco.to_coco(TABLE, images=crops)]
     found, path = [], tmp_path / "a.json"
     for number in range(1200):
         value = mutated_tree(originals[number % 2], rng)
         path.write_text(json.dumps(value))
         found.append(outcome(lambda: detect.read(path)))
         if found[-1] is not None:  # then every writer can take it
-            table, crops = found[-1].annotations, found[-1].crops
+            table = found[-1].annotations
             assert len(table) == len(value["images"])
             assert len(table.boxes_xywh) == rows_in_coco(value)
             visdrone.write_annotations(tmp_path, table)
-            coco.write(tmp_path / "b.json", table, file_names=found[-1].file_names, crops=crops)
+            coco.write(tmp_path / "b.json", table, images=found[-1].images)
     both_happen(found)
 
 

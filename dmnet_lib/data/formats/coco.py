@@ -8,21 +8,18 @@ these see are the ten classes, ids 1..10. Ids of rows, over both lists, count th
 """
 
 import json
-import math
-import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import repeat
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import CLASS_IDS, LIMIT_PX, Annotations, from_rows
+from dmnet_lib.core.annotations import CLASS_IDS, LIMIT_PX, Annotations, from_table
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
@@ -66,7 +63,7 @@ class _Crop(msgspec.Struct):
 
 class _Category(msgspec.Struct):
     id: Id
-    name: object = None
+    name: str = ""
 
 
 class _Annotation(msgspec.Struct, gc=False):
@@ -74,10 +71,10 @@ class _Annotation(msgspec.Struct, gc=False):
     category_id: Id
     bbox: Box
     id: object = None
-    iscrowd: object = 0
-    score: object = None  # by default what iscrowd says
-    truncation: object = 0
-    occlusion: object = 0
+    iscrowd: Literal[0, 1] = 0
+    score: Literal[0, 1] | None = None  # by default what iscrowd says
+    truncation: Literal[0, 1] = 0
+    occlusion: Literal[0, 1, 2] = 0
 
 
 class _Categories(msgspec.Struct):
@@ -98,31 +95,38 @@ def image_ids(names: Sequence[str], first: int = 1) -> dict[str, int]:
 
 
 def text(
-    annotations: Annotations,
-    *,
-    file_names: Sequence[str] | None = None,
-    crops: Sequence[Entry] | None = None,
-    first_image_id: int = 1,
+    annotations: Annotations, *, images: Sequence[Entry] | None = None, first_image_id: int = 1
 ) -> Iterator[str]:
     """Yield the table as COCO JSON with sorted keys, in pieces: no entry of it is ever an object.
 
-    file_names, one for each image, are `<name>.jpg` by default. crops, one for each image, give
+    images, one entry for each, give its file_name, by default `<name>.jpg`, and of a crop all
     CROP_KEYS: parent is the whole image's file name; x0, y0 are the crop's corner in it, in its
     pixels; scale is the size of the crop's file over its size in the parent.
     """
     known = image_ids(annotations.names, first_image_id)
     ids = np.array([known[name] for name in annotations.names], np.int64)
     order = np.argsort(ids[annotations.image_index], kind="stable")
-    row_ids = np.arange(1, len(order) + 1)
+    xywh, evaluated = annotations.boxes_xywh[order], annotations.evaluated[order]
+    columns = (
+        xywh[:, 2] * xywh[:, 3], *xywh.T, annotations.class_ids[order],
+        np.arange(1, len(order) + 1), ids[annotations.image_index[order]], ~evaluated,
+        annotations.occlusion[order], evaluated, annotations.truncation[order],
+    )  # fmt: skip
     has_class = np.isin(annotations.class_ids[order], CLASS_IDS)
     yield '{"annotations": ['
-    yield from _annotations(annotations, ids, order[has_class], row_ids[has_class])
+    yield from _spelled(ANNOTATION, *(column[has_class] for column in columns))
     yield f'], "categories": {json.dumps(CATEGORIES)}, "{EXTRA_LIST}": ['
-    yield from _annotations(annotations, ids, order[~has_class], row_ids[~has_class])
-    yield '], "images": ['
-    by_id = sorted(_images(annotations, file_names, crops, ids), key=itemgetter("id"))
-    yield ", ".join(json.dumps(image, sort_keys=True) for image in by_id)
-    yield "]}\n"
+    yield from _spelled(ANNOTATION, *(column[~has_class] for column in columns))
+    images = images or [{"file_name": f"{name}.jpg"} for name in annotations.names]
+    entries = [
+        {"id": image_id, "width": width, "height": height, "file_name": image["file_name"]}
+        | {key: image[key] for key in CROP_KEYS if "parent" in image}
+        for image_id, (width, height), image in zip(
+            ids.tolist(), annotations.sizes_wh.tolist(), images, strict=True
+        )
+    ]
+    entries.sort(key=itemgetter("id"))
+    yield f'], "images": {json.dumps(entries, sort_keys=True)}}}\n'
 
 
 def to_coco(annotations: Annotations, **options: object) -> dict[str, list]:
@@ -175,39 +179,12 @@ def detections_text(found: Iterable[tuple[Entry, Detections]], **others: object)
     yield "], " + json.dumps(rest, sort_keys=True)[1:] + "\n"
 
 
-def _annotations(
-    annotations: Annotations, ids: np.ndarray, rows: np.ndarray, row_ids: np.ndarray
-) -> Iterator[str]:
-    """Yield the entries of n rows of the table; row_ids [n] are theirs, ids [M] the images'."""
-    xywh, evaluated = annotations.boxes_xywh[rows], annotations.evaluated[rows]
-    return _spelled(
-        ANNOTATION, xywh[:, 2] * xywh[:, 3], *xywh.T, annotations.class_ids[rows], row_ids,
-        ids[annotations.image_index[rows]], ~evaluated, annotations.occlusion[rows], evaluated,
-        annotations.truncation[rows],
-    )  # fmt: skip
-
-
 def _spelled(template: str, *columns: np.ndarray) -> Iterator[str]:
     """Yield rows as entries of a template, some at a time: as Python's numbers they are large."""
     for first in range(0, len(columns[0]), ROWS_AT_ONCE):
         some = (column[first : first + ROWS_AT_ONCE].tolist() for column in columns)
         entries = ", ".join(template % row for row in zip(*some, strict=True))
         yield f", {entries}" if first else entries
-
-
-def _images(
-    annotations: Annotations,
-    file_names: Sequence[str] | None,
-    crops: Sequence[Entry] | None,
-    ids: np.ndarray,
-) -> Iterator[dict[str, object]]:
-    """Yield the entry of every image, in the table's order."""
-    file_names = file_names or [f"{name}.jpg" for name in annotations.names]
-    places = crops if crops is not None else repeat({}, len(annotations))
-    columns = (ids.tolist(), file_names, annotations.sizes_wh.tolist(), places)
-    for image_id, file_name, (width, height), crop in zip(*columns, strict=True):
-        entry = {"id": image_id, "file_name": file_name, "width": width, "height": height}
-        yield entry | {key: crop[key] for key in CROP_KEYS if crop}
 
 
 # Reading
@@ -229,33 +206,42 @@ def from_coco(
     the source, the entry and what is wrong.
     """
     images, file = images_of(value, source=source), checked(value, _File, f"{source}")
-    rows: dict[Id, list[tuple[int, list[int], Box | None]]] = {image: [] for image in images}
-    extra = {category: category for category in CATEGORY_NAMES}
-    lists = (("annotations", _categories(file, source)), (EXTRA_LIST, extra))
-    for part, known in lists:
-        for place, member in enumerate(getattr(file, part)):
-            where = f"{source}: {part}[{place}]"
-            entry = checked(member, _Annotation, where)
-            _require_one_of(rows, entry.image_id, f"{where}: image_id")
-            _require_one_of(known, entry.category_id, f"{where}: category_id")
-            row_id = entry.id if type(entry.id) is int else place
-            row = _row(entry, known[entry.category_id], where)
-            rows[entry.image_id].append((row_id, row, entry.bbox if exact else None))
-    by_id = [sorted(one, key=itemgetter(0)) for one in rows.values()]
-    table = from_rows(
+    places = {image_id: place for place, image_id in enumerate(images)}
+    rows = sorted(_rows(file, places, source), key=itemgetter(0, 1))
+    image_index = np.array([image for image, *_ in rows], np.int64)
+    table = np.array([fields for *_, fields in rows], np.float64).reshape(-1, 8)
+    exact_xywh = table[:, :4].copy()
+    table[:, :4] = np.floor(exact_xywh + 0.5)
+    found = from_table(
         [Path(image["file_name"]).stem for image in images.values()],
         [(image["width"], image["height"]) for image in images.values()],
-        [np.array([row for _, row, _ in one], np.int64).reshape(-1, 8) for one in by_id],
-    )
-    if not exact:
-        return table
-    bboxes = [bbox for one in by_id for _, _, bbox in one]
-    return replace(table, boxes_xywh=np.array(bboxes, np.float64).reshape(-1, 4))
+        np.bincount(image_index, minlength=len(images)), table,
+    )  # fmt: skip
+    return replace(found, boxes_xywh=exact_xywh) if exact else found
 
 
-def fractional(value: Entry) -> int:
-    """Return how many boxes of a COCO dictionary are not whole pixels."""
-    return sum(any(side % 1 for side in entry["bbox"]) for entry in value["annotations"])
+def _rows(
+    file: _File, images: Mapping[Id, int], source: Path | str
+) -> Iterator[tuple[int, int, tuple[float, ...]]]:
+    """Yield the image's place, the id and the eight VisDrone fields of every annotation."""
+    names = {category.id: category.name for category in file.categories}
+    if len(names) < len(file.categories):
+        raise InputError(f"{source}: two categories share an id")
+    for part, known in (("annotations", names), (EXTRA_LIST, CATEGORY_NAMES)):
+        for place, member in enumerate(getattr(file, part)):
+            where = f"{source}: {part}[{place}]"
+            one = checked(member, _Annotation, where)
+            name = known.get(one.category_id, "")
+            if one.image_id not in images:
+                raise InputError(f"{where}: image_id is {one.image_id!r:.40}, that of no image")
+            if name not in CATEGORY_IDS:
+                raise InputError(
+                    f"{where}: category_id is {one.category_id!r:.40}, {name[:40]!r}, expected one "
+                    f"of {', '.join(CATEGORY_IDS)}"
+                )
+            evaluated = 1 - one.iscrowd if one.score is None else one.score
+            fields = (*one.bbox, evaluated, CATEGORY_IDS[name], one.truncation, one.occlusion)
+            yield images[one.image_id], one.id if type(one.id) is int else place, fields
 
 
 def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, Entry]:
@@ -269,9 +255,10 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
     for place, image in enumerate(checked(value, _Images, f"{source}").images):
         stem = Path(image.file_name).stem  # it names the files of other formats
         if not stem.strip(".") or not stem.isprintable() or len(stem.encode()) > LONGEST_STEM:
-            shown = ascii(image.file_name)[:40]
-            where = f"{source}: images[{place}]"
-            raise InputError(f"{where}: file_name is {shown}, which can be no file's name")
+            raise InputError(
+                f"{source}: images[{place}]: file_name is {image.file_name!a:.40}, which can be no "
+                "file's name"
+            )
         stems.append(stem)
     images = {image["id"]: image for image in value["images"]}
     if len(set(stems)) < len(stems) or len(images) < len(stems):
@@ -282,7 +269,7 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
 def category_names(value: object) -> dict[Id, str]:
     """Return the names of a COCO dictionary's categories by id. Raises InputError."""
     listed = checked(value, _Categories, "the COCO file of the images").categories
-    return {category.id: str(category.name) for category in listed}
+    return {category.id: category.name for category in listed}
 
 
 def check_crop(image: Entry, where: str) -> None:
@@ -297,39 +284,3 @@ def checked(value: object, kind: type[Value], where: str) -> Value:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, UnicodeError) as error:  # or a text that is none
         raise InputError(f"{where}: {error}") from None
-
-
-def _categories(file: _File, source: Path | str) -> dict[Id, int | str]:
-    """Return our category id for each of the file's, by name; for other names, the name."""
-    known = {}
-    for place, category in enumerate(file.categories):
-        if category.id in known:
-            raise InputError(f"{source}: categories[{place}]: id is another's, {category.id!r:.40}")
-        # A name that no annotation uses does no harm; it is refused where it is met.
-        is_ours = isinstance(category.name, str) and category.name in CATEGORY_IDS
-        known[category.id] = CATEGORY_IDS[category.name] if is_ours else reprlib.repr(category.name)
-    if known and not any(isinstance(one, int) for one in known.values()):
-        raise InputError(f"{source}: categories: none is called {', '.join(CATEGORY_IDS)}")
-    return known
-
-
-def _require_one_of(known: Mapping[Id, object], value: Id, what: str) -> None:
-    """Raise InputError for an id that is none of the known ones."""
-    if value not in known:
-        some = ", ".join(ascii(one)[:40] for one in list(known)[:12])
-        raise InputError(f"{what} is {reprlib.repr(value)}, expected one of {some}")
-
-
-def _row(entry: _Annotation, category: int | str, where: str) -> list[int]:
-    """Return the eight VisDrone fields of one annotation."""
-    if isinstance(category, str):
-        message = f"category_id is {entry.category_id!r}, {category}"
-        raise InputError(f"{where}: {message}, none of {', '.join(CATEGORY_IDS)}")
-    crowd, score, flags = entry.iscrowd, entry.score, (entry.truncation, entry.occlusion)
-    if score is None:
-        score = 1 - crowd if crowd in (0, 1) else crowd
-    if score not in (0, 1) or flags[0] not in (0, 1) or flags[1] not in (0, 1, 2):
-        words = "iscrowd, score and truncation must be 0 or 1, occlusion 0, 1 or 2"
-        raise InputError(f"{where}: {words}")
-    box = [math.floor(v + 0.5) for v in entry.bbox]
-    return [*box, int(score), category, *map(int, flags)]

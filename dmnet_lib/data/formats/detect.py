@@ -4,9 +4,9 @@ What a path holds is seen from what lies there: a json file is COCO, a folder wi
 one of crops, with `annotations/*.txt` VisDrone's, with `labels/` YOLO's, with xml files VOC's.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -41,26 +41,28 @@ class _CropsList(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Material:
-    """The annotations of a source; in the same order file_names and, of crops, where each stands.
+    """The annotations of a source, and an entry for each of its images, in the same order.
 
-    split is "" where nothing says it; notes are what the reader of a log should know; home is the
-    folder in the source that was read.
+    An entry has the file_name, and of a crop all `coco.CROP_KEYS`. split is "" where nothing says
+    it; notes are what the reader of a log should know; home is the folder in the source that was
+    read.
     """
 
     annotations: Annotations
-    file_names: tuple[str, ...]
-    crops: tuple[coco.Entry, ...] | None = None
+    images: tuple[coco.Entry, ...]
     split: str = ""
     notes: tuple[str, ...] = ()
     home: Path | None = None
 
+    @property
+    def is_crops(self) -> bool:
+        """Whether the images are crops of others."""
+        return any("parent" in image for image in self.images)
+
     def of(self, table: Annotations) -> "Material":
         """Return the same about a table of some of the images."""
-        place = {name: index for index, name in enumerate(self.annotations.names)}
-        kept = [place[name] for name in table.names]
-        entries = None if self.crops is None else tuple(self.crops[i] for i in kept)
-        file_names = tuple(self.file_names[i] for i in kept)
-        return replace(self, annotations=table, file_names=file_names, crops=entries)
+        by_name = dict(zip(self.annotations.names, self.images, strict=True))
+        return replace(self, annotations=table, images=tuple(by_name[n] for n in table.names))
 
 
 def read(
@@ -81,8 +83,7 @@ def read(
     kind = kind or kind_of(path)
     if kind != "coco" and not path.is_dir():
         raise InputError(f"{path}: no such folder")
-    slow = {"executor": executor} if kind in SLOW else {}
-    return KINDS[kind](path, split, sizes, **slow)
+    return KINDS[kind](path, split, sizes, executor)
 
 
 def tasks(path: Path, kind: str) -> int:
@@ -120,29 +121,30 @@ def _has(folder: Path, pattern: str) -> bool:
     return next(folder.glob(pattern), None) is not None
 
 
-def _visdrone(path: Path, split: str, sizes: Sizes | None) -> Material:
+def _visdrone(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
     """Read a split of a root, or the folder of one split."""
     root, there = splits.locate(path)
     if root == path and split:
         there = (split,)
     if len(there) > 1:
         raise InputError(f"{path}: holds {', '.join(there)}; say which with --split")
-    folder = splits.split_folder(root, there[0])
+    home = splits.split_folder(root, there[0])
     source = splits.load_source(root, there[0], sizes=sizes)
-    table, name = source.annotations, split or splits.split_name(there[0])
-    notes = _left_out(folder / "annotations", table.names, "have no image")
-    return replace(_named(table, source.file_names(), name, notes), home=folder)
+    images = _entries(source.annotations, source.file_names())
+    notes = _left_out(home / "annotations", source.annotations.names, "have no image")
+    name = split or splits.split_name(there[0])
+    return Material(source.annotations, images, name, notes, home)
 
 
-def _yolo(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | None) -> Material:
+def _yolo(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
     """Read a dataset; where its labels lie in a folder for each split, those of the split."""
     part = split if split and (path / "labels" / split).is_dir() else ""
-    labels, images = path / "labels" / part, path / "images" / part
-    stems = {p.stem for p in labels.glob("*.txt")}
+    stems = {p.stem for p in (path / "labels" / part).glob("*.txt")}
     if not stems:
-        raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
-    paths = _images(images)
-    notes = []
+        raise InputError(
+            f"{path / 'labels' / part}: holds no label (.txt); --split chooses one of its folders"
+        )
+    paths, notes = _images(path / "images" / part), []
     if not paths:
         sizes = splits.need_sizes(path, sizes)
         if spare := set(sizes) - stems:
@@ -153,36 +155,36 @@ def _yolo(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | N
     names = sorted(stems | set(paths))
     sizes_wh = np.array([splits.size_of(name, sizes, paths.get(name)) for name in names])
     table = yolo.read(path, names, sizes_wh, part=part, executor=executor)
-    return _named(table, _file_names(paths, names), split, notes)
+    return Material(table, _entries(table, _file_names(paths, names)), split, tuple(notes))
 
 
-def _voc(path: Path, split: str, sizes: Sizes | None, *, executor: Executor | None) -> Material:
+def _voc(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
     """Read a folder of xml files, also as `Annotations` in the folder given."""
     inner = path / "Annotations"
     home = inner if _has(inner, "*.xml") else path
     files.require_finished(home)
-    return replace(_named(*voc.read_named(home, executor=executor), split), home=home)
+    table, file_names = voc.read_named(home, executor=executor)
+    return Material(table, _entries(table, file_names), split, home=home)
 
 
-def _coco(path: Path, split: str, sizes: Sizes | None) -> Material:
+def _coco(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
     """Read a json file, of whole images or of crops."""
     value = files.read_json(path)
     table = coco.from_coco(value, source=path)
     images = tuple(coco.images_of(value, source=path).values())
-    file_names = tuple(str(image["file_name"]) for image in images)
     placed = [image for image in images if "parent" in image]
-    rounded = coco.fractional(value)
-    notes = (f"{rounded:,} boxes were rounded to whole pixels",) if rounded else ()
     if 0 < len(placed) < len(images):
         raise InputError(
             f"{path}: {len(placed)} of {len(images)} images have a parent; all or none"
         )
     for image in placed:
         coco.check_crop(image, f"{path}: image {image['file_name']!a}")
-    return Material(table, file_names, images if placed else None, split, notes)
+    rounded = sum(any(side % 1 for side in one["bbox"]) for one in value["annotations"])
+    notes = (f"{rounded:,} boxes were rounded to whole pixels",) if rounded else ()
+    return Material(table, images, split, notes)
 
 
-def _crops(path: Path, split: str, sizes: Sizes | None) -> Material:
+def _crops(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
     """Read a folder of crops: their list, a file of annotations each, maybe images."""
     source, home = path / CROPS_LIST, path / "annotations"
     listed = coco.checked(files.read_json(source), _CropsList, f"{source}")
@@ -196,13 +198,11 @@ def _crops(path: Path, split: str, sizes: Sizes | None) -> Material:
     names = _crop_names(path, [(stem, region) for stem, _, region in crops])
     sizes_wh = np.array([region[2:] - region[:2] for _, _, region in crops]).reshape(-1, 2)
     table = visdrone.read_annotations(home, names, sizes_wh)
-    file_names = _file_names(_images(path / "images"), names)
-    pairs = zip(file_names, crops, strict=True)
+    pairs = zip(_file_names(_images(path / "images"), names), crops, strict=True)
     entries = tuple(_entry(name, parent, region) for name, (_, parent, region) in pairs)
     given = listed.parameters if isinstance(listed.parameters, dict) else {}
     notes = _left_out(home, names, f"are not in {CROPS_LIST}")
-    split = split or str(given.get("split") or "")
-    return Material(table, tuple(file_names), entries, split, tuple(notes))
+    return Material(table, entries, split or str(given.get("split") or ""), notes)
 
 
 def _crop_names(path: Path, regions: Sequence[tuple[str, np.ndarray]]) -> list[str]:
@@ -213,35 +213,28 @@ def _crop_names(path: Path, regions: Sequence[tuple[str, np.ndarray]]) -> list[s
             break
     else:
         raise InputError(f"{path}: no annotations/{names[0]}.txt, of the first crop listed")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise InputError(f"{path / CROPS_LIST}: lists {min(twice)} twice")
+    if len(set(names)) < len(names):
+        raise InputError(f"{path / CROPS_LIST}: lists a crop twice")
     return names
 
 
-def _named(
-    table: Annotations, file_names: Sequence[str], split: str, notes: Sequence[str] = ()
-) -> Material:
-    """Return the material of a format that has no place for a crop's: names tell it."""
-    return Material(table, tuple(file_names), _placed(table, file_names), split, tuple(notes))
+def _entries(table: Annotations, file_names: Sequence[str]) -> tuple[coco.Entry, ...]:
+    """Return the entries of a format that has no place for a crop's: names tell it.
 
-
-def _placed(table: Annotations, file_names: Sequence[str]) -> tuple[coco.Entry, ...] | None:
-    """Return where the crops stand if all images are named as crops of their size, else None."""
+    The images are crops if all are named as crops of their size.
+    """
     entries = []
     for name, file_name, size_wh in zip(table.names, file_names, table.sizes_wh, strict=True):
-        try:
+        with suppress(InputError):
             stem, region_xyxy = parse_crop_name(name)
-        except InputError:
-            return None
-        if not np.array_equal(region_xyxy[2:] - region_xyxy[:2], size_wh):
-            return None
-        entries.append(_entry(file_name, stem + Path(file_name).suffix, region_xyxy))
-    return tuple(entries) or None
+            if np.array_equal(region_xyxy[2:] - region_xyxy[:2], size_wh):
+                entries.append(_entry(file_name, stem + Path(file_name).suffix, region_xyxy))
+    if len(entries) < len(table):
+        return tuple({"file_name": name} for name in file_names)
+    return tuple(entries)
 
 
 def _entry(file_name: str, parent: str, region_xyxy: np.ndarray) -> coco.Entry:
-    """Return a crop's COCO keys."""
     x0, y0 = region_xyxy[:2].tolist()
     return {"file_name": file_name, "parent": parent, "x0": x0, "y0": y0, "scale": 1.0}
 
@@ -256,11 +249,11 @@ def _file_names(paths: Mapping[str, Path], names: Sequence[str]) -> list[str]:
     return [paths[name].name if name in paths else f"{name}.jpg" for name in names]
 
 
-def _left_out(folder: Path, names: Sequence[str], what: str) -> list[str]:
+def _left_out(folder: Path, names: Sequence[str], what: str) -> tuple[str, ...]:
     """Return a note about the text files in folder that belong to none of the names."""
     stems = {path.stem for path in folder.glob("*.txt")} - set(names)
     message = f"{folder}: {len(stems):,} annotation files {what} and are left out"
-    return [f"{message}, first {min(stems)}"] if stems else []
+    return (f"{message}, first {min(stems)}",) if stems else ()
 
 
 KINDS: dict[str, Callable[..., Material]] = {

@@ -62,7 +62,7 @@ class Options:
 def run(options: Options, say: Say) -> int:
     """Run the command; return its exit status."""
     found = _read(options)
-    what = "crops" if found.crops else "images"
+    what = "crops" if found.is_crops else "images"
     rows = _in_words(_kinds(found.annotations))
     say(f"{options.source}: {len(found.annotations):,} {what}, {rows}")
     for note in found.notes:
@@ -149,8 +149,8 @@ def write_coco(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     """Write one json of the ten classes, with the rest in a list of its own, and say so."""
     first = 0 if profile.formats.image_ids == "from_0" else 1
     table = kept.annotations
-    coco.write(out, table, file_names=kept.file_names, crops=kept.crops, first_image_id=first)
-    rows, what = _kinds(table)["boxes"], "crops" if kept.crops else "images"
+    coco.write(out, table, images=kept.images, first_image_id=first)
+    rows, what = _kinds(table)["boxes"], "crops" if kept.is_crops else "images"
     extra = len(table.boxes_xywh) - rows
     more = f", {extra:,} more under {coco.EXTRA_LIST!r}" if extra else ""
     say(f"{out}: {len(table):,} {what}, {rows:,} annotations{more}")
@@ -158,7 +158,8 @@ def write_coco(out: Path, kept: Material, profile: Profile, say: Say) -> None:
 
 def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     table, tags = kept.annotations, profile.formats.voc_tags
-    voc.write(out, table, file_names=kept.file_names, voc_tags=tags)
+    file_names = [image["file_name"] for image in kept.images]
+    voc.write(out, table, file_names=file_names, voc_tags=tags)
     if out.name == "Annotations":
         listing = files.inside(out.parent / "ImageSets/Main", f"{kept.split or 'all'}.txt")
         files.write_text(listing, "".join(f"{name}\n" for name in table.names))

@@ -211,8 +211,7 @@ def _write_annotations(
 ) -> None:
     """Write the boxes of the crops: VisDrone's texts, and coco.json beside them."""
     origins = tuple(cut.origins(source.file_names()))
-    names = tuple(origin["file_name"] for origin in origins)
-    material = Material(cut.annotations, names, origins, options.source.split)
+    material = Material(cut.annotations, origins, options.source.split)
     # Thousands of small files keep the disk busy, not this process: it goes on meanwhile.
     with ThreadPoolExecutor(1) as beside:
         written = beside.submit(
