@@ -58,6 +58,21 @@ def test_exif_turns_are_made(
     assert len(found.notes) == (orientation > 1)
 
 
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "I;16"])
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_turned_tiff_of_another_mode(
+    tmp_path: Path, colours: np.ndarray, orientation: int, mode: str
+) -> None:
+    picture = Image.fromarray(colours).convert("L" if mode == "I;16" else mode)
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(picture).astype(np.uint16) * 200)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    turned = images.read(saved(tmp_path, "turned.tif", picture, exif=exif))
+    displayed = images.read(saved(tmp_path, "a.tif", picture.transpose(TURNS[orientation])))
+    np.testing.assert_array_equal(turned.image, displayed.image)
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGB", "CMYK", "YCbCr"])
 def test_every_mode_becomes_rgb(tmp_path: Path, colours: np.ndarray, mode: str) -> None:
     picture = Image.fromarray(colours).convert(mode)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -201,6 +202,22 @@ def test_boxes_beyond_all_bounds_are_cut_and_broken_ones_are_none(tmp_path: Path
     answer[0, 1] = [0.5, 0.5, np.nan, 0, 1, 1, 0, 0]
     detector = Onnx.open(answering(tmp_path / "d.onnx", answer), "red: car", **RULES)
     assert detector.find([square(0, 0, (40, 24))])[0][0].tolist() == [[0, 0, 40, 24]]
+
+
+@pytest.mark.parametrize(("batch", "expected"), [("b", [3]), (1, [1, 1, 1])])
+def test_views_go_together_where_the_network_takes_many(
+    tmp_path: Path, batch: int | str, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = colours(tmp_path / "d.onnx", shape=(batch, 3, 64, 64))
+    detector = Onnx.open(path, "red: car", **RULES)
+    views = [square(x, x, (64, 48)) for x in (0, 16, 32)]
+    alone = [detector.find([view])[0] for view in views]
+    session = mock.Mock(wraps=detector.session)
+    monkeypatch.setitem(vars(detector), "session", session)
+    for found, expected_of_view in zip(detector.find(views), alone, strict=True):
+        for column, same in zip(found, expected_of_view, strict=True):
+            np.testing.assert_array_equal(column, same)
+    assert [len(call.args[1]["images"]) for call in session.run.call_args_list] == expected
 
 
 def test_a_network_of_any_size_sees_views_padded(tmp_path: Path) -> None:
