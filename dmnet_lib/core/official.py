@@ -6,7 +6,7 @@ compared. Each way in which the two part is one rule of official.toml, and can b
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 
 from dmnet_lib.core import files
@@ -26,12 +26,7 @@ class Deviation:
     official: Value
     corrected_does: str
     official_does: str
-    compared: Value | None = None  # the other value, where both profiles take the same
-
-    @property
-    def other_value(self) -> Value:
-        """The value that does what `official_does` says."""
-        return self.official if self.compared is None else self.compared
+    other_value: Value  # that does what `official_does` says
 
     @property
     def choices(self) -> tuple[Value, ...]:
@@ -41,93 +36,29 @@ class Deviation:
 
 RULES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 DEVIATIONS = tuple(
-    Deviation(name, section, **rule)
+    Deviation(name, section, **{"other_value": rule["official"]} | rule)
     for section, rules in RULES.items()
     for name, rule in rules.items()
 )
 BY_NAME = {one.name: one for one in DEVIATIONS}
 
 
-@dataclass(frozen=True)
-class AnnotationRules:
-    """Which annotated rows are objects."""
-
-    score0_dropped: str
-
-
-@dataclass(frozen=True)
-class PointRules:
-    """Where an object's point is."""
-
-    points_at: str
+def _record(name: str, section: str) -> type:
+    """Return a frozen dataclass of one section's rules, in the order of official.toml."""
+    types = [(rule, type(values["corrected"])) for rule, values in RULES[section].items()]
+    return make_dataclass(name, types, frozen=True, namespace={"__module__": __name__})
 
 
-@dataclass(frozen=True)
-class SigmaRules:
-    """How adaptive sigmas are computed."""
-
-    sigma_neighbours: str
-    sigma_table: str
-
-
-@dataclass(frozen=True)
-class KernelRules:
-    """How a point's kernel is spread over pixels."""
-
-    kernel: str
-    border_mass: str
-    last_row_column: str
-
-
-@dataclass(frozen=True)
-class MapRules:
-    """Which images have a density map."""
-
-    empty_density: str
-
-
-@dataclass(frozen=True)
-class RegionRules:
-    """How dense windows join into regions."""
-
-    connectivity: int
-    grown_px: int
-
-
-@dataclass(frozen=True)
-class CropRules:
-    """What becomes of the objects that a crop cuts, and how crops are called."""
-
-    cut_objects: str
-    crop_names: str
-
-
-@dataclass(frozen=True)
-class FormatRules:
-    """What a conversion keeps and how it is written."""
-
-    rows: str
-    empty_images: str
-    oversized_boxes: str
-    image_ids: str
-    voc_tags: str
-
-
-@dataclass(frozen=True)
-class FusionRules:
-    """How the boxes of several views are put together."""
-
-    box_end: str
-    top_rule: str
-    nms: str
-
-
-@dataclass(frozen=True)
-class EvaluationRules:
-    """What the COCO protocol counts."""
-
-    ignored_regions: str
-    max_detections: int
+AnnotationRules = _record("AnnotationRules", "annotations")
+PointRules = _record("PointRules", "points")
+SigmaRules = _record("SigmaRules", "sigmas")
+KernelRules = _record("KernelRules", "kernel")
+MapRules = _record("MapRules", "maps")
+RegionRules = _record("RegionRules", "regions")
+CropRules = _record("CropRules", "crops")
+FormatRules = _record("FormatRules", "formats")
+FusionRules = _record("FusionRules", "fusion")
+EvaluationRules = _record("EvaluationRules", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -163,18 +94,13 @@ def named(name: str, changes: Sequence[str] | str = ()) -> Profile:
         raise InputError(f"profile {name!r}: expected {' or '.join(PROFILES)}")
     values = {one.name: getattr(one, name) for one in DEVIATIONS}
     for change in changes:
-        rule, _, text = change.partition("=")
-        values[rule.strip()] = _value(rule.strip(), text.strip())
-    sections = {
-        field.name: field.type(**{rule: values[rule] for rule in RULES[field.name]})
-        for field in fields(Profile)
-        if field.name in RULES
-    }
-    return Profile(name, **sections)
+        rule, _, text = (part.strip() for part in change.partition("="))
+        values[rule] = _value(rule, text)
+    sections = [field.type(*map(values.get, RULES[field.name])) for field in fields(Profile)[1:]]
+    return Profile(name, *sections)
 
 
 def _value(rule: str, text: str) -> Value:
-    """Return the value that text gives to a rule."""
     if rule not in BY_NAME:
         raise InputError(f"no rule is called {rule!r}{files.nearest(rule, BY_NAME)}")
     if rule in ("grown_px", "max_detections") and text.isdecimal():
