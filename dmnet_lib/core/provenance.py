@@ -6,33 +6,23 @@ JupyterLab) the stage writes to `results/<experiment>/<stage>/interactive/`.
 """
 
 import ast
-import contextlib
 import html
 import importlib.metadata
-import importlib.util
 import json
 import math
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, params
+from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.files import ROOT, InputError
-from dmnet_lib.core.result_folder import (
-    INTERACTIVE,
-    METRICS,
-    NOTEBOOK,
-    PARAMS,
-    PROVENANCE,
-    TIMINGS,
-    ResultFolder,
-    results_root,
-)
+from dmnet_lib.core.result_folder import INTERACTIVE, METRICS, PARAMS, PROVENANCE, ResultFolder
 
 LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGES = (
@@ -65,13 +55,11 @@ def digest(value: object) -> str:
 def code_modules(source: str) -> list[str]:
     """Return the dmnet_lib modules that Python source imports, and all they import, sorted."""
     found: set[str] = set()
-    waiting = set(_imports(ast.parse(source), "dmnet_lib"))
+    waiting = _imports(source)
     while waiting:
-        name = waiting.pop()
-        found.add(name)
-        tree = ast.parse(_module_path(name).read_text(encoding="utf-8"))
-        package = name if _module_path(name).name == "__init__.py" else name.rpartition(".")[0]
-        waiting |= set(_imports(tree, package)) - found
+        found |= waiting
+        sources = [_module_path(name).read_text(encoding="utf-8") for name in waiting]
+        waiting = set().union(*map(_imports, sources)) - found
     return sorted(found)
 
 
@@ -147,11 +135,8 @@ class Stage:
         return self.upstream[stage]
 
     def checkpoint(self, name: str, *inputs: Path) -> Path:
-        """Return the file where training keeps its state: one for all that decides the weights.
-
-        That is the stage's parameters, the content of the input files, and the code that is
-        training (not the code that draws figures), so a training is gone on with, or taken as it
-        is, wherever the same one was begun.
+        """Return the file where training keeps its state, named by all that decides the weights:
+        the stage's parameters, the input files' content, and the code that trains.
         """
         content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
         chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
@@ -159,10 +144,8 @@ class Stage:
         return self.results / CHECKPOINTS / f"{name}-{key}.pt"
 
     def detection_cache(self, *inputs: Path) -> Path:
-        """Return the folder where detections are cached: one for all that decides them.
-
-        That is the content of the input files, which say what detector and what images, the
-        parameters of the stage that choose or judge boxes, and the code that runs it.
+        """Return the folder where detections are cached, named by all that decides them: the input
+        files' content (detector, images), parameters that choose or judge boxes, and the code.
         """
         content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
         chosen = {n: self.params[n] for n in DETECTED_BY if n in self.params}
@@ -175,7 +158,7 @@ class Stage:
 
     def write_timings(self, timings: Mapping[str, object]) -> None:
         """Write timings.json: what differs from machine to machine, and so is not versioned."""
-        files.write_json(self.out / TIMINGS, _plain(timings, "timings"))
+        files.write_json(self.out / result_folder.TIMINGS, _plain(timings, "timings"))
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -189,8 +172,7 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     """Check the parameters among values, find the stage's folder, write down what makes it.
 
     values is the notebook's globals(); of the common parameters the stage takes those among them.
-    Raises InputError for a parameter of its own that is missing, and for any of another type or
-    out of range.
+    Raises InputError for one of its own that is missing, or any of another type or out of range.
     """
     told = json.loads(os.environ.get("DMNET_RUN", "{}"))  # what only the runner knows
     base = Path(told.get("base", params.BASE))
@@ -201,7 +183,7 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     chosen = {n: params.check(p, values[n], f"{name}: {n}") for n, p in known.items()}
     experiment = os.environ.get("DMNET_EXPERIMENT", "demo")
     out, upstream = _place(experiment, name)
-    stage = Stage(name, experiment, results_root(), out, chosen, upstream)
+    stage = Stage(name, experiment, result_folder.results_root(), out, chosen, upstream)
     out.mkdir(parents=True, exist_ok=True)
     # A stage that is run again is unfinished until its metrics are written again.
     (out / METRICS).unlink(missing_ok=True)
@@ -213,11 +195,8 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
 
 def versions() -> dict[str, str]:
     """Return the installed versions of the packages that can move a number."""
-    found = {}
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+    found = {name: list(importlib.metadata.distributions(name=name)) for name in PACKAGES}
+    return {name: installed[0].version for name, installed in found.items() if installed}
 
 
 def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
@@ -225,9 +204,11 @@ def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
     if "DMNET_STAGE_DIR" in os.environ:
         given = json.loads(os.environ.get("DMNET_UPSTREAM", "{}"))
         return Path(os.environ["DMNET_STAGE_DIR"]), {s: Path(path) for s, path in given.items()}
-    home = results_root() / experiment
+    home = result_folder.results_root() / experiment
     # Results that came with a clone are only figures and metrics: nothing can build on them.
-    folders = [f for f in ResultFolder.read(home).folders.values() if (f / NOTEBOOK).exists()]
+    folders = [
+        f for f in ResultFolder.read(home).folders.values() if (f / result_folder.NOTEBOOK).exists()
+    ]
     folders += home.glob(f"*/{INTERACTIVE}")
     finished = [folder for folder in folders if (folder / METRICS).exists()]
     finished.sort(key=lambda folder: (folder / METRICS).stat().st_mtime)
@@ -256,21 +237,17 @@ def _module_path(name: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """Yield the dmnet_lib modules that code in a package imports, also inside functions."""
-    for node in ast.walk(tree):
-        names: list[str] = []
+def _imports(source: str) -> set[str]:
+    """Return the dmnet_lib modules that code imports, also inside functions, and their packages."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            module = importlib.util.resolve_name(module, package)
-            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            parts = name.split(".")
-            parents = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-            if parts[0] == LIBRARY.name:
-                yield from (parent for parent in parents if _module_path(parent).exists())
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):  # the library has no relative imports
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    ours = [name.split(".") for name in names if name.partition(".")[0] == LIBRARY.name]
+    heads = {head for parts in ours for head in accumulate(parts, "{}.{}".format)}
+    return {head for head in heads if _module_path(head).exists()}
 
 
 def _bare_code(path: Path) -> str:
