@@ -79,7 +79,7 @@ def seconds(calls: Codec, items: list, runs: int) -> dict[str, list[float]]:
 def fidelity(encode: Callable, pixels: list[np.ndarray]) -> str:
     """Return the size of all crops and their peak signal-to-noise ratio."""
     coded = [encode(one) for one in pixels]
-    errors = [np.mean((files.decode_jpeg(c).astype(float) - p) ** 2)
+    errors = [np.mean((simplejpeg.decode_jpeg(c).astype(float) - p) ** 2)
               for c, p in zip(coded, pixels, strict=True)]  # fmt: skip
     ratio = 10 * math.log10(255**2 / np.mean(errors))
     return f"{sum(map(len, coded)) / 1e6:.2f} MB, {ratio:.1f} dB"
@@ -93,12 +93,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         parents = export.sample(Path(folder))
         data = [parent.path.read_bytes() for parent in parents]
-    images = [files.decode_jpeg(one) for one in data]
+    images = [simplejpeg.decode_jpeg(one) for one in data]
     cut = [crops.cut(image, region) for parent, image in zip(parents, images, strict=True)
            for region in parent.regions_xyxy]  # fmt: skip
     decoders, encoders = opencv()
     decoders = {
-        "simplejpeg": files.decode_jpeg,
+        "simplejpeg": simplejpeg.decode_jpeg,
         "simplejpeg, fast DCT and colours": partial(
             simplejpeg.decode_jpeg, fastdct=True, fastupsample=True
         ),

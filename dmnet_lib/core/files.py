@@ -9,7 +9,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -106,15 +106,9 @@ def write_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
         path, data = f"{folder}/{name}", text.encode()
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108 (as fast; what was called so goes, link or not)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
-            written = os.write(handle, data)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, path) from None
-        finally:
-            os.close(handle)
-        if written < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        with open(path, "xb", buffering=0) as stream:  # noqa: PTH123 (as above)
+            if stream.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
 def write_json(path: Path, value: object, *, indent: int | None = 2) -> Path:
@@ -164,29 +158,14 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def write_npy(path: Path, array: np.ndarray) -> Path:
-    """Write one plain array as npy."""
-    with whole(path) as stream:  # a large array goes to the disk as it lies in memory
-        np.save(stream, array, allow_pickle=False)
-    return path
-
-
-def read_npy(path: Path) -> np.ndarray:
-    """Read one plain array. Raises InputError when the file is missing, torn or holds pickles."""
-    with reading(path, "a readable npy of numbers", (OSError, ValueError, EOFError)):
-        return np.load(path, allow_pickle=False)
-
-
-def read_table(path: Path, make: Callable[..., Table]) -> Table:
+def read_table(path: Path, make: type[Table]) -> Table:
     """Return make(**columns) of an npz; `names` are given as a tuple of text.
 
     Raises InputError when the file is missing, torn or of another table.
     """
     columns = read_npz(path)
-    try:
+    with reading(path, f"a table of {make.__name__}", (TypeError, ValueError)):
         return make(**{n: tuple(c.tolist()) if n == "names" else c for n, c in columns.items()})
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: holds another table ({error})") from None
 
 
 def from_root(path: str | Path) -> Path:
@@ -196,10 +175,8 @@ def from_root(path: str | Path) -> Path:
 
 def digest(path: Path) -> str:
     """Return 12 hex characters that stand for a file's content. Raises InputError if not there."""
-    try:
+    with reading(path, "a readable file", (OSError,)):
         return sha256(path.read_bytes()).hexdigest()[:12]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file's model lies here
@@ -247,21 +224,12 @@ def read_image(path: Path) -> np.ndarray:
 
 def read_sampled(path: Path) -> tuple[np.ndarray, str]:
     """Return an image as `read_image` does, and how its colours are sampled: "420", "444" …"""
-    try:
+    with reading(path, "a whole image; fetch it again", BROKEN, kind="image"):
         data = path.read_bytes()
         if path.suffix.lower() in JPEG_SUFFIXES:
-            return decode_jpeg(data), simplejpeg.decode_jpeg_header(data)[3]
+            return simplejpeg.decode_jpeg(data), simplejpeg.decode_jpeg_header(data)[3]
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB")), "444"
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such image") from None
-    except BROKEN as error:
-        raise InputError(f"{path}: torn or not an image ({error}); fetch it again") from None
-
-
-def decode_jpeg(data: bytes) -> np.ndarray:
-    """Return the [H, W, 3] uint8 RGB pixels of a JPEG. Raises ValueError for a torn one."""
-    return simplejpeg.decode_jpeg(data, strict=True)
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int = 92, sampling: str = "444") -> bytes:
@@ -270,7 +238,5 @@ def encode_jpeg(image: np.ndarray, *, quality: int = 92, sampling: str = "444") 
     sampling "420" keeps one colour for four pixels: a third faster, and no loss where the image
     comes from a JPEG of that kind.
     """
-    pixels = np.ascontiguousarray(image)
-    return simplejpeg.encode_jpeg(
-        pixels, quality=quality, colorspace="RGB", colorsubsampling=sampling
-    )
+    how = {"colorspace": "RGB", "colorsubsampling": sampling}
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=quality, **how)

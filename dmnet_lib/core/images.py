@@ -5,16 +5,14 @@ have them: turned by the camera, grey, of 16 bits, transparent, of a palette, fo
 """
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+import simplejpeg
+from PIL import ExifTags, Image, ImageOps
 
 from dmnet_lib.core import files
-from dmnet_lib.core.files import InputError
 
 SUFFIXES = (*files.IMAGE_SUFFIXES, ".tif", ".tiff", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # Pillow knows more, which open other programs
@@ -37,7 +35,11 @@ def read(path: Path) -> Picture:
     pictures the first counts. Raises InputError for a file that is missing, torn, no picture, or
     larger than Pillow takes (178 megapixels).
     """
-    with _told(path), Image.open(path, formats=FORMATS) as opened:
+    with (
+        files.reading(path, "a readable JPEG, PNG, TIFF, BMP or WebP", (Exception,), kind="image"),
+        warnings.catch_warnings(action="ignore"),  # of large pictures, and of odd metadata
+        Image.open(path, formats=FORMATS) as opened,
+    ):
         orientation = _orientation(opened)
         notes = ["turned upright, as its EXIF says"] if orientation in range(2, 9) else []
         if getattr(opened, "n_frames", 1) > 1 and opened.format == "TIFF":
@@ -50,25 +52,6 @@ def read(path: Path) -> Picture:
     stored = Image.fromarray(pixels)
     stored.getexif()[ExifTags.Base.Orientation] = orientation
     return Picture(np.array(ImageOps.exif_transpose(stored)), (*notes, *words))
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Raise InputError of one line for whatever is wrong with a picture's file."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures, and of odd metadata
-            yield
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such image") from None
-    except UnidentifiedImageError:
-        what = "no picture" if path.stat().st_size else "empty"
-        raise InputError(f"{path}: {what}; expected JPEG, PNG, TIFF, BMP or WebP") from None
-    except Image.DecompressionBombError:
-        most = int(2 * Image.MAX_IMAGE_PIXELS / 1e6)
-        raise InputError(f"{path}: over {most} megapixels; cut it into smaller pictures") from None
-    except Exception as error:  # Pillow has many kinds for what is damaged
-        raise InputError(f"{path}: torn or not a readable picture ({error})") from None
 
 
 def _orientation(opened: Image.Image) -> int:
@@ -84,12 +67,11 @@ def _orientation(opened: Image.Image) -> int:
 def _pixels(path: Path, opened: Image.Image) -> tuple[np.ndarray, list[str]]:
     """Return the pixels [H, W, 3] as they are stored, and notes."""
     if opened.format in ("JPEG", "MPO") and opened.mode in ("RGB", "L"):
-        return files.decode_jpeg(path.read_bytes()), []
+        return simplejpeg.decode_jpeg(path.read_bytes()), []
     if opened.mode.startswith("I") or opened.mode == "F":
         return _spread(np.asarray(opened))
     if opened.has_transparency_data:
-        white = Image.new("RGB", opened.size, "white")
-        seen = opened.convert("RGBA")
+        white, seen = Image.new("RGB", opened.size, "white"), opened.convert("RGBA")
         white.paste(seen, mask=seen.getchannel("A"))
         return np.array(white), ["laid on white, as it is transparent"]
     return np.array(opened.convert("RGB")), []

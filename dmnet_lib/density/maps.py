@@ -85,7 +85,9 @@ def write(path: Path, cells: np.ndarray) -> Path:
     ones.
     """
     if path.suffix == ".npy":
-        return files.write_npy(path, cells.astype(np.float32, copy=False))
+        with files.whole(path) as stream:  # a large array goes to the disk as it lies in memory
+            np.save(stream, cells.astype(np.float32, copy=False))
+        return path
     steps, unit = _packed(cells)
     return files.write_npz(path, cells=steps, unit=unit)
 
@@ -100,7 +102,8 @@ def _packed(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def read(path: Path) -> np.ndarray:
     """Return the map or maps that `write` wrote, or any .npy. Raises InputError."""
     if path.suffix == ".npy":
-        return files.read_npy(path)
+        with files.reading(path, "a readable npy of numbers", (OSError, ValueError, EOFError)):
+            return np.load(path, allow_pickle=False)
     found = files.read_npz(path)
     if set(found) != {"cells", "unit"} or found["unit"].shape != found["cells"].shape[:-2]:
         raise InputError(f"{path}: holds no density map; expected one of `dmnet density`")
@@ -153,12 +156,10 @@ def write_maps(path: Path, maps: Sequence[np.ndarray]) -> Path:
 def read_maps(path: Path) -> list[np.ndarray]:
     """Return what `write_maps` wrote, float32. Raises InputError for another file."""
     found = files.read_npz(path)
-    try:
+    with files.reading(path, "density maps of a split", (KeyError, ValueError)):
         parts = np.split(found["cells"], np.cumsum(found["shapes"].prod(axis=1)))[:-1]
         each = zip(parts, found["shapes"], found["units"], strict=True)
         return [one.reshape(shape) * unit[:, None, None] for one, shape, unit in each]
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: holds no density maps of a split ({error})") from None
 
 
 def count_errors(

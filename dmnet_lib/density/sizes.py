@@ -127,7 +127,5 @@ def write(path: Path, bins: Bins) -> Path:
 def read(path: Path) -> Bins:
     """Read what `write` wrote. Raises InputError for a missing, torn or foreign file."""
     found = files.read_json(path)
-    try:
+    with files.reading(path, "size bins", (AttributeError, TypeError, ValueError)):
         return Bins(**{name: np.array(value, np.float64) for name, value in found.items()})
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: holds no size bins ({error})") from None

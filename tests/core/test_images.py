@@ -32,9 +32,7 @@ def saved(folder: Path, name: str, picture: Image.Image, **options: object) -> P
     return folder / name
 
 
-def test_a_plain_jpeg_has_the_pixels_of_the_experiments_decoder(
-    tmp_path: Path, colours: np.ndarray
-) -> None:
+def test_a_plain_jpeg_is_as_the_decoder_has_it(tmp_path: Path, colours: np.ndarray) -> None:
     path = saved(tmp_path, "a.jpg", Image.fromarray(colours), quality=90)
     found = images.read(path)
     np.testing.assert_array_equal(found.image, files.read_image(path))
@@ -104,15 +102,15 @@ def test_numbers_that_are_none_are_black_and_one_value_alone_is_too(tmp_path: Pa
 
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "palette"])
 def test_what_is_transparent_lies_on_white(tmp_path: Path, kind: str) -> None:
-    picture = Image.new("RGBA", (4, 1), (0, 0, 0, 255))
-    picture.putpixel((1, 0), (0, 0, 0, 0))
-    options = {"transparency": 1} if kind == "palette" else {}
     if kind == "palette":
         picture = Image.fromarray(np.array([[0, 1, 0, 0]], np.uint8), mode="P")
         picture.putpalette([0] * 6)
-    found = images.read(
-        saved(tmp_path, "a.png", picture.convert("LA") if kind == "LA" else picture, **options)
-    )
+        path = saved(tmp_path, "a.png", picture, transparency=1)
+    else:
+        picture = Image.new("RGBA", (4, 1), (0, 0, 0, 255))
+        picture.putpixel((1, 0), (0, 0, 0, 0))
+        path = saved(tmp_path, "a.png", picture.convert(kind))
+    found = images.read(path)
     assert found.image[0, :, 0].tolist() == [0, 255, 0, 0]
     assert "white" in found.notes[0]
 
@@ -143,34 +141,23 @@ def test_a_torn_file_is_named_in_one_line(tmp_path: Path, suffix: str, kept: flo
     assert "\n" not in str(error.value)
 
 
-def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
-    text = tmp_path / "words.jpg"
-    text.write_text("not a picture")
-    with pytest.raises(InputError, match="no picture"):
-        images.read(text)
+def test_what_is_no_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "words.jpg").write_text("not a picture")
+    (tmp_path / "a.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
+    for path in (tmp_path, tmp_path / "words.jpg", tmp_path / "a.eps"):
+        with pytest.raises(InputError, match=r"not a readable JPEG, PNG, TIFF, BMP or WebP \("):
+            images.read(path)  # for an eps, Pillow would run another program
     with pytest.raises(InputError, match="no such image"):
         images.read(tmp_path / "none.jpg")
-    with pytest.raises(InputError):
-        images.read(tmp_path)
-    program = tmp_path / "a.eps"
-    program.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
-    with pytest.raises(InputError, match="no picture"):  # Pillow would run another program for it
-        images.read(program)
-
-
-def test_a_picture_that_is_too_large_is_refused_by_its_header(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     path = saved(tmp_path, "a.png", Image.new("RGB", (60, 60)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(InputError, match="megapixels; cut it"):
+    with pytest.raises(InputError, match=r"exceeds limit of 2000 pixels"):  # told by its header
         images.read(path)
 
 
 def test_damaged_exif_harms_no_picture(tmp_path: Path, colours: np.ndarray) -> None:
-    path = saved(
-        tmp_path, "a.jpg", Image.fromarray(colours), exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff"
-    )
+    exif = b"Exif\x00\x00MM\x00*\xff\xff\xff\xff"
+    path = saved(tmp_path, "a.jpg", Image.fromarray(colours), exif=exif)
     assert images.read(path).image.shape == colours.shape
 
 
@@ -184,5 +171,5 @@ def test_whatever_pillow_raises_for_a_damaged_file_names_it(
         raise error
 
     monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", damaged)
-    with pytest.raises(InputError, match=r"a\.tif: torn or not a readable picture"):
+    with pytest.raises(InputError, match=r"a\.tif: not a readable"):
         images.read(path)

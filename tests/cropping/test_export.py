@@ -83,7 +83,7 @@ def test_a_torn_image_is_told_and_the_others_are_cut(parents: list, tmp_path: Pa
         done = export.export(parents, tmp_path / "out", executor=executor)
     assert done.written == 4
     assert len(done.unreadable) == 1
-    assert "1.jpg: torn or not an image" in done.unreadable[0]
+    assert "1.jpg: not a whole image" in done.unreadable[0]
     assert sorted(contents(tmp_path / "out")) == ["0_a.jpg", "0_b.jpg", "2_a.jpg", "2_b.jpg"]
 
 

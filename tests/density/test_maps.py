@@ -154,7 +154,7 @@ def test_the_maps_of_a_split_come_back(tmp_path: Path) -> None:
 )
 def test_another_npz_is_no_maps_of_a_split(tmp_path: Path, arrays: dict) -> None:
     files.write_npz(tmp_path / "a.npz", **arrays)
-    with pytest.raises(files.InputError, match=r"a\.npz: holds no density maps of a split"):
+    with pytest.raises(files.InputError, match=r"a\.npz: not density maps of a split"):
         density.read_maps(tmp_path / "a.npz")
 
 

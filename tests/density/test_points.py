@@ -44,7 +44,7 @@ def test_points_of_before_sizes_are_refused_in_one_line(tmp_path: Path):
     found = points.from_annotations(table([car(0, 0)]))
     columns = {name: value for name, value in vars(found).items() if name != "sides_px"}
     files.write_npz(tmp_path / "p.npz", **(columns | {"names": np.array(found.names)}))
-    with pytest.raises(InputError, match=r"p\.npz: holds another table \(.*sides_px") as caught:
+    with pytest.raises(InputError, match=r"p\.npz: not a table of Points \(.*sides_px") as caught:
         points.read(tmp_path / "p.npz")
     assert "\n" not in str(caught.value)
 

@@ -83,6 +83,6 @@ def test_bins_come_back_from_their_file(tmp_path: Path, edges: tuple) -> None:
 )
 def test_another_json_is_no_bins(tmp_path: Path, content: object) -> None:
     path = write_json(tmp_path / "sizes.json", content)
-    with pytest.raises(InputError, match=r"sizes\.json: holds no size bins") as caught:
+    with pytest.raises(InputError, match=r"sizes\.json: not size bins") as caught:
         sizes.read(path)
     assert "\n" not in str(caught.value)
