@@ -6,8 +6,8 @@ in how they call images and count classes. What a file leaves open is settled on
 reading fits, and refused otherwise: with classes or images that are one off, the score would be
 wrong and look right.
 
-JSON is read by msgspec: of 548,000 results it takes a third of the time and less memory than the
-standard library's parser in parts.
+JSON is read by msgspec: of 548,000 results it takes a third of the time of the standard library's
+parser in parts.
 """
 
 import zipfile
@@ -35,17 +35,17 @@ PREDICTION = "mmdet's predictions of an image, lists of labels, scores and bboxe
 REMEDY = "give the COCO file that the detector was run on (--images FILE)"
 Key = int | str  # what a result calls its image by
 Box = tuple[float, float, float, float]
-Row = tuple[Key, int, Sequence[float], int]  # image, category, (x, y, w, h, score), number in file
+Row = tuple[Key, int, Sequence[float]]  # image, category, (x, y, w, h, score)
 Json = TypeVar("Json")
 
 
 class _Result(msgspec.Struct, gc=False):
     """One entry of COCO results; bbox is x, y, w, h in pixels."""
 
+    image_id: int | str
     category_id: int
     bbox: Box
     score: float
-    image_id: int | str | None = None
     file_name: str | None = None
 
 
@@ -54,7 +54,7 @@ class _WholeFile(msgspec.Struct):
 
     images: list[dict]
     categories: list[dict]
-    annotations: list[msgspec.Raw]
+    annotations: list[_Result]
 
 
 class _Prediction(msgspec.Struct):
@@ -73,10 +73,7 @@ class _Results:
     image_of: np.ndarray  # [N] places in images
     categories: list[int]
     category_of: np.ndarray  # [N] places in categories
-    number_of: np.ndarray  # [N] of the line or the entry in its file
-    boxes_xywh: np.ndarray  # [N, 4]
-    scores: np.ndarray  # [N]
-    place: str  # where a result stands, in words, with {image} and {number}
+    table: np.ndarray  # [N, 5] x, y, w, h, score; of YOLO cx, cy, w, h as shares of the image
     text: str = ""  # "visdrone" or "yolo", whose format says how categories count; "" of json
     coco_file: Mapping[str, object] | None = None  # of a whole COCO file, its images and categories
 
@@ -107,21 +104,20 @@ def read(
     image_numbers, notes = _image_numbers(path, found.images, names, images)
     image_index = image_numbers[found.image_of]
     notes += _check_images(path, found, image_numbers, names, drop_unknown)
-    known, class_notes = _known_classes(path, found, images, first_class)
+    known, class_notes = _known_classes(path, found, images or {}, first_class)
     class_ids = np.array([known[k] for k in found.categories], np.int64)[found.category_of]
     has_class = np.isin(class_ids, CLASS_IDS)
     notes += class_notes + _capped(found)
     if not has_class.all():
         notes.append(f"left out {(~has_class).sum()} detections of ignored regions and others")
-    keep = (image_index >= 0) & has_class
-    order = np.flatnonzero(keep)[np.argsort(image_index[keep], kind="stable")]
-    boxes_xywh = found.boxes_xywh[order]
+    keep = np.flatnonzero((image_index >= 0) & has_class)
+    order = keep[np.argsort(image_index[keep], kind="stable")]
+    xywh, scores = found.table[order, :4], found.table[order, 4]
     if found.text == "yolo":
-        boxes_xywh = _in_pixels(path, boxes_xywh, image_index[order], sizes_wh)
-    boxes_xyxy = boxes.xywh_to_xyxy(boxes_xywh)
-    columns = (found.scores[order], class_ids[order], image_index[order])
-    table = Detections(tuple(names), boxes_xyxy, *columns)
-    if sizes_wh is not None:
+        xywh = _in_pixels(path, xywh, image_index[order], sizes_wh)
+    boxes_xyxy = boxes.xywh_to_xyxy(xywh)
+    table = Detections(tuple(names), boxes_xyxy, scores, class_ids[order], image_index[order])
+    if sizes_wh is not None and len(table):
         _check_boxes(path, table, np.asarray(sizes_wh))
     return table, notes
 
@@ -130,11 +126,9 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
     """Return in words what is odd about detections over images of sizes_wh [M, 2], yet no error."""
     counts = np.bincount(found.image_index, minlength=len(found.names))
     notes = []
-    none = [found.names[i] for i in np.flatnonzero(counts == 0)]
-    if none:
+    if none := [found.names[i] for i in np.flatnonzero(counts == 0)]:
         notes.append(f"{len(none)} of {len(counts)} images have no detection: {shortened(none)}")
-    outside = int(_outside(found, sizes_wh).sum())
-    if outside:
+    if outside := int(_outside(found, sizes_wh).sum()):
         notes.append(f"{outside} of {len(found)} boxes lie wholly outside their image")
     return notes
 
@@ -145,21 +139,20 @@ def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -
     VisDrone's hold the best 500 of an image, COCO's all.
     """
     if path.suffix.lower() == ".json":
-        pieces = coco.results_text(found, ids or coco.image_ids(found.names))
-        files.write_text(path, pieces)
+        files.write_text(path, coco.results_text(found, ids or coco.image_ids(found.names)))
     else:
         visdrone.write_detections(path, found)
 
 
 def _capped(found: _Results) -> list[str]:
     """Return a note where an export seems to have been cut at a usual number an image."""
-    counts = np.bincount(found.image_of, minlength=len(found.images)).tolist()
-    cap = max(counts, default=0)
+    counts = np.bincount(found.image_of, minlength=1)
+    cap = counts.max()
     if cap not in CAPS:
         return []
     return [
-        f"{counts.count(cap)} images have exactly {cap} detections and none has more: the export "
-        f"was probably cut at {cap}; export up to {visdrone.MAX_DETECTIONS}"
+        f"{(counts == cap).sum()} images have exactly {cap} detections and none has more: the "
+        f"export was probably cut at {cap}; export up to {visdrone.MAX_DETECTIONS}"
     ]
 
 
@@ -171,8 +164,7 @@ def _load(path: Path) -> _Results:
     if path.is_dir():
         predictions = sorted(path.glob("[!.]*.json"))
         if predictions and not any(path.glob("[!.]*.txt")):
-            rows = (row for file in predictions for row in _rows_of_prediction(file))
-            return _collected(rows, "{image}.json: [{number}]")
+            return _collected(row for file in predictions for row in _rows_of_prediction(file))
         return _from_text(path, ((p.stem, p.read_bytes()) for p in path.glob("[!.]*.txt")))
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder of detections")
@@ -202,13 +194,12 @@ def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
     is_yolo = yolo.are_results(next((data for _, data in texts if data.strip()), b""))
     parse_line = yolo.parse_result if is_yolo else visdrone.parse_result
     rows = (row for text in texts for row in _rows_of_text(path, *text, parse_line))
-    return _collected(rows, "{image}.txt:{number}", text="yolo" if is_yolo else "visdrone")
+    return _collected(rows, text="yolo" if is_yolo else "visdrone")
 
 
 def _rows_of_text(
     path: Path, stem: str, data: bytes, parse_line: Callable[[str, str], list[float]]
 ) -> Iterator[Row]:
-    """Yield the rows of one image's text; their numbers are those of the lines."""
     source = f"{path}: {stem}.txt"
     try:
         lines = data.decode("utf-8-sig").splitlines()
@@ -217,35 +208,33 @@ def _rows_of_text(
     for number, line in enumerate(lines, start=1):
         if line.strip():
             *box_and_score, category = parse_line(line, f"{source}:{number}")
-            yield stem, int(category), box_and_score, number
+            yield stem, int(category), box_and_score
 
 
 def _rows_of_prediction(path: Path) -> Iterator[Row]:
-    """Yield the rows of mmdet's json of one image."""
-    found = _decoded(path, path.read_bytes(), _Prediction, PREDICTION)
+    found = _decoded(path, _Prediction, PREDICTION)
     if not len(found.labels) == len(found.scores) == len(found.bboxes):
         raise InputError(f"{path}: not {PREDICTION}: they are not of one length")
-    columns = zip(found.bboxes, found.scores, found.labels, strict=True)
-    for number, ((x1, y1, x2, y2), score, label) in enumerate(columns):
-        yield path.stem, label, (x1, y1, x2 - x1, y2 - y1, score), number
+    for (x1, y1, x2, y2), score, label in zip(
+        found.bboxes, found.scores, found.labels, strict=True
+    ):
+        yield path.stem, label, (x1, y1, x2 - x1, y2 - y1, score)
 
 
 def _from_json(path: Path) -> _Results:
     """Return the results of a COCO results file, or of a whole COCO file with scores."""
-    data = path.read_bytes()
-    if data[:64].lstrip()[:1] != b"{":
-        entries = _decoded(path, data, list[msgspec.Raw], RESULTS)
-        return _collected(_rows_of_entries(path, entries, ""), "[{number}]")
-    whole = _decoded(path, data, _WholeFile, RESULTS)
-    rows = _rows_of_entries(path, whole.annotations, "annotations")
-    coco_file = {"images": whole.images, "categories": whole.categories}
-    return _collected(rows, "annotations[{number}]", coco_file=coco_file)
+    found, coco_file = _decoded(path, list[_Result] | _WholeFile, RESULTS), None
+    if isinstance(found, _WholeFile):
+        coco_file = {"images": found.images, "categories": found.categories}
+        found = found.annotations
+    rows = ((o.file_name or o.image_id, o.category_id, (*o.bbox, o.score)) for o in found)
+    return _collected(rows, coco_file=coco_file)
 
 
-def _decoded(path: Path, data: bytes, kind: type[Json], what: str) -> Json:
+def _decoded(path: Path, kind: type[Json], what: str) -> Json:
     """Return JSON as a value of a kind, what in words. Raises InputError."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: not {what}: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -254,31 +243,16 @@ def _decoded(path: Path, data: bytes, kind: type[Json], what: str) -> Json:
         ) from None
 
 
-def _rows_of_entries(path: Path, entries: Sequence[msgspec.Raw], member: str) -> Iterator[Row]:
-    """Yield the rows of entries, one an object at a time: together they need much memory."""
-    decode = msgspec.json.Decoder(_Result).decode
-    for number, entry in enumerate(entries):
-        try:
-            one = decode(entry)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: {member}[{number}]: not of {RESULTS}: {error}") from None
-        key = one.file_name or one.image_id
-        if key is None:
-            raise InputError(f"{path}: {member}[{number}]: has no image_id")
-        yield key, one.category_id, (*one.bbox, one.score), number
-
-
-def _collected(rows: Iterable[Row], place: str, **about: object) -> _Results:
+def _collected(rows: Iterable[Row], **about: object) -> _Results:
     """Return the results of rows as they come, of which none is kept as an object."""
     images, categories = defaultdict(count().__next__), defaultdict(count().__next__)
     numbers = (
-        (*box_and_score, images[image], categories[category], number)
-        for image, category, box_and_score, number in rows
+        (*box_and_score, images[image], categories[category])
+        for image, category, box_and_score in rows
     )
-    table = np.fromiter(numbers, np.dtype((np.float64, 8)))
-    image_of, category_of, number_of = table[:, 5:].astype(np.int64).T
-    keys = (list(images), image_of, list(categories), category_of)
-    return _Results(*keys, number_of, table[:, :4], table[:, 4], place, **about)
+    table = np.fromiter(numbers, np.dtype((np.float64, 7)))
+    image_of, category_of = table[:, 5:].astype(np.int64).T
+    return _Results(list(images), image_of, list(categories), category_of, table[:, :5], **about)
 
 
 # Images
@@ -293,9 +267,6 @@ def _image_numbers(
     if images is not None:
         entries = coco.images_of(images, source="the COCO file of the images").items()
         by_id = {key: _named(image["file_name"], by_name) for key, image in entries}
-        numeric = _numeric(names)
-        if any(numeric.get(key, by_id.get(key)) != by_id.get(key) for key in keys):
-            notes.append("image ids are the COCO file's, not the image names as numbers")
     elif ids := {_id_of(key) for key in keys if _named(key, by_name) < 0} - {None}:
         by_id, notes = _reading(path, sorted(ids), names)
     numbers = []
@@ -320,19 +291,14 @@ def _id_of(key: Key) -> int | None:
     return int(key) if isinstance(key, int) or (key.isdecimal() and len(key) < 19) else None
 
 
-def _numeric(names: Sequence[str]) -> dict[int, int]:
-    """Return the image number of every name that is a number."""
-    numbers = ((_id_of(name), place) for place, name in enumerate(names))
-    return {number: place for number, place in numbers if number is not None}
-
-
 def _reading(path: Path, ids: list[int], names: Sequence[str]) -> tuple[dict[int, int], list[str]]:
     """Return the image of every id by the one reading that fits all: a count, or numeric names."""
     by_name = sorted(range(len(names)), key=lambda place: names[place])
     readings = {
-        f"count the sorted image names from {first}": dict(enumerate(by_name, first))
-        for first in (1, 0)
-    } | {"are the image names as numbers": _numeric(names)}
+        "count the sorted image names from 1": dict(enumerate(by_name, 1)),
+        "count the sorted image names from 0": dict(enumerate(by_name)),
+        "are the image names as numbers": {_id_of(name): i for i, name in enumerate(names)},
+    }
     fitting = {words: known for words, known in readings.items() if known.keys() >= set(ids)}
     message = f"{path}: image ids {shortened(ids)}"
     if not fitting:
@@ -369,11 +335,11 @@ def _check_images(
 
 
 def _known_classes(
-    path: Path, found: _Results, images: Mapping[str, object] | None, first_class: int | None
+    path: Path, found: _Results, images: Mapping[str, object], first_class: int | None
 ) -> tuple[dict[int, int], list[str]]:
     """Return our category of each number in the file, and notes; first_class None is found out."""
     seen, first, notes = sorted(found.categories), first_class, []
-    if first is None and not found.text and images is not None and images.get("categories"):
+    if first is None and not found.text and images.get("categories"):
         return _classes_of(path, seen, images)
     if first is None and seen:
         first, notes = _first_class(path, found.text, seen)
@@ -392,19 +358,15 @@ def _classes_of(
 ) -> tuple[dict[int, int], list[str]]:
     """Return our category of each of the COCO file's that is seen, by name, and notes."""
     named = coco.category_names(images)
-    strange = [number for number in seen if number not in named]
+    ours = {_plain(name): number for name, number in visdrone.CATEGORY_IDS.items()} | OTHER_NAMES
+    known = {number: ours.get(_plain(named.get(number, ""))) for number in seen}
+    strange = [f"{number} ({named.get(number, 'not there')})" for number in seen
+               if known[number] is None]  # fmt: skip
     if strange:
         raise InputError(
-            f"{path}: category ids {shortened(strange)} are none of the COCO file's "
-            f"({shortened(named)}); where they count the classes from 0 or 1, say so "
-            "(--first-class 0 or 1)"
+            f"{path}: categories of the COCO file, {shortened(strange)}, are none of "
+            f"{', '.join(CLASSES)}; if they count the classes from 0 or 1, say so (--first-class)"
         )
-    ours = {_plain(name): number for name, number in visdrone.CATEGORY_IDS.items()} | OTHER_NAMES
-    known = {number: ours.get(_plain(named[number])) for number in seen}
-    strange = [named[number] for number in seen if known[number] is None]
-    if strange:
-        message = f"{shortened(strange)}, none of {', '.join(CLASSES)}"
-        raise InputError(f"{path}: the COCO file calls categories {message}")
     return known, [f"categories are the COCO file's: {k} is {named[k]}" for k in seen[:1]]
 
 
@@ -417,18 +379,12 @@ def _first_class(path: Path, text: str, seen: list[int]) -> tuple[int, list[str]
     """Return the category of the first class, 0 or 1, if only one of them fits, and notes."""
     if text == "yolo":
         return 0, [f"YOLO's classes are ours in their order: 0 is {CLASSES[0]}"]
-    if text == "visdrone" and IGNORED in seen:
-        raise InputError(
-            f"{path}: has category 0, in VisDrone's text an ignored region; say what it is "
-            f"(--first-class 0: {CLASSES[0]}; 1: ignored regions, left out)"
-        )
-    if text == "visdrone":
+    if text == "visdrone" and IGNORED not in seen:
         return CLASS_IDS[0], []
     from_0, from_1 = seen[0] == 0, seen[-1] >= CLASS_IDS[-1]
-    if from_0 == from_1:
-        words = "do not fit ten classes counted" if from_0 else "fit classes counted both"
+    if from_0 == from_1 or text:
         raise InputError(
-            f"{path}: category ids {shortened(seen)} {words} from 0 and from 1; say which "
+            f"{path}: category ids {shortened(seen)} may count from 0 or from 1; say which "
             f"(--first-class 0 or 1: the number of {CLASSES[0]}), or {REMEDY}"
         )
     return int(from_1), [f"category ids count the classes from {int(from_1)} ({CLASSES[0]})"]
@@ -439,23 +395,18 @@ def _first_class(path: Path, text: str, seen: list[int]) -> tuple[int, list[str]
 
 def _check_numbers(path: Path, found: _Results) -> None:
     """Raise InputError for numbers that no detection can have, with their count and the first."""
-    table = np.column_stack([found.boxes_xywh, found.scores])
-    faults = {
-        "NaN, infinite or huge numbers; remove them": ~(np.abs(table) < LIMIT_PX).all(axis=1),
-        "a negative width or height; boxes are x, y, w, h": (table[:, 2:4] < 0).any(axis=1),
-        "a score outside 0..1; divide percentages by 100": (table[:, 4] < 0) | (table[:, 4] > 1),
-    }
-    for words, bad in faults.items():
-        if bad.any():
-            first = int(np.argmax(bad))
-            what, remedy = words.split("; ")
-            shown = ", ".join(f"{value:g}" for value in table[first])
-            image = found.images[found.image_of[first]]
-            place = found.place.format(image=image, number=found.number_of[first])
-            raise InputError(
-                f"{path}: {bad.sum()} of {len(bad)} detections have {what}, first at "
-                f"{place} (x, y, w, h, score: {shown}); {remedy}"
-            )
+    table = found.table
+    lowest = np.array([-LIMIT_PX, -LIMIT_PX, 0, 0, 0])
+    highest = np.array([LIMIT_PX, LIMIT_PX, LIMIT_PX, LIMIT_PX, 1])
+    bad = ~((table >= lowest) & (table <= highest)).all(axis=1)  # also NaN
+    if bad.any():
+        first = int(np.argmax(bad))
+        shown = ", ".join(f"{value:g}" for value in table[first])
+        raise InputError(
+            f"{path}: {bad.sum()} of {len(bad)} detections have numbers that cannot be, first in "
+            f"image {found.images[found.image_of[first]]} (x, y, w, h, score: {shown}); expected "
+            "widths and heights from 0 and scores in 0..1"
+        )
 
 
 def _in_pixels(
@@ -471,8 +422,6 @@ def _in_pixels(
 
 def _check_boxes(path: Path, found: Detections, sizes_wh: np.ndarray) -> None:
     """Raise InputError where boxes look like shares or corners, or most lie outside."""
-    if not len(found):
-        return
     xywh = boxes.xyxy_to_xywh(found.boxes_xyxy)
     size = sizes_wh[found.image_index]
     if np.all(np.abs(xywh) <= 1) and np.any(xywh % 1):
