@@ -1,11 +1,9 @@
 """A folder in VisDrone's layout -> its counts, errors that stop a run, and notes on oddities."""
 
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,41 +12,24 @@ from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError, shortened
 from dmnet_lib.data import splits
-from dmnet_lib.data.splits import LAYOUT, Sizes, Split
-
-if TYPE_CHECKING:  # pandas takes longer to import than most commands take
-    import pandas as pd
+from dmnet_lib.data.splits import Sizes, Split
 
 MOST_ERRORS = 20  # that are listed
-OTHER_FORMATS = {  # how their files begin, and what makes them VisDrone's
-    "YOLO labels": (
-        r"\d+([ \t]+-?(\d+\.?\d*|\.\d+)(e-?\d+)?){4}[ \t]*(\r?\n|$)",
-        "move them to labels/, then `dmnet convert FOLDER --from yolo --to visdrone --out …`",
-    ),
-    "COCO json": (r"[{\[]", "`dmnet convert FILE --from coco --to visdrone --out …`"),
-    "VOC xml": (r"<", "`dmnet convert FOLDER --from voc --to visdrone --out …`"),
-}
 
 
 @dataclass(frozen=True)
 class Check:
     """What was found: counts by split, errors that stop a run, and notes that do not."""
 
-    counts: Mapping[str, Mapping[str, int]]
-    errors: Sequence[str]
-    notes: Sequence[str]
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def require_valid(self) -> None:
         """Raise InputError with the first error, if there is one."""
         if self.errors:
             more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
             raise InputError(self.errors[0] + more)
-
-    def table(self) -> "pd.DataFrame":
-        """Return the counts with one row per split."""
-        import pandas as pd
-
-        return pd.DataFrame(self.counts).T
 
     def lines(self) -> list[str]:
         """Return the check as lines of text, errors last and no more than MOST_ERRORS of them."""
@@ -77,126 +58,72 @@ def check_splits(
     reads the images. Raises InputError where there is no such folder.
     """
     root, names = splits.locate(root, tuple(part for name in names for part in name.split("+")))
-    counts, errors, notes = {}, [], []
+    found = Check()
     for name in dict.fromkeys(names):  # val may serve as test
         folder = splits.split_folder(root, name)
         try:
-            found, faults, odd = _check_split(folder, sizes, executor)
+            counts = _check_split(folder, sizes, executor, found)
+            found.counts[splits.split_name(name)] = counts
         except InputError as error:
-            errors.append(str(error))
-            continue
-        counts[splits.split_name(name)] = found
-        errors += faults
-        notes += odd
-    return Check(counts, errors, notes)
+            found.errors.append(str(error))
+    return found
 
 
 def _check_split(
-    folder: Path, sizes: Sizes | None, executor: Executor | None
-) -> tuple[dict[str, int], list[str], list[str]]:
-    """Return the counts of one split, its errors and its notes. Raises InputError for no split."""
-    texts, images = _files_of(folder)
+    folder: Path, sizes: Sizes | None, executor: Executor | None, found: Check
+) -> dict[str, int]:
+    """Return the counts of one split; its errors and notes are added to what was found."""
+    texts = {path.stem: path for path in splits.annotation_paths(folder)}
     sizes = sizes if sizes is not None else splits.sizes_beside(folder)
-    wanted, errors, notes = set(images or texts), [], []
+    has_images, wanted = (folder / "images").is_dir(), set(texts)
+    if has_images:
+        images = {path.stem: path for path in splits.image_paths(folder)}
+        sizes, wanted = _image_sizes(folder, images, sizes or {}, executor, found), set(images)
     if bare := wanted - set(texts):
         message = _some(folder, "images without annotation", bare)
-        errors.append(f"{message}: every image needs a file, an empty one if it has no box")
+        found.errors.append(f"{message}: every image needs a file, an empty one if it has no box")
     if spare := set(texts) - wanted:
-        notes.append(_some(folder, "annotation files without image", spare))
-    image_faults = []
-    if images is not None:
-        sizes, image_faults = _image_sizes(folder, images, sizes or {}, executor)
-    paths = [texts[stem] for stem in sorted(wanted & set(texts))]
+        found.notes.append(_some(folder, "annotation files without image", spare))
+    table = _table([texts[stem] for stem in sorted(wanted & set(texts))], sizes or {}, found)
+    if sizes is None:
+        words = "lines were checked, not whether boxes lie in their images"
+        found.notes.append(f"{folder}: no images and no image sizes: {words}")
+    elif not has_images and (unknown := set(table.names) - set(sizes)):
+        message = _some(folder, "annotation files without an image and without a size", unknown)
+        found.errors.append(message)
+    found.notes.extend(_odd_boxes(folder, table))
+    return splits.counts(table) | {"images": len(wanted)}
+
+
+def _table(paths: list[Path], sizes: Sizes, found: Check) -> Annotations:
+    """Return the table of those annotation files that can be read; sizes not known are 0."""
+    sizes_wh = np.array([sizes.get(path.stem, (0, 0)) for path in paths]).reshape(-1, 2)
     try:
-        table = splits.read_table(paths, _sizes_wh(paths, sizes))
+        return splits.read_table(paths, sizes_wh)
     except InputError:  # of one file at least: go through them file by file
-        paths, faults = _valid_texts(folder, paths)
-        errors += faults
-        table = splits.read_table(paths, _sizes_wh(paths, sizes))
-    if images is None and sizes is None:
-        notes.append(
-            f"{folder}: no images and no image sizes: lines were checked, not whether boxes lie in "
-            "their images"
-        )
-    elif images is None and (unknown := set(table.names) - set(sizes)):
-        errors.append(
-            _some(folder, "annotation files without an image and without a size", unknown)
-        )
-    counts = splits.counts(table) | {"images": len(wanted)}
-    return counts, errors + image_faults, notes + _odd_boxes(folder, table)
-
-
-def _files_of(folder: Path) -> tuple[dict[str, Path], dict[str, Path] | None]:
-    """Return a split's annotation files and its images (None: no folder of them), by stem.
-
-    Raises InputError where one kind is absent or they are of different data.
-    """
-    home, images = folder / "annotations", None
-    if (folder / "images").is_dir():
-        images = {path.stem: path for path in splits.image_paths(folder)}
-    texts = {path.stem: path for path in home.glob("*.txt")}
-    if not texts:
-        kind = next((_other_format(p) for p in sorted(home.glob("*")) if p.is_file()), None)
-        hint = f" but {kind}; {OTHER_FORMATS[kind][1]}" if kind else f"; expected {LAYOUT}"
-        raise InputError(f"{home}: holds no annotation (.txt){hint}")
-    if images and not set(images) & set(texts):
-        raise InputError(
-            f"{folder}: none of {len(texts):,} annotation files is of one of {len(images):,} "
-            f"images, first {min(texts)}.txt, {images[min(images)].name}: they are of other data"
-        )
-    return texts, images
-
-
-def _sizes_wh(paths: Iterable[Path], sizes: Sizes | None) -> np.ndarray:
-    """Return the [M, 2] sizes of the images of annotation files, 0 where not known."""
-    return np.array([(sizes or {}).get(path.stem, (0, 0)) for path in paths]).reshape(-1, 2)
-
-
-def _valid_texts(folder: Path, paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """Return the annotation files that can be read, and what is wrong with the others.
-
-    Files of another format are one error, not one each.
-    """
-    valid, faults, foreign = [], [], {}
-    for path in paths:
-        try:
-            annotation_files.read(path)
-            valid.append(path)
-        except InputError as error:
-            if kind := _other_format(path):
-                foreign.setdefault(kind, []).append(path.stem)
-            else:
-                faults.append(str(error))
-    home = folder / "annotations"
-    other_formats = [
-        f"{_some(home, f'files look like {kind}', stems)}; {OTHER_FORMATS[kind][1]}"
-        for kind, stems in foreign.items()
-    ]
-    return valid, other_formats + faults
-
-
-def _other_format(path: Path) -> str | None:
-    """Return the format that the beginning of a broken annotation file looks like, if any."""
-    start = path.read_bytes()[:1000].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    formats = OTHER_FORMATS.items()
-    return next((kind for kind, (pattern, _) in formats if re.match(pattern, start)), None)
+        valid = []
+        for path in paths:
+            try:
+                annotation_files.read(path)
+                valid.append(path)
+            except InputError as error:
+                found.errors.append(str(error))
+        return _table(valid, sizes, found)
 
 
 def _image_sizes(
-    folder: Path, images: Mapping[str, Path], given: Sizes, executor: Executor | None
-) -> tuple[dict[str, tuple[int, int]], list[str]]:
-    """Return the (width, height) of valid images by stem, and what is wrong with the others."""
+    folder: Path, images: Mapping[str, Path], given: Sizes, executor: Executor | None, found: Check
+) -> dict[str, tuple[int, int]]:
+    """Return the (width, height) of images by stem, those given of such as are not valid."""
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": folder.name}
-    read = parallel.run(_size_or_fault, list(images.values()), **how)
-    sizes, faults = {}, []
-    for stem, size in zip(images, read, strict=True):
-        if isinstance(size, str):
-            faults.append(size)
-        else:
-            sizes[stem] = size
+    sizes = dict(
+        zip(images, parallel.run(_size_or_fault, list(images.values()), **how), strict=True)
+    )
+    found.errors.extend(size for size in sizes.values() if isinstance(size, str))
+    sizes = {stem: size for stem, size in sizes.items() if not isinstance(size, str)}
     if differing := {stem for stem in sizes if given.get(stem, sizes[stem]) != sizes[stem]}:
-        faults.append(_some(folder, "images whose size is not the size given", differing))
-    return {**sizes, **given}, faults
+        found.errors.append(_some(folder, "images whose size is not the size given", differing))
+    return {**sizes, **given}
 
 
 def _size_or_fault(path: Path) -> tuple[int, int] | str:

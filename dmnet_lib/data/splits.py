@@ -40,16 +40,14 @@ class Images:
     paths: tuple[Path, ...]
     max_bytes: int = 2 * 1024**3
     _kept: OrderedDict[int, np.ndarray] = field(default_factory=OrderedDict, repr=False)
-    _bytes: int = 0
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Return image `index` as [H, W, 3] uint8 RGB. Raises InputError for a corrupted file."""
         if index not in self._kept:
-            image = files.read_image(self.paths[index])
-            self._kept[index] = image
-            self._bytes += image.nbytes
-            while self._bytes > self.max_bytes // self.sharers and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+            self._kept[index] = files.read_image(self.paths[index])
+            size = sum(image.nbytes for image in self._kept.values())
+            while size > self.max_bytes // self.sharers and len(self._kept) > 1:
+                size -= self._kept.popitem(last=False)[1].nbytes
         self._kept.move_to_end(index)
         return self._kept[index]
 
@@ -109,19 +107,8 @@ def annotation_paths(folder: Path) -> list[Path]:
     """Return the annotation files of a split's folder. Raises InputError where none is."""
     paths = sorted((folder / "annotations").glob("*.txt"))
     if not paths:
-        raise InputError(f"{folder / 'annotations'}: no annotation (.txt) found")
+        raise InputError(f"{folder / 'annotations'}: no annotation (.txt) found; expected {LAYOUT}")
     return paths
-
-
-def annotation_path(image: Path) -> Path:
-    """Return the annotation file of an image. Raises InputError where it is missing."""
-    folder = image.parents[1]
-    path = folder / "annotations" / f"{image.stem}.txt"
-    if not path.parent.is_dir():
-        raise InputError(f"{folder}: images but no annotations folder; expected {LAYOUT}")
-    if not path.is_file():
-        raise InputError(f"{path}: missing; every image needs one, an empty file if it has no box")
-    return path
 
 
 def load(root: Path | str, split: str, *, limit: int = 0, classes: str = "") -> Split:
@@ -132,7 +119,8 @@ def load(root: Path | str, split: str, *, limit: int = 0, classes: str = "") -> 
     """
     folders = [split_folder(Path(root), name) for name in split.split("+")]
     images = tuple(path for folder in folders for path in image_paths(folder)[: limit or None])
-    table = read_table([annotation_path(path) for path in images], _sizes_wh(images))
+    texts = [path.parents[1] / "annotations" / f"{path.stem}.txt" for path in images]
+    table = read_table(texts, _sizes_wh(images))
     return Split(split, annotation_files.merge_classes(table, classes), Images(images))
 
 
@@ -145,8 +133,7 @@ def load_source(
     that has no annotations folder counts as one without boxes. Raises InputError.
     """
     folder = split_folder(root, split)
-    annotated = annotated or (folder / "annotations").is_dir()
-    if not annotated:
+    if not annotated and not (folder / "annotations").is_dir():
         images = image_paths(folder)
         names, counts = [path.stem for path in images], np.zeros(len(images), np.int64)
         table = from_table(names, _sizes_wh(images), counts, np.zeros((0, 8)))
@@ -246,13 +233,6 @@ def counts(table: Annotations) -> dict[str, int]:
         "other_ignored_annotations": int((~objects & ~ignored).sum()),
         "images_without_objects": int((per_image == 0).sum()),
     }
-
-
-def suggestions(train: Annotations) -> dict[str, float]:
-    """Return the mean object width and height in pixels: DMNet's window (section 3.2)."""
-    sides_wh = train.boxes_xywh[train.is_object, 2:]
-    width, height = sides_wh.mean(axis=0).tolist() if len(sides_wh) else (0.0, 0.0)
-    return {"window_w_px": round(width, 1), "window_h_px": round(height, 1)}
 
 
 def image_table(table: Annotations) -> "pd.DataFrame":

@@ -55,11 +55,7 @@ def test_both_spellings_of_a_split_are_read_in_the_order_of_names(
 def test_images_need_an_annotation_each(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": GOOD, "b": GOOD})
     (folder / "annotations" / "b.txt").unlink()
-    with pytest.raises(InputError, match=r"b\.txt: missing; every image needs one"):
-        splits.load(tmp_path, "val")
-    (folder / "annotations" / "a.txt").unlink()
-    (folder / "annotations").rmdir()
-    with pytest.raises(InputError, match="images but no annotations folder"):
+    with pytest.raises(InputError, match=r"b\.txt: no such annotation file"):
         splits.load(tmp_path, "val")
 
 
@@ -96,7 +92,7 @@ def test_an_image_over_the_limit_is_still_given(tmp_path: Path):
 def test_a_torn_image_is_named_when_it_is_decoded(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": ""})
     files.write_bytes(folder / "images" / "a.jpg", JPEG[: len(JPEG) // 2])
-    with pytest.raises(InputError, match=r"a\.jpg: torn"):
+    with pytest.raises(InputError, match=r"a\.jpg: not a whole image"):
         Images(splits.image_paths(folder))[0]
 
 
@@ -106,11 +102,6 @@ def test_a_summary_counts_objects_regions_and_empty_images():
         "images_without_objects": 1,
     }  # fmt: skip
     assert splits.counts(table())["images"] == 0
-
-
-def test_the_window_suggested_is_the_mean_object():
-    assert splits.suggestions(table(2)) == {"window_w_px": 10.0, "window_h_px": 20.0}
-    assert splits.suggestions(table(0)) == {"window_w_px": 0.0, "window_h_px": 0.0}
 
 
 def test_examples_spread_from_few_objects_to_many():
