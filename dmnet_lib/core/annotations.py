@@ -119,8 +119,9 @@ def from_rows(
     names: Sequence[str], sizes_wh: np.ndarray, rows: Sequence[np.ndarray]
 ) -> Annotations:
     """Join one [n, 8] int array of VisDrone fields per image into a split's table."""
+    counts = np.array([len(r) for r in rows], np.int64)
     table = np.concatenate([np.zeros((0, 8), np.int64), *rows])
-    return from_table(names, sizes_wh, np.array([len(r) for r in rows], np.int64), table)
+    return from_table(names, sizes_wh, counts, table)
 
 
 def from_table(
@@ -169,14 +170,6 @@ def merge_classes(annotations: Annotations, text: str) -> Annotations:
     """
     if not text.strip():
         return annotations
-    merged = merged_ids(text)
-    class_ids = merged[annotations.class_ids]
-    evaluated = annotations.evaluated & (class_ids != IGNORED)
-    return replace(annotations, class_ids=class_ids, evaluated=evaluated)
-
-
-def merged_ids(text: str) -> np.ndarray:
-    """Return the [12] new category of each category 0..11, by the text of `merge_classes`."""
     merged, kept = np.full(OTHERS + 1, IGNORED), set()
     for part in text.split(","):
         name, colon, members = (word.strip() for word in part.partition(":"))
@@ -187,36 +180,27 @@ def merged_ids(text: str) -> np.ndarray:
             if merged[class_id(member)] != IGNORED:
                 raise InputError(f"{member!r} is named twice in {text!r}")
             merged[class_id(member)] = class_id(name)
-    return merged
+    class_ids = merged[annotations.class_ids]
+    evaluated = annotations.evaluated & (class_ids != IGNORED)
+    return replace(annotations, class_ids=class_ids, evaluated=evaluated)
 
 
 def read(path: Path) -> np.ndarray:
-    """Return the [n, 8] int fields of one file; an empty file is an image with no box.
+    """Return the [n, 8] int fields of one file, line by line; none of an image with no box.
 
-    Raises InputError as `parse` does, and for a file that is missing or no text.
+    A line may end with a comma (a few official ones do). Raises InputError that names line and
+    field of the first fault, and for a file that is missing or no text.
     """
     try:
-        return parse(_content(path).decode("utf-8-sig"), source=path)
+        lines = _content(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file") from None
-
-
-def parse(text: str, *, source: Path) -> np.ndarray:
-    """Return the [n, 8] int fields of one annotation file's text, line by line.
-
-    A line may end with a comma (a few official ones do). Raises InputError that names source,
-    line and field of the first fault.
-    """
-    rows = [
-        _fields(line, f"{source}:{number}")
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip()
-    ]
+    numbered = enumerate(lines, start=1)
+    rows = [_fields(line, f"{path}:{number}") for number, line in numbered if line.strip()]
     return np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS))
 
 
 def _fields(line: str, where: str) -> list[int]:
-    """Return the eight fields of one line."""
     fields = line.strip().rstrip(",").split(",")
     if len(fields) != len(FIELDS):
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
@@ -227,9 +211,7 @@ def _fields(line: str, where: str) -> list[int]:
             raise InputError(f"{where}: {name} is {field.strip()!r}, expected a whole number")
         value = int(field)
         if not low <= value <= high:
-            near = f"at least {low}" if value < low else f"at most {high}"
-            allowed = near if high == LIMIT_PX else f"{low} to {high}"
-            raise InputError(f"{where}: {name} is {value}, expected {allowed}")
+            raise InputError(f"{where}: {name} is {value}, expected {low} to {high}")
         row.append(value)
     return row
 
@@ -257,7 +239,8 @@ def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | Non
     All are parsed as one text, which is many times faster than one by one. None where something
     else is found: another sign, a missing field, a number out of range.
     """
-    texts = [_ended(text) for text in texts]
+    texts = [text.replace(b"\r\n", b"\n").replace(b",\n", b"\n") for text in texts]
+    texts = [t if t.endswith(b"\n") or not t else t.rstrip(b",") + b"\n" for t in texts]
     whole = b"".join(texts)
     marks = whole.translate(None, b"0123456789-")
     if marks != MARKS * (len(marks) // len(MARKS)) or LONE_MINUS.search(whole):
@@ -275,14 +258,7 @@ def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | Non
     return None if ((table < low) | (table > high)).any() else (counts, table)
 
 
-def _ended(text: bytes) -> bytes:
-    """Return the text with lines that end by a line feed alone, the last one too."""
-    text = text.replace(b"\r\n", b"\n").replace(b",\n", b"\n")
-    return text if text.endswith(b"\n") or not text else text.rstrip(b",") + b"\n"
-
-
 def _content(path: Path) -> bytes:
-    """Return a file's bytes. Raises InputError where there is none."""
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 (of a thousand files this is faster)
             return stream.read()
