@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -71,11 +71,6 @@ def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None
         raise
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-def one_thread() -> AbstractContextManager:
-    """Return a context in which BLAS works in one thread, as it does in workers."""
-    return threadpool_limits(1)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ CHANGES = "profile_changes"
 Value = bool | int | float | str
 Entry = TypeVar("Entry")
 
+BOOL = re.compile(r"(true|True|TRUE|false|False|FALSE)$")
+NULL = re.compile(r"(~|null|Null|NULL|)$")
 INT = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
 FLOAT = re.compile(
     r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|\.[0-9]+([eE][-+]?[0-9]+)?|\.(inf|Inf|INF))$"
@@ -57,14 +59,9 @@ class Dumper(yaml.SafeDumper):
     """Quotes each text that this loader, or YAML 1.1, would read as something else."""
 
 
-TAG = "tag:yaml.org,2002:"
-Loader.add_implicit_resolver(
-    f"{TAG}bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-Loader.add_implicit_resolver(f"{TAG}null", re.compile(r"(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-Loader.add_implicit_resolver(f"{TAG}int", INT, list("-+0123456789"))
-Loader.add_implicit_resolver(f"{TAG}float", FLOAT, list("-+.0123456789"))
-Dumper.add_implicit_resolver(f"{TAG}float", FLOAT, list("-+.0123456789"))
+for kind, scalar in {"bool": BOOL, "null": NULL, "int": INT, "float": FLOAT}.items():
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", scalar, None)
+Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, None)
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def declared(base_path: Path = BASE) -> dict[str, dict[str, Parameter]]:
             where = f"{shown(base_path)}: {section}.{name}"
             if section != COMMON and name in sections.get(COMMON, {}):
                 raise InputError(f"{where}: also declared in {COMMON}; keep one of the two")
-            if not allowed and _is_number(default):
+            if not allowed and type(default) in (int, float):
                 raise InputError(f"{where}: its comment must open with a range such as [0, 1]")
             table.setdefault(section, {})[name] = parameter
             check(parameter, default, where)
@@ -118,9 +115,7 @@ def load(path: Path, *, base_path: Path = BASE) -> Experiment:
     """Return the experiment of a parameter file. Raises InputError that names section and name."""
     path = Path(path)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", path.stem):
-        raise InputError(
-            f"{path}: the name may hold letters, digits, _ and - only; rename the file"
-        )
+        raise InputError(f"{path}: rename it: the name may hold letters, digits, _ and - only")
     known = declared(base_path)
     text, given = _read(path)
     sections = {s: {n: p.default for n, p in names.items()} for s, names in known.items()}
@@ -146,11 +141,6 @@ def check_profile(common: Mapping[str, Value], where: str) -> None:
         raise InputError(f"{where}: {COMMON}.{CHANGES}: {error}") from None
 
 
-def resolved(experiment: Experiment, stage: str, names: Collection[str]) -> dict[str, Value]:
-    """Return the flat values of a stage: the common ones among names, and its own section."""
-    return of_stage(experiment.sections, stage, names)
-
-
 def of_stage(
     sections: Mapping[str, Mapping[str, Entry]], stage: str, names: Collection[str]
 ) -> dict[str, Entry]:
@@ -168,9 +158,8 @@ def find(
     if name in known[section]:
         return known[section][name]
     homes = [other for other, names in known.items() if name in names]
-    hint = f"; it belongs to {' and '.join(homes)}" if homes else ""
-    hint = hint or files.nearest(name, known[section])
-    hint = hint or files.nearest(name, (n for names in known.values() for n in names))
+    belongs = f"; it belongs to {' and '.join(homes)}" if homes else ""
+    hint = belongs or files.nearest(name, known[section])
     raise InputError(f"{where}: {section}.{name}: no such parameter{hint}")
 
 
@@ -213,7 +202,6 @@ def shown(path: Path) -> str:
 
 
 def _read(path: Path) -> tuple[str, dict[str, dict[str, Value]]]:
-    """Return the text of a parameter file and its sections."""
     name = shown(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -261,21 +249,14 @@ def _within(value: Value, allowed: str, where: str) -> Value:
         if value not in [parse(choice) for choice in choices]:
             hint = files.nearest(str(value), choices)
             raise InputError(f"{where}: {value} is not one of {', '.join(choices)}{hint}")
-    elif allowed and _is_number(value):
+    elif allowed and type(value) in (int, float):
         opening, low, high, closing = RANGE.match(allowed).groups()
-        low, high = float(low), float(high)
-        above = value > low or (value == low and opening == "[")
-        below = value < high or (value == high and closing == "]")
-        if not (above and below):
+        bounds = [float(low)] * (opening == "[") + [float(high)] * (closing == "]")
+        if not (float(low) < value < float(high) or value in bounds):
             raise InputError(f"{where}: {value} is outside {allowed}")
     return value
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _words(value: object) -> str:
-    """Return how a wrong value is named: its YAML text and type."""
     kind = TYPES.get(type(value), type(value).__name__)
     return kind if value is None or isinstance(value, dict) else f"{value!r} ({kind})"

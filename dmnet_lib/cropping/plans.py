@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from dmnet_lib.core import parallel
 from dmnet_lib.core.annotations import Annotations
@@ -108,7 +109,7 @@ def split_plans(
     longest = {name: _longest(name, wanted) for name in wanted}
     asked = {name: wanted[name] for name in wanted if longest[name] == name}
     each = partial(_plans, planner=planner, asked=list(asked.values()))
-    with parallel.one_thread():  # products this small are faster without BLAS's own threads
+    with threadpool_limits(1):  # products this small are faster without BLAS's own threads
         found = parallel.run(each, tasks, executor=executor, chunk=IMAGES_AT_ONCE, label="planning")
         columns = list(zip(*found, strict=True)) or [()] * len(asked)
     made = {

@@ -211,7 +211,7 @@ def _link(source: str, target: str) -> None:
 
 def _execute(job: Job, stage: str, work: Path) -> None:
     """Run a stage's notebook; the executed one is written into work after each cell."""
-    values = params.resolved(job.experiment, stage, job.notebooks[stage].names)
+    values = params.of_stage(job.experiment.sections, stage, job.notebooks[stage].names)
     if job.data_root and "data_root" in values:
         values["data_root"] = str(job.data_root)
     upstream = {need: str(job.folder(need)) for need in job.notebooks[stage].needs}

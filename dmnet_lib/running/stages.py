@@ -120,7 +120,7 @@ def plan(
     """
     before, keys, plans = ResultFolder.read(home).folders, {}, []
     for name, notebook in notebooks.items():
-        values = params.resolved(experiment, name, notebook.names)
+        values = params.of_stage(experiment.sections, name, notebook.names)
         made_of = _made_of(notebook, values, home, data, keys)
         keys[name] = provenance.digest(made_of)
         folder = home / name / keys[name]

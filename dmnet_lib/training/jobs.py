@@ -87,7 +87,7 @@ def _stage(experiment: Experiment, name: str) -> Stage:
 def _values(experiment: Experiment, name: str) -> dict[str, params.Value]:
     """Return the parameters of a stage, those that its notebook names."""
     names = provenance.parameter_names(ROOT / "notebooks" / f"{name}.ipynb")
-    return params.resolved(experiment, name, names)
+    return params.of_stage(experiment.sections, name, names)
 
 
 def _require_current(experiment: Experiment, name: str, folder: Path) -> None:

@@ -38,7 +38,7 @@ def home(tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("notebooks", "params"):
         (home / folder).mkdir()
     for path in stages.NOTEBOOKS.glob("*.ipynb"):
-        values = params.resolved(experiment, path.stem, provenance.parameter_names(path))
+        values = params.of_stage(experiment.sections, path.stem, provenance.parameter_names(path))
         copy = parameterize_notebook(load_notebook_node(str(path)), values)
         nbformat.write(copy, home / "notebooks" / path.name)
     copy = nbformat.read(home / "notebooks" / "00_dataset.ipynb", as_version=4)

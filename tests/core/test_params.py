@@ -47,27 +47,16 @@ def fault(base: Path, text: str) -> str:
 def test_an_empty_file_changes_nothing(base: Path, text: str) -> None:
     found = experiment(base, text)
     assert found.changed == {}
-    assert params.resolved(found, "03_crops", ["seed", "data_root", "other"]) == {
-        "seed": 0,
-        "data_root": "data",
-        "threshold": 0.08,
-    }
-    assert params.resolved(found, "03_crops", ["seed"]) == {"seed": 0, "threshold": 0.08}
-
-
-def test_an_empty_base_declares_nothing(tmp_path: Path) -> None:
-    (tmp_path / "base.yaml").write_text("")
-    assert params.declared(tmp_path / "base.yaml") == {}
+    assert params.of_stage(found.sections, "03_crops", ["seed"]) == {"seed": 0, "threshold": 0.08}
+    base.write_text("")
+    assert params.declared(base) == {}
 
 
 def test_name_and_question_come_from_the_file(base: Path) -> None:
-    found = experiment(base, "# Do fewer epochs do?\n02_train:\n  epochs: 2\n", "few_epochs.yaml")
+    text = "# Do fewer epochs do?\n02_train:\n  epochs: 2\n  learning_rate: 0.001\n"
+    found = experiment(base, text, "few_epochs.yaml")
     assert (found.name, found.question) == ("few_epochs", "Do fewer epochs do?")
-    assert found.changed == {"02_train": {"epochs": 2}}
-
-
-def test_a_value_equal_to_the_base_is_no_change(base: Path) -> None:
-    assert experiment(base, "02_train: {epochs: 4, learning_rate: 0.001}").changed == {}
+    assert found.changed == {"02_train": {"epochs": 2}}  # the rate is the base's
 
 
 def test_declarations_carry_range_choices_and_help(base: Path) -> None:
@@ -76,23 +65,13 @@ def test_declarations_carry_range_choices_and_help(base: Path) -> None:
         "epochs", "02_train", 4, "[1, 1000]", "passes over the images"
     )
     assert known["kernel"].allowed == "{fixed, class_wise, adaptive}"
-    assert (known["flip"].allowed, known["flip"].help) == (
-        "",
-        "mirror half of the images",
-    )
+    assert (known["flip"].allowed, known["flip"].help) == ("", "mirror half of the images")
     assert (known["steps"].default, known["steps"].allowed) == (2, "[1, inf)")
 
 
 @pytest.mark.parametrize(
     ("written", "value"),
-    [
-        ("1e-6", 1e-6),
-        ("1E-6", 1e-6),
-        (".5", 0.5),
-        ("1", 1.0),
-        ("1.", 1.0),
-        ("+0.25", 0.25),
-    ],
+    [("1e-6", 1e-6), ("1E-6", 1e-6), (".5", 0.5), ("1", 1.0), ("1.", 1.0), ("+0.25", 0.25)],
 )
 def test_numbers_are_read_as_people_mean_them(base: Path, written: str, value: float) -> None:
     found = experiment(base, f"02_train: {{learning_rate: {written}}}").sections["02_train"]
@@ -102,19 +81,14 @@ def test_numbers_are_read_as_people_mean_them(base: Path, written: str, value: f
 
 @pytest.mark.parametrize("written", ["yes", "off", "010", "12:30", "0x1f", "1_000", "2020-01-01"])
 def test_text_stays_text(base: Path, written: str) -> None:
-    assert (
-        experiment(base, f"common: {{data_root: {written}}}").sections["common"]["data_root"]
-        == written
-    )
+    found = experiment(base, f"common: {{data_root: {written}}}")
+    assert found.sections["common"]["data_root"] == written
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "02_train: {learning_rat: 1.0}",
-            "learning_rat: no such parameter; did you mean learning_rate?",
-        ),
+        ("02_train: {learning_rat: 1.0}", "no such parameter; did you mean learning_rate?"),
         ("02_train: {threshold: 1.0}", "threshold: no such parameter; it belongs to 03_crops"),
         ("02_train: {seed: 1}", "02_train.seed: no such parameter; it belongs to common"),
         ("02_trian: {epochs: 1}", "02_trian: no such section; did you mean 02_train?"),
@@ -129,10 +103,7 @@ def test_text_stays_text(base: Path, written: str) -> None:
         ("02_train: {learning_rate: .nan}", "02_train.learning_rate: nan is not a finite number"),
         ("02_train: {learning_rate: 1e999}", "02_train.learning_rate: inf is not a finite number"),
         ("02_train: {steps: [3]}", "02_train.steps: expected a whole number, got [3] (a list)"),
-        (
-            "02_train: {kernel: adaptiv}",
-            "not one of fixed, class_wise, adaptive; did you mean adaptive?",
-        ),
+        ("02_train: {kernel: fix}", "one of fixed, class_wise, adaptive; did you mean fixed?"),
         ("02_train:\n  epochs: 1\n  epochs: 2\n", "line 3: epochs is given twice"),
         ("02_train: {epochs: 1}\n02_train: {epochs: 1}\n", "line 2: 02_train is given twice"),
         ("02_train: [1", "line 1: "),
@@ -155,7 +126,7 @@ def test_a_missing_or_binary_file_is_named(base: Path) -> None:
 
 
 def test_an_experiment_name_that_is_no_plain_word_is_refused(base: Path) -> None:
-    with pytest.raises(InputError, match="rename the file"):
+    with pytest.raises(InputError, match="rename it"):
         experiment(base, "", "my {run}.yaml")
 
 
@@ -173,34 +144,16 @@ def test_a_flaw_of_the_base_is_found(tmp_path: Path, text: str, message: str) ->
         params.declared(tmp_path / "base.yaml")
 
 
-VALUES = {
-    "a": 1e-05,
-    "b": "1e-5",
-    "c": "yes",
-    "e": True,
-    "g": "010",
-    "h": 3,
-}
-VALUES |= {
-    "i": "a: b # c",
-    "j": -1e22,
-    "k": "ü {x}\n",
-    "l": "",
-    "m": "null",
-    "o": 2.0,
-}
+VALUES = {"a": 1e-05, "b": "1e-5", "c": "yes", "e": True, "g": "010", "h": 3, "i": "a: b # c",
+          "j": -1e22, "k": "ü {x}\n", "l": "", "m": "null", "o": 2.0}  # fmt: skip
 
 
 @pytest.mark.parametrize("loader", [params.Loader, yaml.SafeLoader])
 def test_dumped_values_come_back_in_type_and_value(loader: type) -> None:
-    back = yaml.load(params.dump(VALUES), Loader=loader)
+    assert params.parse(params.dump({})) == {}
+    back = yaml.load(params.dump(dict(reversed(VALUES.items()))), Loader=loader)
     assert back == VALUES
     assert [type(back[name]) for name in back] == [type(VALUES[name]) for name in back]
-
-
-def test_dumping_nothing_and_dumping_twice() -> None:
-    assert params.parse(params.dump({})) == {}
-    assert params.dump(dict(reversed(VALUES.items()))) == params.dump(VALUES)
 
 
 @pytest.mark.parametrize(
