@@ -24,10 +24,10 @@ demo: setup  ## run the demo experiment and print where its report is
 
 test: lint fast suite  ## lint, then run all tests (about 15 minutes)
 
-fast: setup  ## tests without notebooks and browsers (some 3 minutes)
+fast: setup  ## tests without trainings, notebooks and browsers (2 minutes)
 	$(BIN)/pytest -m "not suite" --numprocesses 2
 
-suite: setup  ## tests of whole runs, notebooks, pages in a browser and benchmarks
+suite: setup  ## tests of trainings, whole runs, notebooks, pages in a browser and benchmarks
 	$(BIN)/pytest -m suite
 
 lint: setup  ## check style and formatting

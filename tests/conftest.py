@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tiny import Run
 
 
-SUITE = ("suite", "browser", "benchmarks")  # folders of tests that start whole programs
+SUITE = ("suite", "browser", "benchmarks", "training")  # whole programs and trainings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,6 +29,7 @@ def test_the_import_loads_nothing() -> None:
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.suite
 def test_the_example_of_the_docstring_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, untrained_run: Path
 ) -> None:

@@ -133,6 +133,7 @@ def test_views_of_one_padded_size_go_together_and_find_what_each_finds_alone() -
             np.testing.assert_allclose(column, expected, atol=1e-4)
 
 
+@pytest.mark.suite
 def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
     """Also by several passes, each with its own regions; the decoded images stay here."""
     path = files.write_bytes(tmp_path / "a.jpg", files.encode_jpeg(picture(), quality=95))

@@ -188,22 +188,19 @@ def one_by_one(annotated: Annotations, detections: Detections) -> np.ndarray:
     """What `matching.match` gives, by the plain rule: one detection after the other."""
     outcome = np.zeros((len(matching.THRESHOLDS), len(detections)), int)
     objects = xywh_to_xyxy(annotated.boxes_xywh)
-    for level, threshold in enumerate(matching.THRESHOLDS):
-        taken = set()
-        for row in np.argsort(-detections.scores, kind="stable"):
-            same = (annotated.image_index == detections.image_index[row]) & (
-                annotated.class_ids == detections.class_ids[row]
-            )
-            box = detections.boxes_xyxy[row : row + 1]
-            iou = boxes.iou(box, objects)[0]
-            fits = [
-                (iou[k], k)
-                for k in np.flatnonzero(same & annotated.evaluated & (iou >= threshold))
-                if k not in taken
-            ]
-            share = boxes.intersection(box, objects)[0] / max(boxes.area(box)[0], 1e-9)
+    taken = [set() for _ in matching.THRESHOLDS]
+    for row in np.argsort(-detections.scores, kind="stable"):
+        same = (annotated.image_index == detections.image_index[row]) & (
+            annotated.class_ids == detections.class_ids[row]
+        )
+        box = detections.boxes_xyxy[row : row + 1]
+        iou = boxes.iou(box, objects)[0]
+        share = boxes.intersection(box, objects)[0] / max(boxes.area(box)[0], 1e-9)
+        for level, threshold in enumerate(matching.THRESHOLDS):
+            free = np.flatnonzero(same & annotated.evaluated & (iou >= threshold))
+            fits = [(iou[k], k) for k in free if k not in taken[level]]
             if fits:
-                taken.add(max(fits)[1])
+                taken[level].add(max(fits)[1])
             skipped = np.any(share[same & ~annotated.evaluated] >= threshold)
             outcome[level, row] = matching.TRUE if fits else -int(skipped)
     return outcome
