@@ -27,7 +27,7 @@ from dmnet_lib.reporting.explore.crops import CropsExplorer, of_points
 from dmnet_lib.reporting.explore.data import DataExplorer
 from dmnet_lib.reporting.explore.density import DensityExplorer
 from dmnet_lib.reporting.explore.desk import Explorer
-from dmnet_lib.reporting.explore.fusion import FusionExplorer, Passes
+from dmnet_lib.reporting.explore.fusion import FusionExplorer
 
 IMAGE_WH = np.array(planned.IMAGE_WH)
 BOXES, MOST_MS = 300, 150
@@ -45,7 +45,9 @@ def explorers(plan: Plan) -> list[Row]:
     at = points.from_annotations(split.annotations)
     data = DataExplorer(split, _stage("00_dataset")).start()
     found.append(_row("data, number of objects", data, "objects", _pairs(moves)))
-    density = DensityExplorer(split, at, _stage("01_density_ground_truth"), {}, RULES).start()
+    density = DensityExplorer(
+        split, at, _stage("01_density_ground_truth"), scales_px={}, rules=RULES
+    ).start()
     found.append(_row("density, sigma", density, "sigma", np.linspace(2, 40, moves)))
     source = {"true": of_points(at, sizes.plain(sizes.EDGES_PX), official.CORRECTED.kernel)}
     crops = CropsExplorer(
@@ -55,7 +57,9 @@ def explorers(plan: Plan) -> list[Row]:
     found.append(_row("crops, another window", crops, "window_w", range(60, 60 + 2 * moves, 2)))
     crops.controls["policy"].value = "planned"
     found.append(_row("crops, budget of planned ones", crops, "budget", _budgets(moves)))
-    seen = FusionExplorer(split, _passes(split), _stage("05_fused_detection"), "sliding").start()
+    seen = FusionExplorer(
+        split, *_passes(split), _stage("05_fused_detection"), strategy="sliding"
+    ).start()
     seen.go_to(0)
     found.append(_row("fusion, score", seen, "score", np.linspace(0.1, 0.9, moves)))
     return found
@@ -104,7 +108,7 @@ def _stage(name: str) -> provenance.Stage:
     return provenance.Stage(name, "bench", Path(), Path(), values, {})
 
 
-def _passes(split: Split) -> Passes:
+def _passes(split: Split) -> tuple[dict, dict, dict, Rule]:
     """Return passes over whole images and tiles with boxes at random, 750 of an image."""
     rng, sizes_wh = np.random.default_rng(4), split.annotations.sizes_wh
     cut = [regions.sliding(size, tile_px=CROP_PX, overlap=0.2) for size in sizes_wh]
@@ -112,7 +116,7 @@ def _passes(split: Split) -> Passes:
     whole = {"global": _pass(rng, Regions.whole_images(sizes_wh), len(sizes_wh), BOXES)}
     crops = {"sliding": _pass(rng, tiles, len(sizes_wh), BOXES // 10)}
     rule = Rule(InputScale(640, 1.5), 0.7, 500, RULES.fusion, fusion.ViewRules())
-    return Passes(whole, crops, strategies.outcomes(whole, crops, rule), rule)
+    return whole, crops, strategies.outcomes(whole, crops, rule), rule
 
 
 def _pass(rng: np.random.Generator, where: Regions, images: int, each: int) -> InferencePass:

@@ -20,11 +20,11 @@ from dmnet_lib.density import kernels, points, sizes
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import fusion, strategies  # fmt: skip
 from dmnet_lib.detection.strategies import InferencePass, Rule
-from dmnet_lib.reporting.explore.crops import CropsExplorer, explore_crops, of_maps, of_points
-from dmnet_lib.reporting.explore.data import DataExplorer, explore_data
-from dmnet_lib.reporting.explore.density import DensityExplorer, explore_density
+from dmnet_lib.reporting.explore.crops import CropsExplorer, of_maps, of_points
+from dmnet_lib.reporting.explore.data import DataExplorer
+from dmnet_lib.reporting.explore.density import DensityExplorer
 from dmnet_lib.reporting.explore.desk import Explorer
-from dmnet_lib.reporting.explore.fusion import FusionExplorer, explore_fusion
+from dmnet_lib.reporting.explore.fusion import FusionExplorer
 
 SIZE_WH = (640, 480)
 RULES = official.named("corrected")
@@ -71,20 +71,20 @@ def of_split(one: Split) -> points.Points:
 
 
 def data_of(tmp_path: Path) -> DataExplorer:
-    return explore_data(split(tmp_path), stage("00_dataset", tmp_path / "out"))
+    return DataExplorer.show(split(tmp_path), stage("00_dataset", tmp_path / "out"))
 
 
 def density_of(tmp_path: Path) -> DensityExplorer:
     one = split(tmp_path)
     scales = kernels.class_scales_px(one.annotations)
     made = stage("01_density_ground_truth", tmp_path / "out")
-    return explore_density(one, of_split(one), made, scales_px=scales, rules=RULES)
+    return DensityExplorer.show(one, of_split(one), made, scales_px=scales, rules=RULES)
 
 
 def crops_of(tmp_path, rows=ROWS, **changed: int) -> CropsExplorer:
     one = split(tmp_path, rows)
     made = stage("03_density_crops", tmp_path / "out", **changed)
-    return explore_crops(one, sources(one), made, threshold=0.1, planner=PLANNER)
+    return CropsExplorer.show(one, sources(one), made, threshold=0.1, planner=PLANNER)
 
 
 def sources(one: Split) -> dict:
@@ -136,7 +136,7 @@ def passes(one: Split) -> tuple[dict, dict, dict]:
 def fusion_of(tmp_path: Path) -> FusionExplorer:
     one = split(tmp_path)
     made = stage("05_fused_detection", tmp_path / "out")
-    return explore_fusion(one, *passes(one), RULE, made, strategy="sliding 300")
+    return FusionExplorer.show(one, *passes(one), RULE, made, strategy="sliding 300")
 
 
 def picture(explorer: Explorer) -> np.ndarray:

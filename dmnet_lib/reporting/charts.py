@@ -34,18 +34,15 @@ SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": 
          "megapixels": "megapixels per image"}  # fmt: skip
 
 
-def styles(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return {method: (colour, mark)}: custom ones, and what is no method, take colours in turn."""
-    names = list(dict.fromkeys(methods))
-    palette = itertools.cycle(OTHERS if METHODS.keys() & names else COLOURS)
-    return {name: METHODS.get(name) or (next(palette), "*") for name in names}
-
-
-def strategy_styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+def styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return {strategy: (colour, mark)}, those of its method; other names take colours in turn."""
     methods = {name: one.method for name, one in _described(names).items()}
-    by_method = styles(methods.values())
-    return {name: by_method[method] for name, method in methods.items()}
+    others = [method for method in dict.fromkeys(methods.values()) if method not in METHODS]
+    palette = OTHERS if len(others) < len(set(methods.values())) else COLOURS
+    chosen = METHODS | {
+        method: (colour, "*") for method, colour in zip(others, itertools.cycle(palette))
+    }
+    return {name: chosen[method] for name, method in methods.items()}
 
 
 def _described(names: Iterable[str]) -> "dict[str, Strategy]":
@@ -63,23 +60,6 @@ def new(
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
-
-
-def class_sizes(table: pd.DataFrame) -> Figure:
-    """Return objects per class beside the quartiles of their side, from `splits.class_table`."""
-    figure, axes = new(2, height=3.6)
-    count, size = axes[0]
-    position = np.arange(len(table))
-    count.barh(position, table["objects"], color=BLUE)
-    count.set_xlabel("objects")
-    for quartile, colour in (("q75", SKY), ("median", BLUE), ("q25", BLACK)):
-        size.plot(table[f"side_{quartile}_px"], position, "o", color=colour, label=quartile)
-    size.set_xlabel("side = √(width · height), px")
-    size.legend(fontsize=8)
-    for ax in (count, size):
-        ax.set_yticks(position, table.index)
-        ax.invert_yaxis()
-    return figure
 
 
 def lines(
@@ -118,7 +98,7 @@ def calibration(curve: pd.DataFrame, *, chosen: float, paper: float) -> Figure:
 def precision_recall(curves: Mapping[str, np.ndarray], recall: np.ndarray) -> Figure:
     """Return precision [R] over recall [R] for each named strategy."""
     figure, axes = new(width=6, height=4)
-    for name, (colour, _) in strategy_styles(curves).items():
+    for name, (colour, _) in styles(curves).items():
         axes[0, 0].plot(recall, curves[name], color=colour, label=name)
     axes[0, 0].set(xlabel="recall", ylabel="precision at IoU 0.5, mean over classes", ylim=(0, 1))
     axes[0, 0].legend(fontsize=8)
@@ -129,7 +109,7 @@ def bars(table: pd.DataFrame, *, y_label: str) -> Figure:
     """Return grouped bars: one group a row of the table, one colour a column."""
     figure, axes = new(width=10, height=3.6)
     ax = axes[0, 0]
-    colours = [colour for colour, _ in strategy_styles(table.columns).values()]
+    colours = [colour for colour, _ in styles(table.columns).values()]
     table.plot.bar(ax=ax, color=colours, width=0.8, legend=False)
     ax.set(xlabel="", ylabel=y_label)
     ax.tick_params(axis="x", labelrotation=30)
@@ -142,58 +122,38 @@ def strategies(table: pd.DataFrame) -> Figure:
 
     table: one row a strategy (index) with AP, megapixels and vs_global_difference, _low, _high.
     """
-    figure, axes = new(2, width=10, height=3.6)
+    figure, axes = new(2, width=11.5, height=3.6)
     cost, gain = axes[0]
-    for name, (colour, mark) in strategy_styles(table.index).items():
+    for name, (colour, mark) in styles(table.index).items():
         row = table.loc[name]
         cost.plot(row["megapixels"], row["AP"], mark, color=colour, label=name)
     cost.set(xlabel="megapixels through the detector, per image", ylabel="AP", ylim=(0, None))
-    cost.legend(fontsize=7, loc="lower right")
     rows = table.drop(index="global", errors="ignore").filter(like="vs_global_")
     rows.columns = rows.columns.str.removeprefix("vs_global_")
-    _forest(gain, rows.assign(label=rows.index, colour=BLUE))
-    gain.set_xlabel("difference in AP to global, with its interval")
+    _forest(gain, rows.assign(label=rows.index), "difference in AP to global")
+    _legend(figure, axes)
     return figure
 
 
-def ablation(table: pd.DataFrame) -> Figure:
-    """Return what leaving out rules does to AP, one row a variant.
+def differences(table: pd.DataFrame, *, x_label: str = "difference in AP") -> Figure:
+    """Return differences, a dot a row with its interval, blue where that excludes 0.
 
-    table: variant, strategy, difference, low, high; rows without a difference are left out.
+    table: label, difference, low, high; rows without a difference are left out.
     """
-    shown = strategy_styles(table["strategy"])
-    labels = table["variant"] + ": " + table["strategy"]
-    rows = table.assign(label=labels, colour=[shown[name][0] for name in table["strategy"]])
-    return forest(rows, x_label="difference in AP to all rules")
-
-
-def differences(table: pd.DataFrame) -> Figure:
-    """Return differences in AP, a row each; blue where it is significant.
-
-    table: label, difference, low, high, is_significant.
-    """
-    return forest(table.assign(colour=np.where(table["is_significant"], BLUE, GREY)))
-
-
-def forest(table: pd.DataFrame, *, x_label: str = "difference in AP") -> Figure:
-    """Return differences, a dot a row with its interval; without one the dot stands alone.
-
-    table: label, difference, low, high, colour; rows without a difference are left out.
-    """
-    count = max(1, int(table["difference"].notna().sum()))
-    figure, axes = new(width=8, height=0.9 + 0.28 * count)
-    _forest(axes[0, 0], table.dropna(subset=["difference"]))
-    axes[0, 0].set_xlabel(f"{x_label}, with its interval")
+    rows = table.dropna(subset=["difference"])
+    figure, axes = new(width=8, height=0.9 + 0.28 * max(1, len(rows)))
+    _forest(axes[0, 0], rows, x_label)
     return figure
 
 
-def _forest(ax: Axes, rows: pd.DataFrame) -> None:
+def _forest(ax: Axes, rows: pd.DataFrame, x_label: str) -> None:
     place = np.arange(len(rows))
-    ax.hlines(place, rows["low"], rows["high"], color=rows["colour"], lw=1.5)
-    ax.scatter(rows["difference"], place, color=rows["colour"], s=25)
+    colours = np.where((rows["low"] > 0) | (rows["high"] < 0), BLUE, GREY)
+    ax.hlines(place, rows["low"], rows["high"], color=colours, lw=1.5)
+    ax.scatter(rows["difference"], place, color=colours, s=25)
     ax.axvline(0, color=BLACK, lw=1)
     ax.set_yticks(place, rows["label"])
-    ax.set_ylim(max(1, len(rows)) - 0.4, -0.6)
+    ax.set(xlabel=f"{x_label}, with its interval", ylim=(max(1, len(rows)) - 0.4, -0.6))
 
 
 def budget_curves(
@@ -281,7 +241,7 @@ def sweep(table: pd.DataFrame, name: str) -> Figure:
     AP_high, containment_rate, crops_per_image, megapixels.
     """
     figure, axes = new(2, 2, width=11, height=3.0)
-    ticks, shown = table.drop_duplicates("value"), strategy_styles(table["strategy"])
+    ticks, shown = table.drop_duplicates("value"), styles(table["strategy"])
     for ax, (column, label) in zip(axes.flat, SWEPT.items(), strict=True):
         for strategy, rows in table.groupby("strategy", sort=False):
             colour, mark = shown[strategy]
@@ -292,49 +252,27 @@ def sweep(table: pd.DataFrame, name: str) -> Figure:
     return figure
 
 
-def recall_curve(
-    measured: pd.DataFrame, curves: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+def recall_curves(
+    curves: Mapping[str, Callable[[np.ndarray], np.ndarray]], measured: pd.DataFrame | None = None
 ) -> Figure:
     """Return the share of objects found over their side in the detector's input.
 
-    measured: z_px, found, objects, low, high, one row a bin; a point's area tells its objects.
-    curves: named functions of z in px -> 0..1.
+    curves: named functions of z in px -> 0..1. measured: z_px, found, objects, low, high, one row a
+    bin; a point's area tells its objects.
     """
     figure, axes = new(width=7, height=3.8)
-    ax = axes[0, 0]
-    z, share = measured["z_px"], measured["found"]
-    ax.vlines(z, measured["low"], measured["high"], color=BLACK, lw=1)
-    areas = 12 + 120 * measured["objects"] / max(1, measured["objects"].max())
-    ax.scatter(z, share, s=areas, color=BLACK, alpha=0.6, lw=0, label="measured")
-    ends = (z.min(), z.max()) if len(measured) else (4, 256)
+    ax, ends = axes[0, 0], (4, 256)
+    if measured is not None and len(measured):
+        z, objects = measured["z_px"], measured["objects"]
+        ax.vlines(z, measured["low"], measured["high"], color=BLACK, lw=1)
+        style = {"s": 12 + 120 * objects / max(1, objects.max()), "color": BLACK, "lw": 0}
+        ax.scatter(z, measured["found"], alpha=0.6, label="measured", **style)
+        ends = (z.min(), z.max())
     smooth = np.geomspace(ends[0] / 2**0.5, ends[1] * 2**0.5, 200)
     for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
         ax.plot(smooth, curve(smooth), color=colour, label=name)
-    _recall_over_side(ax)
-    ax.legend(fontsize=8)
-    return figure
-
-
-def recall_gain(table: pd.DataFrame, curve: Callable[[np.ndarray], np.ndarray]) -> Figure:
-    """Return the recall curve, and on it what a crop does for each size of object.
-
-    table: `plans.sizes_table`: an arrow a row from the whole image to the closest crop.
-    """
-    figure, axes = new(width=7, height=3.8)
-    ax = axes[0, 0]
-    smooth = np.geomspace(table["z_whole_px"].min() / 2, table["z_crop_px"].max(), 200)
-    ax.plot(smooth, curve(smooth), color=BLACK, lw=1)
-    for row, colour in zip(table.itertuples(), itertools.cycle(COLOURS)):
-        arrow = {"arrowstyle": "->", "color": colour, "connectionstyle": "arc3,rad=0.2"}
-        start, end = (row.z_whole_px, row.found_whole), (row.z_crop_px, row.found_crop)
-        ax.annotate("", end, start, arrowprops=arrow)
-        ax.plot(*start, "o", color=colour, label=row.size)
-    _recall_over_side(ax)
-    ax.legend(fontsize=8, title="whole image → closest crop", title_fontsize=8)
-    return figure
-
-
-def _recall_over_side(ax: Axes) -> None:
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.set(xlabel="side in the detector's input, px", ylabel="share of objects found", ylim=(0, 1))
+    ax.legend(fontsize=8)
+    return figure

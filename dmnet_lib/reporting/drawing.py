@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib import colormaps
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from dmnet_lib.core import boxes, files
@@ -23,8 +24,9 @@ LONG_PX, OVERLAY_PX = 900, 2000  # longer side of an explorer's picture, and of 
 QUALITY = 85
 LINE_PX, LABEL_PX = 2, 13  # of the picture
 LEGEND_PX, LEGEND_FONT_PX = 26, 15  # height of a row of an overlay's legend, and of its letters
+LEGEND_WIDTH_PX = 200  # of an entry
 TINT = 0.45  # opacity of a tinted cell
-HEAT_COLOURS = figures.heat_colours()
+HEAT_COLOURS = (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -36,31 +38,16 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Heat:
-    """A map [h, w] of equal cells that cover the image, drawn over it with opacity alpha 0..1."""
-
-    cells: np.ndarray
-    alpha: float
-
-
-@dataclass(frozen=True)
-class Tint:
-    """Cells of a mask [h, w] that covers the image, in one colour."""
-
-    mask: np.ndarray
-    colour: str
-
-
-@dataclass(frozen=True)
 class View:
-    """What is drawn over one image: layers of boxes, the labels [n] of the boxes of the layer
-    called `labelled`, and what lies under the boxes."""
+    """What is drawn over one image: boxes over a map and a mask, [h, w] cells that cover the image.
+
+    alpha 0..1 is the map's opacity.
+    """
 
     layers: tuple[Boxes, ...] = ()
-    labels: tuple[str, ...] = ()
-    labelled: str = ""
-    heat: Heat | None = None
-    tint: Tint | None = None
+    density: np.ndarray | None = None
+    alpha: float = 0.5
+    mask: np.ndarray | None = None
 
 
 def reduced(image: np.ndarray, *, long_px: int = LONG_PX) -> Sheet:
@@ -68,27 +55,27 @@ def reduced(image: np.ndarray, *, long_px: int = LONG_PX) -> Sheet:
     height, width = image.shape[:2]
     scale = min(1.0, long_px / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    picture = Image.fromarray(image)
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return Sheet(picture, scale)
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return Sheet(resized, scale)
 
 
 def painted(sheet: Sheet, view: View) -> Image.Image:
     """Return a copy of the sheet's picture with everything of the view."""
-    picture = sheet.picture.copy()
-    if view.heat is not None:
-        colours, weights = _heat(view.heat, picture.size)
+    picture, font = sheet.picture.copy(), ImageFont.load_default(LABEL_PX)
+    if view.density is not None:
+        colours, weights = _heat(view.density, view.alpha, picture.size)
         picture.paste(colours, mask=weights)
-    if view.tint is not None:
-        share = Image.fromarray((view.tint.mask * np.uint8(255 * TINT)).astype(np.uint8))
+    if view.mask is not None:
+        share = Image.fromarray((view.mask * np.uint8(255 * TINT)).astype(np.uint8))
         share = share.resize(picture.size, Image.Resampling.NEAREST)
-        picture.paste(ImageColor.getrgb(view.tint.colour), mask=share)
+        picture.paste(ImageColor.getrgb(figures.GREEN), mask=share)
     pen = ImageDraw.Draw(picture)
     for layer in view.layers:
-        _outline(pen, layer, sheet.scale)
-        if layer.label == view.labelled:
-            _label(pen, layer, view.labels, sheet.scale)
+        places = (layer.boxes_xyxy * sheet.scale).round().tolist()
+        _outline(pen, layer, places)
+        for (x1, y1, _, _), name in zip(places, layer.names, strict=False):
+            pen.rectangle(pen.textbbox((x1 + 2, y1 + 2), name, font=font), fill=layer.colour)
+            pen.text((x1 + 2, y1 + 2), name, fill="black", font=font)
     return picture
 
 
@@ -97,10 +84,9 @@ def overlay(image: np.ndarray, found: Detections, crops_xyxy: np.ndarray) -> np.
 
     found are the detections of one image that are to be seen; crops_xyxy [R, 4] are yellow.
     """
-    layers = _by_class(found.boxes_xyxy, found.class_ids)
-    layers += (Boxes(crops_xyxy, figures.YELLOW, "crops"),) if len(crops_xyxy) else ()
-    crops_first = sorted(layers, key=lambda layer: layer.label != "crops")
-    picture = painted(reduced(image, long_px=OVERLAY_PX), View(tuple(crops_first)))
+    crops = (Boxes(crops_xyxy, figures.YELLOW, "crops"),) if len(crops_xyxy) else ()
+    layers = crops + _by_class(found.boxes_xyxy, found.class_ids)
+    picture = painted(reduced(image, long_px=OVERLAY_PX), View(layers))
     return np.asarray(_with_legend(picture, layers))
 
 
@@ -131,59 +117,50 @@ def html(picture: Image.Image, layers: Sequence[Boxes], alt: str) -> Markup:
 
 def _by_class(boxes_xyxy: np.ndarray, class_ids: np.ndarray) -> tuple[Boxes, ...]:
     """Return boxes [N, 4] as layers, one for each class that is there."""
-    names = {class_id: CLASSES[class_id - 1] for class_id in np.unique(class_ids)}
     return tuple(
-        Boxes(boxes_xyxy[class_ids == class_id], figures.CLASS_COLOURS[name], name)
-        for class_id, name in names.items()
+        Boxes(boxes_xyxy[class_ids == number], figures.CLASS_COLOURS[name], name)
+        for number, name in enumerate(CLASSES, start=1)
+        if number in class_ids
     )
 
 
-def _heat(heat: Heat, size_wh: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
+def _heat(
+    cells: np.ndarray, alpha: float, size_wh: tuple[int, int]
+) -> tuple[Image.Image, Image.Image]:
     """Return a map in colours, and its opacity in each pixel.
 
     The scale is the square root, or a crowd would hide what is faint; empty places are the more
     transparent, the lower alpha is.
     """
-    share = np.sqrt(np.clip(heat.cells, 0, None) / max(float(heat.cells.max(initial=0)), 1e-9))
+    share = np.sqrt(np.clip(cells, 0, None) / max(float(cells.max(initial=0)), 1e-9))
     levels = Image.fromarray((share * 255).astype(np.uint8))
     levels.putpalette(HEAT_COLOURS.tobytes())
-    weights = Image.fromarray((255 * heat.alpha * share ** (1 - heat.alpha)).astype(np.uint8))
+    weights = Image.fromarray((255 * alpha * share ** (1 - alpha)).astype(np.uint8))
     bilinear = Image.Resampling.BILINEAR
     return levels.convert("RGB").resize(size_wh, bilinear), weights.resize(size_wh, bilinear)
 
 
-def _outline(pen: ImageDraw.ImageDraw, layer: Boxes, scale: float) -> None:
+def _outline(pen: ImageDraw.ImageDraw, layer: Boxes, places: Sequence[Sequence[float]]) -> None:
     thick = max(1, round(LINE_PX * layer.width))
-    for x1, y1, x2, y2 in (layer.boxes_xyxy * scale).round().tolist():
+    for x1, y1, x2, y2 in places:
         width = thick if min(x2 - x1, y2 - y1) > 6 * thick else 1  # or it would hide its object
         # A box of no pixel is drawn as one, so that nothing that counts is unseen.
         corners = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
         pen.rectangle(corners, outline=layer.colour, width=width)
 
 
-def _label(pen: ImageDraw.ImageDraw, layer: Boxes, labels: Sequence[str], scale: float) -> None:
-    font = ImageFont.load_default(LABEL_PX)
-    for (x1, y1, _, _), text in zip((layer.boxes_xyxy * scale).tolist(), labels, strict=False):
-        pen.rectangle(pen.textbbox((x1 + 2, y1 + 2), text, font=font), fill=layer.colour)
-        pen.text((x1 + 2, y1 + 2), text, fill="black", font=font)
-
-
 def _with_legend(picture: Image.Image, layers: Sequence[Boxes]) -> Image.Image:
     """Return the picture above rows of colours, each with its name and number of boxes."""
-    font = ImageFont.load_default(LEGEND_FONT_PX)
-    places, x, row = [], 0, 0
-    for layer in layers:
-        words = f"{layer.label} {len(layer.boxes_xyxy)}"
-        width = LEGEND_PX + int(font.getlength(words)) + LEGEND_FONT_PX
-        x, row = (0, row + 1) if x and x + width > picture.width else (x, row)
-        places.append((x, picture.height + row * LEGEND_PX, layer.colour, words))
-        x += width
-    height = picture.height + (row + 1) * LEGEND_PX * bool(layers)
+    columns = max(1, picture.width // LEGEND_WIDTH_PX)
+    height = picture.height + LEGEND_PX * -(-len(layers) // columns)
     sheet = Image.new("RGB", (picture.width, height), "white")
     sheet.paste(picture)
-    pen = ImageDraw.Draw(sheet)
-    for x, y, colour, words in places:
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(LEGEND_FONT_PX)
+    for number, layer in enumerate(layers):
+        row, column = divmod(number, columns)
+        x, y = column * LEGEND_WIDTH_PX, picture.height + row * LEGEND_PX
         square = (x + 6, y + 6, x + LEGEND_PX - 6, y + LEGEND_PX - 6)
-        pen.rectangle(square, fill=colour, outline="black")
+        pen.rectangle(square, fill=layer.colour, outline="black")
+        words = f"{layer.label} {len(layer.boxes_xyxy)}"
         pen.text((x + LEGEND_PX, y + LEGEND_PX / 2), words, "black", font, anchor="lm")
     return sheet

@@ -2,13 +2,12 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
@@ -17,7 +16,6 @@ from PIL import Image
 
 from dmnet_lib.core import boxes, files, result_folder
 from dmnet_lib.core.annotations import CLASSES, IGNORED, Annotations
-from dmnet_lib.core.tables import Detections
 from dmnet_lib.reporting.pages import render
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
@@ -43,12 +41,16 @@ TALLEST = 1.2  # height of a picture over its width; narrower ones are drawn sma
 
 @dataclass(frozen=True)
 class Boxes:
-    """One layer of a gallery: boxes_xyxy [N, 4] in image pixels, one colour, one legend entry."""
+    """One layer of a picture: boxes_xyxy [N, 4] in image pixels, one colour, one legend entry.
+
+    names [N] or fewer are written into the boxes.
+    """
 
     boxes_xyxy: np.ndarray
     colour: str
     label: str
     width: float = 1.0
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,10 @@ def density_panel(density: np.ndarray, title: str, *, vmax: float | None = None)
     return Panel(density, f"{title}: sum {density.sum():.1f}", vmax=vmax)
 
 
-def density_pair(predicted: np.ndarray, true: np.ndarray) -> tuple[Panel, Panel]:
-    """Return both maps as panels in one colour scale."""
-    top = float(max(predicted.max(), true.max()))
-    return density_panel(predicted, "predicted", vmax=top), density_panel(true, "true", vmax=top)
+def density_pair(predicted: np.ndarray, true: np.ndarray, what: str = "") -> tuple[Panel, ...]:
+    """Return both maps as panels in one colour scale; what they are of stands in the titles."""
+    top, named = max(predicted.max(), true.max()), {"predicted": predicted, "true": true}
+    return tuple(density_panel(one, f"{what}{name}", vmax=top) for name, one in named.items())
 
 
 def object_layer(truth: Annotations) -> Boxes:
@@ -155,36 +157,9 @@ def object_layer(truth: Annotations) -> Boxes:
     return Boxes(xyxy, SKY, "objects", 0.8)
 
 
-def crop_layer(crops_xyxy: np.ndarray) -> Boxes:
-    """Return crops [R, 4] as a layer."""
-    return Boxes(np.asarray(crops_xyxy).reshape(-1, 4), YELLOW, "crops", 1.5)
-
-
-def before_and_after(
-    image: np.ndarray, truth: Annotations, before: Detections, after: Detections,
-    crops_xyxy: np.ndarray, *, min_score: float,
-) -> tuple[Panel, Panel]:  # fmt: skip
-    """Return an image with its truth and the first detections, and with crops and the second."""
-    real = object_layer(truth)
-    first, second = (
-        Boxes(found.boxes_xyxy[found.scores > min_score], ORANGE, "detections", 0.8)
-        for found in (before, after)
-    )
-    return (
-        Panel(image, f"{truth.names[0]}: global", (real, first)),
-        Panel(image, f"{truth.names[0]}: fused", (real, second, crop_layer(crops_xyxy))),
-    )
-
-
-def profile_panels(
-    image: np.ndarray, truth: Annotations, by_profile: Mapping[str, tuple[np.ndarray, np.ndarray]]
-) -> list[Panel]:
-    """Return an image once a profile, with (crops, objects that no crop has a box of), as xyxy."""
-    panels = []
-    for name, (crops, boxless) in by_profile.items():
-        lost = Boxes(boxless, ORANGE, "without a box in any crop")
-        panels.append(Panel(image, name, (object_layer(truth), lost, crop_layer(crops))))
-    return panels
+def crop_layer(crops_xyxy: np.ndarray, names: Iterable[object] = ()) -> Boxes:
+    """Return crops [R, 4] as a layer, with their names."""
+    return Boxes(crops_xyxy, YELLOW, "crops", 1.5, tuple(map(str, names)))
 
 
 def _draw_panel(ax: Axes, panel: Panel) -> None:
@@ -201,6 +176,8 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
         for x1, y1, x2, y2 in layer.boxes_xyxy:
             style = {"fill": False, "ec": layer.colour, "lw": layer.width}
             ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+        for (x1, y1, _, _), name in zip(layer.boxes_xyxy, layer.names, strict=False):
+            ax.text(x1, y1, name, backgroundcolor=layer.colour, fontsize=7, va="top")
         ax.plot([], [], color=layer.colour, lw=2, label=f"{layer.label} ({len(layer.boxes_xyxy)})")
     ax.set_title(panel.title, fontsize=9)
     ax.set_anchor("N")  # what room there is, is the legend's
@@ -224,21 +201,6 @@ def truth_layers(image: Annotations) -> tuple[Boxes, ...]:
     return tuple(layer for layer in layers if len(layer.boxes_xyxy))
 
 
-def size_pairs(predicted: np.ndarray, true: np.ndarray, labels: Sequence[str]) -> list[Panel]:
-    """Return predicted and true maps [K, h, w] as pairs of panels, one scale for each pair."""
-    pairs = zip(labels, map(density_pair, predicted, true), strict=True)
-    return [
-        replace(panel, title=f"{label}, {panel.title}") for label, pair in pairs for panel in pair
-    ]
-
-
-def size_maps(image: np.ndarray, maps: np.ndarray, labels: Sequence[str]) -> list[Panel]:
-    """Return an image and its maps by size [K, h, w] as panels, all maps in one colour scale."""
-    top = float(maps.max(initial=0.0)) or None
-    panels = [density_panel(one, label, vmax=top) for one, label in zip(maps, labels, strict=True)]
-    return [Panel(image, "image"), *panels]
-
-
 def plan_steps(
     image: np.ndarray, regions_xyxy: np.ndarray, gains: np.ndarray, *, base: float = 0.0
 ) -> Figure:
@@ -249,12 +211,8 @@ def plan_steps(
     figure = Figure(figsize=(GALLERY_WIDTH, 3.8), layout="constrained")
     picture, chart = figure.subplots(1, 2, width_ratios=(2, 1))
     picture.set_axis_off()
-    layer = crop_layer(regions_xyxy)
-    _draw_panel(picture, Panel(image, "", (layer,)))
-    style = {"color": BLACK, "backgroundcolor": YELLOW, "fontsize": 7, "va": "top"}
-    for number, (x1, y1, _, _) in enumerate(layer.boxes_xyxy, start=1):
-        picture.text(x1, y1, str(number), **style)
-    order = np.arange(1, len(layer.boxes_xyxy) + 1)
+    order = np.arange(1, len(gains) + 1)
+    _draw_panel(picture, Panel(image, "", (crop_layer(regions_xyxy, order),)))
     total = base + np.concatenate([[0], np.cumsum(gains)])
     chart.bar(order, gains, color=BLUE, label="expected gain of this crop")
     chart.plot(np.append(0, order), total, color=ORANGE, marker=".", label="total")
@@ -263,20 +221,6 @@ def plan_steps(
     chart.spines[["top", "right"]].set_visible(False)
     chart.legend(fontsize=7)
     return figure
-
-
-def gain_maps(offers: Sequence[tuple[tuple[int, int], np.ndarray]]) -> list[Panel]:
-    """Return a panel a size of window (width, height): what it gains, [ny, nx], by its place."""
-    top = max((float(gains.max(initial=0.0)) for _, gains in offers), default=0.0) or None
-    return [
-        Panel(gains, f"{width} x {height} px, best {gains.max():.1f}", vmax=top)
-        for (width, height), gains in offers
-    ]
-
-
-def heat_colours() -> np.ndarray:
-    """Return the [256, 3] uint8 colours of density maps, from nothing to the most."""
-    return (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
 def error_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:

@@ -13,8 +13,7 @@ from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.detection import strategies
 from dmnet_lib.evaluation import matching
 from dmnet_lib.reporting.drawing import object_layers
-from dmnet_lib.reporting.explore.crops import CropsExplorer, explore_crops
-from dmnet_lib.reporting.explore.desk import percent
+from dmnet_lib.reporting.explore.crops import CropsExplorer, percent
 from dmnet_lib.reporting.explore.fusion import FusionExplorer, judge
 
 
@@ -51,9 +50,9 @@ def test_windows_at_a_corner_join_by_the_connectivity(tmp_path) -> None:
     rows = [[explored.row(30, 30, 8, 4), explored.row(100, 100, 8, 4)]]
     crops = crops_of(tmp_path, rows, min_area_px=0, padding_px=0)
     crops.controls["threshold"].value = 0.6
-    assert len(crops.regions()) == 1
+    assert len(crops.regions(*crops.setting)) == 1
     crops.controls["connectivity"].value = 4
-    assert len(crops.regions()) == 2 and told(crops)["crops of this image"] == "2"
+    assert len(crops.regions(*crops.setting)) == 2 and told(crops)["crops of this image"] == "2"
 
 
 @pytest.mark.parametrize("source", ["true", "network"])
@@ -75,7 +74,7 @@ def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) ->
     assert shown["expected to be found"] == percent(
         explored.PLANNER.predicted_recall(crops.truth, found)
     )
-    np.testing.assert_array_equal(crops.regions().boxes_xyxy, found.boxes_xyxy)
+    np.testing.assert_array_equal(crops.regions(*crops.setting).boxes_xyxy, found.boxes_xyxy)
 
 
 @pytest.mark.parametrize("budget", [1, 3, 12])
@@ -85,8 +84,10 @@ def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
     tasks = plans.of_truth(explored.of_split(crops.split), explored.BINS)
     wanted = {"one": Budget(crops=budget)}
     planned = plans.split_plans(tasks, explored.PLANNER, wanted)["one"]
-    np.testing.assert_array_equal(crops.regions().boxes_xyxy, planned.regions.boxes_xyxy)
-    assert crops.view(0).labels[0] == f"1: +{planned.plans[0].gains[0]:.2g}"
+    np.testing.assert_array_equal(
+        crops.regions(*crops.setting).boxes_xyxy, planned.regions.boxes_xyxy
+    )
+    assert crops.view(0).layers[-1].names[0] == f"1: +{planned.plans[0].gains[0]:.2g}"
     assert crops.errors == []
 
 
@@ -98,7 +99,7 @@ def test_only_what_the_policy_takes_can_be_moved(crops) -> None:
 
 def test_objects_are_coloured_as_the_geometry_counts_them(crops) -> None:
     crops.controls["threshold"].value = 0.5
-    image, here = crops.truth.image(0), crops.regions().of_image(0)
+    image, here = crops.truth.image(0), crops.regions(*crops.setting).of_image(0)
     held, cut, none = (len(layer.boxes_xyxy) for layer in object_layers(image, here))
     wanted = geometry.crop_geometry(image, Regions(here, np.zeros(len(here), int)))
     assert wanted["containment_rate"] == pytest.approx(held / (held + cut + none))
@@ -115,7 +116,9 @@ def test_crops_of_nothing(tmp_path, rows) -> None:
 def test_a_threshold_that_no_slider_would_offer_is_taken(tmp_path) -> None:
     split = explored.split(tmp_path)
     stage = explored.stage("03_density_crops", tmp_path)
-    one = explore_crops(split, sources(split), stage, threshold=0.0012, planner=explored.PLANNER)
+    one = CropsExplorer.show(
+        split, sources(split), stage, threshold=0.0012, planner=explored.PLANNER
+    )
     assert one.threshold == 0.0012 and one.errors == []
 
 
@@ -155,16 +158,16 @@ def test_every_control_of_the_fusion_changes_the_picture(fused, control, value) 
 @pytest.mark.parametrize("strategy", ["global", "uniform 2x3", "sliding 300"])
 def test_boxes_fused_anew_are_those_of_the_run(fused, strategy) -> None:
     fused.controls["score"].value = fused.controls["score"].min
-    found = fused.passes.found[strategy].detections
+    found = fused.found[strategy].detections
     for index in range(len(fused.truth)):
         one, all_of_them = fused.fused(strategy, index), found.of_image(index)
-        kept = all_of_them.scores >= fused.score
+        kept = all_of_them.scores >= fused.value("score")
         np.testing.assert_array_equal(one.boxes_xyxy, all_of_them.boxes_xyxy[kept])
         np.testing.assert_array_equal(one.scores, all_of_them.scores[kept])
 
 
 def test_hits_false_and_missed_are_counted_as_the_evaluation_does(fused) -> None:
-    truth, found = fused.truth, fused.passes.found["sliding 300"].detections
+    truth, found = fused.truth, fused.found["sliding 300"].detections
     kept, counted = matching.drop_in_ignored_regions(truth, found)
     outcome = matching.match(kept, counted)[0]
     fused.controls["score"].value = fused.controls["score"].min
@@ -195,7 +198,7 @@ def test_boxes_in_an_ignored_region_are_neither_right_nor_wrong(tmp_path) -> Non
 
 
 def test_images_that_differ_most_are_listed_and_gone_to(fused) -> None:
-    pair = (fused.passes.found[name].detections for name in ("sliding 300", "global"))
+    pair = (fused.found[name].detections for name in ("sliding 300", "global"))
     wanted = strategies.most_different(*pair, count=10)
     assert [value for _, value in fused.controls["differ"].options] == wanted
     assert fused.index == wanted[0]

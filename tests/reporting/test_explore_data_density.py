@@ -106,7 +106,9 @@ def test_splits_of_no_image_no_object_and_one_image(tmp_path, rows) -> None:
     explorer = DataExplorer(one, explored.stage("00_dataset", tmp_path / "out")).start()
     assert explorer.errors == [] and explorer.controls["next"].disabled
     stage = explored.stage("01_density_ground_truth", tmp_path / "out")
-    maps = DensityExplorer(one, explored.of_split(one), stage, {CAR: 9.0, BUS: 40.0}, RULES).start()
+    maps = DensityExplorer.show(
+        one, explored.of_split(one), stage, scales_px={CAR: 9.0, BUS: 40.0}, rules=RULES
+    )
     for rule in ("class_wise", "adaptive"):
         maps.controls["rule"].value = rule
     assert maps.errors == []

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations, from_rows
-from dmnet_lib.core.tables import Detections
 from dmnet_lib.detection import strategies
 from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.figures import Boxes, Panel
@@ -48,15 +48,15 @@ BUDGETS = pd.DataFrame(
 MEASURED = pd.DataFrame(
     {"z_px": [8, 16], "found": [0.2, 0.6], "objects": [90, 10], "low": [0.1, 0.4], "high": [0.3, 1]}
 )
-ABLATION = pd.DataFrame(
-    {
-        "variant": ["all rules", "truncated boxes kept"],
-        "strategy": ["planned mcnn 8"] * 2,
-        "difference": [None, -0.01],
-        "low": [None, -0.02],
-        "high": [None, 0.001],
-    }
-).astype({"difference": float, "low": float, "high": float})
+DIFFERENCES = pd.DataFrame(
+    [
+        ("a", 0.1, 0.05, 0.2),
+        ("b", -0.2, np.nan, np.nan),
+        ("c", 0.1, -0.1, 0.2),
+        ("d", *[np.nan] * 3),
+    ],
+    columns=["label", "difference", "low", "high"],
+)
 
 
 def truth(*rows: tuple) -> Annotations:
@@ -85,13 +85,13 @@ def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
         lambda: figures.gallery([figures.density_panel(np.eye(6), "map"), Panel(PHOTO, "b")]),
         lambda: charts.strategies(STRATEGIES),
         lambda: charts.budget_curves(BUDGETS),
-        lambda: charts.recall_curve(MEASURED, {"fitted": lambda z: z / (z + 20)}),
+        lambda: charts.recall_curves({"fitted": lambda z: z / (z + 20)}, MEASURED),
         lambda: figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3.0, 1.0]),
-        lambda: charts.ablation(ABLATION),
+        lambda: charts.differences(DIFFERENCES),
         lambda: charts.bars(STRATEGIES[["AP"]], y_label="AP"),
         lambda: charts.precision_recall({"a": np.linspace(1, 0, 5)}, np.linspace(0, 1, 5)),
     ],
-    ids=["lines", "photo", "map", "strategies", "budgets", "recall", "plan", "ablation", "bars",
+    ids=["lines", "photo", "map", "strategies", "budgets", "recall", "plan", "differences", "bars",
          "curves"],
 )  # fmt: skip
 def test_a_figure_drawn_twice_has_the_same_bytes(tmp_path: Path, draw: Callable) -> None:
@@ -156,20 +156,6 @@ def test_layers_tell_objects_ignored_regions_and_the_rest():
     assert found == {"objects": 2, "ignored regions": 1, "not evaluated": 1}
 
 
-def test_before_and_after_show_what_scores_enough():
-    def found(*scores: float) -> Detections:
-        count = len(scores)
-        nought = np.zeros(count, np.int64)
-        return Detections(("a",), np.tile(SQUARE, (count, 1)), np.array(scores), nought + 4, nought)
-
-    one = truth((0, 0, 9, 9, 1, 4, 0, 0))
-    before, after = figures.before_and_after(
-        PHOTO, one, found(0.2), found(0.9, 0.4, 0.1), SQUARE, min_score=0.3
-    )
-    assert [len(layer.boxes_xyxy) for layer in before.layers] == [1, 0]
-    assert [len(layer.boxes_xyxy) for layer in after.layers] == [1, 2, 1]
-
-
 def test_an_interval_beside_its_difference_is_still_drawn(tmp_path: Path):
     """Percentiles of resamples need not hold the difference on the images as they are."""
     table = STRATEGIES.assign(vs_global_low=[np.nan, 0.11, -0.2])
@@ -186,13 +172,21 @@ def test_calibration_marks_both_thresholds():
 
 
 def test_a_method_has_one_colour_in_every_figure():
-    named = charts.strategy_styles(["planned mcnn 4", "planned mcnn", "mine", "yours 2"])
+    named = charts.styles(["planned mcnn 4", "planned mcnn", "mine", "yours 2"])
     assert named["planned mcnn 4"] == named["planned mcnn"] == charts.METHODS["planned mcnn"]
     colours = [colour for colour, _ in charts.METHODS.values()]
     custom = [named[name][0] for name in ("mine", "yours 2")]
     assert len({*colours, *custom}) == len(colours) + 2
     assert charts.METHODS.keys() == strategies.METHODS.keys()
     assert list(charts.styles(["a", "b"]).values()) == [(figures.BLUE, "*"), (figures.ORANGE, "*")]
+
+
+def test_a_custom_strategy_has_a_colour_of_its_own_and_a_legend_entry():
+    names = ["global", *list(charts.METHODS)[2:], "mine"]
+    figure = charts.strategies(STRATEGIES.iloc[[0] * len(names)].set_axis(names))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+    colours = [line.get_color() for line in figure.axes[0].lines]
+    assert colours[-1] == charts.OTHERS[0] and len(set(colours)) == len(names)
 
 
 def test_a_budget_curve_goes_from_least_to_most_and_says_each_family_once():
@@ -211,8 +205,8 @@ def test_nothing_planned_and_nothing_measured_are_figures_too(tmp_path: Path):
     nothing = np.zeros((0, 4))
     for figure in (
         figures.plan_steps(PHOTO, nothing, np.zeros(0)),
-        charts.recall_curve(MEASURED[:0], {"default": lambda z: z / (z + 20)}),
-        charts.ablation(ABLATION[:0]),
+        charts.recall_curves({"default": lambda z: z / (z + 20)}, MEASURED[:0]),
+        charts.differences(DIFFERENCES[:0]),
     ):
         assert show(tmp_path, figure).png
 
@@ -227,15 +221,6 @@ def test_a_plan_numbers_its_crops_and_adds_their_gains():
     assert chart.lines[0].get_ydata().tolist() == [2, 5, 6]
 
 
-def test_size_maps_share_one_scale_and_say_their_sums():
-    maps = np.stack([np.eye(2), np.full((2, 2), 0.25)])
-    panels = figures.size_maps(PHOTO, maps, ["under 8 px", "from 8 px"])
-    titles = ["image", "under 8 px: sum 2.0", "from 8 px: sum 1.0"]
-    assert [panel.title for panel in panels] == titles
-    assert [panel.vmax for panel in panels[1:]] == [1, 1]
-    assert figures.gallery(figures.size_maps(PHOTO, np.zeros((1, 2, 2)), ["all sizes"])).axes
-
-
 def test_mistakes_have_a_colour_each_and_say_their_number():
     judged = {"tp": SQUARE, "fn": np.zeros((0, 4)), "fp": np.repeat(SQUARE, 2, axis=0)}
     layers = figures.error_layers(judged)
@@ -243,13 +228,6 @@ def test_mistakes_have_a_colour_each_and_say_their_number():
     (ax,) = figures.gallery([Panel(PHOTO, "a: 33 % right", layers)], columns=1).axes
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
     assert legend == ["TP (1)", "FN (0)", "FP (2)"]
-
-
-def test_an_ablation_has_a_row_for_what_was_left_out():
-    (ax,) = charts.ablation(ABLATION).axes
-    assert [text.get_text() for text in ax.get_yticklabels()] == [
-        "truncated boxes kept: planned mcnn 8"
-    ]
 
 
 @pytest.mark.parametrize(
@@ -277,15 +255,10 @@ def test_photographs_of_others_go_where_git_does_not_look(
 
 
 def test_differences_stand_a_row_each_and_the_significant_are_blue():
-    table = pd.DataFrame(
-        {"label": ["a", "b", "c"], "difference": [0.1, -0.2, np.nan], "low": [0.05, np.nan, np.nan],
-         "high": [0.2, np.nan, np.nan], "is_significant": [True, False, False]}
-    )  # fmt: skip
-    ax = charts.differences(table).axes[0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    ax = charts.differences(DIFFERENCES).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     looks = ax.collections[-1].get_facecolor()
-    assert not np.array_equal(looks[0], looks[1])
-    assert charts.differences(table.iloc[:0]).axes[0].get_yticklabels() == []
+    assert [to_hex(one).upper() for one in looks] == [figures.BLUE, figures.GREY, figures.GREY]
 
 
 def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():

@@ -7,6 +7,7 @@ every move, since window sums are kept for each window, and plans are made once 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import ClassVar
 
 import ipywidgets as widgets
 import numpy as np
@@ -25,15 +26,14 @@ from dmnet_lib.density import windows
 from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.reporting import figures
-from dmnet_lib.reporting.drawing import Heat, Tint, View, object_layers
+from dmnet_lib.reporting.drawing import View, object_layers
 from dmnet_lib.reporting.explore import desk, saving
-from dmnet_lib.reporting.figures import Boxes
+from dmnet_lib.reporting.pages import render
 
 MOST_CROPS = 12  # that a plan is made for
 WINDOWS_KEPT = 8  # of their sums over the split
 MEASURED_KEPT = 256  # settings whose numbers are known
 WINDOW_PX = (30, 300)
-SHOWN_ALPHA = 0.5
 DIGITS = 3  # of a threshold
 
 
@@ -57,34 +57,30 @@ def of_maps(maps: list[np.ndarray], sizes_wh: np.ndarray, *, stride: float) -> S
     return Source(sums, partial(plans.of_maps, maps, sizes_wh, stride=stride))
 
 
-def explore_crops(
-    split: Split, sources: Mapping[str, Source], stage: Stage, *,
-    threshold: float, planner: CropPlanner,
-) -> "CropsExplorer | None":  # fmt: skip
-    """Return the explorer of a split's crops; None under the runner.
+class CropsExplorer(desk.Explorer):
+    """Crops by the released rule or by plan, and what they hold, cut and cover.
 
     sources by name; threshold is the one that the stage goes on with.
     """
-    if desk.is_run():
-        return None
-    explorer = CropsExplorer(split, sources, stage, threshold=threshold, planner=planner)
-    return explorer.start()
-
-
-class CropsExplorer(desk.Explorer):
-    """Crops by the released rule or by plan, and what they hold, cut and cover."""
 
     name = "crops"
+    parameters: ClassVar[dict[str, str]] = {
+        "window_w": "window_w_px", "window_h": "window_h_px", "padding": "padding_px",
+        "min_area": "min_area_px", "budget": "crops_per_image",
+    }  # fmt: skip
 
     def __init__(
         self, split: Split, sources: Mapping[str, Source], stage: Stage, *,
         threshold: float, planner: CropPlanner,
     ) -> None:  # fmt: skip
-        self.sources, self.planner = dict(sources), planner
+        self.sources, self.planner = sources, planner
         self.given = Policy.of_parameters(stage.params)
-        self.sums = lru_cache(WINDOWS_KEPT)(self._sums)
+        self.sums = lru_cache(WINDOWS_KEPT)(
+            lambda source, window_wh: sources[source].sums(window_wh)
+        )
         self.plans = lru_cache(len(sources))(self._plans)
-        self._found, self._planned = lru_cache(1)(self._regions), set()
+        self.prepare = lru_cache(len(sources))(self._prepare)
+        self.regions = lru_cache(1)(self._regions)
         self.measured = lru_cache(MEASURED_KEPT)(self._measured)
         super().__init__(split, stage, self._controls(stage.params, threshold))
 
@@ -129,7 +125,7 @@ class CropsExplorer(desk.Explorer):
     @property
     def is_planned(self) -> bool:
         """Tell whether crops are planned."""
-        return self.controls["policy"].value == "planned"
+        return self.value("policy") == "planned"
 
     @property
     def threshold(self) -> float:
@@ -137,132 +133,116 @@ class CropsExplorer(desk.Explorer):
         return float(f"{self.controls['threshold'].value:.{DIGITS}g}")
 
     @property
-    def policy(self) -> Policy:
-        """The rule that makes crops of windows."""
-        of = self.controls
-        window_wh = (of["window_w"].value, of["window_h"].value)
-        area, padding, joined = (of[n].value for n in ("min_area", "padding", "connectivity"))
-        return Policy(window_wh, area, padding, replace(self.given.rules, connectivity=joined))
+    def window_wh(self) -> tuple[int, int]:
+        """The size of the windows, px."""
+        return self.value("window_w"), self.value("window_h")
+
+    @property
+    def setting(self) -> tuple[str, float, Policy | None]:
+        """The density, and threshold and policy, or the budget of planned crops."""
+        if self.is_planned:
+            return self.value("source"), self.value("budget"), None
+        area, padding, joined = map(self.value, ("min_area", "padding", "connectivity"))
+        rules = replace(self.given.rules, connectivity=joined)
+        return self.value("source"), self.threshold, Policy(self.window_wh, area, padding, rules)
 
     def follow_controls(self) -> None:
         for name in ("threshold", "window_w", "window_h", "connectivity", "padding", "min_area"):
             self.controls[name].disabled = self.is_planned
         self.controls["budget"].disabled = not self.is_planned
-        source = self.controls["source"].value
-        if self.is_planned and len(self.truth) and source not in self._planned:
-            self._prepare(source)
+        if self.is_planned and len(self.truth):
+            self.prepare(self.value("source"))
 
     def _prepare(self, source: str) -> None:
         """Plan the split once, and measure every budget, so that none is waited for later."""
-        count = len(self.truth)
-        self.counters.value = f'<p role="status">Planning the crops of {count} images …</p>'
+        text = f"Planning the crops of {len(self.truth)} images …"
+        self.counters.value = render.html("explorer_message", text=text)
         for budget in range(1, self.controls["budget"].max + 1):
             self.measured(source, budget, None)
-        self._planned.add(source)
-
-    @property
-    def setting(self) -> tuple[str, float, Policy | None]:
-        """The density, and threshold and policy, or the budget of planned crops."""
-        source = self.controls["source"].value
-        if self.is_planned:
-            return source, self.controls["budget"].value, None
-        return source, self.threshold, self.policy
-
-    def regions(self) -> Regions:
-        """Return the crops of the whole split."""
-        return self._found(*self.setting)
 
     def _regions(self, source: str, amount: float, policy: Policy | None) -> Regions:
+        """Return the crops of the whole split."""
         if policy is None:
             return self.plans(source).first(amount).regions
         sums = self.sums(source, policy.window_wh)
         return cropping.split_regions(sums, self.truth.sizes_wh, threshold=amount, policy=policy)
-
-    def _sums(self, source: str, window_wh: tuple[int, int]) -> list[np.ndarray]:
-        return self.sources[source].sums(window_wh)
 
     def _plans(self, source: str) -> SplitPlan:
         wanted = {"most": Budget(crops=self.controls["budget"].max)}
         return plans.split_plans(self.sources[source].tasks(), self.planner, wanted)["most"]
 
     def view(self, index: int) -> View:
-        crops = self.regions().of_image(index)
-        ticked = {name: self.controls[f"show_{name}"].value
-                  for name in ("sums", "mask", "regions", "objects")}  # fmt: skip
+        crops = self.regions(*self.setting).of_image(index)
+        ticked = {
+            name: self.value(f"show_{name}") for name in ("sums", "mask", "regions", "objects")
+        }
         layers = object_layers(self.truth.image(index), crops) if ticked["objects"] else ()
         if ticked["regions"]:
-            layers = (*layers, Boxes(crops, figures.YELLOW, "crops", 1.5))
+            layers += (figures.crop_layer(crops, self._names(index, len(crops))),)
         cells = self._cells(index) if ticked["sums"] or ticked["mask"] else None
         return View(
-            layers, self._words(index, len(crops)), "crops",
-            Heat(cells, SHOWN_ALPHA) if ticked["sums"] else None,
-            Tint(cells >= self.threshold, figures.GREEN) if ticked["mask"] else None,
-        )  # fmt: skip
+            layers,
+            density=cells if ticked["sums"] else None,
+            mask=cells >= self.threshold if ticked["mask"] else None,
+        )
 
     def _cells(self, index: int) -> np.ndarray:
         """Return the sums of the windows as a map of the picture's pixels."""
-        window_wh = self.policy.window_wh
-        sums = self.sums(self.controls["source"].value, window_wh)[index]
-        sheet = self.sheet(index)
+        sums, sheet = self.sums(self.value("source"), self.window_wh)[index], self.sheet(index)
         across, down = (
             np.minimum((np.arange(pixels) + 0.5) / sheet.scale // window, count - 1).astype(int)
             for pixels, window, count in zip(
-                sheet.picture.size, window_wh, sums.shape[::-1], strict=True
+                sheet.picture.size, self.window_wh, sums.shape[::-1], strict=True
             )
         )
         return sums[down[:, None], across]
 
-    def _words(self, index: int, crops: int) -> tuple[str, ...]:
+    def _names(self, index: int, crops: int) -> list[str]:
         """Return the numbers of an image's crops; of planned ones with what each gains."""
         if not self.is_planned:
-            return tuple(str(number) for number in range(1, crops + 1))
-        gains = self.plans(self.controls["source"].value).plans[index].gains[:crops]
-        return tuple(f"{number}: +{gain:.2g}" for number, gain in enumerate(gains, start=1))
+            return [str(number) for number in range(1, crops + 1)]
+        gains = self.plans(self.value("source")).plans[index].gains[:crops]
+        return [f"{number}: +{gain:.2g}" for number, gain in enumerate(gains, start=1)]
 
     def _measured(self, source: str, amount: float, policy: Policy | None) -> dict[str, object]:
-        regions = self._found(source, amount, policy)
-        worth = self.planner.predicted_recall(self.truth, regions)
-        return geometry.crop_geometry(self.truth, regions) | {"predicted_recall": worth}
+        regions = self.regions(source, amount, policy)
+        recall = self.planner.predicted_recall(self.truth, regions)
+        return geometry.crop_geometry(self.truth, regions) | {"predicted_recall": recall}
 
     def counts(self, index: int, view: View) -> dict[str, object]:
         found = self.measured(*self.setting)
+        shares = {
+            f"containment rate, all of {self.split.name}": "containment_rate",
+            "truncated rate": "truncated_rate", "coverage": "coverage",
+            "expected to be found": "predicted_recall",
+        }  # fmt: skip
         return {
-            "crops of this image": len(self.regions().of_image(index)),
-            f"containment rate, all of {self.split.name}": desk.percent(found["containment_rate"]),
-            "truncated rate": desk.percent(found["truncated_rate"]),
-            "coverage": desk.percent(found["coverage"]),
+            "crops of this image": len(self.regions(*self.setting).of_image(index)),
             "crops per image": f"{found['crops_per_image']:.2f}",
             "megapixels of crops per image": f"{found['megapixels']:.2f}",
-            "expected to be found": desk.percent(found["predicted_recall"]),
-        }
+        } | {what: percent(found[name]) for what, name in shares.items()}
 
     def changes(self) -> dict[str, dict[str, object]]:
-        names = {
-            "window_w": "window_w_px", "window_h": "window_h_px", "padding": "padding_px",
-            "min_area": "min_area_px", "budget": "crops_per_image",
-        }  # fmt: skip
-        own = {to: self.controls[name].value for name, to in names.items() if self.moved(name)}
+        found = super().changes()
         if self.moved("threshold"):
-            own |= {"threshold": self.threshold, "calibrate": False}
-        found = {self.stage.name: own}
+            found[self.stage.name] |= {"threshold": self.threshold, "calibrate": False}
         if self.moved("budget"):
-            budgets = _with_default(self.stage, own["crops_per_image"])
-            found[result_folder.DETECTION] = {"budgets": budgets}
+            crops = str(self.value("budget"))
+            budgets = saving.value_of(self.stage, result_folder.DETECTION, "budgets")
+            others = [one for one in _parts(budgets) if one != crops]
+            found[result_folder.DETECTION] = {"budgets": ", ".join([crops, *others])}
         if self.moved("connectivity"):
-            rule = f"connectivity={self.controls['connectivity'].value}"
-            found["common"] = {"profile_changes": _with_rule(self.stage, rule)}
+            rules = _parts(self.stage.params["profile_changes"])
+            rules = [one for one in rules if one.partition("=")[0].strip() != "connectivity"]
+            rules.append(f"connectivity={self.value('connectivity')}")
+            found["common"] = {"profile_changes": ", ".join(rules)}
         return found
 
 
-def _with_default(stage: Stage, crops: int) -> str:
-    """Return the budgets that are detected by, with so many crops first."""
-    others = str(saving.value_of(stage, result_folder.DETECTION, "budgets")).split(",")
-    others = [one.strip() for one in others if one.strip() != str(crops)]
-    return ", ".join([str(crops), *others])
+def percent(share: float | None) -> str:
+    """Return a share 0..1 as percent; one of nothing is a dash."""
+    return "-" if share is None else f"{share:.1%}"
 
 
-def _with_rule(stage: Stage, rule: str) -> str:
-    """Return the stage's profile_changes with a rule in place of the one of its name."""
-    name = rule.partition("=")[0]
-    parts = [part.strip() for part in stage.params["profile_changes"].split(",") if part.strip()]
-    return ", ".join([*(p for p in parts if p.partition("=")[0].strip() != name), rule])
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -14,11 +14,6 @@ from dmnet_lib.reporting.explore import desk
 SIDES_PX = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 
 
-def explore_data(split: Split, stage: Stage) -> "DataExplorer | None":
-    """Return the explorer of a split; None under the runner."""
-    return None if desk.is_run() else DataExplorer(split, stage).start()
-
-
 class DataExplorer(desk.Explorer):
     """Images that hold objects of some classes and sizes, and so many of them."""
 
@@ -28,12 +23,11 @@ class DataExplorer(desk.Explorer):
         truth = split.annotations
         ignored = truth.image_index[truth.class_ids == IGNORED]
         self.has_ignored = np.bincount(ignored, minlength=len(truth)) > 0
-        most = np.bincount(truth.image_index[truth.is_object], minlength=1).max()
-        super().__init__(split, stage, self._controls(truth, int(most)))
+        super().__init__(split, stage, self._controls(truth))
 
-    def _controls(self, truth: Annotations, most: int) -> dict[str, widgets.Widget]:
-        present = set(truth.class_ids[truth.is_object].tolist())
-        names = [name for number, name in enumerate(CLASSES, start=1) if number in present]
+    def _controls(self, truth: Annotations) -> dict[str, widgets.Widget]:
+        names = desk.class_names(truth.class_ids[truth.is_object])
+        most = int(np.bincount(truth.image_index[truth.is_object], minlength=1).max()) or 1
         sides = [(f"{side} px", side) for side in SIDES_PX] + [("any", np.inf)]
         return {
             "classes": desk.labelled(
@@ -48,7 +42,7 @@ class DataExplorer(desk.Explorer):
             ),
             "objects": desk.labelled(
                 widgets.IntRangeSlider, "Objects", "Images with so many of these objects",
-                min=0, max=max(1, most), value=(0, max(1, most)),
+                min=0, max=most, value=(0, most),
             ),
             "ignored": desk.labelled(
                 widgets.Dropdown, "Ignored regions", "Images with ignored regions, without, or all",
@@ -60,13 +54,13 @@ class DataExplorer(desk.Explorer):
     @property
     def chosen(self) -> np.ndarray:
         """The [N] mask of the rows that are objects of the chosen classes and sides."""
-        wanted = np.isin(self.truth.class_ids, [_number(n) for n in self.controls["classes"].value])
+        numbers = [CLASSES.index(name) + 1 for name in self.controls["classes"].value]
         low, high = self.controls["sides"].value
-        sides_px = self.truth.sides_px
+        sides_px, wanted = self.truth.sides_px, np.isin(self.truth.class_ids, numbers)
         return self.truth.is_object & wanted & (low <= sides_px) & (sides_px < high)
 
     def follow_controls(self) -> None:
-        here = self.index
+        here = self.index or 0
         counts = np.bincount(self.truth.image_index[self.chosen], minlength=len(self.truth))
         low, high = self.controls["objects"].value
         # With a class or size chosen, images that have none of it are of no interest.
@@ -75,14 +69,7 @@ class DataExplorer(desk.Explorer):
         if (which := self.controls["ignored"].value) != "all images":
             wanted &= self.has_ignored == (which == "with")
         self.images = np.flatnonzero(wanted)
-        self._stay_at(here)
-
-    def _stay_at(self, here: int | None) -> None:
-        """Keep an image in sight, or go to the next one that fits."""
-        place = np.searchsorted(self.images, here or 0) + 1
-        number = self.controls["image"]
-        number.min, number.max = 0, len(self.images)
-        number.value = min(int(place), len(self.images))
+        self.go_to(here)
 
     def view(self, index: int) -> View:
         rows = slice(*self.truth.offsets[index : index + 2])
@@ -95,31 +82,21 @@ class DataExplorer(desk.Explorer):
     def counts(self, index: int, view: View) -> dict[str, object]:
         chosen, image = self.chosen, self.truth.image(index)
         here = chosen[slice(*self.truth.offsets[index : index + 2])]
-        among = chosen & np.isin(self.truth.image_index, self.images)
-        found = {
-            "objects shown, of all of this image": f"{here.sum()} of {image.is_object.sum()}",
-            "in all images to go through": int(among.sum()),
-        }
-        classes = {
-            name: int((image.class_ids[here] == _number(name)).sum())
+        among = np.isin(self.truth.image_index[chosen], self.images)
+        of_class = {
+            name: np.sum(image.class_ids[here] == CLASSES.index(name) + 1)
             for name in self.controls["classes"].value
         }
-        return found | classes
+        return {
+            "objects shown, of all of this image": f"{here.sum()} of {image.is_object.sum()}",
+            "in all images to go through": among.sum(),
+        } | of_class
 
     def changes(self) -> dict[str, dict[str, object]]:
         chosen = self.controls["classes"].value
         if not chosen:
             raise InputError("no class is chosen: choose at least one")
-        merged = _merged(self.stage.params["classes"])
+        parts = [part.strip() for part in self.stage.params["classes"].split(",")]
+        merged = {part.partition(":")[0].strip(): part for part in parts}
         text = ", ".join(merged.get(name, name) for name in chosen)
         return {"common": {"classes": text}} if self.moved("classes") else {}
-
-
-def _number(name: str) -> int:
-    return CLASSES.index(name) + 1
-
-
-def _merged(text: str) -> dict[str, str]:
-    """Return the parts of the parameter `classes` by the name that each gives."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return {part.partition(":")[0].strip(): part for part in parts}

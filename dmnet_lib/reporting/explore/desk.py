@@ -1,18 +1,20 @@
 """What explorers share: choosing an image, controls, picture, counters, the error line, saving.
 
 An explorer says what is drawn over an image (`view`), what is counted (`counts`) and which
-parameters its controls change (`changes`). What a callback raises is shown beside the controls, and
-kept in `errors`.
+`parameters` its controls stand for. What a callback raises is shown beside the controls, and kept
+in `errors`.
 """
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
+from typing import ClassVar
 
 import ipywidgets as widgets
 import numpy as np
 
 from dmnet_lib.core import params
+from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.provenance import Stage
@@ -26,11 +28,6 @@ SHEETS_KEPT = 16  # of the images seen last
 NO_IMAGE_GREY = 200  # of the picture where a split has no images
 WIDE = {"width": "390px"}
 LABELS = {"description_width": "110px"}
-
-
-def is_run() -> bool:
-    """Tell whether the runner is at work: nobody moves a slider there, so explorers stay silent."""
-    return "DMNET_STAGE_DIR" in os.environ
 
 
 def labelled(kind: type[widgets.Widget], label: str, tip: str, **options: object) -> widgets.Widget:
@@ -54,22 +51,32 @@ def check(label: str, value: bool = True, tip: str = "") -> widgets.Checkbox:
     )
 
 
+def class_names(class_ids: np.ndarray) -> list[str]:
+    """Return the names of the classes that are among these [N], in their order."""
+    return [name for number, name in enumerate(CLASSES, start=1) if number in class_ids]
+
+
 class Explorer:
-    """One explorer; a factory makes it, and then calls `start`."""
+    """One explorer: its controls on the left, picture and counters of an image on the right."""
 
     name = ""
+    parameters: ClassVar[dict[str, str]] = {}  # of the stage, by the control that stands for each
 
     def __init__(self, split: Split, stage: Stage, controls: dict[str, widgets.Widget]) -> None:
         self.split, self.stage, self.truth = split, stage, split.annotations
         self.images = np.arange(len(self.truth))  # those to go through
         self.errors: list[str] = []
         self.own = controls
-        self.first_values = {name: _value(control) for name, control in controls.items()}
-        self._sheets: OrderedDict[int, Sheet] = OrderedDict()
+        self.first_values = {name: control.value for name, control in controls.items()}
+        self.sheet = lru_cache(SHEETS_KEPT)(self._sheet)
         self._is_following = False
-        self.picture, self.counters, self.fault = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.saved = widgets.HTML()
+        self.picture, self.counters, self.fault, self.saved = (widgets.HTML() for _ in range(4))
         self.controls = self._navigation() | controls | self._saving()
+
+    @classmethod
+    def show(cls, *about: object, **more: object) -> "Explorer | None":
+        """Return an explorer of what its class takes; None under the runner: nobody is there."""
+        return None if "DMNET_STAGE_DIR" in os.environ else cls(*about, **more).start()
 
     def start(self) -> "Explorer":
         """Connect and lay out the controls, show the first image, and return the explorer."""
@@ -89,10 +96,6 @@ class Explorer:
         """Return what is counted in an image and its view, by the words that tell it."""
         raise NotImplementedError
 
-    def changes(self) -> dict[str, dict[str, params.Value]]:
-        """Return the parameters that the controls stand for, by section."""
-        raise NotImplementedError
-
     def follow_controls(self) -> None:
         """Bring `images`, and what can be moved, in line with the controls."""
 
@@ -104,58 +107,60 @@ class Explorer:
         place = self.controls["image"].value - 1
         return int(self.images[place]) if 0 <= place < len(self.images) else None
 
+    def value(self, name: str) -> object:
+        """Return a control's value as it is saved: without the dust of a slider's steps."""
+        value = self.controls[name].value
+        return round(value, 4) if isinstance(value, float) else value
+
     def moved(self, name: str) -> bool:
         """Tell whether a control stands elsewhere than it did first."""
-        return _value(self.controls[name]) != self.first_values[name]
+        return self.controls[name].value != self.first_values[name]
+
+    def changes(self) -> dict[str, dict[str, params.Value]]:
+        """Return the parameters whose controls were moved, by section."""
+        moved = {to: self.value(name) for name, to in self.parameters.items() if self.moved(name)}
+        return {self.stage.name: moved}
+
+    def go_to(self, index: int) -> None:
+        """Show an image, by its number in the split, or the next of those to go through."""
+        number, count = self.controls["image"], len(self.images)
+        number.min, number.max = 0, count
+        number.value = min(int(np.searchsorted(self.images, index)) + 1, count)
+        number.min = min(1, count)
 
     def update(self) -> None:
-        """Show what the controls say: the picture first, as its counters may take longer."""
+        """Show what the controls say."""
         if self._is_following:
             return
         self._is_following = True  # what is set here calls nobody back
         try:
             self.follow_controls()
-            self._limit()
         finally:
             self._is_following = False
+        number = self.controls["image"]
+        self.controls["previous"].disabled = number.value <= 1
+        self.controls["next"].disabled = number.value >= number.max
         if self.index is None:
             self.picture.value = "<p>No image to show.</p>"
             self.counters.value = render.html("explorer_message", text="0 images")
-            return
-        view = self.view(self.index)
-        self.picture.value = self._picture(view)
-        self.counters.value = self._counters(view)
+        else:
+            self._show_image(self.index)
 
     def guarded(self, act: Callable[[], None]) -> None:
         """Call act; what it raises is shown in the error line."""
         try:
             with without_collector():  # with torch loaded, a collection takes a third of a second
                 act()
-        except InputError as error:
-            self._complain(str(error))
         except Exception as error:  # of whatever kind: a log is nowhere to be seen
-            self._complain(f"{type(error).__name__}: {error}")
+            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+            self.errors.append(f"{kind}{error}")
+            self.fault.value = render.html("explorer_message", error=self.errors[-1])
         else:
             self.fault.value = ""
 
-    def sheet(self, index: int) -> Sheet:
-        """Return an image made small; the last ones are kept."""
-        if index not in self._sheets:
-            images, (width, height) = self.split.images, self.truth.sizes_wh[index]
-            blank = np.broadcast_to(np.uint8(NO_IMAGE_GREY), (height, width, 3))
-            self._sheets[index] = drawing.reduced(blank if images is None else images[index])
-            if len(self._sheets) > SHEETS_KEPT:
-                self._sheets.popitem(last=False)
-        return self._sheets[index]
-
-    def go_to(self, index: int) -> None:
-        """Show an image, by its number in the split, if it is among those to go through."""
-        places = np.flatnonzero(self.images == index)
-        if len(places):
-            self.controls["image"].value = int(places[0]) + 1
-
     def save(self) -> None:
         """Write the parameter file that the controls ask for, and say how to run it."""
+        self.saved.value = ""
         name, replace = (self.controls[one].value for one in ("name", "replace"))
         path = saving.save(name, self.changes(), self.stage, replace=replace)
         command = f"dmnet run {params.shown(path)}"
@@ -167,22 +172,24 @@ class Explorer:
     def _navigation(self) -> dict[str, widgets.Widget]:
         number = labelled(
             widgets.BoundedIntText, "Image", "Number of the image to go to",
-            min=0, max=len(self.images), value=min(1, len(self.images)),
+            min=min(1, len(self.images)), max=len(self.images), value=min(1, len(self.images)),
         )  # fmt: skip
         back = widgets.Button(description="Previous", tooltip="Go to the image before")
         on = widgets.Button(description="Next", tooltip="Go to the next image")
-        back.on_click(lambda _: self._step(-1))
-        on.on_click(lambda _: self._step(1))
+        for button, step in ((back, -1), (on, 1)):  # the number keeps itself within its bounds
+            button.on_click(lambda _, step=step: number.set_trait("value", number.value + step))
         return {"image": number, "previous": back, "next": on}
+
+    def _sheet(self, index: int) -> Sheet:
+        images, (width, height) = self.split.images, self.truth.sizes_wh[index]
+        blank = np.broadcast_to(np.uint8(NO_IMAGE_GREY), (height, width, 3))
+        return drawing.reduced(blank if images is None else images[index])
 
     def _move(self) -> None:
         """Show what the controls say, or what is wrong, and then nothing that is out of date."""
         self.guarded(self.update)
         if self.fault.value:
             self.picture.value = self.counters.value = ""
-
-    def _step(self, by: int) -> None:
-        self.controls["image"].value += by  # the control keeps itself within its bounds
 
     def _saving(self) -> dict[str, widgets.Widget]:
         name = labelled(
@@ -192,13 +199,9 @@ class Explorer:
             description="Save as parameters", tooltip="Write params/<name>.yaml for dmnet run",
             layout=widgets.Layout(flex="0 0 auto", width="170px"),
         )  # fmt: skip
-        button.on_click(lambda _: self._save())
+        button.on_click(lambda _: self.guarded(self.save))
         tip = "Write over a parameter file of this name"
         return {"name": name, "replace": check("replace", False, tip), "save": button}
-
-    def _save(self) -> None:
-        self.saved.value = ""
-        self.guarded(self.save)
 
     def _laid_out(self) -> widgets.Widget:
         """Return all of it: the controls on the left, picture and counters on the right."""
@@ -225,36 +228,17 @@ class Explorer:
         whole = widgets.HBox(halves, layout=wrapped)
         return whole.add_class("dmnet-explorer").add_class(f"dmnet-{self.name}")
 
-    def _limit(self) -> None:
-        """Keep the image's number within those there are; the first where it was none."""
-        number, count = self.controls["image"], len(self.images)
-        number.min, number.max = 0, count
-        number.value = max(number.value, min(1, count))
-        number.min = min(1, count)
-        self.controls["previous"].disabled = number.value <= 1
-        self.controls["next"].disabled = number.value >= count
-
-    def _picture(self, view: View) -> str:
+    def _show_image(self, index: int) -> None:
+        """Show an image: the picture first, as its counters may take longer."""
+        view, name = self.view(index), self.truth.names[index]
         counted = ", ".join(f"{len(layer.boxes_xyxy)} {layer.label}" for layer in view.layers)
-        alt = f"Image {self.truth.names[self.index]}: {counted or 'no boxes'}"
-        return drawing.html(drawing.painted(self.sheet(self.index), view), view.layers, alt)
-
-    def _counters(self, view: View) -> str:
-        name, (width, height) = self.truth.names[self.index], self.truth.sizes_wh[self.index]
+        alt = f"Image {name}: {counted or 'no boxes'}"
+        picture = drawing.painted(self.sheet(index), view)
+        self.picture.value = drawing.html(picture, view.layers, alt)
         number = f"Image {self.controls['image'].value} of {len(self.images)}"
-        place = f"{number}: {name}, {width} x {height} px"
-        counts = self.counts(self.index, view)
-        return render.html("explorer_counters", place=place, counts=counts)
-
-    def _complain(self, message: str) -> None:
-        self.errors.append(message)
-        self.fault.value = render.html("explorer_message", error=message)
-
-
-def percent(share: float | None) -> str:
-    """Return a share 0..1 as percent; one of nothing is a dash."""
-    return "-" if share is None else f"{share:.1%}"
-
-
-def _value(control: widgets.Widget) -> object:
-    return getattr(control, "value", None)
+        width, height = self.truth.sizes_wh[index]
+        self.counters.value = render.html(
+            "explorer_counters",
+            place=f"{number}: {name}, {width} x {height} px",
+            counts=self.counts(index, view),
+        )

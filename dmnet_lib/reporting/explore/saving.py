@@ -23,13 +23,19 @@ def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) ->
     InputError for a name that is no plain one, a file that is there already (but with replace),
     and where there is nothing to save.
     """
-    path = _place(name, replace=replace)
+    path = FOLDER / f"{name}.yaml"
+    where = params.shown(path)
+    if not NAME.fullmatch(name) or path.name == params.BASE.name:
+        raise InputError(f"{name!r} is no name: use up to 64 letters, digits, _ and -, not `base`")
+    if (path.exists() or path.is_symlink()) and not replace:
+        raise InputError(f"{where} is there already: tick replace, or choose another")
     values: dict[str, dict[str, params.Value]] = {}
     for part in (_of_experiment(stage), _of_notebook(stage), changes):  # the later ones win
         for section, own in part.items():
             values[section] = values.get(section, {}) | dict(own)
-    question = _question(changes)
-    found = _checked(params.text_of(question, values), path)
+    told = [f"{name} {value}" for own in changes.values() for name, value in own.items()]
+    question = f"What does it change to take {' and '.join(told) or 'these values'}?"
+    found = _read_back(params.text_of(question, values), path)
     if not found.changed:
         raise InputError("nothing differs from params/base.yaml yet: move a control first")
     return files.write_text(path, params.text_of(question, found.changed))
@@ -39,20 +45,6 @@ def value_of(stage: Stage, section: str, name: str) -> params.Value:
     """Return the value of another stage's parameter in the experiment that is being looked at."""
     default = params.declared()[section][name].default
     return _of_experiment(stage).get(section, {}).get(name, default)
-
-
-def _place(name: str, *, replace: bool) -> Path:
-    """Return the file of a name. Raises InputError for one that may not be written."""
-    if not NAME.fullmatch(name):
-        raise InputError(
-            f"{name!r} is no name: use up to 64 letters, digits, _ and -, without .yaml"
-        )
-    path = FOLDER / f"{name}.yaml"
-    if path.name == params.BASE.name:
-        raise InputError(f"{params.shown(path)} holds every default: choose another name")
-    if (path.exists() or path.is_symlink()) and not replace:
-        raise InputError(f"{params.shown(path)} is there already: tick replace, or choose another")
-    return path
 
 
 def _of_experiment(stage: Stage) -> Changes:
@@ -69,12 +61,7 @@ def _of_notebook(stage: Stage) -> Changes:
     }
 
 
-def _question(changes: Changes) -> str:
-    told = [f"{name} {value}" for values in changes.values() for name, value in values.items()]
-    return f"What does it change to take {' and '.join(told) or 'these values'}?"
-
-
-def _checked(text: str, path: Path) -> params.Experiment:
+def _read_back(text: str, path: Path) -> params.Experiment:
     """Return the experiment of a text as `dmnet run` reads it. Raises InputError."""
     with tempfile.TemporaryDirectory() as folder:
         draft = files.write_text(Path(folder, path.name), text)
