@@ -4,7 +4,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
@@ -55,11 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     asked = next((argument for argument in arguments if argument in COMMANDS), "")
     namespace = _parser(asked).parse_args(arguments)
-    command = _module(namespace.command)
+    command, common = _module(namespace.command), _module("common")
     from dmnet_lib.core.files import InputError  # here, since help needs no numpy
 
     try:
-        return command.run(_hook(command, "options_of")(command.Options, namespace), say)
+        command.run(common.options_of(command.Options, namespace), say)
+        return 0
     except KeyboardInterrupt:
         sys.stderr.write("dmnet: stopped; what was finished is kept\n")
         return INTERRUPTED
@@ -88,17 +89,12 @@ def _parser(asked: str) -> argparse.ArgumentParser:
         if name == asked:
             module = _module(name)
             command.description, command.epilog = module.ABOUT, module.EXAMPLES
-            _hook(module, "add_arguments")(command, module.Options)
+            _module("common").add_arguments(command, module.Options)
     return parser
 
 
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"dmnet_lib.running.commands.{name}")
-
-
-def _hook(module: ModuleType, name: str) -> Callable:
-    """Return a command's own function of a name, or the one that all others share."""
-    return getattr(module, name, None) or getattr(_module("common"), name)
 
 
 if __name__ == "__main__":  # python -m dmnet_lib.running.cli, as torchrun starts it

@@ -49,7 +49,7 @@ class KernelManager(AsyncKernelManager):
         return str(Path(jupyter_runtime_dir()) / "kernel")
 
 
-class StageError(RuntimeError):
+class StageError(InputError):
     """A stage did not finish: one line that says why, and how to go on."""
 
 

@@ -113,6 +113,6 @@ def _run_one(path: Path, *, say: runner.Say, until: str, threads: int = 0, **pla
         os.environ |= {"OMP_NUM_THREADS": str(threads), "DMNET_JOBS": "0"}
     try:
         runner.run(path, say=lambda line: say(f"{path.stem}: {line}"), until=until, **places)
-    except (runner.StageError, InputError, OSError) as error:
+    except (InputError, OSError) as error:
         return " ".join(str(error).split())
     return ""

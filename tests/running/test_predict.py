@@ -157,7 +157,8 @@ def test_same_stems_have_results_of_their_own(
     [("a", "a"), ("a\nb", "a_b"), ("x" * 300, "x" * 150), ("é" * 100, "é" * 75), ("\udcff", "_")],
 )
 def test_a_name_is_one_that_files_can_have(stem: str, name: str) -> None:
-    assert predict.Names().new(stem, "jpg") == name
+    path = Path(f"{stem}.jpg")
+    assert predict.names_of([path]) == {path: name}
 
 
 def test_nothing_of_another_is_deleted_and_runs_are_not_mixed(

@@ -298,7 +298,6 @@ def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(
     [
         (["--set", "common.seed=1"], "--set and --jobs go with --sweep"),
         (["--sweep", "common.seed=1", "--until", "00_dataset"], "do not go with --sweep"),
-        (["--sweep", "common.seed=1", "--jobs", "0"], "--jobs 0: expected 1 or more"),
         (["--sweep", "common.sede=1"], "no such parameter; did you mean seed"),
     ],
 )

@@ -14,12 +14,11 @@ EXAMPLES = "example: dmnet clean demo"
 class Options:
     """The experiment to clean, None for all of them."""
 
-    experiment: str | None = option(nargs="?", metavar="EXPERIMENT", help="only this one")
+    experiment: str | None = option("", "only this one", nargs="?", metavar="EXPERIMENT")
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
     from dmnet_lib.running import runner
 
     say(f"freed {runner.clean(options.experiment) / 1e6:.1f} MB")
-    return 0

@@ -5,10 +5,11 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
 from dmnet_lib.core import files, official, parallel
 from dmnet_lib.core.annotations import Annotations
@@ -20,40 +21,50 @@ from dmnet_lib.density.kernels import SigmaRule
 
 Say = Callable[[str], None]
 Kind = TypeVar("Kind")  # of options
-COUNT_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 IMAGES_EACH = 16  # a worker must be worth its start, which takes as long as ten images
 
 
-def option(*flags: str, **keywords: object) -> Any:  # noqa: ANN401 (as dataclasses.field)
-    """Return a field for one argument, with its flags and what else `add_argument` takes.
+def option(flag: str, words: str = "", **keywords: object) -> Any:  # noqa: ANN401 (as field)
+    """Return a field for one argument: its flag, its help, and what else `add_argument` takes.
 
-    Without flags it is positional. The keyword `group` names its group in the help, `otherwise`
-    its value where it is not given, for a command that must know whether it was.
+    Without a flag it is positional. It is required unless it has a default or may be None.
     """
-    return field(metadata={"flags": flags, "keywords": keywords})
+    return field(metadata={"flag": flag, "help": words, "keywords": keywords})
 
 
-def rules(*names: str) -> Any:  # noqa: ANN401
+def rules(*names: str) -> Any:  # noqa: ANN401 (as field)
     """Return a field for --profile and --set, with the rules that matter or their sections."""
     known = [one for one in official.DEVIATIONS if one.name in names or one.section in names]
     return field(metadata={"rules": known})
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: type) -> None:
-    """Add the arguments of an options dataclass, and those of the dataclasses in it."""
-    groups = {"": parser}
+    """Add the arguments of an options dataclass, and those of the dataclasses in it.
+
+    Its GROUP, if it has one, is their title in the help.
+    """
+    group = parser.add_argument_group(kind.GROUP) if hasattr(kind, "GROUP") else parser
     for one in fields(kind):
-        if is_dataclass(one.type) and one.type is not Profile:
-            add_arguments(parser, one.type)
-        elif one.type is Profile:
+        if one.type is Profile:
             _add_profile(parser, one.metadata["rules"])
+        elif is_dataclass(one.type):
+            add_arguments(parser, one.type)
         else:
-            flags, keywords = one.metadata["flags"], dict(one.metadata["keywords"])
-            group, _ = keywords.pop("group", ""), keywords.pop("otherwise", None)
-            if group not in groups:
-                groups[group] = parser.add_argument_group(group)
-            named = {"dest": one.name} if flags else {}
-            groups[group].add_argument(*(flags or [one.name]), **named, **keywords)
+            flags = [one.metadata["flag"]] if one.metadata["flag"] else []
+            group.add_argument(*flags, dest=one.name, **_keywords(one))
+
+
+def _keywords(one: Field) -> dict[str, object]:
+    """Return what `add_argument` takes, also what the field's type and default say."""
+    words, given = one.metadata["help"], dict(one.metadata["keywords"])
+    kinds, default = (one.type, *get_args(one.type)), given.get("default")
+    if Path in kinds:
+        given["type"] = Path
+    if one.metadata["flag"] and NoneType not in kinds and not {"default", "action"} & given.keys():
+        given["required"] = True
+    if isinstance(default, str | int | float) and default != "":
+        words += f" (default {default})"
+    return {"help": words, **given}
 
 
 def _add_profile(parser: argparse.ArgumentParser, known: list[official.Deviation]) -> None:
@@ -76,48 +87,35 @@ def options_of(kind: type[Kind], namespace: argparse.Namespace) -> Kind:
     for one in fields(kind):
         if one.type is Profile:
             values[one.name] = official.named(namespace.profile, namespace.changes)
-            _refuse_changes(namespace.changes, [rule.name for rule in one.metadata["rules"]])
+            changed = {change.partition("=")[0].strip() for change in namespace.changes}
+            if others := changed - {rule.name for rule in one.metadata["rules"]}:
+                raise InputError(f"--set {min(others)}: a rule of another command; see --help")
         elif is_dataclass(one.type):
             values[one.name] = options_of(one.type, namespace)
         else:
             value = getattr(namespace, one.name)
-            value = one.metadata["keywords"].get("otherwise") if value is None else value
             values[one.name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
 
-def _refuse_changes(changes: list[str], known: list[str]) -> None:
-    for rule in (change.partition("=")[0].strip() for change in changes):
-        if rule not in known:
-            raise InputError(f"--set {rule}: a rule of another command; see --help for those here")
-
-
-def _number(text: str, fits: Callable[[float], bool], words: str) -> float:
-    """Return the number that text is; argparse's error where it is none that fits."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected {words}")
-    return value
-
-
 def positive(text: str) -> float:
     """Return a finite number greater than 0."""
-    return _number(text, lambda value: 0 < value < math.inf, "a number greater than 0")
+    if not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number greater than 0")
+    return float(text)
 
 
 def share(text: str) -> float:
     """Return a number from 0 to 1."""
-    return _number(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+    if not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to 1")
+    return float(text)
 
 
 def count(text: str, *, least: int = 1, most: int = 10**9) -> int:
     """Return a whole number of at least `least` and at most `most`."""
-    if not text.isdecimal() or not least <= int(text[:12]) <= most:
-        upto = "on" if most == 10**9 else f"to {most}"
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least} {upto}")
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, {least} to {most}")
     return int(text)
 
 
@@ -125,9 +123,10 @@ def count(text: str, *, least: int = 1, most: int = 10**9) -> int:
 class SizeOptions:
     """Files of image sizes, where there are no images."""
 
-    image_sizes: tuple[Path, ...] = option("--image-sizes", type=Path, nargs="+", default=[],
-        metavar="FILE",
-        help='json of {"stem": [width, height]}, where images are missing')  # fmt: skip
+    image_sizes: tuple[Path, ...] = option(
+        "--image-sizes", 'json of {"stem": [width, height]}, where images are missing',
+        nargs="+", default=[], metavar="FILE",
+    )  # fmt: skip
 
     def read(self) -> splits.Sizes | None:
         """Return (width, height) by stem; None where no file is given."""
@@ -139,8 +138,8 @@ class SizeOptions:
 class SplitOptions:
     """One split: the folder that holds it, its name, and image sizes."""
 
-    root: Path = option(type=Path, metavar="ROOT", help=f"the folder that holds {splits.LAYOUT}")
-    split: str = option("--split", required=True, help="train, val, test-dev …")
+    root: Path = option("", f"the folder that holds {splits.LAYOUT}", metavar="ROOT")
+    split: str = option("--split", "train, val, test-dev …")
     sizes: SizeOptions
 
     def read(self, say: Say, *, annotated: bool = True) -> splits.Split:
@@ -160,11 +159,10 @@ class SplitOptions:
 class WorkerOptions:
     """Who does the work: processes of this machine, or a cluster."""
 
-    jobs: int = option("--jobs", type=partial(count, least=0), default=0, metavar="N",
-        help="processes at work (default 0: one per core)")  # fmt: skip
-    cluster: str | None = option("--cluster", metavar="ADDRESS",
-        help="dask scheduler whose workers do it instead, such as tcp://host:8786; they must see "
-        "the same folders by the same paths")  # fmt: skip
+    jobs: int = option("--jobs", "processes at work; 0: one per core",
+        type=partial(count, least=0), default=0, metavar="N")  # fmt: skip
+    cluster: str | None = option("--cluster", "dask scheduler whose workers do it instead, such as "
+        "tcp://host:8786; they must see the same folders", metavar="ADDRESS")  # fmt: skip
 
     def lend(self, *, tasks: int | None = None) -> AbstractContextManager[Executor | None]:
         """Lend the workers for so many tasks (`parallel.pool`)."""
@@ -177,18 +175,15 @@ class WorkerOptions:
 class KernelOptions:
     """How wide an object's Gaussian is: the sigma rule and its values (`kernels.SigmaRule`)."""
 
-    sigma_rule: str = option("--sigma-rule", default="fixed",
-        choices=("fixed", "class_wise", "adaptive"),
-        help="fixed (default): --sigma for all; class_wise: mean scale of the class in train; "
-        "adaptive: by the nearest neighbours")  # fmt: skip
-    sigma: float = option("--sigma", type=positive, default=15.0, metavar="PX", help="default 15")
-    train_split: str = option("--train-split", default="train", metavar="SPLIT",
-        help="split of ROOT that class_wise is measured on (default train)")  # fmt: skip
-    neighbours: int = option(
-        "--neighbours", type=count, default=3, metavar="N", help="of adaptive (default 3)"
-    )
-    beta: float = option("--beta", type=positive, default=0.3, metavar="B",
-        help="adaptive sigma over the mean distance to the neighbours (default 0.3)")  # fmt: skip
+    sigma_rule: str = option("--sigma-rule", "fixed: --sigma for all; class_wise: mean scale "
+        "of the class in train; adaptive: by the nearest neighbours",
+        default="fixed", choices=("fixed", "class_wise", "adaptive"))  # fmt: skip
+    sigma: float = option("--sigma", "of fixed", type=positive, default=15.0, metavar="PX")
+    train_split: str = option("--train-split", "split of ROOT that class_wise is measured on",
+        default="train", metavar="SPLIT")  # fmt: skip
+    neighbours: int = option("--neighbours", "of adaptive", type=count, default=3, metavar="N")
+    beta: float = option("--beta", "adaptive sigma over the mean distance to the neighbours",
+        type=positive, default=0.3, metavar="B")  # fmt: skip
 
     def points_of(
         self, annotations: Annotations, source: SplitOptions, profile: Profile
@@ -228,14 +223,4 @@ def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> N
         raise InputError(
             f"{listing.parent}: output folder exists with other inputs or parameters; remove it "
             "or choose another --out"
-        )
-
-
-def note_heavy(total: float, truth: Annotations, say: Say) -> None:
-    """Say so where maps hold far more objects, total, than their split has."""
-    objects = int(truth.is_object.sum())
-    if objects and total > COUNT_FACTOR * objects:
-        say(
-            f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they enlarged "
-            "without dividing by the area? Then thresholds and gains mean less than they say"
         )

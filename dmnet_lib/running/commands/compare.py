@@ -1,13 +1,11 @@
 """Names of finished experiments -> what differs between them, in a terminal and as a page."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.running.commands.common import Say, WorkerOptions, option
 
 if TYPE_CHECKING:  # pandas and torch take longer to import than help should
@@ -37,10 +35,10 @@ class Options:
     """Experiments, or NAME:STRATEGY, each compared to the first; a folder to write to, if any."""
 
     names: tuple[str, ...] = option(
-        nargs="+", metavar="NAME", help="two or more experiments, or NAME:STRATEGY"
+        "", "two or more experiments, or NAME:STRATEGY", nargs="+", metavar="NAME"
     )
-    out: Path | None = option("--out", type=Path, metavar="DIR",
-        help="write a page (report.html), a figure with its numbers, and metrics.json")  # fmt: skip
+    out: Path | None = option("--out", "write a page (report.html), a figure with its numbers, and "
+        "metrics.json", metavar="DIR")  # fmt: skip
     workers: WorkerOptions
 
     def __post_init__(self) -> None:
@@ -50,8 +48,8 @@ class Options:
             raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
     from dmnet_lib.evaluation import experiments
 
     results = result_folder.results_root()
@@ -61,24 +59,18 @@ def run(options: Options, say: Say) -> int:
     say(differing.to_string() if len(differing) else "no parameter differs")
 
     known = found | experiments.load(results, sweeps=True)
-    made = _compared(known, options)
+    of_strategies = any(":" in name for name in options.names)  # not worth their own processes
+    with options.workers.lend(tasks=1 if of_strategies else None) as executor:
+        # Imported here: it loads torch, and workers are forked, which is quick, only before that.
+        from dmnet_lib.evaluation import comparing
+
+        made = comparing.compare(known, options.names, executor=executor)
     for table in (made.cells(), made.class_cells(short=True)):
         if len(table):
             say(f"\n{table.to_string()}")
     say(f"\n{made.words()}")
     if options.out:
         say(f"{_write(options, differing, made)}")
-    return 0
-
-
-def _compared(known: Mapping[str, ResultFolder], options: Options) -> "Comparison":
-    """Return the comparison of the names with the first of them."""
-    of_strategies = any(":" in name for name in options.names)  # not worth their own processes
-    with options.workers.lend(tasks=1 if of_strategies else None) as executor:
-        # Imported here: it loads torch, and workers are forked, which is quick, only before that.
-        from dmnet_lib.evaluation import comparing
-
-        return comparing.compare(known, options.names, executor=executor)
 
 
 def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> Path:

@@ -43,28 +43,30 @@ FORMATS = ("coco", "voc", "yolo", "visdrone")
 class Options:
     """What to convert, to which format, and where; kind and split are "" where nothing says it."""
 
-    source: Path = option(type=Path, metavar="SOURCE", help="what to convert")
+    source: Path = option("", "what to convert", metavar="SOURCE")
     split: str = option(
-        "--split", default="", help="which split of SOURCE, or the split it is: train, val …"
+        "--split", "which split of SOURCE, or the split it is: train, val …", default=""
     )
-    to: str = option("--to", required=True, choices=FORMATS, help="the format to write")
-    out: Path = option("--out", type=Path, required=True, metavar="PATH", help="where to write it")
-    kind: str = option("--from", choices=tuple(detect.KINDS), default="",
-        help="the format of SOURCE (default: auto-detected)")  # fmt: skip
-    classes: str = option("--classes", default="", metavar="TEXT",
-        help="merged and limited classes, such as 'car: car + van, bus'; objects of others become "
-        "ignored regions (default: all ten)")  # fmt: skip
+    to: str = option("--to", "the format to write", choices=FORMATS)
+    out: Path = option("--out", "where to write it", metavar="PATH")
+    kind: str = option("--from", "the format of SOURCE, where it cannot be told",
+        choices=tuple(detect.KINDS), default="")  # fmt: skip
+    classes: str = option("--classes", "merged and limited classes, such as 'car: car + van, bus'; "
+        "objects of others become ignored regions", default="", metavar="TEXT")  # fmt: skip
     sizes: SizeOptions
     workers: WorkerOptions
     profile: Profile = common.rules("annotations", "formats")
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
-    found = _read(options)
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
+    source, sizes = options.source, options.sizes.read()
+    files.require_finished(source)
+    kind = options.kind or detect.kind_of(source)
+    with options.workers.lend(tasks=detect.tasks(source, kind)) as executor:
+        found = detect.read(source, kind=kind, split=options.split, sizes=sizes, executor=executor)
     what = "crops" if found.is_crops else "images"
-    rows = _in_words(_kinds(found.annotations))
-    say(f"{options.source}: {len(found.annotations):,} {what}, {rows}")
+    say(f"{source}: {len(found.annotations):,} {what}, {_in_words(_kinds(found.annotations))}")
     for note in found.notes:
         say(f"note: {note}")
     found = found.of(merge_classes(found.annotations, options.classes))
@@ -76,25 +78,13 @@ def run(options: Options, say: Say) -> int:
     _check_out(options, kept)
     if options.to == "coco":
         write_coco(options.out, kept, options.profile, say)
-        return 0
+        return
     with files.unfinished(options.out):
         WRITERS[options.to](options.out, kept, options.profile, say)
         if options.to != "voc":  # whose files hold their images' sizes
             table = kept.annotations
             sizes = dict(zip(table.names, table.sizes_wh.tolist(), strict=True))
             files.write_json(options.out / splits.SIZES_FILE, sizes, indent=None)
-    return 0
-
-
-def _read(options: Options) -> Material:
-    """Return what the source holds, of a format that is slow to parse by workers."""
-    sizes = options.sizes.read()
-    files.require_finished(options.source)
-    kind = options.kind or detect.kind_of(options.source)
-    with options.workers.lend(tasks=detect.tasks(options.source, kind)) as executor:
-        return detect.read(
-            options.source, kind=kind, split=options.split, sizes=sizes, executor=executor
-        )
 
 
 def _kinds(table: Annotations) -> dict[str, int]:
@@ -127,15 +117,15 @@ def apply(found: Material, profile: Profile) -> Material:
 
 def _check_out(options: Options, kept: Material) -> None:
     """Raise InputError where --out is a source, of the wrong kind, or holds other images' files."""
-    out, (inner, suffix) = options.out, FOLDERS.get(options.to, ("", ""))
+    out, is_file = options.out, options.to == "coco"
     if out.resolve() in [path.resolve() for path in (options.source, kept.home) if path]:
         raise InputError(f"{out}: is what to convert; choose another --out")
-    if out.is_file() and suffix:
-        raise InputError(f"{out}: is a file; give a folder")
-    if not suffix:
-        if out.is_dir():
-            raise InputError(f"{out}: is a folder; give a file, such as {out / 'val.json'}")
+    if out.exists() and out.is_file() != is_file:
+        wanted = "a file, such as val.json" if is_file else "a folder"
+        raise InputError(f"{out}: --to {options.to} writes {wanted}; choose another --out")
+    if is_file:
         return
+    inner, suffix = FOLDERS[options.to]
     ours = {f"{name}{suffix}" for name in kept.annotations.names}
     others = {path.name for path in (out / inner).glob(f"*{suffix}")} - ours
     if others:  # they would be read with ours
@@ -172,23 +162,17 @@ def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
 def _write_yolo(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     table = kept.annotations
     dropped = yolo.write(out, table)
-    say(
-        f"dropped, as YOLO has no place for them: {_not_in_yolo(table)}; and of all other rows "
-        "truncation and occlusion"
-    )
-    say(f"{out / 'labels'}: {len(table):,} files, {len(table.boxes_xywh) - dropped:,} boxes")
-
-
-def _not_in_yolo(table: Annotations) -> str:
-    """Return in words the rows that YOLO does not hold."""
-    kinds = _kinds(table)
     classed = (table.class_ids != IGNORED) & (table.class_ids != OTHERS)
-    kinds |= {
+    lost = _kinds(table) | {
         "boxes with score 0": int((classed & ~table.evaluated).sum()),
         "boxes without area": int((classed & table.evaluated & ~table.has_class).sum()),
     }
-    del kinds["boxes"]
-    return f"{sum(kinds.values()):,} rows ({_in_words(kinds)})"
+    del lost["boxes"]
+    say(
+        f"dropped, as YOLO has no place for them: {sum(lost.values()):,} rows ({_in_words(lost)}); "
+        "and of all other rows truncation and occlusion"
+    )
+    say(f"{out / 'labels'}: {len(table):,} files, {len(table.boxes_xywh) - dropped:,} boxes")
 
 
 def _write_visdrone(out: Path, kept: Material, profile: Profile, say: Say) -> None:

@@ -1,7 +1,6 @@
 """Annotations of a split -> its density maps, one file per image, and density.json."""
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -47,30 +46,30 @@ class Options:
     """A split, its kernels, and the maps to write: cells of `stride` px, split at sides in px."""
 
     source: SplitOptions
-    out: Path = option("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    stride: int = option("--stride", type=common.count, default=1, metavar="S",
-        help="side of a map's cell in pixels (default 1; MCNN predicts at 4)")  # fmt: skip
-    format: str = option("--format", choices=[suffix[1:] for suffix in maps.FORMATS], default="npy",
-        help="npy (default): float32; npz: packed")  # fmt: skip
-    edges: str = option("--sizes", default="", metavar="PX,PX",
-        help="sides of objects at which to split maps by size, such as 8,16,32,64,128")  # fmt: skip
+    out: Path = option("--out", "folder to write to", metavar="DIR")
+    stride: int = option("--stride", "side of a map's cell in pixels; MCNN predicts at 4",
+        type=common.count, default=1, metavar="S")  # fmt: skip
+    format: str = option("--format", "npy: float32; npz: packed",
+        choices=[suffix[1:] for suffix in maps.FORMATS], default="npy")  # fmt: skip
+    edges: str = option("--sizes", "sides of objects at which to split maps, such as 8,16,32",
+        default="", metavar="PX,PX")  # fmt: skip
     workers: WorkerOptions
     kernels: KernelOptions
     profile: Profile = common.rules("annotations", "points", "sigmas", "kernel", "maps")
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
     edges_px = sizes.parse(options.edges)
     annotations = options.source.read(say).annotations
     points = options.kernels.points_of(annotations, options.source, options.profile)
     counts = dict(zip(points.names, points.counts().tolist(), strict=True))
     _refuse_empty(counts, options.profile)
-    _require_space(options, points.sizes_wh, len(edges_px) + 1)
     listed = {"parameters": _parameters(options, points, edges_px)}
     if options.kernels.sigma_rule == "class_wise":
         say(f"sigmas in px, of train's objects: {listed['parameters']['class_sigmas_px']}")
-    common.refuse_others(options.out / LISTING, listed, *_maps_in(options.out))
+    there = [path for suffix in maps.FORMATS for path in options.out.glob(f"*{suffix}")]
+    common.refuse_others(options.out / LISTING, listed, *there)
     files.write_json(options.out / LISTING, listed)
     bins = sizes.measure(annotations, edges_px)
     if edges_px:
@@ -79,7 +78,16 @@ def run(options: Options, say: Say) -> int:
     files.write_json(options.out / LISTING, {**listed, "objects": counts})
     resumed = f" ({kept} were there)" if kept else ""
     say(f"{options.out}: {len(points.names)} maps{resumed}, {len(points):,} objects")
-    return 0
+
+
+def _refuse_empty(counts: Mapping[str, int], profile: Profile) -> None:
+    """Raise InputError for images without objects where the rules refuse them."""
+    empty = [name for name, count in counts.items() if not count]
+    if empty and profile.maps.empty_density == "refused":
+        raise InputError(
+            f"{len(empty)} images have no object, first {empty[0]}: the official code ends "
+            "there; --set empty_density=written gives them maps of zeros"
+        )
 
 
 def _parameters(options: Options, points: Points, edges_px: tuple[float, ...]) -> dict[str, object]:
@@ -92,12 +100,11 @@ def _parameters(options: Options, points: Points, edges_px: tuple[float, ...]) -
     if edges_px:
         made_by["sizes"] = list(edges_px)
     if options.kernels.sigma_rule == "class_wise":
-        made_by |= {"sigma": None, "class_sigmas_px": _class_sigmas(points)}
+        class_ids, first = np.unique(points.class_ids, return_index=True)
+        sigmas = zip(class_ids.tolist(), points.sigmas_px[first].tolist(), strict=True)
+        of_class = {CLASSES[class_id - CLASS_IDS[0]]: round(px, 3) for class_id, px in sigmas}
+        made_by |= {"sigma": None, "class_sigmas_px": of_class}
     return made_by
-
-
-def _maps_in(folder: Path) -> list[Path]:
-    return [path for suffix in maps.FORMATS for path in folder.glob(f"*{suffix}")]
 
 
 def _draw_all(points: Points, bins: Bins, options: Options) -> int:
@@ -117,33 +124,3 @@ def _draw(task: tuple[Path, Points], *, bins: Bins, stride: int, kernel: KernelR
     cells = maps.by_size(points, 0, bins, stride=stride, kernel=kernel)
     maps.write(path, cells if len(bins) > 1 else cells[0])
     return False
-
-
-def _class_sigmas(points: Points) -> dict[str, float]:
-    """Return the sigma of each class that has points."""
-    classes, first = np.unique(points.class_ids, return_index=True)
-    named = zip(classes.tolist(), points.sigmas_px[first].tolist(), strict=True)
-    return {CLASSES[class_id - CLASS_IDS[0]]: round(sigma, 3) for class_id, sigma in named}
-
-
-def _refuse_empty(counts: Mapping[str, int], profile: Profile) -> None:
-    """Raise InputError for images without objects where the rules refuse them."""
-    empty = [name for name, count in counts.items() if not count]
-    if empty and profile.maps.empty_density == "refused":
-        raise InputError(
-            f"{len(empty)} images have no object, first {empty[0]}: the official code ends "
-            "there; --set empty_density=written gives them maps of zeros"
-        )
-
-
-def _require_space(options: Options, sizes_wh: np.ndarray, maps_per_image: int) -> None:
-    """Raise InputError where the maps of images [M, 2] do not fit on the disk."""
-    out, bytes_per_cell = options.out, maps_per_image * (4 if options.format == "npy" else 1)
-    needed = int(bytes_per_cell * (sizes_wh.prod(axis=1) / options.stride**2).sum())
-    home = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(home).free + sum(path.stat().st_size for path in _maps_in(out))
-    if needed > free:
-        raise InputError(
-            f"{out}: the maps need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-            "a --stride of 4 needs a sixteenth, --format npz a fourth or less"
-        )

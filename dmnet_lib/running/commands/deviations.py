@@ -30,16 +30,16 @@ rules, as --set of other commands takes them, the corrected value first:
 class Options:
     """The splits to measure on, taken as one, and the json to write, if any."""
 
-    root: Path = option(type=Path, metavar="ROOT", help=f"the folder that holds {splits.LAYOUT}")
-    splits: tuple[str, ...] = option("--split", nargs="+", required=True,
-        help="one or more, taken as one; with train among them, rows with score 0 count as "
-        "there")  # fmt: skip
+    root: Path = option("", f"the folder that holds {splits.LAYOUT}", metavar="ROOT")
+    splits: tuple[str, ...] = option(
+        "--split", "taken as one; with train among them, rows with score 0 count", nargs="+"
+    )
     sizes: SizeOptions
-    out: Path | None = option("--out", type=Path, metavar="FILE", help="json to write")
+    out: Path | None = option("--out", "json to write", metavar="FILE")
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
     from dmnet_lib.evaluation import deviations  # it loads torch
 
     sizes = options.sizes.read()
@@ -55,4 +55,3 @@ def run(options: Options, say: Say) -> int:
             "splits": options.splits, "settings": asdict(deviations.DEFAULTS),
         }  # fmt: skip
         say(f"{files.write_json(options.out, value)}: {len(found)} rules")
-    return 0

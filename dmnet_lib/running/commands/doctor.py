@@ -18,8 +18,8 @@ class Options:
     """None: everything is shown."""
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     results = result_folder.results_root()
     home = next(path for path in (results, *results.parents) if path.exists())
@@ -31,7 +31,6 @@ def run(options: Options, say: Say) -> int:
         state = "found" if any(root.glob("*/images")) else "no */images there"
         say(f"data      {root}  {state}")
     say(f"results   {results}  {shutil.disk_usage(home).free / 1e9:.1f} GB free")
-    return 0
 
 
 def _data_roots() -> list[Path]:

@@ -38,8 +38,6 @@ examples:
       --protocol coco --max-detections 300 --out metrics.json"""
 
 CAP = 500  # of VisDrone's toolkit, which cannot be set
-READING = "how to read the detections, and which images to score"
-COCO_ONLY = "--protocol coco only"
 EMPTY = "empty_images"  # of the formats' rules the one that also decides what is scored
 COLUMNS = {
     "visdrone": ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500"),
@@ -51,33 +49,32 @@ COLUMNS = {
 class Options:
     """Ground truth and detections, how to read them, which images count, and the protocol."""
 
-    ground_truth: Path = option("--ground-truth", type=Path, required=True, metavar="ROOT|FILE",
-        help=f"a COCO json, or the folder that holds {splits.LAYOUT}")  # fmt: skip
-    split: str | None = option("--split", help="train, val, test-dev …; of a folder")
+    ground_truth: Path = option("--ground-truth", "a COCO json, or the folder that holds "
+        f"{splits.LAYOUT}", metavar="ROOT|FILE")  # fmt: skip
+    split: str | None = option("--split", "train, val, test-dev …; of a folder")
     sizes: SizeOptions
-    detections: Path = option("--detections", type=Path, required=True, metavar="PATH",
-        help="COCO results json, or a folder or zip of VisDrone's or YOLO's text")  # fmt: skip
-    protocol: str = option("--protocol", choices=tuple(COLUMNS), required=True)
-    out: Path = option("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
-    images: Path | None = option("--images", group=READING, type=Path, metavar="FILE",
-        help="the COCO json that the detector was run on: its ids of images, its names of "
-        "categories (default: the ground truth, if that is one)")  # fmt: skip
+    detections: Path = option("--detections", "COCO results json, or a folder or zip of VisDrone's "
+        "or YOLO's text", metavar="PATH")  # fmt: skip
+    protocol: str = option("--protocol", "whose rules to score by", choices=tuple(COLUMNS))
+    out: Path = option("--out", "metrics.json", metavar="FILE")
+    images: Path | None = option("--images", "COCO json that the detector was run on, whose ids of "
+        "images and names of categories count, unless the ground truth's do",
+        metavar="FILE")  # fmt: skip
     first_class: int | None = option(
-        "--first-class", group=READING, type=int, choices=(0, 1), help="category id of pedestrian"
+        "--first-class", "category id of pedestrian", type=int, choices=(0, 1)
     )
-    ignore_other_images: bool = option("--ignore-other-images", group=READING, action="store_true",
-        help="leave out detections of images that are not in the ground truth")  # fmt: skip
-    names: Path | None = option("--names", group=READING, type=Path, metavar="FILE",
-        help="score only these images: one stem a line")  # fmt: skip
-    only_detected: bool = option("--only-detected", group=READING, action="store_true",
-        help="score only images with a detection: of an export of a part of the split. Where the "
-        "detector found nothing, this makes every figure too good")  # fmt: skip
-    max_detections: int | None = option("--max-detections", group=COCO_ONLY, type=common.count,
-        metavar="N",
-        help="scored of each image and class (default 500; profile official 100)")  # fmt: skip
-    backend: str | None = option("--backend", group=COCO_ONLY,
-        choices=("faster-coco-eval", "pycocotools"),
-        help="the same figures, ten times slower with pycocotools")  # fmt: skip
+    ignore_other_images: bool = option("--ignore-other-images", "leave out detections of images "
+        "that are not in the ground truth", action="store_true")  # fmt: skip
+    names: Path | None = option(
+        "--names", "score only these images: one stem a line", metavar="FILE"
+    )
+    only_detected: bool = option("--only-detected", "score only images with a detection: of an "
+        "export of a part of the split. Where the detector found nothing, this makes every figure "
+        "too good", action="store_true")  # fmt: skip
+    max_detections: int | None = option("--max-detections", "of coco: scored of each image and "
+        "class (default 500; profile official 100)", type=common.count, metavar="N")  # fmt: skip
+    backend: str | None = option("--backend", "of coco: the same figures, ten times slower with "
+        "pycocotools", choices=("faster-coco-eval", "pycocotools"))  # fmt: skip
     profile: Profile = common.rules("evaluation", EMPTY)
 
     def __post_init__(self) -> None:
@@ -85,22 +82,16 @@ class Options:
             raise InputError("--only-detected: not allowed with --names")
         if self.out.is_dir():
             raise InputError(f"{self.out}: is a folder; --out takes the metrics file to write")
-        if self.protocol == "coco":
-            return
-        if self.profile != official.named("corrected"):
+        other_rules = self.backend or self.profile != official.named("corrected")
+        if self.protocol == "visdrone" and (other_rules or self.max_detections not in (None, CAP)):
             raise InputError(
-                "--profile and --set: the visdrone protocol has rules of its own; the official "
-                "DMNet code scores by COCO's, so take --protocol coco"
+                "the visdrone protocol has rules of its own; leave out --profile, --set, "
+                "--max-detections and --backend, or take --protocol coco"
             )
-        other_cap = self.max_detections not in (None, CAP)
-        for name, given in (("--max-detections", other_cap), ("--backend", self.backend)):
-            if given:
-                words = "the visdrone protocol has its own; leave it out, or take --protocol coco"
-                raise InputError(f"{name}: {words}")
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
     truth, truth_json, odd = _ground_truth(options)
     images = files.read_json(options.images) if options.images else truth_json
     if images is not None and not isinstance(images, Mapping):
@@ -119,7 +110,6 @@ def run(options: Options, say: Say) -> int:
     for line in _shown(metrics):
         say(line)
     say(f"{options.out}  {len(metrics['per_class'])} classes, {len(notes)} notes")
-    return 0
 
 
 def _ground_truth(options: Options) -> tuple[Annotations, Mapping | None, list[str]]:
@@ -170,12 +160,10 @@ def _names_in(path: Path, known: Sequence[str]) -> list[str]:
     with files.reading(path, "a text file, one stem a line", (UnicodeDecodeError,)):
         lines = path.read_text(encoding="utf-8-sig").split()
     strange = sorted(set(lines) - set(known))
-    if not lines:
-        raise InputError(f"{path}: is empty; expected one stem a line")
-    if strange:
+    if strange or not lines:
         raise InputError(
-            f"{path}: {len(strange)} of {len(lines)} names are not in the ground truth: "
-            f"{files.shortened(strange)}; expected one stem a line"
+            f"{path}: expected stems of the ground truth, one a line; {len(strange)} of "
+            f"{len(lines)} are not: {files.shortened(strange)}"
         )
     return lines
 

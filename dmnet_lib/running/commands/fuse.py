@@ -39,36 +39,24 @@ examples:
 class Options:
     """Detections on whole images and on crops, with COCO files of both, and how to fuse them."""
 
-    images: Path = option(
-        "--images", type=Path, required=True, metavar="FILE", help="COCO file of the whole images"
-    )
-    detections: Path = option(
-        "--detections", type=Path, required=True, metavar="PATH", help="detections on them"
-    )
-    crop_images: Path | None = option(
-        "--crop-images", type=Path, metavar="FILE", help="COCO file of the crops"
-    )
+    images: Path = option("--images", "COCO file of the whole images", metavar="FILE")
+    detections: Path = option("--detections", "detections on them", metavar="PATH")
+    crop_images: Path | None = option("--crop-images", "COCO file of the crops", metavar="FILE")
     crop_detections: Path | None = option(
-        "--crop-detections", type=Path, metavar="PATH", help="detections on the crops"
+        "--crop-detections", "detections on the crops", metavar="PATH"
     )
-    first_class: int | None = option("--first-class", type=int, choices=(0, 1), metavar="N",
-        help="category id of pedestrian, where no file says it (0 or 1)")  # fmt: skip
-    iou: float = option("--iou", type=common.share, default=0.7, metavar="T",
-        help="IoU above which NMS removes the lower-scored box (default 0.7)")  # fmt: skip
-    top: int = option(
-        "--top", type=common.count, default=500, metavar="N", help="most per image (default 500)"
-    )
-    truncated_boxes: str = option(
-        "--truncated-boxes", choices=("kept", "suppressed"), default="kept",
-        help="boxes that a crop's border cut, seen whole elsewhere (default kept)",
-    )  # fmt: skip
-    coarse_weight: float = option("--coarse-weight", type=common.share, default=1.0, metavar="F",
-        help="factor on the score of a box that another view shows larger (default 1)")  # fmt: skip
-    input_size: int | None = option("--input-size", type=common.count, metavar="PX",
-        help="longer side of the detector's input, where it scales every view to it")  # fmt: skip
-    out: Path = option(
-        "--out", type=Path, required=True, metavar="PATH", help="FILE.json, FILE.zip or DIR"
-    )
+    first_class: int | None = option("--first-class", "category id of pedestrian, where no file "
+        "says it", type=int, choices=(0, 1), metavar="N")  # fmt: skip
+    iou: float = option("--iou", "IoU above which NMS removes the lower-scored box",
+        type=common.share, default=0.7, metavar="T")  # fmt: skip
+    top: int = option("--top", "most per image", type=common.count, default=500, metavar="N")
+    truncated_boxes: str = option("--truncated-boxes", "boxes that a crop's border cut, seen whole "
+        "elsewhere", choices=("kept", "suppressed"), default="kept")  # fmt: skip
+    coarse_weight: float = option("--coarse-weight", "factor on the score of a box that another "
+        "view shows larger", type=common.share, default=1.0, metavar="F")  # fmt: skip
+    input_size: int | None = option("--input-size", "longer side of the detector's input, where it "
+        "scales every view to it", type=common.count, metavar="PX")  # fmt: skip
+    out: Path = option("--out", "FILE.json, FILE.zip or DIR", metavar="PATH")
     profile: Profile = common.rules("fusion")
 
     def __post_init__(self) -> None:
@@ -79,16 +67,15 @@ class Options:
             raise InputError(f"{self.out}: is one of the inputs; choose another --out")
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
     whole, entries = _detections(options.detections, options.images, options, say)
     sizes_wh = _sizes_wh(entries)
-    scales = _seen_at(np.ones(len(sizes_wh)), sizes_wh, options)
-    regions = Regions.whole_images(sizes_wh)
+    regions, scales = Regions.whole_images(sizes_wh), np.ones(len(sizes_wh))
+    scales = _seen_at(scales, sizes_wh, options)
     views = [ViewDetections(whole, whole.image_index, regions, scales)]
     if options.crop_images is not None:
-        on_crops, crops = _detections(options.crop_detections, options.crop_images, options, say)
-        views.append(_moved(on_crops, crops, options, entries))
+        views.append(_crop_views(entries, options, say))
     scales = np.concatenate([one.scales for one in views])
     if options.coarse_weight < 1 and len(np.unique(scales)) == 1:
         say("note: all views have one scale, so --coarse-weight changes nothing; give --input-size")
@@ -103,7 +90,6 @@ def run(options: Options, say: Say) -> int:
     if options.out.suffix.lower() != ".json":
         fused = fused.top(visdrone.MAX_DETECTIONS)  # as they were written
     say(f"{options.out}: {len(fused):,} boxes of {counts}, over {len(entries):,} images")
-    return 0
 
 
 def _detections(
@@ -135,13 +121,28 @@ def _seen_at(scales: np.ndarray, sizes_wh: np.ndarray, options: Options) -> np.n
     return scales * options.input_size / sizes_wh.max(axis=1)
 
 
-def _moved(
-    found: Detections, entries: Mapping[str, coco.Entry], options: Options,
-    wholes: Mapping[str, coco.Entry],
-) -> ViewDetections:  # fmt: skip
-    """Return the crops' detections in the pixels of the whole images, by stem in `wholes`."""
-    parents, corners_scales = _places(entries, options, wholes)
-    corners_xy, scales = corners_scales[:, :2], corners_scales[:, 2]
+def _crop_views(wholes: Mapping[str, coco.Entry], options: Options, say: Say) -> ViewDetections:
+    """Return the crops' detections in the pixels of the whole images, given by stem.
+
+    Raises InputError for crops of other images, and for corners beyond their image.
+    """
+    source = options.crop_images
+    found, entries = _detections(options.crop_detections, source, options, say)
+    crops = [_placed(stem, entry, source) for stem, entry in entries.items()]
+    index = {name: place for place, name in enumerate(wholes)}
+    lost = [crop["parent"] for crop in crops if crop["parent"] not in index]
+    if lost:
+        raise InputError(
+            f"{source}: {len(lost)} of {len(crops)} crops are of images that {options.images} has "
+            f"not, first {lost[0]}"
+        )
+    parents = np.array([index[crop["parent"]] for crop in crops], np.int64)
+    corners_xy = np.array([(c["x0"], c["y0"]) for c in crops], np.float64).reshape(-1, 2)
+    scales = np.array([crop["scale"] for crop in crops], np.float64)
+    beyond = np.any((corners_xy < 0) | (corners_xy >= _sizes_wh(wholes)[parents]), axis=1)
+    for crop in (crops[place] for place in np.flatnonzero(beyond)):
+        where = f"{source}: {crop['file_name']}: its corner ({crop['x0']}, {crop['y0']})"
+        raise InputError(f"{where} is not in its image, {crop['parent']}")
     moved = fusion.to_whole(
         found, names=tuple(wholes), parents=parents, corners_xy=corners_xy, scales=scales
     )
@@ -154,37 +155,13 @@ def _moved(
     return ViewDetections(moved, view, regions, _seen_at(scales, sizes_wh, options)[order])
 
 
-def _places(
-    entries: Mapping[str, coco.Entry], options: Options, wholes: Mapping[str, coco.Entry]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return each crop's image, its index in `wholes` [K], and x0, y0 and scale [K, 3].
-
-    Raises InputError for crops of other images, and for corners beyond their image.
-    """
-    source, index = options.crop_images, {name: place for place, name in enumerate(wholes)}
-    places = [_place(stem, entry, source) for stem, entry in entries.items()]
-    lost = [parent for parent, *_ in places if parent not in index]
-    if lost:
-        raise InputError(
-            f"{source}: {len(lost)} of {len(places)} crops are of images that {options.images} has "
-            f"not, first {lost[0]}"
-        )
-    for (parent, x, y, _), entry in zip(places, entries.values(), strict=True):
-        if not (0 <= x < wholes[parent]["width"] and 0 <= y < wholes[parent]["height"]):
-            where = f"{source}: {entry['file_name']}"
-            raise InputError(f"{where}: its corner ({x}, {y}) is not in its image, {parent}")
-    numbers = np.array([numbers for _, *numbers in places], np.float64).reshape(-1, 3)
-    return np.array([index[parent] for parent, *_ in places], np.int64), numbers
-
-
-def _place(stem: str, entry: coco.Entry, source: Path) -> tuple[str, float, float, float]:
-    """Return a crop's parent's stem, its corner x0, y0 and its scale."""
-    where = f"{source}: {entry['file_name']}"
+def _placed(stem: str, entry: coco.Entry, source: Path) -> coco.Entry:
+    """Return a crop's entry with its parent's stem, its corner x0, y0 and its scale."""
     if not any(key in entry for key in ("parent", "x0", "y0")):
         parent, region_xyxy = parse_crop_name(stem)
         x1, y1, x2, _ = region_xyxy.tolist()
         scale = entry["width"] / (x2 - x1) if x2 > x1 else 0
-        entry = {"parent": f"{parent}.jpg", "x0": x1, "y0": y1, "scale": scale}
+        entry = {**entry, "parent": f"{parent}.jpg", "x0": x1, "y0": y1, "scale": scale}
     entry = {"scale": 1.0, **entry}
-    coco.check_crop(entry, where)
-    return PurePosixPath(entry["parent"]).stem, entry["x0"], entry["y0"], entry["scale"]
+    coco.check_crop(entry, f"{source}: {entry['file_name']}")
+    return {**entry, "parent": PurePosixPath(entry["parent"]).stem}

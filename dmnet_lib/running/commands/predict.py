@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
@@ -42,76 +42,35 @@ SUFFIXES = (*images.SUFFIXES, *video.SUFFIXES)
 LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame's number
 
 
-class Names:
-    """Gives every result a name of its own, which a file system takes and no other result has."""
-
-    def __init__(self) -> None:
-        self.taken: set[str] = set()  # not by case, which some file systems do not tell apart
-
-    def new(self, stem: str, suffix: str) -> str:
-        """Return the stem where it is free, else stem_suffix, else stem_2 and so on."""
-        printable = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in stem)
-        plain = printable.encode()[:LONGEST_NAME].decode(errors="ignore")
-        names = chain([plain, f"{plain}_{suffix}"], (f"{plain}_{n}" for n in count(2)))
-        name = next(one for one in names if one.casefold() not in self.taken)
-        self.taken.add(name.casefold())
-        return name
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A picture, what its results are called, and what its entry in the listing says."""
-
-    picture: Picture
-    name: str
-    entry: dict[str, object]
-
-
-@dataclass
-class Done:
-    """What was written so far: entries of images and their detections; how many files failed."""
-
-    found: list[tuple[dict[str, object], Detections]] = field(default_factory=list)
-    failed: int = 0
-
-    def fail(self, error: InputError) -> None:
-        """Name what could not be read, and count it."""
-        self.failed += 1
-        with tqdm.external_write_mode(sys.stderr):
-            sys.stderr.write(f"dmnet: {' '.join(str(error).split())}\n")
-
-
 @dataclass(frozen=True)
 class Options:
     """Images and videos, the finished run that detects in them, and what is written."""
 
     inputs: tuple[Path, ...] = option(
-        type=Path, nargs="+", metavar="INPUT", help="an image, a folder, or a video"
+        "", "an image, a folder, or a video", nargs="+", metavar="INPUT"
     )
-    home: Path = option("--run", type=Path, required=True, metavar="RUN",
-        help="folder of a finished experiment, like results/demo")  # fmt: skip
-    out: Path = option("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    strategy: str = option("--strategy", default=predict.STRATEGY, metavar="NAME",
-        help=f"{predict.STRATEGIES}: where the crops are (default {predict.STRATEGY}); N is a "
-        "number of crops, or megapixels like 0.9Mpx")  # fmt: skip
-    min_score: float = option("--min-score", type=common.share, default=strategies.SHOWN_SCORE,
-        metavar="S", help="score above which a box counts as an object and is drawn (default 0.5); "
-        "text and json hold all")  # fmt: skip
-    every: int = option("--every", type=common.count, default=0, metavar="N",
-        help="take every so many frames of a video (default: one per second)")  # fmt: skip
-    overlays: bool = option("--no-overlays", action="store_false", help="write no pictures")
+    home: Path = option("--run", "a finished experiment, like results/demo", metavar="RUN")
+    out: Path = option("--out", "folder to write to", metavar="DIR")
+    strategy: str = option("--strategy", f"{predict.STRATEGIES}: where the crops are; N is a "
+        "number of crops, or megapixels like 0.9Mpx", default=predict.STRATEGY,
+        metavar="NAME")  # fmt: skip
+    min_score: float = option("--min-score", "score above which a box counts as an object and is "
+        "drawn; text and json hold all", type=common.share, default=strategies.SHOWN_SCORE,
+        metavar="S")  # fmt: skip
+    every: int = option("--every", "take every so many frames of a video, one per second unless "
+        "given", type=common.count, default=0, metavar="N")  # fmt: skip
+    overlays: bool = option("--no-overlays", "write no pictures", action="store_false")
 
     def __post_init__(self) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
-    done = Done()
-    sources = _sources(options.inputs, done.fail, say)
-    if not sources:
-        raise InputError("no image or video among the inputs; see `dmnet predict --help`")
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
+    sources = _sources(options.inputs, say)
+    if all(path.is_dir() for path in sources):
+        raise InputError(f"{options.inputs[0]}: no image or video in it")
     predictor = Predictor.of_run(options.home, strategy=options.strategy)
     info = {
         "description": f"dmnet predict, strategy {options.strategy}",
@@ -120,26 +79,37 @@ def run(options: Options, say: Say) -> int:
     }  # fmt: skip
     others = (options.out / TEXTS, options.out / OVERLAYS)
     common.refuse_others(options.out / LISTING, {"info": info}, *others)
+    found: list[tuple[coco.Entry, Detections]] = []
+    failed = 0
     try:
-        shots = _shots(sources, options.every, done.fail)
-        for shot in parallel.progress(shots, "predict"):
-            line = _write(shot, predictor.predict(shot.picture, shot.name), options, done)
+        for shot in parallel.progress(_shots(sources, options.every), "predict"):
+            if isinstance(shot, InputError):
+                failed += 1
+                with tqdm.external_write_mode(sys.stderr):
+                    sys.stderr.write(f"dmnet: {' '.join(str(shot).split())}\n")
+                continue
+            picture, entry = shot
+            name = Path(entry["file_name"]).stem
+            one = predictor.predict(picture, name)
+            width, height = one.size_wh
+            entry |= {"id": len(found) + 1, "width": width, "height": height}
+            found.append((entry, one.detections))
+            line = _write(name, picture, one, options)
             with tqdm.external_write_mode():
                 say(line)
     finally:
-        pieces = coco.detections_text(done.found, info=info)
-        files.write_text(options.out / LISTING, pieces)
-    boxes = sum(len(one) for _, one in done.found)
-    say(f"{options.out}: images: {len(done.found)}, boxes: {boxes:,}")
-    if done.failed:
-        raise InputError(f"{done.failed} of the inputs could not be read, or not to their end")
-    return 0
+        files.write_text(options.out / LISTING, coco.detections_text(found, info=info))
+    boxes = sum(len(one) for _, one in found)
+    say(f"{options.out}: images: {len(found)}, boxes: {boxes:,}")
+    if failed:
+        raise InputError(f"{failed} of the inputs could not be read, or not to their end")
 
 
-def _sources(
-    inputs: Sequence[Path], fail: Callable[[InputError], None], say: Say
-) -> dict[Path, str]:
-    """Return the files that are meant, and what the results of each are called."""
+def _sources(inputs: Sequence[Path], say: Say) -> dict[Path, str]:
+    """Return the files that are meant, and what the results of each are called.
+
+    A folder without any stands for itself.
+    """
     found: list[Path] = []
     for path in inputs:
         if not path.is_dir():
@@ -150,50 +120,56 @@ def _sources(
         known = [one for one in own if one.suffix.lower() in SUFFIXES and one.name[0] != "."]
         if len(own) > len(known):
             say(f"note: {path}: files passed over: {len(own) - len(known)}")
-        if not known:
-            fail(InputError(f"{path}: no image or video in it"))
-        found += known
+        found += known or [path]
     # realpath, unlike Path.resolve, takes a link that leads nowhere.
-    names, by_place = Names(), {os.path.realpath(path): path for path in reversed(found)}
-    return {path: names.new(path.stem, path.suffix[1:]) for path in reversed(by_place.values())}
+    by_place = {os.path.realpath(path): path for path in reversed(found)}
+    return names_of(list(by_place.values())[::-1])
 
 
-def _shots(
-    sources: dict[Path, str], every: int, fail: Callable[[InputError], None]
-) -> Iterator[Shot]:
-    """Yield the pictures of all files, one at a time in memory; what fails is named."""
+def names_of(paths: Iterable[Path]) -> dict[Path, str]:
+    """Return a name for the results of each: stem, or else stem_suffix, or else stem_2 and so on.
+    """
+    found, taken = {}, set()  # not by case, which some file systems do not tell apart
+    for path in paths:
+        printable = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in path.stem)
+        plain = printable.encode()[:LONGEST_NAME].decode(errors="ignore")
+        names = chain([plain, f"{plain}_{path.suffix[1:]}"], (f"{plain}_{n}" for n in count(2)))
+        found[path] = next(one for one in names if one.casefold() not in taken)
+        taken.add(found[path].casefold())
+    return found
+
+
+def _shots(sources: dict[Path, str], every: int) -> Iterator[tuple[Picture, dict] | InputError]:
+    """Yield the pictures of all files with their entries in the listing, or what is wrong."""
     for path, name in sources.items():
         try:
-            if path.suffix.lower() in video.SUFFIXES:
+            if path.is_dir():
+                yield InputError(f"{path}: no image or video in it")
+            elif path.suffix.lower() in video.SUFFIXES:
                 yield from _of_video(path, name, every)
             else:
                 entry = {"file_name": f"{name}{path.suffix}", "source": str(path)}
-                yield Shot(images.read(path), name, entry)
+                yield images.read(path), entry
         except InputError as error:
-            fail(error)
+            yield error
 
 
-def _of_video(path: Path, name: str, every: int) -> Iterator[Shot]:
+def _of_video(path: Path, name: str, every: int) -> Iterator[tuple[Picture, dict]]:
     for one in video.frames(path, every=every):
-        called = f"{name}_frame{one.number:06d}"
-        entry = {"file_name": f"{called}.jpg", "source": str(path)}
-        entry |= {"frame": one.number, "seconds": one.seconds}
-        yield Shot(Picture(one.image), called, entry)
+        entry = {"file_name": f"{name}_frame{one.number:06d}.jpg", "source": str(path)}
+        yield Picture(one.image), entry | {"frame": one.number, "seconds": one.seconds}
 
 
-def _write(shot: Shot, one: Prediction, options: Options, done: Done) -> str:
+def _write(name: str, picture: Picture, one: Prediction, options: Options) -> str:
     """Write what was found in one picture, and return it in words."""
     visdrone.write_detections(options.out / TEXTS, one.detections)
     shown = one.shown(options.min_score)
     if options.overlays:
-        overlay = drawing.overlay(shot.picture.image, shown, one.regions.boxes_xyxy)
-        path = files.inside(options.out / OVERLAYS, f"{shot.name}.jpg")
+        overlay = drawing.overlay(picture.image, shown, one.regions.boxes_xyxy)
+        path = files.inside(options.out / OVERLAYS, f"{name}.jpg")
         files.write_bytes(path, files.encode_jpeg(overlay))
-    width, height = one.size_wh
-    entry = shot.entry | {"id": len(done.found) + 1, "width": width, "height": height}
-    done.found.append((entry, one.detections))
     notes = "".join(f"; {note}" for note in one.notes)
     return (
-        f"{shot.name}: {len(shown)} objects, {len(one.regions)} crops, {one.megapixels:.2f} "
+        f"{name}: {len(shown)} objects, {len(one.regions)} crops, {one.megapixels:.2f} "
         f"megapixels, {one.seconds:.2f} s{notes}"
     )

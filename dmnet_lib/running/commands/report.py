@@ -13,8 +13,8 @@ class Options:
     """None: everything is written."""
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
     from dmnet_lib.core import result_folder
     from dmnet_lib.evaluation import experiments
     from dmnet_lib.reporting.pages import pages, sweep
@@ -25,4 +25,3 @@ def run(options: Options, say: Say) -> int:
         say(f"{(sweep.write_page if is_sweep else pages.write_experiment)(home)}")
     for path in pages.write_index(results):
         say(f"{path}")
-    return 0

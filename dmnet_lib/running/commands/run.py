@@ -1,10 +1,10 @@
 """A parameter file -> the experiment's finished stages and report, or those of a sweep over it."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core.files import InputError
+from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, option
 
 ABOUT = """\
@@ -21,65 +21,43 @@ examples:
   dmnet run params/demo.yaml --until 03_density_crops
   dmnet run params/demo.yaml --sweep '05_fused_detection.budgets="6, 2","6, 12"' \\
       --set 05_fused_detection.steps=300 --jobs 2"""
-SWEEP = "one parameter, several values"
 
 
 @dataclass(frozen=True)
 class Options:
     """What to run: a parameter file up to a stage, or a sweep over one of its parameters."""
 
-    params: Path = option(type=Path, metavar="PARAMS", help="a parameter file")
-    until: str | None = option("--until", metavar="STAGE", help="the last stage to run")
-    force: bool = option("--force", action="store_true", help="run finished stages again")
-    dry_run: bool = option(
-        "--dry-run", action="store_true", help="only say what would run, and why"
-    )
+    params: Path = option("", "a parameter file", metavar="PARAMS")
+    until: str | None = option("--until", "the last stage to run", metavar="STAGE")
+    force: bool = option("--force", "run finished stages again", action="store_true")
+    dry_run: bool = option("--dry-run", "only say what would run, and why", action="store_true")
     sweep: str | None = option(
-        "--sweep", group=SWEEP, metavar="SECTION.NAME=V1,V2,…", help="one experiment per value"
+        "--sweep", "one experiment per value", metavar="SECTION.NAME=V1,V2,…"
     )
-    settings: tuple[str, ...] = option(
-        "--set", group=SWEEP, action="append", default=[], metavar="SECTION.NAME=VALUE",
-        help="a value for all these experiments; may be repeated",
-    )  # fmt: skip
+    settings: tuple[str, ...] = option("--set", "a value for all of them; may be repeated",
+        action="append", default=[], metavar="SECTION.NAME=VALUE")  # fmt: skip
     jobs: int | None = option(
-        "--jobs", group=SWEEP, type=int, metavar="N", help="experiments side by side (default 1)"
+        "--jobs", "so many experiments side by side (default 1)", type=common.count, metavar="N"
     )
 
     def __post_init__(self) -> None:
         if not self.sweep and (self.settings or self.jobs):
-            raise InputError(
-                "--set and --jobs go with --sweep; --sweep common.seed=1 is one run too"
-            )
-        if self.jobs is not None and self.jobs < 1:
-            raise InputError(f"--jobs {self.jobs}: expected 1 or more")
+            raise InputError("--set and --jobs go with --sweep, which also takes one value alone")
         if self.sweep and (self.until or self.force):
-            raise InputError(
-                "--until and --force do not go with --sweep: it runs what is not finished"
-            )
+            raise InputError("--until and --force do not go with --sweep, which runs what is due")
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
+    if options.sweep:
+        from dmnet_lib.running import sweep_values, sweeps
+
+        sweep = sweep_values.parse(options.params, options.sweep, options.settings)
+        failed = sweeps.run(sweep, say=say, jobs=options.jobs or 1, dry_run=options.dry_run)
+        if failed:
+            raise InputError("; ".join(f"{name}: {why}" for name, why in failed.items()))
+        return
     from dmnet_lib.running import runner
 
-    if options.sweep:
-        return _sweep(options, say)
-    try:
-        runner.run(
-            options.params, say=say, until=options.until, force=options.force,
-            dry_run=options.dry_run,
-        )  # fmt: skip
-    except runner.StageError as error:
-        sys.stderr.write(f"dmnet: {error}\n")
-        return 1
-    return 0
-
-
-def _sweep(options: Options, say: Say) -> int:
-    from dmnet_lib.running import sweep_values, sweeps
-
-    sweep = sweep_values.parse(options.params, options.sweep, options.settings)
-    failed = sweeps.run(sweep, say=say, jobs=options.jobs or 1, dry_run=options.dry_run)
-    for name, why in failed.items():
-        sys.stderr.write(f"dmnet: {name}: {why}\n")
-    return 1 if failed else 0
+    runner.run(options.params, say=say, until=options.until, force=options.force,
+               dry_run=options.dry_run)  # fmt: skip

@@ -28,12 +28,12 @@ examples:
 class Options:
     """A parameter file, and which of its networks to train."""
 
-    params: Path = option(type=Path, metavar="PARAMS", help="a parameter file")
-    network: str = option("--network", required=True, choices=NETWORKS, help="what to train")
+    params: Path = option("", "a parameter file", metavar="PARAMS")
+    network: str = option("--network", "what to train", choices=NETWORKS)
 
 
-def run(options: Options, say: Say) -> int:
-    """Run the command; return its exit status."""
+def run(options: Options, say: Say) -> None:
+    """Run the command."""
     from dmnet_lib.training import distributed, jobs
 
     experiment = params.load(options.params)
@@ -41,4 +41,3 @@ def run(options: Options, say: Say) -> int:
         path = jobs.train(experiment, options.network)
         if distributed.is_first():
             say(f"{params.shown(path)}  trained")
-    return 0

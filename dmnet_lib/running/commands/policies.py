@@ -1,0 +1,221 @@
+"""Points or density maps of a split -> its crops, by one of two policies: dense or planned."""
+
+import argparse
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from dmnet_lib.core import parallel
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.official import Profile
+from dmnet_lib.core.tables import Regions
+from dmnet_lib.cropping import planning, plans, recall, threshold
+from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.planning import Budget, CropPlanner
+from dmnet_lib.cropping.plans import SplitPlan
+from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.density import maps, sizes, windows
+from dmnet_lib.density.points import Points
+from dmnet_lib.density.sizes import Bins
+from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import Say, WorkerOptions, option
+from dmnet_lib.running.commands.density import SIZES
+
+CROPS = 8  # planned per image, where no limit is given
+COUNT_FACTOR = 3  # a map with so many times its objects was most likely enlarged
+_pixels = partial(common.count, least=0)
+
+
+@dataclass(frozen=True)
+class SplitDensity:
+    """Where a split's objects are: their points, or one map file per image in a folder."""
+
+    truth: Annotations
+    points: Points | None
+    folder: Path | None
+    paths: list[Path]
+    profile: Profile
+    workers: WorkerOptions
+    say: Say
+
+    def lend(self) -> AbstractContextManager[Executor | None]:
+        """Lend workers that are worth their start on so many images."""
+        return self.workers.lend(tasks=len(self.truth) // common.IMAGES_EACH)
+
+    def note_heavy(self, total: float) -> None:
+        """Say so where maps hold far more objects, total, than their split has."""
+        objects = int(self.truth.is_object.sum())
+        if objects and total > COUNT_FACTOR * objects:
+            self.say(
+                f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they enlarged "
+                "without dividing by the area? Then thresholds and gains mean less than they say"
+            )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The crops of a split and their parameters; of planned ones their gains, and a sentence."""
+
+    regions: Regions
+    parameters: dict[str, object]
+    gains: list[list[float]] | None = None
+    words: str = ""
+
+
+def _window(text: str) -> tuple[int, int]:
+    """Return (width, height) of "70x70"."""
+    parts = text.split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, such as 70x70")
+    return int(parts[0]), int(parts[1])
+
+
+@dataclass(frozen=True)
+class DenseOptions:
+    """The paper's rule: window (w, h) in px, objects in a dense one; area and padding of a crop."""
+
+    GROUP: ClassVar[str] = "of --policy dense"
+
+    window: tuple[int, int] = option("--window", "window in pixels (default 70x70)",
+        type=_window, default=(70, 70), metavar="WxH")  # fmt: skip
+    threshold: float = option("--threshold", "objects in a window that make it dense",
+        type=common.positive, default=0.08, metavar="T")  # fmt: skip
+    min_area: int = option(
+        "--min-area", "smallest area of a crop", type=_pixels, default=70 * 70, metavar="PX2"
+    )
+    padding: int = option("--padding", "added on every side, so that fewer objects are truncated",
+        type=_pixels, default=0, metavar="PX")  # fmt: skip
+
+    def choose(self, density: SplitDensity) -> Chosen:
+        """Return the dense crops of every image. Raises InputError for odd maps."""
+        truth, rules = density.truth, density.profile
+        if density.points is None:
+            tasks = zip(density.paths, truth.sizes_wh, strict=True)
+            task = partial(_sums_of_map, window_wh=self.window)
+            with density.lend() as executor:
+                found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
+            density.note_heavy(sum(total for _, total in found))
+            sums = [one for one, _ in found]
+        else:
+            sums = windows.sums_from_points(density.points, self.window, kernel=rules.kernel)
+        policy = threshold.Policy(self.window, self.min_area, self.padding, rules.regions)
+        regions = threshold.split_regions(
+            sums, truth.sizes_wh, threshold=self.threshold, policy=policy
+        )
+        return Chosen(regions, asdict(self))
+
+
+def _sums_of_map(
+    task: tuple[Path, np.ndarray], *, window_wh: tuple[int, int]
+) -> tuple[np.ndarray, float]:
+    """Return the window sums and the sum of one map, given its path and its image's size."""
+    path, size_wh = task
+    cells = maps.read(path)
+    cells = cells.sum(axis=0) if cells.ndim == 3 else cells  # maps by size
+    stride = maps.stride_of(cells, size_wh, path)
+    sums = windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
+    return sums, float(cells.sum(dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Limits of planned crops, and how the detector sees them; None for what is not given."""
+
+    GROUP: ClassVar[str] = "of --policy planned"
+
+    crops_per_image: int | None = option("--crops-per-image", "most crops per image, "
+        f"{CROPS} where no limit is given", type=_pixels, metavar="N")  # fmt: skip
+    megapixels: float | None = option("--megapixels", "most megapixels per image that crops take "
+        "through the detector", type=common.positive, metavar="M")  # fmt: skip
+    least_gain: float | None = option("--least-gain", "least objects that a crop gains (with "
+        "--megapixels: per megapixel)", type=common.positive, metavar="G")  # fmt: skip
+    input_size: int = option("--input-size", "longer side of the detector's input",
+        type=common.count, default=640, metavar="PX")  # fmt: skip
+    recall_curve: Path | None = option("--recall-curve", "json of the detector's recall by "
+        "object size, a generic one unless given", metavar="FILE")  # fmt: skip
+    max_upscale: float = option("--max-upscale", "crops are enlarged at most so many times",
+        type=common.positive, default=4.0, metavar="F")  # fmt: skip
+    aspect: str = option("--aspect", "shape of the crops", default="1:1", metavar="W:H")
+    size_edges: str | None = option("--size-edges", "sides of objects between the sizes; those "
+        "of the maps unless given, else 8,16,32,64,128", metavar="PX,PX")  # fmt: skip
+    views: str = option("--views", "what a crop costs: fixed, the detector's whole input; own, "
+        "its own area as enlarged", choices=("fixed", "own"), default="fixed")  # fmt: skip
+
+    def choose(self, density: SplitDensity) -> Chosen:
+        """Plan the crops of every image, from its points or its maps. Raises InputError."""
+        truth, paths = density.truth, density.paths
+        planner = self._planner(self._bins(density), density.say)
+        if density.points is None:
+            tasks = list(plans.of_files(paths, truth.sizes_wh, planner.bins))
+        else:
+            kernel = density.profile.kernel
+            tasks = list(plans.of_truth(density.points, planner.bins, kernel=kernel))
+        limits = (self.crops_per_image, self.megapixels, self.least_gain)
+        crops = CROPS if limits == (None, None, None) else self.crops_per_image
+        wanted = {"crops": Budget(crops, self.megapixels, self.least_gain or 0.0)}
+        with density.lend() as executor:
+            plan = plans.split_plans(tasks, planner, wanted, executor=executor)["crops"]
+        if paths:
+            density.note_heavy(sum(one.total for one in plan.plans))
+        parameters = {
+            "policy": "planned", **asdict(self), "recall_curve": asdict(planner.curve),
+            "size_bins": {n: np.round(one, 3).tolist() for n, one in vars(planner.bins).items()},
+        }  # fmt: skip
+        gains = [np.round(one.gains, 3).tolist() for one in plan.plans]
+        return Chosen(plan.regions, parameters, gains, _expected(truth, plan, planner))
+
+    def _bins(self, density: SplitDensity) -> Bins:
+        """Return the size bins: those beside the maps; measured on the split where its own
+        annotations are what is planned from. Maps are never planned with the truth of their split.
+        """
+        edges_px = None if self.size_edges is None else sizes.parse(self.size_edges)
+        if density.points is not None:
+            return sizes.measure(density.truth, sizes.EDGES_PX if edges_px is None else edges_px)
+        beside = density.folder / SIZES
+        if beside.is_file():
+            listed = sizes.read(beside)
+            if edges_px in (None, tuple(listed.edges_px)):
+                return listed
+        if edges_px is None:  # maps that nobody split by size are of one size
+            by_size = any(maps.read(path).ndim == 3 for path in density.paths[:1])
+            edges_px = sizes.EDGES_PX if by_size else ()
+        return sizes.plain(edges_px)
+
+    def _planner(self, bins: Bins, say: Say) -> CropPlanner:
+        curve = recall.read(self.recall_curve) if self.recall_curve else Curve()
+        if not self.recall_curve:
+            say(
+                "note: no --recall-curve, so one of no detector in particular: at most "
+                f"{curve.top:.0%} are found, half of them at {curve.rise_px:g} px in the "
+                "detector's input"
+            )
+        aspect_wh, input_wh = planning.parse_aspect(self.aspect), None
+        if self.views == "fixed":
+            width, height = self.input_size * np.array(aspect_wh) / max(aspect_wh)
+            input_wh = (max(1, round(width)), max(1, round(height)))
+        input_scale = InputScale(self.input_size, self.max_upscale, input_wh)
+        return CropPlanner(bins, curve, input_scale, aspect_wh)
+
+
+def _expected(truth: Annotations, plan: SplitPlan, planner: CropPlanner) -> str:
+    """Return in words what share of the objects is expected to be found, before and after."""
+    after = planner.predicted_recall(truth, plan.regions)
+    if after is None:  # nobody annotated the split: the maps tell
+        total, base = (sum(getattr(one, n) for one in plan.plans) for n in ("total", "base"))
+        gains = sum(float(one.gains.sum()) for one in plan.plans)
+        return (
+            f"of {total:,.0f} objects in the maps, {base:,.0f} are expected to be found in whole "
+            f"images, {base + gains:,.0f} with the crops"
+        )
+    before = planner.predicted_recall(truth, plan.first(0).regions)
+    cut = planner.truncated_targets(truth, plan.regions)
+    lost = "" if cut is None else f"; crop borders cut {cut:.1%} of the objects aimed at"
+    return (
+        f"expected to be found: {before:.1%} of the objects in whole images, {after:.1%} with the "
+        f"crops{lost}"
+    )
