@@ -178,7 +178,10 @@ def test_files_not_sorted_by_score_are_noted(root: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--protocol", "visdrone", "--profile", "official"], "the visdrone protocol has rules of its own"),
+        (
+            ["--protocol", "visdrone", "--profile", "official"],
+            "the visdrone protocol has rules of its own",
+        ),
         (["--protocol", "visdrone", "--max-detections", "9"], "rules of its own"),
         (["--protocol", "visdrone", "--backend", "pycocotools"], "rules of its own"),
         (["--set", "rows=objects"], "--set rows: a rule of another command"),
