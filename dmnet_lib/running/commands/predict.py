@@ -127,7 +127,7 @@ def _sources(inputs: Sequence[Path], say: Say) -> dict[Path, str]:
 
 
 def names_of(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return a name for the results of each: stem, or else stem_suffix, or else stem_2 and so on."""
+    """Return a name for the results of each: stem, else stem_suffix, else stem_2 and so on."""
     found, taken = {}, set()  # not by case, which some file systems do not tell apart
     for path in paths:
         printable = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in path.stem)
