@@ -5,16 +5,15 @@ and the bootstrap resamples the images alike for both. Where detections or data 
 versioned scores are compared, without intervals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dmnet_lib.core import annotations, files, parallel, params, provenance
+from dmnet_lib.core import files, parallel, params, provenance
 from dmnet_lib.core.annotations import CLASSES, Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import DATASET, DETECTION, EVALUATION, PROVENANCE, ResultFolder
@@ -30,28 +29,25 @@ from dmnet_lib.evaluation.difference import (
     SIGNIFICANT,
     Difference,
 )
-from dmnet_lib.evaluation.experiments import SCORES, Pair, StrategyRun, name_of, versioned_scores
-from dmnet_lib.evaluation.strategy_table import without_nan
+from dmnet_lib.evaluation.experiments import SCORES, Pair, StrategyRun, versioned_scores
 from dmnet_lib.evaluation.words import Words
 
 AREAS = {"APs": bootstrap.SMALL, "APm": (32.0**2, 96.0**2), "APl": (96.0**2, 1e10)}  # px², COCO's
+Samples = Mapping[str, np.ndarray | float]  # {score: [1 + B] on resamples, or a versioned one}
 SEED, LEVEL = 0, 0.95  # of the bootstrap and its intervals
 WITH_INTERVAL = (NOT_SIGNIFICANT, SIGNIFICANT, seeds.SEEDED)  # verdicts
 LABEL = ["experiments", "strategy"]
 COLUMNS = (*LABEL, "first", "second", "main", "of", "a", "b", "difference", "low", "high",
            "verdict")  # fmt: skip
+SHOWN = f"{DATASET}.examples"  # of the scenes' parameters, the one that changes no image
 MANY = 20  # intervals, of which some exclude 0 by chance
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment: what its evaluation measured, its truth, and its detections by strategy.
-
-    missing says in words why it cannot be scored anew; then truth is None and found is empty.
-    """
+    """One experiment: its truth and its detections by strategy, or why it has none of them."""
 
     folder: ResultFolder
-    metrics: dict
     truth: Annotations | None = None
     found: Mapping[str, Detections] = field(default_factory=dict)
     missing: str = ""
@@ -63,34 +59,25 @@ class Experiment:
 
 
 def read(folder: ResultFolder) -> Experiment:
-    """Return an experiment with its detections and truth, or by its versioned metrics alone."""
-    metrics, name = experiments.evaluation(folder), folder.name
-    made = folder.folders.get(DETECTION, Path(DETECTION))
+    """Return an experiment with its detections and truth, or what is missing of them."""
     try:
-        outcomes = strategies.read(made)
+        outcomes, truth = strategies.read(folder.folder(DETECTION)), _truth(folder)
     except InputError as error:
-        is_damaged = (made / strategies.LISTING).exists()
-        told, force = (f" ({error})", " --force") if is_damaged else ("", "")
-        missing = f"the detections of {name}{told}; run `dmnet run params/{name}.yaml{force}`"
-        return Experiment(folder, metrics, missing=missing)
-    try:
-        truth = _truth(folder)
-    except InputError as error:
-        return Experiment(folder, metrics, missing=f"the data of {name} ({error})")
-    found = {strategy: one.detections for strategy, one in outcomes.items()}
-    return Experiment(folder, metrics, truth, found)
+        told = str(error).replace(f"{folder.home}/", "")
+        again = f"run `dmnet run params/{folder.name}.yaml`, with --force if that is damaged"
+        return Experiment(folder, missing=f"what {folder.name} was scored on ({told}); {again}")
+    return Experiment(folder, truth, {name: one.detections for name, one in outcomes.items()})
 
 
 def _truth(folder: ResultFolder) -> Annotations:
     """Return the annotations that an evaluation used. InputError if they are gone or others."""
     given = folder.params(EVALUATION)
-    if given["dataset"] == splits.SCENES:
-        fingerprint = files.read_json(folder.folder(DATASET) / "dataset.json")["fingerprint"]
-    else:
-        fingerprint = files.read_json(folder.folder(EVALUATION) / PROVENANCE)["data"]
     path = splits.data_root(str(given["dataset"]), str(given["data_root"]))
     split = splits.load(path, str(given["test_split"]), classes=str(given["classes"]))
-    if fingerprint and fingerprint != provenance.data_fingerprint(path):
+    fingerprint = files.read_json(folder.folder(EVALUATION) / PROVENANCE)["data"]
+    if fingerprint == splits.SCENES:
+        fingerprint = files.read_json(folder.folder(DATASET) / "dataset.json")["fingerprint"]
+    if fingerprint != provenance.data_fingerprint(path):
         raise InputError(f"{params.shown(path)}: changed since; run the experiment again")
     return split.annotations
 
@@ -133,10 +120,6 @@ class Comparison:
         main = self.table[self.table["main"]]
         lines = [_sentence(rows) for _, rows in main.groupby(LABEL, sort=False)]
         return Words("\n".join([*lines, *self.notes]) or "There is nothing to compare.")
-
-    def records(self) -> list[dict[str, object]]:
-        """Return the table as metrics hold it, a mapping a row."""
-        return without_nan(self.table).to_dict("records")
 
 
 def _spread(table: pd.DataFrame, columns: Sequence[str], *, short: bool = False) -> pd.DataFrame:
@@ -181,21 +164,47 @@ def compare(
     have are compared, main ones first. Others of known serve as seed replicates. Raises InputError
     for an unknown strategy.
     """
-    compared = {name: read(known[name]) for name in dict.fromkeys(map(name_of, wanted))}
-    metrics = {name: one.metrics for name, one in compared.items()}
-    scorer, rows, notes = Scorer(resamples, executor), [], []
-    for other in wanted[1:]:
-        pairs = experiments.pairs_of(wanted[0], other, metrics, main_only=main_only)
-        first, second = (compared[name_of(text)] for text in (wanted[0], other))
-        found, note = scorer.differences(first, second, pairs)
-        replicates = seeds.replicates_of(known, dict.fromkeys(map(name_of, (wanted[0], other))))
-        rows += replicates.marked(found, pairs)
+    metrics = {name: experiments.evaluation(folder) for name, folder in known.items()}
+    names = [StrategyRun.read(text).experiment for text in wanted]
+    compared = {name: read(known[name]) for name in dict.fromkeys(names)}
+    replicates = seeds.replicates_of(known, compared, metrics)
+    scorer, rows, notes = Scorer(metrics, resamples, executor), [], []
+    for name, text in zip(names[1:], wanted[1:], strict=True):
+        pairs = experiments.pairs_of(wanted[0], text, metrics, main_only=main_only)
+        by_run, note = scorer.scores(compared[names[0]], compared[name], pairs)
+        found = [row for pair in pairs if by_run for row in _rows(pair, by_run, replicates)]
+        rows += found
         notes.append(note)
         if any(row["verdict"] in WITH_INTERVAL for row in found):
             notes.append(replicates.words(pairs))
     numbers = dict.fromkeys(["a", "b", "difference", "low", "high"], float)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers | {"main": bool})
     return Comparison(table, tuple(dict.fromkeys([*notes, *_cautions(table)])))
+
+
+def _rows(
+    pair: Pair, by_run: Mapping[StrategyRun, Samples], replicates: seeds.SeedReplicates
+) -> list[dict[str, object]]:
+    """Return a row a score of a pair; significant ones within the seed variation say so."""
+    first, second = pair.first, pair.second
+    about = {
+        "experiments": _versus(first.experiment, second.experiment),
+        "strategy": _versus(first.strategy, second.strategy),
+        "first": str(first), "second": str(second), "main": pair.is_main,
+    }  # fmt: skip
+    rows, variation = [], replicates.variation(pair)
+    for of in (name for name in by_run[first] if name in by_run[second]):
+        a, b = (np.atleast_1d(by_run[run][of]) for run in (first, second))
+        found = Difference.between(b, a, level=LEVEL)
+        verdict = found.verdict
+        if found.is_significant and abs(found.value) <= variation.get(of, 0.0) + seeds.ROUNDED:
+            verdict = seeds.SEEDED
+        rows.append(about | {"of": of, "a": a[0], "b": b[0], "verdict": verdict} | found.columns())
+    return rows
+
+
+def _versus(first: str, second: str) -> str:
+    return second if first == second else f"{second} vs {first}"
 
 
 def _cautions(table: pd.DataFrame) -> list[str]:
@@ -208,72 +217,55 @@ def _cautions(table: pd.DataFrame) -> list[str]:
     return lines if intervals else []
 
 
-@dataclass(frozen=True)
-class Task:
-    """What `samples` scores: truth and detections on the same images, order [M] of the weights."""
-
-    truth: Annotations
-    found: Detections
-    order: np.ndarray
-    max_detections: int
-
-
 @dataclass
 class Scorer:
     """Scores strategy runs on resampled images, each once for the same images."""
 
+    metrics: Mapping[str, dict]
     resamples: int
     executor: Executor | None
-    cached: dict[tuple, dict[str, np.ndarray]] = field(default_factory=dict)
+    made: dict[tuple, Samples] = field(default_factory=dict)
 
-    def differences(
+    def scores(
         self, one: Experiment, two: Experiment, pairs: Sequence[Pair]
-    ) -> tuple[list[dict[str, object]], str]:
-        """Return a row a pair and score, and a sentence that says how they were made."""
+    ) -> tuple[dict[StrategyRun, Samples], str]:
+        """Return the scores of the pairs' runs, and a sentence that says how they were made.
+
+        They are versioned ones where anything is missing, and none where these are of other data.
+        """
         names = " and ".join(dict.fromkeys((one.folder.name, two.folder.name)))
-        if one.truth is None or two.truth is None:
-            if other := _other_data(one, two):
-                return [], f"{names}: their scores cannot be compared: other {', '.join(other)}."
-            by_run = _versioned(one, two, pairs)
+        runs = dict.fromkeys(run for pair in pairs for run in (pair.first, pair.second))
+        if one.missing or two.missing:
+            first, second = (_scored_on(e.folder, self.metrics) for e in (one, two))
+            other = [name for name in first | second if first.get(name) != second.get(name)]
+            if other:
+                return {}, f"{names}: their scores cannot be compared: other {', '.join(other)}."
             missing = "; and ".join(dict.fromkeys(e.missing for e in (one, two) if e.missing))
             note = f"{names}: without intervals; missing: {missing}."
-        else:
-            places = common(one.truth, two.truth)
-            if not len(places):
-                return [], f"{names} share no image with the same truth: they cannot be compared."
-            by_run = self._samples(one, two, pairs, places)
-            note = self._note(one, two, names, len(places))
-        rows = []
-        for pair in pairs:
-            first, second = by_run[pair.first], by_run[pair.second]
-            for of in (name for name in first if name in second):
-                a, b = first[of], second[of]
-                found = Difference.between(b, a, level=LEVEL)
-                row = {"of": of, "a": a[0], "b": b[0], "verdict": found.verdict}
-                rows.append(pair.columns() | row | found.columns())
-        return rows, note
+            return {run: dict(versioned_scores(run, self.metrics)) for run in runs}, note
+        places = common(one.truth, two.truth)
+        if not len(places):
+            return {}, f"{names} share no image with the same truth: they cannot be compared."
+        return self._resampled(one, two, runs, places), self._how(one, two, names, len(places))
 
-    def _samples(
-        self, one: Experiment, two: Experiment, pairs: Sequence[Pair], places: np.ndarray
-    ) -> dict[StrategyRun, dict[str, np.ndarray]]:
-        """Return the `samples` of each run on the images at places [m, 2] in the two splits."""
+    def _resampled(
+        self, one: Experiment, two: Experiment, runs: Iterable[StrategyRun], places: np.ndarray
+    ) -> dict[StrategyRun, Samples]:
+        """Return the `samples` of runs on the images at places [m, 2] in the two splits."""
         rng = np.random.default_rng(SEED)
         weights = bootstrap.resampling_weights(len(places), rng=rng, resamples=self.resamples)
         tasks = {}
-        for run in dict.fromkeys(run for pair in pairs for run in (pair.first, pair.second)):
+        for run in runs:
             is_first = run.experiment == one.folder.name
             experiment, own = (one, places[:, 0]) if is_first else (two, places[:, 1])
-            order = np.argsort(own)
-            truth = annotations.join([experiment.truth.image(place) for place in own[order]])
-            found = experiment.found[run.strategy].of_images(own[order])
-            tasks[run, own.tobytes()] = Task(truth, found, order, one.max_detections)
-        todo = {key: task for key, task in tasks.items() if key not in self.cached}
-        score = partial(samples, weights=weights)
+            tasks[run, own.tobytes()] = experiment.truth, experiment.found[run.strategy], own
+        todo = {key: task for key, task in tasks.items() if key not in self.made}
+        score = partial(samples, weights=weights, max_detections=one.max_detections)
         made = parallel.run(score, list(todo.values()), executor=self.executor, label="scored")
-        self.cached.update(zip(todo, made, strict=True))
-        return {key[0]: self.cached[key] for key in tasks}
+        self.made.update(zip(todo, made, strict=True))
+        return {key[0]: self.made[key] for key in tasks}
 
-    def _note(self, one: Experiment, two: Experiment, names: str, images: int) -> str:
+    def _how(self, one: Experiment, two: Experiment, names: str, images: int) -> str:
         """Return how two experiments were scored."""
         most = max(len(one.truth), len(two.truth))
         shared = f"{images} images" if images == most else f"{images} of {most} images"
@@ -304,41 +296,32 @@ def _same(one: Annotations, two: Annotations) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(two, name)) for name in columns)
 
 
-def samples(task: Task, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the [B] values of each of SCORES, and of each class's AP, for weights [B, M]."""
-    own = weights[:, task.order]
-    match = partial(bootstrap.matches, task.truth, task.found, max_detections=task.max_detections)
+def samples(
+    task: tuple[Annotations, Detections, np.ndarray], *, weights: np.ndarray, max_detections: int
+) -> Samples:
+    """Return the [B] values of each of SCORES, and of each class's AP.
+
+    task: truth, detections, and the images [m] of the truth that weights [B, m] are of.
+    """
+    truth, found, images = task
+    own = np.zeros((len(weights), len(truth)), np.int64)
+    own[:, images] = weights
+    match = partial(bootstrap.matches, truth, found, max_detections=max_detections)
     whole = bootstrap.average_precisions(match(), own)
-    found = {"AP": bootstrap.class_means(whole), "AP50": bootstrap.class_means(whole[..., :1])}
+    values = {"AP": bootstrap.class_means(whole), "AP50": bootstrap.class_means(whole[..., :1])}
     for name, area_px in AREAS.items():
-        found[name] = bootstrap.bootstrap_samples(match(area_px=area_px), own)
+        values[name] = bootstrap.bootstrap_samples(match(area_px=area_px), own)
     by_class = whole.mean(axis=2)
-    return found | {CLASSES[k]: by_class[:, k] for k in np.flatnonzero(~np.isnan(by_class[0]))}
+    return values | {CLASSES[k]: by_class[:, k] for k in np.flatnonzero(~np.isnan(by_class[0]))}
 
 
-def _versioned(
-    one: Experiment, two: Experiment, pairs: Sequence[Pair]
-) -> dict[StrategyRun, dict[str, np.ndarray]]:
-    """Return the scores [1] that git keeps of each run, without resamples."""
-    metrics = {e.folder.name: e.metrics for e in (one, two)}
-    return {
-        run: {of: np.array([score]) for of, score in versioned_scores(run, metrics).items()}
-        for pair in pairs
-        for run in (pair.first, pair.second)
-    }
-
-
-def _other_data(one: Experiment, two: Experiment) -> list[str]:
-    """Return what differs between two evaluations: images, truth or protocol."""
-    given = [experiments.parameters(e.folder) for e in (one, two)]
-    decisive = ["common.dataset", "common.test_split", "common.classes"]
-    decisive += [f"{EVALUATION}.max_detections"]
-    if given[0].get("common.dataset") == splits.SCENES:
-        names = {name for values in given for name in values if name.startswith(f"{DATASET}.")}
-        decisive += sorted(names - {f"{DATASET}.examples"})
-    other = [name for name in decisive if given[0].get(name) != given[1].get(name)]
-    keys = ("protocol", "images", "split")
-    other += [key for key in keys if one.metrics.get(key) != two.metrics.get(key)]
-    paths = [e.folder.folder(EVALUATION) / PROVENANCE for e in (one, two)]
-    data = {files.read_json(path).get("data") for path in paths if path.exists()}
-    return other + (["data"] if len(data) > 1 else [])
+def _scored_on(folder: ResultFolder, metrics: Mapping[str, dict]) -> dict[str, object]:
+    """Return what versioned scores can be compared by: images, truth and protocol."""
+    given = experiments.parameters(folder)
+    names = {"common.dataset", "common.test_split", "common.classes"}
+    names.add(f"{EVALUATION}.max_detections")
+    if given.get("common.dataset") == splits.SCENES:
+        names |= {name for name in given if name.startswith(f"{DATASET}.")} - {SHOWN}
+    data = files.read_json(folder.folder(EVALUATION) / PROVENANCE)["data"]
+    about = {name: metrics[folder.name].get(name) for name in ("protocol", "images")}
+    return {name: given.get(name) for name in sorted(names)} | about | {"data": data}

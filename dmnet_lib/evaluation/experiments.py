@@ -1,8 +1,8 @@
 """Folders of finished experiments -> tables of what differed between them and what it did."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -18,38 +18,28 @@ COLUMNS = ("AP", "AP50", "APs", "APm", "AR500", "crops_per_image", "megapixels",
            "containment_rate")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class StrategyRun:
+class StrategyRun(NamedTuple):
     """One strategy of one experiment, written `demo:native`."""
 
     experiment: str
     strategy: str
 
+    @classmethod
+    def read(cls, text: str) -> "StrategyRun":
+        """Return the experiment and the strategy of a text, "" where it names none."""
+        experiment, _, strategy = text.partition(":")
+        return cls(experiment.strip(), strategy.strip())
+
     def __str__(self) -> str:
         return f"{self.experiment}:{self.strategy}"
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """Two strategy runs that are compared; is_main says that sentences are about them, too."""
 
     first: StrategyRun
     second: StrategyRun
     is_main: bool
-
-    def columns(self) -> dict[str, object]:
-        """Return what a table says of the pair."""
-        return {
-            "experiments": _versus(self.first.experiment, self.second.experiment),
-            "strategy": _versus(self.first.strategy, self.second.strategy),
-            "first": str(self.first),
-            "second": str(self.second),
-            "main": self.is_main,
-        }
-
-
-def _versus(first: str, second: str) -> str:
-    return second if first == second else f"{second} vs {first}"
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -81,7 +71,7 @@ def load(
     homes = {home.name: home for home in result_folder.homes(results)}
     if own:
         homes[own.experiment] = results / own.experiment
-    missing = [name for name in names if name not in homes]
+    missing = [name for name in names if name not in homes or (homes[name] / SWEEP).exists()]
     if missing:
         hint = files.nearest(missing[0], homes)
         raise InputError(f"{results}: no finished experiment {missing[0]!r}{hint}")
@@ -94,25 +84,16 @@ def load(
                 folder = ResultFolder(homes[name], stages=built_on)
             else:
                 folder = ResultFolder.read(homes[name])
-            found[name] = _evaluated(folder)
+            evaluation(folder)
+            found[name] = folder
         except InputError:
             if name in names:
                 raise
     return found
 
 
-def _evaluated(folder: ResultFolder) -> ResultFolder:
-    """Return the folder. Raises InputError where it has no evaluation."""
-    if (folder.home / SWEEP).exists():
-        raise InputError(f"{folder.name!r} is a sweep: name one of its experiments")
-    if EVALUATION not in folder.stages or not (folder.folder(EVALUATION) / METRICS).exists():
-        raise InputError(f"{folder.home.parent}: {folder.name!r} has no {EVALUATION} yet; run it")
-    evaluation(folder)
-    return folder
-
-
 def evaluation(folder: ResultFolder) -> dict:
-    """Return the metrics of an evaluation. Raises InputError where they are damaged."""
+    """Return the metrics of an evaluation. Raises InputError where they are gone or damaged."""
     metrics = folder.metrics(EVALUATION)
     if not isinstance(metrics.get("strategies"), dict):
         path = folder.folder(EVALUATION) / METRICS
@@ -120,22 +101,10 @@ def evaluation(folder: ResultFolder) -> dict:
     return metrics
 
 
-def own_first(found: Iterable[str], own: str) -> list[str]:
-    """Return the names with an experiment's own first, where it is among them."""
-    return sorted(found, key=lambda name: name != own)
-
-
 def budgets(found: Mapping[str, ResultFolder]) -> dict[str, pd.DataFrame]:
     """Return the table behind each evaluation's budget figure, where git or a run left it."""
     paths = {name: folder.folder(EVALUATION) / BUDGETS for name, folder in found.items()}
     return {n: pd.read_csv(p, index_col="strategy") for n, p in paths.items() if p.exists()}
-
-
-def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return tables of experiments as one, the experiment in front."""
-    if not tables:
-        return pd.DataFrame({"experiment": []})
-    return pd.concat(tables, names=["experiment"]).reset_index()
 
 
 def overview(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
@@ -156,7 +125,7 @@ def strategy_tables(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
     for name, folder in found.items():
         metrics = evaluation(folder)
         rows = metrics["strategies"]
-        main = {strategy: rows[strategy] for strategy in metrics.get("main", rows)}
+        main = {strategy: rows[strategy] for strategy in metrics["main"]}
         tables[name] = strategy_table(main, COLUMNS, baselines=())
     return pd.concat(tables, names=["experiment"]).swaplevel()
 
@@ -182,11 +151,6 @@ def parameters(folder: ResultFolder) -> dict[str, object]:
     return values
 
 
-def name_of(text: str) -> str:
-    """Return the experiment of `demo:native`, or of `demo`."""
-    return text.partition(":")[0].strip()
-
-
 def pairs_of(
     first: str, second: str, metrics: Mapping[str, dict], *, main_only: bool
 ) -> list[Pair]:
@@ -195,36 +159,31 @@ def pairs_of(
     Without a strategy (`demo`) all that both have are compared. metrics are those of each
     experiment's evaluation. Raises InputError for an unknown strategy.
     """
-    names = [name_of(text) for text in (first, second)]
-    wanted = [text.partition(":")[2].strip() for text in (first, second)]
-    if any(wanted):
-        runs = [
-            StrategyRun(name, _known(strategy or "".join(wanted), name, metrics[name]))
-            for name, strategy in zip(names, wanted, strict=True)
+    one, two = StrategyRun.read(first), StrategyRun.read(second)
+    if one.strategy or two.strategy:
+        return [
+            Pair(*(_known(run, one.strategy or two.strategy, metrics) for run in (one, two)), True)
         ]
-        return [Pair(*runs, True)]
-    one, two = (metrics[name] for name in names)
-    order = [*one.get("main", ()), *one.get("order", ()), *one["strategies"]]
-    shared = [n for n in dict.fromkeys(order) if n in one["strategies"] and n in two["strategies"]]
-    main = one.get("main", shared)
+    own, others = metrics[one.experiment], metrics[two.experiment]["strategies"]
+    names = own["main"] if main_only else dict.fromkeys([*own["main"], *own["order"]])
     return [
-        Pair(*(StrategyRun(name, strategy) for name in names), strategy in main)
-        for strategy in shared
-        if strategy in main or not main_only
+        Pair(one._replace(strategy=name), two._replace(strategy=name), name in own["main"])
+        for name in names
+        if name in others
     ]
 
 
-def _known(strategy: str, name: str, metrics: Mapping[str, dict]) -> str:
-    known = metrics["strategies"]
+def _known(run: StrategyRun, default: str, metrics: Mapping[str, dict]) -> StrategyRun:
+    """Return a run of its strategy, or of the default. Raises InputError for an unknown one."""
+    known, strategy = metrics[run.experiment]["strategies"], run.strategy or default
     if strategy not in known:
         hint = files.nearest(strategy, known) or f"; it has {', '.join(known)}"
-        raise InputError(f"{name} has no strategy {strategy!r}{hint}")
-    return strategy
+        raise InputError(f"{run.experiment} has no strategy {strategy!r}{hint}")
+    return run._replace(strategy=strategy)
 
 
-def versioned_scores(run: StrategyRun, metrics: Mapping[str, dict]) -> dict[str, float]:
+def versioned_scores(run: StrategyRun, metrics: Mapping[str, dict]) -> pd.Series:
     """Return the SCORES and each class's AP that the metrics of evaluations hold of a run."""
     row = metrics[run.experiment]["strategies"].get(run.strategy, {})
     by_class = {name: values["AP"] for name, values in row.get("per_class", {}).items()}
-    scores = {name: row.get(name) for name in SCORES} | by_class
-    return {name: value for name, value in scores.items() if value is not None}
+    return pd.Series({of: row.get(of) for of in SCORES} | by_class, dtype=float).dropna()

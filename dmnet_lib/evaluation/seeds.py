@@ -6,11 +6,13 @@ an experiment were run, the largest change that another seed makes is set beside
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
 
 from dmnet_lib.core import params, provenance
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.evaluation.difference import SIGNIFICANT
 from dmnet_lib.evaluation.experiments import Pair, StrategyRun, versioned_scores
 
 SEED_NAME = f"{params.COMMON}.seed"
@@ -20,80 +22,65 @@ ROUNDED = 10**-provenance.DECIMALS  # of versioned scores
 
 @dataclass(frozen=True)
 class SeedReplicates:
-    """The seed replicates of each experiment, and the metrics of them all, by experiment."""
+    """The seed replicates of experiments, and the metrics of all, by experiment."""
 
-    of: dict[str, list[str]]
-    metrics: dict[str, dict]
+    of: Mapping[str, Sequence[str]]
+    metrics: Mapping[str, dict]
 
-    def variation(self, pair: Pair) -> dict[str, float]:
+    def variation(self, pair: Pair) -> pd.Series:
         """Return by score the largest change that another seed makes to what a pair compares.
 
         That is the difference of two strategies of one experiment, or the score of each run.
         """
-        own = pair.first.experiment
-        if own == pair.second.experiment:
-            changes = [
-                _change(self._difference(own, pair), self._difference(other, pair))
-                for other in self.of[own]
-            ]
+        if pair.first.experiment == pair.second.experiment:
+            compared = {pair.first.experiment: partial(self._difference, pair)}
         else:
-            changes = [
-                _change(self._scores(run.experiment, run), self._scores(other, run))
-                for run in (pair.first, pair.second)
-                for other in self.of[run.experiment]
-            ]
-        return {of: max(one.get(of, 0.0) for one in changes) for of in set().union(*changes)}
+            compared = {run.experiment: partial(self._scores, run) for run in pair[:2]}
+        changes = [
+            (measure(other) - measure(own)).abs()
+            for own, measure in compared.items()
+            for other in self.of[own]
+        ]
+        return pd.DataFrame(changes).max()
 
-    def _scores(self, experiment: str, run: StrategyRun) -> dict[str, float]:
-        """Return the scores of a run's strategy in an experiment."""
-        return versioned_scores(StrategyRun(experiment, run.strategy), self.metrics)
+    def _scores(self, run: StrategyRun, experiment: str) -> pd.Series:
+        """Return the scores of a run's strategy in another experiment."""
+        return versioned_scores(run._replace(experiment=experiment), self.metrics)
 
-    def _difference(self, experiment: str, pair: Pair) -> dict[str, float]:
-        a, b = (self._scores(experiment, run) for run in (pair.first, pair.second))
-        return {of: b[of] - a[of] for of in a if of in b}
-
-    def marked(self, rows: Sequence[dict], pairs: Sequence[Pair]) -> list[dict]:
-        """Return a comparison's rows; significant ones within the seed variation say so."""
-        variations = {(str(p.first), str(p.second)): self.variation(p) for p in pairs}
-        marked = []
-        for row in rows:
-            variation = variations[row["first"], row["second"]].get(row["of"], 0.0) + ROUNDED
-            is_within = row["verdict"] == SIGNIFICANT and abs(row["difference"]) <= variation
-            marked.append(row | {"verdict": SEEDED} if is_within else row)
-        return marked
+    def _difference(self, pair: Pair, experiment: str) -> pd.Series:
+        return self._scores(pair.second, experiment) - self._scores(pair.first, experiment)
 
     def words(self, pairs: Sequence[Pair]) -> str:
         """Return in a sentence how far another seed moves the AP of main pairs."""
-        names = list(dict.fromkeys(r.experiment for p in pairs for r in (p.first, p.second)))
-        replicates = [sorted((name, other)) for name in names for other in self.of[name]]
-        if not replicates:
+        names = dict.fromkeys(run.experiment for pair in pairs for run in pair[:2])
+        known = [sorted((name, other)) for name in names for other in self.of[name]]
+        if not known:
             return (
                 f"No seed replicate of {' or '.join(names)}: how far another training seed moves "
                 "these scores is not known."
             )
-        line = f"Seed replicates: {', '.join(dict.fromkeys(map(' and '.join, replicates)))}"
-        main = {pair.second.strategy: self.variation(pair) for pair in pairs if pair.is_main}
-        moved = {name: found["AP"] for name, found in main.items() if "AP" in found}
-        if not moved:
+        line = f"Seed replicates: {', '.join(dict.fromkeys(map(' and '.join, known)))}"
+        by_strategy = {p.second.strategy: self.variation(p).get("AP") for p in pairs if p.is_main}
+        moved = pd.Series(by_strategy, dtype=float).dropna()
+        if moved.empty:
             return f"{line}."
-        most = max(moved, key=moved.get)
         what = "AP" if len(names) == 2 else "these differences in AP"
-        return f"{line}; another seed moves {what} by up to {moved[most]:.3f} (`{most}`)."
+        return f"{line}; another seed moves {what} by up to {moved.max():.3f} (`{moved.idxmax()}`)."
 
 
-def _change(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:
-    return {of: abs(one[of] - two[of]) for of in one if of in two}
+def replicates_of(
+    known: Mapping[str, ResultFolder], names: Iterable[str], metrics: Mapping[str, dict]
+) -> SeedReplicates:
+    """Return the seed replicates of experiments: those whose parameters differ by `seed` alone.
 
-
-def replicates_of(known: Mapping[str, ResultFolder], names: Iterable[str]) -> SeedReplicates:
-    """Return the seed replicates of experiments: those whose parameters differ by `seed` alone."""
+    metrics are those of all known experiments' evaluations.
+    """
     given = {name: experiments.parameters(folder) for name, folder in known.items()}
     replicates = {
         name: [other for other in known if _differing(given[name], given[other]) == {SEED_NAME}]
         for name in names
     }
-    involved = sorted({*replicates, *(name for found in replicates.values() for name in found)})
-    return SeedReplicates(replicates, {n: experiments.evaluation(known[n]) for n in involved})
+    return SeedReplicates(replicates, metrics)
 
 
 def _differing(one: Mapping[str, object], two: Mapping[str, object]) -> set[str]:

@@ -139,7 +139,7 @@ def test_an_experiment_does_not_differ_from_itself(results: Path):
 def test_boxes_that_are_all_off_stand_out_and_the_difference_is_that_of_the_protocol(results: Path):
     made = compare(results, "one", "moved")
     known = experiments.load(results)
-    a, b = (comparing.read(known[name]).metrics["strategies"] for name in ("one", "moved"))
+    a, b = (experiments.evaluation(known[name])["strategies"] for name in ("one", "moved"))
     for of in ("AP", "AP50", "APs", "APm"):
         one = row(made, "native", of)
         assert one["difference"] == pytest.approx(b["native"][of] - a["native"][of], abs=1e-9)
@@ -164,11 +164,19 @@ def test_what_falls_either_way_by_image_may_be_noise(results: Path):
     assert whole["verdict"] == NOT_SIGNIFICANT
 
 
-def test_a_strategy_named_once_is_that_of_both(results: Path):
-    made = compare(results, "one", "moved:odd")
-    assert made.table[["first", "second"]].drop_duplicates().to_numpy().tolist() == [
-        ["one:odd", "moved:odd"]
-    ]
+@pytest.mark.parametrize(
+    ("wanted", "first", "second"),
+    [
+        (("one", "moved:odd"), ["one:odd"], ["moved:odd"]),  # named once, it is that of both
+        (("one:native", "moved", "seeded"), ["one:native"], ["moved:native", "seeded:native"]),
+    ],
+)
+def test_each_is_held_against_the_first(
+    results: Path, wanted: tuple[str, ...], first: list[str], second: list[str]
+):
+    made = compare(results, *wanted)
+    assert made.table["first"].unique().tolist() == first
+    assert made.table["second"].unique().tolist() == second
 
 
 def test_main_strategies_come_first_and_alone_where_asked(results: Path):
@@ -178,27 +186,23 @@ def test_main_strategies_come_first_and_alone_where_asked(results: Path):
     assert alone.table["strategy"].unique().tolist() == ["global", "native"]
 
 
-def test_each_is_held_against_the_first(results: Path):
-    made = compare(results, "one:native", "moved", "seeded")
-    assert made.table["first"].unique().tolist() == ["one:native"]
-    assert made.table["second"].unique().tolist() == ["moved:native", "seeded:native"]
-
-
 @pytest.mark.parametrize("wanted", [("one:nativ", "moved"), ("one", "moved:nativ")])
 def test_an_unknown_strategy_is_answered_with_the_nearest(results: Path, wanted: tuple[str, str]):
     with pytest.raises(InputError, match="has no strategy 'nativ'; did you mean native"):
         compare(results, *wanted)
 
 
-def test_only_images_with_the_same_truth_are_compared(results: Path):
-    made = compare(results, "one", "part")
-    assert "scored anew on the 4 of 12 images" in made.notes[0]
-    assert verdicts(made) == {SAME}
-
-
-def test_images_are_paired_by_name_whatever_their_order(results: Path):
-    made = compare(results, "joined", "turned")
-    assert "scored anew on the 16 images" in made.notes[0]
+@pytest.mark.parametrize(
+    ("one", "two", "told"),
+    [
+        ("one", "part", "scored anew on the 4 of 12 images"),  # with the same truth
+        ("joined", "turned", "scored anew on the 16 images"),  # by name, whatever their order
+        ("one", "fewer", "The report of fewer has 1 detections"),  # both at the first's number
+    ],
+)
+def test_both_are_scored_alike_on_what_they_share(results: Path, one: str, two: str, told: str):
+    made = compare(results, one, two)
+    assert told in made.notes[0]
     assert verdicts(made) == {SAME}
 
 
@@ -210,12 +214,6 @@ def test_other_scenes_cannot_be_compared(results: Path):
     assert made.ap_table().empty
 
 
-def test_both_are_scored_at_the_firsts_number_of_detections(results: Path):
-    made = compare(results, "one", "fewer")
-    assert verdicts(made) == {SAME}
-    assert "The report of fewer has 1 detections" in made.notes[0]
-
-
 def test_what_another_seed_moves_as_far_does_not_stand_out(results: Path):
     replicates = compare(results, "one", "seeded")
     assert row(replicates, "native")["verdict"] == SEEDED
@@ -225,14 +223,15 @@ def test_what_another_seed_moves_as_far_does_not_stand_out(results: Path):
     assert far["verdict"].tolist() == [SIGNIFICANT]  # 4 px are more than the 3 of another seed
 
 
-def test_a_difference_within_an_experiment_is_held_against_its_replicates(results: Path):
-    words = compare(results, "one:odd", "one:native").words()
-    assert "; another seed moves these differences in AP by up to" in words
-
-
-def test_without_a_replicate_it_is_said_that_the_seeds_part_is_not_known(results: Path):
-    words = compare(results, "joined:odd", "joined:native").words()
-    assert "No seed replicate of joined" in words
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("one", "; another seed moves these differences in AP by up to"),
+        ("joined", "No seed replicate of joined"),
+    ],
+)
+def test_the_seeds_part_of_a_difference_is_told(results: Path, name: str, told: str):
+    assert told in compare(results, f"{name}:odd", f"{name}:native").words()
 
 
 @pytest.fixture
@@ -249,13 +248,13 @@ def test_versioned_files_give_differences_without_intervals(clone: Path, results
     for strategy in STRATEGIES:
         expected = row(whole, strategy)["difference"]
         assert row(made, strategy)["difference"] == pytest.approx(expected, abs=1e-6)
-    assert "missing: the detections of one; run `dmnet run params/one.yaml`" in made.notes[0]
+    assert "missing: what one was scored on (05_fused_detection/k/strategies" in made.notes[0]
 
 
 def test_versioned_figures_of_another_protocol_or_data_are_not_compared(clone: Path):
     made = compare(clone, "one", "fewer")
     assert made.table.empty
-    assert "cannot be compared: other 06_evaluation.max_detections" in made.notes[0]
+    assert "cannot be compared: other 00_dataset.max_detections, 06_evaluation" in made.notes[0]
     assert "test_split" in compare(clone, "one", "joined").notes[0]
 
 
@@ -273,7 +272,7 @@ def test_a_torn_file_of_detections_is_as_if_it_were_not_there(results: Path, tmp
     torn = Path(shutil.copytree(results, tmp_path / "torn"))
     path = torn / "one" / "05_fused_detection" / "k" / "global_detections.npz"
     path.write_bytes(path.read_bytes()[:100])
-    assert "missing: the detections of one" in compare(torn, "one", "moved").notes[0]
+    assert "missing: what one was scored on (05" in compare(torn, "one", "moved").notes[0]
 
 
 def test_the_command_prints_and_writes_a_page(
@@ -296,7 +295,6 @@ def test_the_command_prints_and_writes_a_page(
     ("arguments", "told"),
     [
         (["one"], "expected two names or more"),
-        (["one", "two"], "no finished experiment 'two'"),
         (["one", "moved", "--out", "FILE"], "is a file; --out takes a folder"),
     ],
 )

@@ -19,7 +19,7 @@ def finish(results: Path, name: str, values: dict[str, dict], **scores: float | 
         files.write_text(results / name / stage / "k1" / "params.yaml", params.dump(given))
     if scores:
         rows = {strategy: ROW | {"AP": value} for strategy, value in scores.items()}
-        metrics = {"strategies": rows, "split": "test-dev", "images": 3}
+        metrics = {"strategies": rows, "main": list(rows), "split": "test-dev", "images": 3}
         files.write_json(results / name / "06_evaluation" / "k1" / "metrics.json", metrics)
     stages = {path.name: {"key": "k1"} for path in sorted((results / name).glob("*_*"))}
     files.write_json(results / name / "latest.json", {"stages": stages})
@@ -37,11 +37,8 @@ def results(tmp_path: Path) -> Path:
 
 def test_no_experiment_gives_empty_tables(tmp_path: Path):
     assert experiments.load(tmp_path) == {}
-    assert len(experiments.parameter_differences({})) == 0
+    assert experiments.parameter_differences({}).empty
     assert experiments.split_names("") == ()
-
-
-def test_names_are_split_at_commas():
     assert experiments.split_names(" demo, wide ,,") == ("demo", "wide")
 
 
@@ -58,7 +55,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(results: Path):
 
 
 def test_a_named_experiment_without_an_evaluation_is_not_left_out_silently(results: Path):
-    with pytest.raises(InputError, match="'begun' has no 06_evaluation yet"):
+    with pytest.raises(InputError, match="begun: 06_evaluation was not run"):
         experiments.load(results, ("wide", "begun"))
 
 
@@ -88,18 +85,16 @@ def test_only_parameters_that_differ_are_shown(results: Path):
     table = experiments.parameter_differences(experiments.load(results))
     assert table.index.tolist() == ["01_density.sigma_px"]
     assert table.loc["01_density.sigma_px"].tolist() == [0.5, 15]
+    assert experiments.parameter_differences(experiments.load(results, ("wide",))).empty
 
 
-def test_a_parameter_that_one_experiment_lacks_differs(results: Path):
-    values = {"01_density": {"neighbours": 3, "beta": 0.3}, "06_evaluation": {"seed": 0}}
-    finish(results, "other", values, **{"global": 0.1})
+def test_a_parameter_that_one_lacks_differs_and_a_common_one_is_named_once(results: Path):
+    density = {"neighbours": 3, "beta": 0.3, "seed": 1}
+    finish(
+        results, "other", {"01_density": density, "06_evaluation": {"seed": 1}}, **{"global": 0.1}
+    )
     table = experiments.parameter_differences(experiments.load(results, ("wide", "other")))
-    assert table.index.tolist() == ["01_density.beta", "01_density.sigma_px"]
-
-
-def test_one_experiment_differs_from_nothing(results: Path):
-    found = experiments.load(results, ("wide",))
-    assert len(experiments.parameter_differences(found)) == 0
+    assert table.index.tolist() == ["01_density.beta", "01_density.sigma_px", "common.seed"]
 
 
 def test_the_overview_names_the_best_strategy(results: Path):
@@ -125,41 +120,21 @@ def test_only_main_strategies_are_compared(results: Path):
     assert table.index.get_level_values("strategy").tolist() == ["global", "planned mcnn 4"]
 
 
-def test_a_common_parameter_is_named_once(results: Path):
-    given = {"01_density": {"seed": 1}, "06_evaluation": {"seed": 1}}
-    finish(results, "other", given, **{"global": 0.1})
-    table = experiments.parameter_differences(experiments.load(results, ("narrow", "other")))
-    assert "common.seed" in table.index
-    assert not any(name.endswith("_evaluation.seed") for name in table.index)
-
-
 def test_those_of_a_sweep_count_only_where_they_are_named(results: Path):
     files.write_json(results / "wide-sweep" / "sweep.json", {"runs": [{"experiment": "wide"}]})
     assert experiments.swept(results) == {"wide-sweep", "wide"}
     assert list(experiments.load(results)) == ["narrow"]
     assert list(experiments.load(results, ("wide",))) == ["wide"]
     assert list(experiments.load(results, sweeps=True)) == ["narrow", "wide"]
-    own = Stage(
-        "07_compare",
-        "wide",
-        results,
-        results / "x",
-        {},
-        ResultFolder.read(results / "wide").folders,
-    )
+    upstream = ResultFolder.read(results / "wide").folders
+    own = Stage("07_compare", "wide", results, results / "x", {}, upstream)
     assert list(experiments.load(results, own=own)) == ["narrow", "wide"]
 
 
-def test_budget_tables_are_joined_with_the_experiment_in_front(results: Path):
+def test_budget_tables_are_those_that_are_there(results: Path):
     path = results / "wide" / "06_evaluation" / "k1" / "figures" / "budgets.csv"
     files.write_text(path, "strategy,AP\nglobal,0.1\n")
     tables = experiments.budgets(experiments.load(results))
-    assert list(tables) == ["wide"]
-    joined = experiments.joined(tables)
-    assert joined.to_numpy().tolist() == [["wide", "global", 0.1]]
-    assert experiments.joined({}).columns.tolist() == ["experiment"]
-
-
-def test_an_experiments_own_name_comes_first():
-    assert experiments.own_first(["a", "b", "c"], "b") == ["b", "a", "c"]
-    assert experiments.own_first(["a", "c"], "b") == ["a", "c"]
+    assert {name: table["AP"].to_dict() for name, table in tables.items()} == {
+        "wide": {"global": 0.1}
+    }

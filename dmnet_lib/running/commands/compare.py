@@ -76,6 +76,7 @@ def run(options: Options, say: Say) -> None:
 def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> Path:
     """Write the page, whose path is returned, the figure with its numbers, and metrics.json."""
     from dmnet_lib.evaluation.comparing import LEVEL
+    from dmnet_lib.evaluation.strategy_table import without_nan
     from dmnet_lib.reporting import charts, figures
     from dmnet_lib.reporting.pages import render
     from dmnet_lib.reporting.pages.pages import PAGE
@@ -100,7 +101,8 @@ def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> P
     )  # fmt: skip
     metrics = {
         "names": list(options.names), "level": LEVEL, "words": lines,
-        "parameters": differing.reset_index().to_dict("records"), "differences": made.records(),
+        "parameters": differing.reset_index().to_dict("records"),
+        "differences": without_nan(made.table).to_dict("records"),
     }  # fmt: skip
     files.write_json(options.out / result_folder.METRICS, metrics)
     return files.write_text(options.out / PAGE, page)
