@@ -40,12 +40,6 @@ class CropAnnotations:
             )
         ]
 
-    def busiest(self, count: int) -> list[int]:
-        """Return the crops with the most objects."""
-        table = self.annotations
-        objects = np.bincount(table.image_index[table.is_object], minlength=len(table))
-        return np.argsort(-objects, kind="stable")[:count].tolist()
-
 
 def cut(image: np.ndarray, region_xyxy: np.ndarray, *, scale: float = 1.0) -> np.ndarray:
     """Return the [h, w, 3] pixels of a region (float xyxy allowed), resampled by `scale`."""

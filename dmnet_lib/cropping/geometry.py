@@ -75,22 +75,16 @@ def _held_and_met(truth: Annotations, regions: Regions) -> tuple[int, int]:
 
 def _area_shares(sizes_wh: np.ndarray, regions: Regions) -> np.ndarray:
     """Return the [M] shares of the images that lie in any of their regions."""
-    frames = sizes_wh.prod(axis=1)
-    within = boxes.area(boxes.clip(regions.boxes_xyxy, sizes_wh[regions.image_index]))
-    covered = np.bincount(regions.image_index, weights=within, minlength=len(frames))
-    for image in _with_overlaps(regions):  # their areas count what is in two regions once
-        frame = np.array([[0, 0, *sizes_wh[image]]])
-        covered[image] = covered_area(frame, regions.of_image(image))[0]
-    return covered / frames
-
-
-def _with_overlaps(regions: Regions) -> np.ndarray:
-    """Return the images of which two regions overlap."""
-    ended = np.searchsorted(regions.image_index, regions.image_index, side="right")
+    frames, image = sizes_wh.prod(axis=1), regions.image_index
+    within = boxes.area(boxes.clip(regions.boxes_xyxy, sizes_wh[image]))
+    covered = np.bincount(image, weights=within, minlength=len(frames))
     after = np.arange(len(regions)) + 1
-    one, other = boxes.runs(after, ended - after)
+    one, other = boxes.runs(after, np.searchsorted(image, image, side="right") - after)
     meet = boxes.paired_intersection(regions.boxes_xyxy[one], regions.boxes_xyxy[other]) > 0
-    return np.unique(regions.image_index[one[meet]])
+    for index in np.unique(image[one[meet]]):  # what is in two regions counts once
+        frame = np.array([[0, 0, *sizes_wh[index]]])
+        covered[index] = covered_area(frame, regions.of_image(index))[0]
+    return covered / frames
 
 
 def crop_geometry(truth: Annotations, regions: Regions) -> dict[str, float | int | None]:
@@ -99,12 +93,9 @@ def crop_geometry(truth: Annotations, regions: Regions) -> dict[str, float | int
     containment_rate: share of objects wholly inside at least one crop. truncated_rate: share of
     objects that meet at least one crop and are inside none of them. coverage: mean over images of
     the area under any crop, as a share of the image. crops_per_image and megapixels (10^6 crop
-    pixels, each crop counted in full) are per image. A share of nothing is None. Raises ValueError
-    when a region belongs to no image of truth.
+    pixels, each crop counted in full) are per image. A share of nothing is None.
     """
     images = len(truth)
-    if len(regions) and not 0 <= regions.image_index[0] <= regions.image_index[-1] < images:
-        raise ValueError(f"regions of image {regions.image_index[-1]}, but truth has {images}")
     held, met = _held_and_met(truth, regions)
     objects, crop_px = int(truth.is_object.sum()), float(boxes.area(regions.boxes_xyxy).sum())
     return {

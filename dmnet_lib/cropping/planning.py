@@ -12,7 +12,7 @@ cell's centre, and to reach from there as far as objects of its bin do.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -59,11 +59,10 @@ class Budget:
     least_gain: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.crops is None and self.megapixels is None and not self.least_gain > 0:
-            raise InputError("a plan needs a budget: crops, megapixels or a least gain")
-        limits = (self.crops or 0, self.megapixels or 0, self.least_gain)
-        if not all(limit >= 0 for limit in limits):
-            raise InputError("a plan's crops, megapixels and least gain must be 0 or more")
+        limits = (self.crops, self.megapixels, self.least_gain or None)
+        given = [limit for limit in limits if limit is not None]
+        if not given or not all(limit >= 0 for limit in given):
+            raise InputError("a plan needs crops, megapixels or a least gain, each 0 or more")
 
 
 @dataclass(frozen=True)
@@ -112,31 +111,21 @@ class CropPlanner:
         megapixels, and the better plan wins: either alone may be far off (Khuller, Moss and Naor
         1999). Raises InputError for maps of other bins and for negative cells.
         """
-        maps = self._checked(maps)
-        cells = _Cells.of(maps, size_wh, stride)
-        plans = [
-            _Search(self, maps, cells).run(budget, by_pixels=by_pixels)
-            for by_pixels in self._orders(budget)
-        ]
+        maps, cells = self._checked(maps, size_wh, stride)
+        by_price = budget.megapixels is not None
+        both = (True, False) if by_price and budget.least_gain == 0 else (by_price,)
+        plans = [_Search(self, maps, cells).run(budget, by_pixels=by_pixels) for by_pixels in both]
         chosen, gains = max(plans, key=lambda plan: sum(plan[1]))
         counts = maps.sum(axis=(1, 2), dtype=np.float64)
         base = float(counts @ self.whole_image_recall(size_wh))
         regions = np.array(chosen, np.int64).reshape(-1, 4)
         return Plan(regions, np.array(gains), base, float(counts.sum()))
 
-    def _orders(self, budget: Budget) -> tuple[bool, ...]:
-        """Return whether gains count per megapixel; both where that matters and either is right."""
-        if budget.megapixels is None:
-            return (False,)
-        is_priced = self.input_scale.input_wh is not None or budget.least_gain > 0
-        return (True,) if is_priced else (True, False)
-
     def offers(
         self, maps: np.ndarray, size_wh: Sequence[int], *, stride: float
     ) -> list[tuple[tuple[int, int], np.ndarray]]:
         """Return, for each size of window (width, height), its first gains [ny, nx] in objects."""
-        maps = self._checked(maps)
-        search = _Search(self, maps, _Cells.of(maps, size_wh, stride))
+        search = _Search(self, *self._checked(maps, size_wh, stride))
         return [(w.side_wh, gains) for w, gains in zip(search.offered, search.gains, strict=True)]
 
     def value(
@@ -146,8 +135,8 @@ class CropPlanner:
 
         This is what `plan` maximises: each cell counts with the best recall of a view around it.
         """
-        maps, regions_xyxy = self._checked(maps), np.asarray(regions_xyxy).reshape(-1, 4)
-        cells, sides = _Cells.of(maps, size_wh, stride), _sides_wh(regions_xyxy)
+        maps, cells = self._checked(maps, size_wh, stride)
+        sides = regions_xyxy[:, 2:] - regions_xyxy[:, :2]
         in_x, in_y = (
             cells.inside(axis, regions_xyxy[:, axis], sides[:, axis], self.bins.reach_xy)
             for axis in (0, 1)
@@ -165,10 +154,8 @@ class CropPlanner:
         By boxes, not maps: an object counts with the best recall of a view that holds it entirely.
         None where there is no object.
         """
-        rows, sides_px, recall = self._in_whole_images(truth)
-        scales = self.input_scale.scales(_sides_wh(regions.boxes_xyxy))
-        for place, crop, is_held in geometry.object_crop_pairs(truth, rows, regions):
-            in_crop = self.curve(sides_px[place] * scales[crop])
+        rows, recall = self._in_whole_images(truth)
+        for place, _, is_held, in_crop in self._in_crops(truth, rows, regions):
             np.maximum.at(recall, place[is_held], in_crop[is_held])
         return float(recall.mean()) if len(rows) else None
 
@@ -178,32 +165,40 @@ class CropPlanner:
         A crop is chosen for an object when the object's centre lies far enough inside for its bin,
         and the crop shows it better than the whole image does. None where there is no such object.
         """
-        rows, sides_px, base = self._in_whole_images(truth)
-        scales = self.input_scale.scales(_sides_wh(regions.boxes_xyxy))
+        rows, base = self._in_whole_images(truth)
         targets = truncated = 0
-        for place, crop, is_held in geometry.object_crop_pairs(truth, rows, regions):
-            in_crop = self.curve(sides_px[place] * scales[crop])
-            reach = self.bins.reach_xy[self.bins.of(sides_px[place])]
+        for place, crop, is_held, in_crop in self._in_crops(truth, rows, regions):
+            reach = self.bins.reach_xy[self.bins.of(truth.sides_px[rows[place]])]
             clear = geometry.keeps_clear(truth, rows[place], regions, crop, reach)
             is_target = (in_crop > base[place]) & clear
             targets += int(is_target.sum())
             truncated += int((is_target & ~is_held).sum())
         return truncated / targets if targets else None
 
-    def _in_whole_images(self, truth: Annotations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the rows [n] of the objects, their sides, and their recall in whole images."""
+    def _in_whole_images(self, truth: Annotations) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows [n] of the objects and their recall in whole images."""
         rows = np.flatnonzero(truth.is_object)
-        sides_px = truth.sides_px[rows]
-        scales = self.input_scale.whole_image_scales(truth.sizes_wh)
-        return rows, sides_px, self.curve(sides_px * scales[truth.image_index[rows]])
+        scales = self.input_scale.whole_image_scales(truth.sizes_wh)[truth.image_index[rows]]
+        return rows, self.curve(truth.sides_px[rows] * scales)
 
-    def _checked(self, maps: np.ndarray) -> np.ndarray:
+    def _in_crops(
+        self, truth: Annotations, rows: np.ndarray, regions: Regions
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield `geometry.object_crop_pairs`, with the recall of each object in each crop [P]."""
+        sides_px = truth.sides_px[rows]
+        scales = self.input_scale.scales(regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2])
+        for place, crop, is_held in geometry.object_crop_pairs(truth, rows, regions):
+            yield place, crop, is_held, self.curve(sides_px[place] * scales[crop])
+
+    def _checked(
+        self, maps: np.ndarray, size_wh: Sequence[int], stride: float
+    ) -> tuple[np.ndarray, "_Cells"]:
         maps, count = np.ascontiguousarray(maps, np.float32), len(self.bins)
         if maps.ndim != 3 or len(maps) != count:
             raise InputError(f"maps of {count} sizes are needed, [K, h, w]; got {list(maps.shape)}")
         if not np.isfinite(maps).all() or maps.min(initial=0) < 0:
             raise InputError("a density map holds a cell that is negative, infinite or no number")
-        return maps
+        return maps, _Cells((int(size_wh[0]), int(size_wh[1])), maps.shape[1:], float(stride))
 
 
 @dataclass(frozen=True)
@@ -213,10 +208,6 @@ class _Cells:
     size_wh: tuple[int, int]
     shape_hw: tuple[int, int]
     stride: float
-
-    @classmethod
-    def of(cls, maps: np.ndarray, size_wh: Sequence[int], stride: float) -> "_Cells":
-        return cls((int(size_wh[0]), int(size_wh[1])), maps.shape[1:], float(stride))
 
     def inside(
         self, axis: int, starts: np.ndarray, side: np.ndarray | int, reach_xy: np.ndarray
@@ -235,23 +226,32 @@ class _Cells:
 
 @dataclass(frozen=True)
 class _Windows:
-    """All windows of one size in an image: lefts [nx], tops [ny], sides, cost in megapixels, and
-    recall [K]; in_x [K, nx, w] and in_y [K, ny, h] say (0, 1) which cells' objects lie inside."""
+    """All windows of one size in an image: lefts [nx], tops [ny], sides, cost in megapixels.
+
+    in_x [K, nx, w] and in_y [K, ny, h] say (0, 1) which cells' objects lie inside; columns [nx, 2]
+    and rows [ny, 2] are the first cell that a window meets, and the end.
+    """
 
     lefts: np.ndarray
     tops: np.ndarray
     side_wh: tuple[int, int]
     megapixels: float
-    recall: np.ndarray
+    recall: np.ndarray  # [K]
     in_x: np.ndarray
     in_y: np.ndarray
-    columns: np.ndarray  # [nx, 2]: the first cell that a window meets, and the end
-    rows: np.ndarray  # [ny, 2]
+    columns: np.ndarray
+    rows: np.ndarray
 
     def xyxy(self, row: int, column: int) -> np.ndarray:
         """Return one window [4]."""
         corner = np.array([self.lefts[column], self.tops[row]])
         return np.concatenate([corner, corner + self.side_wh])
+
+    def cells(self, row: int, column: int) -> tuple[slice, slice, np.ndarray]:
+        """Return the rows and columns of cells that one window meets, and its [K, h, w] in them."""
+        rows, columns = slice(*self.rows[row]), slice(*self.columns[column])
+        inside = self.in_y[:, row, rows, None] * self.in_x[:, column, None, columns]
+        return rows, columns, inside
 
 
 @lru_cache(maxsize=SIZES_KEPT)
@@ -311,7 +311,11 @@ class _Search:
         self.best = np.repeat(base, maps[0].size).reshape(maps.shape)
         # (bins, rows, columns, recall there before, and after) of each crop taken
         self.changes: list[tuple] = []
-        self.gains = [self._first_gains(windows, base) for windows in self.offered]
+        self.gains = []
+        for windows in self.offered:
+            won = np.maximum(windows.recall - base, 0)
+            bins = np.flatnonzero((won > 0) & maps.any(axis=(1, 2)))
+            self.gains.append(_sums(windows, bins, maps[bins] * won[bins, None, None]))
         self.current = [0] * len(self.offered)  # changes that each one's gains know of
 
     def run(self, budget: Budget, *, by_pixels: bool) -> tuple[list[np.ndarray], list[float]]:
@@ -353,12 +357,6 @@ class _Search:
             return self.offered[level], int(row), int(column)
         return None
 
-    def _first_gains(self, windows: _Windows, base: np.ndarray) -> np.ndarray:
-        """Return the [ny, nx] gains before any crop is taken."""
-        won = np.maximum(windows.recall - base, 0)
-        bins = np.flatnonzero((won > 0) & self.maps.any(axis=(1, 2)))
-        return _sums(windows, bins, self.maps[bins] * won[bins, None, None])
-
     def _update(self, level: int) -> None:
         """Bring the gains of one size of window up to date."""
         windows = self.offered[level]
@@ -372,11 +370,9 @@ class _Search:
 
     def _take(self, windows: _Windows, row: int, column: int) -> float:
         """Take a window: raise the recall of the cells inside; return what is gained by it."""
-        down, across = windows.in_y[:, row] > 0, windows.in_x[:, column] > 0
-        rows, columns = _span(down.any(axis=0)), _span(across.any(axis=0))
+        rows, columns, inside = windows.cells(row, column)
         before = self.best[:, rows, columns].copy()
-        inside = down[:, rows, None] & across[:, None, columns]
-        after = np.where(inside, np.maximum(before, windows.recall[:, None, None]), before)
+        after = np.maximum(before, windows.recall[:, None, None] * inside)
         bins = np.flatnonzero((after > before).any(axis=(1, 2)))
         self.best[:, rows, columns] = after
         self.changes.append((bins, rows, columns, before[bins], after[bins]))
@@ -392,11 +388,13 @@ class _Search:
         planner, whole = self.planner, np.array(windows.side_wh)
         if planner.input_scale.input_wh is not None:
             return windows, row, column
-        gained = self._gained(windows, row, column)
+        rows, columns, inside = windows.cells(row, column)
+        won = np.maximum(windows.recall[:, None, None] - self.best[:, rows, columns], 0)
+        gained = self.maps[:, rows, columns] * won * inside
         if not gained.any():  # rounding alone spoke for it
             return windows, row, column
         corner = windows.xyxy(row, column)[:2]
-        first = np.array([windows.columns[column, 0], windows.rows[row, 0]]) * self.cells.stride
+        first = np.array([columns.start, rows.start]) * self.cells.stride
         low, high = _extent(gained, planner.bins.reach_xy, self.cells.stride)
         low = np.maximum(np.floor(low + first), corner).astype(int)
         high = np.minimum(np.ceil(high + first), corner + whole).astype(int)
@@ -406,23 +404,6 @@ class _Search:
             side = np.minimum(np.ceil(whole * (side / whole).max()), whole).astype(int)
             low = np.clip((low + high - side) // 2, corner, corner + whole - side)
         return _windows(planner, self.cells, low[:1], low[1:], side), 0, 0
-
-    def _gained(self, windows: _Windows, row: int, column: int) -> np.ndarray:
-        """Return [K, rows, columns]: what each of the cells that a window meets would gain."""
-        rows, columns = slice(*windows.rows[row]), slice(*windows.columns[column])
-        inside = windows.in_y[:, row, rows, None] * windows.in_x[:, column, None, columns]
-        won = np.maximum(windows.recall[:, None, None] - self.best[:, rows, columns], 0)
-        return self.maps[:, rows, columns] * won * inside
-
-
-def _sides_wh(boxes_xyxy: np.ndarray) -> np.ndarray:
-    return boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
-
-
-def _span(mask: np.ndarray) -> slice:
-    """Return the slice from the first to the last true place."""
-    there = np.flatnonzero(mask)
-    return slice(there[0], there[-1] + 1) if len(there) else slice(0, 0)
 
 
 def _sums(

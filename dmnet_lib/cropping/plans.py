@@ -17,11 +17,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dmnet_lib.core import parallel
-from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, KernelRules
 from dmnet_lib.core.tables import Regions
-from dmnet_lib.cropping import geometry, planning
+from dmnet_lib.cropping import planning
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner, Plan
 from dmnet_lib.density import maps as density
@@ -106,8 +105,9 @@ def split_plans(
     every view costs the whole input, megapixels are a number of crops.
     """
     wanted = {name: _in_crops(budget, planner.input_scale) for name, budget in wanted.items()}
-    longest = {name: _longest(name, wanted) for name in wanted}
-    asked = {name: wanted[name] for name in wanted if longest[name] == name}
+    alone = [n for n, one in wanted.items() if one.megapixels is None and one.least_gain == 0]
+    longest = max(alone, key=lambda name: wanted[name].crops, default=None)
+    asked = {n: one for n, one in wanted.items() if n == longest or n not in alone}
     each = partial(_plans, planner=planner, asked=list(asked.values()))
     with threadpool_limits(1):  # products this small are faster without BLAS's own threads
         found = parallel.run(each, tasks, executor=executor, chunk=IMAGES_AT_ONCE, label="planning")
@@ -117,7 +117,7 @@ def split_plans(
         for name, column in zip(asked, columns, strict=True)
     }
     return {
-        name: made.get(name) or made[longest[name]].first(budget.crops, of=longest[name])
+        name: made.get(name) or made[longest].first(budget.crops, of=longest)
         for name, budget in wanted.items()
     }
 
@@ -128,14 +128,6 @@ def _in_crops(budget: Budget, scale: InputScale) -> Budget:
         return budget
     affordable = int((budget.megapixels + 1e-9) // (np.prod(scale.input_wh) / 1e6))
     return Budget(crops=affordable if budget.crops is None else min(budget.crops, affordable))
-
-
-def _longest(name: str, wanted: Mapping[str, Budget]) -> str:
-    """Return the budget that is planned for a budget: of those of crops alone, the largest."""
-    if wanted[name].megapixels is not None or wanted[name].least_gain > 0:
-        return name
-    alike = [n for n, b in wanted.items() if b.megapixels is None and b.least_gain == 0]
-    return max(alike, key=lambda n: wanted[n].crops)
 
 
 def _plans(
@@ -191,28 +183,12 @@ def _read(path: Path, size_wh: np.ndarray, count: int) -> tuple[np.ndarray, floa
     cells = density.read(path)
     cells = cells[None] if cells.ndim == 2 else cells
     if cells.ndim == 3 and len(cells) != count:
-        raise InputError(
-            f"{path}: holds maps of {len(cells)} sizes, not of {count}; give --size-edges as they "
-            "were made with"
-        )
-    together = cells.sum(axis=0) if cells.ndim == 3 else cells
-    stride = density.stride_of(together, size_wh, path)
+        raise InputError(f"{path}: holds maps of {len(cells)} sizes, not {count}: see --size-edges")
+    stride = density.stride_of(cells.sum(axis=0) if cells.ndim == 3 else cells, size_wh, path)
     cells, stride = planning.regrid(cells, stride=stride)
     if cells.min(initial=0) < 0:
         raise InputError(f"{path}: a density map holds a cell that is negative")
     return cells, stride
-
-
-def measured(
-    truth: Annotations, crops: Regions, planner: CropPlanner
-) -> dict[str, float | int | None]:
-    """Return how well crops serve the objects of a split: `CropPlanner.predicted_recall` and
-    `.truncated_targets`, and `geometry.crop_geometry`."""
-    return {
-        "predicted_recall": planner.predicted_recall(truth, crops),
-        "truncated_targets": planner.truncated_targets(truth, crops),
-        **geometry.crop_geometry(truth, crops),
-    }
 
 
 def sizes_table(planner: CropPlanner, size_wh: np.ndarray) -> "pd.DataFrame":

@@ -3,7 +3,7 @@
 A budget is that of the `Strategy`: `planned mcnn 6` has at most six crops an image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -14,18 +14,11 @@ from dmnet_lib.core.tables import Detections
 from dmnet_lib.evaluation import bootstrap
 from dmnet_lib.evaluation.difference import Difference, interval
 from dmnet_lib.evaluation.scores import Scores
-from dmnet_lib.evaluation.strategy_table import COST_COLUMNS, INTERVAL_MEASURES, strategy_table
 from dmnet_lib.evaluation.words import Words
 
 ORACLE = "planned oracle"  # method of the plans that follow the true density
 DIFFERENCE = ("difference", "low", "high")  # in AP, with its interval
 VERSUS = ("strategy", "control", "cost", *DIFFERENCE)
-
-
-def table(scores: Scores) -> pd.DataFrame:
-    """Return one row a strategy: method, crops, megapixels, and each measure with its interval."""
-    columns = ("method", *COST_COLUMNS)
-    return strategy_table(scores.strategies, columns, intervals=INTERVAL_MEASURES, baselines=())
 
 
 def planned(scores: Scores) -> dict[str, dict[int, str]]:
@@ -49,7 +42,7 @@ def growth(scores: Scores) -> pd.DataFrame:
             steps.append((min(by_budget), max(by_budget)))
         for fewer, more in steps:
             found = _difference(scores, by_budget[more], by_budget[fewer])
-            rows.append((method, fewer, more, found.value, found.low, found.high))
+            rows.append({"method": method, "fewer": fewer, "more": more} | found.columns())
     return pd.DataFrame(rows, columns=["method", "fewer", "more", *DIFFERENCE])
 
 
@@ -84,8 +77,7 @@ def at_half_cost(scores: Scores) -> pd.DataFrame:
     in AP to the control with its bounds.
     """
     controls = [name for method, name in scores.baselines.items() if method != "global"]
-    rows = [row for control in controls for row in _within(scores, control, most=0.5)]
-    return pd.DataFrame(rows, columns=VERSUS)
+    return _largest_plans(scores, controls, most=0.5)
 
 
 def versus_density(scores: Scores) -> pd.DataFrame:
@@ -93,31 +85,28 @@ def versus_density(scores: Scores) -> pd.DataFrame:
 
     Columns: as of `at_half_cost`.
     """
-    rows = []
-    for control, density in scores.strategies.items():
-        if density["kind"] == "density":
-            rows += _within(scores, control, most=1.0, source=density["source"])
-    return pd.DataFrame(rows, columns=VERSUS)
+    controls = [name for name, row in scores.strategies.items() if row["kind"] == "density"]
+    return _largest_plans(scores, controls, most=1.0, same_source=True)
 
 
-def _within(
-    scores: Scores, control: str, *, most: float, source: str | None = None
-) -> list[dict[str, object]]:
-    """Return a row a method, of any source or of one: its largest plan within `most` times the
-    control's megapixels."""
-    rows = scores.strategies
-    shares = {
-        name: row["megapixels"] / rows[control]["megapixels"]
-        for name, row in rows.items()
-        if row["kind"] == "planned" and source in (None, row["source"])
-    }
-    affordable = sorted((name for name in shares if shares[name] <= most), key=shares.get)
-    largest = {rows[name]["method"]: name for name in affordable}
-    return [
-        {"strategy": name, "control": control, "cost": shares[name]}
-        | _difference(scores, name, control).columns()
-        for name in largest.values()
-    ]
+def _largest_plans(
+    scores: Scores, controls: Iterable[str], *, most: float, same_source: bool = False
+) -> pd.DataFrame:
+    """Return VERSUS, a row a control and method: the largest plan within `most` times its cost."""
+    found = []
+    for control in controls:
+        other = scores.strategies[control]
+        plans = {
+            name: row
+            for name, row in scores.strategies.items()
+            if row["kind"] == "planned" and (not same_source or row["source"] == other["source"])
+        }
+        shares = {name: row["megapixels"] / other["megapixels"] for name, row in plans.items()}
+        affordable = sorted((name for name in plans if shares[name] <= most), key=shares.get)
+        for name in {plans[name]["method"]: name for name in affordable}.values():
+            about = {"strategy": name, "control": control, "cost": shares[name]}
+            found.append(about | _difference(scores, name, control).columns())
+    return pd.DataFrame(found, columns=VERSUS)
 
 
 def ablation(
@@ -159,8 +148,8 @@ def sentences(scores: Scores) -> Words:
         )
     for row in share_of_oracle_gain(scores).dropna().itertuples():
         lines.append(
-            f"With {row.budget:.0f} crops `{row.method}` reaches {row.share:.0%} of the gain of "
-            f"`{ORACLE}` over `global` ({scores.level:.0%} interval "
+            f"With {row.budget} crop{'s' * (row.budget > 1)} `{row.method}` reaches "
+            f"{row.share:.0%} of the gain of `{ORACLE}` over `global` ({scores.level:.0%} interval "
             f"{row.low:.0%} to {row.high:.0%})."
         )
     for table in (versus_density(scores), at_half_cost(scores)):

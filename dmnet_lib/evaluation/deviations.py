@@ -4,11 +4,9 @@ Every number is measured: the pipeline runs with the corrected rules, and again 
 rule (`official.DEVIATIONS`). Fusion and evaluation get synthetic detections, from the annotations.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from dmnet_lib.core import boxes, official, parallel
 from dmnet_lib.core.annotations import CLASS_IDS, IGNORED, Annotations
@@ -30,18 +28,13 @@ WHOLE_PX = 10**6  # a window that no image exceeds
 Counts = dict[str, float | int | str]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What both profiles share: the commands that DMNet's users run."""
-
-    window_wh: tuple[int, int] = (70, 70)
-    threshold: float = 0.08
-    min_area_px: int = 70 * 70
-    sigma_px: float = 15.0
-    min_visible: float = 0.5
-
-
-DEFAULTS = Settings()
+SETTINGS = {  # of both profiles: the commands that DMNet's users run
+    "window_wh": (70, 70),
+    "threshold": 0.08,
+    "min_area_px": 70 * 70,
+    "sigma_px": 15.0,
+    "min_visible": 0.5,
+}
 
 
 @dataclass(frozen=True)
@@ -58,15 +51,16 @@ def crop(table: Annotations, rules: Profile, *, split: str, adaptive: bool = Fal
     """Return a split by one profile; adaptive takes kernels by the neighbours, else one sigma."""
     drop = official.drops_score0(rules.annotations.score0_dropped, split)
     found = points.from_annotations(table, drop_score0=drop, points_at=rules.points.points_at)
-    name = "adaptive" if adaptive else "fixed"
-    found = SigmaRule(name, DEFAULTS.sigma_px, rules=rules.sigmas).apply(found)
-    sums = windows.sums_from_points(found, DEFAULTS.window_wh, kernel=rules.kernel)
-    policy = cropping.Policy(DEFAULTS.window_wh, DEFAULTS.min_area_px, rules=rules.regions)
+    kind = "adaptive" if adaptive else "fixed"
+    found = SigmaRule(kind, SETTINGS["sigma_px"], rules=rules.sigmas).apply(found)
+    window_wh, min_visible = SETTINGS["window_wh"], SETTINGS["min_visible"]
+    sums = windows.sums_from_points(found, window_wh, kernel=rules.kernel)
+    policy = cropping.Policy(window_wh, SETTINGS["min_area_px"], rules=rules.regions)
     regions = cropping.split_regions(
-        sums, table.sizes_wh, threshold=DEFAULTS.threshold, policy=policy
+        sums, table.sizes_wh, threshold=SETTINGS["threshold"], policy=policy
     )
     cut = crops.annotate(
-        table, regions, min_visible=DEFAULTS.min_visible, drop_score0=drop, rules=rules.crops
+        table, regions, min_visible=min_visible, drop_score0=drop, rules=rules.crops
     )
     whole = windows.sums_from_points(found, (WHOLE_PX, WHOLE_PX), kernel=rules.kernel)
     count = sum(float(one.sum()) for one in whole)
@@ -84,16 +78,6 @@ def boxless(table: Annotations, found: Cropped, index: int) -> np.ndarray:
     inside = boxes.holds(objects[:, None], held[None])
     same_class = one.class_ids[one.is_object][:, None] == rows.class_ids[chosen]
     return objects[~np.any(inside & same_class, axis=1)]
-
-
-def image_table(table: Annotations, by_profile: Mapping[str, Cropped]) -> pd.DataFrame:
-    """Return one row an image: crops, and objects without a box in any, of each profile."""
-    columns: dict[str, object] = {"image": table.names}
-    for name, found in by_profile.items():
-        columns[f"crops, {name}"] = np.bincount(found.regions.image_index, minlength=len(table))
-        lost = [len(boxless(table, found, i)) for i in range(len(table))]
-        columns[f"objects without a box, {name}"] = lost
-    return pd.DataFrame(columns)
 
 
 def synthetic_detections(table: Annotations) -> Detections:
@@ -203,18 +187,3 @@ def effects(table: Annotations, split: str) -> dict[str, str]:
 
 def _shown(value: float | str) -> str:
     return f"`{value}`" if isinstance(value, str) else f"{value:,}"
-
-
-def frame(found: Mapping[str, str]) -> pd.DataFrame:
-    """Return one row a rule: the official code, the correction, and the measured effect."""
-    rows = [
-        {
-            "rule": f"{one.name}={one.other_value}",
-            "the official DMNet code": one.official_does,
-            "corrected": one.corrected_does,
-            "what it changes": found[one.name],
-        }
-        for one in DEVIATIONS
-        if one.name in found
-    ]
-    return pd.DataFrame(rows).set_index("rule")

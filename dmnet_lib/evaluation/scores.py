@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from dmnet_lib.core.annotations import CLASSES, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.cropping import geometry
 from dmnet_lib.data import splits
 from dmnet_lib.detection.strategies import Outcome
@@ -22,7 +22,6 @@ from dmnet_lib.evaluation.strategy_table import (
 from dmnet_lib.evaluation.words import Words, seconds
 
 Samples = Mapping[str, np.ndarray]  # {measure: [1 + B]} of a strategy, on resampled images
-VISDRONE_COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500")
 NO_SUBSETS = Words("The split is one: it has no subsets.")
 
 
@@ -126,52 +125,6 @@ def shown_table(
 ) -> pd.DataFrame:
     """Return the strategy table as people read it, with the seconds per image."""
     return readable(table, baselines).assign(seconds=[seconds(found[name]) for name in table.index])
-
-
-def visdrone_table(scores: Scores) -> pd.DataFrame:
-    """Return one row a strategy by VisDrone's protocol, weighted as the toolkit does.
-
-    Beside it the plain class mean of AP, and COCO's AP of the same boxes, at both caps.
-    """
-    rows = {}
-    for name, one in scores.visdrone.items():
-        by_coco = scores.strategies[name]
-        rows[name] = {column: one[column] for column in VISDRONE_COLUMNS}
-        rows[name]["AP, plain class mean"] = one["macro"]["AP"]
-        rows[name][f"COCO AP at {by_coco['max_detections']}"] = by_coco["AP"]
-        rows[name]["COCO AP at 100"] = by_coco["at_100"]["AP"]
-    return pd.DataFrame(rows).T.astype(float)
-
-
-def class_table(scores: Scores) -> pd.DataFrame:
-    """Return AP by class (rows, in VisDrone's order) and strategy (columns)."""
-    columns = {
-        name: {c: values["per_class"][c]["AP"] for c in CLASSES if c in values["per_class"]}
-        for name, values in scores.strategies.items()
-    }
-    return pd.DataFrame(columns).astype(float)
-
-
-def size_table(scores: Scores) -> pd.DataFrame:
-    """Return AP by COCO's object size (rows) and strategy (columns)."""
-    sizes = {"small (< 32²)": "APs", "medium": "APm", "large (> 96²)": "APl"}
-    rows = {
-        label: {n: v[key] for n, v in scores.strategies.items()} for label, key in sizes.items()
-    }
-    return pd.DataFrame(rows).T.astype(float)
-
-
-def curve_table(scores: Scores) -> pd.DataFrame:
-    """Return precision at IoU 0.5, mean over classes, by recall (rows) and strategy (columns)."""
-    curves = {name: _mean_curve(one.whole) for name, one in scores.matched.items()}
-    return pd.DataFrame({"recall": bootstrap.RECALLS} | curves)
-
-
-def _mean_curve(matched: bootstrap.Matches) -> np.ndarray:
-    """Return the [101] precision at IoU 0.5, mean over the classes with boxes."""
-    precision = bootstrap.precision_recall(matched)[:, 0]
-    there = ~np.isnan(precision[:, 0])
-    return precision[there].mean(axis=0) if there.any() else np.zeros(len(bootstrap.RECALLS))
 
 
 def subset_images(split: splits.Split) -> dict[str, np.ndarray]:

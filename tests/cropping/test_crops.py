@@ -33,7 +33,7 @@ def cropped(*rows: tuple, region: list[int] = REGION, min_visible: float = 0.5) 
 
 def test_no_region_gives_no_crop_and_an_empty_one_stays():
     none = crops.annotate(table(car(0, 0)), Regions.from_lists([[]]))
-    assert (len(none.annotations), none.origins(("a",)), none.busiest(3)) == (0, [], [])
+    assert (len(none.annotations), none.origins(("a",))) == (0, [])
     empty = crops.annotate(table(car(0, 0)), Regions.from_lists([[REGION]]))
     assert (len(empty.annotations), len(empty.annotations.boxes_xywh)) == (1, 0)
     assert empty.annotations.sizes_wh.tolist() == [[40, 30]]
@@ -91,7 +91,6 @@ def test_crops_say_where_they_come_from():
     assert found.origins(("a.jpg", "b.png"))[1] == {
         "file_name": "b__40_20_80_50.jpg", "parent": "b.png", "x0": 40, "y0": 20, "scale": 1.0,
     }  # fmt: skip
-    assert found.busiest(1) == [1]
 
 
 def test_a_cut_has_the_pixels_of_its_region():

@@ -68,11 +68,6 @@ def test_overlapping_crops_cover_once_and_cost_twice():
     assert found["crops_per_image"] == 1
 
 
-def test_regions_of_an_unknown_image_are_refused():
-    with pytest.raises(ValueError, match="regions of image 1"):
-        geometry.crop_geometry(truth([]), Regions.from_lists([[], [(0, 0, 5, 5)]]))
-
-
 @settings(max_examples=50, deadline=None)
 @given(CORNERS, CORNERS)
 def test_covered_area_equals_counting_pixels(queries: np.ndarray, union: np.ndarray) -> None:

@@ -1,6 +1,6 @@
 """Annotations of splits -> what each rule of the official DMNet code changes, in text and json."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core import annotations, files, official
@@ -52,6 +52,6 @@ def run(options: Options, say: Say) -> None:
     if options.out:
         value = {
             "effects": found, "images": len(table), "objects": int(table.is_object.sum()),
-            "splits": options.splits, "settings": asdict(deviations.DEFAULTS),
+            "splits": options.splits, "settings": deviations.SETTINGS,
         }  # fmt: skip
         say(f"{files.write_json(options.out, value)}: {len(found)} rules")
