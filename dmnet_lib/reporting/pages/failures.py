@@ -1,7 +1,6 @@
 """A failed run's folder in; out: stage, cell, line, error, log, and how to go on."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +20,8 @@ IN_CELL = re.compile(r"Cell In\[\d+\], line (\d+)")
 
 @dataclass(frozen=True)
 class Broken:
-    """The cell where a notebook stopped.
-
-    number counts code cells from 1, of `cells`; heading stands above it; line is None where the
-    error names none; source is what the cell says.
-    """
+    """The code cell where a notebook stopped: its number of how many, the heading above it, its
+    source, and the line that the error names, if any."""
 
     number: int
     cells: int
@@ -36,10 +32,8 @@ class Broken:
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed stage: why, in which cell (None: after all cells), what it printed last.
-
-    command runs it again; None where that was not written down.
-    """
+    """A failed stage: why, the command that runs it again if known, in which cell (None: after all
+    cells), and what it printed last."""
 
     stage: str
     message: str
@@ -60,27 +54,23 @@ def read(folder: Path) -> Failure | None:
     error, path = files.read_json(folder / ERROR), folder / NOTEBOOK
     notebook = notebooks.read(path) if path.exists() else NotebookNode(cells=[])
     message, command = str(error.get("message", "")), error.get("command")
-    return Failure(folder.name, message, command, broken(notebook), _log(notebook))
+    return Failure(folder.name, message, command, _broken(notebook), _log(notebook))
 
 
-def broken(notebook: NotebookNode) -> Broken | None:
+def _broken(notebook: NotebookNode) -> Broken | None:
     """Return the cell that raised, or in which the kernel died; None where all ran to the end."""
     cells = [c for c in notebook.cells if ADDED.isdisjoint(c.metadata.get("tags", ()))]
-    code = [cell for cell in cells if cell.cell_type == "code"]
-    raised = [c for c in code if any(output.output_type == "error" for output in c.outputs)]
-    unfinished = [c for c in code if c.metadata.get("papermill", {}).get("status") not in FINISHED]
-    if not raised and not unfinished:
-        return None
-    stopped = (raised + unfinished)[0]
-    above = cells[: next(place for place, cell in enumerate(cells) if cell is stopped)]
-    number = 1 + next(place for place, cell in enumerate(code) if cell is stopped)
-    return Broken(number, len(code), _last_heading(above), stopped.source, _line(stopped))
-
-
-def _last_heading(cells: Sequence[NotebookNode]) -> str:
-    prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    heads = [line for line in "\n".join(prose).splitlines() if line.startswith("#")]
-    return heads[-1].lstrip("# ") if heads else ""
+    count, number, heading = sum(cell.cell_type == "code" for cell in cells), 0, ""
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            heads = [line for line in cell.source.splitlines() if line.startswith("#")]
+            heading = heads[-1].lstrip("# ") if heads else heading
+        elif cell.cell_type == "code":
+            number += 1
+            raised = any(output.output_type == "error" for output in cell.outputs)
+            if raised or cell.metadata.get("papermill", {}).get("status") not in FINISHED:
+                return Broken(number, count, heading, cell.source, _line(cell))
+    return None
 
 
 def _line(cell: NotebookNode) -> int | None:

@@ -17,15 +17,12 @@ WORST = ("figures/worst.png", "pictures/worst.png")  # the first that is there
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an experiment's evaluation left: its metrics and its parameters."""
+    """What an experiment's evaluation left: its metrics, their table, and its parameters."""
 
     folder: Path
     metrics: dict
+    strategies: Table
     values: dict[str, params.Value]
-
-    def strategies(self) -> Table:
-        """Return the table of the strategies at their default settings."""
-        return strategies(self.metrics)
 
     def made_by(self) -> str:
         """Return the versions and the machine that the evaluation was run with, in a line."""
@@ -84,7 +81,7 @@ def read(results: ResultFolder) -> Evaluated | None:
     if folder is None or "strategies" not in (metrics := json_or_empty(folder / METRICS)):
         return None
     values = result_folder.parameters_of(folder) if (folder / PARAMS).exists() else {}
-    return Evaluated(folder, metrics, values)
+    return Evaluated(folder, metrics, strategies(metrics), values)
 
 
 def json_or_empty(path: Path) -> dict:

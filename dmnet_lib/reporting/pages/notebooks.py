@@ -14,7 +14,6 @@ from dmnet_lib.reporting.pages import render
 GONE = Markup("<p>Its notebook was not kept; run the experiment again to see it here.</p>")
 TEMPLATE = Path(__file__).parent / "templates" / "notebook.html.j2"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-SCRIPTS = ("application/javascript", "application/vnd.jupyter.widget-state+json")
 ERROR_NOTES = "papermill-error-cell-tag"  # of cells that papermill adds; the page says it itself
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 
@@ -67,10 +66,8 @@ def body(path: Path, *, prefix: str = "", deeper: int = 0) -> Body:
 def _exporter() -> HTMLExporter:
     exporter = HTMLExporter(template_name="basic", raw_template=TEMPLATE.read_text("utf-8"))
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
-    tags = TagRemovePreprocessor(
-        remove_input_tags={"remove-input"}, remove_cell_tags={"remove-cell", ERROR_NOTES}
-    )
-    exporter.register_preprocessor(tags, enabled=True)
+    tags = {"remove_input_tags": {"remove-input"}, "remove_cell_tags": {"remove-cell", ERROR_NOTES}}
+    exporter.register_preprocessor(TagRemovePreprocessor(**tags), enabled=True)
     return exporter
 
 
@@ -78,19 +75,16 @@ def _showable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Take progress bars, widgets, what needs a script and what did not run out of a notebook."""
     notebook.metadata.pop("widgets", None)
     ran = [c for c in notebook.cells if c.metadata.get("papermill", {}).get("status") != "pending"]
-    for cell in ran:
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if _is_result(output)]
+    for cell in (cell for cell in ran if cell.cell_type == "code"):
+        for output in cell.outputs:
+            output.get("data", {}).pop("application/javascript", None)
+        cell.outputs = [
+            output
+            for output in cell.outputs
+            if output.get("name") != "stderr" and WIDGET not in output.get("data", {})
+        ]
     notebook.cells = ran
     return notebook
-
-
-def _is_result(output: nbformat.NotebookNode) -> bool:
-    """Tell whether an output is for readers; what needs a script is taken out of it."""
-    data = output.get("data", {})
-    for kind in SCRIPTS:
-        data.pop(kind, None)
-    return output.get("name") != "stderr" and WIDGET not in data
 
 
 def _mend_links(soup: BeautifulSoup, prefix: str) -> None:
@@ -115,9 +109,7 @@ def _mend_tables(soup: BeautifulSoup) -> None:
         caption = f"Table {number}" + (f": {above}" if above else "")
         _mend_heads(soup, tag)
         _mend_cells(tag)
-        told = soup.new_tag("caption")
-        told.string = caption
-        tag.insert(0, told)
+        tag.insert(0, soup.new_tag("caption", string=caption))
         del tag["border"]
         group = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": caption}
         tag.wrap(soup.new_tag("div", attrs=group))
@@ -126,22 +118,19 @@ def _mend_tables(soup: BeautifulSoup) -> None:
 def _mend_heads(soup: BeautifulSoup, table: Tag) -> None:
     """Say of each head cell whether it names a column or a row; an empty one is no head."""
     if table.thead is None and table.tr is not None:
-        head = table.tr.extract()
         table.insert(0, soup.new_tag("thead"))
-        table.thead.append(head)
+        table.thead.append(table.find("tr"))
     for cell in table.find_all("th"):
-        cell["scope"] = "col" if cell.find_parent("thead") else "row"
-        if not cell.get_text(strip=True):
+        if cell.get_text(strip=True):
+            cell["scope"] = "col" if cell.find_parent("thead") else "row"
+        else:
             cell.name = "td"
-            del cell["scope"]
 
 
 def _mend_cells(table: Tag) -> None:
     """Set columns of numbers to the right, and let sentences wrap."""
-    rows = [
-        row.find_all(["td", "th"]) for row in table.find_all("tr") if not row.find_parent("thead")
-    ]
-    heads = table.thead.find_all("tr")[-1].find_all(["td", "th"]) if table.thead else []
+    rows = [row.select("td, th") for row in table.select("tr") if not row.find_parent("thead")]
+    heads = table.select("thead tr:last-child > *")
     for cell in (cell for row in rows for cell in row if cell.name == "td"):
         if len(cell.get_text()) >= render.LONG:
             cell["class"] = "long"

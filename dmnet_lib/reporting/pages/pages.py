@@ -11,13 +11,11 @@ from dmnet_lib.core.result_folder import EVALUATION, NOTEBOOK, PARAMS, PROVENANC
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.difference import MISSING
 from dmnet_lib.reporting.pages import failures, findings, notebooks, render
-from dmnet_lib.reporting.pages.failures import Failure
 from dmnet_lib.reporting.pages.findings import json_or_empty
 from dmnet_lib.reporting.pages.notebooks import Body
 from dmnet_lib.reporting.pages.render import Table
 
 PAGE = "report.html"
-CHANGED = " (changed)"  # after the default of a parameter that has another value
 INDEX = ("experiment", "question", "data", "images", "best strategy", "AP", "vs global",
          "changed parameters")  # fmt: skip
 INDEX_ABOUT = (
@@ -28,9 +26,9 @@ INDEX_ABOUT = (
 
 @dataclass(frozen=True)
 class Section:
-    """One stage on a page: its notebook, and the tables of what made it.
+    """One stage on a page: its notebook, and the tables of what made it, which have an anchor.
 
-    anchor is that of the tables; is_stale: a stage it needs was run again since.
+    is_stale: a stage it needs was run again since.
     """
 
     name: str
@@ -39,11 +37,6 @@ class Section:
     parameters: Table | None
     provenance: Table
     is_stale: bool = False
-
-    @property
-    def title(self) -> str:
-        """The notebook's title, or the stage's name."""
-        return next((one.text for one in self.body.titles(2)), self.name)
 
 
 def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
@@ -60,17 +53,25 @@ def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
 def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     """Write report.html of an experiment: verdict, strategies, contents, limits, all stages."""
     results = ResultFolder.read(home)
-    stages, found = results.folders, findings.read(results)
-    stale = _stale(stages)
+    stages, stale = results.folders, _stale(results.folders)
     sections = []
     for name, folder in stages.items():
         body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
         sections.append(_section(folder, body, name, base_path, is_stale=name in stale))
+    failed = []  # each with its notebook up to the error
+    for folder in failures.folders(home):
+        body = notebooks.body(folder / NOTEBOOK, prefix=f"failed-{folder.name}-", deeper=2)
+        failed.append((failures.read(folder), body))
+    rows = [  # the last stage first
+        (stage, metric, render.number(value))
+        for stage in reversed(results.stages)
+        for metric, value in render.flat(results.headline(stage))
+    ]
+    headline = Table(("stage", "metric", "value"), rows, "Headline figures of the stages so far")
     page = render.html(
         "experiment",
-        title=home.name, question=results.question, sections=sections,
-        failures=[_failure(folder) for folder in failures.folders(home)],
-        found=found, evaluation=EVALUATION, headline=_headline(results),
+        title=home.name, question=results.question, sections=sections, failures=failed,
+        found=findings.read(results), evaluation=EVALUATION, headline=headline,
     )  # fmt: skip
     return files.write_text(home / PAGE, page)
 
@@ -80,14 +81,16 @@ def write_index(results: Path) -> tuple[Path, Path]:
 
     README.md, which git keeps, leaves out the values of sweeps, which it does not.
     """
-    homes = result_folder.homes(results)
+    rows, linked = [], []
+    for home in result_folder.homes(results):
+        rest = _summary(home)
+        rows.append((home.name, *rest))
+        linked.append((_link(home), *rest))
+    shown = Table(INDEX, linked, "One row per experiment", row_heads=True)
+    page = render.html("index", title="Experiments", table=shown, about=INDEX_ABOUT)
     values = {
         n for n in experiments.swept(results) if not (results / n / experiments.SWEEP).exists()
     }
-    rows = [(home.name, *_summary(home)) for home in homes]
-    linked = [(_link(home), *rest) for home, (_, *rest) in zip(homes, rows, strict=True)]
-    shown = Table(INDEX, linked, "One row per experiment", row_heads=True)
-    page = render.html("index", title="Experiments", table=shown, about=INDEX_ABOUT)
     kept = Table(INDEX, [row for row in rows if row[0] not in values]).markdown()
     text = f"# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n{kept}\n{INDEX_ABOUT}\n"
     return (
@@ -103,12 +106,6 @@ def _link(home: Path) -> Markup:
     return link + Markup(' <strong class="bad">failed: {}</strong>').format(broken) * bool(broken)
 
 
-def _failure(folder: Path) -> tuple[Failure, Body]:
-    """Return a failed stage, and its notebook up to the error."""
-    prefix = f"failed-{folder.name}-"
-    return failures.read(folder), notebooks.body(folder / NOTEBOOK, prefix=prefix, deeper=2)
-
-
 def _summary(home: Path) -> tuple[str, ...]:
     """Return an experiment's row of the list, but for its name."""
     results = ResultFolder.read(home)
@@ -120,16 +117,6 @@ def _summary(home: Path) -> tuple[str, ...]:
     ]
     told = found.summary() if found else (MISSING,) * 5
     return results.question, *told, ", ".join(changed) or "none"
-
-
-def _headline(results: ResultFolder) -> Table:
-    """Return the headlines of an experiment's stages, the last stage first."""
-    rows = [
-        (stage, metric, render.number(value))
-        for stage in reversed(results.stages)
-        for metric, value in render.flat(results.headline(stage))
-    ]
-    return Table(("stage", "metric", "value"), rows, "Headline figures of the stages so far")
 
 
 def _section(
@@ -162,12 +149,13 @@ def _parameters(folder: Path, base_path: Path, stage: str, caption: str) -> Tabl
     values = result_folder.parameters_of(folder)
     known = params.of_stage(params.declared(base_path), stage, values)
     shown = sorted((known[name].section, name) for name in values if name in known)
-    rows = []
-    for section, name in shown:
-        default = render.number(known[name].default)
-        default += "" if values[name] == known[name].default else CHANGED
-        about = f"{known[name].allowed} {known[name].help}".strip()
+    rows, changed = [], set()
+    for place, (section, name) in enumerate(shown):
+        one, default = known[name], render.number(known[name].default)
+        if values[name] != one.default:
+            default += " (changed)"
+            changed.add(place)
+        about = f"{one.allowed} {one.help}".strip()
         rows.append((section, name, render.number(values[name]), default, about))
-    changed = frozenset(place for place, row in enumerate(rows) if row[3].endswith(CHANGED))
     head = ("section", "name", "value", "default", "what it is")
     return Table(head, rows, caption, changed=changed)

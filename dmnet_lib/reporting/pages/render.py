@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,21 +18,18 @@ if TYPE_CHECKING:  # only its type is needed
 STATIC = Path(__file__).parent / "static"
 LONG = 40  # characters of a table's cell from which on it gets room to wrap
 NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?%?( \[[^\]]*\])?|-|same|n/a|NaN|None")  # noqa: RUF001
-Row = Sequence[object]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is shown: head, rows, caption; with row_heads the first cell names its row.
-
-    changed are the places of the rows that are marked.
-    """
+    """A table as it is shown: with row_heads the first cell names its row; changed are the places
+    of the rows that are marked."""
 
     head: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[Sequence[object]]
     caption: str = ""
     row_heads: bool = False
-    changed: frozenset[int] = frozenset()
+    changed: Collection[int] = ()
 
     @classmethod
     def of_frame(cls, frame: "pd.DataFrame", *, caption: str = "") -> "Table":
@@ -44,7 +41,12 @@ class Table:
     @property
     def kinds(self) -> list[str]:
         """The CSS class of each column: `num` to the right, `long` with room to wrap, or none."""
-        return [_kind([row[column] for row in self.rows]) for column in range(len(self.head))]
+        found = []
+        for column in range(len(self.head)):
+            cells = [str(row[column]) for row in self.rows]
+            is_long = any(len(cell) >= LONG for cell in cells)
+            found.append("num" if cells and all(map(is_number, cells)) else "long" * is_long)
+        return found
 
     def markdown(self) -> str:
         """Return the table as Markdown, without its caption."""
@@ -52,12 +54,6 @@ class Table:
         unsafe = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;"})
         cells = [[str(cell).translate(unsafe) for cell in line] for line in lines]
         return "".join(f"| {' | '.join(line)} |\n" for line in cells)
-
-
-def _kind(cells: Row) -> str:
-    if cells and all(is_number(str(cell)) for cell in cells):
-        return "num"
-    return "long" if any(len(str(cell)) >= LONG for cell in cells) else ""
 
 
 def is_number(text: str) -> bool:
@@ -97,19 +93,13 @@ def _environment() -> Environment:
         loader=PackageLoader("dmnet_lib.reporting.pages"),
         autoescape=True, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.filters |= {"code": code, "number": number}
-    made.globals |= {"stylesheet": _stylesheet(), "index_js": _static("index.js")}
-    return made
-
-
-def _static(name: str) -> Markup:
-    return Markup((STATIC / name).read_text(encoding="utf-8"))
-
-
-def _stylesheet() -> Markup:
-    """Return the style sheet of a page: colours of code in both schemes, and everything else."""
+    made.filters["code"] = code
     light, dark = (
         HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "monokai")
     )
     in_dark = f"@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
-    return Markup(f"{light}\n{in_dark}\n") + _static("page.css")
+    css, script = ((STATIC / n).read_text(encoding="utf-8") for n in ("page.css", "index.js"))
+    made.globals |= {
+        "stylesheet": Markup(f"{light}\n{in_dark}\n{css}"), "index_js": Markup(script),
+    }  # fmt: skip
+    return made

@@ -13,17 +13,12 @@ from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.experiments import SWEEP
 from dmnet_lib.evaluation.strategy_table import strategy_table, without_nan
 from dmnet_lib.reporting import charts, figures
+from dmnet_lib.reporting.charts import SWEPT
 from dmnet_lib.reporting.pages import render
 from dmnet_lib.reporting.pages.pages import PAGE
 from dmnet_lib.reporting.pages.render import Table
 
-MEASURES = {  # what a sweep shows, with the caption of its table
-    "AP": "AP of each strategy at its default setting, by value",
-    "containment_rate": "Share of the objects that are wholly inside a crop, by value",
-    "crops_per_image": "Crops per image, by value",
-    "megapixels": "Megapixels through the detector per image, by value",
-}
-COLUMNS = ("strategy", "value", "place", *MEASURES, "AP_low", "AP_high", "experiment")
+COLUMNS = ("strategy", "value", "place", *SWEPT, "AP_low", "AP_high", "experiment")
 FIGURE = "sweep"
 CAPTION = (
     "Each strategy over the values; bands of AP are {level:.0%} intervals of a bootstrap over "
@@ -58,21 +53,25 @@ def write(
             charts.sweep(table, about["parameter"]), home, FIGURE, data=table, alt=ALT,
             caption=CAPTION.format(level=level),
         )  # fmt: skip
+    headline = {}
+    if table["AP"].notna().any():
+        best = table.loc[table["AP"].idxmax()]
+        headline = {f"best AP ({best['strategy']} at {best['value']})": float(best["AP"])}
     first = sorted(found, key=lambda name: values[name] != reference)
     words = _compared(found, first, about["parameter"], results)
     rows = without_nan(table).to_dict("records")
-    keep(home, {**about, "table": rows, "level": level, "words": words}, _headline(table))
+    keep(home, {**about, "table": rows, "level": level, "words": words}, headline)
     return write_page(home)
 
 
 def _table(found: Mapping[str, ResultFolder], values: Mapping[str, Value]) -> pd.DataFrame:
-    """Return a row a strategy and value with MEASURES and the interval of AP; main ones only."""
+    """Return a row a strategy and value with SWEPT and the interval of AP; main ones only."""
     tables = [pd.DataFrame(columns=COLUMNS)]
     for (name, value), place in zip(values.items(), _places([*values.values()]), strict=True):
         if name in found:
             metrics = experiments.evaluation(found[name])
             rows = {strategy: metrics["strategies"][strategy] for strategy in metrics["main"]}
-            table = strategy_table(rows, tuple(MEASURES), intervals=("AP",), baselines=())
+            table = strategy_table(rows, tuple(SWEPT), intervals=("AP",), baselines=())
             about = {"value": params.words_of(value), "place": place, "experiment": name}
             tables.append(table.reset_index().assign(**about)[[*COLUMNS]])
     return pd.concat(tables[1:] or tables, ignore_index=True)
@@ -99,25 +98,10 @@ def _compared(
 
     known = experiments.load(results, sweeps=True) | dict(found)
     made = comparing.compare(known, wanted, main_only=True)
-    rows = made.ap_table()
-    out = _significant(rows[rows["is_significant"]], wanted[0])
-    return [out, *made.words().splitlines()]
-
-
-def _significant(rows: pd.DataFrame, first: str) -> str:
-    """Return in a line which experiments differ significantly from the first."""
-    if rows.empty:
-        return f"No value's AP differs significantly from that of {first}."
+    rows = made.ap_table().query("is_significant")
     told = [f"{row['second']} ({row['difference']:+.3f})" for _, row in rows.iterrows()]
-    return f"Significantly different from {first} in AP: {', '.join(told)}."
-
-
-def _headline(table: pd.DataFrame) -> dict[str, float]:
-    """Return the best AP of all, with its value."""
-    if table["AP"].isna().all():
-        return {}
-    best = table.loc[table["AP"].idxmax()]
-    return {f"best AP ({best['strategy']} at {best['value']})": float(best["AP"])}
+    line = f"Significantly different from {wanted[0]} in AP: {', '.join(told) or 'none'}."
+    return [line, *made.words().splitlines()]
 
 
 def write_page(home: Path) -> Path:
@@ -130,14 +114,13 @@ def write_page(home: Path) -> Path:
     if len(frame):
         figure = figures.saved(home, FIGURE, caption=CAPTION.format(level=about["level"]), alt=ALT)
         tables = {
-            charts.SWEPT[name]: Table.of_frame(_wide(frame, name), caption=caption)
-            for name, caption in MEASURES.items()
+            what: Table.of_frame(_wide(frame, name), caption=f"{what} of each strategy, by value")
+            for name, what in SWEPT.items()
             if name in frame  # a sweep of an older version may lack some
         }
     page = render.html(
-        "sweep",
-        title=home.name, question=about["question"], lines=lines, figure=figure, tables=tables,
-        runs=about["runs"], page=PAGE,
+        "sweep", title=home.name, question=about["question"], lines=lines, figure=figure,
+        tables=tables, runs=about["runs"], page=PAGE,
     )  # fmt: skip
     return files.write_text(home / PAGE, page)
 
