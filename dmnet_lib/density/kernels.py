@@ -7,12 +7,11 @@ to draw the other.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files
 from dmnet_lib.core.annotations import CLASS_IDS, Annotations
+from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, KernelRules, SigmaRules
 from dmnet_lib.density.points import Points
 
@@ -44,7 +43,7 @@ class SigmaRule:
             return points.with_sigmas(class_sigmas(points, self.scales_px))
         if self.name == "adaptive":
             return points.with_sigmas(self._adaptive(points))
-        raise files.InputError(f"sigma rule {self.name!r}: expected fixed, class_wise or adaptive")
+        raise InputError(f"sigma rule {self.name!r}: expected fixed, class_wise or adaptive")
 
     def _adaptive(self, points: Points) -> np.ndarray:
         """Return [P] sigmas: beta times the mean distance to the nearest neighbours in the image.
@@ -84,15 +83,10 @@ def class_scales_px(annotations: Annotations) -> dict[int, float]:
 def class_sigmas(points: Points, scales_px: Mapping[int, float]) -> np.ndarray:
     """Return [P] sigmas: the scale of each point's class; a class without one takes their mean."""
     if not scales_px:
-        raise files.InputError("no class has a scale: the train split has no object to measure")
+        raise InputError("no class has a scale: the train split has no object to measure")
     default = float(np.mean(list(scales_px.values())))
     table = np.array([scales_px.get(class_id, default) for class_id in range(max(CLASS_IDS) + 1)])
     return table[points.class_ids]
-
-
-def read_scales(path: Path) -> dict[int, float]:
-    """Return class scales from the JSON that the dataset notebook writes."""
-    return {int(class_id): float(scale) for class_id, scale in files.read_json(path).items()}
 
 
 def axis_weights(
@@ -124,7 +118,6 @@ def axis_weights(
 
 
 def _gaussian_below(centres: np.ndarray, sigmas: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return [P, E]: the share of each Gaussian below each edge."""
     from scipy.special import ndtr  # slow to import, and most commands need no density
 
     return ndtr((edges[None, :] - centres[:, None]) / sigmas[:, None])

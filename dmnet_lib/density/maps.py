@@ -112,14 +112,12 @@ def read(path: Path) -> np.ndarray:
 
 def paths_of(folder: Path, names: Sequence[str]) -> list[Path]:
     """Return the map of each image, .npy or packed .npz. Raises InputError where one is missing."""
-    there = {path.name for path in folder.glob("*.np[yz]")}
-    plain, packed = FORMATS
-    missing = [n for n in names if f"{n}{plain}" not in there and f"{n}{packed}" not in there]
+    there = {path.stem: path for kind in ("npz", "npy") for path in folder.glob(f"*.{kind}")}
+    missing = [name for name in names if name not in there]
     if missing:
-        raise InputError(
-            f"{folder}: no map for {len(missing)} of {len(names)} images, first {missing[0]}{plain}"
-        )
-    return [folder / f"{n}{plain if f'{n}{plain}' in there else packed}" for n in names]
+        told = f"{len(missing)} of {len(names)} images, first {missing[0]}.npy"
+        raise InputError(f"{folder}: no map for {told}")
+    return [there[name] for name in names]
 
 
 def stride_of(cells: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
@@ -128,20 +126,16 @@ def stride_of(cells: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
     Raises InputError where that is no whole number.
     """
     if cells.ndim != 2 or cells.dtype.kind not in "fiu" or not np.isfinite(cells).all():
-        raise InputError(
-            f"{path}: expected a map [h, w], or one a size [K, h, w], of finite numbers"
-        )
-    rows, columns = cells.shape
-    stride = round(size_wh[0] / columns) if columns else 0
+        expected = "a map [h, w], or one a size [K, h, w], of finite numbers"
+        raise InputError(f"{path}: expected {expected}")
+    wide_high = np.array(cells.shape[::-1])
+    stride = max(1, round(size_wh[0] / max(1, wide_high[0])))
     # A network's pooling drops what is left over, so both roundings are known.
-    wide_high = np.array([columns, rows])
-    if stride < 1 or not np.all(
-        (wide_high == size_wh // stride) | (wide_high == -(-size_wh // stride))
-    ):
-        raise InputError(
-            f"{path}: {rows} x {columns} cells do not fit an image of "
-            f"{size_wh[1]} x {size_wh[0]} px at any whole stride"
-        )
+    fits = (wide_high == size_wh // stride) | (wide_high == -(-size_wh // stride))
+    if not fits.all():
+        rows, columns = cells.shape
+        image = f"an image of {size_wh[1]} x {size_wh[0]} px"
+        raise InputError(f"{path}: {rows} x {columns} cells do not fit {image} at any whole stride")
     return stride
 
 
@@ -162,32 +156,19 @@ def read_maps(path: Path) -> list[np.ndarray]:
         return [one.reshape(shape) * unit[:, None, None] for one, shape, unit in each]
 
 
-def count_errors(
-    points: Points, *, stride: float = 1, kernel: KernelRules = CORRECTED.kernel
-) -> np.ndarray:
-    """Return, for each image, the map's sum less the number of its objects ([M] floats)."""
-    maps = (draw(points, i, stride=stride, kernel=kernel) for i in range(len(points.names)))
-    return np.array([one.sum(dtype=np.float64) for one in maps]) - points.counts()
-
-
 def compare(predicted: list[np.ndarray], true: list[np.ndarray]) -> dict[str, float]:
     """Return MAE and RMSE of the counts per image, the cells' RMSE in objects, their correlation
     (Pearson's, over the cells of all images; 0 where one side is constant), and the count ratio."""
-    counts, true_counts = (
-        np.array([one.sum(dtype=np.float64) for one in maps]) for maps in (predicted, true)
-    )
-    cells, true_cells = (np.concatenate([m.ravel() for m in maps]) for maps in (predicted, true))
+    both = (predicted, true)
+    counts, true_counts = (np.array([m.sum(dtype=np.float64) for m in maps]) for maps in both)
+    cells, true_cells = (np.concatenate([m.ravel() for m in maps]) for maps in both)
     error = counts - true_counts
+    a, b = (c - c.mean() for c in (cells.astype(np.float64), true_cells.astype(np.float64)))
+    scale = np.sqrt((a**2).sum() * (b**2).sum())
     return {
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt((error**2).mean())),
         "cell_rmse": float(np.sqrt(((cells - true_cells).astype(np.float64) ** 2).mean())),
-        "correlation": _correlation(cells.astype(np.float64), true_cells.astype(np.float64)),
+        "correlation": float((a * b).sum() / scale) if scale > 0 else 0.0,
         "count_ratio": float(counts.sum() / max(true_counts.sum(), 1e-12)),
     }
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    scale = np.sqrt((a**2).sum() * (b**2).sum())
-    return float((a * b).sum() / scale) if scale > 0 else 0.0

@@ -25,6 +25,9 @@ TILED_PX = 4_000_000  # of the network's input: one pass takes some 200 bytes a 
 TILE_CELLS = 256  # side of a tile's maps: of 1024 px input
 BAND_PX = 256  # rows or columns that are resampled together
 COLUMNS = {"large": (9, 16), "medium": (7, 20), "small": (5, 24)}  # first kernel, first width
+WIDEST = max(kernel for kernel, _ in COLUMNS.values())
+# How many cells beyond its own a cell of the maps looks: by the first kernel, and by three smaller.
+REACH_CELLS = math.ceil((WIDEST // 2 + (2 + 4 + 4) * ((WIDEST - 2) // 2)) / STRIDE)
 
 
 def column(kernel: int, width: int) -> nn.Sequential:
@@ -131,26 +134,19 @@ def _in_one_pass(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> tor
 
 def _in_tiles(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.Tensor:
     """Return what `_in_one_pass` does, on the CPU."""
-    pixels, reach = _padded(_resampled(image, *size_hw)), reach_cells()
+    pixels, device = _padded(_resampled(image, *size_hw)), next(model.parameters()).device
     height, width = (side // STRIDE for side in pixels.shape[2:])
-    found = torch.zeros(0)
-    for rows, columns in itertools.product(_parts(height, TILE_CELLS), _parts(width, TILE_CELLS)):
-        y, x = max(0, rows.start - reach), max(0, columns.start - reach)
-        bottom, right = (rows.stop + reach) * STRIDE, (columns.stop + reach) * STRIDE
-        tile = pixels[..., y * STRIDE : bottom, x * STRIDE : right]
-        cells = _output(model, tile.to(next(model.parameters()).device)).cpu()
-        if not len(found):
-            found = torch.empty(len(cells), height, width)
-        found[:, rows, columns] = cells[
-            :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x
-        ]
-    return found
-
-
-def reach_cells() -> int:
-    """Return how many cells beyond its own a cell of the maps looks, in the widest column."""
-    kernels = [(first // 2, (first - 2) // 2) for first, _ in COLUMNS.values()]
-    return max(math.ceil((own + 2 * inner + 4 * 2 * inner) / STRIDE) for own, inner in kernels)
+    bands = []
+    for rows in _parts(height, TILE_CELLS):
+        y, tiles = max(0, rows.start - REACH_CELLS), []
+        band = pixels[..., y * STRIDE : (rows.stop + REACH_CELLS) * STRIDE, :]
+        for columns in _parts(width, TILE_CELLS):
+            x = max(0, columns.start - REACH_CELLS)
+            tile = band[..., x * STRIDE : (columns.stop + REACH_CELLS) * STRIDE]
+            cells = _output(model, tile.to(device)).cpu()[:, rows.start - y : rows.stop - y]
+            tiles.append(cells[..., columns.start - x : columns.stop - x])
+        bands.append(torch.cat(tiles, dim=2))
+    return torch.cat(bands, dim=1)
 
 
 def _resampled(image: np.ndarray, height: int, width: int) -> torch.Tensor:

@@ -72,9 +72,8 @@ def patch_batch(
     Of the count patches drawn, those of `share` are cut.
     """
     draws = [_draw(rng, points, patches) for _ in range(count)][share]
-    pixels, targets = zip(
-        *(_patch(d, images, points, bins, patches.patch_px) for d in draws), strict=True
-    )
+    cut = [_patch(draw, images, points, bins, patches.patch_px) for draw in draws]
+    pixels, targets = zip(*cut, strict=True)
     return mcnn.to_input(np.stack(pixels)), torch.from_numpy(np.stack(targets))
 
 
@@ -83,7 +82,10 @@ def _draw(rng: np.random.Generator, points: Points, patches: Patches) -> _Draw:
     size = points.sizes_wh[index]
     scale = patches.input_scale * float(np.exp(rng.uniform(-SCALE_JITTER, SCALE_JITTER)))
     side = min(patches.patch_px / scale, *size)
-    corner = _corner(rng, points.xy[points.rows_of(index)], side, size)
+    xy, corner = points.xy[points.rows_of(index)], rng.uniform(0, size - side)
+    if len(xy) and rng.random() < OBJECT_SHARE:
+        corner = xy[rng.integers(len(xy))] - rng.uniform(0, side, 2)
+    corner = np.clip(corner, 0, size - side)
     light, mirrored = rng.uniform(0.8, 1.2), rng.random() < 0.5
     quarters = int(rng.integers(4)) if patches.rotate else 0
     return _Draw(index, corner, side, light, mirrored, quarters)
@@ -102,16 +104,6 @@ def _patch(
         pixels, target = pixels[:, ::-1], target[..., ::-1]
     turned = np.rot90(target, draw.quarters, axes=(1, 2)).copy()
     return np.rot90(pixels, draw.quarters), turned
-
-
-def _corner(
-    rng: np.random.Generator, xy: np.ndarray, side: float, size_wh: np.ndarray
-) -> np.ndarray:
-    """Return the corner of a patch: half of them around an object, half anywhere."""
-    corner = rng.uniform(0, size_wh - side)
-    if len(xy) and rng.random() < OBJECT_SHARE:
-        corner = xy[rng.integers(len(xy))] - rng.uniform(0, side, 2)
-    return np.clip(corner, 0, size_wh - side)
 
 
 def _counts(
@@ -143,18 +135,12 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     return together + torch.mean(error**2) * target.shape[1]
 
 
-def true_map(points: Points, index: int, bins: Bins, *, input_scale: float) -> np.ndarray:
-    """Return an image's true maps [K, h, w] on the cells of `mcnn.predict`."""
-    return density.by_size(points, index, bins, stride=mcnn.STRIDE / input_scale)
-
-
 def batches(
-    images: Images, points: Points, bins: Bins, patches: Patches, *,
-    count: int, share: slice = slice(None),
-) -> Callable[[np.random.Generator], Batch]:  # fmt: skip
+    images: Images, points: Points, bins: Bins, patches: Patches, *, count: int
+) -> Callable[[np.random.Generator], Batch]:
     """Return what draws a batch from a generator, for the training loop, as `patch_batch` does."""
     given = {"images": images, "points": points, "bins": bins, "patches": patches}
-    return partial(patch_batch, **given, count=count, share=share)
+    return partial(patch_batch, **given, count=count, share=distributed.share(count))
 
 
 def measures(
@@ -169,7 +155,7 @@ def measures(
 
     def measure_model(model: nn.Module) -> dict[str, float]:
         found, _ = mcnn.maps(model, images, len(true), input_scale=input_scale)
-        result = density.compare(_sums(found), true)
+        result = density.compare([one.sum(axis=0) for one in found], true)
         if len(points) and result["count_ratio"] < min_count_ratio:
             raise InputError(
                 f"MCNN's output collapsed: its maps hold {result['count_ratio']:.1%} of the "
@@ -182,13 +168,9 @@ def measures(
 
 
 def measure(found: list[np.ndarray], points: Points, *, input_scale: float) -> dict[str, float]:
-    """Return count errors, correlation and count ratio of all sizes together over a split."""
-    return density.compare(_sums(found), _true_sums(points, input_scale=input_scale))
-
-
-def _sums(found: list[np.ndarray]) -> list[np.ndarray]:
-    """Return each image's map [h, w] of all sizes together."""
-    return [one.sum(axis=0) for one in found]
+    """Return `maps.compare` of found, all sizes together, with a split's true maps."""
+    predicted = [one.sum(axis=0) for one in found]
+    return density.compare(predicted, _true_sums(points, input_scale=input_scale))
 
 
 def _true_sums(points: Points, *, input_scale: float) -> list[np.ndarray]:
@@ -203,22 +185,16 @@ def size_table(
 
     The last two are NaN where a bin has no object.
     """
-    numbers, rows = bins.of(points.sides_px), []
+    numbers, rows, ratios = bins.of(points.sides_px), [], ["count_ratio", "correlation"]
     for number, label in enumerate(bins.labels()):  # one bin's true maps in memory at a time
         some = points.where(numbers == number)
         predicted = [one[number] for one in found]
-        compared = density.compare(predicted, _true_sums(some, input_scale=input_scale))
-        ratios = [compared[name] for name in ("count_ratio", "correlation")]
         total = sum(float(one.sum(dtype=np.float64)) for one in predicted)
-        rows.append([label, len(some), total, *(ratios if len(some) else [np.nan] * 2)])
-    columns = ["size", "objects", "predicted", "count_ratio", "correlation"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def count_table(found: list[np.ndarray], points: Points) -> pd.DataFrame:
-    """Return one row an image: objects counted, and objects in its predicted maps."""
-    predicted = [float(one.sum()) for one in found]
-    return pd.DataFrame({"image": points.names, "objects": points.counts(), "predicted": predicted})
+        compared = density.compare(predicted, _true_sums(some, input_scale=input_scale))
+        rows.append({"size": label, "objects": len(some), "predicted": total} | compared)
+    table = pd.DataFrame(rows)[["size", "objects", "predicted", *ratios]]
+    table.loc[table["objects"] == 0, ratios] = np.nan
+    return table
 
 
 def checkpoint(stage: Stage) -> Path:
@@ -246,17 +222,14 @@ def train_mcnn(
     Under torchrun this process draws its share of each batch.
     """
     model = weights.seeded(partial(mcnn.MCNN, len(bins)), recipe.seed)
-    share = distributed.share(batch_size)
-    measure = partial(
-        measures, *val, input_scale=patches.input_scale, min_count_ratio=min_count_ratio
-    )
+    limits = {"input_scale": patches.input_scale, "min_count_ratio": min_count_ratio}
     model = model.to(weights.pick_device(device))
     curve = loop.fit(
         model,
         recipe,
-        draw_batch=batches(*train, bins, patches, count=batch_size, share=share),
+        draw_batch=batches(*train, bins, patches, count=batch_size),
         loss_of=loss_of,
-        evaluate=measure() if distributed.is_first() else None,
+        evaluate=measures(*val, **limits) if distributed.is_first() else None,
         minimise=BEST,
         checkpoint=checkpoint,
         label="MCNN",

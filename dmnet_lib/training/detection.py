@@ -62,16 +62,18 @@ def patch_batch(
     Of the count patches drawn, those of `share` are cut.
     """
     draws = [_draw(rng, split.annotations, regions, patches) for _ in range(count)][share]
-    pairs = [_patch(draw, split, patches) for draw in draws]
-    return [patch for patch, _ in pairs], [target for _, target in pairs]
+    pixels, targets = zip(*(_patch(draw, split, patches) for draw in draws), strict=True)
+    return list(pixels), list(targets)
 
 
 def _draw(
     rng: np.random.Generator, annotations: Annotations, regions: Regions, patches: Patches
 ) -> _Draw:
     index = int(rng.integers(len(annotations)))
-    image = annotations.image(index)
-    view = _view(rng, image.sizes_wh[0], regions.of_image(index), patches.whole_share)
+    image, crops_xyxy = annotations.image(index), regions.of_image(index)
+    view = np.array([0, 0, *image.sizes_wh[0]])
+    if len(crops_xyxy) and rng.random() >= patches.whole_share:
+        view = crops_xyxy[rng.integers(len(crops_xyxy))]
     fit = patches.input_scale.scales(view[2:] - view[:2])
     scale = fit * float(np.exp(rng.uniform(-patches.scale_jitter, patches.scale_jitter)))
     objects = boxes.xywh_to_xyxy(image.boxes_xywh[image.is_object])
@@ -96,15 +98,6 @@ def _patch(draw: _Draw, split: Split, patches: Patches) -> tuple[torch.Tensor, T
     lit = np.clip(pixels * draw.light, 0, 255).astype(np.uint8)
     target = {"boxes": torch.from_numpy(kept).float(), "labels": torch.from_numpy(labels)}
     return detectors.to_input(lit, torch.device("cpu")), target
-
-
-def _view(
-    rng: np.random.Generator, size_wh: np.ndarray, crops_xyxy: np.ndarray, whole_share: float
-) -> np.ndarray:
-    """Return the [4] rectangle of the whole image or of one of its crops."""
-    if len(crops_xyxy) == 0 or rng.random() < whole_share:
-        return np.array([0, 0, *size_wh])
-    return crops_xyxy[rng.integers(len(crops_xyxy))]
 
 
 def _corner(
@@ -150,12 +143,11 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
 
 
 def batches(
-    split: Split, regions: Regions, patches: Patches, *, count: int, share: slice = slice(None)
+    split: Split, regions: Regions, patches: Patches, *, count: int
 ) -> Callable[[np.random.Generator], Batch]:
-    """Return what draws a batch from a generator, for the training loop."""
-    return partial(
-        patch_batch, split=split, regions=regions, patches=patches, count=count, share=share
-    )
+    """Return what draws a batch from a generator, for the training loop, as `patch_batch` does."""
+    given = {"split": split, "regions": regions, "patches": patches}
+    return partial(patch_batch, **given, count=count, share=distributed.share(count))
 
 
 def measures(
@@ -205,16 +197,16 @@ def train_detector(
     batch.
     """
     chosen = {"score_threshold": score_threshold, "pretrained": pretrained}
-    build = partial(detectors.build, architecture, **chosen)
-    share = distributed.share(batch_size)
-    measure = partial(measures, *val, patches, count=batch_size, seed=recipe.seed)
-    model = weights.seeded(build, recipe.seed).to(weights.pick_device(device))
+    model = weights.seeded(partial(detectors.build, architecture, **chosen), recipe.seed)
+    model, measured = model.to(weights.pick_device(device)), None
+    if distributed.is_first():
+        measured = measures(*val, patches, count=batch_size, seed=recipe.seed)
     curve = loop.fit(
         model,
         recipe,
-        draw_batch=batches(*train, patches, count=batch_size, share=share),
+        draw_batch=batches(*train, patches, count=batch_size),
         loss_of=loss_of,
-        evaluate=measure() if distributed.is_first() else None,
+        evaluate=measured,
         minimise="val_loss",
         checkpoint=checkpoint,
         label="detector",

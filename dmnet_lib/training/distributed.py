@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -11,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dmnet_lib.core.files import InputError
 
+Value = TypeVar("Value")
 STARTED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set by torchrun
 
 
@@ -34,11 +36,6 @@ def size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def on_this_machine() -> int:
-    """Return the number of them that share this machine's cores."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if dist.is_initialized() else 1
-
-
 def is_first() -> bool:
     """Tell whether this process is the one that measures and writes."""
     return not dist.is_initialized() or dist.get_rank() == 0
@@ -52,34 +49,29 @@ def share(batch_size: int) -> slice:
     return slice(rank * part, (rank + 1) * part)
 
 
-def synchronise_normalisation(model: nn.Module) -> None:
-    """Let batch normalisation see the whole batch, where the device can: the layers are replaced.
-
-    On a CPU each process normalises its own share.
-    """
-    if size() > 1 and next(model.parameters()).is_cuda:
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
-
-
 def together(model: nn.Module) -> nn.Module:
-    """Return the model wrapped so that gradients are averaged over the processes."""
-    return DistributedDataParallel(model) if size() > 1 else model
+    """Return the model wrapped so that gradients are averaged over the processes.
 
-
-def mean(value: float) -> float:
-    """Return the mean of the processes' values."""
+    Its batch normalisation sees the whole batch; on a CPU, which cannot, that of each process.
+    """
     if size() == 1:
-        return value
-    found = [0.0] * size()
-    dist.all_gather_object(found, value)
-    return sum(found) / size()
+        return model
+    if next(model.parameters()).is_cuda:
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # replaces the layers
+    return DistributedDataParallel(model)
+
+
+def gathered(value: Value) -> list[Value]:
+    """Return the value of every process."""
+    found = [value] * size()
+    if size() > 1:
+        dist.all_gather_object(found, value)
+    return found
 
 
 def require_same(step: int) -> None:
     """Raise InputError in every process where they would not begin at the same step."""
-    found = [step] * size()
-    if size() > 1:
-        dist.all_gather_object(found, step)
+    found = gathered(step)
     if len(set(found)) > 1:
         raise InputError(
             f"the processes would go on from different steps ({sorted(set(found))}): on several "

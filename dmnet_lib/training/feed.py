@@ -17,7 +17,6 @@ from dmnet_lib.training import distributed
 Batch = TypeVar("Batch")
 Draw = Callable[[np.random.Generator], Batch]
 AHEAD = 3  # batches that each worker has ready
-MOST_JOBS = 256
 JOBS = "DMNET_JOBS"  # environment variable: the number of workers
 
 
@@ -74,11 +73,12 @@ def workers(device: torch.device) -> int:
     time from them (measured), and there is none. Raises InputError for a JOBS that is no number.
     """
     if given := os.environ.get(JOBS):
-        if not given.isdecimal() or int(given[:9]) > MOST_JOBS:
-            raise InputError(f"{JOBS}={given}: expected a number of processes up to {MOST_JOBS}")
+        if not given.isdecimal():
+            raise InputError(f"{JOBS}={given}: expected a number of processes")
         return int(given)
     busy = torch.get_num_threads() if device.type == "cpu" else 1
-    return max(0, parallel.cores() // distributed.on_this_machine() - busy)
+    trainings = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if distributed.size() > 1 else 1
+    return max(0, parallel.cores() // trainings - busy)
 
 
 def _begin(_: int) -> None:

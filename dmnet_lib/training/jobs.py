@@ -5,9 +5,7 @@ The checkpoint is the one that the notebook looks for: the next run takes the tr
 
 from pathlib import Path
 
-import torch
-
-from dmnet_lib.core import params, provenance, result_folder, tables, weights
+from dmnet_lib.core import params, provenance, result_folder, tables
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.params import Experiment
 from dmnet_lib.core.provenance import Stage
@@ -20,11 +18,6 @@ from dmnet_lib.training import density, detection
 from dmnet_lib.training.loop import Recipe
 
 STAGES = {"mcnn": MCNN, "detector": DETECTION}  # which trains the network
-
-
-def device_of(experiment: Experiment) -> torch.device:
-    """Return the device that the experiment's networks run on."""
-    return weights.pick_device(str(experiment.sections[params.COMMON]["device"]))
 
 
 def train(experiment: Experiment, network: str) -> Path:

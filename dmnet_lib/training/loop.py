@@ -68,7 +68,6 @@ def fit(
     device = next(model.parameters()).device
     if device.type == "cuda":
         model.to(memory_format=torch.channels_last)
-    distributed.synchronise_normalisation(model)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
@@ -88,10 +87,11 @@ def fit(
             bar.update()
             state.step = step + 1
             if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
-                loss, losses = distributed.mean(float(np.mean(losses))), []
+                of_each, losses = distributed.gathered(float(np.mean(losses))), []
                 if distributed.is_first():
                     model.eval()
                     measured = {name: float(value) for name, value in evaluate(model).items()}
+                    loss = sum(of_each) / len(of_each)
                     row = {"step": state.step, "loss": loss, **measured}
                     shown = {k: f"{v:.3g}" for k, v in row.items() if k != "step"}
                     bar.set_postfix(shown, refresh=False)

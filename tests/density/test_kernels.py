@@ -1,12 +1,10 @@
 """Kernels: the width of each by its rule, and their weights, which sum to one along an axis."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from builders import car, table
 
-from dmnet_lib.core.files import InputError, write_json
+from dmnet_lib.core.files import InputError
 from dmnet_lib.density import kernels, points
 from dmnet_lib.density.kernels import SigmaRule
 
@@ -67,7 +65,3 @@ def test_weights_of_intervals_that_tile_an_axis_sum_to_one(sigma: float) -> None
     assert weights.shape == (3, 5)
     assert np.all(weights >= 0)
     assert weights.sum(axis=1) == pytest.approx(1)
-
-
-def test_scales_come_back_from_json(tmp_path: Path):
-    assert kernels.read_scales(write_json(tmp_path / "s.json", {4: 7.5})) == {4: 7.5}

@@ -19,7 +19,7 @@ from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Images, Split
-from dmnet_lib.density import mcnn, points, sizes
+from dmnet_lib.density import maps, mcnn, points, sizes
 from dmnet_lib.detection import detectors
 from dmnet_lib.training import density, detection, feed, jobs, loop
 from dmnet_lib.training.loop import Recipe
@@ -323,8 +323,8 @@ def test_targets_by_size_add_up_and_each_object_is_in_its_own(tmp_path: Path) ->
     for i in range(6):  # the two squares are further apart than their kernels reach
         peaks = [int(target[i, k].argmax()) for k in (0, 2) if target[i, k].max() > 0.01]
         assert len(set(peaks)) == len(peaks)
-    true = density.true_map(at, 0, bins, input_scale=0.5)
-    np.testing.assert_array_equal(true[2], density.true_map(alone, 0, ONE, input_scale=0.5)[0])
+    true = maps.by_size(at, 0, bins, stride=8)
+    np.testing.assert_array_equal(true[2], maps.draw(alone, 0, stride=8))
 
 
 @pytest.mark.parametrize("input_scale", [0.3, 0.5, 0.7, 1.0])
@@ -333,7 +333,8 @@ def test_predicted_and_true_maps_have_the_same_cells(tmp_path: Path, input_scale
         split = scene(tmp_path / str(size_wh), [(20, 14)], size_wh=size_wh)
         at = points.from_annotations(split.annotations)
         predicted = mcnn.predict(still(0.01), split.images[0], input_scale=input_scale)
-        assert predicted.shape == density.true_map(at, 0, ONE, input_scale=input_scale).shape
+        true = maps.draw(at, 0, stride=mcnn.STRIDE / input_scale)
+        assert predicted.shape == (1, *true.shape)
         assert predicted == pytest.approx(0.01)
 
 
@@ -354,10 +355,8 @@ def test_a_collapsed_network_stops_the_run(tmp_path: Path):
 def test_counts_are_those_of_the_maps(tmp_path: Path):
     split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
     at = points.from_annotations(split.annotations)
-    maps, _ = mcnn.maps(still(0.25), split.images, 1, input_scale=0.5)
-    counts = density.count_table(maps, at)
-    assert density.measure(maps, at, input_scale=0.5)["mae"] == pytest.approx(19)
-    assert counts.to_numpy().tolist() == [["a", 1, 20.0]]
+    found, _ = mcnn.maps(still(0.25), split.images, 1, input_scale=0.5)
+    assert density.measure(found, at, input_scale=0.5)["mae"] == pytest.approx(19)
 
 
 def test_maps_are_the_same_from_workers(tmp_path: Path) -> None:
@@ -375,7 +374,7 @@ def test_each_size_is_measured_by_itself(tmp_path: Path) -> None:
     split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(80, 64))
     at = replace(points.from_annotations(split.annotations), sides_px=np.array([5.0, 40.0]))
     bins = sizes.plain((10.0, 20.0))
-    true = density.true_map(at, 0, bins, input_scale=0.5)
+    true = maps.by_size(at, 0, bins, stride=8)
     wrong = true * np.array([1, 1, 3])[:, None, None] + np.array([0, 0.1, 0])[:, None, None]
     found = density.size_table([wrong], at, bins, input_scale=0.5)
     assert found["size"].tolist() == bins.labels()

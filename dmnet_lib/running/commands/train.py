@@ -34,10 +34,12 @@ class Options:
 
 def run(options: Options, say: Say) -> None:
     """Run the command."""
+    from dmnet_lib.core import weights
     from dmnet_lib.training import distributed, jobs
 
     experiment = params.load(options.params)
-    with distributed.joined(jobs.device_of(experiment)):
+    device = weights.pick_device(str(experiment.sections[params.COMMON]["device"]))
+    with distributed.joined(device):
         path = jobs.train(experiment, options.network)
         if distributed.is_first():
             say(f"{params.shown(path)}  trained")
