@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core.files import InputError, nearest
+from dmnet_lib.core.tables import require_shapes
 
 CLASSES = (
     "pedestrian", "people", "bicycle", "car", "van",
@@ -56,11 +57,8 @@ class Annotations:
 
     def __post_init__(self) -> None:
         rows, images = len(self.boxes_xywh), len(self.names)
-        shapes = {"sizes_wh": (images, 2), "offsets": (images + 1,), "boxes_xywh": (rows, 4)}
-        shapes |= dict.fromkeys(COLUMNS[1:], (rows,))
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
+        require_shapes(self, sizes_wh=(images, 2), offsets=(images + 1,), boxes_xywh=(rows, 4))
+        require_shapes(self, **dict.fromkeys(COLUMNS[1:], (rows,)))
         if self.offsets[0] != 0 or self.offsets[-1] != rows or np.any(np.diff(self.offsets) < 0):
             raise ValueError(f"offsets must rise from 0 to {rows}")
         if len(set(self.names)) != images:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
@@ -25,7 +25,6 @@ IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
 # What the decoders raise for a broken image; Pillow has a SyntaxError for some parts of a PNG.
 BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
-Table = TypeVar("Table")
 
 
 class InputError(ValueError):
@@ -156,16 +155,6 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         np.load(path, allow_pickle=False) as archive,
     ):
         return {name: archive[name] for name in archive.files}
-
-
-def read_table(path: Path, make: type[Table]) -> Table:
-    """Return make(**columns) of an npz; `names` are given as a tuple of text.
-
-    Raises InputError when the file is missing, torn or of another table.
-    """
-    columns = read_npz(path)
-    with reading(path, f"a table of {make.__name__}", (TypeError, ValueError)):
-        return make(**{n: tuple(c.tolist()) if n == "names" else c for n, c in columns.items()})
 
 
 def from_root(path: str | Path) -> Path:

@@ -7,12 +7,21 @@ VisDrone txt are other spellings of detections (`data.formats`).
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from dmnet_lib.core import boxes, files
 
+Table = TypeVar("Table")
 COLUMNS = ("boxes_xyxy", "scores", "class_ids", "image_index")  # of detections
+
+
+def require_shapes(table: object, **shapes: tuple[int, ...]) -> None:
+    """Raise ValueError that names the first column of a table which has another shape."""
+    for name, shape in shapes.items():
+        if getattr(table, name).shape != shape:
+            raise ValueError(f"{name} must be {shape}, got {getattr(table, name).shape}")
 
 
 @dataclass(frozen=True)
@@ -26,10 +35,8 @@ class Regions:
     image_index: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.boxes_xyxy.ndim != 2 or self.boxes_xyxy.shape[1] != 4:
-            raise ValueError(f"boxes_xyxy must be [R, 4], got {self.boxes_xyxy.shape}")
-        if self.image_index.shape != (len(self.boxes_xyxy),):
-            raise ValueError(f"image_index must be [R], got {self.image_index.shape}")
+        rows = len(self.boxes_xyxy)
+        require_shapes(self, boxes_xyxy=(rows, 4), image_index=(rows,))
         if np.any(np.diff(self.image_index) < 0):
             raise ValueError("regions must be sorted by image_index")
         if np.any(self.boxes_xyxy[:, :2] >= self.boxes_xyxy[:, 2:]):
@@ -82,11 +89,7 @@ class Detections:
 
     def __post_init__(self) -> None:
         rows = len(self.boxes_xyxy)
-        if self.boxes_xyxy.shape != (rows, 4):
-            raise ValueError(f"boxes_xyxy must be [N, 4], got {self.boxes_xyxy.shape}")
-        for name in ("scores", "class_ids", "image_index"):
-            if getattr(self, name).shape != (rows,):
-                raise ValueError(f"{name} must be [{rows}], got {getattr(self, name).shape}")
+        require_shapes(self, boxes_xyxy=(rows, 4), **dict.fromkeys(COLUMNS[1:], (rows,)))
         if not (np.isfinite(self.boxes_xyxy).all() and np.isfinite(self.scores).all()):
             raise ValueError("a box or score is NaN or infinite")
         if rows and (self.image_index[0] < 0 or self.image_index[-1] >= len(self.names)):
@@ -144,9 +147,7 @@ class ViewDetections:
     scales: np.ndarray
 
     def __post_init__(self) -> None:
-        for name, rows in (("view_index", len(self.detections)), ("scales", len(self.regions))):
-            if getattr(self, name).shape != (rows,):
-                raise ValueError(f"{name} must be [{rows}], got {getattr(self, name).shape}")
+        require_shapes(self, view_index=(len(self),), scales=(len(self.regions),))
         if np.any(np.diff(self.view_index) < 0):
             raise ValueError("boxes must be sorted by view_index")
         if len(self) and (self.view_index[0] < 0 or self.view_index[-1] >= len(self.regions)):
@@ -172,22 +173,17 @@ def join(parts: list[Detections], names: tuple[str, ...]) -> Detections:
     return Detections(names, *(column[order] for column in stacked))
 
 
-def write_detections(path: Path, detections: Detections) -> Path:
-    """Write detections as an npz of plain arrays."""
-    columns = vars(detections) | {"names": np.array(detections.names, dtype=str)}
-    return files.write_npz(path, **columns)
+def write(path: Path, table: object) -> Path:
+    """Write a table of frozen columns as an npz of plain arrays."""
+    texts = {name: np.array(v, str) for name, v in vars(table).items() if isinstance(v, tuple)}
+    return files.write_npz(path, **(vars(table) | texts))
 
 
-def read_detections(path: Path) -> Detections:
-    """Read what `write_detections` wrote. Raises InputError for a missing or foreign file."""
-    return files.read_table(path, Detections)
+def read(path: Path, kind: type[Table]) -> Table:
+    """Return the table of a kind that `write` wrote.
 
-
-def write_regions(path: Path, regions: Regions) -> Path:
-    """Write regions as an npz of plain arrays."""
-    return files.write_npz(path, **vars(regions))
-
-
-def read_regions(path: Path) -> Regions:
-    """Read what `write_regions` wrote. Raises InputError for a missing or foreign file."""
-    return files.read_table(path, Regions)
+    Raises InputError when the file is missing, torn or of another table.
+    """
+    columns = files.read_npz(path)
+    with files.reading(path, f"a table of {kind.__name__}", (TypeError, ValueError)):
+        return kind(**{n: tuple(c.tolist()) if n == "names" else c for n, c in columns.items()})

@@ -1,12 +1,14 @@
 """Annotations -> one point per object, with the width of its Gaussian kernel."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import boxes, files
+from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.tables import require_shapes
+
+COLUMNS = ("xy", "class_ids", "image_index", "sigmas_px", "sides_px")
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,7 @@ class Points:
     sides_px: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.xy.shape != (len(self.xy), 2):
-            raise ValueError(f"xy must be [P, 2], got {self.xy.shape}")
-        for name in ("class_ids", "image_index", "sigmas_px", "sides_px"):
-            if getattr(self, name).shape != (len(self.xy),):
-                raise ValueError(
-                    f"{name} must be [{len(self.xy)}], got {getattr(self, name).shape}"
-                )
+        require_shapes(self, xy=(len(self), 2), **dict.fromkeys(COLUMNS[1:], (len(self),)))
         if np.any(self.sigmas_px <= 0):
             raise ValueError("every sigma must be greater than 0 px")
 
@@ -50,8 +46,7 @@ class Points:
 
     def where(self, chosen: np.ndarray) -> "Points":
         """Return the points of a mask [P], over the same images."""
-        columns = ("xy", "class_ids", "image_index", "sigmas_px", "sides_px")
-        return replace(self, **{name: getattr(self, name)[chosen] for name in columns})
+        return replace(self, **{name: getattr(self, name)[chosen] for name in COLUMNS})
 
     def of_image(self, index: int) -> "Points":
         """Return one image's points as a split of that image."""
@@ -98,14 +93,3 @@ def from_annotations(
         sigmas_px=np.full(len(centres), float(sigma_px)),
         sides_px=annotations.sides_px[rows],
     )
-
-
-def write(path: Path, points: Points) -> Path:
-    """Write points as an npz of plain arrays."""
-    columns = vars(points) | {"names": np.array(points.names, dtype=str)}
-    return files.write_npz(path, **columns)
-
-
-def read(path: Path) -> Points:
-    """Read what `write` wrote. Raises InputError for a missing, torn or foreign file."""
-    return files.read_table(path, Points)

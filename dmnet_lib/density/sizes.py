@@ -15,6 +15,7 @@ import numpy as np
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.tables import require_shapes
 
 EDGES_PX = (8.0, 16.0, 32.0, 64.0, 128.0)
 ONE_SIDE_PX = 24.0  # of an object where nothing was measured and all sizes are one bin
@@ -36,10 +37,8 @@ class Bins:
     reach_xy: np.ndarray
 
     def __post_init__(self) -> None:
-        count = len(self.edges_px) + 1
-        shapes = (self.edges_px.shape, self.sides_px.shape, self.reach_xy.shape)
-        if shapes != ((count - 1,), (count,), (count, 2)):
-            raise ValueError(f"{count - 1} edges need {count} sides and reaches, got {shapes}")
+        bins = self.edges_px.size + 1
+        require_shapes(self, edges_px=(bins - 1,), sides_px=(bins,), reach_xy=(bins, 2))
         positive = np.concatenate([[0.0], self.edges_px])
         if not (np.diff(positive) > 0).all() or not np.isfinite(positive).all():
             raise ValueError(f"edges must rise from above 0, got {self.edges_px.tolist()}")

@@ -376,8 +376,8 @@ def most_different(a: Detections, b: Detections, *, count: int) -> list[int]:
 def write(folder: Path, found: Mapping[str, Outcome]) -> Path:
     """Write detections and regions of each strategy, and strategies.json, which lists them."""
     for name, one in found.items():
-        tables.write_detections(folder / f"{_stem(name)}_detections.npz", one.detections)
-        tables.write_regions(folder / f"{_stem(name)}_regions.npz", one.regions)
+        tables.write(folder / f"{_stem(name)}_detections.npz", one.detections)
+        tables.write(folder / f"{_stem(name)}_regions.npz", one.regions)
     numbers = ("megapixels", "seconds_per_image", "time_is_estimated", "predicted_recall")
     listing = [
         asdict(one.strategy) | {"costs": {name: getattr(one, name) for name in numbers}}
@@ -397,8 +397,8 @@ def read(folder: Path) -> dict[str, Outcome]:
     return {
         one.name: Outcome(
             one,
-            tables.read_detections(folder / f"{_stem(one.name)}_detections.npz"),
-            tables.read_regions(folder / f"{_stem(one.name)}_regions.npz"),
+            tables.read(folder / f"{_stem(one.name)}_detections.npz", Detections),
+            tables.read(folder / f"{_stem(one.name)}_regions.npz", Regions),
             **of_one,
         )
         for one, of_one in zip(records, costs, strict=True)
@@ -409,7 +409,7 @@ def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) 
     """Write the detections of each variant and strategy, and what there is."""
     for number, by_name in enumerate(found.values()):
         for name, one in by_name.items():
-            tables.write_detections(folder / ABLATION / f"{number}_{_stem(name)}.npz", one)
+            tables.write(folder / ABLATION / f"{number}_{_stem(name)}.npz", one)
     listing = [[variant, list(by_name)] for variant, by_name in found.items()]
     return files.write_json(folder / ABLATION / LISTING, listing)
 
@@ -419,7 +419,7 @@ def read_ablation(folder: Path) -> dict[str, dict[str, Detections]]:
     listed = files.read_json(folder / ABLATION / LISTING)
     return {
         variant: {
-            name: tables.read_detections(folder / ABLATION / f"{number}_{_stem(name)}.npz")
+            name: tables.read(folder / ABLATION / f"{number}_{_stem(name)}.npz", Detections)
             for name in names
         }
         for number, (variant, names) in enumerate(listed)

@@ -10,10 +10,12 @@ from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.params import Experiment
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.result_folder import CROPS, DENSITY, DETECTION, MCNN, ResultFolder
+from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import input_scale
 from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Split
-from dmnet_lib.density import points, sizes
+from dmnet_lib.density import sizes
+from dmnet_lib.density.points import Points
 from dmnet_lib.training import density, detection
 from dmnet_lib.training.loop import Recipe
 
@@ -37,7 +39,7 @@ def train(experiment: Experiment, network: str) -> Path:
 def _train_mcnn(stage: Stage, recipe: Recipe) -> Path:
     given, made, path = stage.params, stage.needs(DENSITY), density.checkpoint(stage)
     train, val = (
-        (_split(stage, part).images, points.read(made / f"points_{part}.npz"))
+        (_split(stage, part).images, tables.read(made / f"points_{part}.npz", Points))
         for part in ("train", "val")
     )
     density.train_mcnn(
@@ -52,7 +54,7 @@ def _train_mcnn(stage: Stage, recipe: Recipe) -> Path:
 def _train_detector(stage: Stage, recipe: Recipe) -> Path:
     given, made, path = stage.params, stage.needs(CROPS), detection.checkpoint(stage)
     train, val = (
-        (_split(stage, part), tables.read_regions(made / f"{given['train_crops']}_{part}.npz"))
+        (_split(stage, part), tables.read(made / f"{given['train_crops']}_{part}.npz", Regions))
         for part in ("train", "val")
     )
     scale, _ = input_scale.read(made / input_scale.FILE)

@@ -63,7 +63,9 @@ def test_predictions_are_the_experiment_s_detections(tiny: Run) -> None:
     made = tiny.folder("05_fused_detection")
     images = ROOT / "data" / "scenes_tiny" / "VisDrone2019-DET-test-dev" / "images"
     for strategy in ("density mcnn", "planned detector 2"):
-        expected = tables.read_detections(made / f"{strategy.replace(' ', '_')}_detections.npz")
+        expected = tables.read(
+            made / f"{strategy.replace(' ', '_')}_detections.npz", tables.Detections
+        )
         predictor = Predictor.of_run(tiny.home, strategy=strategy)
         for number, name in enumerate(expected.names):
             found, right = predictor(images / f"{name}.jpg"), expected.of_image(number)
