@@ -62,24 +62,15 @@ def new(
     return figure, axes
 
 
-def lines(
-    frame: pd.DataFrame, x: str, panels: Mapping[str, Sequence[str]], *,
-    marks: Mapping[str, float] | None = None,
-    log_x: bool = False, x_label: str | None = None,
-) -> Figure:  # fmt: skip
-    """Return one plot a panel {y label: columns} over column x; marks draw named vertical lines."""
+def lines(frame: pd.DataFrame, x: str, panels: Mapping[str, Sequence[str]]) -> Figure:
+    """Return one plot a panel {y label: columns} over column x."""
     figure, axes = new(len(panels), width=min(12, 3.6 * len(panels) + 1), height=3.1)
     for ax, (label, columns) in zip(axes.flat, panels.items(), strict=True):
         for column, colour in zip(columns, COLOURS, strict=False):
             name = column.replace("_", " ")
             ax.plot(frame[x], frame[column], color=colour, marker=".", label=name)
-        for (name, where), style in zip((marks or {}).items(), ("-", "--", ":"), strict=False):
-            ax.axvline(where, color=BLACK, ls=style, lw=1, label=name)
-        ax.set_xscale("log" if log_x else "linear")
-        ax.set_xlabel(x_label or x.replace("_", " "))
-        ax.set_ylabel(label)
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(fontsize=7)
+        ax.set(xlabel=x.replace("_", " "), ylabel=label)
+        ax.legend(fontsize=7)
     return figure
 
 
@@ -90,9 +81,13 @@ def calibration(curve: pd.DataFrame, *, chosen: float, paper: float) -> Figure:
         "share of the image area": ["coverage"],
         "crops per image": ["crops_per_image"],
     }
-    marks = {f"chosen {chosen:.3g}": chosen, f"paper {paper:g}": paper}
-    label = "threshold, objects in a window"
-    return lines(curve, "threshold", panels, marks=marks, log_x=True, x_label=label)
+    figure = lines(curve, "threshold", panels)
+    for ax in figure.axes:
+        ax.axvline(chosen, color=BLACK, lw=1, label=f"chosen {chosen:.3g}")
+        ax.axvline(paper, color=BLACK, lw=1, ls="--", label=f"paper {paper:g}")
+        ax.set(xlabel="threshold, objects in a window", xscale="log")
+        ax.legend(fontsize=7)
+    return figure
 
 
 def precision_recall(curves: Mapping[str, np.ndarray], recall: np.ndarray) -> Figure:

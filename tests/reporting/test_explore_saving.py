@@ -24,19 +24,23 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path / "params"
 
 
-def saved(explorer: Explorer, folder: Path, name: str = "mine") -> params.Experiment:
-    """Save by the button, and read the file as a run does."""
-    explorer.controls["name"].value = name
+def save(explorer: Explorer, name: str = "mine", **moves: object) -> None:
+    """Move controls, and save by the button."""
+    for control, value in (moves | {"name": name}).items():
+        explorer.controls[control].value = value
     explorer.controls["save"].click()
+
+
+def saved(explorer: Explorer, folder: Path, **moves: object) -> params.Experiment:
+    """Move controls, save, and read the file as a run does."""
+    save(explorer, **moves)
     assert explorer.errors == []
-    return params.load(folder / f"{name}.yaml")
+    return params.load(folder / "mine.yaml")
 
 
 def test_crops_save_what_was_moved_and_nothing_else(tmp_path, folder) -> None:
     crops = crops_of(tmp_path)
-    crops.controls["threshold"].value = 0.3
-    crops.controls["padding"].value = 4
-    found = saved(crops, folder)
+    found = saved(crops, folder, threshold=0.3, padding=4)
     assert found.changed == {CROPS: {"threshold": 0.3, "calibrate": False, "padding_px": 4}}
     assert found.question.endswith("?") and "threshold 0.3" in found.question
     assert (folder / "mine.yaml").read_text().startswith("# ")
@@ -45,44 +49,34 @@ def test_crops_save_what_was_moved_and_nothing_else(tmp_path, folder) -> None:
 
 def test_a_connectivity_joins_the_rules_that_are_changed_already(tmp_path, folder) -> None:
     crops = crops_of(tmp_path, profile_changes="grown_px=1, connectivity=4")
-    crops.controls["connectivity"].value = 8
-    changes = saved(crops, folder).changed[COMMON]["profile_changes"]
+    changes = saved(crops, folder, connectivity=8).changed[COMMON]["profile_changes"]
     assert changes == "grown_px=1, connectivity=8"
 
 
 def test_a_plan_saves_its_budget_as_the_main_one(tmp_path, folder) -> None:
     crops = crops_of(tmp_path)
-    crops.controls["policy"].value = "planned"
-    crops.controls["budget"].value = 3
-    assert saved(crops, folder).changed == {
+    assert saved(crops, folder, policy="planned", budget=3).changed == {
         CROPS: {"crops_per_image": 3},
         "05_fused_detection": {"budgets": "3, 6, 2, 4, 8, 12, 0.55Mpx, 0.9Mpx"},
     }
 
 
-def test_data_save_classes(tmp_path, folder) -> None:
-    data = explored.data_of(tmp_path)
-    data.controls["classes"].value = ("car", "bus")
-    assert saved(data, folder).changed == {COMMON: {"classes": "car, bus"}}
-
-
-def test_classes_that_are_merged_stay_merged(tmp_path, folder) -> None:
+def test_classes_are_saved_and_merged_ones_stay_merged(tmp_path, folder) -> None:
+    found = saved(explored.data_of(tmp_path), folder, classes=("car", "bus"))
+    assert found.changed == {COMMON: {"classes": "car, bus"}}
     stage = explored.stage("00_dataset", tmp_path, classes="car: car + van, bus")
     data = DataExplorer(explored.split(tmp_path), stage).start()
-    data.controls["classes"].value = ("car",)
-    assert saved(data, folder).changed == {COMMON: {"classes": "car: car + van"}}
+    found = saved(data, folder, classes=("car",), replace=True)
+    assert found.changed == {COMMON: {"classes": "car: car + van"}}
 
 
 def test_density_and_fusion_save_their_values(tmp_path, folder) -> None:
-    maps, fused = explored.density_of(tmp_path), explored.fusion_of(tmp_path)
-    maps.controls["rule"].value = "adaptive"
-    maps.controls["beta"].value = 0.45
+    found = saved(explored.density_of(tmp_path), folder, rule="adaptive", beta=0.45)
     wanted = {"sigma_rule": "adaptive", "beta": 0.45}
-    assert saved(maps, folder, "a").changed == {"01_density_ground_truth": wanted}
-    fused.controls["score"].value = 0.3
-    fused.controls["iou"].value = 0.55
+    assert found.changed == {"01_density_ground_truth": wanted}
+    found = saved(explored.fusion_of(tmp_path), folder, score=0.3, iou=0.55, replace=True)
     wanted = {"score_threshold": 0.3, "fusion_iou": 0.55}
-    assert saved(fused, folder, "b").changed == {"05_fused_detection": wanted}
+    assert found.changed == {"05_fused_detection": wanted}
 
 
 def test_the_experiment_that_is_looked_at_and_the_notebooks_cell_are_kept(tmp_path, folder) -> None:
@@ -91,8 +85,7 @@ def test_the_experiment_that_is_looked_at_and_the_notebooks_cell_are_kept(tmp_pa
     latest.parent.mkdir(parents=True)
     latest.write_text(json.dumps(ran))
     crops = crops_of(tmp_path, window_w_px=80, seed=7)
-    crops.controls["window_h"].value = 90
-    assert saved(crops, folder).changed == {
+    assert saved(crops, folder, window_h=90).changed == {
         COMMON: {"seed": 7},
         "02_mcnn_training": {"steps": 30},
         CROPS: {"window_w_px": 80, "window_h_px": 90},
@@ -101,9 +94,10 @@ def test_the_experiment_that_is_looked_at_and_the_notebooks_cell_are_kept(tmp_pa
 
 def test_a_value_moved_back_is_not_saved(tmp_path, folder) -> None:
     crops = crops_of(tmp_path, padding_px=30)
-    crops.controls["padding"].value = params.declared()[CROPS]["padding_px"].default
-    crops.controls["window_w"].value = 90
-    assert saved(crops, folder).changed == {CROPS: {"window_w_px": 90}}
+    default = params.declared()[CROPS]["padding_px"].default
+    assert saved(crops, folder, padding=default, window_w=90).changed == {
+        CROPS: {"window_w_px": 90}
+    }
 
 
 @pytest.mark.parametrize(
@@ -112,9 +106,7 @@ def test_a_value_moved_back_is_not_saved(tmp_path, folder) -> None:
 )
 def test_names_that_are_no_plain_ones_are_refused(tmp_path, folder, name) -> None:
     crops = crops_of(tmp_path)
-    crops.controls["padding"].value = 4
-    crops.controls["name"].value = name
-    crops.controls["save"].click()
+    save(crops, name, padding=4)
     assert len(crops.errors) == 1 and 'role="alert"' in crops.fault.value
     assert not folder.exists() or not list(folder.rglob("*"))
 
@@ -123,20 +115,16 @@ def test_another_file_is_written_over_only_where_that_is_ticked(tmp_path, folder
     folder.mkdir()
     (folder / "mine.yaml").write_text("# somebody's")
     crops = crops_of(tmp_path)
-    crops.controls["padding"].value = 4
-    crops.controls["name"].value = "mine"
-    crops.controls["save"].click()
+    save(crops, padding=4)
     assert "tick replace" in crops.fault.value and not crops.saved.value
     assert (folder / "mine.yaml").read_text() == "# somebody's"
-    crops.controls["replace"].value = True
-    crops.controls["save"].click()
+    save(crops, replace=True)
     assert crops.fault.value == "" and params.load(folder / "mine.yaml").changed
 
 
 def test_nothing_moved_is_nothing_to_save(tmp_path, folder) -> None:
     crops = crops_of(tmp_path)
-    crops.controls["name"].value = "mine"
-    crops.controls["save"].click()
+    save(crops)
     assert "move a control first" in crops.fault.value and not folder.exists()
 
 
@@ -149,7 +137,5 @@ def test_a_value_that_no_run_takes_is_not_written(tmp_path, folder) -> None:
 
 def test_no_class_at_all_cannot_be_saved(tmp_path, folder) -> None:
     data = explored.data_of(tmp_path)
-    data.controls["classes"].value = ()
-    data.controls["name"].value = "mine"
-    data.controls["save"].click()
+    save(data, classes=())
     assert "at least one" in data.fault.value and not folder.exists()

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import car, table
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import Annotations, from_rows
 from dmnet_lib.detection import strategies
 from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.figures import Boxes, Panel
@@ -59,22 +59,13 @@ DIFFERENCES = pd.DataFrame(
 )
 
 
-def truth(*rows: tuple) -> Annotations:
-    return from_rows(["a"], np.array([[64, 48]]), [np.array(rows, np.int64).reshape(-1, 8)])
-
-
 def show(folder: Path, figure: Figure, **words: str) -> figures.Shown:
     words = {"caption": "a caption", "alt": "an alt text"} | words
     return figures.show(figure, folder, "name", data=DATA, **words)
 
 
 def plain() -> Figure:
-    return charts.lines(DATA, "x", {"value": ["y"]}, marks={"here": 2.0})
-
-
-def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
-    assert show(tmp_path, figures.gallery([])).png.startswith(b"\x89PNG")
-    assert figures.truth_layers(truth()) == ()
+    return charts.lines(DATA, "x", {"value": ["y"]})
 
 
 @pytest.mark.parametrize(
@@ -100,24 +91,21 @@ def test_a_figure_drawn_twice_has_the_same_bytes(tmp_path: Path, draw: Callable)
     assert len(Image.open(io.BytesIO(first.png)).convert("RGB").getcolors(256)) > 2
 
 
-def test_a_figure_is_written_with_its_numbers(tmp_path: Path):
+def test_a_figure_is_written_with_its_numbers_and_shown_as_it_was(tmp_path: Path):
     shown = show(tmp_path, plain())
     assert (tmp_path / "figures" / "name.png").read_bytes() == shown.png
     text = (tmp_path / "figures" / "name.csv").read_text()
     assert text.splitlines() == ["x,y", "1,0.123457", "2,2", "3,3"]
     assert b"matplotlib" not in shown.png
+    words = {"caption": "a caption", "alt": "an alt text"}
+    assert figures.saved(tmp_path, "name", **words) == shown
 
 
-def test_caption_and_alt_text_are_escaped(tmp_path: Path):
-    page = show(tmp_path, plain(), caption="a < b & <b>c</b>", alt='"><script>')._repr_html_()
-    assert "a &lt; b &amp; &lt;b&gt;c&lt;/b&gt;" in page
-    assert 'alt="&#34;&gt;&lt;script&gt;"' in page
-    assert "<script>" not in page
-
-
-def test_a_shown_figure_holds_picture_and_csv(tmp_path: Path):
-    shown = show(tmp_path, plain())
+def test_a_shown_figure_holds_picture_and_csv_and_escapes_its_words(tmp_path: Path):
+    shown = show(tmp_path, plain(), caption="a < b & <b>c</b>", alt='"><script>')
     page = shown._repr_html_()
+    assert "a &lt; b &amp; &lt;b&gt;c&lt;/b&gt;" in page
+    assert 'alt="&#34;&gt;&lt;script&gt;"' in page and "<script>" not in page
     assert base64.b64encode(shown.png).decode() in page
     assert f"base64,{base64.b64encode(shown.csv.encode()).decode()}" in page
     assert 'download="name.csv"' in page
@@ -142,24 +130,13 @@ def test_a_map_says_its_sum_and_a_pair_has_one_scale():
     predicted, true = figures.density_pair(np.full((2, 2), 0.5), np.eye(2))
     assert (predicted.title, true.title) == ("predicted: sum 2.0", "true: sum 2.0")
     assert predicted.vmax == true.vmax == 1
-    assert figures.gallery([figures.density_panel(np.zeros((2, 2)), "none")]).axes
 
 
 def test_layers_tell_objects_ignored_regions_and_the_rest():
-    one = truth(
-        (0, 0, 9, 9, 1, 4, 0, 0),
-        (0, 0, 9, 9, 1, 5, 0, 0),
-        (0, 0, 40, 40, 0, 0, 0, 0),
-        (0, 0, 9, 9, 0, 11, 0, 0),
-    )
+    ignored, other = (0, 0, 40, 40, 0, 0, 0, 0), (0, 0, 9, 9, 0, 11, 0, 0)
+    one = table([car(0, 0), car(0, 0, class_id=5), ignored, other])
     found = {layer.label: len(layer.boxes_xyxy) for layer in figures.truth_layers(one)}
     assert found == {"objects": 2, "ignored regions": 1, "not evaluated": 1}
-
-
-def test_an_interval_beside_its_difference_is_still_drawn(tmp_path: Path):
-    """Percentiles of resamples need not hold the difference on the images as they are."""
-    table = STRATEGIES.assign(vs_global_low=[np.nan, 0.11, -0.2])
-    assert show(tmp_path, charts.strategies(table)).png
 
 
 def test_calibration_marks_both_thresholds():
@@ -201,14 +178,17 @@ def test_a_budget_curve_goes_from_least_to_most_and_says_each_family_once():
     assert [ax.get_xscale() for ax in figure.axes[:2]] == ["linear", "log"]
 
 
-def test_nothing_planned_and_nothing_measured_are_figures_too(tmp_path: Path):
-    nothing = np.zeros((0, 4))
+def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
     for figure in (
-        figures.plan_steps(PHOTO, nothing, np.zeros(0)),
+        figures.gallery([]),
+        figures.gallery([figures.density_panel(np.zeros((2, 2)), "none")]),
+        figures.plan_steps(PHOTO, np.zeros((0, 4)), np.zeros(0)),
         charts.recall_curves({"default": lambda z: z / (z + 20)}, MEASURED[:0]),
         charts.differences(DIFFERENCES[:0]),
+        charts.side_by_side({}),
     ):
         assert show(tmp_path, figure).png
+    assert figures.truth_layers(table([])) == ()
 
 
 def test_a_plan_numbers_its_crops_and_adds_their_gains():
@@ -269,11 +249,3 @@ def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():
     assert (left.get_title(), right.get_title()) == ("one", "two")
     assert left.get_ylim() == right.get_ylim()
     assert left.get_xlim() == right.get_xlim()
-    assert len(charts.side_by_side({}).axes) == 1
-
-
-def test_a_saved_figure_is_shown_as_it_was(tmp_path: Path):
-    figure, _ = charts.new()
-    words = {"caption": "A caption.", "alt": "Nothing"}
-    shown = figures.show(figure, tmp_path, "empty", data=pd.DataFrame({"a": [1]}), **words)
-    assert figures.saved(tmp_path, "empty", **words) == shown

@@ -46,9 +46,16 @@ def slider(
 
 def check(label: str, value: bool = True, tip: str = "") -> widgets.Checkbox:
     """Return a box to tick."""
-    return widgets.Checkbox(
-        description=label, value=value, indent=False, tooltip=tip or f"Show {label}"
-    )
+    look = {"indent": False, "layout": {"width": "auto", "margin": "0 0.8em 0 0"}}
+    tip = tip or f"Show {label}"
+    return widgets.Checkbox(description=label, value=value, tooltip=tip, **look)
+
+
+def button(label: str, tip: str, act: Callable[[], None]) -> widgets.Button:
+    """Return a button that calls act."""
+    made = widgets.Button(description=label, tooltip=tip)
+    made.on_click(lambda _: act())
+    return made
 
 
 def class_names(class_ids: np.ndarray) -> list[str]:
@@ -70,7 +77,10 @@ class Explorer:
         self.first_values = {name: control.value for name, control in controls.items()}
         self.sheet = lru_cache(SHEETS_KEPT)(self._sheet)
         self._is_following = False
-        self.picture, self.counters, self.fault, self.saved = (widgets.HTML() for _ in range(4))
+        self.picture, self.counters, self.fault, self.saved = (
+            widgets.HTML().add_class(f"dmnet-{n}")
+            for n in ("picture", "counters", "error", "saved")
+        )
         self.controls = self._navigation() | controls | self._saving()
 
     @classmethod
@@ -170,15 +180,43 @@ class Explorer:
         return self.widget._repr_mimebundle_(**options)
 
     def _navigation(self) -> dict[str, widgets.Widget]:
-        number = labelled(
-            widgets.BoundedIntText, "Image", "Number of the image to go to",
-            min=min(1, len(self.images)), max=len(self.images), value=min(1, len(self.images)),
-        )  # fmt: skip
-        back = widgets.Button(description="Previous", tooltip="Go to the image before")
-        on = widgets.Button(description="Next", tooltip="Go to the next image")
-        for button, step in ((back, -1), (on, 1)):  # the number keeps itself within its bounds
-            button.on_click(lambda _, step=step: number.set_trait("value", number.value + step))
-        return {"image": number, "previous": back, "next": on}
+        count, tip = len(self.images), "Number of the image to go to"
+        bounds = {"min": min(1, count), "max": count, "value": min(1, count)}
+        return {
+            "image": labelled(widgets.BoundedIntText, "Image", tip, **bounds),
+            "previous": button("Previous", "Go to the image before", lambda: self._step(-1)),
+            "next": button("Next", "Go to the next image", lambda: self._step(1)),
+        }
+
+    def _step(self, by: int) -> None:
+        self.controls["image"].value += by  # the control keeps itself within its bounds
+
+    def _saving(self) -> dict[str, widgets.Widget]:
+        tips = ("Name of the parameter file", "Write params/<name>.yaml for dmnet run",
+                "Write over a parameter file of this name")  # fmt: skip
+        return {
+            "name": labelled(widgets.Text, "Save as", tips[0], placeholder="my_experiment"),
+            "save": button("Save as parameters", tips[1], lambda: self.guarded(self.save)),
+            "replace": check("replace", False, tips[2]),
+        }
+
+    def _laid_out(self) -> widgets.Widget:
+        """Return all of it: the controls on the left, picture and counters on the right."""
+        of, wrapped = self.controls, {"flex_flow": "row wrap"}
+        ticks = [c for c in self.own.values() if isinstance(c, widgets.Checkbox)]
+        rest = [c for c in self.own.values() if not isinstance(c, widgets.Checkbox)]
+        left = [
+            of["image"], widgets.HBox([of["previous"], of["next"]]), *rest,
+            widgets.HBox(ticks, layout=wrapped), of["name"],
+            widgets.HBox([of["save"], of["replace"]]), self.saved,
+        ]  # fmt: skip
+        right, wide = [self.fault, self.picture, self.counters], f"{drawing.LONG_PX + 20}px"
+        halves = [
+            widgets.VBox(left, layout={"width": "410px"}),
+            widgets.VBox(right, layout={"flex": "1 1 400px", "max_width": wide}),
+        ]
+        whole = widgets.HBox(halves, layout=wrapped)
+        return whole.add_class("dmnet-explorer").add_class(f"dmnet-{self.name}")
 
     def _sheet(self, index: int) -> Sheet:
         images, (width, height) = self.split.images, self.truth.sizes_wh[index]
@@ -190,43 +228,6 @@ class Explorer:
         self.guarded(self.update)
         if self.fault.value:
             self.picture.value = self.counters.value = ""
-
-    def _saving(self) -> dict[str, widgets.Widget]:
-        name = labelled(
-            widgets.Text, "Save as", "Name of the parameter file", placeholder="my_experiment"
-        )
-        button = widgets.Button(
-            description="Save as parameters", tooltip="Write params/<name>.yaml for dmnet run",
-            layout=widgets.Layout(flex="0 0 auto", width="170px"),
-        )  # fmt: skip
-        button.on_click(lambda _: self.guarded(self.save))
-        tip = "Write over a parameter file of this name"
-        return {"name": name, "replace": check("replace", False, tip), "save": button}
-
-    def _laid_out(self) -> widgets.Widget:
-        """Return all of it: the controls on the left, picture and counters on the right."""
-        of, wrapped = self.controls, widgets.Layout(flex_flow="row wrap")
-        ticks = [c for c in self.own.values() if isinstance(c, widgets.Checkbox)]
-        rest = [c for c in self.own.values() if not isinstance(c, widgets.Checkbox)]
-        for tick in ticks:
-            tick.layout = widgets.Layout(width="auto", margin="0 0.8em 0 0")
-        left = [
-            of["image"], widgets.HBox([of["previous"], of["next"]]), *rest,
-            widgets.HBox(ticks, layout=wrapped), of["name"],
-            widgets.HBox([of["save"], of["replace"]]), self.saved,
-        ]  # fmt: skip
-        right = [
-            self.fault.add_class("dmnet-error"),
-            self.picture.add_class("dmnet-picture"),
-            self.counters.add_class("dmnet-counters"),
-        ]
-        wide = widgets.Layout(flex="1 1 400px", max_width=f"{drawing.LONG_PX + 20}px")
-        halves = [
-            widgets.VBox(left, layout=widgets.Layout(width="410px")),
-            widgets.VBox(right, layout=wide),
-        ]
-        whole = widgets.HBox(halves, layout=wrapped)
-        return whole.add_class("dmnet-explorer").add_class(f"dmnet-{self.name}")
 
     def _show_image(self, index: int) -> None:
         """Show an image: the picture first, as its counters may take longer."""
