@@ -55,17 +55,15 @@ class StageError(InputError):
 
 @dataclass(frozen=True)
 class Job:
-    """One experiment under way: where everything lies, and what the kernels are told."""
+    """One experiment under way: where its stages come from and go to, and what kernels are told."""
 
     experiment: params.Experiment
     notebooks: dict[str, Notebook]
     home: Path
+    folders: dict[str, Path]  # home / stage / key
     data_root: Path | None
+    base_path: Path
     told: dict[str, object]
-    keys: dict[str, str]
-
-    def folder(self, stage: str) -> Path:
-        return self.home / stage / self.keys[stage]
 
 
 def run(
@@ -85,8 +83,9 @@ def run(
     before anything starts, StageError where a stage fails.
     """
     started = time.monotonic()
-    root = results or result_folder.results_root()
-    job, plans = _prepare(params_path, notebooks, root, base_path)
+    job, plans = _prepare(
+        params_path, notebooks, results or result_folder.results_root(), base_path
+    )
     if until and until not in job.notebooks:
         raise InputError(f"--until {until}: no such stage{files.nearest(until, job.notebooks)}")
     steps = [step for step in plans if not until or step.name <= until]
@@ -95,25 +94,19 @@ def run(
         steps = [step if step.run else forced(step) for step in steps]
     if dry_run:
         for step in steps:
-            _tell(say, step, "would run")
+            say(step.words("would run"))
         return job.home / REPORT
     with _locked(job.home):
         shutil.rmtree(job.home / WORK, ignore_errors=True)  # what a killed run left
         try:
             for step in steps:
-                _tell(say, step, "runs")
-                if step.run:
-                    _run_stage(job, step)
-                elif step.source:
-                    _take(job, step)
+                say(step.words("runs"))
+                if step.run or step.source:
+                    _finish(job, step)
                 _note(job, step.name, last=step is steps[-1])
-        except StageError:
-            with contextlib.suppress(OSError):  # the stage's own message matters more
-                pages.write_experiment(job.home, base_path=base_path)
-                pages.write_index(job.home.parent)
-            raise
-        pages.write_experiment(job.home, base_path=base_path)
-        pages.write_index(job.home.parent)
+        finally:
+            pages.write_experiment(job.home, base_path=base_path)
+            pages.write_index(job.home.parent)
     say(f"{params.shown(job.home / REPORT)}  ({time.monotonic() - started:.0f} s)")
     return job.home / REPORT
 
@@ -151,54 +144,40 @@ def _prepare(
     experiment = params.load(params_path, base_path=base_path)
     sources = stages.read_notebooks(notebooks)
     stages.check_names(sources, base_path)
-    data_root = stages.find_data(experiment)
+    data_root, home = stages.find_data(experiment), results.resolve() / experiment.name
     data = stages.fingerprint(data_root)
-    plans = stages.plan(experiment, sources, results / experiment.name, data=data)
+    plans = stages.plan(experiment, sources, home, data=data)
     told = {"data": data, "base": str(base_path.resolve()), "notebooks": str(notebooks.resolve())}
     if data_root:  # where the data lies on this machine is not what makes a result
         told["declared"] = {"data_root": experiment.sections[params.COMMON]["data_root"]}
-    keys = {step.name: step.key for step in plans}
-    home = results.resolve() / experiment.name
-    return Job(experiment, sources, home, data_root, told, keys), plans
+    folders = {step.name: home / step.name / step.key for step in plans}
+    return Job(experiment, sources, home, folders, data_root, base_path, told), plans
 
 
-def _tell(say: Say, step: StagePlan, verb: str) -> None:
-    say(f"{step.name}  {step.key}  {verb if step.run else 'cached'}: {step.why}")
+def _finish(job: Job, step: StagePlan) -> None:
+    """Run a stage, or take it from another experiment, in a work folder, and move it to its place.
 
-
-def _run_stage(job: Job, step: StagePlan) -> None:
-    """Run one stage in its work folder and move it to its place. Raises StageError."""
+    Raises StageError.
+    """
     work = job.home / WORK / f"{step.name}-{step.key}"
     try:
-        work.mkdir(parents=True)
-        _execute(job, step.name, work)
+        if step.source:
+            shutil.copytree(step.source, work, copy_function=_link)
+        else:
+            work.mkdir(parents=True)
+            _execute(job, step.name, work)
         _check_finished(job.notebooks[step.name], work)
-        pages.write_stage(work, base_path=Path(str(job.told["base"])))
-        _put(work, job.folder(step.name))
-    except KeyboardInterrupt:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+        if not step.source:
+            pages.write_stage(work, base_path=job.base_path)
+        _put(work, job.folders[step.name])
     except (PapermillExecutionError, OSError, RuntimeError, ValueError) as error:
         message = _message(error)
         kept = _keep_failed(job, step.name, work, message)
-        shutil.rmtree(work, ignore_errors=True)
         see = f"see {params.shown(kept)}, fix it and" if kept else "fix it and"
         line = f"{step.name} stopped: {message}; {see} rerun (it resumes here)"
         raise StageError(line) from error
-
-
-def _take(job: Job, step: StagePlan) -> None:
-    """Take a finished stage over from another experiment, by links where the disk has them."""
-    work = job.home / WORK / f"{step.name}-{step.key}"
-    try:
-        shutil.copytree(step.source, work, copy_function=_link)
-        if stages.why_unfinished(work, job.notebooks[step.name]):
-            raise OSError("it is no longer whole")
-        _put(work, job.folder(step.name))
-    except (OSError, shutil.Error) as error:
+    finally:
         shutil.rmtree(work, ignore_errors=True)
-        taken = f"{step.name} could not be taken over from {params.shown(step.source)}"
-        raise StageError(f"{taken}: {_message(error)}; run the same command again") from error
 
 
 def _link(source: str, target: str) -> None:
@@ -214,7 +193,7 @@ def _execute(job: Job, stage: str, work: Path) -> None:
     values = params.of_stage(job.experiment.sections, stage, job.notebooks[stage].names)
     if job.data_root and "data_root" in values:
         values["data_root"] = str(job.data_root)
-    upstream = {need: str(job.folder(need)) for need in job.notebooks[stage].needs}
+    upstream = {need: str(job.folders[need]) for need in job.notebooks[stage].needs}
     told = {
         "DMNET_EXPERIMENT": job.experiment.name,
         "DMNET_RESULTS_ROOT": str(job.home.parent),
@@ -259,13 +238,11 @@ def _environment(told: dict[str, str]) -> Iterator[None]:
 
 def _check_finished(notebook: Notebook, work: Path) -> None:
     """Raise RuntimeError where a cell did not run to its end or a declared output is absent."""
-    executed = nbformat.read(work / NOTEBOOK, as_version=4)
-    for cell in executed.cells:
-        errors = [o for o in cell.get("outputs", ()) if o.output_type == "error"]
-        if errors:
-            raise RuntimeError(f"a cell ended with {errors[0].ename}; no cell may leave early")
-        if cell.metadata.get("papermill", {}).get("status", "completed") != "completed":
-            raise RuntimeError("a cell did not run to its end")
+    for cell in nbformat.read(work / NOTEBOOK, as_version=4).cells:
+        errors = [o.ename for o in cell.get("outputs", ()) if o.output_type == "error"]
+        status = cell.metadata.get("papermill", {}).get("status", "completed")
+        if errors or status != "completed":
+            raise RuntimeError(f"a cell ended with {(*errors, status)[0]}; no cell may leave early")
     absent = [name for name in notebook.outputs if not (work / name).exists()]
     if absent:
         raise RuntimeError(f"it did not write {', '.join(absent)}")
@@ -306,7 +283,7 @@ def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
                 (work / name).rename(folder / name)
         command = f"dmnet run {shlex.quote(params.shown(job.experiment.path))}"
         files.write_json(folder / failures.ERROR, {"message": message, "command": command})
-        return pages.write_stage(folder, base_path=Path(str(job.told["base"])))
+        return pages.write_stage(folder, base_path=job.base_path)
     except (OSError, InputError):
         return None
 
@@ -316,13 +293,13 @@ def _note(job: Job, stage: str, *, last: bool) -> None:
 
     Question and changes are entered with the last stage: until then the headline is the old one's.
     """
-    before = ResultFolder.read(job.home)
+    before, folder = ResultFolder.read(job.home), job.folders[stage]
     known = {name: old for name, old in before.stages.items() if name in job.notebooks}
     now = replace(before, stages=known)
     if last or not before.stages:
         now = replace(now, question=job.experiment.question, changed=job.experiment.changed)
-    metrics = files.read_json(job.folder(stage) / METRICS)
-    now.with_stage(stage, job.keys[stage], metrics.get("headline", {})).write()
+    headline = files.read_json(folder / METRICS).get("headline", {})
+    now.with_stage(stage, folder.name, headline).write()
     shutil.rmtree(job.home / FAILED / stage, ignore_errors=True)
 
 

@@ -51,47 +51,41 @@ class StagePlan:
     why: str
     source: Path | None = None
 
+    def words(self, verb: str) -> str:
+        """Return a line on the stage; verb says what happens to one that is not finished."""
+        return f"{self.name}  {self.key}  {verb if self.run else 'cached'}: {self.why}"
+
 
 def read_notebooks(folder: Path) -> dict[str, Notebook]:
     """Return the stages of a folder, `NN_*.ipynb` in order of name. Raises InputError at a flaw."""
     found: dict[str, Notebook] = {}
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
-        notebook = _read_notebook(path)
-        for need in notebook.needs:
-            if need not in found:
-                hint = files.nearest(need, found)
-                raise InputError(f"{params.shown(path)}: needs {need}, no earlier stage{hint}")
-        found[path.stem] = notebook
+        provenance.notebook_code(path)  # raises where a cell is no Python
+        about = files.read_json(path).get("metadata", {}).get("dmnet")
+        if not isinstance(about, dict):
+            where = params.shown(path)
+            raise InputError(f"{where}: its metadata must hold dmnet: needs and writes")
+        needs, writes = tuple(about.get("needs", ())), tuple(about.get("writes", ()))
+        for need in set(needs) - set(found):
+            hint = files.nearest(need, found)
+            raise InputError(f"{params.shown(path)}: needs {need}, no earlier stage{hint}")
+        names = provenance.parameter_names(path)
+        found[path.stem] = Notebook(path, needs, writes, names, bool(about.get("reads_results")))
     if not found:
         raise InputError(f"{params.shown(folder)}: no notebook named like 01_name.ipynb")
     return found
-
-
-def _read_notebook(path: Path) -> Notebook:
-    """Return what a notebook says of itself. Raises InputError."""
-    provenance.notebook_code(path)  # raises where a cell is no Python
-    source = files.read_json(path)
-    about = source.get("metadata", {}).get("dmnet")
-    if not isinstance(about, dict):
-        raise InputError(f"{params.shown(path)}: its metadata must hold dmnet: needs and writes")
-    names = provenance.parameter_names(path)
-    needs, writes = tuple(about.get("needs", ())), tuple(about.get("writes", ()))
-    return Notebook(path, needs, writes, names, bool(about.get("reads_results")))
 
 
 def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE) -> None:
     """Raise InputError where a notebook's parameters cell and base.yaml name different things."""
     known = params.declared(base_path)
     for name, notebook in notebooks.items():
-        own = frozenset(known.get(name, {}))
-        expected = frozenset(params.of_stage(known, name, notebook.names))
-        for names, fault in (
-            (own - notebook.names, "declared in base.yaml, not in the parameters cell"),
-            (notebook.names - expected, "in the parameters cell, not declared in base.yaml"),
-        ):
-            if names:
-                where = params.shown(notebook.path)
-                raise InputError(f"{where}: {', '.join(sorted(names))}: {fault}")
+        expected = set(params.of_stage(known, name, notebook.names))
+        if differing := expected ^ notebook.names:
+            raise InputError(
+                f"{params.shown(notebook.path)}: {', '.join(sorted(differing))}: stands in the "
+                "parameters cell or in base.yaml, and must in both"
+            )
 
 
 def find_data(experiment: params.Experiment) -> Path | None:

@@ -1,7 +1,7 @@
 """A parameter file and values of one parameter in, an experiment of each value out."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,27 +32,23 @@ IDLE: dict[str, tuple[str, Value]] = {
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is to be run: one parameter's values and the experiment of each, in the same order.
+    """What is to be run: a parameter's values and the experiment of each, in the same order.
 
-    name is that of the sweep's folder; notes say what had to be set for the parameter to count.
+    name is that of the sweep's folder; swept the parameter, `section.name`; notes say what had to
+    be set for it to count.
     """
 
     name: str
     base: Experiment
-    parameter: Parameter
+    swept: str
     values: tuple[Value, ...]
     runs: tuple[Experiment, ...]
     notes: tuple[str, ...]
 
     @property
-    def swept(self) -> str:
-        """The parameter as it is written, `section.name`."""
-        return f"{self.parameter.section}.{self.parameter.name}"
-
-    @property
     def reference(self) -> Value:
         """The value that the parameter file itself gives the parameter."""
-        return self.base.sections[self.parameter.section][self.parameter.name]
+        return _value(self.base, self.swept)
 
     def about(self) -> dict[str, object]:
         """Return what sweep.json says of the sweep before anything was run."""
@@ -75,36 +71,33 @@ def parse(
     parameter or value that the experiment would not take, and for a value that is there twice.
     """
     base, known = params.load(params_path, base_path=base_path), params.declared(base_path)
-    parameter, values = _assigned(text, known, "--sweep")
-    for setting in settings:
-        one, given = _assigned(setting, known, "--set")
-        if len(given) != 1 or one == parameter:
-            told = "takes one value" if one != parameter else "is what is swept"
-            raise InputError(f"--set {setting}: {one.section}.{one.name} {told}")
-        base = _with(base, one, given[0])
-    base, notes = _effective(base, parameter, settings, known)
-    homes = [names for names in known.values() if parameter.name in names]
-    number = f"{parameter.section[:2]}_" if len(homes) > 1 else ""  # of one of several sections
-    sweep_name = f"{base.name}-{number}{parameter.name}"
-    names = [f"{sweep_name}-{_safe(value)}" for value in values]
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            first, second = (values[i] for i in (names.index(name), place))
-            raise InputError(f"--sweep {text}: {first!r} and {second!r} would both be {name}")
-    about = f"What does {parameter.section}.{parameter.name} do to {base.name}? Here it is"
-    questions = [f"{about} {params.words_of(value)}." for value in values]
-    runs = tuple(
-        replace(_with(base, parameter, value), name=name, question=question)
-        for name, value, question in zip(names, values, questions, strict=True)
-    )
-    for one in runs:
+    swept, values = _assigned(text, known, "--sweep")
+    given = dict(_assigned(setting, known, "--set") for setting in settings)
+    for place, ones in given.items():
+        if len(ones) != 1 or place == swept:
+            told = "takes one value" if place != swept else "is what is swept"
+            raise InputError(f"--set {place}: {place} {told}")
+        base = _with(base, place, ones[0])
+    base, notes = _effective(base, swept, given)
+    section, _, name = swept.partition(".")
+    number = f"{section[:2]}_" if sum(name in names for names in known.values()) > 1 else ""
+    sweep_name = f"{base.name}-{number}{name}"
+    runs: dict[str, Experiment] = {}
+    for value in values:
+        words = params.words_of(value)
+        safe = re.sub(r"[^A-Za-z0-9_-]+", "_", words).strip("_") or "none"
+        question = f"What does {swept} do to {base.name}? Here it is {words}."
+        one = replace(_with(base, swept, value), name=f"{sweep_name}-{safe}", question=question)
+        if one.name in runs:
+            raise InputError(f"--sweep {text}: two of the values would both be {one.name}")
         params.check_profile(one.sections[params.COMMON], f"--sweep {text}")
-    return Sweep(sweep_name, base, parameter, tuple(values), runs, notes)
+        runs[one.name] = replace(one, changed=_changed(one, known))
+    return Sweep(sweep_name, base, swept, tuple(values), tuple(runs.values()), notes)
 
 
 def _assigned(
     text: str, known: Mapping[str, Mapping[str, Parameter]], option: str
-) -> tuple[Parameter, list[Value]]:
+) -> tuple[str, list[Value]]:
     """Return the declared parameter of `SECTION.NAME=VALUES` and its checked values."""
     place, equals, given = text.partition("=")
     section, dot, name = place.strip().partition(".")
@@ -120,37 +113,27 @@ def _assigned(
             f"{given}: expected values with commas between; quote one that has any"
         ) from None
     where = f"{option} {section}.{name}"
-    return parameter, [params.check(parameter, value, where) for value in found]
-
-
-def _with(base: Experiment, parameter: Parameter, value: Value) -> Experiment:
-    """Return the experiment with one parameter set."""
-    section, name = parameter.section, parameter.name
-    sections = base.sections | {section: base.sections[section] | {name: value}}
-    own = {key: old for key, old in base.changed.get(section, {}).items() if key != name}
-    own |= {name: value} if value != parameter.default else {}
-    changed = {key: old for key, old in base.changed.items() if key != section}
-    return replace(base, sections=sections, changed=changed | ({section: own} if own else {}))
+    return f"{section}.{name}", [params.check(parameter, value, where) for value in found]
 
 
 def _effective(
-    base: Experiment, parameter: Parameter, settings: Sequence[str],
-    known: Mapping[str, Mapping[str, Parameter]],
-) -> tuple[Experiment, tuple[str, ...]]:  # fmt: skip
-    """Return the experiment in which the parameter counts, and a line where that changed it."""
-    swept = f"{parameter.section}.{parameter.name}"
+    base: Experiment, swept: str, given: Collection[str]
+) -> tuple[Experiment, tuple[str, ...]]:
+    """Return the experiment in which the parameter counts, and a line where that changed it.
+
+    given are the parameters that were set for all values.
+    """
     if swept in IDLE and _value(base, IDLE[swept][0]) == IDLE[swept][1]:
         other = "{}: {}".format(*IDLE[swept])
         raise InputError(f"--sweep {swept}: counts for nothing with {other}, as in {base.name}")
     if swept not in NEEDS or _value(base, NEEDS[swept][0]) == NEEDS[swept][1]:
         return base, ()
     place, value = NEEDS[swept]
-    section, _, name = place.partition(".")
-    now = _value(base, place)
-    told = f"{swept} counts only with {name}: {params.words_of(value)}"
-    if any(setting.partition("=")[0].strip() == place for setting in settings):
-        raise InputError(f"--set {place}={params.words_of(now)}: {told}; leave it out")
-    return _with(base, known[section][name], value), (f"{told}, which is set so for all values",)
+    told = f"{swept} counts only with {place.partition('.')[2]}: {params.words_of(value)}"
+    if place in given:
+        now = params.words_of(_value(base, place))
+        raise InputError(f"--set {place}={now}: {told}; leave it out")
+    return _with(base, place, value), (f"{told}, which is set so for all values",)
 
 
 def _value(base: Experiment, place: str) -> Value:
@@ -158,6 +141,18 @@ def _value(base: Experiment, place: str) -> Value:
     return base.sections[section][name]
 
 
-def _safe(value: Value) -> str:
-    """Return a value as a part of a name: letters, digits, _ and -."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", params.words_of(value)).strip("_") or "none"
+def _with(base: Experiment, place: str, value: Value) -> Experiment:
+    section, _, name = place.partition(".")
+    section_values = base.sections[section] | {name: value}
+    return replace(base, sections=base.sections | {section: section_values})
+
+
+def _changed(
+    one: Experiment, known: Mapping[str, Mapping[str, Parameter]]
+) -> dict[str, dict[str, Value]]:
+    """Return what an experiment changes of the declared defaults."""
+    changed = {
+        section: {name: v for name, v in values.items() if v != known[section][name].default}
+        for section, values in one.sections.items()
+    }
+    return {section: values for section, values in changed.items() if values}

@@ -6,6 +6,7 @@ What does not depend on the parameter is run once: stages are taken over from wh
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +19,6 @@ from dmnet_lib.reporting.pages import sweep as sweep_page
 from dmnet_lib.running import runner, stages
 from dmnet_lib.running.stages import StagePlan
 from dmnet_lib.running.sweep_values import Sweep
-
-LEVEL = 0.95  # of the intervals, where an experiment says nothing else
 
 
 def run(
@@ -58,9 +57,8 @@ def run(
     sweep_page.keep(home, sweep.about() | {"table": []}, {})
     places = {"notebooks": notebooks, "results": results, "base_path": base_path}
     begin = partial(_run_one, say=say, **places)
-    failed = _run_all(begin, paths, _shared(plans), last, jobs, say)
-    level = float(sweep.base.sections[EVALUATION].get("level", LEVEL))
-    about = sweep.about() | {"failed": failed}
+    failed = _run_all(begin, paths, _shared(plans), last, jobs)
+    about, level = sweep.about() | {"failed": failed}, sweep.base.sections[EVALUATION]["level"]
     sweep_page.write(home, about, results=results, reference=sweep.reference, level=level)
     pages.write_index(results)
     say(f"{params.shown(home / pages.PAGE)}")
@@ -73,35 +71,28 @@ def _tell(plans: Mapping[str, Sequence[StagePlan]], say: runner.Say) -> None:
     for name, steps in plans.items():
         for step in steps:
             first = seen.setdefault((step.name, step.key), name)
-            verb, why = ("would run" if step.run else "cached"), step.why
             if step.run and first != name:
-                verb, why = "cached", f"reused from experiment {first}"
-            say(f"{name}: {step.name}  {step.key}  {verb}: {why}")
+                step = replace(step, run=False, why=f"reused from experiment {first}")
+            say(f"{name}: {step.words('would run')}")
 
 
 def _shared(plans: Mapping[str, Sequence[StagePlan]]) -> str:
     """Return the last stage whose key all values share; empty where they share none."""
-    keys = [{step.name: step.key for step in steps} for steps in plans.values()]
-    return max((name for name in keys[0] if len({one[name] for one in keys}) == 1), default="")
+    alike = [{(step.name, step.key) for step in steps} for steps in plans.values()]
+    return max((name for name, _ in set.intersection(*alike)), default="")
 
 
 def _run_all(
-    begin: Callable[..., str], paths: Sequence[Path], shared: str, last: str, jobs: int,
-    say: runner.Say,
-) -> dict[str, str]:  # fmt: skip
-    """Run what all share with the first experiment that gets there, then all; return failures."""
-    waiting, failed = list(paths), {}
+    begin: Callable[..., str], paths: Sequence[Path], shared: str, last: str, jobs: int
+) -> dict[str, str]:
+    """Run what all share with the first experiment, then all of them; return what failed."""
     with parallel.pool(jobs, tasks=len(paths)) as executor:
-        while shared and waiting:
-            found = parallel.run(partial(begin, until=shared), waiting[:1], executor=executor)
-            if not (why := next(found)):
-                break
-            failed[waiting.pop(0).stem] = why
+        if shared:
+            next(parallel.run(partial(begin, until=shared), paths[:1], executor=executor))
         share = max(1, parallel.cores() // jobs) if executor else 0
         whole = partial(begin, until=last, threads=share)
-        found = parallel.run(whole, waiting, executor=executor)
-        failed |= dict(zip((path.stem for path in waiting), found, strict=True))
-    return {name: why for name, why in failed.items() if why}
+        found = list(parallel.run(whole, paths, executor=executor))
+    return {path.stem: why for path, why in zip(paths, found, strict=True) if why}
 
 
 def _run_one(path: Path, *, say: runner.Say, until: str, threads: int = 0, **places: Path) -> str:

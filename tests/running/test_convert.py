@@ -2,7 +2,7 @@
 
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,28 +29,9 @@ Convert = Callable[..., list[str]]
 
 
 @pytest.fixture
-def convert(capsys: pytest.CaptureFixture[str]) -> Convert:
+def convert(said: Convert) -> Convert:
     """Run `dmnet convert` and return the lines it says."""
-
-    def run(*arguments: object) -> list[str]:
-        assert cli.main(["convert", *map(str, arguments)]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out.splitlines()
-
-    return run
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run `dmnet convert`, which must fail, and return the one line that it says."""
-
-    def run(*arguments: object) -> str:
-        assert cli.main(["convert", *map(str, arguments)]) == 1
-        error = capsys.readouterr().err
-        assert error.startswith("dmnet: ")
-        assert error.count("\n") == 1
-        return error
-
-    return run
+    return lambda *arguments: said("convert", *arguments)
 
 
 def split_folder(folder: Path, *, images: bool = True, order: int = 1) -> Path:
@@ -103,7 +84,7 @@ def test_annotations_alone_are_enough_with_sizes(
 ) -> None:
     split_folder(tmp_path / "val", images=False)
     assert "give their sizes: --image-sizes FILE" in refused(
-        tmp_path, "--split", "val", "--to", "coco", "--out", tmp_path / "x.json"
+        "convert", tmp_path, "--split", "val", "--to", "coco", "--out", tmp_path / "x.json"
     )
     sizes = files.write_json(tmp_path / "sizes.json", {stem: [40, 30] for stem in TEXTS})
     for out in ("a.json", "b.json"):  # a root and the folder of a split
@@ -112,15 +93,10 @@ def test_annotations_alone_are_enough_with_sizes(
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
-# Ids and names
-
-
 def test_ids_do_not_depend_on_the_order_of_a_folder(tmp_path: Path, convert: Convert) -> None:
     for order in (1, -1):
         folder = split_folder(tmp_path / str(order), order=order)
         convert(folder, "--to", "coco", "--out", tmp_path / f"{order}.json")
-        for path in (folder / "annotations").iterdir():
-            assert path.read_text() == TEXTS[path.stem]
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "-1.json").read_bytes()
     images = json.loads((tmp_path / "1.json").read_text())["images"]
     assert [(i["id"], i["file_name"]) for i in images] == [
@@ -173,9 +149,7 @@ def test_crops_come_back_from_every_format_with_their_places(
     convert(tmp_path / "a.json", "--to", to, "--out", out)
     convert(out, "--to", "coco", "--out", tmp_path / "b.json")
     a, b = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
-    for image in a["images"]:  # a name tells stem and place, not the suffix of the whole image
-        image["parent"] = Path(image["parent"]).stem
-    for image in b["images"]:
+    for image in (*a["images"], *b["images"]):  # a name tells no suffix of the whole image
         image["parent"] = Path(image["parent"]).stem
     assert a == b
     convert(out, "--to", "visdrone", "--out", tmp_path / "back")
@@ -196,10 +170,6 @@ def test_images_that_only_look_like_crops_are_none(tmp_path: Path, convert: Conv
         ({"images": {"a": {}}}, "'a': Object missing required field `regions`"),
         ({"images": {"a": {"regions": [[1, 2, 1, 4]]}}}, "a region is not [x1, y1, x2, y2] in px"),
         ({"images": {"a": {"regions": [[1, 2, 3]]}}}, "of length 4, got 3 - at `$.regions[0]`"),
-        (
-            {"images": {"a": {"regions": [[0, 0, 10**30, 1]]}}},
-            "<= 999999999 - at `$.regions[0][2]`",
-        ),
         ({"images": {"z": {"regions": [[1, 2, 3, 4]]}}}, "no annotations/"),
         ({"images": {"c": {"regions": [[1, 2, 3, 4]] * 2}}}, "lists a crop twice"),
     ],
@@ -209,24 +179,29 @@ def test_a_broken_list_of_crops_is_named(
 ) -> None:
     folder = crops_folder(tmp_path / "crops", parts={"c": [[1, 2, 3, 4]]})
     files.write_json(folder / "crops.json", listed)
-    assert says in refused(folder, "--to", "coco", "--out", tmp_path / "a.json")
+    assert says in refused("convert", folder, "--to", "coco", "--out", tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("change", [{"x0": "7"}, {"scale": 0}, {"parent": 3}, {"y0": None}])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"scale": 0}, "a crop needs parent, a file name, and numbers x0, y0, scale"),
+        ({"parent": 3}, "a crop needs parent, a file name, and numbers x0, y0, scale"),
+        (None, "2 of 3 images have a parent"),
+    ],
+)
 def test_a_coco_file_of_crops_must_say_where_they_stand(
-    tmp_path: Path, convert: Convert, refused: Convert, change: dict
+    tmp_path: Path, convert: Convert, refused: Convert, change: dict | None, says: str
 ) -> None:
-    convert(crops_folder(tmp_path / "crops"), "--to", "coco", "--out", tmp_path / "a.json")
-    value = json.loads((tmp_path / "a.json").read_text())
-    value["images"][1] |= change
-    files.write_json(tmp_path / "a.json", value)
-    message = refused(tmp_path / "a.json", "--to", "coco", "--out", tmp_path / "b.json")
-    assert "a crop needs parent, a file name, and numbers x0, y0, scale" in message
-    del value["images"][1]["parent"]
-    files.write_json(tmp_path / "a.json", value)
-    assert "2 of 3 images have a parent" in refused(
-        tmp_path / "a.json", "--to", "coco", "--out", tmp_path / "b.json"
-    )
+    path = tmp_path / "a.json"
+    convert(crops_folder(tmp_path / "crops"), "--to", "coco", "--out", path)
+    value = json.loads(path.read_text())
+    if change:
+        value["images"][1] |= change
+    else:
+        del value["images"][1]["parent"]
+    files.write_json(path, value)
+    assert says in refused("convert", path, "--to", "coco", "--out", tmp_path / "b.json")
 
 
 # Profiles
@@ -290,7 +265,7 @@ def test_official_must_know_the_split_where_it_matters(
 ) -> None:
     convert(split_folder(tmp_path / "val"), "--to", "coco", "--out", tmp_path / "a.json")
     options = ("--to", "coco", "--out", tmp_path / "b.json", "--profile", "official")
-    assert "say which with --split" in refused(tmp_path / "a.json", *options)
+    assert "say which with --split" in refused("convert", tmp_path / "a.json", *options)
     convert(tmp_path / "a.json", "--split", "train", *options)
     assert len(json.loads((tmp_path / "b.json").read_text())["annotations"]) == 3
 
@@ -329,16 +304,6 @@ def test_the_coco_content_of_embedded_scenes_is_the_released_one(
     }
 
 
-@needs_data
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_the_coco_content_of_images_is_the_released_one(
-    tmp_path: Path, convert: Convert, split: str
-) -> None:
-    options = ("--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
-    convert(SHARED / "visdrone-sample", "--split", split, *options)
-    assert boxes_by_file(tmp_path / "a.json") == released("images", split)
-
-
 def golden_crops(folder: Path, split: str) -> Path:
     """A folder of the crops that the released scripts cut of a split of the sample."""
     reference = json.loads((GOLDEN / "crops_70x70_0.08.json").read_text())
@@ -359,11 +324,13 @@ def golden_crops(folder: Path, split: str) -> Path:
 
 @needs_data
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_the_coco_content_of_crops_is_the_released_one(
+def test_the_coco_content_of_images_and_crops_is_the_released_one(
     tmp_path: Path, convert: Convert, split: str
 ) -> None:
-    folder = golden_crops(tmp_path / "crops", split)
-    convert(folder, "--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
+    options = ("--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
+    convert(SHARED / "visdrone-sample", "--split", split, *options)
+    assert boxes_by_file(tmp_path / "a.json") == released("images", split)
+    convert(golden_crops(tmp_path / "crops", split), *options)
     assert boxes_by_file(tmp_path / "a.json") == released("crops", split)
 
 
@@ -417,24 +384,19 @@ def test_a_yolo_dataset_says_its_classes(tmp_path: Path, convert: Convert, names
 
 def test_a_yolo_dataset_without_classes_is_noted(tmp_path: Path, convert: Convert) -> None:
     folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.25 0.2\n")
-    assert "classes are taken in VisDrone's order" in convert(
-        folder, "--to", "coco", "--out", tmp_path / "a.json"
-    )[1]  # fmt: skip
+    told = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
+    assert "classes are taken in VisDrone's order" in told[1]
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("names: {1: car}", "no `names`"), ("- car", "no `names`"), ("names: [truck, 3]", "'3' is"),
-        ("names: [", "not valid YAML"),
-    ],
-)  # fmt: skip
+    ("text", "says"), [("- car", "no `names`"), ("names: [truck, 3]", "'3' is"), ("a: [", "YAML")]
+)
 def test_a_yolo_dataset_with_odd_classes_is_named(
     tmp_path: Path, refused: Convert, text: str, says: str
 ) -> None:
     folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.25 0.2\n")
     files.write_text(folder / "data.yaml", text)
-    message = refused(folder, "--to", "coco", "--out", tmp_path / "a.json")
+    message = refused("convert", folder, "--to", "coco", "--out", tmp_path / "a.json")
     assert "data.yaml: " in message
     assert says in message
 
@@ -442,17 +404,16 @@ def test_a_yolo_dataset_with_odd_classes_is_named(
 # What is refused, and what is said
 
 
-def test_what_has_no_counterpart_is_noted(tmp_path: Path, convert: Convert) -> None:
-    folder = split_folder(tmp_path / "val")
+@pytest.mark.parametrize(
+    ("make", "what"), [(split_folder, "have no image"), (crops_folder, "are not in crops.json")]
+)
+def test_what_has_no_counterpart_is_noted(
+    tmp_path: Path, convert: Convert, make: Callable[[Path], Path], what: str
+) -> None:
+    folder = make(tmp_path / "val")
     files.write_text(folder / "annotations" / "spare.txt", "")
-    said = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
-    assert said[1].endswith("1 annotation files have no image and are left out, first spare")
-    crop_folder = crops_folder(tmp_path / "crops")
-    files.write_text(crop_folder / "annotations" / "spare.txt", "")
-    said = convert(crop_folder, "--to", "coco", "--out", tmp_path / "b.json")
-    assert said[1].endswith(
-        "1 annotation files are not in crops.json and are left out, first spare"
-    )
+    told = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
+    assert told[1].endswith(f"1 annotation files {what} and are left out, first spare")
 
 
 @pytest.mark.parametrize(
@@ -464,17 +425,11 @@ def test_what_has_no_counterpart_is_noted(tmp_path: Path, convert: Convert) -> N
         ("both", "", "both: holds visdrone and yolo; say which with --from"),
         ("val", "--from crops", "crops.json: no such file"),
         ("val", "--from yolo", "labels: holds no label (.txt)"),
-        ("val", "--from voc", "holds no xml file"),
-        ("", "--split test-dev", "no folder for split 'test-dev'"),
         ("a.zip", "", "a.zip: expected a COCO json or a folder"),
-        ("a.zip", "--from voc", "a.zip: no such folder"),
-        ("results.json", "", "a list, as of results, has no images"),
         ("val", "--out {}", "--to coco writes a file, such as val.json"),
         ("val", "--to voc --out {}/a.zip", "a.zip: --to voc writes a folder"),
         ("val", "--to visdrone --out {}/val", "is what to convert; choose another --out"),
-        ("", "--split val --to visdrone --out {}/val", "is what to convert; choose another --out"),
         ("val", "--to visdrone --out {}/full", "holds 1 files of other images, first x.txt"),
-        ("val", "--set rowz=all", "did you mean rows?"),
     ],
 )
 def test_refused(tmp_path: Path, refused: Convert, source: str, options: str, says: str) -> None:
@@ -483,32 +438,17 @@ def test_refused(tmp_path: Path, refused: Convert, source: str, options: str, sa
     (tmp_path / "both" / "labels").mkdir(parents=True)
     for name in ("both/annotations/a.txt", "a.zip", "full/annotations/x.txt"):
         files.write_text(tmp_path / name, "")
-    files.write_json(tmp_path / "results.json", [{"image_id": 1}])
     before = sorted(tmp_path.rglob("*"))
     given = options.format(tmp_path).split()
     if "--to" not in given:
         given += ["--to", "coco"]
     if "--out" not in given:
         given += ["--out", tmp_path / "out.json"]
-    assert says in refused(tmp_path / source, *given)
+    assert says in refused("convert", tmp_path / source, *given)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_same_again_is_no_fault(tmp_path: Path, convert: Convert) -> None:
-    split_folder(tmp_path / "val")
-    for to in ("coco", "voc", "yolo", "visdrone"):
-        for _ in range(2):
-            convert(tmp_path / "val", "--to", to, "--out", out_of(tmp_path, to))
-
-
 # All official annotations
-
-
-def unpacked(folder: Path, split: str) -> Iterator[Path]:
-    """The official annotation files of a split, unpacked to folder."""
-    with tarfile.open(SHARED / "visdrone-annotations" / f"VisDrone2019-DET-{split}.tar.xz") as tar:
-        tar.extractall(folder, filter="data")
-    return (folder / f"VisDrone2019-DET-{split}" / "annotations").glob("*.txt")
 
 
 @pytest.mark.suite
@@ -518,9 +458,12 @@ def unpacked(folder: Path, split: str) -> Iterator[Path]:
 def test_every_official_line_comes_back(
     tmp_path: Path, convert: Convert, split: str, to: str
 ) -> None:
+    name = f"VisDrone2019-DET-{split}"
+    with tarfile.open(SHARED / "visdrone-annotations" / f"{name}.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
     lines = {
         path.stem: [line.rstrip(",") for line in path.read_text().splitlines()]
-        for path in unpacked(tmp_path, split)
+        for path in (tmp_path / name / "annotations").glob("*.txt")
     }
     sizes = SHARED / "visdrone-annotations" / f"image_sizes_{split}.json"
     out = out_of(tmp_path, to)
@@ -532,7 +475,7 @@ def test_every_official_line_comes_back(
 
 @pytest.mark.parametrize("to", ["voc", "yolo", "visdrone"])
 def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
-    tmp_path: Path, convert: Convert, refused: Callable[..., str],
+    tmp_path: Path, convert: Convert, refused: Convert,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], to: str,
 ) -> None:  # fmt: skip
     source, out = split_folder(tmp_path / "val"), tmp_path / "out"
@@ -545,8 +488,9 @@ def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
         assert cli.main(["convert", str(source), "--to", to, "--out", str(out)]) == 130
     assert "stopped" in capsys.readouterr().err
     again = (str(out), "--to", "coco", "--out", str(tmp_path / "c.json"))
-    assert "was stopped left it half" in refused(*again)
-    convert(source, "--to", to, "--out", out)
+    assert "was stopped left it half" in refused("convert", *again)
+    for _ in range(2):  # the same again is no fault
+        convert(source, "--to", to, "--out", out)
     assert not list(out.glob(".unfinished"))
 
 
@@ -565,5 +509,5 @@ def test_classes_are_merged_and_others_become_ignored(
         "empty": "",
     }
     wrong = ("--to", "visdrone", "--out", tmp_path / "no", "--classes", "lorry")
-    assert "'lorry' is no class of VisDrone" in refused(folder, *wrong)
+    assert "'lorry' is no class of VisDrone" in refused("convert", folder, *wrong)
     assert not (tmp_path / "no").exists()

@@ -348,10 +348,10 @@ def test_until_stops_after_that_stage(project: Project) -> None:
 
 def test_names_that_only_one_side_knows_stop_the_run(project: Project) -> None:
     project.notebook("00_numbers", [NUMBERS[0], COMMON + "countt: int = 3"], {"writes": []})
-    with pytest.raises(InputError, match=r"00_numbers\.ipynb: count: declared in base\.yaml, not"):
+    with pytest.raises(InputError, match=r"00_numbers\.ipynb: count, countt: stands in the"):
         project.run()
     project.notebook("00_numbers", [NUMBERS[0], COMMON + "count: int = 3\nb: int = 1"], {"a": 1})
-    with pytest.raises(InputError, match=r"00_numbers\.ipynb: b: in the parameters cell, not"):
+    with pytest.raises(InputError, match=r"00_numbers\.ipynb: b: stands in the"):
         project.run()
     assert not project.home.exists()
 

@@ -29,6 +29,7 @@ common:
   steps: 5  # [1, 10] steps; 2 goes wrong
 06_evaluation:
   budgets: "6, 2"  # crops
+  level: 0.95  # (0, 1) of intervals
 07_compare:
   names: ""  # others
 """
@@ -47,7 +48,7 @@ STAGES = {
         'stage.write_metrics({"AP": steps / 10})',
     ],
     "06_evaluation": [
-        COMMON + 'budgets: str = "6, 2"',
+        COMMON + 'budgets: str = "6, 2"\nlevel: float = 0.95',
         'stage = provenance.begin("06_evaluation", globals())',
         'ap = files.read_json(stage.needs("03_density_crops") / "metrics.json")["AP"]',
         'row = {"AP": ap, "intervals": {"AP": [ap - 0.01, ap + 0.01]}, "containment_rate": 0.9}',

@@ -1,0 +1,35 @@
+"""Commands run as from a terminal: with what they say, or the one line of why they refuse."""
+
+from collections.abc import Callable
+
+import pytest
+
+from dmnet_lib.running import cli
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """Run a command and return the lines it says."""
+
+    def run(*arguments: object) -> list[str]:
+        assert cli.main([*map(str, arguments)]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must fail, and return the one line that it says."""
+
+    def run(*arguments: object) -> str:
+        try:
+            assert cli.main([*map(str, arguments)]) == 1
+        except SystemExit as stop:  # how argparse ends
+            assert stop.code == 1
+        line = capsys.readouterr().err
+        assert line.startswith("dmnet: ")
+        assert line.count("\n") == 1
+        return line
+
+    return run
