@@ -1,12 +1,14 @@
 """`dmnet density` and `dmnet crops`: what they leave, and what they say when something is amiss."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dmnet_lib.core import files
 from dmnet_lib.cropping import recall
 from dmnet_lib.data.formats import coco
 from dmnet_lib.density import maps as density
@@ -16,6 +18,8 @@ from dmnet_lib.running.commands import common
 
 ROWS = "10,10,20,20,1,4,0,0\n12,40,9,9,1,1,0,1\n0,0,15,15,0,0,0,0\n"
 SIZE_WH = (120, 90)
+JPEG = files.encode_jpeg(np.zeros((480, 640, 3), np.uint8))
+Said, Refused = Callable[..., list[str]], Callable[..., str]
 
 
 @pytest.fixture
@@ -35,66 +39,50 @@ def run(*arguments: object) -> int:
     return cli.main([str(argument) for argument in arguments])
 
 
-def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
-    """Run a command that must fail; return its one line."""
-    try:
-        assert run(*arguments) == 1
-    except SystemExit as stop:  # how argparse ends
-        assert stop.code == 1
-    line = capsys.readouterr().err
-    assert line.count("\n") == 1
-    assert line.startswith("dmnet: ")
-    return line
+def of_split(command: str, root: Path, out: Path, *arguments: object) -> tuple:
+    return (command, root, "--split", "val", "--out", out, *arguments)
 
 
 def test_maps_have_the_image_s_shape_and_the_objects_mass(root: Path, tmp_path: Path) -> None:
-    assert run("density", root, "--split", "val", "--out", tmp_path / "m", "--sigma", 4) == 0
-    maps = {path.stem: np.load(path) for path in (tmp_path / "m").glob("*.npy")}
-    assert {name: (m.shape, m.dtype) for name, m in maps.items()} == {
-        "a": ((90, 120), np.float32), "b": ((90, 120), np.float32),
-    }  # fmt: skip
-    assert maps["a"].sum() == pytest.approx(2, abs=1e-4)
-    assert maps["b"].sum() == 0
-    listing = json.loads((tmp_path / "m" / "density.json").read_text())
-    assert listing["objects"] == {"a": 2, "b": 0}
+    out = tmp_path / "m"
+    assert run(*of_split("density", root, out, "--sigma", 4)) == 0
+    maps = [np.load(out / f"{stem}.npy") for stem in "ab"]
+    assert [(one.shape, one.dtype) for one in maps] == [((90, 120), np.float32)] * 2
+    assert [one.sum() for one in maps] == pytest.approx([2, 0], abs=1e-4)
+    assert json.loads((out / "density.json").read_text())["objects"] == {"a": 2, "b": 0}
 
 
 def test_maps_that_are_there_are_kept_and_others_are_not_mixed_in(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, said: Said, refused: Refused
 ) -> None:
-    arguments = ("density", root, "--split", "val", "--out", tmp_path / "m", "--stride", 4)
+    arguments = of_split("density", root, tmp_path / "m", "--stride", 4)
     assert run(*arguments) == 0
     (tmp_path / "m" / "b.npy").unlink()
     before = (tmp_path / "m" / "a.npy").stat().st_mtime_ns
-    assert run(*arguments) == 0
-    assert "2 maps (1 were there)" in capsys.readouterr().out
+    assert "2 maps (1 were there)" in said(*arguments)[-1]
     assert (tmp_path / "m" / "a.npy").stat().st_mtime_ns == before
-    assert "other inputs or parameters" in refused(capsys, *arguments, "--sigma", 9)
+    assert "other inputs or parameters" in refused(*arguments, "--sigma", 9)
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])
 def test_maps_are_split_by_size(
-    root: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, kind: str, said: Said, refused: Refused
 ) -> None:
     """The two objects have sides of 20 and 9 px."""
-    arguments = ("density", root, "--split", "val", "--stride", 4, "--format", kind, "--out")
-    assert run(*arguments, tmp_path / "plain") == 0
-    assert run(*arguments, tmp_path / "m", "--sizes", "8, 16") == 0
-    maps, plain = (density.read(tmp_path / name / f"a.{kind}") for name in ("m", "plain"))
+    plain_out, out, options = tmp_path / "plain", tmp_path / "m", ("--stride", 4, "--format", kind)
+    assert run(*of_split("density", root, plain_out, *options)) == 0
+    arguments = of_split("density", root, out, *options, "--sizes")
+    assert run(*arguments, "8, 16") == 0
+    maps, plain = (density.read(folder / f"a.{kind}") for folder in (out, plain_out))
     assert (maps.shape, maps.dtype) == ((3, 23, 30), np.float32)
     assert maps.sum(axis=(1, 2)) == pytest.approx([0, 1, 1], abs=1e-3)
     np.testing.assert_allclose(maps.sum(axis=0), plain, atol=1e-6)
-    assert not density.read(tmp_path / "m" / f"b.{kind}").any()
-    bins = sizes.read(tmp_path / "m" / "sizes.json")
-    assert bins.edges_px.tolist() == [8, 16]
-    assert not (tmp_path / "plain" / "sizes.json").exists()
-    assert run(*arguments, tmp_path / "m", "--sizes", "8,16.0") == 0
-    assert "2 maps (2 were there)" in capsys.readouterr().out
-    told = refused(capsys, *arguments, tmp_path / "m", "--sizes", "8")
-    assert "other inputs or parameters" in told
-    assert "expected rising sides in px" in refused(
-        capsys, *arguments, tmp_path / "n", "--sizes", "16,8"
-    )
+    assert not density.read(out / f"b.{kind}").any()
+    assert sizes.read(out / "sizes.json").edges_px.tolist() == [8, 16]
+    assert not (plain_out / "sizes.json").exists()
+    assert "2 maps (2 were there)" in said(*arguments, "8,16.0")[-1]
+    assert "other inputs or parameters" in refused(*arguments, "8")
+    assert "expected rising sides in px" in refused(*arguments, "16,8")
 
 
 @pytest.mark.parametrize("command", ["density", "crops"])
@@ -105,7 +93,7 @@ def test_any_number_of_jobs_leaves_the_same_files(
     contents = []
     for jobs in (1, 2):
         out = tmp_path / str(jobs)
-        assert run(command, root, "--split", "val", "--out", out, "--jobs", jobs) == 0
+        assert run(*of_split(command, root, out, "--jobs", jobs)) == 0
         found = (path for path in out.rglob("*") if path.is_file())
         contents.append({str(path.relative_to(out)): path.read_bytes() for path in found})
     assert len(contents[0]) > 2
@@ -113,10 +101,10 @@ def test_any_number_of_jobs_leaves_the_same_files(
 
 
 def test_crop_images_are_kept_and_other_qualities_not_mixed_in(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, refused: Refused
 ) -> None:
     out = tmp_path / "c"
-    arguments = ("crops", root, "--split", "val", "--out", out)
+    arguments = of_split("crops", root, out)
     assert run(*arguments, "--no-images") == 0
     assert not (out / "images").exists()
     assert run(*arguments) == 0
@@ -124,20 +112,19 @@ def test_crop_images_are_kept_and_other_qualities_not_mixed_in(
     before = image.stat().st_mtime_ns
     assert run(*arguments) == 0
     assert image.stat().st_mtime_ns == before
-    assert "other inputs or parameters" in refused(capsys, *arguments, "--quality", 50)
+    assert "other inputs or parameters" in refused(*arguments, "--quality", 50)
     assert run(*arguments, "--no-images") == 0
 
 
 def test_a_torn_image_is_one_line_and_the_others_are_cut(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, refused: Refused
 ) -> None:
     split = root / "VisDrone2019-DET-val"
     for stem in ("b", "c"):
         (split / "annotations" / f"{stem}.txt").write_text(ROWS)
         data = (split / "images" / "a.jpg").read_bytes()
         (split / "images" / f"{stem}.jpg").write_bytes(data if stem == "c" else data[:900])
-    arguments = ("crops", root, "--split", "val", "--out", tmp_path / "c")
-    told = refused(capsys, *arguments)
+    told = refused(*of_split("crops", root, tmp_path / "c"))
     assert "b.jpg: not a whole image" in told
     assert "1 images gave no crops, the others did" in told
     written = {path.name[0] for path in (tmp_path / "c" / "images").iterdir()}
@@ -146,11 +133,10 @@ def test_a_torn_image_is_one_line_and_the_others_are_cut(
 
 
 def test_class_wise_kernels_are_measured_on_train(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, refused: Refused
 ) -> None:
-    arguments = ("density", root, "--split", "val", "--out", tmp_path / "m")
-    arguments += ("--sigma-rule", "class_wise")
-    assert "no folder for split 'train'" in refused(capsys, *arguments)
+    arguments = of_split("density", root, tmp_path / "m", "--sigma-rule", "class_wise")
+    assert "no folder for split 'train'" in refused(*arguments)
     train = root / "train" / "annotations"
     train.mkdir(parents=True)
     (train / "c.txt").write_text("0,0,6,8,1,4,0,0\n0,0,30,40,1,1,0,0\n")
@@ -162,10 +148,10 @@ def test_class_wise_kernels_are_measured_on_train(
 
 
 def test_official_maps_end_at_an_image_without_objects(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, refused: Refused
 ) -> None:
-    arguments = ("density", root, "--split", "val", "--out", tmp_path / "m", "--profile=official")
-    assert "1 images have no object, first b" in refused(capsys, *arguments)
+    arguments = of_split("density", root, tmp_path / "m", "--profile=official")
+    assert "1 images have no object, first b" in refused(*arguments)
     assert not (tmp_path / "m").exists()
     assert run(*arguments, "--set", "empty_density=written") == 0
     assert not np.load(tmp_path / "m" / "b.npy").any()
@@ -174,7 +160,7 @@ def test_official_maps_end_at_an_image_without_objects(
 def test_crops_leave_what_fuse_and_convert_need(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "crops"
     arguments = ("--window", "40x30", "--sigma", 3, "--min-area", 0, "--threshold", 0.5)
-    assert run("crops", root, "--split", "val", "--out", out, *arguments) == 0
+    assert run(*of_split("crops", root, out, *arguments)) == 0
     listing = json.loads((out / "crops.json").read_text())
     assert listing["images"] == {
         "a": {"width": 120, "height": 90, "file_name": "a.jpg", "regions": [[0, 0, 40, 60]]},
@@ -190,57 +176,47 @@ def test_crops_leave_what_fuse_and_convert_need(root: Path, tmp_path: Path) -> N
 
 
 def test_crops_need_no_images_when_sizes_are_given(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, refused: Refused
 ) -> None:
-    sizes = tmp_path / "sizes.json"
-    sizes.write_text(json.dumps({"a": SIZE_WH, "b": SIZE_WH}))
-    split = root / "VisDrone2019-DET-val"
-    arguments = ("crops", root, "--split", "val", "--out")
-    assert run(*arguments, tmp_path / "one", "--no-images") == 0
-    (split / "images").rename(tmp_path / "gone")
-    assert "no image" in refused(capsys, *arguments, tmp_path / "two", "--no-images")
-    sized = (*arguments, tmp_path / "two", "--image-sizes", sizes)
-    assert "add --no-images" in refused(capsys, *sized)
+    sizes = files.write_json(tmp_path / "sizes.json", {"a": SIZE_WH, "b": SIZE_WH})
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run(*of_split("crops", root, one, "--no-images")) == 0
+    (root / "VisDrone2019-DET-val" / "images").rename(tmp_path / "gone")
+    assert "no image" in refused(*of_split("crops", root, two, "--no-images"))
+    sized = of_split("crops", root, two, "--image-sizes", sizes)
+    assert "add --no-images" in refused(*sized)
     assert run(*sized, "--no-images") == 0
     for name in ("crops.json", "coco.json"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])
-@pytest.mark.parametrize("stride", [1, 4])
-@pytest.mark.parametrize("edges", ["", "8,16"])
+@pytest.mark.parametrize(("stride", "edges"), [(1, ""), (4, "8,16")])
 def test_crops_of_maps_are_those_of_points(
     root: Path, tmp_path: Path, stride: int, kind: str, edges: str
 ) -> None:
-    maps = tmp_path / "maps"
-    arguments = ("density", root, "--split", "val", "--out", maps, "--stride", stride)
-    arguments += ("--sizes", edges)
-    assert run(*arguments, "--format", kind) == 0
+    maps, options = tmp_path / "maps", ("--stride", stride, "--sizes", edges, "--format", kind)
+    assert run(*of_split("density", root, maps, *options)) == 0
     assert {path.suffix[1:] for path in maps.iterdir()} == {kind, "json"}
-    arguments = ("crops", root, "--split", "val", "--no-images", "--window", "40x20", "--out")
-    assert run(*arguments, tmp_path / "one") == 0
-    assert run(*arguments, tmp_path / "two", "--density", maps) == 0
+    for name, more in (("one", ()), ("two", ("--density", maps))):
+        given = ("--no-images", "--window", "40x20", *more)
+        assert run(*of_split("crops", root, tmp_path / name, *given)) == 0
     listed = [json.loads((tmp_path / n / "crops.json").read_text()) for n in ("one", "two")]
     assert listed[0]["images"] == listed[1]["images"]
 
 
-def test_a_map_enlarged_without_dividing_is_noticed(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    maps = tmp_path / "maps"
-    maps.mkdir()
-    for stem in ("a", "b"):
-        np.save(maps / f"{stem}.npy", np.full((90, 120), 16 * 2 / 90 / 120, np.float32))
-    arguments = ("crops", root, "--split", "val", "--no-images", "--out", tmp_path / "c")
-    assert run(*arguments, "--density", maps) == 0
-    assert "enlarged without dividing" in capsys.readouterr().out
+def test_a_map_enlarged_without_dividing_is_noticed(root: Path, tmp_path: Path, said: Said) -> None:
+    for stem in "ab":
+        np.save(tmp_path / f"{stem}.npy", np.full((90, 120), 16 * 2 / 90 / 120, np.float32))
+    arguments = of_split("crops", root, tmp_path / "c", "--no-images", "--density", tmp_path)
+    assert "enlarged without dividing" in said(*arguments)[0]
 
 
 def test_images_that_nobody_annotated_are_cut_by_maps(root: Path, tmp_path: Path) -> None:
     maps, split = tmp_path / "maps", root / "VisDrone2019-DET-val"
-    assert run("density", root, "--split", "val", "--out", maps) == 0
+    assert run(*of_split("density", root, maps)) == 0
     (split / "annotations").rename(tmp_path / "gone")
-    assert run("crops", root, "--split", "val", "--out", tmp_path / "c", "--density", maps) == 0
+    assert run(*of_split("crops", root, tmp_path / "c", "--density", maps)) == 0
     assert len(list((tmp_path / "c" / "images").iterdir())) == 1
 
 
@@ -249,84 +225,74 @@ def test_images_that_nobody_annotated_are_cut_by_maps(root: Path, tmp_path: Path
     [
         (np.zeros((9, 120), np.float32), "9 x 120 cells do not fit an image of 90 x 120 px"),
         (np.full((90, 120), np.nan, np.float32), "expected a map"),
-        (np.zeros(5, np.float32), "expected a map"),
         (np.array([object()]), "not a readable npy of numbers"),
     ],
 )
 def test_odd_maps_are_refused(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, array: np.ndarray, words: str
+    root: Path, tmp_path: Path, refused: Refused, array: np.ndarray, words: str
 ) -> None:
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
-    arguments = ("crops", root, "--split", "val", "--no-images", "--out", tmp_path / "c")
-    assert "no map for 1 of 2 images, first b.npy" in refused(
-        capsys, *arguments, "--density", tmp_path
-    )
+    arguments = of_split("crops", root, tmp_path / "c", "--no-images", "--density", tmp_path)
+    assert "no map for 1 of 2 images, first b.npy" in refused(*arguments)
     np.save(tmp_path / "b.npy", np.zeros((90, 120)))
-    assert words in refused(capsys, *arguments, "--density", tmp_path)
+    assert words in refused(*arguments)
     assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--window", "70"), "expected WIDTHxHEIGHT"),
         (("--window", "0x9"), "expected WIDTHxHEIGHT"),
-        (("--threshold", "-1"), "greater than 0"),
         (("--threshold", "nan"), "greater than 0"),
         (("--min-visible", "2"), "from 0 to 1"),
         (("--padding", "-3"), "whole number, 0 to"),
         (("--profile", "offical"), "invalid choice: 'offical'"),
         (("--set", "nms=agnostic"), "a rule of another command"),
         (("--set", "connectivty=4"), "did you mean connectivity"),
-        (("--split", "test"), "no folder for split 'test'"),
     ],
 )
 def test_wrong_arguments_are_one_line(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: tuple, words: str
+    root: Path, tmp_path: Path, refused: Refused, arguments: tuple, words: str
 ) -> None:
-    basis = ("crops", root, "--split", "val", "--out", tmp_path / "c", "--no-images")
-    assert words in refused(capsys, *basis, *arguments)
+    assert words in refused(*of_split("crops", root, tmp_path / "c", "--no-images", *arguments))
 
 
-def test_what_is_odd_about_a_split_is_said(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_what_is_odd_about_a_split_is_said(root: Path, tmp_path: Path, said: Said) -> None:
     """Texts of other images, and sizes that were swapped: the commands run, and tell."""
     split = root / "VisDrone2019-DET-val"
     (split / "annotations" / "other.txt").write_text(ROWS)
     (split / "annotations" / "b.txt").write_text("100,80,10,10,1,4,0,0\n")
-    sizes = tmp_path / "sizes.json"
-    sizes.write_text(json.dumps(dict.fromkeys(("a", "b", "other"), SIZE_WH[::-1])))
-    arguments = ("crops", root, "--split", "val", "--no-images", "--out")
-    assert run(*arguments, tmp_path / "c", "--image-sizes", sizes) == 0
-    assert "1 annotation files without image, left out (other)" in capsys.readouterr().out
+    swapped = dict.fromkeys(("a", "b", "other"), SIZE_WH[::-1])
+    options = ("--no-images", "--image-sizes", files.write_json(tmp_path / "s.json", swapped))
+    told = said(*of_split("crops", root, tmp_path / "c", *options))
+    assert "1 annotation files without image, left out (other)" in told[0]
     listed = json.loads((tmp_path / "c" / "crops.json").read_text())["images"]["a"]
     assert (listed["width"], listed["height"]) == SIZE_WH  # the image's own header wins
     (split / "images").rename(tmp_path / "gone")
-    assert run(*arguments, tmp_path / "d", "--image-sizes", sizes) == 0
-    assert "1 boxes begin beyond their image" in capsys.readouterr().out
+    told = said(*of_split("crops", root, tmp_path / "d", *options))
+    assert "1 boxes begin beyond their image" in told[0]
 
 
 def test_crops_that_were_stopped_are_not_taken_for_whole_ones(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    root: Path, tmp_path: Path, said: Said, refused: Refused, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    make = ("crops", root, "--split", "val", "--out", tmp_path / "c", "--no-images")
+    make = of_split("crops", root, tmp_path / "c", "--no-images")
     with monkeypatch.context() as patched:
         patched.setattr(coco, "write", stop)
         assert run(*make) == 130
     capsys.readouterr()
     convert = ("convert", tmp_path / "c", "--to", "coco", "--out", tmp_path / "c.json")
-    assert "was stopped left it half" in refused(capsys, *convert)
-    assert run(*make) == 0
-    assert run(*convert) == 0
+    assert "was stopped left it half" in refused(*convert)
+    said(*make)
+    said(*convert)
 
 
 def test_no_crop_at_all_is_no_fault(root: Path, tmp_path: Path) -> None:
-    make = ("crops", root, "--split", "val", "--threshold", "1000", "--out", tmp_path / "c")
-    assert run(*make) == 0
+    assert run(*of_split("crops", root, tmp_path / "c", "--threshold", "1000")) == 0
     assert run("convert", tmp_path / "c", "--to", "coco", "--out", tmp_path / "c.json") == 0
     assert json.loads((tmp_path / "c.json").read_text())["images"] == []
 
@@ -348,24 +314,15 @@ def streets(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def planning_of(streets: Path, out: str, *arguments: object) -> tuple:
+    given = ("--image-sizes", streets / "sizes.json", "--no-images", "--policy", "planned")
+    return of_split("crops", streets / "data", streets / out, *given, *arguments)
+
+
 def plan(streets: Path, out: str, *arguments: object) -> dict:
     """Plan crops of the streets; return crops.json."""
-    assert run(*planning_of(streets, out), *arguments) == 0
+    assert run(*planning_of(streets, out, *arguments)) == 0
     return json.loads((streets / out / "crops.json").read_text())
-
-
-def planning_of(streets: Path, out: str) -> tuple:
-    return (
-        "crops", streets / "data", "--split", "val", "--image-sizes", streets / "sizes.json",
-        "--no-images", "--policy", "planned", "--out", streets / out,
-    )  # fmt: skip
-
-
-def maps_of(streets: Path, *arguments: object, name: str = "maps") -> Path:
-    """Draw maps of the streets; return their folder."""
-    given = ("--image-sizes", streets / "sizes.json", "--out", streets / name)
-    assert run("density", streets / "data", "--split", "val", *given, *arguments) == 0
-    return streets / name
 
 
 def test_planned_crops_hold_what_pays_most(streets: Path, capsys: pytest.CaptureFixture) -> None:
@@ -377,13 +334,11 @@ def test_planned_crops_hold_what_pays_most(streets: Path, capsys: pytest.Capture
     assert first[2] - first[0] == first[3] - first[1] == 80  # a fourth of the input
     assert second[0] <= 500 < 508 <= second[2]
     assert gains[0] > 3 * gains[1] > 0
-    assert listing["images"]["b"] == {
-        "width": 640, "height": 480, "file_name": "b.jpg", "regions": [], "gains": [],
-    }  # fmt: skip
+    size = {"width": 640, "height": 480, "file_name": "b.jpg"}
+    assert listing["images"]["b"] == size | {"regions": [], "gains": []}
     made_by = listing["parameters"]
-    assert (made_by["policy"], made_by["crops_per_image"], made_by["views"]) == (
-        "planned", 2, "fixed"
-    )  # fmt: skip
+    named = {name: made_by[name] for name in ("policy", "crops_per_image", "views")}
+    assert named == {"policy": "planned", "crops_per_image": 2, "views": "fixed"}
     assert made_by["recall_curve"]["rise_px"] == 14
     assert made_by["size_bins"]["edges_px"] == [8, 16, 32, 64, 128]
     assert "threshold" not in made_by
@@ -395,17 +350,15 @@ def test_planned_crops_hold_what_pays_most(streets: Path, capsys: pytest.Capture
     assert [crop["x0"], crop["y0"]] == first[:2]
 
 
-def test_a_measured_curve_is_planned_by(streets: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_measured_curve_is_planned_by(streets: Path, refused: Refused) -> None:
     """A detector that finds all objects in whole images needs no crop."""
     keen = recall.write(streets / "recall.json", recall.Curve(top=1.0, rise_px=0.1))
     listing = plan(streets, "c", "--recall-curve", keen, "--least-gain", 0.05)
     assert listing["images"]["a"]["regions"] == []
     assert listing["parameters"]["recall_curve"]["rise_px"] == 0.1
-    assert "no --recall-curve" not in capsys.readouterr().out
     keen.write_text("[]")
-    assert f"{keen}: expected a recall curve" in refused(
-        capsys, *planning_of(streets, "d"), "--recall-curve", keen
-    )
+    told = refused(*planning_of(streets, "d", "--recall-curve", keen))
+    assert f"{keen}: expected a recall curve" in told
 
 
 @pytest.mark.parametrize(
@@ -433,26 +386,27 @@ def test_crops_have_the_aspect_and_cost_what_views_do(streets: Path) -> None:
     assert plan(streets, "e", *limit, "--views", "own")["images"]["a"]["regions"]
 
 
-def test_sizes_come_with_the_maps(streets: Path, capsys: pytest.CaptureFixture) -> None:
+def test_sizes_come_with_the_maps(streets: Path, said: Said, refused: Refused) -> None:
     """Those of sizes.json; one map an image is one size; without annotations, measured there."""
-    few = maps_of(streets, "--stride", 4, "--sizes", "20", name="few")
-    plain = maps_of(streets, "--stride", 4, name="plain")
+    few, plain = streets / "few", streets / "plain"
+    options = ("--image-sizes", streets / "sizes.json", "--stride", 4)
+    assert run(*of_split("density", streets / "data", few, *options, "--sizes", "20")) == 0
+    assert run(*of_split("density", streets / "data", plain, *options)) == 0
     bins = plan(streets, "a", "--density", few)["parameters"]["size_bins"]
     assert bins["edges_px"] == [20]
     assert plan(streets, "b", "--density", plain)["parameters"]["size_bins"]["edges_px"] == []
-    (streets / "data" / "VisDrone2019-DET-val" / "annotations").rename(streets / "gone")
-    (streets / "data" / "VisDrone2019-DET-val" / "images").mkdir()
-    for stem in ("a", "b"):
-        image = Image.new("RGB", (640, 480))
-        image.save(streets / "data" / "VisDrone2019-DET-val" / "images" / f"{stem}.jpg")
-    sizes.write(few / "sizes.json", sizes.Bins(np.array([20.0]), np.array([9.0, 50.0]),
-                                               np.full((2, 2), 7.0)))  # fmt: skip
-    capsys.readouterr()
-    bins = plan(streets, "c", "--density", few)["parameters"]["size_bins"]
-    assert bins["sides_px"] == [9, 50]
-    assert "of 8 objects in the maps, " in capsys.readouterr().out
+    split = streets / "data" / "VisDrone2019-DET-val"
+    (split / "annotations").rename(streets / "gone")
+    for stem in "ab":
+        files.write_bytes(split / "images" / f"{stem}.jpg", JPEG)
+    measured = sizes.Bins(np.array([20.0]), np.array([9.0, 50.0]), np.full((2, 2), 7.0))
+    sizes.write(few / "sizes.json", measured)
+    told = said(*planning_of(streets, "c", "--density", few))
+    assert "of 8 objects in the maps, " in told[-1]
+    listing = json.loads((streets / "c" / "crops.json").read_text())
+    assert listing["parameters"]["size_bins"]["sides_px"] == [9, 50]
     (few / "sizes.json").unlink()
-    line = refused(capsys, *planning_of(streets, "d"), "--density", few)
+    line = refused(*planning_of(streets, "d", "--density", few))
     assert "a.npy: holds maps of 2 sizes, not of 6; give --size-edges" in line
     bins = plan(streets, "e", "--density", few, "--size-edges", "20")["parameters"]["size_bins"]
     assert bins["reach_xy"] == [[15, 15], [30, 30]]
@@ -462,22 +416,17 @@ def test_sizes_come_with_the_maps(streets: Path, capsys: pytest.CaptureFixture) 
     ("arguments", "words"),
     [
         (("--threshold", "0.1"), "--threshold: of --policy dense, and this is planned"),
-        (("--window", "60x60"), "--window: of --policy dense"),
-        (("--padding", "3"), "--padding: of --policy dense"),
         (("--set", "connectivity=4"), "--set: rules of regions are of --policy dense"),
         (("--policy", "dense", "--aspect", "2:1"), "--aspect: of --policy planned"),
         (("--policy", "dense", "--crops-per-image", "4"), "--crops-per-image: of --policy planned"),
         (("--aspect", "wide"), "expected width:height"),
-        (("--aspect", "0:1"), "must be above 0"),
         (("--size-edges", "9,3"), "expected rising sides"),
-        (("--megapixels", "0"), "greater than 0"),
         (("--recall-curve", "none.json"), "none.json"),
-        (("--views", "all"), "invalid choice"),
         (("--density", "nowhere"), "no map for 2 of 2 images"),
     ],
 )
 def test_wrong_arguments_of_planned_crops_are_one_line(
-    streets: Path, capsys: pytest.CaptureFixture, arguments: tuple, words: str
+    streets: Path, refused: Refused, arguments: tuple, words: str
 ) -> None:
-    assert words in refused(capsys, *planning_of(streets, "c"), *arguments)
+    assert words in refused(*planning_of(streets, "c", *arguments))
     assert not (streets / "c").exists()
