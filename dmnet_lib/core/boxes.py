@@ -49,30 +49,17 @@ def clip(boxes_xyxy: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
 
 
 def intersection(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
-    """Return the [A, B] intersection areas of every box of a with every box of b."""
-    a, b = np.asarray(a_xyxy).reshape(-1, 1, 4), np.asarray(b_xyxy).reshape(1, -1, 4)
+    """Return the [...] areas that boxes a and b [..., 4] share; the two broadcast."""
+    a, b = np.asarray(a_xyxy), np.asarray(b_xyxy)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    return np.prod(np.clip(sides, 0, None), axis=-1)
+    sides = np.clip(sides, 0, None)
+    return sides[..., 0] * sides[..., 1]
 
 
 def iou(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
     """Return the [A, B] intersection over union; 0 where both boxes are empty."""
-    shared = intersection(a_xyxy, b_xyxy).astype(np.float64)
+    shared = intersection(a_xyxy[:, None], b_xyxy).astype(np.float64)
     union = area(a_xyxy)[:, None] + area(b_xyxy)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
-def paired_intersection(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
-    """Return the [P] area that each box of a [P, 4] shares with its box of b [P, 4]."""
-    first = np.maximum(a_xyxy[:, :2], b_xyxy[:, :2])
-    last = np.minimum(a_xyxy[:, 2:], b_xyxy[:, 2:])
-    return area(np.concatenate([first, last], axis=1))
-
-
-def paired_iou(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
-    """Return the [P] IoU of each box of a [P, 4] with its box of b [P, 4], as `iou` has it."""
-    shared = paired_intersection(a_xyxy, b_xyxy).astype(np.float64)
-    union = area(a_xyxy) + area(b_xyxy) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 

@@ -83,6 +83,7 @@ def _overlapping(
             & (others_xyxy[other, 1] < boxes_xyxy[one, 3])
         )
         one, other = one[meet], other[meet]
-        iou = boxes.paired_iou(boxes_xyxy[one], others_xyxy[other])
-        over = iou > 0
-        yield one[over], other[over], iou[over]
+        shared = boxes.intersection(boxes_xyxy[one], others_xyxy[other]).astype(np.float64)
+        union = boxes.area(boxes_xyxy[one]) + boxes.area(others_xyxy[other]) - shared
+        over = shared > 0
+        yield one[over], other[over], shared[over] / union[over]

@@ -69,7 +69,7 @@ def _held_and_met(truth: Annotations, regions: Regions) -> tuple[int, int]:
     for place, crop in boxes.pairs(truth.image_index[objects], regions.image_index):
         xyxy, crop_xyxy = objects_xyxy[place], regions.boxes_xyxy[crop]
         is_held[place[boxes.holds(crop_xyxy, xyxy)]] = True
-        is_met[place[boxes.paired_intersection(crop_xyxy, xyxy) > 0]] = True
+        is_met[place[boxes.intersection(crop_xyxy, xyxy) > 0]] = True
     return int(is_held.sum()), int(is_met.sum())
 
 
@@ -80,7 +80,7 @@ def _area_shares(sizes_wh: np.ndarray, regions: Regions) -> np.ndarray:
     covered = np.bincount(image, weights=within, minlength=len(frames))
     after = np.arange(len(regions)) + 1
     one, other = boxes.runs(after, np.searchsorted(image, image, side="right") - after)
-    meet = boxes.paired_intersection(regions.boxes_xyxy[one], regions.boxes_xyxy[other]) > 0
+    meet = boxes.intersection(regions.boxes_xyxy[one], regions.boxes_xyxy[other]) > 0
     for index in np.unique(image[one[meet]]):  # what is in two regions counts once
         frame = np.array([[0, 0, *sizes_wh[index]]])
         covered[index] = covered_area(frame, regions.of_image(index))[0]

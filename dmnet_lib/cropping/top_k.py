@@ -44,5 +44,5 @@ def _densest(task: PlanTask, window_wh: tuple[int, int], count: int) -> np.ndarr
     places = np.stack([x1, y1, x2, y2], axis=-1).reshape(-1, 4)
     while len(chosen) < count and remaining.max() > 0:
         chosen.append(places[remaining.argmax()])
-        remaining[boxes.intersection(places, chosen[-1][None])[:, 0] > 0] = 0
+        remaining[boxes.intersection(places, chosen[-1]) > 0] = 0
     return np.array(chosen).reshape(-1, 4)

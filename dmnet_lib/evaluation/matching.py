@@ -134,7 +134,7 @@ def _share_inside(
     greatest = np.zeros(len(group))
     for other, places in boxes.run_pairs(first, last - first):
         rows = order[places]
-        shared = boxes.paired_intersection(xyxy[rows], others_xyxy[other])
+        shared = boxes.intersection(xyxy[rows], others_xyxy[other])
         some = np.flatnonzero(shared > 0)
         rows, shared = rows[some], shared[some]
         np.maximum.at(greatest, rows, shared / boxes.area(xyxy[rows]))

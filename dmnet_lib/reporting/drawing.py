@@ -100,7 +100,7 @@ def object_layers(image: Annotations, crops_xyxy: np.ndarray) -> tuple[Boxes, ..
     """Return one image's objects as layers: whole in a crop, cut by all they meet, in none."""
     xyxy = boxes.xywh_to_xyxy(image.boxes_xywh[image.is_object])
     held = np.any(boxes.holds(crops_xyxy[None], xyxy[:, None]), axis=1)
-    met = np.any(boxes.intersection(xyxy, crops_xyxy) > 0, axis=1)
+    met = np.any(boxes.intersection(xyxy[:, None], crops_xyxy) > 0, axis=1)
     return (
         Boxes(xyxy[held], figures.SKY, "objects held"),
         Boxes(xyxy[met & ~held], figures.ORANGE, "objects cut"),

@@ -146,7 +146,7 @@ def batches(
 def measures(
     images: Images, points: Points, *, input_scale: float, min_count_ratio: float
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Return what measures a model on a split, for the training loop, as `measure` does.
+    """Return what gives a model's `maps.compare` on a split, all sizes together.
 
     It raises InputError when the maps hold less than min_count_ratio of the objects: a collapsed
     MCNN predicts zero everywhere and never comes back.
@@ -165,12 +165,6 @@ def measures(
         return result
 
     return measure_model
-
-
-def measure(found: list[np.ndarray], points: Points, *, input_scale: float) -> dict[str, float]:
-    """Return `maps.compare` of found, all sizes together, with a split's true maps."""
-    predicted = [one.sum(axis=0) for one in found]
-    return density.compare(predicted, _true_sums(points, input_scale=input_scale))
 
 
 def _true_sums(points: Points, *, input_scale: float) -> list[np.ndarray]:

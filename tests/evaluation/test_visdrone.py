@@ -195,7 +195,7 @@ def one_by_one(annotated: Annotations, detections: Detections) -> np.ndarray:
         )
         box = detections.boxes_xyxy[row : row + 1]
         iou = boxes.iou(box, objects)[0]
-        share = boxes.intersection(box, objects)[0] / max(boxes.area(box)[0], 1e-9)
+        share = boxes.intersection(box, objects) / max(boxes.area(box)[0], 1e-9)
         for level, threshold in enumerate(matching.THRESHOLDS):
             free = np.flatnonzero(same & annotated.evaluated & (iou >= threshold))
             fits = [(iou[k], k) for k in free if k not in taken[level]]

@@ -352,13 +352,6 @@ def test_a_collapsed_network_stops_the_run(tmp_path: Path):
     assert found(still(-1))["mae"] == 0
 
 
-def test_counts_are_those_of_the_maps(tmp_path: Path):
-    split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
-    at = points.from_annotations(split.annotations)
-    found, _ = mcnn.maps(still(0.25), split.images, 1, input_scale=0.5)
-    assert density.measure(found, at, input_scale=0.5)["mae"] == pytest.approx(19)
-
-
 def test_maps_are_the_same_from_workers(tmp_path: Path) -> None:
     split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
     model = weights.seeded(lambda: mcnn.MCNN(2), 0)
