@@ -43,11 +43,6 @@ class Matches:
     image_index: np.ndarray
     outcome: np.ndarray
 
-    @property
-    def images(self) -> int:
-        """The number of images."""
-        return self.boxes.shape[1]
-
 
 def matches(
     truth: Annotations,
@@ -87,7 +82,7 @@ def _steps(found: Matches, class_index: int, level: int) -> tuple[csr_array, csr
     is_true = np.flatnonzero(outcome[counted] == TRUE)
     image = found.image_index[counted[: is_true[-1] + 1 if len(is_true) else 0]]
     row = np.searchsorted(is_true, np.arange(len(image)))
-    shape = (len(is_true), found.images)
+    shape = (len(is_true), found.boxes.shape[1])
     ones = np.ones(len(image))
     true = (ones[: len(is_true)], (np.arange(len(is_true)), image[is_true]))
     return csr_array((ones, (row, image)), shape=shape), csr_array(true, shape=shape)
@@ -144,7 +139,7 @@ def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
 def precision_recall(found: Matches) -> np.ndarray:
     """Return the [K, T, 101] precision at RECALLS; NaN for a class without evaluated boxes."""
     result = np.full((len(CLASS_IDS), len(THRESHOLDS), len(RECALLS)), np.nan)
-    boxes, once = found.boxes.sum(axis=1, keepdims=True), np.ones((1, found.images))
+    boxes, once = found.boxes.sum(axis=1, keepdims=True), np.ones((1, found.boxes.shape[1]))
     for k in np.flatnonzero(boxes):
         for t in range(len(THRESHOLDS)):
             recall, precision = _curves(_steps(found, k, t), once, boxes[k])

@@ -21,21 +21,14 @@ from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import splits
 from dmnet_lib.detection import strategies
 from dmnet_lib.evaluation import bootstrap, experiments, seeds
-from dmnet_lib.evaluation.difference import (
-    MISSING,
-    NO_INTERVAL,
-    NOT_SIGNIFICANT,
-    SAME,
-    SIGNIFICANT,
-    Difference,
-)
+from dmnet_lib.evaluation.difference import MISSING, NO_INTERVAL, SAME, SIGNIFICANT, Difference
 from dmnet_lib.evaluation.experiments import SCORES, Pair, StrategyRun, versioned_scores
 from dmnet_lib.evaluation.words import Words
 
 AREAS = {"APs": bootstrap.SMALL, "APm": (32.0**2, 96.0**2), "APl": (96.0**2, 1e10)}  # px², COCO's
 Samples = Mapping[str, np.ndarray | float]  # {score: [1 + B] on resamples, or a versioned one}
 SEED, LEVEL = 0, 0.95  # of the bootstrap and its intervals
-WITH_INTERVAL = (NOT_SIGNIFICANT, SIGNIFICANT, seeds.SEEDED)  # verdicts
+WITHOUT_INTERVAL = {SAME, NO_INTERVAL}  # verdicts: equal detections, or no resamples
 LABEL = ["experiments", "strategy"]
 COLUMNS = (*LABEL, "first", "second", "main", "of", "a", "b", "difference", "low", "high",
            "verdict")  # fmt: skip
@@ -48,25 +41,22 @@ class Experiment:
     """One experiment: its truth and its detections by strategy, or why it has none of them."""
 
     folder: ResultFolder
+    max_detections: int  # of an image and class in its evaluation
     truth: Annotations | None = None
     found: Mapping[str, Detections] = field(default_factory=dict)
     missing: str = ""
 
-    @property
-    def max_detections(self) -> int:
-        """The cap of detections of an image and class in its evaluation."""
-        return int(self.folder.params(EVALUATION)["max_detections"])
-
 
 def read(folder: ResultFolder) -> Experiment:
     """Return an experiment with its detections and truth, or what is missing of them."""
+    cap, name = int(folder.params(EVALUATION)["max_detections"]), folder.name
     try:
         outcomes, truth = strategies.read(folder.folder(DETECTION)), _truth(folder)
     except InputError as error:
         told = str(error).replace(f"{folder.home}/", "")
-        again = f"run `dmnet run params/{folder.name}.yaml`, with --force if that is damaged"
-        return Experiment(folder, missing=f"what {folder.name} was scored on ({told}); {again}")
-    return Experiment(folder, truth, {name: one.detections for name, one in outcomes.items()})
+        again = f"run `dmnet run params/{name}.yaml`, with --force if that is damaged"
+        return Experiment(folder, cap, missing=f"what {name} was scored on ({told}); {again}")
+    return Experiment(folder, cap, truth, {n: one.detections for n, one in outcomes.items()})
 
 
 def _truth(folder: ResultFolder) -> Annotations:
@@ -126,23 +116,20 @@ def _spread(table: pd.DataFrame, columns: Sequence[str], *, short: bool = False)
     """Return one row a pair, one column a score, a cell a difference."""
     rows = {}
     for label, some in table.groupby(LABEL, sort=False):
-        rows[label] = {row["of"]: _cell(row, short=short) for _, row in some.iterrows()}
+        cells = pd.Series([Difference.read(row).cell() for _, row in some.iterrows()], some["of"])
+        if short:
+            marks = np.where(some["verdict"] == SIGNIFICANT, "*", " ")
+            cells = cells.str.partition(" [")[0] + marks
+        rows[label] = cells.to_dict()
     wide = pd.DataFrame(list(rows.values()), columns=list(columns)).fillna(MISSING)
     return wide.set_index(pd.MultiIndex.from_tuples(rows, names=LABEL))
-
-
-def _cell(row: pd.Series, *, short: bool) -> str:
-    cell = Difference.read(row).cell()
-    if not short:
-        return cell
-    return cell.partition(" [")[0] + ("*" if row["verdict"] == SIGNIFICANT else " ")
 
 
 def _sentence(rows: pd.DataFrame) -> str:
     """Return what one pair's rows say: of AP, then which sizes and classes differ, too."""
     whole, rest = rows[rows["of"] == "AP"].iloc[0], rows[rows["of"] != "AP"]
     line = f"`{whole['second']}` vs `{whole['first']}`: "
-    if whole["verdict"] == SAME and set(rest["verdict"]) <= {SAME, NO_INTERVAL}:
+    if whole["verdict"] == SAME and set(rest["verdict"]) <= WITHOUT_INTERVAL:
         return f"{line}{SAME}."
     line += Difference.read(whole, level=LEVEL).words(whole["verdict"])
     out = rest[rest["verdict"] == SIGNIFICANT]
@@ -175,7 +162,7 @@ def compare(
         found = [row for pair in pairs if by_run for row in _rows(pair, by_run, replicates)]
         rows += found
         notes.append(note)
-        if any(row["verdict"] in WITH_INTERVAL for row in found):
+        if not {row["verdict"] for row in found} <= WITHOUT_INTERVAL:
             notes.append(replicates.words(pairs))
     numbers = dict.fromkeys(["a", "b", "difference", "low", "high"], float)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers | {"main": bool})
@@ -209,7 +196,7 @@ def _versus(first: str, second: str) -> str:
 
 def _cautions(table: pd.DataFrame) -> list[str]:
     """Return what intervals do not cover."""
-    intervals = int(table["verdict"].isin(WITH_INTERVAL).sum())
+    intervals = int((~table["verdict"].isin(WITHOUT_INTERVAL)).sum())
     lines = ["Intervals cover the sample of images alone, not the seed of the trainings."]
     if intervals >= MANY:
         chance = intervals * (1 - LEVEL)

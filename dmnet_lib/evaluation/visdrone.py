@@ -83,7 +83,9 @@ def class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray]
             recall, precision = _curve(chosen, boxes[row])
             recalls[row] = recall[:, -1]
             if cap == CAPS[-1]:
-                tables["AP"][row] = _area_under(recall, precision)
+                # The area under the curve, precision made non-increasing from the right.
+                falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+                tables["AP"][row] = (np.diff(recall, axis=1) * falling[:, 1:]).sum(axis=1)
     return tables
 
 
@@ -106,9 +108,3 @@ def _curve(outcome: np.ndarray, boxes: int) -> tuple[np.ndarray, np.ndarray]:
     true = np.concatenate([start, np.cumsum(outcome == TRUE, axis=1)], axis=1)
     false = np.concatenate([start, np.cumsum(outcome == FALSE, axis=1)], axis=1)
     return true / max(1, boxes), true / np.maximum(1, true + false)
-
-
-def _area_under(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Return the [T] areas under the curves, precision made non-increasing from the right."""
-    falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    return (np.diff(recall, axis=1) * falling[:, 1:]).sum(axis=1)

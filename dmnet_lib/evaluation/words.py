@@ -27,9 +27,9 @@ class Words(str):
 
 def best(rows: Rows, names: Iterable[str]) -> str | None:
     """Return the strategy of the highest AP that is no upper bound; None where there is no AP."""
-    practical = [name for name in names if not rows[name].get("is_upper_bound")]
-    scored = [name for name in practical if rows[name].get("AP") is not None]
-    return max(scored, key=lambda name: rows[name]["AP"], default=None)
+    scored = [n for n in names if rows[n].get("AP") is not None]
+    practical = [name for name in scored if not rows[name].get("is_upper_bound")]
+    return max(practical, key=lambda name: rows[name]["AP"], default=None)
 
 
 def judge(
@@ -101,13 +101,13 @@ def sentences(
     rows and baselines are those of `Scores`. Only plans are compared with sliding tiles, which
     cost far more than other strategies.
     """
-    top = max((name for name in rows if rows[name]["AP"] is not None),
-              key=lambda name: rows[name]["AP"], default=None)  # fmt: skip
+    scored = {name: row["AP"] for name, row in rows.items() if row["AP"] is not None}
+    top = max(scored, key=scored.get, default=None)
     if top is None:
         return Words(f"On {images} images there is no object to find: nothing can be compared.")
     lines = [
         f"On {images} images, `{top}` has the highest AP of {len(rows)} strategies, "
-        f"{rows[top]['AP']:.3f}, at {rows[top]['megapixels']:.2f} megapixels per image."
+        f"{scored[top]:.3f}, at {rows[top]['megapixels']:.2f} megapixels per image."
     ]
     for method, other in baselines.items():
         for name in main:
