@@ -68,9 +68,14 @@ def _export_one(parent: Parent, *, folder: Path, quality: int) -> tuple[int, int
     if not todo:
         return 0, kept, ""
     try:
-        image, sampling = _read(parent)
+        image, sampling = files.read_sampled(parent.path)
     except InputError as error:
         return 0, kept, str(error)
+    height, width = image.shape[:2]
+    right, bottom = parent.regions_xyxy[:, 2:].max(axis=0)
+    if right > width or bottom > height:
+        told = f"{parent.path}: {width} x {height} px, yet a crop reaches to {right}, {bottom}"
+        return 0, kept, told
     for row in todo:
         pixels = crops.cut(image, parent.regions_xyxy[row])
         files.write_bytes(paths[row], files.encode_jpeg(pixels, quality=quality, sampling=sampling))
@@ -90,15 +95,3 @@ def _stands(crop: Path, image: Path) -> bool:
         return crop.stat().st_mtime_ns >= image.stat().st_mtime_ns
     except FileNotFoundError:
         return False
-
-
-def _read(parent: Parent) -> tuple[np.ndarray, str]:
-    """Return the image and its sampling. Raises InputError where a region is not all inside it."""
-    image, sampling = files.read_sampled(parent.path)
-    height, width = image.shape[:2]
-    right, bottom = parent.regions_xyxy[:, 2:].max(axis=0)
-    if right > width or bottom > height:
-        raise InputError(
-            f"{parent.path}: {width} x {height} px, yet a crop reaches to {right}, {bottom}"
-        )
-    return image, sampling

@@ -6,13 +6,13 @@ A sentence says "significant" where the 95 % (or other) interval of a difference
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from dmnet_lib.evaluation.difference import Difference
 
 if TYPE_CHECKING:  # with torch, which reports do not need
     from dmnet_lib.detection.strategies import Outcome
+    from dmnet_lib.evaluation.scores import Scores
 
 FEW_IMAGES = 20  # under it an interval over images says little
 Rows = Mapping[str, Mapping[str, object]]
@@ -32,30 +32,25 @@ def best(rows: Rows, names: Iterable[str]) -> str | None:
     return max(practical, key=lambda name: rows[name]["AP"], default=None)
 
 
-def judge(
-    rows: Rows,
-    samples: Mapping[str, Mapping[str, np.ndarray]],
-    main: Sequence[str],
-    *,
-    images: int,
-    level: float,
-    reused: bool,
-) -> dict[str, object]:
+def judge(scores: "Scores", main: Sequence[str], *, images: int, reused: bool) -> dict[str, object]:
     """Return the verdict: the best strategy that chooses its crops against the best baseline.
 
     A baseline sees the same views whatever an image shows: whole images, grids, tiles. Only `main`
-    strategies take part, since they were named before anything was scored. rows and samples are
-    those of `Scores`; reused says that networks were trained or choices made on some of the images.
+    strategies take part, since they were named before anything was scored. reused says that
+    networks were trained or choices made on some of the images.
 
     The verdict has `tone` (wins, loses, unclear, untold), `sentence`, `against` (its caveats),
     `strategy`, `rival`, and the `difference` in AP with `low` and `high`.
     """
+    rows = scores.strategies
     chosen = best(rows, [name for name in main if not rows[name]["is_baseline"]])
     rival = best(rows, [name for name in main if rows[name]["is_baseline"]])
     if chosen is None or rival is None:
         sentence = f"On {images} images there is no pair of strategies to compare."
         return {"tone": "untold", "sentence": sentence, "against": [], "strategy": best(rows, main)}
-    difference = Difference.between(samples[chosen]["AP"], samples[rival]["AP"], level=level)
+    difference = Difference.between(
+        *(scores.samples[name]["AP"] for name in (chosen, rival)), level=scores.level
+    )
     tone, verb = "unclear", "does not differ significantly from"
     if difference.is_significant:
         tone, verb = ("wins", "beats") if difference.value > 0 else ("loses", "loses to")
@@ -87,20 +82,12 @@ def _caveats(
     return [caveat for caveat, holds in caveats.items() if holds]
 
 
-def sentences(
-    rows: Rows,
-    baselines: Mapping[str, str],
-    main: Sequence[str],
-    *,
-    images: int,
-    level: float,
-    reused: bool,
-) -> Words:
+def sentences(scores: "Scores", main: Sequence[str], *, images: int, reused: bool) -> Words:
     """Return what the strategy table shows: the best of all, and `main` ones against baselines.
 
-    rows and baselines are those of `Scores`. Only plans are compared with sliding tiles, which
-    cost far more than other strategies.
+    Only plans are compared with sliding tiles, which cost far more than other strategies.
     """
+    rows, baselines = scores.strategies, scores.baselines
     scored = {name: row["AP"] for name, row in rows.items() if row["AP"] is not None}
     top = max(scored, key=scored.get, default=None)
     if top is None:
@@ -113,7 +100,7 @@ def sentences(
         for name in main:
             is_compared = method != "sliding" or rows[name]["kind"] == "planned"
             if is_compared and name not in (other, baselines.get("global")):
-                difference = Difference.read(rows[name][f"vs_{method}"], level=level)
+                difference = Difference.read(rows[name][f"vs_{method}"], level=scores.level)
                 lines.append(f"`{name}` vs `{other}`: {difference.words()}.")
     lines.append(_gain_per_megapixel({name: rows[name] for name in main}))
     if reused:

@@ -22,19 +22,24 @@ def rows(**scores: float | None) -> dict[str, dict[str, object]]:
     }
 
 
-def samples(found: dict[str, dict], noise: float) -> dict[str, dict[str, np.ndarray]]:
-    """Return samples of AP: the score itself, then draws around it, each strategy's its own."""
+def judged(
+    found: dict[str, dict], main: tuple[str, ...] = MAIN, *, noise: float = 0.001,
+    images: int = 30, reused: bool = False,
+) -> dict:  # fmt: skip
+    """Return the verdict on rows whose samples of AP are drawn around it, each by itself."""
     rng = np.random.default_rng(0)
-    return {
+    samples = {
         name: {"AP": np.append(row["AP"] or np.nan, (row["AP"] or 0) + rng.normal(0, noise, 200))}
         for name, row in found.items()
     }
+    scores = SimpleNamespace(strategies=found, samples=samples, level=0.95)
+    return words.judge(scores, main, images=images, reused=reused)
 
 
-def judge(noise: float = 0.001, *, images: int = 30, reused: bool = False, **scores: float) -> dict:
-    found = rows(**scores)
-    known = {"images": images, "level": 0.95, "reused": reused}
-    return words.judge(found, samples(found, noise), MAIN, **known)
+def judge(
+    noise: float = 0.001, *, images: int = 30, reused: bool = False, **scores: float | None
+) -> dict:
+    return judged(rows(**scores), noise=noise, images=images, reused=reused)
 
 
 def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_crops() -> None:
@@ -52,8 +57,7 @@ def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_cr
 def test_a_strategy_of_ones_own_is_held_against_the_baselines() -> None:
     found = rows(**{"640": 0.25}) | {"mine": {"AP": 0.3, "megapixels": 1.0, "kind": "custom"}}
     found["mine"] |= {"source": None, "is_baseline": False, "is_upper_bound": False}
-    known = {"images": 30, "level": 0.95, "reused": False}
-    told = words.judge(found, samples(found, 0.001), [*MAIN, "mine"], **known)
+    told = judged(found, (*MAIN, "mine"))
     assert (told["strategy"], told["rival"]) == ("mine", "sliding 640")
 
 
@@ -115,11 +119,14 @@ def compared(reused: bool = False, main: tuple[str, ...] = (), **versus: tuple |
         table[name] = {"AP": 0.3 + (columns["difference"] or 0), "kind": "custom"}
         table[name] |= {"megapixels": 1.0 + (name != "global")}
         table[name] |= {"vs_global": columns, "vs_uniform": columns}
-    baselines = {"global": "global", "uniform": "uniform"}
-    told = words.sentences(
-        table, baselines, main or list(table), images=5, level=0.9, reused=reused
-    )
-    return told.splitlines()
+    return told(table, {"global": "global", "uniform": "uniform"}, main or tuple(table), reused)
+
+
+def told(
+    table: dict[str, dict], baselines: dict[str, str], main: tuple[str, ...], reused: bool = False
+) -> list[str]:
+    scores = SimpleNamespace(strategies=table, baselines=baselines, level=0.9)
+    return words.sentences(scores, main, images=5, reused=reused).splitlines()
 
 
 BELOW, EVEN, ABOVE = (-0.2, -0.3, -0.1), (0.1, -0.1, 0.3), (0.2, 0.1, 0.3)
@@ -170,16 +177,15 @@ def test_only_plans_are_compared_with_tiles():
     table = rows()
     for name in MAIN:
         table[name]["vs_sliding"] = Difference(0.1, 0.05, 0.2).columns()
-    told = words.sentences(
-        table, {"sliding": "sliding 640"}, MAIN, images=5, level=0.9, reused=False
-    )
-    compared_with_tiles = [line for line in told.splitlines() if "vs `sliding 640`" in line]
+    lines = told(table, {"sliding": "sliding 640"}, MAIN)
+    compared_with_tiles = [line for line in lines if "vs `sliding 640`" in line]
     assert [line.split("`")[1] for line in compared_with_tiles] == ["planned detector 6"]
 
 
 def test_no_object_is_said():
-    told = words.sentences({"global": {"AP": None}}, {}, [], images=4, level=0.9, reused=False)
-    assert told == "On 4 images there is no object to find: nothing can be compared."
+    assert told({"global": {"AP": None}}, {}, ()) == [
+        "On 5 images there is no object to find: nothing can be compared."
+    ]
 
 
 def test_words_show_as_a_list():
