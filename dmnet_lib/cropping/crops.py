@@ -27,17 +27,12 @@ class CropAnnotations:
 
         parent_files are the file names of the whole images; crops are JPEG files.
         """
+        corners = self.regions_xyxy[:, :2].tolist()
+        crops = zip(self.annotations.names, self.parents, corners, strict=True)
         return [
-            {
-                "file_name": f"{crop}.jpg",
-                "parent": parent_files[parent],
-                "x0": int(x0),
-                "y0": int(y0),
-                "scale": 1.0,
-            }
-            for crop, parent, (x0, y0) in zip(
-                self.annotations.names, self.parents, self.regions_xyxy[:, :2], strict=True
-            )
+            {"file_name": f"{name}.jpg", "parent": parent_files[parent]}
+            | {"x0": x0, "y0": y0, "scale": 1.0}
+            for name, parent, (x0, y0) in crops
         ]
 
 

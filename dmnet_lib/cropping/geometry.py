@@ -4,8 +4,6 @@ How well crops fit the objects can be judged before any detector runs: an object
 that meets it can only be found whole on the full image.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from dmnet_lib.core import boxes
@@ -33,32 +31,6 @@ def _spans(intervals: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the [N, E - 1] lengths that intervals [N, 2] share with the cells between E edges."""
     first, last = intervals[:, :1], intervals[:, 1:]
     return np.clip(np.minimum(last, edges[1:]) - np.maximum(first, edges[:-1]), 0, None)
-
-
-def object_crop_pairs(
-    truth: Annotations, rows: np.ndarray, regions: Regions
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield (place in rows [P], row in regions [P], whether the box lies wholly inside [P]).
-
-    The pairs of each object, given by rows [n] of truth, and each crop of its image, some at a
-    time. What of a box lies beyond the image's border does not count.
-    """
-    for crop, place in boxes.pairs(regions.image_index, truth.image_index[rows]):
-        xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[rows[place]])
-        xyxy = boxes.clip(xyxy, truth.sizes_wh[regions.image_index[crop]])
-        yield place, crop, boxes.holds(regions.boxes_xyxy[crop], xyxy)
-
-
-def keeps_clear(
-    truth: Annotations, rows: np.ndarray, regions: Regions, crop: np.ndarray, reach_xy: np.ndarray
-) -> np.ndarray:
-    """Return the mask of pairs (rows [P] of truth, crop [P] of regions) whose centre lies reach_xy
-    [P, 2] inside the crop; at the image's border an object need not keep clear of it."""
-    centres, around = boxes.centres_xy(truth.boxes_xywh[rows]), regions.boxes_xyxy[crop]
-    size = truth.sizes_wh[regions.image_index[crop]]
-    first = around[:, :2] + np.where(around[:, :2] > 0, reach_xy, 0)
-    last = around[:, 2:] - np.where(around[:, 2:] < size, reach_xy, 0)
-    return np.all((centres >= first) & (centres <= last), axis=1)
 
 
 def _held_and_met(truth: Annotations, regions: Regions) -> tuple[int, int]:

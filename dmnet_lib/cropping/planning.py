@@ -18,10 +18,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
-from dmnet_lib.cropping import geometry
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.density.sizes import Bins
@@ -168,8 +168,13 @@ class CropPlanner:
         rows, base = self._in_whole_images(truth)
         targets = truncated = 0
         for place, crop, is_held, in_crop in self._in_crops(truth, rows, regions):
-            reach = self.bins.reach_xy[self.bins.of(truth.sides_px[rows[place]])]
-            clear = geometry.keeps_clear(truth, rows[place], regions, crop, reach)
+            row, around = rows[place], regions.boxes_xyxy[crop]
+            reach = self.bins.reach_xy[self.bins.of(truth.sides_px[row])]
+            size_wh = truth.sizes_wh[truth.image_index[row]]
+            first = around[:, :2] + np.where(around[:, :2] > 0, reach, 0)
+            last = around[:, 2:] - np.where(around[:, 2:] < size_wh, reach, 0)
+            centres = boxes.centres_xy(truth.boxes_xywh[row])
+            clear = np.all((centres >= first) & (centres <= last), axis=1)
             is_target = (in_crop > base[place]) & clear
             targets += int(is_target.sum())
             truncated += int((is_target & ~is_held).sum())
@@ -184,10 +189,17 @@ class CropPlanner:
     def _in_crops(
         self, truth: Annotations, rows: np.ndarray, regions: Regions
     ) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield `geometry.object_crop_pairs`, with the recall of each object in each crop [P]."""
+        """Yield place in rows, row in regions, whether the box lies inside, recall there; each [P].
+
+        The pairs of each object, given by rows [n], and each crop of its image, some at a time.
+        What of a box lies beyond the image's border does not count.
+        """
         sides_px = truth.sides_px[rows]
         scales = self.input_scale.scales(regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2])
-        for place, crop, is_held in geometry.object_crop_pairs(truth, rows, regions):
+        for crop, place in boxes.pairs(regions.image_index, truth.image_index[rows]):
+            xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[rows[place]])
+            xyxy = boxes.clip(xyxy, truth.sizes_wh[regions.image_index[crop]])
+            is_held = boxes.holds(regions.boxes_xyxy[crop], xyxy)
             yield place, crop, is_held, self.curve(sides_px[place] * scales[crop])
 
     def _checked(

@@ -28,27 +28,22 @@ class Judged:
     is_true: np.ndarray
 
     def of_image(self, index: int) -> dict[str, np.ndarray]:
-        """Return one image's boxes_xyxy [n, 4]: tp and fp of detections, fn of objects."""
-        rows = self.found.image_index == index
-        tp, fp = (self.found.boxes_xyxy[rows & chosen] for chosen in (self.is_true, ~self.is_true))
-        return {"tp": tp, "fp": fp, "fn": self._missed(index)}
-
-    def _missed(self, index: int) -> np.ndarray:
-        """Return the [n, 4] boxes of an image's objects that no detection took.
+        """Return one image's boxes_xyxy [n, 4]: tp and fp of detections, fn of objects.
 
         Detections take objects in the order of their scores: of those free, the best.
         """
-        truth, rows = self.truth.image(index), self.is_true & (self.found.image_index == index)
-        class_ids = truth.class_ids[truth.is_object]
+        rows, truth = self.found.image_index == index, self.truth.image(index)
+        found, class_ids = self.found.select(rows & self.is_true), truth.class_ids[truth.is_object]
         xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object])
-        iou = boxes.iou(self.found.boxes_xyxy[rows], xyxy)
-        iou[self.found.class_ids[rows][:, None] != class_ids[None, :]] = 0.0
+        iou = boxes.iou(found.boxes_xyxy, xyxy)
+        iou[found.class_ids[:, None] != class_ids[None, :]] = 0.0
         free = np.ones(len(xyxy), dtype=bool)
         for row in iou:
             fits = np.flatnonzero(free & (row >= matching.THRESHOLDS[0]))
             # The later one of equals, as matching has it.
             free[fits[len(fits) - 1 - np.argmax(row[fits][::-1])]] = False
-        return xyxy[free]
+        fp = self.found.boxes_xyxy[rows & ~self.is_true]
+        return {"tp": found.boxes_xyxy, "fp": fp, "fn": xyxy[free]}
 
 
 def judge(truth: Annotations, found: Detections, *, min_score: float) -> Judged:

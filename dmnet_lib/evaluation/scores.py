@@ -22,7 +22,6 @@ from dmnet_lib.evaluation.strategy_table import (
 from dmnet_lib.evaluation.words import Words, seconds
 
 Samples = Mapping[str, np.ndarray]  # {measure: [1 + B]} of a strategy, on resampled images
-NO_SUBSETS = Words("The split is one: it has no subsets.")
 
 
 @dataclass(frozen=True)
@@ -162,16 +161,6 @@ def subset_tables(
             rows[name] |= _differences(name, samples, scores.baselines, scores.level)
         tables[subset] = strategy_table(rows, ("crops_per_image", *INTERVAL_MEASURES))
     return tables
-
-
-def shown_subsets(
-    tables: Mapping[str, pd.DataFrame], baselines: Mapping[str, str], names: Sequence[str]
-) -> pd.DataFrame | Words:
-    """Return the subsets' tables as people read them, of named strategies, below each other."""
-    if not tables:
-        return NO_SUBSETS
-    shown = {name: readable(table.loc[list(names)], baselines) for name, table in tables.items()}
-    return pd.concat(shown, names=["subset", "strategy"])
 
 
 def subset_roles(

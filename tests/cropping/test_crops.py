@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import builders
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ REGION = [40, 20, 80, 50]
 
 def table(*rows: tuple) -> Annotations:
     """One image of 100x60 with rows of eight fields."""
-    return from_rows(["a"], np.array([[100, 60]]), [np.array(rows, np.int64).reshape(-1, 8)])
+    return builders.table(list(rows), size_wh=(100, 60))
 
 
 def car(x: int, y: int, w: int = 10, h: int = 10) -> tuple[int, ...]:
@@ -107,10 +108,9 @@ def test_released_crops_keep_whole_objects_only(drop_score0: bool, kept: int) ->
     """Cut ones, ignored regions and others go; score 0 where asked; other fields stay."""
     inside, cut = (50, 30, 9, 9, 1, 4, 0, 1), (35, 30, 9, 9, 1, 4, 0, 0)
     unseen, region = (60, 30, 9, 9, 0, 5, 0, 0), (41, 21, 5, 5, 0, 0, 0, 0)
-    rows = np.array([inside, unseen, cut, region, (50, 30, 5, 5, 0, 11, 0, 0)])
-    table = from_rows(["a"], [(100, 60)], [rows])
     found = crops.annotate(
-        table, Regions.from_lists([[REGION]]), drop_score0=drop_score0,
+        table(inside, unseen, cut, region, (50, 30, 5, 5, 0, 11, 0, 0)),
+        Regions.from_lists([[REGION]]), drop_score0=drop_score0,
         rules=replace(CORRECTED.crops, cut_objects="dropped"),
     ).annotations.rows()  # fmt: skip
     moved = [(10, 10, 9, 9, 1, 4, 0, 1), (20, 10, 9, 9, 0, 5, 0, 0)]

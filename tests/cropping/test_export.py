@@ -67,14 +67,9 @@ def test_crops_that_are_there_are_kept_unless_their_image_is_newer(
     os.utime(out / "0_b.jpg", (1e9, 1e9))
     assert export.export(parents, out).written == 1
     assert contents(out) == before | {"0_a.jpg": b"kept as it is"}
-
-
-def test_an_image_without_missing_crops_is_not_opened(parents: list, tmp_path: Path) -> None:
-    export.export(parents, tmp_path / "out")
-    for parent in parents:
-        parent.path.write_bytes(b"torn")
-        os.utime(parent.path, (1e9, 1e9))
-    assert export.export(parents, tmp_path / "out").kept == 6
+    parents[2].path.write_bytes(b"torn")  # not opened: it lacks no crop
+    os.utime(parents[2].path, (1e9, 1e9))
+    assert export.export(parents, out).kept == 6
 
 
 def test_a_torn_image_is_told_and_the_others_are_cut(parents: list, tmp_path: Path) -> None:

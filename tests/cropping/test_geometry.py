@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from builders import car, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import geometry
 
@@ -15,20 +16,16 @@ CORNERS = hnp.arrays(
 
 def truth(*images: list[tuple[int, int, int, int]]) -> Annotations:
     """One 100x50 image for each list of x, y, w, h; every box is an evaluated car."""
-    rows = [np.array([[*box, 1, 4, 0, 0] for box in boxes]).reshape(-1, 8) for boxes in images]
-    return from_rows([f"i{n}" for n in range(len(images))], [(100, 50)] * len(images), rows)
+    return table(*([car(*box) for box in boxes] for boxes in images))
 
 
 def sorted_corners(boxes: np.ndarray) -> np.ndarray:
     return np.sort(boxes.reshape(-1, 2, 2), axis=1).reshape(-1, 4)
 
 
-def test_nothing_gives_none_not_nan():
+def test_nothing_gives_none_not_nan_and_without_crops_nothing_is_held_or_cut():
     found = geometry.crop_geometry(truth(), Regions.from_lists([]))
     assert {k: v for k, v in found.items() if v is not None} == {"images": 0, "objects": 0}
-
-
-def test_without_crops_nothing_is_held_or_cut():
     found = geometry.crop_geometry(truth([(0, 0, 5, 5)]), Regions.from_lists([[]]))
     expected = {"containment_rate": 0, "truncated_rate": 0, "coverage": 0, "crops_per_image": 0}
     assert found == {**expected, "megapixels": 0, "images": 1, "objects": 1}
@@ -54,9 +51,8 @@ def test_an_object_is_held_cut_or_missed(
 
 
 def test_rows_that_are_no_objects_do_not_count():
-    rows = np.array([[1, 1, 5, 5, 0, 0, 0, 0], [1, 1, 5, 5, 0, 11, 0, 0], [1, 1, 0, 5, 1, 4, 0, 0]])
-    annotations = from_rows(["a"], [(100, 50)], [rows])
-    found = geometry.crop_geometry(annotations, Regions.from_lists([[(0, 0, 20, 20)]]))
+    rows = [(1, 1, 5, 5, 0, 0, 0, 0), (1, 1, 5, 5, 0, 11, 0, 0), (1, 1, 0, 5, 1, 4, 0, 0)]
+    found = geometry.crop_geometry(table(rows), Regions.from_lists([[(0, 0, 20, 20)]]))
     assert (found["objects"], found["containment_rate"], found["truncated_rate"]) == (0, None, None)
 
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from itertools import combinations
 
+import builders
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmnet_lib.core import annotations
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
@@ -217,14 +217,7 @@ def test_margins_that_gain_nothing_are_not_paid_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {},
-        {"crops": -1},
-        {"crops": 3, "least_gain": np.nan},
-        {"megapixels": -0.1},
-        {"crops": 3, "least_gain": -1.0},
-    ],
+    "wrong", [{}, {"crops": -1}, {"megapixels": -0.1}, {"crops": 3, "least_gain": np.nan}]
 )
 def test_odd_budgets_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError, match="a plan needs crops"):
@@ -236,7 +229,6 @@ def test_an_aspect_that_is_none_is_refused() -> None:
         planner_of(InputScale(416, 4.0), aspect_wh=(0.0, 1.0))
     with pytest.raises(InputError, match="expected width:height"):
         planning.parse_aspect("wide")
-    assert planning.parse_aspect("4:3") == (4.0, 3.0)
 
 
 # Crops lie in the image.
@@ -255,8 +247,7 @@ def test_crops_lie_in_the_image_and_have_the_shape(seed: int, aspect: str) -> No
     assert np.all((tight.regions_xyxy[:, :2] >= 0) & (tight.regions_xyxy[:, 2:] <= size))
     found = fixed.plan(maps, size, Budget(crops=4), stride=STRIDE)
     side = sides_of(found)
-    assert np.all(found.regions_xyxy[:, :2] >= 0)
-    assert np.all(found.regions_xyxy[:, 2:] <= size)
+    assert np.all((found.regions_xyxy[:, :2] >= 0) & (found.regions_xyxy[:, 2:] <= size))
     assert np.all(side > 0)
     assert not np.any(np.all(side == size, axis=1))
     shape = np.array(aspect_wh) / max(aspect_wh)
@@ -356,12 +347,9 @@ def test_regridding_keeps_all_mass(stride: int, together: int) -> None:
 # Crops and true boxes.
 
 
-def table(*rows: tuple, size: tuple[int, int] = (1000, 800)) -> Annotations:
+def table(*rows: tuple) -> Annotations:
     """Two images: the first with boxes (x, y, w, h), the second empty."""
-    fields = [(*row, 1, 4, 0, 0) for row in rows]
-    none = np.zeros((0, 8), np.int64)
-    both = [np.array(fields, np.int64).reshape(-1, 8), none]
-    return annotations.from_rows(["a", "b"], np.array([size, size]), both)
+    return builders.table([builders.car(*row) for row in rows], [], size_wh=(1000, 800))
 
 
 def crops_of(*crops: tuple, image: int = 0) -> Regions:

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from builders import car, table
 
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import threshold
 from dmnet_lib.cropping.threshold import Policy
@@ -17,13 +18,7 @@ SUMS[0][0, 0], SUMS[0][2, 2:] = 0.5, (2.0, 1.0)
 
 def truth(*corners: tuple[int, int]) -> Annotations:
     """Two images of 40x30; the first has cars of 6x6 at the corners."""
-    rows = np.array([(x, y, 6, 6, 1, 4, 0, 0) for x, y in corners], np.int64).reshape(-1, 8)
-    return from_rows(["a", "b"], SIZES_WH, [rows, rows[:0]])
-
-
-def curve(**columns: list) -> pd.DataFrame:
-    plain = {"threshold": [0.1, 0.2, 0.3], "crops_per_image": [1, 1, 1]}
-    return pd.DataFrame(plain | columns)
+    return table([car(x, y, 6, 6) for x, y in corners], [], size_wh=(40, 30))
 
 
 def test_no_image_and_no_dense_window_give_no_crop() -> None:
@@ -69,21 +64,22 @@ def test_a_higher_threshold_never_holds_more() -> None:
     assert found["crops_per_image"].tolist() == [1, 0.5, 0.5, 0]
 
 
-def test_the_least_area_that_reaches_the_containment_is_chosen() -> None:
-    three = curve(containment_rate=[1.0, 0.95, 0.5], coverage=[0.9, 0.4, 0.1])
-    assert threshold.choose(three, target_containment=0.9) == 0.2
-    assert threshold.choose(three, target_containment=0.99) == 0.1
-    assert threshold.choose(three, target_containment=0.5) == 0.3
-
-
-def test_where_none_reaches_the_containment_the_highest_is_chosen() -> None:
-    three = curve(containment_rate=[0.4, 0.6, 0.5], coverage=[0.9, 0.4, 0.1])
-    assert threshold.choose(three, target_containment=0.9) == 0.2
-
-
-def test_of_equal_areas_fewer_crops_are_chosen() -> None:
-    three = curve(containment_rate=[1.0] * 3, coverage=[0.5] * 3, crops_per_image=[3, 1, 2])
-    assert threshold.choose(three, target_containment=0.9) == 0.2
+@pytest.mark.parametrize(
+    ("rates", "areas", "crops", "target", "expected"),
+    [
+        ([1.0, 0.95, 0.5], [0.9, 0.4, 0.1], [1, 1, 1], 0.9, 0.2),  # the least area that reaches it
+        ([1.0, 0.95, 0.5], [0.9, 0.4, 0.1], [1, 1, 1], 0.99, 0.1),
+        ([1.0, 0.95, 0.5], [0.9, 0.4, 0.1], [1, 1, 1], 0.5, 0.3),
+        ([0.4, 0.6, 0.5], [0.9, 0.4, 0.1], [1, 1, 1], 0.9, 0.2),  # none reaches it: the highest
+        ([1.0, 1.0, 1.0], [0.5, 0.5, 0.5], [3, 1, 2], 0.9, 0.2),  # of equal areas, fewer crops
+    ],
+)
+def test_a_threshold_is_chosen_by_containment_area_and_crops(
+    rates: list, areas: list, crops: list, target: float, expected: float
+) -> None:
+    columns = {"threshold": [0.1, 0.2, 0.3], "containment_rate": rates, "coverage": areas}
+    curve = pd.DataFrame(columns | {"crops_per_image": crops})
+    assert threshold.choose(curve, target_containment=target) == expected
 
 
 def test_without_an_object_no_threshold_can_be_chosen() -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from builders import car, table
 
-from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.detection.strategies import described
@@ -106,18 +106,16 @@ def test_plans_are_held_against_the_density_crops_of_their_source():
 
 
 def test_an_ablation_compares_each_strategy_with_itself_under_all_rules():
-    rows = [np.array([[20 + 50 * n, 30, 20, 20, 1, 4, 0, 0] for n in range(3)])] * 4
-    truth = from_rows([f"i{n}" for n in range(4)], np.array([[200, 100]] * 4), rows)
+    truth = table(*[[car(20 + 50 * n, 30, 20, 20) for n in range(3)]] * 4, size_wh=(200, 100))
     xyxy = xywh_to_xyxy(truth.boxes_xywh).astype(float)
     scored = np.linspace(0.9, 0.5, len(xyxy))
     whole = Detections(truth.names, xyxy, scored, truth.class_ids, truth.image_index)
     some = whole.select(np.arange(len(whole)) % 3 > 0)
     found = {"all rules": {"a": whole, "b": some}, "fewer": {"a": some, "b": some}}
     rng = np.random.default_rng(0)
-    table = budgets.ablation(
-        found, truth, max_detections=500, resamples=50, level=0.9, rng=rng
-    ).set_index(["variant", "strategy"])
-    assert table.loc[("all rules", "a"), "AP"] == pytest.approx(1)
-    assert pd.isna(table.loc[("all rules", "a"), "difference"])
-    assert table.loc[("fewer", "a"), "high"] < 0
-    assert table.loc[("fewer", "b"), ["difference", "low", "high"]].tolist() == [0, 0, 0]
+    made = budgets.ablation(found, truth, max_detections=500, resamples=50, level=0.9, rng=rng)
+    rows = made.set_index(["variant", "strategy"])
+    assert rows.loc[("all rules", "a"), "AP"] == pytest.approx(1)
+    assert pd.isna(rows.loc[("all rules", "a"), "difference"])
+    assert rows.loc[("fewer", "a"), "high"] < 0
+    assert rows.loc[("fewer", "b"), ["difference", "low", "high"]].tolist() == [0, 0, 0]

@@ -23,7 +23,7 @@ from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results, rules
 from dmnet_lib.evaluation import bootstrap, coco, visdrone
 from dmnet_lib.evaluation.difference import Difference
-from dmnet_lib.evaluation.matching import drop_in_ignored_regions
+from dmnet_lib.evaluation.matching import ANY_AREA, drop_in_ignored_regions
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
 SEEDS = st.integers(0, 2**32 - 1)
@@ -265,46 +265,31 @@ def test_a_detection_in_an_ignored_region_changes_nothing(seed: int, evaluate: C
     assert flat(evaluate(truth, more)) == flat(evaluate(truth, found.by_score()))
 
 
-@settings(max_examples=25, deadline=None)
-@given(SEEDS, st.sampled_from([2, 500]))
-def test_matches_of_the_whole_split_give_cocos_ap(seed: int, max_detections: int) -> None:
-    truth, found = made_up(seed)
-    metrics = coco.evaluate(truth, found, max_detections=max_detections)
-    matches = bootstrap.matches(truth, found, max_detections=max_detections)
-    average = bootstrap.bootstrap_samples(matches, np.ones((1, len(truth))))[0]
-    curves = bootstrap.precision_recall(matches)
-    if metrics["AP"] is None:
-        assert np.isnan(average)
-        assert np.isnan(curves).all()
-    else:
-        assert average == pytest.approx(metrics["AP"], abs=1e-12)
-        assert np.nanmean(curves) == pytest.approx(metrics["AP"], abs=1e-12)
-        assert np.nanmean(curves[:, 0]) == pytest.approx(metrics["AP50"], abs=1e-12)
+AREAS = {"AP": ANY_AREA, "APs": bootstrap.SMALL, "APm": (32**2, 96**2), "APl": (96**2, np.inf)}
 
 
-SIZES = {"APs": bootstrap.SMALL, "APm": (32**2, 96**2), "APl": (96**2, np.inf)}
-
-
-@settings(max_examples=25, deadline=None)
-@given(SEEDS, st.sampled_from(sorted(SIZES)))
-def test_matches_of_one_size_give_cocos_ap_of_it(seed: int, name: str) -> None:
+@settings(max_examples=50, deadline=None)
+@given(SEEDS, st.sampled_from(sorted(AREAS)), st.sampled_from([2, 500]))
+def test_matches_give_cocos_ap_of_all_and_of_one_size(seed: int, name: str, most: int) -> None:
     """Boxes of other sizes are used up and count as nothing, also beside crowds."""
     truth, found = made_up(seed)
-    matches = bootstrap.matches(truth, found, area_px=SIZES[name])
+    metrics = coco.evaluate(truth, found, max_detections=most)
+    expected, ap50 = (np.nan if metrics[n] is None else metrics[n] for n in (name, "AP50"))
+    matches = bootstrap.matches(truth, found, max_detections=most, area_px=AREAS[name])
     average = bootstrap.bootstrap_samples(matches, np.ones((1, len(truth))))[0]
-    expected = coco.evaluate(truth, found)[name]
-    assert average == pytest.approx(
-        np.nan if expected is None else expected, abs=1e-12, nan_ok=True
-    )
+    assert average == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    curves = bootstrap.precision_recall(matches)
+    if not np.isnan(expected):
+        assert np.nanmean(curves) == pytest.approx(expected, abs=1e-12)
+        assert name != "AP" or np.nanmean(curves[:, 0]) == pytest.approx(ap50, abs=1e-12)
 
 
 @settings(max_examples=25, deadline=None)
 @given(SEEDS, st.lists(st.integers(0, 3), min_size=4, max_size=4))
 def test_a_weight_is_as_many_copies_of_the_image(seed: int, times: list[int]) -> None:
     truth, found = made_up(seed)
-    # Copies of equal scores stand in another order than weights, so let no two be equal.
-    scores = np.random.default_rng(seed).permutation(len(found)) / 100
-    found = Detections(found.names, found.boxes_xyxy, scores, found.class_ids, found.image_index)
+    # Copies of equal scores stand in another order than weights, so no two are equal.
+    found = distinct(found, seed)
     weights = np.array([times])
     weighted = bootstrap.bootstrap_samples(bootstrap.matches(truth, found), weights)[0]
     copied = coco.evaluate(*repeated(truth, found, weights[0]))["AP"]

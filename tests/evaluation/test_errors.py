@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from dmnet_lib.core.annotations import IGNORED, Annotations
 from dmnet_lib.core.tables import Detections
@@ -76,8 +75,3 @@ def test_crowds_leave_as_many_missed_boxes_as_are_counted() -> None:
     assert {n: len(b) for n, b in boxes.items()} == {n: counted[n] for n in boxes}
     outcome = matching.match(judged.truth, judged.found)[0]
     assert counted["tp"] == np.count_nonzero(outcome == matching.TRUE)
-
-
-def test_other_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="differ in their images"):
-        errors.judge(truth([], 2), found([], 3), min_score=0.5)

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import builders
 import numpy as np
 import pytest
+from builders import car
 
-from dmnet_lib.core.annotations import Annotations, from_rows, join
+from dmnet_lib.core.annotations import Annotations, join
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data.splits import Images, Split
@@ -19,10 +21,8 @@ GRID = {"global": "global", "uniform": "uniform"}
 
 def truth(cars: int = 3, images: int = 4) -> Annotations:
     """Images of 200x100 with so many cars each."""
-    rows = [np.array([[20 + 50 * n, 30, 20, 20, 1, 4, 0, 0] for n in range(cars)]).reshape(-1, 8)]
-    return from_rows(
-        [f"i{n}" for n in range(images)], np.array([[200, 100]] * images), rows * images
-    )
+    rows = [car(20 + 50 * n, 30, 20, 20) for n in range(cars)]
+    return builders.table(*[rows] * images, size_wh=(200, 100))
 
 
 def outcome(
@@ -132,7 +132,6 @@ def test_every_strategy_has_an_interval_that_comes_from_the_same_draws():
 
 def test_a_split_of_its_own_has_no_subsets():
     assert scoring.subset_tables({}, {"val": np.arange(2)}, None, resamples=9, rng=None) == {}
-    assert scoring.shown_subsets({}, {}, []) == scoring.NO_SUBSETS
 
 
 def test_images_of_a_subset_are_told_by_their_folders():
@@ -164,9 +163,6 @@ def test_a_subset_scores_as_its_images_do_by_themselves():
             assert tables["val"].loc[name, measure] == pytest.approx(expected[name][measure])
     assert tables["train"]["crops_per_image"].tolist() == [0.5, 0.5]
     assert tables["val"]["crops_per_image"].tolist() == [0, 0]
-    shown = scoring.shown_subsets(tables, scores.baselines, grids)
-    assert shown.index.tolist() == [(subset, name) for subset in images for name in grids]
-    assert shown.loc[("val", "global"), "AP vs global"] == "n/a"
 
 
 def test_words_say_what_a_subset_was_used_for():

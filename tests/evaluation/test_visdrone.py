@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared import SHARED, needs_data
 
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import results
@@ -24,18 +25,16 @@ Row = tuple[float, ...]
 
 def truth(*images: list[Row]) -> Annotations:
     """One 100x100 image for each list of x, y, w, h, score, category."""
-    rows = [np.array([[*row, 0, 0] for row in rows], int).reshape(-1, 8) for rows in images]
-    return from_rows([f"i{n}" for n in range(len(images))], [(100, 100)] * len(images), rows)
+    return table(*([(*row, 0, 0) for row in rows] for rows in images), size_wh=(100, 100))
 
 
 def found(*images: list[Row]) -> Detections:
     """One image for each list of x, y, w, h, score, category."""
-    table = np.array([row for rows in images for row in rows], float).reshape(-1, 6)
-    index = np.repeat(np.arange(len(images)), [len(rows) for rows in images])
+    rows = np.array([row for rows in images for row in rows], float).reshape(-1, 6)
+    index = np.repeat(np.arange(len(images)), [len(of_one) for of_one in images])
     names = tuple(f"i{n}" for n in range(len(images)))
-    return Detections(
-        names, xywh_to_xyxy(table[:, :4]), table[:, 4], table[:, 5].astype(int), index
-    )
+    xyxy, class_ids = xywh_to_xyxy(rows[:, :4]), rows[:, 5].astype(int)
+    return Detections(names, xyxy, rows[:, 4], class_ids, index)
 
 
 def kept(truth_rows: list[Row], found_rows: list[Row]) -> tuple[int, int]:
