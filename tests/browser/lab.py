@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -116,17 +116,17 @@ class Explorer:
         said = " ".join(self.part("error").all_inner_texts()).strip()
         assert not said, said
 
-    def follows(self, move: Callable[["Explorer"], None]) -> None:
-        """Move a control. Raises AssertionError unless picture and counters follow, unharmed."""
+    def follows(self, act: str, *which: str) -> None:
+        """Move a control: press, slide or choose. Raises AssertionError unless all follows it."""
         before, end = self.shown(), time.monotonic() + FOLLOWS_SECONDS
-        move(self)
+        getattr(self, act)(*which)
         while time.monotonic() < end:
             now = self.shown()
             if all(a != b for a, b in zip(before, now, strict=True)):
                 return
             self.page.wait_for_timeout(50)
         same = [n for n, a, b in zip(("picture", "counters"), before, now, strict=True) if a == b]
-        raise AssertionError(f"{' and '.join(same)} did not follow {move.__name__}")
+        raise AssertionError(f"{' and '.join(same)} did not follow: {act} {which}")
 
     def slide(self, label: str, key: str) -> None:
         """Press a key on the slider of that label."""

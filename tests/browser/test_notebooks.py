@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import lab
@@ -61,57 +61,28 @@ def address(home: Path, told: dict[str, str]) -> Iterator[str]:
         yield address
 
 
-def next_image(explorer: Explorer) -> None:
-    explorer.press("Next")
-
-
-def more_sigma(explorer: Explorer) -> None:
-    explorer.slide("Sigma", "PageUp")
-
-
-def higher_threshold(explorer: Explorer) -> None:
-    explorer.slide("Threshold", "PageUp")
-
-
-def every_score(explorer: Explorer) -> None:
-    explorer.slide("Score from", "Home")
-
-
-def no_score(explorer: Explorer) -> None:
-    explorer.slide("Score from", "End")
-
-
-def one_class(explorer: Explorer) -> None:
-    explorer.choose("Classes", "car")
-
-
 @pytest.mark.parametrize(
     ("stage", "name", "moves", "parameter"),
     [
-        ("00_dataset", "data", [next_image, one_class], "classes"),
-        ("01_density_ground_truth", "density", [more_sigma], "sigma_px"),
-        ("03_density_crops", "crops", [higher_threshold], "threshold"),
-        ("05_fused_detection", "fusion", [every_score, no_score], "score_threshold"),
+        ("00_dataset", "data", [("press", "Next"), ("choose", "Classes", "car")], "classes"),
+        ("01_density_ground_truth", "density", [("slide", "Sigma", "PageUp")], "sigma_px"),
+        ("03_density_crops", "crops", [("slide", "Threshold", "PageUp")], "threshold"),
+        ("05_fused_detection", "fusion",
+         [("slide", "Score from", key) for key in ("Home", "End")], "score_threshold"),
     ],
-)
+)  # fmt: skip
 def test_an_explorer_follows_its_controls_and_saves_what_they_say(
-    browser: Browser,
-    address: str,
-    home: Path,
-    told: dict[str, str],
+    browser: Browser, address: str, home: Path, told: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
-    stage: str,
-    name: str,
-    moves: list[Callable[[Explorer], None]],
-    parameter: str,
-) -> None:
+    stage: str, name: str, moves: list[tuple[str, ...]], parameter: str,
+) -> None:  # fmt: skip
     with lab.notebook(browser, address.format(f"{stage}.ipynb")) as page:
         lab.run_all(page)
         explorer = Explorer(page, name)
         explorer.shown()
         _look(page, stage)
         for move in moves:
-            explorer.follows(move)
+            explorer.follows(*move)
         explorer.save_as(f"saved_{name}")
         _look(page, f"{stage}_moved")
     saved = home / "params" / f"saved_{name}.yaml"
@@ -138,7 +109,7 @@ def test_what_fails_is_seen(browser: Browser, address: str) -> None:
             lab.run_all(page)
         explorer = Explorer(page, "data")
         with pytest.raises(AssertionError, match="ZeroDivisionError: division by zero"):
-            explorer.follows(next_image)
+            explorer.follows("press", "Next")
         _look(page, "broken")
 
 
