@@ -201,28 +201,6 @@ def truth_layers(image: Annotations) -> tuple[Boxes, ...]:
     return tuple(layer for layer in layers if len(layer.boxes_xyxy))
 
 
-def plan_steps(
-    image: np.ndarray, regions_xyxy: np.ndarray, gains: np.ndarray, *, base: float = 0.0
-) -> Figure:
-    """Return an image with its crops [R, 4] in the order chosen, and the gain of each of them.
-
-    gains [R] and base, that of the whole image without crops, are expected objects found.
-    """
-    figure = Figure(figsize=(GALLERY_WIDTH, 3.8), layout="constrained")
-    picture, chart = figure.subplots(1, 2, width_ratios=(2, 1))
-    picture.set_axis_off()
-    order = np.arange(1, len(gains) + 1)
-    _draw_panel(picture, Panel(image, "", (crop_layer(regions_xyxy, order),)))
-    total = base + np.concatenate([[0], np.cumsum(gains)])
-    chart.bar(order, gains, color=BLUE, label="expected gain of this crop")
-    chart.plot(np.append(0, order), total, color=ORANGE, marker=".", label="total")
-    chart.set(xlabel="crops, in the order chosen", ylabel="expected objects", xticks=order)
-    chart.set_ylim(0, None)
-    chart.spines[["top", "right"]].set_visible(False)
-    chart.legend(fontsize=7)
-    return figure
-
-
 def error_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
     """Return tp, fn and fp of `errors.Judged.of_image`, each boxes_xyxy [n, 4], as layers."""
     styles = {"tp": (GREEN, 0.8), "fn": (PINK, 1.2), "fp": (ORANGE, 1.2)}

@@ -77,12 +77,11 @@ def plain() -> Figure:
         lambda: charts.strategies(STRATEGIES),
         lambda: charts.budget_curves(BUDGETS),
         lambda: charts.recall_curves({"fitted": lambda z: z / (z + 20)}, MEASURED),
-        lambda: figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3.0, 1.0]),
         lambda: charts.differences(DIFFERENCES),
         lambda: charts.bars(STRATEGIES[["AP"]], y_label="AP"),
         lambda: charts.precision_recall({"a": np.linspace(1, 0, 5)}, np.linspace(0, 1, 5)),
     ],
-    ids=["lines", "photo", "map", "strategies", "budgets", "recall", "plan", "differences", "bars",
+    ids=["lines", "photo", "map", "strategies", "budgets", "recall", "differences", "bars",
          "curves"],
 )  # fmt: skip
 def test_a_figure_drawn_twice_has_the_same_bytes(tmp_path: Path, draw: Callable) -> None:
@@ -118,12 +117,14 @@ def test_a_gallery_has_a_place_for_every_panel():
 
 def test_boxes_keep_their_place_on_a_picture_made_smaller():
     large = np.zeros((1500, 3000, 3), np.uint8)
-    figure = figures.gallery([Panel(large, "a", (Boxes(SQUARE * 100, figures.SKY, "objects"),))])
+    figure = figures.gallery([Panel(large, "a", (figures.crop_layer(SQUARE * 100, [7]),))])
     (image,), (box,) = figure.axes[0].images, figure.axes[0].patches
     assert max(image.get_array().shape) < 3000
     assert list(image.get_extent()) == [0, 3000, 1500, 0]
     assert (*box.get_xy(), box.get_width(), box.get_height()) == (400, 400, 1600, 1600)
-    assert figure.axes[0].get_legend().get_texts()[0].get_text() == "objects (1)"
+    assert figure.axes[0].get_legend().get_texts()[0].get_text() == "crops (1)"
+    (name,) = figure.axes[0].texts
+    assert (name.get_text(), name.get_position()) == ("7", (400, 400))
 
 
 def test_a_map_says_its_sum_and_a_pair_has_one_scale():
@@ -182,23 +183,12 @@ def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
     for figure in (
         figures.gallery([]),
         figures.gallery([figures.density_panel(np.zeros((2, 2)), "none")]),
-        figures.plan_steps(PHOTO, np.zeros((0, 4)), np.zeros(0)),
         charts.recall_curves({"default": lambda z: z / (z + 20)}, MEASURED[:0]),
         charts.differences(DIFFERENCES[:0]),
         charts.side_by_side({}),
     ):
         assert show(tmp_path, figure).png
     assert figures.truth_layers(table([])) == ()
-
-
-def test_a_plan_numbers_its_crops_and_adds_their_gains():
-    figure = figures.plan_steps(PHOTO, np.array([[4, 4, 20, 20], [9, 9, 30, 30]]), [3, 1], base=2)
-    picture, chart = figure.axes
-    assert [(text.get_text(), text.get_position()) for text in picture.texts] == [
-        ("1", (4, 4)), ("2", (9, 9)),
-    ]  # fmt: skip
-    assert [bar.get_height() for bar in chart.patches] == [3, 1]
-    assert chart.lines[0].get_ydata().tolist() == [2, 5, 6]
 
 
 def test_mistakes_have_a_colour_each_and_say_their_number():
@@ -214,12 +204,11 @@ def test_mistakes_have_a_colour_each_and_say_their_number():
     ("dataset", "draw", "place"),
     [
         ("visdrone", lambda: figures.gallery([Panel(PHOTO, "a")]), "pictures"),
-        ("visdrone", lambda: figures.plan_steps(PHOTO, SQUARE, [1.0]), "pictures"),
         ("visdrone", lambda: figures.gallery([Panel(np.eye(3), "map")]), "figures"),
         ("visdrone", plain, "figures"),
         ("scenes", lambda: figures.gallery([Panel(PHOTO, "a")]), "figures"),
     ],
-    ids=["photo", "plan", "map", "lines", "synthetic"],
+    ids=["photo", "map", "lines", "synthetic"],
 )
 def test_photographs_of_others_go_where_git_does_not_look(
     tmp_path: Path, dataset: str, draw: Callable, place: str

@@ -1,7 +1,6 @@
 """Folders of results in, report.html of a stage, of an experiment, and the list of all out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
@@ -24,21 +23,6 @@ INDEX_ABOUT = (
 )
 
 
-@dataclass(frozen=True)
-class Section:
-    """One stage on a page: its notebook, and the tables of what made it, which have an anchor.
-
-    is_stale: a stage it needs was run again since.
-    """
-
-    name: str
-    body: Body
-    anchor: str
-    parameters: Table | None
-    provenance: Table
-    is_stale: bool = False
-
-
 def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
     """Write report.html of one stage's folder (executed notebook, parameters, provenance)."""
     made_by, failure = json_or_empty(folder / PROVENANCE), failures.read(folder)
@@ -57,7 +41,8 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     sections = []
     for name, folder in stages.items():
         body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
-        sections.append(_section(folder, body, name, base_path, is_stale=name in stale))
+        section = _section(folder, body, name, base_path)
+        sections.append(section | {"is_stale": name in stale})
     failed = []  # each with its notebook up to the error
     for folder in failures.folders(home):
         body = notebooks.body(folder / NOTEBOOK, prefix=f"failed-{folder.name}-", deeper=2)
@@ -119,17 +104,18 @@ def _summary(home: Path) -> tuple[str, ...]:
     return results.question, *told, ", ".join(changed) or "none"
 
 
-def _section(
-    folder: Path, body: Body, name: str, base_path: Path, *, is_stale: bool = False
-) -> Section:
-    """Return one stage's part of a page; on that of an experiment its name tells it apart."""
+def _section(folder: Path, body: Body, name: str, base_path: Path) -> dict[str, object]:
+    """Return one stage's part of a page, with the tables of what made it, which have an anchor."""
     made_by = json_or_empty(folder / PROVENANCE)
     of = f" of {made_by['stage']}" if "stage" in made_by else ""
     rows = [("key", folder.name)] * bool(name) + render.flat(made_by)
-    provenance = Table(("what", "value"), rows, f"Provenance{of}")
-    parameters = _parameters(folder, base_path, made_by.get("stage", ""), f"Parameters{of}")
-    anchor = f"{name}-provenance".strip("-")
-    return Section(name, body, anchor, parameters, provenance, is_stale)
+    return {
+        "name": name,
+        "body": body,
+        "anchor": f"{name}-provenance".strip("-"),
+        "parameters": _parameters(folder, base_path, made_by.get("stage", ""), f"Parameters{of}"),
+        "provenance": Table(("what", "value"), rows, f"Provenance{of}"),
+    }
 
 
 def _stale(stages: Mapping[str, Path]) -> set[str]:
