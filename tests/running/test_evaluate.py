@@ -1,6 +1,7 @@
 """`dmnet evaluate`: figures and notes for what can be scored, one line for what cannot."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,20 +62,24 @@ def write_results(root: Path, rows: list[tuple], **changes: object) -> Path:
     return files.write_json(root / "found.json", entries)
 
 
+def arguments(root: Path, found: Path, *more: str, truth: str = "") -> list[object]:
+    """The command on the split `val`, or on a file of truth, by COCO's protocol unless told."""
+    given = ["--ground-truth", root / truth]
+    if not truth:
+        given += ["--split", "val", "--image-sizes", root / "sizes.json"]
+    if "--protocol" not in more:
+        given += ["--protocol", "coco"]
+    out = root / "out" / "metrics.json"
+    return ["evaluate", *given, "--detections", found, "--out", out, *more]
+
+
 def evaluate(root: Path, found: Path, *more: str, truth: str = "") -> dict:
     """Run the command; return metrics.json."""
-    given = ["--ground-truth", str(root / truth)] if truth else [
-        "--ground-truth", str(root), "--split", "val", "--image-sizes", str(root / "sizes.json"),
-    ]  # fmt: skip
-    if "--protocol" not in more:
-        more = (*more, "--protocol", "coco")
-    out = root / "out" / "metrics.json"
-    given += ["--detections", str(found), "--out", str(out), *more]
-    return json.loads(out.read_text()) if cli.main(["evaluate", *given]) == 0 else {}
+    assert cli.main([*map(str, arguments(root, found, *more, truth=truth))]) == 0
+    return json.loads((root / "out" / "metrics.json").read_text())
 
 
-@pytest.mark.parametrize("protocol", ["visdrone", "coco"])
-@pytest.mark.parametrize("truth", ["", "val.json"])
+@pytest.mark.parametrize(("protocol", "truth"), [("visdrone", ""), ("coco", "val.json")])
 @pytest.mark.parametrize("found", ["ids", "names", "text", "zip"])
 def test_a_perfect_set_scores_1_whatever_its_ids(
     root: Path, protocol: str, truth: str, found: str
@@ -178,39 +183,26 @@ def test_files_not_sorted_by_score_are_noted(root: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (
-            ["--protocol", "visdrone", "--profile", "official"],
-            "the visdrone protocol has rules of its own",
-        ),
-        (["--protocol", "visdrone", "--max-detections", "9"], "rules of its own"),
-        (["--protocol", "visdrone", "--backend", "pycocotools"], "rules of its own"),
-        (["--set", "rows=objects"], "--set rows: a rule of another command"),
-        (["--set", "kernel=exact"], "--set kernel"),
-        (["--images", "found.json"], "not a COCO file"),
-        (["--names", "sizes.json"], "are not: "),
-        (["--names", "none.txt"], "no such file"),
-        (["--out", "val"], "val: is a folder; --out takes the metrics file"),
-        (["--split", "test"], "no folder for split 'test'"),
-        (["--detections", "none.json"], "none.json: no such file or folder of detections"),
+        ("--protocol visdrone --profile official", "the visdrone protocol has rules of its own"),
+        ("--protocol visdrone --max-detections 9", "the visdrone protocol has rules of its own"),
+        ("--set rows=objects", "--set rows: a rule of another command"),
+        ("--images found.json", "not a COCO file"),
+        ("--names sizes.json", "expected stems of the ground truth, one a line"),
+        ("--out val", "val: is a folder; --out takes the metrics file"),
+        ("--split test", "no folder for split 'test'"),
+        ("--detections none.json", "none.json: no such file or folder of detections"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
-    root: Path,
-    capsys: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    more: list,
-    says: str,
+    root: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str], more: str, says: str
 ) -> None:
     monkeypatch.chdir(root)
-    assert evaluate(root, write_results(root, PERFECT), *more) == {}
-    said = capsys.readouterr().err
-    assert says in said
-    assert said.count("\n") == 1
+    assert says in refused(*arguments(root, write_results(root, PERFECT), *more.split()))
 
 
-def test_a_folder_needs_a_split(root: Path, capsys: pytest.CaptureFixture) -> None:
-    evaluate(root, write_results(root, PERFECT), truth=".")
-    assert "holds several splits; say which with --split" in capsys.readouterr().err
+def test_a_folder_needs_a_split(root: Path, refused: Callable[..., str]) -> None:
+    told = refused(*arguments(root, write_results(root, PERFECT), truth="."))
+    assert "holds several splits; say which with --split" in told
 
 
 @pytest.mark.parametrize("protocol", ["coco", "visdrone"])
