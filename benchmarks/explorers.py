@@ -120,4 +120,5 @@ def _passes(split: Split) -> tuple[dict, dict, dict, Rule]:
 
 
 def _pass(rng: np.random.Generator, where: Regions, images: int, each: int) -> InferencePass:
-    return InferencePass(planned.seen(rng, where.boxes_xyxy, images, each), 1.0, 0.0)
+    seen = planned.seen(rng, where.boxes_xyxy, images, each)
+    return InferencePass(**vars(seen), megapixels=1.0, seconds=0.0)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dmnet_lib.core import annotations, boxes, official, params, provenance
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.tables import Detections, Regions, ViewDetections
+from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import threshold
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
@@ -119,8 +119,7 @@ def pass_over(truth: Annotations, regions: Regions, share: float, seed: int) -> 
     xyxy, view, image, classes = (np.concatenate(column) for column in zip(*parts, strict=True))
     detections = Detections(truth.names, xyxy, rng.uniform(0.06, 1, len(xyxy)), classes, image)
     scales = np.full(len(regions), 0.5 if share < 0.5 else 1.0)
-    seen = ViewDetections(detections, view, regions, scales)
-    return InferencePass(seen, 1.0, 0.0)
+    return InferencePass(detections, view, regions, scales, megapixels=1.0, seconds=0.0)
 
 
 def passes(one: Split) -> tuple[dict, dict, dict]:

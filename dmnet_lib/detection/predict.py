@@ -27,7 +27,14 @@ from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.density import mcnn, sizes, windows
 from dmnet_lib.detection import density_source, detectors, fusion, onnx, strategies
 from dmnet_lib.detection.detectors import Detector, Views
-from dmnet_lib.detection.strategies import InferencePass, Rule, Strategy
+from dmnet_lib.detection.strategies import InferencePass, Rule
+from dmnet_lib.detection.strategy import (
+    PREDICT,
+    PREDICTABLE,
+    SHOWN_SCORE,
+    Strategy,
+    described,
+)
 
 MCNN_WEIGHTS = "mcnn.safetensors"
 NEEDED = {  # files of each stage that predictions need; a clone has figures and metrics alone
@@ -36,8 +43,6 @@ NEEDED = {  # files of each stage that predictions need; a clone has figures and
     CROPS: (input_scale.FILE, result_folder.METRICS, result_folder.PARAMS),
     DETECTION: ("recall.json", detectors.ABOUT, result_folder.PARAMS),
 }
-STRATEGY = "density mcnn"
-STRATEGIES = "density mcnn, planned mcnn N, planned detector N, global"
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Prediction:
     seconds: float
     notes: tuple[str, ...] = ()
 
-    def shown(self, min_score: float = strategies.SHOWN_SCORE) -> Detections:
+    def shown(self, min_score: float = SHOWN_SCORE) -> Detections:
         """Return the detections above a score."""
         return self.detections.select(self.detections.scores > min_score)
 
@@ -84,11 +89,11 @@ class Predictor:
 
     @classmethod
     def of_run(
-        cls, run: Path | str, *, strategy: str = STRATEGY, device: str = "auto"
+        cls, run: Path | str, *, strategy: str = PREDICT, device: str = "auto"
     ) -> "Predictor":
         """Return the pipeline of a run's folder, like results/demo.
 
-        A relative path may also count from the project's folder. strategy is one of STRATEGIES; N
+        A relative path may also count from the project's folder. strategy is one of PREDICTABLE; N
         is a number of crops, or megapixels like 0.9Mpx. Raises InputError for a run that is not
         finished on this machine, for one of other networks, and for an unknown strategy.
         """
@@ -157,7 +162,7 @@ class Predictor:
         crops = self._pass(image, name, Views(regions, self.rule.input_scale))
         fused = strategies.fuse([whole, crops], self.rule)
         notes = picture.notes
-        if len(fused) == self.rule.top and fused.scores.min() > strategies.SHOWN_SCORE:
+        if len(fused) == self.rule.top and fused.scores.min() > SHOWN_SCORE:
             notes += (f"the run keeps the best {self.rule.top} boxes of an image, there are more",)
         return Prediction(
             fused, tuple(sizes_wh[0].tolist()), regions, maps, self.cell_px,
@@ -167,7 +172,7 @@ class Predictor:
     def _pass(self, image: np.ndarray, name: str, views: Views) -> InferencePass:
         """Return what the detector finds in views of one image."""
         ((seen, seconds),) = detectors.detect(self.detector, [image], (name,), [views])
-        return InferencePass(seen, views.megapixels(1), seconds[0])
+        return InferencePass(**vars(seen), megapixels=views.megapixels(1), seconds=seconds[0])
 
     def _regions(self, maps: np.ndarray, whole: Detections, sizes_wh: np.ndarray) -> Regions:
         """Return the crops of one image by the strategy."""
@@ -190,10 +195,10 @@ class Predictor:
 
 def _strategy(name: str) -> Strategy:
     """Return the record of a strategy. Raises InputError for one that cannot be predicted with."""
-    (record,) = strategies.described([name]).values()
+    (record,) = described([name]).values()
     is_planned = record.method in ("planned mcnn", "planned detector")
-    if name not in (STRATEGY, "global") and not (is_planned and record.budget):
-        raise InputError(f"strategy {name!r}: expected {STRATEGIES}")
+    if name not in (PREDICT, "global") and not (is_planned and record.budget):
+        raise InputError(f"strategy {name!r}: expected {PREDICTABLE}")
     return record
 
 

@@ -45,7 +45,7 @@ def collect(
     passes = strategies.run(
         detector, split, views, cache=cache, executor=executor, label="recall curve"
     )
-    return of_passes(split.annotations, [one.view_detections for one in passes.values()])
+    return of_passes(split.annotations, list(passes.values()))
 
 
 def regions_at_many_sizes(sizes_wh: np.ndarray, scale: InputScale) -> list[Regions]:

@@ -1,6 +1,6 @@
 """A detector, a split and its crops -> detections, cost and time of each inference strategy.
 
-What a strategy is stands in its `Strategy` record, which `described` makes from its name once.
+What a strategy is stands in its `strategy.Strategy` record, which `described` makes from its name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,67 +19,17 @@ from dmnet_lib.core.official import FusionRules
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
-from dmnet_lib.cropping.plans import SplitPlan, budgets
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors, fusion
 from dmnet_lib.detection.cache import DetectionCache
 from dmnet_lib.detection.detectors import Detector, Views
 from dmnet_lib.detection.fusion import ViewRules
+from dmnet_lib.detection.strategy import SHOWN_SCORE, Strategy, described
 
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
-SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
 LISTING = "strategies.json"
 ABLATION = "ablation"  # folder of what the fusion gives without some of its rules
 NO_CACHE = DetectionCache()
-
-BASELINES = ("whole", "grid", "sliding")  # kinds that see the same views whatever the image shows
-KINDS = (*BASELINES, "density", "planned", "custom")
-METHODS = {  # method: kind, and source of the density that the crops follow
-    "global": ("whole", None),
-    "native": ("whole", None),
-    "uniform": ("grid", None),
-    "sliding": ("sliding", None),
-    "density oracle": ("density", "oracle"),
-    "density mcnn": ("density", "mcnn"),
-    "density top-k": ("density", "mcnn"),
-    "planned oracle": ("planned", "oracle"),
-    "planned mcnn": ("planned", "mcnn"),
-    "planned detector": ("planned", "detector"),
-}
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """What an inference strategy is: which views of an image the detector sees.
-
-    name: as tables show it, `planned mcnn 0.9Mpx`; method: the name without its setting. kind: one
-    of KINDS; source: of the density that crops follow, `oracle` (the true one), `mcnn` or
-    `detector`; budget of a plan: crops an image (int) or megapixels an image (float). is_default:
-    the method's first setting, which stands for it in tables. prefix_of: the strategy whose first
-    crops of each image these are.
-    """
-
-    name: str
-    method: str
-    kind: str = "custom"
-    source: str | None = None
-    budget: int | float | None = None
-    is_default: bool = True
-    prefix_of: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InputError(f"{self.name}: kind is {self.kind!r}, expected {', '.join(KINDS)}")
-
-    @property
-    def is_baseline(self) -> bool:
-        """Whether the views do not depend on what an image shows: whole images, grids, tiles."""
-        return self.kind in BASELINES
-
-    @property
-    def is_upper_bound(self) -> bool:
-        """Whether crops follow the true density, which is not known in practice."""
-        return self.source == "oracle"
 
 
 @dataclass(frozen=True)
@@ -97,26 +47,15 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class InferencePass:
+class InferencePass(ViewDetections):
     """One pass of a detector over a split: what it found in the views, and what it cost.
 
     megapixels and seconds are per image; time_is_estimated: see `Outcome`.
     """
 
-    view_detections: ViewDetections
     megapixels: float
     seconds: float
     time_is_estimated: bool = False
-
-    @property
-    def detections(self) -> Detections:
-        """The boxes of all views, not yet fused."""
-        return self.view_detections.detections
-
-    @property
-    def regions(self) -> Regions:
-        """The views' regions."""
-        return self.view_detections.regions
 
 
 @dataclass(frozen=True)
@@ -135,36 +74,6 @@ class Outcome:
     seconds_per_image: float
     time_is_estimated: bool = False
     predicted_recall: float | None = None
-
-
-def described(
-    names: Iterable[str], plans: Mapping[str, SplitPlan] | None = None
-) -> dict[str, Strategy]:
-    """Return the record of each strategy: of METHODS by its name, `custom` for any other.
-
-    A name is a method, or a method and its setting, a last word that begins with a digit. The first
-    setting of a method is its default. plans, by name, know whose first crops theirs are.
-    """
-    records: dict[str, Strategy] = {}
-    for name in names:
-        method, _, setting = name.rpartition(" ")
-        if not method or not setting[:1].isdigit():
-            method, setting = name, ""
-        kind, source = METHODS.get(method, ("custom", None))
-        budget = budgets(setting)[setting] if kind == "planned" and setting else None
-        longer = (plans or {})[name].prefix_of if name in (plans or {}) else None
-        records[name] = Strategy(
-            name, method, kind, source,
-            budget=budget and (budget.megapixels or budget.crops),
-            is_default=all(one.method != method for one in records.values()),
-            prefix_of=longer and f"{method} {longer}",
-        )  # fmt: skip
-    return records
-
-
-def defaults(found: Mapping[str, Outcome]) -> list[str]:
-    """Return the names of the strategies that stand for their method in tables."""
-    return [name for name, one in found.items() if one.strategy.is_default]
 
 
 def run_whole_images(
@@ -232,10 +141,13 @@ def run(
             found[name] = seen, seconds
             cache.put(passes[name], names, seen, seconds)
     return {
-        name: InferencePass(seen, passes[name].megapixels(len(names)),
-                            float(seconds.mean()) if len(names) else 0.0)
+        name: InferencePass(
+            **vars(seen),
+            megapixels=passes[name].megapixels(len(names)),
+            seconds=float(seconds.mean()) if len(names) else 0.0,
+        )
         for name, (seen, seconds) in found.items()
-    }  # fmt: skip
+    }
 
 
 def _part(longer: InferencePass, views: Views, split: Split) -> InferencePass:
@@ -243,20 +155,20 @@ def _part(longer: InferencePass, views: Views, split: Split) -> InferencePass:
 
     Raises ValueError where they are not.
     """
-    seen, images = longer.view_detections, longer.regions.image_index
+    images = longer.regions.image_index
     rank = np.arange(len(images)) - np.searchsorted(images, images)
     counts = np.bincount(views.regions.image_index, minlength=1 + images.max(initial=-1))
     rows = np.flatnonzero(rank < counts[images])
-    if not np.array_equal(seen.regions.boxes_xyxy[rows], views.regions.boxes_xyxy):
+    if not np.array_equal(longer.regions.boxes_xyxy[rows], views.regions.boxes_xyxy):
         raise ValueError("crops that are called the first of a longer plan's are others")
-    chosen = np.flatnonzero(np.isin(seen.view_index, rows))
-    part = ViewDetections(
-        seen.detections.select(chosen), np.searchsorted(rows, seen.view_index[chosen]),
-        views.regions, seen.scales[rows],
-    )  # fmt: skip
+    chosen = np.flatnonzero(np.isin(longer.view_index, rows))
     megapixels = views.megapixels(len(split.annotations))
     seconds = longer.seconds * megapixels / longer.megapixels if longer.megapixels else 0.0
-    return InferencePass(part, megapixels, seconds, time_is_estimated=len(rows) < len(images))
+    return InferencePass(
+        longer.detections.select(chosen), np.searchsorted(rows, longer.view_index[chosen]),
+        views.regions, longer.scales[rows], megapixels, seconds,
+        time_is_estimated=len(rows) < len(images),
+    )  # fmt: skip
 
 
 def outcomes(
@@ -273,17 +185,14 @@ def outcomes(
     strategies are where their names do not; see `described`.
     """
     strategies = described((*whole, *crops)) | dict(records or {})
-    base, extra, none = whole["global"], extra_seconds or {}, Regions.none()
-    found = {
-        name: Outcome(strategies[name], fuse([one], rule), none, one.megapixels, one.seconds)
-        for name, one in whole.items()
-    }
-    for name, one in crops.items():
-        fused, megapixels = fuse([base, one], rule), base.megapixels + one.megapixels
-        seconds = base.seconds + one.seconds + extra.get(name, 0.0)
+    found, extra, none = {}, extra_seconds or {}, Regions.none()
+    for name, one in (whole | crops).items():
+        parts = [one] if name in whole else [whole["global"], one]
         found[name] = Outcome(
-            strategies[name], fused, one.regions, megapixels, seconds, one.time_is_estimated
-        )
+            strategies[name], fuse(parts, rule), none if name in whole else one.regions,
+            sum(part.megapixels for part in parts),
+            sum(part.seconds for part in parts) + extra.get(name, 0.0), one.time_is_estimated,
+        )  # fmt: skip
     return found
 
 
@@ -291,7 +200,7 @@ def fuse(passes: Sequence[InferencePass], rule: Rule) -> Detections:
     """Return the boxes of all passes fused by the rule; the first shows whole images."""
     sizes_wh = passes[0].regions.boxes_xyxy[:, 2:]
     return fusion.fuse(
-        fusion.apply_view_rules([one.view_detections for one in passes], sizes_wh, rule.views),
+        fusion.apply_view_rules(passes, sizes_wh, rule.views),
         names=passes[0].detections.names,
         iou_threshold=rule.iou_threshold,
         top=rule.top,
@@ -341,25 +250,18 @@ def with_predicted_recall(
 def cost_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
     """Return one row per strategy: crops, megapixels, detections and seconds per image, whether the
     seconds are estimated, and the predicted recall."""
-    rows = {
-        name: {
-            "crops_per_image": len(one.regions) / max(1, len(one.detections.names)),
+    rows = {}
+    for name, one in found.items():
+        images = max(1, len(one.detections.names))
+        rows[name] = {
+            "crops_per_image": len(one.regions) / images,
             "megapixels": one.megapixels,
-            "detections_per_image": len(one.detections) / max(1, len(one.detections.names)),
+            "detections_per_image": len(one.detections) / images,
             "seconds": one.seconds_per_image,
             "time_is_estimated": one.time_is_estimated,
             "predicted_recall": one.predicted_recall,
         }
-        for name, one in found.items()
-    }
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def counts_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
-    """Return one row an image: the detections above SHOWN_SCORE of each strategy."""
-    first = next(iter(found.values())).detections
-    counts = {name: shown_counts(one.detections) for name, one in found.items()}
-    return pd.DataFrame({"image": first.names} | counts)
 
 
 def shown_counts(found: Detections) -> np.ndarray:

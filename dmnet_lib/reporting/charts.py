@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,10 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from dmnet_lib.detection.strategy import described
 from dmnet_lib.reporting.figures import AMBER, BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, PINK, SKY
-
-if TYPE_CHECKING:
-    from dmnet_lib.detection.strategies import Strategy
 
 # Colour and mark of each method, the same in every figure.
 METHODS = {
@@ -36,19 +33,13 @@ SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": 
 
 def styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return {strategy: (colour, mark)}, those of its method; other names take colours in turn."""
-    methods = {name: one.method for name, one in _described(names).items()}
+    methods = {name: one.method for name, one in described(names).items()}
     others = [method for method in dict.fromkeys(methods.values()) if method not in METHODS]
     palette = OTHERS if len(others) < len(set(methods.values())) else COLOURS
     chosen = METHODS | {
         method: (colour, "*") for method, colour in zip(others, itertools.cycle(palette))
     }
     return {name: chosen[method] for name, method in methods.items()}
-
-
-def _described(names: Iterable[str]) -> "dict[str, Strategy]":
-    from dmnet_lib.detection import strategies  # with torch, which not every notebook needs
-
-    return strategies.described(names)
 
 
 def new(
@@ -196,7 +187,7 @@ def _draw_methods(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 
     Plans whose budget was megapixels have a broken line of their own: they take many small crops.
     """
-    records = _described(table.index.astype(str))
+    records = described(table.index.astype(str))
     by_pixels = [isinstance(one.budget, float) for one in records.values()]
     shown = styles(table["method"])
     for (method, pixels), rows in table.groupby(["method", by_pixels], sort=False):

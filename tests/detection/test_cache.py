@@ -58,7 +58,7 @@ def test_the_second_pass_is_the_first_and_shows_nothing(tmp_path: Path) -> None:
         columns = (getattr(one.detections, name) for one in (a, b))
         np.testing.assert_array_equal(*columns)
     for name in ("view_index", "scales"):
-        columns = (getattr(one.view_detections, name) for one in (a, b))
+        columns = (getattr(one, name) for one in (a, b))
         np.testing.assert_array_equal(*columns)
     assert (a.megapixels, a.seconds) == (b.megapixels, b.seconds)
 

@@ -87,7 +87,7 @@ def test_it_is_told_where_the_limit_of_boxes_cuts_objects_off(
     predictor = Predictor.of_run(untrained_run)
     few = replace(predictor, rule=replace(predictor.rule, top=3))
     assert few(images[0]).notes == ()  # what is left out has low scores
-    monkeypatch.setattr(strategies, "SHOWN_SCORE", 0.0)
+    monkeypatch.setattr("dmnet_lib.detection.predict.SHOWN_SCORE", 0.0)
     assert "best 3 boxes" in few(images[0]).notes[0]
 
 
@@ -109,7 +109,7 @@ def test_pixels_of_another_kind_are_refused(untrained_run: Path) -> None:
         (lambda home: next(home.glob("02*/k/*.safetensors")).unlink(), "without its networks"),
         (lambda home: next(home.glob("05*/k/*.safetensors")).unlink(), "without its networks"),
         (lambda home: next(home.glob("05*/k/*.safetensors")).write_bytes(b"x"), "not this model"),
-        (lambda home: next(home.glob("01*/k/sizes.json")).write_text("[]"), "no size bins"),
+        (lambda home: next(home.glob("01*/k/sizes.json")).write_text("[]"), "not size bins"),
         (lambda home: files.write_json(next(home.glob("03*/k/metrics.json")), {}), "another ver"),
         (lambda home: next(home.glob("05*/k/params.yaml")).write_text("a: 1\n"), "another version"),
     ],

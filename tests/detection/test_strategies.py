@@ -125,13 +125,6 @@ def test_the_images_that_differ_most_come_first() -> None:
     assert strategies.most_different(a, a, count=9) == [0, 1, 2]
 
 
-def test_the_counts_table_has_a_row_an_image() -> None:
-    none = Regions.from_lists([[]] * 3)
-    outcomes = {"global": Outcome(Strategy("global", "global"), found((0, 0.9)), none, 1.0, 1.0)}
-    table = strategies.counts_table(outcomes)
-    assert table.to_numpy().tolist() == [["a", 1], ["b", 0], ["c", 0]]
-
-
 def test_outcomes_come_back_from_their_folder_in_their_order(tmp_path: Path) -> None:
     outcomes = detect(
         {"density mcnn": Regions.from_lists([[], [CROP]]), "a": Regions.from_lists([[], []])}
@@ -192,7 +185,7 @@ def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
     alone = strategies.run_crops(seen, split(), {"x": NESTED["planned mcnn 1"]}, RULE)["x"]
     part = passes["planned mcnn 1"]
     for name in ("view_index", "scales"):
-        columns = (getattr(one.view_detections, name) for one in (part, alone))
+        columns = (getattr(one, name) for one in (part, alone))
         np.testing.assert_array_equal(*columns)
     np.testing.assert_array_equal(part.regions.boxes_xyxy, alone.regions.boxes_xyxy)
     np.testing.assert_array_equal(part.detections.boxes_xyxy, alone.detections.boxes_xyxy)

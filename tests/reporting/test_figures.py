@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dmnet_lib.core import files
-from dmnet_lib.detection import strategies
+from dmnet_lib.detection.strategy import METHODS
 from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.figures import Boxes, Panel
 
@@ -155,7 +155,7 @@ def test_a_method_has_one_colour_in_every_figure():
     colours = [colour for colour, _ in charts.METHODS.values()]
     custom = [named[name][0] for name in ("mine", "yours 2")]
     assert len({*colours, *custom}) == len(colours) + 2
-    assert charts.METHODS.keys() == strategies.METHODS.keys()
+    assert charts.METHODS.keys() == METHODS.keys()
     assert list(charts.styles(["a", "b"]).values()) == [(figures.BLUE, "*"), (figures.ORANGE, "*")]
 
 

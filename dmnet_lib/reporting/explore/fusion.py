@@ -14,7 +14,7 @@ import numpy as np
 
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.provenance import Stage
-from dmnet_lib.core.tables import Detections, Regions, ViewDetections
+from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import strategies
 from dmnet_lib.detection.strategies import SHOWN_SCORE, InferencePass, Outcome, Rule
@@ -136,18 +136,17 @@ class FusionExplorer(desk.Explorer):
 
 def one_image(whole: InferencePass, index: int, least_score: float) -> InferencePass:
     """Return the pass over one image alone, without the boxes below a score."""
-    seen = whole.view_detections
-    views = slice(*np.searchsorted(seen.regions.image_index, [index, index + 1]))
-    rows = slice(*np.searchsorted(seen.detections.image_index, [index, index + 1]))
-    alone, regions_xyxy = seen.detections.of_images([index]), seen.regions.boxes_xyxy[views]
+    views = slice(*np.searchsorted(whole.regions.image_index, [index, index + 1]))
+    rows = slice(*np.searchsorted(whole.detections.image_index, [index, index + 1]))
+    alone, regions_xyxy = whole.detections.of_images([index]), whole.regions.boxes_xyxy[views]
     kept = alone.scores >= least_score
-    part = ViewDetections(
-        alone.select(kept),
-        seen.view_index[rows][kept] - views.start,
-        Regions(regions_xyxy, np.zeros(len(regions_xyxy), np.int64)),
-        seen.scales[views],
+    return replace(
+        whole,
+        detections=alone.select(kept),
+        view_index=whole.view_index[rows][kept] - views.start,
+        regions=Regions(regions_xyxy, np.zeros(len(regions_xyxy), np.int64)),
+        scales=whole.scales[views],
     )
-    return replace(whole, view_detections=part)
 
 
 def judge(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:

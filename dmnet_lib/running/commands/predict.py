@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -15,11 +16,12 @@ from dmnet_lib.core.images import Picture
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import video
 from dmnet_lib.data.formats import coco, visdrone
-from dmnet_lib.detection import predict, strategies
-from dmnet_lib.detection.predict import Prediction, Predictor
-from dmnet_lib.reporting import drawing
+from dmnet_lib.detection.strategy import PREDICT, PREDICTABLE, SHOWN_SCORE
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, option
+
+if TYPE_CHECKING:
+    from dmnet_lib.detection.predict import Prediction
 
 ABOUT = """\
 Run a finished experiment's pipeline on your own images: density map, crops, detector and fusion,
@@ -51,11 +53,11 @@ class Options:
     )
     home: Path = option("--run", "a finished experiment, like results/demo", metavar="RUN")
     out: Path = option("--out", "folder to write to", metavar="DIR")
-    strategy: str = option("--strategy", f"{predict.STRATEGIES}: where the crops are; N is a "
-        "number of crops, or megapixels like 0.9Mpx", default=predict.STRATEGY,
+    strategy: str = option("--strategy", f"{PREDICTABLE}: where the crops are; N is a "
+        "number of crops, or megapixels like 0.9Mpx", default=PREDICT,
         metavar="NAME")  # fmt: skip
     min_score: float = option("--min-score", "score above which a box counts as an object and is "
-        "drawn; text and json hold all", type=common.share, default=strategies.SHOWN_SCORE,
+        "drawn; text and json hold all", type=common.share, default=SHOWN_SCORE,
         metavar="S")  # fmt: skip
     every: int = option("--every", "take every so many frames of a video, one per second unless "
         "given", type=common.count, default=0, metavar="N")  # fmt: skip
@@ -71,6 +73,8 @@ def run(options: Options, say: Say) -> None:
     sources = _sources(options.inputs, say)
     if all(path.is_dir() for path in sources):
         raise InputError(f"{options.inputs[0]}: no image or video in it")
+    from dmnet_lib.detection.predict import Predictor  # with torch, which help does without
+
     predictor = Predictor.of_run(options.home, strategy=options.strategy)
     info = {
         "description": f"dmnet predict, strategy {options.strategy}",
@@ -159,11 +163,13 @@ def _of_video(path: Path, name: str, every: int) -> Iterator[tuple[Picture, dict
         yield Picture(one.image), entry | {"frame": one.number, "seconds": one.seconds}
 
 
-def _write(name: str, picture: Picture, one: Prediction, options: Options) -> str:
+def _write(name: str, picture: Picture, one: "Prediction", options: Options) -> str:
     """Write what was found in one picture, and return it in words."""
     visdrone.write_detections(options.out / TEXTS, one.detections)
     shown = one.shown(options.min_score)
     if options.overlays:
+        from dmnet_lib.reporting import drawing  # with matplotlib
+
         overlay = drawing.overlay(picture.image, shown, one.regions.boxes_xyxy)
         path = files.inside(options.out / OVERLAYS, f"{name}.jpg")
         files.write_bytes(path, files.encode_jpeg(overlay))

@@ -1,0 +1,84 @@
+"""A strategy's name -> what it is: which views of an image the detector sees. Without torch."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dmnet_lib.core.files import InputError
+from dmnet_lib.cropping.plans import SplitPlan, budgets
+
+SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
+PREDICT = "density mcnn"  # what `dmnet predict` does unless it is told
+PREDICTABLE = "density mcnn, planned mcnn N, planned detector N, global"
+BASELINES = ("whole", "grid", "sliding")  # kinds that see the same views whatever the image shows
+KINDS = (*BASELINES, "density", "planned", "custom")
+METHODS = {  # method: kind, and source of the density that the crops follow
+    "global": ("whole", None),
+    "native": ("whole", None),
+    "uniform": ("grid", None),
+    "sliding": ("sliding", None),
+    "density oracle": ("density", "oracle"),
+    "density mcnn": ("density", "mcnn"),
+    "density top-k": ("density", "mcnn"),
+    "planned oracle": ("planned", "oracle"),
+    "planned mcnn": ("planned", "mcnn"),
+    "planned detector": ("planned", "detector"),
+}
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """What an inference strategy is: which views of an image the detector sees.
+
+    name: as tables show it, `planned mcnn 0.9Mpx`; method: the name without its setting. kind: one
+    of KINDS; source: of the density that crops follow, `oracle` (the true one), `mcnn` or
+    `detector`; budget of a plan: crops an image (int) or megapixels an image (float). is_default:
+    the method's first setting, which stands for it in tables. prefix_of: the strategy whose first
+    crops of each image these are.
+    """
+
+    name: str
+    method: str
+    kind: str = "custom"
+    source: str | None = None
+    budget: int | float | None = None
+    is_default: bool = True
+    prefix_of: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"{self.name}: kind is {self.kind!r}, expected {', '.join(KINDS)}")
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the views do not depend on what an image shows: whole images, grids, tiles."""
+        return self.kind in BASELINES
+
+    @property
+    def is_upper_bound(self) -> bool:
+        """Whether crops follow the true density, which is not known in practice."""
+        return self.source == "oracle"
+
+
+def described(
+    names: Iterable[str], plans: Mapping[str, SplitPlan] | None = None
+) -> dict[str, Strategy]:
+    """Return the record of each strategy: of METHODS by its name, `custom` for any other.
+
+    A name is a method, or a method and its setting, a last word that begins with a digit. The first
+    setting of a method is its default. plans, by name, know whose first crops theirs are.
+    """
+    records: dict[str, Strategy] = {}
+    for name in names:
+        method, _, setting = name.rpartition(" ")
+        if not method or not setting[:1].isdigit():
+            method, setting = name, ""
+        kind, source = METHODS.get(method, ("custom", None))
+        budget = budgets(setting)[setting] if kind == "planned" and setting else None
+        longer = (plans or {})[name].prefix_of if name in (plans or {}) else None
+        records[name] = Strategy(
+            name, method, kind, source,
+            budget=budget and (budget.megapixels or budget.crops),
+            is_default=all(one.method != method for one in records.values()),
+            prefix_of=longer and f"{method} {longer}",
+        )  # fmt: skip
+    return records
