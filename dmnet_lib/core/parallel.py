@@ -95,9 +95,8 @@ def cluster(address: str) -> Iterator[Executor]:
         try:
             yield client.get_executor()
         except distributed.KilledWorker as error:
-            raise InputError(
-                f"{address}: one task ended every worker that tried it ({error})"
-            ) from None
+            told = f"one task ended every worker that tried it ({error})"
+            raise InputError(f"{address}: {told}") from None
 
 
 def _begin(method: str) -> None:

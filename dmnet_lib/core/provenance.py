@@ -100,10 +100,14 @@ def notebook_digest(path: Path) -> str:
 def data_fingerprint(root: Path) -> str:
     """Return a digest of a folder of images and annotations, the same on every machine.
 
-    It sees all names and sizes, every byte of text files, and the head and tail of the others.
+    It sees all names but hidden ones, all sizes, every byte of text files, and the head and tail of
+    the others. Links are followed.
     """
-    whole = sha256()
-    for path in _files_below(root):
+    whole, paths = sha256(), []
+    for folder, names, leaves in os.walk(root, followlinks=True):
+        names[:] = [name for name in names if not name.startswith(".")]
+        paths += [Path(folder) / leaf for leaf in leaves if not leaf.startswith(".")]
+    for path in sorted(paths, key=lambda path: path.relative_to(root).as_posix()):
         name, size = path.relative_to(root).as_posix(), path.stat().st_size
         with path.open("rb") as stream:
             seen = stream.read(-1 if path.suffix.lower() in TEXT_SUFFIXES else END_BYTES)
@@ -258,15 +262,6 @@ def _bare_code(path: Path) -> str:
             node.body = node.body[1:] or [ast.Pass()]
     values = path.with_suffix(".toml")
     return ast.unparse(tree) + (values.read_text(encoding="utf-8") if values.exists() else "")
-
-
-def _files_below(root: Path) -> list[Path]:
-    """Return the files below root by their names, without hidden ones; links are followed."""
-    found = []
-    for folder, names, leaves in os.walk(root, followlinks=True):
-        names[:] = [name for name in names if not name.startswith(".")]
-        found += [Path(folder) / leaf for leaf in leaves if not leaf.startswith(".")]
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
 
 def _plain(value: object, where: str) -> object:

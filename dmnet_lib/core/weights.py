@@ -74,18 +74,12 @@ def map_with(
 
 
 def _with_packed(
-    function: Callable[[Model, Context, Item], Result],
-    packed: bytes,
-    context: Context,
-    item: Item,
+    function: Callable[[Model, Context, Item], Result], packed: bytes, context: Context, item: Item
 ) -> Result:
     return function(_unpacked(packed), context, item)
 
 
-@lru_cache(maxsize=1)
-def _unpacked(packed: bytes) -> object:
-    """Return the model of `map_with`, in a worker: its own process made the bytes."""
-    return pickle.loads(packed)
+_unpacked = lru_cache(maxsize=1)(pickle.loads)  # in a worker, of bytes that this program made
 
 
 def write(path: Path, model: nn.Module) -> Path:

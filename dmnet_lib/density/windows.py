@@ -29,13 +29,12 @@ class Grid:
 
 def grid(size_wh: np.ndarray, window_wh: tuple[int, int], *, step_px: int | None = None) -> Grid:
     """Return the window grid of an image of size_wh; with step_px windows stand so far apart."""
-    x, y = (_axis(int(s), w, step_px or w) for s, w in zip(size_wh, window_wh, strict=True))
-    return Grid(*x, *y)
-
-
-def _axis(length: int, window: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    starts = np.unique(np.clip(np.arange(0, length, step), 0, max(0, length - window)))
-    return starts, np.minimum(starts + window, length)
+    sides = []
+    for length, window in zip(map(int, size_wh), window_wh, strict=True):
+        starts = np.clip(np.arange(0, length, step_px or window), 0, max(0, length - window))
+        starts = np.unique(starts)
+        sides += [starts, np.minimum(starts + window, length)]
+    return Grid(*sides)
 
 
 def sums_from_points(
