@@ -9,13 +9,10 @@ import pandas as pd
 from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, ResultFolder
-from dmnet_lib.evaluation.strategy_table import strategy_table
 
 BUDGETS = "figures/budgets.csv"
 SWEEP = "sweep.json"  # in the folder of a sweep: names the experiments of its values
 SCORES = ("AP", "AP50", "APs", "APm", "APl")  # that are compared, and the AP of each class
-COLUMNS = ("AP", "AP50", "APs", "APm", "AR500", "crops_per_image", "megapixels",
-           "containment_rate")  # fmt: skip
 
 
 class StrategyRun(NamedTuple):
@@ -105,29 +102,6 @@ def budgets(found: Mapping[str, ResultFolder]) -> dict[str, pd.DataFrame]:
     """Return the table behind each evaluation's budget figure, where git or a run left it."""
     paths = {name: folder.folder(EVALUATION) / BUDGETS for name, folder in found.items()}
     return {n: pd.read_csv(p, index_col="strategy") for n, p in paths.items() if p.exists()}
-
-
-def overview(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
-    """Return one row an experiment: its split, images, best strategy and AP."""
-    rows = {}
-    for name, folder in found.items():
-        metrics = evaluation(folder)
-        scores = {s: row["AP"] or 0.0 for s, row in metrics["strategies"].items()}
-        best = max(scores, key=scores.get)
-        rows[name] = {"split": metrics["split"], "images": metrics["images"], "best": best,
-                      "AP": round(scores[best], 3)}  # fmt: skip
-    return pd.DataFrame(rows).T.rename_axis("experiment")
-
-
-def strategy_tables(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
-    """Return one row a strategy and experiment with COLUMNS; main strategies only."""
-    tables = {}
-    for name, folder in found.items():
-        metrics = evaluation(folder)
-        rows = metrics["strategies"]
-        main = {strategy: rows[strategy] for strategy in metrics["main"]}
-        tables[name] = strategy_table(main, COLUMNS, baselines=())
-    return pd.concat(tables, names=["experiment"]).swaplevel()
 
 
 def parameter_differences(found: Mapping[str, ResultFolder]) -> pd.DataFrame:

@@ -97,29 +97,6 @@ def test_a_parameter_that_one_lacks_differs_and_a_common_one_is_named_once(resul
     assert table.index.tolist() == ["01_density.beta", "01_density.sigma_px", "common.seed"]
 
 
-def test_the_overview_names_the_best_strategy(results: Path):
-    finish(results, "none", {}, **{"global": None})
-    table = experiments.overview(experiments.load(results))
-    assert table.loc["narrow"].tolist() == ["test-dev", 3, "density mcnn", 0.3]
-    assert table.loc["none", "AP"] == 0
-
-
-def test_the_strategy_table_has_a_row_a_strategy_and_experiment(results: Path):
-    table = experiments.strategy_tables(experiments.load(results))
-    assert table.index.names == ["strategy", "experiment"]
-    assert table.loc[("density mcnn", "narrow"), "AP"] == pytest.approx(0.3)
-    assert table["AP"].unstack("experiment").shape == (2, 2)
-    assert table["APm"].isna().all()
-
-
-def test_only_main_strategies_are_compared(results: Path):
-    rows = dict.fromkeys(("global", "planned mcnn 4", "planned mcnn 8"), ROW)
-    metrics = {"strategies": rows, "main": ["global", "planned mcnn 4"], "split": "v", "images": 1}
-    files.write_json(results / "wide" / "06_evaluation" / "k1" / "metrics.json", metrics)
-    table = experiments.strategy_tables(experiments.load(results, ("wide",)))
-    assert table.index.get_level_values("strategy").tolist() == ["global", "planned mcnn 4"]
-
-
 def test_those_of_a_sweep_count_only_where_they_are_named(results: Path):
     files.write_json(results / "wide-sweep" / "sweep.json", {"runs": [{"experiment": "wide"}]})
     assert experiments.swept(results) == {"wide-sweep", "wide"}
