@@ -39,31 +39,24 @@ def test_an_empty_mask_has_no_region():
     assert padded(nothing, 5, (35, 35)) == []
 
 
-def test_a_region_is_the_rectangle_of_its_windows():
-    mask = np.zeros((4, 4))
-    mask[1, 1:3] = 1
-    assert rectangles(mask) == [[10, 10, 30, 20]]
-
-
-def test_a_region_reaches_the_border_by_the_moved_window():
-    mask = np.zeros((4, 4))
-    mask[2:, 3] = 1
-    assert rectangles(mask) == [[25, 20, 35, 35]]
-    assert rectangles(np.ones((4, 4))) == [[0, 0, 35, 35]]
-
-
-def test_corners_join_windows_in_eight_but_not_in_four_neighbours():
-    mask = np.eye(4)
-    mask[2:] = 0
-    assert rectangles(mask, connectivity=8) == [[0, 0, 20, 20]]
-    assert rectangles(mask, connectivity=4) == [[0, 0, 10, 10], [10, 10, 20, 20]]
-
-
-def test_regions_are_ordered_by_top_then_left():
-    mask = [[0, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]]
-    tall = [[0, 0, 0, 1], [1, 0, 0, 1], [1, 0, 0, 0], [0, 0, 1, 0]]
-    assert rectangles(mask) == [[25, 0, 35, 10], [0, 10, 10, 20], [20, 25, 30, 35]]
-    assert rectangles(tall, connectivity=4) == [[25, 0, 35, 20], [0, 10, 10, 30], [20, 25, 30, 35]]
+@pytest.mark.parametrize(
+    ("mask", "connectivity", "expected"),
+    [
+        ("0000 0110 0000 0000", 8, [[10, 10, 30, 20]]),
+        ("0000 0000 0001 0001", 8, [[25, 20, 35, 35]]),  # the moved window reaches the border
+        ("1111 1111 1111 1111", 8, [[0, 0, 35, 35]]),
+        ("1000 0100 0000 0000", 8, [[0, 0, 20, 20]]),  # corners join
+        ("1000 0100 0000 0000", 4, [[0, 0, 10, 10], [10, 10, 20, 20]]),
+        # Ordered by top, then left.
+        ("0001 1000 0000 0010", 8, [[25, 0, 35, 10], [0, 10, 10, 20], [20, 25, 30, 35]]),
+        ("0001 1001 1000 0010", 4, [[25, 0, 35, 20], [0, 10, 10, 30], [20, 25, 30, 35]]),
+    ],
+)
+def test_a_region_is_the_rectangle_of_joined_windows(
+    mask: str, connectivity: int, expected: list
+) -> None:
+    rows = [[int(cell) for cell in row] for row in mask.split()]
+    assert rectangles(rows, connectivity=connectivity) == expected
 
 
 def test_masks_of_one_grid_do_not_touch_each_other():
@@ -121,10 +114,7 @@ def test_sliding_tiles_cover_every_pixel_within_the_image(
     assert len(np.unique(found, axis=0)) == len(found)
 
 
-def test_an_image_smaller_than_a_tile_is_one_tile():
-    assert regions.sliding(np.array([20, 10]), tile_px=64, overlap=0.2).tolist() == [[0, 0, 20, 10]]
-
-
 def test_neighbouring_tiles_share_the_overlap():
     found = regions.sliding(np.array([112, 64]), tile_px=64, overlap=0.25)
     assert found[:, 0].tolist() == [0, 48]
+    assert regions.sliding(np.array([20, 10]), tile_px=64, overlap=0.2).tolist() == [[0, 0, 20, 10]]
