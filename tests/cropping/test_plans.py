@@ -22,10 +22,8 @@ def truth(seed: int = 0, each: int = 30) -> Annotations:
     """Two images with boxes of 6 to 40 px."""
     rng, rows = np.random.default_rng(seed), []
     for size in SIZES_WH:
-        wh = rng.integers(6, 40, (each, 2))
-        xy = rng.integers(0, size - 40, (each, 2))
-        flags = np.tile([1, 4, 0, 0], (each, 1))
-        rows.append(np.column_stack([xy, wh, flags]))
+        wh, xy = rng.integers(6, 40, (each, 2)), rng.integers(0, size - 40, (each, 2))
+        rows.append(np.column_stack([xy, wh, np.tile([1, 4, 0, 0], (each, 1))]))
     return from_rows(["a", "b"], SIZES_WH, rows)
 
 
@@ -82,15 +80,6 @@ def test_workers_plan_the_same() -> None:
         shared = plans.split_plans(tasks(), PLANNER, wanted, executor=executor)["3"].regions
     np.testing.assert_array_equal(alone.boxes_xyxy, shared.boxes_xyxy)
     np.testing.assert_array_equal(alone.image_index, shared.image_index)
-
-
-def test_maps_of_finer_cells_give_the_same_crops() -> None:
-    found = points.from_annotations(truth(), sigma_px=8.0)
-    coarse, fine = (list(plans.of_truth(found, BINS, stride=stride)) for stride in (8, 2))
-    again = plans.of_maps([task.load()[0] for task in fine], SIZES_WH, stride=2.0)
-    wanted = plans.budgets("4")
-    a, b = (plans.split_plans(t, PLANNER, wanted)["4"].regions for t in (coarse, again))
-    np.testing.assert_array_equal(a.boxes_xyxy, b.boxes_xyxy)
 
 
 def test_planned_crops_are_measured_by_the_true_boxes() -> None:

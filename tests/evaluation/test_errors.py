@@ -1,31 +1,24 @@
 import numpy as np
+from builders import car, table
 
 from dmnet_lib.core.annotations import IGNORED, Annotations
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.evaluation import errors, matching
 
 
-def truth(rows: list[tuple], images: int = 3) -> Annotations:
-    """Rows of image, x, y, w, h, class; those of class 0 are ignored regions."""
-    table = np.array(rows, np.int64).reshape(-1, 6)
-    offsets = np.searchsorted(table[:, 0], np.arange(images + 1))
-    class_ids, zeros = table[:, 5], np.zeros(len(table), np.int64)
-    return Annotations(
-        names=tuple("abcdefgh"[:images]), sizes_wh=np.array([(200, 200)] * images),
-        offsets=offsets, boxes_xywh=table[:, 1:5], class_ids=class_ids,
-        evaluated=class_ids != IGNORED, truncation=zeros, occlusion=zeros,
-    )  # fmt: skip
+def truth(*images: list[tuple]) -> Annotations:
+    return table(*images, size_wh=(200, 200))
 
 
 def found(rows: list[tuple], images: int = 3) -> Detections:
     """Rows of image, x1, y1, x2, y2, score, class."""
-    table = np.array(rows, float).reshape(-1, 7)
-    names, image = tuple("abcdefgh"[:images]), table[:, 0].astype(int)
-    return Detections(names, table[:, 1:5], table[:, 5], table[:, 6].astype(int), image)
+    rows = np.array(rows, float).reshape(-1, 7)
+    names, image = tuple(f"i{n}" for n in range(images)), rows[:, 0].astype(int)
+    return Detections(names, rows[:, 1:5], rows[:, 5], rows[:, 6].astype(int), image)
 
 
-TRUTH = truth([(0, 0, 0, 10, 10, 4), (0, 50, 50, 10, 10, 4), (1, 0, 0, 10, 10, 1),
-               (1, 100, 100, 90, 90, 0)])  # fmt: skip
+REGION = (100, 100, 90, 90, 0, IGNORED, 0, 0)
+TRUTH = truth([car(0, 0), car(50, 50)], [car(0, 0, class_id=1), REGION], [])
 FOUND = found([
     (0, 0, 0, 10, 10, 0.9, 4), (0, 1, 0, 11, 10, 0.8, 4), (0, 50, 50, 60, 60, 0.4, 4),
     (1, 0, 0, 10, 10, 0.9, 2), (1, 120, 120, 130, 130, 0.9, 1), (2, 0, 0, 5, 5, 0.9, 1),
@@ -49,27 +42,27 @@ def test_the_boxes_of_an_image_are_those_that_are_counted() -> None:
 
 
 def test_an_image_with_nothing_in_it_is_right() -> None:
-    table = errors.table(errors.judge(truth([]), found([]), min_score=0.5))
+    table = errors.table(errors.judge(truth([], [], []), found([]), min_score=0.5))
     assert table["tp_share"].tolist() == [1, 1, 1]
 
 
 def test_the_worst_come_first_and_of_equals_the_one_with_more_mistakes() -> None:
-    rows = [(0, 0, 0, 10, 10, 4)] + [(1, 20 * n, 0, 10, 10, 4) for n in range(3)]
-    table = errors.table(errors.judge(truth(rows), found([]), min_score=0.5))
-    assert errors.worst(table, count=2)["image"].tolist() == ["b", "a"]
+    images = [car(0, 0)], [car(20 * n, 0) for n in range(3)], []
+    table = errors.table(errors.judge(truth(*images), found([]), min_score=0.5))
+    assert errors.worst(table, count=2)["image"].tolist() == ["i1", "i0"]
     assert len(errors.worst(table, count=9)) == 3
 
 
 def test_crowds_leave_as_many_missed_boxes_as_are_counted() -> None:
     rng = np.random.default_rng(1)
     corners = rng.integers(0, 60, (40, 2))
-    rows = [(0, x, y, *rng.integers(8, 30, 2), rng.integers(1, 4)) for x, y in corners]
+    rows = [car(x, y, *rng.integers(8, 30, 2), rng.integers(1, 4)) for x, y in corners]
     shifted = rng.integers(-4, 5, (40, 4))
     seen = [
         (0, x + a, y + b, x + w + c + 9, y + h + d + 9, rng.random(), k)
-        for (_, x, y, w, h, k), (a, b, c, d) in zip(rows, shifted, strict=True)
+        for (x, y, w, h, _, k, *_), (a, b, c, d) in zip(rows, shifted, strict=True)
     ]
-    judged = errors.judge(truth(rows, 1), found(seen, 1), min_score=0.1)
+    judged = errors.judge(truth(rows), found(seen, 1), min_score=0.1)
     counted, boxes = errors.table(judged).iloc[0], judged.of_image(0)
     assert 0 < counted["tp"] < 40
     assert {n: len(b) for n, b in boxes.items()} == {n: counted[n] for n in boxes}
