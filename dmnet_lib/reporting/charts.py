@@ -152,14 +152,10 @@ def budget_curves(
     """
     figure, axes = new(2, len(measures), width=10.5, height=2.9)
     for row, measure in zip(axes, measures, strict=True):
-        for ax, cost in zip(row, COSTS, strict=True):
+        for ax, (cost, label) in zip(row, COSTS.items(), strict=True):
             _draw_methods(ax, table, cost, measure)
-            ax.set_ylim(0, None)
-        row[0].set_ylabel(measure)
-    for ax, label in zip(axes[-1], COSTS.values(), strict=True):
-        ax.set_xlabel(f"{label}, per image")
-    for ax in axes[:, 1]:
-        _log_axis(ax, table["megapixels"])
+            _log_axis(ax, table[cost])
+            ax.set(xlabel=f"{label}, per image", ylabel=measure, ylim=(0, None))
     _legend(figure, axes)
     return figure
 

@@ -23,19 +23,10 @@ def crops(tmp_path) -> CropsExplorer:
 
 
 MOVES = [
-    ("source", "network"),
-    ("threshold", 0.5),
-    ("window_w", 120),
-    ("window_h", 40),
-    ("padding", 60),
-    ("min_area", 40_000),
-    ("policy", "planned"),
-    ("show_sums", True),
-    ("show_mask", True),
-    ("show_regions", False),
-    ("show_objects", False),
-    ("image", 2),
-]
+    ("source", "network"), ("threshold", 0.5), ("window_w", 120), ("window_h", 40),
+    ("padding", 60), ("min_area", 40_000), ("policy", "planned"), ("show_sums", True),
+    ("show_mask", True), ("show_regions", False), ("show_objects", False), ("image", 2),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("control", "value"), MOVES)
@@ -66,20 +57,25 @@ def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) ->
     sizes_wh = crops.truth.sizes_wh
     found = threshold.split_regions(sums, sizes_wh, threshold=crops.threshold, policy=policy)
     wanted = geometry.crop_geometry(crops.truth, found)
-    shown = told(crops)
-    assert shown["containment rate, all of val"] == percent(wanted["containment_rate"])
-    assert shown["truncated rate"] == percent(wanted["truncated_rate"])
-    assert shown["coverage"] == percent(wanted["coverage"])
-    assert shown["crops per image"] == f"{wanted['crops_per_image']:.2f}"
-    assert shown["expected to be found"] == percent(
-        explored.PLANNER.predicted_recall(crops.truth, found)
+    recall = explored.PLANNER.predicted_recall(crops.truth, found)
+    assert (
+        told(crops).items()
+        >= {
+            "containment rate, all of val": percent(wanted["containment_rate"]),
+            "truncated rate": percent(wanted["truncated_rate"]),
+            "coverage": percent(wanted["coverage"]),
+            "crops per image": f"{wanted['crops_per_image']:.2f}",
+            "expected to be found": percent(recall),
+        }.items()
     )
     np.testing.assert_array_equal(crops.regions(*crops.setting).boxes_xyxy, found.boxes_xyxy)
 
 
 @pytest.mark.parametrize("budget", [1, 3, 12])
 def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
+    assert crops.controls["budget"].disabled and not crops.controls["threshold"].disabled
     crops.controls["policy"].value = "planned"
+    assert not crops.controls["budget"].disabled and crops.controls["threshold"].disabled
     crops.controls["budget"].value = budget
     tasks = plans.of_truth(explored.of_split(crops.split), explored.BINS)
     wanted = {"one": Budget(crops=budget)}
@@ -89,12 +85,6 @@ def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
     )
     assert crops.view(0).layers[-1].names[0] == f"1: +{planned.plans[0].gains[0]:.2g}"
     assert crops.errors == []
-
-
-def test_only_what_the_policy_takes_can_be_moved(crops) -> None:
-    assert crops.controls["budget"].disabled and not crops.controls["threshold"].disabled
-    crops.controls["policy"].value = "planned"
-    assert not crops.controls["budget"].disabled and crops.controls["threshold"].disabled
 
 
 def test_objects_are_coloured_as_the_geometry_counts_them(crops) -> None:
@@ -131,16 +121,10 @@ def fused(tmp_path) -> FusionExplorer:
 
 
 FUSION_MOVES = [
-    ("strategy", "uniform 2x3"),
-    ("score", 0.9),
-    ("iou", 0.05),
-    ("show_crops", False),
-    ("show_global", True),
-    ("show_local", True),
-    ("show_fused", True),
+    ("strategy", "uniform 2x3"), ("score", 0.9), ("iou", 0.05), ("differ", 1),
+    ("show_crops", False), ("show_global", True), ("show_local", True), ("show_fused", True),
     ("show_judged", False),
-    ("differ", 1),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("control", "value"), FUSION_MOVES)
@@ -172,10 +156,8 @@ def test_hits_false_and_missed_are_counted_as_the_evaluation_does(fused) -> None
     outcome = matching.match(kept, counted)[0]
     fused.controls["score"].value = fused.controls["score"].min
     for index in range(len(truth)):
-        one, here = (
-            judge(truth.image(index), fused.fused("sliding 300", index)),
-            outcome[counted.image_index == index],
-        )
+        one = judge(truth.image(index), fused.fused("sliding 300", index))
+        here = outcome[counted.image_index == index]
         assert len(one["tp"]) == np.sum(here == matching.TRUE)
         assert len(one["fn"]) == kept.image(index).is_object.sum() - len(one["tp"])
     fused.go_to(0)

@@ -1,6 +1,7 @@
 """The data and density explorers, moved without a browser, and what both leave under the runner."""
 
 import re
+from dataclasses import replace
 
 import explored
 import numpy as np
@@ -23,16 +24,13 @@ def maps(tmp_path) -> DensityExplorer:
     return explored.density_of(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("control", "value"),
-    [
-        ("classes", ("bus",)),
-        ("sides", (16, 64)),
-        ("objects", (1, 3)),
-        ("ignored", "with"),
-        ("image", 2),
-    ],
-)
+DATA_MOVES = [
+    ("classes", ("bus",)), ("sides", (16, 64)), ("objects", (1, 3)), ("ignored", "with"),
+    ("image", 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("control", "value"), DATA_MOVES)
 def test_every_control_of_the_data_changes_picture_and_counters(data, control, value) -> None:
     before = data.picture.value, data.counters.value
     data.controls[control].value = value
@@ -92,18 +90,15 @@ def test_filters_that_nothing_fits_say_so_and_open_again(data) -> None:
     assert "No image" in data.picture.value and "0 images" in data.counters.value
     data.controls["classes"].value = ("car",)
     assert "<img" in data.picture.value and data.errors == []
-
-
-def test_a_filter_keeps_the_image_in_sight_where_it_fits(data) -> None:
     data.go_to(1)
-    data.controls["classes"].value = ("car",)
+    data.controls["classes"].value = ("car", "van")
     assert data.index == 1
 
 
 @pytest.mark.parametrize("rows", [[], [[]], [explored.ROWS[0]]], ids=["none", "empty", "one"])
 def test_splits_of_no_image_no_object_and_one_image(tmp_path, rows) -> None:
     one = explored.split(tmp_path, rows)
-    explorer = DataExplorer(one, explored.stage("00_dataset", tmp_path / "out")).start()
+    explorer = DataExplorer.show(one, explored.stage("00_dataset", tmp_path / "out"))
     assert explorer.errors == [] and explorer.controls["next"].disabled
     stage = explored.stage("01_density_ground_truth", tmp_path / "out")
     maps = DensityExplorer.show(
@@ -140,11 +135,9 @@ def test_a_bug_in_a_callback_is_told_too(data, monkeypatch) -> None:
 
 def test_names_of_files_are_text_and_not_html(tmp_path) -> None:
     split = explored.split(tmp_path, [[]])
-    odd = split.annotations.__class__(
-        **vars(split.annotations) | {"names": ('<img src=x onerror="alert(1)">',)}
-    )
-    named = split.__class__("val", odd, split.images)
-    explorer = DataExplorer(named, explored.stage("00_dataset", tmp_path / "out")).start()
+    odd = replace(split.annotations, names=('<img src=x onerror="alert(1)">',))
+    named = replace(split, annotations=odd)
+    explorer = DataExplorer.show(named, explored.stage("00_dataset", tmp_path / "out"))
     assert "<img src=x" not in explorer.counters.value + explorer.picture.value
 
 
@@ -157,19 +150,14 @@ def test_every_control_has_a_label_and_says_what_it_does(data, maps) -> None:
         assert {"dmnet-explorer", f"dmnet-{explorer.name}"} <= set(explorer.widget._dom_classes)
 
 
-@pytest.mark.parametrize(
-    ("rule", "control", "value"),
-    [
-        ("fixed", "sigma", 4.0),
-        ("fixed", "alpha", 0.2),
-        ("fixed", "class", "bus"),
-        ("fixed", "show_objects", True),
-        ("adaptive", "neighbours", 6),
-        ("adaptive", "beta", 1.0),
-        ("adaptive", "sigma", 4.0),
-        ("fixed", "rule", "class_wise"),
-    ],
-)
+DENSITY_MOVES = [
+    ("fixed", "sigma", 4.0), ("fixed", "alpha", 0.2), ("fixed", "class", "bus"),
+    ("fixed", "show_objects", True), ("fixed", "rule", "class_wise"),
+    ("adaptive", "neighbours", 6), ("adaptive", "beta", 1.0), ("adaptive", "sigma", 4.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "control", "value"), DENSITY_MOVES)
 def test_every_control_of_the_density_changes_the_picture(maps, rule, control, value) -> None:
     maps.controls["rule"].value = rule
     before = picture(maps)

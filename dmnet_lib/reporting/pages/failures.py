@@ -19,26 +19,17 @@ IN_CELL = re.compile(r"Cell In\[\d+\], line (\d+)")
 
 
 @dataclass(frozen=True)
-class Broken:
-    """The code cell where a notebook stopped: its number of how many, the heading above it, its
-    source, and the line that the error names, if any."""
-
-    number: int
-    cells: int
-    heading: str
-    source: str
-    line: int | None
-
-
-@dataclass(frozen=True)
 class Failure:
-    """A failed stage: why, the command that runs it again if known, in which cell (None: after all
-    cells), and what it printed last."""
+    """A failed stage: why, the command that runs it again if known, what it printed last, and where
+    it stopped; None: after all cells.
+
+    cell: number of how many code cells, heading above, source, and the line that the error names.
+    """
 
     stage: str
     message: str
     command: str | None
-    cell: Broken | None
+    cell: dict[str, object] | None
     log: list[str]
 
 
@@ -57,7 +48,7 @@ def read(folder: Path) -> Failure | None:
     return Failure(folder.name, message, command, _broken(notebook), _log(notebook))
 
 
-def _broken(notebook: NotebookNode) -> Broken | None:
+def _broken(notebook: NotebookNode) -> dict[str, object] | None:
     """Return the cell that raised, or in which the kernel died; None where all ran to the end."""
     cells = [c for c in notebook.cells if ADDED.isdisjoint(c.metadata.get("tags", ()))]
     count, number, heading = sum(cell.cell_type == "code" for cell in cells), 0, ""
@@ -69,7 +60,8 @@ def _broken(notebook: NotebookNode) -> Broken | None:
             number += 1
             raised = any(output.output_type == "error" for output in cell.outputs)
             if raised or cell.metadata.get("papermill", {}).get("status") not in FINISHED:
-                return Broken(number, count, heading, cell.source, _line(cell))
+                where = {"number": number, "cells": count, "heading": heading}
+                return where | {"source": cell.source, "line": _line(cell)}
     return None
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, PROVENANCE, ResultFolder
 from dmnet_lib.evaluation import words
@@ -44,13 +46,11 @@ class Evaluated:
         path = next((self.folder / name for name in WORST if (self.folder / name).exists()), None)
         if path is None or not rows or "tp" not in rows[0]:  # older runs have other names
             return None
-        cells = [
-            (row["image"], row["objects"], row["tp"], row["fn"], row["fp"],
-             f"{100 * row['tp_share']:.1f}")
-            for row in rows
-        ]  # fmt: skip
-        head = ("image", "objects", "TP", "FN", "FP", "TP/(TP+FP+FN), %")
-        table = Table(head, cells, "The same in numbers, worst first", row_heads=True)
+        heads = {"objects": "objects", "tp": "TP", "fn": "FN", "fp": "FP"}
+        frame = pd.DataFrame(rows).set_index("image")
+        shares = (100 * frame["tp_share"]).map("{:.1f}".format)
+        frame = frame[[*heads]].rename(columns=heads).assign(**{"TP/(TP+FP+FN), %": shares})
+        table = Table.of_frame(frame, caption="The same in numbers, worst first")
         return {"picture": base64.b64encode(path.read_bytes()).decode(), "table": table}
 
     def summary(self) -> tuple[str, str, str, str, str]:
