@@ -190,7 +190,7 @@ def test_links_that_lead_nowhere_are_named(
     (tmp_path / "in" / "gone.jpg").symlink_to("nothing")
     assert predicted(tmp_path / "in", tmp_path / "in" / "loop.jpg") == 1
     said = capsys.readouterr().err
-    assert "gone.jpg: no such image" in said and "loop.jpg: not a whole image" in said
+    assert "gone.jpg: no such image" in said and "loop.jpg: not a readable" in said
 
 
 def test_a_folder_without_images_is_named(
