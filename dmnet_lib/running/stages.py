@@ -120,8 +120,11 @@ def plan(
         folder = home / name / keys[name]
         generates_scenes = name == min(notebooks) and data == splits.SCENES
         scenes_root = ROOT / str(values["data_root"]) if generates_scenes else None
-        why = why_unfinished(folder, notebook, scenes_root)
-        source = _finished_elsewhere(folder, notebook, scenes_root) if why else None
+        why, source = _why_unfinished(folder, notebook, scenes_root), None
+        if why and not notebook.reads_results:  # such a stage is each experiment's own
+            places = sorted(home.parent.glob(f"*/{name}/{keys[name]}"))
+            whole = (p for p in places if not _why_unfinished(p, notebook, scenes_root))
+            source = next(whole, None)
         if source:
             why = f"reused from experiment {source.parents[1].name}"
         elif why == NOT_RUN and name in before:
@@ -156,26 +159,15 @@ def _other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, di
     """Return the keys of all stages but this one in the other experiments, without sweeps'."""
     hidden = {home.name, *experiments.swept(home.parent)} - set(named)
     others = [other for other in result_folder.homes(home.parent) if other.name not in hidden]
-    found = {other.name: ResultFolder.read(other).folders for other in others}
     return {
-        other: {name: folder.name for name, folder in folders.items() if name != stage}
-        for other, folders in found.items()
+        other.name: {
+            n: path.name for n, path in ResultFolder.read(other).folders.items() if n != stage
+        }
+        for other in others
     }
 
 
-def _finished_elsewhere(folder: Path, notebook: Notebook, scenes_root: Path | None) -> Path | None:
-    """Return another experiment's finished folder of the same stage and key, None if there is none.
-
-    A stage that looks at the other experiments is each experiment's own.
-    """
-    if notebook.reads_results:
-        return None
-    stage, key = folder.parts[-2:]
-    places = sorted(folder.parents[2].glob(f"*/{stage}/{key}"))
-    return next((p for p in places if not why_unfinished(p, notebook, scenes_root)), None)
-
-
-def why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None = None) -> str:
+def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) -> str:
     """Return why a folder does not count as finished; nothing if it does.
 
     scenes_root is where the stage generates the scenes, None for any other stage.
@@ -202,10 +194,9 @@ def _difference(folder: Path, made_of: Mapping[str, object]) -> str:
     if not (folder / PARAMS).exists() or not (folder / PROVENANCE).exists():
         return NOT_RUN
     was, old = files.read_json(folder / PROVENANCE), result_folder.parameters_of(folder)
-    new = made_of["params"]
+    new, keys = made_of["params"], was.get("upstream", {})
     moved = [name for name in sorted(new) if name not in old or old[name] != new[name]]
     found = [f"changed parameters: {', '.join(moved)}"] if moved else []
     found += [f"changed {kind}" for kind in ("code", "data") if was.get(kind) != made_of[kind]]
-    keys = was.get("upstream", {})
     found += [f"new {need}" for need, key in made_of["upstream"].items() if keys.get(need) != key]
     return "; ".join(found) or NOT_RUN

@@ -61,8 +61,7 @@ def run(options: Options, say: Say) -> None:
     known = found | experiments.load(results, sweeps=True)
     of_strategies = any(":" in name for name in options.names)  # not worth their own processes
     with options.workers.lend(tasks=1 if of_strategies else None) as executor:
-        # Imported here: it loads torch, and workers are forked, which is quick, only before that.
-        from dmnet_lib.evaluation import comparing
+        from dmnet_lib.evaluation import comparing  # loads torch: workers fork quickly before that
 
         made = comparing.compare(known, options.names, executor=executor)
     for table in (made.cells(), made.class_cells(short=True)):

@@ -14,13 +14,7 @@ from dmnet_lib.data.formats.detect import CROPS_LIST, Material
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import maps
 from dmnet_lib.running.commands import common, convert
-from dmnet_lib.running.commands.common import (
-    KernelOptions,
-    Say,
-    SplitOptions,
-    WorkerOptions,
-    option,
-)
+from dmnet_lib.running.commands.common import Say, option
 from dmnet_lib.running.commands.policies import Chosen, DenseOptions, PlanOptions, SplitDensity
 
 ABOUT = """\
@@ -44,7 +38,7 @@ PIXELS_LIST = "images.json"  # what the files in images/ were made with
 class Options:
     """A split, where its objects are dense, and the crops to make of it."""
 
-    source: SplitOptions
+    source: common.SplitOptions
     out: Path = option("--out", "folder to write to", metavar="DIR")
     policy: str = option("--policy", "dense: the paper's rule; planned: by expected recall gain",
         choices=("dense", "planned"), default="dense")  # fmt: skip
@@ -56,8 +50,8 @@ class Options:
         default=95, metavar="Q")  # fmt: skip
     dense: DenseOptions
     planned: PlanOptions
-    workers: WorkerOptions
-    kernels: KernelOptions
+    workers: common.WorkerOptions
+    kernels: common.KernelOptions
     profile: Profile = common.rules(
         "annotations", "points", "sigmas", "kernel", "regions", "crops", "formats"
     )

@@ -16,13 +16,7 @@ from dmnet_lib.density import maps, sizes
 from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import (
-    KernelOptions,
-    Say,
-    SplitOptions,
-    WorkerOptions,
-    option,
-)
+from dmnet_lib.running.commands.common import Say, option
 
 ABOUT = """\
 Draw the density maps of a split: every object is one Gaussian of integral 1, so a map sums to the
@@ -45,7 +39,7 @@ LISTING, SIZES = "density.json", "sizes.json"
 class Options:
     """A split, its kernels, and the maps to write: cells of `stride` px, split at sides in px."""
 
-    source: SplitOptions
+    source: common.SplitOptions
     out: Path = option("--out", "folder to write to", metavar="DIR")
     stride: int = option("--stride", "side of a map's cell in pixels; MCNN predicts at 4",
         type=common.count, default=1, metavar="S")  # fmt: skip
@@ -53,8 +47,8 @@ class Options:
         choices=[suffix[1:] for suffix in maps.FORMATS], default="npy")  # fmt: skip
     edges: str = option("--sizes", "sides of objects at which to split maps, such as 8,16,32",
         default="", metavar="PX,PX")  # fmt: skip
-    workers: WorkerOptions
-    kernels: KernelOptions
+    workers: common.WorkerOptions
+    kernels: common.KernelOptions
     profile: Profile = common.rules("annotations", "points", "sigmas", "kernel", "maps")
 
 

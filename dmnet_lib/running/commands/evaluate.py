@@ -18,12 +18,11 @@ from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, SizeOptions, option
 
 ABOUT = """\
-Score detections by VisDrone's or COCO's protocol: metrics.json, as fractions with their protocol;
-the table shown is in percent.
+Score detections by VisDrone's or COCO's protocol: metrics.json holds fractions, the table percent.
 
-Detections are COCO results json (ultralytics' predictions.json, mmdet, detectron2), a folder or zip
-of VisDrone's or YOLO's text, one <stem>.txt per image, or a folder of mmdet's predictions, one
-<stem>.json per image. The protocols differ by several points on the same detections:
+Detections are COCO results json (ultralytics, mmdet, detectron2), or a folder or zip of VisDrone's
+or YOLO's text, <stem>.txt per image, or of mmdet's predictions, <stem>.json per image. The
+protocols differ by several points on the same detections:
   visdrone  as VisDrone's own toolkit: an image's first 500 detections over all classes, in file
             order; the area under every step of the curve; classes weighted by the images that hold
             them (class mean: unweighted, which papers mean)
@@ -117,20 +116,12 @@ def _ground_truth(options: Options) -> tuple[Annotations, Mapping | None, list[s
     path = options.ground_truth
     if path.is_file():
         value = files.read_json(path)
-        return coco_format.from_coco(value, source=path, exact=True), value, _own_areas(value)
+        return coco_format.from_coco(value, source=path, exact=True), value, []
     if options.split is None:
         raise InputError(f"{path}: a folder holds several splits; say which with --split")
     sizes = options.sizes.read()
     split = splits.load_source(path, options.split, sizes=sizes)
     return split.annotations, None, check.remarks(path, split)
-
-
-def _own_areas(truth: Mapping) -> list[str]:
-    """Return a note where the ground truth gives boxes another area than their sides do."""
-    areas = [(one.get("area"), one["bbox"][2] * one["bbox"][3]) for one in truth["annotations"]]
-    count = sum(type(own) in (int, float) and abs(own - sides) > 1e-6 for own, sides in areas)
-    words = "have an area of their own, of a mask perhaps; small, medium and large go by w * h"
-    return [f"{count} of {len(areas)} boxes of the ground truth {words}"] if count else []
 
 
 def _chosen_images(

@@ -11,11 +11,10 @@ ABOUT = """\
 Run an experiment's notebooks in order and write its report. Finished stages are cached, also those
 that another experiment finished with the same parameters, code and data.
 
---sweep runs an experiment for each value of one parameter, called EXPERIMENT-NAME-VALUE, up to its
-evaluation. results/EXPERIMENT-NAME then holds a page, a figure and sweep.json with the results, and
-a parameter file per value. Values are a YAML list: quote those that have a comma. A sweep that was
-stopped resumes, and a value that fails does not stop the others. Where another parameter overrules
-the swept one, that one is set too, and the output says so."""
+--sweep runs an experiment EXPERIMENT-NAME-VALUE for each value of one parameter, up to its
+evaluation; results/EXPERIMENT-NAME then holds a page, a figure, sweep.json and a parameter file per
+value. Values are a YAML list: quote those that have a comma. A sweep that was stopped resumes, and
+a value that fails stops no other. A parameter that overrules the swept one is set, and named."""
 EXAMPLES = """\
 examples:
   dmnet run params/demo.yaml --until 03_density_crops

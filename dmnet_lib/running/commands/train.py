@@ -12,12 +12,11 @@ Train a network of an experiment on several GPUs or machines: start this with to
 machine. Without torchrun it trains as the notebook would.
 
 It needs earlier stages (run --until 01_density_ground_truth for mcnn, --until 03_density_crops for
-detector) and writes the checkpoint that the notebook looks for: `dmnet run` then finds the training
-finished. A training that was stopped resumes.
+detector) and writes the checkpoint that `dmnet run` then takes. A stopped training resumes.
 
-The batch of the parameter file is divided among the processes. MCNN trains as in one process, up to
-rounding; the detector differs slightly, since each process counts its own objects in the loss.
-Batches are made by workers, one per core that is left; DMNET_JOBS=N sets their number."""
+The processes divide the parameter file's batch. MCNN trains as in one process, up to rounding; the
+detector differs slightly, since each process counts its own objects in the loss. Workers make the
+batches, one per core that is left; DMNET_JOBS=N sets their number."""
 EXAMPLES = """\
 examples:
   dmnet run params/visdrone.yaml --until 01_density_ground_truth
