@@ -6,25 +6,22 @@ What finds boxes in views is a `Detector`: torchvision's networks (`Torchvision`
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
 from torchvision.models.detection import FCOS, fasterrcnn_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.fcos import (
-    FCOSClassificationHead,
-    FCOSHead,
-    FCOSRegressionHead,
-)
+from torchvision.models.detection.fcos import FCOSClassificationHead, FCOSHead, FCOSRegressionHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork
+from tqdm import tqdm
 
 from dmnet_lib.core import boxes, files, weights
 from dmnet_lib.core.annotations import CLASSES
@@ -46,7 +43,6 @@ Target = dict[str, torch.Tensor] | None
 ImageViews = tuple[np.ndarray, np.ndarray]  # regions [r, 4], and the factors [r] on their size
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [n, 4] xyxy, scores [n], class ids [n]
 NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
-Item = TypeVar("Item")
 
 
 def block(width_in: int, width_out: int, stride: int) -> nn.Sequential:
@@ -217,16 +213,14 @@ def detect_regions(
     Regions lie within the image, and are resampled by scales [r].
     """
     views = [crops.cut(image, r, scale=s) for r, s in zip(regions_xyxy, scales, strict=True)]
-    found = detector.find(views)
-    return [_to_image(*each) for each in zip(found, regions_xyxy, views, strict=True)]
-
-
-def _to_image(found: Found, region: np.ndarray, view: np.ndarray) -> Found:
-    """Return what was found in a view of a region, in whole-image pixels."""
-    boxes_xyxy, *rest = found
-    view_wh = view.shape[1::-1]
-    true_scale = np.tile(view_wh / (region[2:] - region[:2]), 2)  # a view's size is whole pixels
-    return boxes.shift(boxes_xyxy / true_scale, region[:2]), *rest
+    in_image = []
+    for (boxes_xyxy, *rest), region, view in zip(
+        detector.find(views), regions_xyxy, views, strict=True
+    ):
+        # Not quite scales: a view's size is whole pixels.
+        scale_xy = view.shape[1::-1] / (region[2:] - region[:2])
+        in_image.append((boxes.shift(boxes_xyxy / np.tile(scale_xy, 2), region[:2]), *rest))
+    return in_image
 
 
 @dataclass(frozen=True)
@@ -263,12 +257,13 @@ def detect(
     passes: Sequence[Views],
     *,
     executor: Executor | None = None,
-    progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
+    label: str = "",
 ) -> list[tuple[ViewDetections, np.ndarray]]:
     """Return what each pass finds in a split, and the seconds [M] that it spent on each image.
 
-    An image is decoded once for all passes. Seconds count cutting, resampling and the network, not
-    the decoding. An executor's workers get images and the model by chunks, and use their CPU.
+    An image is decoded once for all passes; a bar called label shows how many are. Seconds count
+    cutting, resampling and the network, not the decoding. An executor's workers get images and the
+    model by chunks, and use their CPU.
     Raises ValueError for views whose input_wh is not the detector's.
     """
     for views in passes:
@@ -277,8 +272,9 @@ def detect(
     by_image = [views.by_image(len(names)) for views in passes]
     items = ((n, [of_images[n] for of_images in by_image]) for n in range(len(names)))
     found = weights.map_with(_detect_image, detector, images, items, executor=executor)
-    answers = list(progress(found))
-    return [_table(names, views, [a[n] for a in answers]) for n, views in enumerate(passes)]
+    bar = tqdm(found, desc=label, total=len(names), unit="image", disable=not label)
+    by_pass = zip(*bar, strict=True) if names else [()] * len(passes)
+    return [_table(names, views, one) for views, one in zip(passes, by_pass, strict=True)]
 
 
 def _detect_image(
@@ -295,7 +291,7 @@ def _detect_image(
 
 
 def _table(
-    names: tuple[str, ...], views: Views, found: list[tuple[list[Found], float]]
+    names: tuple[str, ...], views: Views, found: Sequence[tuple[list[Found], float]]
 ) -> tuple[ViewDetections, np.ndarray]:
     """Return one pass over all images as a table, and its seconds."""
     parts = [part for of_image, _ in found for part in of_image]

@@ -22,16 +22,8 @@ from dmnet_lib.core.annotations import class_id
 from dmnet_lib.core.files import InputError, nearest
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops
-from dmnet_lib.detection import fusion
-from dmnet_lib.detection.detectors import (
-    ABOUT,
-    MAX_DETECTIONS,
-    NOTHING,
-    PAD_TO,
-    Found,
-    batches,
-    padded_wh,
-)
+from dmnet_lib.detection import detectors, fusion
+from dmnet_lib.detection.detectors import PAD_TO, Found
 
 if TYPE_CHECKING:  # an extra; commands that need no such detector do without
     from onnxruntime import InferenceSession
@@ -67,15 +59,12 @@ class Head:
         """Return an answer as [B, cells, numbers]."""
         return answer if self.cells_first else answer.transpose(0, 2, 1)
 
-    def classes(self, answer: np.ndarray, cells: int) -> int:
-        """Return how many classes an answer has; less than 1 where it is none of this head's."""
-        fits = answer.ndim == 3 and self.by_cell(answer).shape[1] == cells
-        return self.by_cell(answer).shape[2] - self.leading if fits else 0
-
-    def shape(self, cells: int) -> str:
-        """Return the shape of an answer in words."""
-        sides = [f"{cells}", f"{self.leading} + classes"]
-        return f"[1, {', '.join(sides if self.cells_first else sides[::-1])}]"
+    def fits(self, answer: np.ndarray, cells: int) -> bool:
+        """Tell whether an answer is of this head's shape."""
+        if answer.ndim != 3:
+            return False
+        _, rows, numbers = self.by_cell(answer).shape
+        return rows == cells and numbers > self.leading
 
     def scores(self, raw: np.ndarray, columns: Sequence[int]) -> np.ndarray:
         """Return the scores [B, cells, K] of some classes in an answer [B, cells, numbers]."""
@@ -149,9 +138,9 @@ class Onnx:
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
         fitted = [_fitted(view, self.input_wh) for view in views]
-        sizes_wh = [self.input_wh or padded_wh(view) for view in fitted]
-        found = [NOTHING] * len(views)
-        for batch in batches(sizes_wh):
+        sizes_wh = [self.input_wh or detectors.padded_wh(view) for view in fitted]
+        found = [detectors.NOTHING] * len(views)
+        for batch in detectors.batches(sizes_wh):
             answers = self._answers([fitted[n] for n in batch], sizes_wh[batch[0]])
             for number, (boxes_xyxy, *rest) in zip(batch, answers, strict=True):
                 factor = np.divide(views[number].shape[1::-1], fitted[number].shape[1::-1])
@@ -178,7 +167,7 @@ class Onnx:
     def _best(self, found: Detections) -> list[Found]:
         """Return what NMS leaves in each view, MAX_DETECTIONS at most."""
         kept = fusion.kept_rows(found, iou_threshold=self.iou_threshold)
-        best = found.select(kept).top(MAX_DETECTIONS)
+        best = found.select(kept).top(detectors.MAX_DETECTIONS)
         borders = np.searchsorted(best.image_index, np.arange(1, len(found.names)))
         columns = (best.boxes_xyxy, best.scores, best.class_ids)
         return list(zip(*(np.split(column, borders) for column in columns), strict=True))
@@ -197,7 +186,7 @@ def load_exported(
     detector = Onnx.open(path, class_map, names=names, **thresholds)
     about = {"file": path.name, "digest": files.digest(path), "class_map": class_map,
              "names": names, **thresholds, "onnxruntime": version("onnxruntime")}  # fmt: skip
-    files.write_json(folder / ABOUT, about)
+    files.write_json(folder / detectors.ABOUT, about)
     return detector, about
 
 
@@ -230,14 +219,9 @@ def _session(path: Path) -> "InferenceSession":
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     able = onnxruntime.get_available_providers()
     providers = [name for name in PROVIDERS[in_worker:] if name in able]
-    try:
+    # The runtime has its own error for each way in which a file can be wrong.
+    with files.reading(path, "a readable ONNX model", (Exception,), kind="model"):
         return onnxruntime.InferenceSession(path, options, providers=providers)
-    except Exception as error:  # the runtime has its own for each way in which a file can be wrong
-        raise InputError(f"{path}: not a readable ONNX model ({_line(error)})") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _input_wh(session: "InferenceSession", path: Path) -> tuple[int, int] | None:
@@ -281,33 +265,26 @@ def _head(
     grey, cells = np.full((1, height, width, 3), GREY, np.uint8), len(_cells(size_wh))
     answers = {name: _run(session, path, head, grey) for name, head in HEADS.items()}
     found = [
-        (name, output)
-        for name, head in HEADS.items()
-        for output, answer in answers[name].items()
-        if head.classes(answer, cells) > 0
+        (name, output, answer)
+        for name, by_output in answers.items()
+        for output, answer in by_output.items()
+        if HEADS[name].fits(answer, cells)
     ]
-    if not found:
+    if len(found) != 1:
         shapes = {output: list(answer.shape) for output, answer in answers["yolox"].items()}
-        wants = " or ".join(f"{name} {head.shape(cells)}" for name, head in HEADS.items())
-        raise InputError(f"{path}: answers {shapes}; expected {wants}")
-    if len(found) > 1:
-        several = " or ".join(f"{name} by {output}" for name, output in found)
-        raise InputError(f"{path}: may be {several}; export it with one of these outputs")
-    ((name, output),) = found
-    _require_plausible(path, name, answers[name][output], cells, classes)
-    return output, HEADS[name]
-
-
-def _require_plausible(path: Path, name: str, answer: np.ndarray, cells: int, classes: int) -> None:
-    """Raise InputError where an answer of the right shape cannot be that head's."""
-    head = HEADS[name]
-    if (has := head.classes(answer, cells)) != classes:
+        raise InputError(
+            f"{path}: answers {shapes}; expected one of [1, {cells}, 5 + classes], as of yolox, or "
+            f"[1, 4 + classes, {cells}], as of yolov8"
+        )
+    ((name, output, answer),) = found
+    head, raw = HEADS[name], HEADS[name].by_cell(answer)
+    if (has := raw.shape[2] - head.leading) != classes:
         raise InputError(f"{path}: answers for {has} classes as {name}, but {classes} are named")
-    raw = head.by_cell(answer)
     if raw[..., 4:].min() < 0 or raw[..., 4:].max() > 1:
         raise InputError(f"{path}: its scores leave 0..1; export it with their sigmoid")
     if head.relative and np.abs(raw[..., :2]).max() > np.sqrt(cells):
         raise InputError(f"{path}: its boxes are in pixels already; export it without decoding")
+    return output, head
 
 
 @lru_cache(maxsize=16)
@@ -336,9 +313,7 @@ def _run(
     planes = np.ascontiguousarray(pixels[..., head.channels].transpose(0, 3, 1, 2))
     planes = planes.astype(NUMBERS[given.type]) * NUMBERS[given.type](head.white / 255)
     parts = np.split(planes, len(planes)) if isinstance(given.shape[0], int) else [planes]
-    try:
+    with files.reading(path, "a model that ONNX Runtime can run", (Exception,)):
         answers = [session.run(outputs, {given.name: part}) for part in parts]
-    except Exception as error:  # as in `_session`
-        raise InputError(f"{path}: ONNX Runtime stopped on it ({_line(error)})") from None
     columns = zip(*answers, strict=True)  # of each output, its parts
     return {name: np.concatenate(parts) for name, parts in zip(outputs, columns, strict=True)}

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from dmnet_lib.core import files, tables
 from dmnet_lib.core.annotations import Annotations
@@ -134,8 +133,8 @@ def run(
     new = [name for name in passes if found[name] is None]
     if new:
         answers = detectors.detect(
-            detector, split.images, names, [passes[name] for name in new], executor=executor,
-            progress=lambda items: tqdm(items, desc=label, total=len(names), unit="image"),
+            detector, split.images, names, [passes[name] for name in new],
+            executor=executor, label=label,
         )  # fmt: skip
         for name, (seen, seconds) in zip(new, answers, strict=True):
             found[name] = seen, seconds

@@ -331,13 +331,13 @@ TAKES = "no detector of images, which takes floats [1, 3, height, width]"
         ((SCORES,), (1, 3, 64, 60), "60x64 px are no multiples of 32"),
         (
             (np.zeros((1, 300, 6)),), (1, 3, 64, 64),
-            "answers {'o0': [1, 300, 6]}; "
-            "expected yolox [1, 84, 5 + classes] or yolov8 [1, 4 + classes, 84]",
+            "answers {'o0': [1, 300, 6]}; expected one of [1, 84, 5 + classes], as of yolox, or "
+            "[1, 4 + classes, 84], as of yolov8",
         ),
         ((np.zeros((1, 84, 5)),), (1, 3, 64, 64), "answers {'o0': [1, 84, 5]}; expected"),
         (
             (SCORES, SCORES.transpose(0, 2, 1)), (1, 3, 64, 64),
-            "may be yolox by o0 or yolov8 by o1; export it with one of these outputs",
+            "answers {'o0': [1, 84, 8], 'o1': [1, 8, 84]}; expected one of",
         ),
         ((SCORES - 1,), (1, 3, 64, 64), "its scores leave 0..1; export it with their sigmoid"),
         (
