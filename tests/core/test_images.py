@@ -1,8 +1,8 @@
 """Pictures as people have them: every kind comes as it is displayed, and broken ones are named."""
 
 import re
-import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,11 +13,9 @@ from dmnet_lib.core.files import InputError
 
 ORIENTATION = 0x0112
 
-# Of EXIF's orientation, what makes the displayed picture of the stored one.
-TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-         4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-         6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-         8: Image.Transpose.ROTATE_90}  # fmt: skip
+T = Image.Transpose  # what makes the displayed picture of the stored one, of orientations 2 to 8
+TURNS = (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_270,
+         T.TRANSVERSE, T.ROTATE_90)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,36 +37,25 @@ def test_a_plain_jpeg_is_as_the_decoder_has_it(tmp_path: Path, colours: np.ndarr
     assert found.notes == ()
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("name", ["RGB.png", "RGB.jpg", "RGB.tif", "L.tif", "CMYK.tif", "RGBA.tif",
+                                  "I;16.tif"])  # fmt: skip
 def test_exif_turns_are_made(
-    tmp_path: Path, colours: np.ndarray, orientation: int, suffix: str
+    tmp_path: Path, colours: np.ndarray, orientation: int, name: str
 ) -> None:
-    inverse = {6: 8, 8: 6}.get(orientation, orientation)
-    stored = Image.fromarray(colours)
-    if inverse > 1:
-        stored = stored.transpose(TURNS[inverse])
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    path = saved(tmp_path, f"a.{suffix}", stored, exif=exif, quality=100, subsampling=0)
-    found = images.read(path)
-    assert np.abs(found.image.astype(int) - colours).max() <= (4 if suffix == "jpg" else 0)
-    assert len(found.notes) == (orientation > 1)
-
-
-@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "I;16"])
-@pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_a_turned_tiff_of_another_mode(
-    tmp_path: Path, colours: np.ndarray, orientation: int, mode: str
-) -> None:
+    mode = name.partition(".")[0]
     picture = Image.fromarray(colours).convert("L" if mode == "I;16" else mode)
     if mode == "I;16":
         picture = Image.fromarray(np.asarray(picture).astype(np.uint16) * 200)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    turned = images.read(saved(tmp_path, "turned.tif", picture, exif=exif))
-    displayed = images.read(saved(tmp_path, "a.tif", picture.transpose(TURNS[orientation])))
-    np.testing.assert_array_equal(turned.image, displayed.image)
+    plain = {"quality": 100, "subsampling": 0}
+    found = images.read(saved(tmp_path, f"turned_{name}", picture, exif=exif, **plain))
+    turned = picture.transpose(TURNS[orientation - 2])
+    displayed = images.read(saved(tmp_path, name, turned, **plain))
+    tolerance = 4 if name.endswith("jpg") else 0
+    assert np.abs(found.image.astype(int) - displayed.image).max() <= tolerance
+    assert found.notes == ("turned upright, as its EXIF says", *displayed.notes)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGB", "CMYK", "YCbCr"])
@@ -76,11 +63,9 @@ def test_every_mode_becomes_rgb(tmp_path: Path, colours: np.ndarray, mode: str) 
     picture = Image.fromarray(colours).convert(mode)
     path = saved(tmp_path, "a.tif", picture)
     np.testing.assert_array_equal(images.read(path).image, np.asarray(picture.convert("RGB")))
-
-
-def test_a_cmyk_jpeg_has_its_colours(tmp_path: Path) -> None:
-    path = saved(tmp_path, "a.jpg", Image.new("RGB", (32, 16), (200, 40, 90)).convert("CMYK"))
-    assert np.abs(images.read(path).image.astype(int) - (200, 40, 90)).max() <= 8
+    if mode == "CMYK":
+        path = saved(tmp_path, "a.jpg", picture, quality=100)
+        assert np.abs(images.read(path).image.astype(int) - colours).mean() < 4
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png"])
@@ -124,9 +109,8 @@ def test_of_several_pictures_the_first_counts(tmp_path: Path, colours: np.ndarra
 
 
 def test_a_picture_is_known_by_its_content(tmp_path: Path, colours: np.ndarray) -> None:
-    path = saved(tmp_path, "a.png", Image.fromarray(colours))
-    shutil.move(path, tmp_path / "a.jpg")
-    np.testing.assert_array_equal(images.read(tmp_path / "a.jpg").image, colours)
+    path = saved(tmp_path, "a.jpg", Image.fromarray(colours), format="PNG")
+    np.testing.assert_array_equal(images.read(path).image, colours)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "bmp", "webp"])
@@ -161,15 +145,12 @@ def test_damaged_exif_harms_no_picture(tmp_path: Path, colours: np.ndarray) -> N
     assert images.read(path).image.shape == colours.shape
 
 
-@pytest.mark.parametrize("error", [TypeError("Missing dimensions"), KeyError(258), MemoryError()])
 def test_whatever_pillow_raises_for_a_damaged_file_names_it(
-    tmp_path: Path, colours: np.ndarray, error: Exception, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, colours: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path, "a.tif", Image.fromarray(colours))
-
-    def damaged(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", damaged)
-    with pytest.raises(InputError, match=r"a\.tif: not a readable"):
-        images.read(path)
+    for error in (TypeError("Missing dimensions"), KeyError(258), MemoryError()):
+        damaged = Mock(side_effect=error)
+        monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", damaged)
+        with pytest.raises(InputError, match=r"a\.tif: not a readable"):
+            images.read(path)

@@ -32,18 +32,14 @@ def test_a_centre_outside_is_moved_to_the_border():
     assert found.xy.tolist() == [[0, 15], [100, 50]]
 
 
-def test_points_come_back_from_their_file(tmp_path: Path):
+def test_points_come_back_from_their_file_and_those_of_before_sizes_are_refused(tmp_path: Path):
     found = points.from_annotations(table([car(0, 0)], []), sigma_px=4)
     again = tables.read(tables.write(tmp_path / "p.npz", found), Points)
     assert again.names == found.names
-    for name in ("sizes_wh", "xy", "class_ids", "image_index", "sigmas_px", "sides_px"):
+    for name in ("sizes_wh", *points.COLUMNS):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
-
-
-def test_points_of_before_sizes_are_refused_in_one_line(tmp_path: Path):
-    found = points.from_annotations(table([car(0, 0)]))
-    columns = {name: value for name, value in vars(found).items() if name != "sides_px"}
-    files.write_npz(tmp_path / "p.npz", **(columns | {"names": np.array(found.names)}))
+    columns = {name: getattr(found, name) for name in ("sizes_wh", *points.COLUMNS[:-1])}
+    files.write_npz(tmp_path / "p.npz", **columns, names=np.array(found.names))
     with pytest.raises(InputError, match=r"p\.npz: not a table of Points \(.*sides_px") as caught:
         tables.read(tmp_path / "p.npz", Points)
     assert "\n" not in str(caught.value)
