@@ -24,6 +24,7 @@ from dmnet_lib.detection import fusion
 from dmnet_lib.evaluation import coco
 
 TOP = 50  # boxes an image, where the limit's rule is looked at: few images hold more than 500
+APART = ("top_rule", "formats", "fusion", "evaluation", "maps", "sigmas")  # others are of crops
 WHOLE_PX = 10**6  # a window that no image exceeds
 Counts = dict[str, float | int | str]
 
@@ -42,7 +43,6 @@ class Cropped:
     """A split by one profile: its points, its regions, and the crops' annotations."""
 
     points: Points
-    count: float  # objects in the maps
     regions: Regions
     cut: CropAnnotations
 
@@ -53,18 +53,15 @@ def crop(table: Annotations, rules: Profile, *, split: str, adaptive: bool = Fal
     found = points.from_annotations(table, drop_score0=drop, points_at=rules.points.points_at)
     kind = "adaptive" if adaptive else "fixed"
     found = SigmaRule(kind, SETTINGS["sigma_px"], rules=rules.sigmas).apply(found)
-    window_wh, min_visible = SETTINGS["window_wh"], SETTINGS["min_visible"]
+    window_wh, least_px = SETTINGS["window_wh"], SETTINGS["min_area_px"]
     sums = windows.sums_from_points(found, window_wh, kernel=rules.kernel)
-    policy = cropping.Policy(window_wh, SETTINGS["min_area_px"], rules=rules.regions)
+    policy = cropping.Policy(window_wh, least_px, rules=rules.regions)
     regions = cropping.split_regions(
         sums, table.sizes_wh, threshold=SETTINGS["threshold"], policy=policy
     )
-    cut = crops.annotate(
-        table, regions, min_visible=min_visible, drop_score0=drop, rules=rules.crops
-    )
-    whole = windows.sums_from_points(found, (WHOLE_PX, WHOLE_PX), kernel=rules.kernel)
-    count = sum(float(one.sum()) for one in whole)
-    return Cropped(found, count, regions, cut)
+    least = SETTINGS["min_visible"]
+    cut = crops.annotate(table, regions, min_visible=least, drop_score0=drop, rules=rules.crops)
+    return Cropped(found, regions, cut)
 
 
 def boxless(table: Annotations, found: Cropped, index: int) -> np.ndarray:
@@ -112,11 +109,12 @@ def synthetic_detections(table: Annotations) -> Detections:
 def _of_crops(table: Annotations, split: str, rules: Profile, *, adaptive: bool) -> Counts:
     found = crop(table, rules, split=split, adaptive=adaptive)
     rows, rectangles = found.cut.annotations, found.regions.boxes_xyxy
+    whole = windows.sums_from_points(found.points, (WHOLE_PX, WHOLE_PX), kernel=rules.kernel)
     return {
         "points": len(found.points),
         "mean x of points, px": round(float(found.points.xy[:, 0].mean()), 2),
         "median sigma, px": round(float(np.median(found.points.sigmas_px)), 2),
-        "objects in the maps": round(found.count, 1),
+        "objects in the maps": round(sum(float(one.sum()) for one in whole), 1),
         "crops": len(rectangles),
         "megapixels of crops": round(float(boxes.area(rectangles).sum()) / 1e6, 2),
         "evaluated boxes in crops": int(rows.is_object.sum()),
@@ -160,19 +158,13 @@ def _counted(
     return _of_crops(table, split, rules, adaptive=rule.section == "sigmas")
 
 
-def _kind(rule: Deviation) -> str:
-    """Return what rules share whose corrected quantities are the same."""
-    if rule.name == "top_rule":
-        return rule.name
-    alone = ("formats", "fusion", "evaluation", "maps", "sigmas")
-    return rule.section if rule.section in alone else "crops"
-
-
 def effects(table: Annotations, split: str) -> dict[str, str]:
     """Return in words what each official rule changes on a split, by its name."""
     found, before, told = synthetic_detections(table), {}, {}
     for rule in parallel.progress(DEVIATIONS, "rules"):
-        kind, change = _kind(rule), f"{rule.name}={rule.other_value}"
+        part = rule.name if rule.name == "top_rule" else rule.section
+        kind = part if part in APART else "crops"  # whose corrected quantities are the same
+        change = f"{rule.name}={rule.other_value}"
         if kind not in before:
             before[kind] = _counted(rule, table, split, found, official.named("corrected"))
         after = _counted(rule, table, split, found, official.named("corrected", change))
