@@ -265,24 +265,19 @@ def test_no_crop_is_smaller_than_pays_or_as_large_as_the_image() -> None:
 @pytest.mark.parametrize("count", [1, 6])
 def test_no_objects_no_crops(count: int) -> None:
     planner = USUAL if count == 6 else planner_of(InputScale(416, 4.0), edges_px=())
-    maps = np.zeros((count, 60, 80), np.float32)
-    found = planner.plan(maps, (640, 480), Budget(crops=4), stride=STRIDE)
+    found = planner.plan(np.zeros((count, 60, 80)), (640, 480), Budget(crops=4), stride=STRIDE)
     assert (len(found.regions_xyxy), len(found.gains)) == (0, 0)
     assert (found.base, found.total) == (0, 0)
 
 
 @pytest.mark.parametrize(
-    ("maps", "words"),
-    [
-        (np.zeros((5, 60, 80)), "maps of 6 sizes are needed"),
-        (np.zeros((60, 80)), "maps of 6 sizes are needed"),
-        (np.full((6, 60, 80), -1e-3), "negative"),
-        (np.full((6, 60, 80), np.nan), "no number"),
-    ],
-)
-def test_odd_maps_are_refused(maps: np.ndarray, words: str) -> None:
+    ("shape", "value", "words"),
+    [((5, 60, 80), 0, "maps of 6 sizes"), ((60, 80), 0, "maps of 6 sizes"),
+     ((6, 60, 80), -1e-3, "negative"), ((6, 60, 80), np.nan, "no number")],
+)  # fmt: skip
+def test_odd_maps_are_refused(shape: tuple, value: float, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        USUAL.plan(maps, (640, 480), Budget(crops=1), stride=STRIDE)
+        USUAL.plan(np.full(shape, value), (640, 480), Budget(crops=1), stride=STRIDE)
 
 
 # The same plan from what is the same.

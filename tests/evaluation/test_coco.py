@@ -67,15 +67,14 @@ def repeated(truth: Annotations, found: Detections, times: np.ndarray) -> tuple:
     names = [f"{place:03d}" for place in range(len(picks))]
     rows = [truth.image(i).rows() for i in picks]
     copies = [found.of_image(i) for i in picks]
-    columns = [
-        np.concatenate([np.zeros_like(getattr(found, f)[:0]), *(getattr(c, f) for c in copies)])
-        for f in ("boxes_xyxy", "scores", "class_ids")
-    ]
     index = np.repeat(np.arange(len(picks)), [len(copy) for copy in copies])
-    return (
-        from_rows(names, truth.sizes_wh[picks], rows),
-        Detections(tuple(names), *columns, index),
-    )
+    none = found.select(np.zeros(len(found), bool))
+    columns = [
+        np.concatenate([getattr(one, name) for one in (none, *copies)])
+        for name in ("boxes_xyxy", "scores", "class_ids")
+    ]
+    again = Detections(tuple(names), *columns, index)
+    return from_rows(names, truth.sizes_wh[picks], rows), again
 
 
 @pytest.mark.parametrize("backend", coco.BACKENDS)
@@ -104,30 +103,23 @@ def test_ground_truth_against_itself_is_one():
     assert [metrics[name] for name in METRICS] == pytest.approx([1] * 7)
 
 
-def test_ignored_regions_may_be_background_as_in_the_released_evaluation():
-    rows = [
-        [10, 10, 40, 40, 1, 4, 0, 0],
-        [200, 200, 99, 99, 0, 0, 0, 0],
-        [60, 60, 40, 40, 0, 4, 0, 0],
-    ]
-    truth = table([np.array(rows)])
+@pytest.mark.parametrize(
+    ("class_id", "given", "ap"),
+    [
+        (4, {}, 1),  # a region and a crowd: what lies there does not count
+        (11, {}, 1 / 2),  # others are nothing
+        (4, {"ignored_regions": "background"}, 1 / 3),  # as in the released evaluation
+    ],
+)
+def test_rows_not_evaluated_excuse_what_lies_in_them(class_id: int, given: dict, ap: float) -> None:
+    unseen, region = (60, 60, 40, 40, 0, class_id, 0, 0), (200, 200, 99, 99, 0, 0, 0, 0)
+    truth = table([np.array([(10, 10, 40, 40, 1, 4, 0, 0), unseen, region])])
     boxes = np.array([[210.0, 210, 250, 250], [60, 60, 100, 100], [10, 10, 50, 50]])
-    found = Detections(
-        truth.names, boxes, np.array([0.9, 0.8, 0.7]), np.full(3, 4), np.zeros(3, int)
-    )
-    assert coco.evaluate(truth, found)["AP"] == pytest.approx(1)
-    metrics = coco.evaluate(truth, found, ignored_regions="background")
-    assert (metrics["AP"], metrics["boxes"]) == (pytest.approx(1 / 3), 1)
-    assert "are background" in metrics["protocol_details"]
-
-
-def test_rows_with_score_0_are_crowds_and_others_are_nothing():
-    rows = np.array([[10, 10, 40, 40, 1, 4, 0, 0], [200, 200, 60, 60, 0, 4, 0, 0]])
-    boxes = np.array([[200.0, 200, 230, 230], [10, 10, 50, 50]])
-    found = Detections(("i0-0",), boxes, np.array([0.9, 0.8]), np.array([4, 4]), np.array([0, 0]))
-    assert coco.evaluate(table([rows]), found)["AP"] == pytest.approx(1)
-    rows[1, 5] = 11
-    assert coco.evaluate(table([rows]), found)["AP"] == pytest.approx(0.5)
+    scores, class_ids = np.array([0.9, 0.8, 0.7]), np.full(3, 4)
+    found = Detections(truth.names, boxes, scores, class_ids, np.zeros(3, int))
+    metrics = coco.evaluate(truth, found, **given)
+    assert metrics["AP"] == pytest.approx(ap)
+    assert ("are background" in metrics["protocol_details"]) == bool(given)
 
 
 def test_max_detections_cuts_each_image_and_class():
@@ -309,9 +301,5 @@ def test_a_clear_difference_has_an_interval_above_zero():
     assert 0 < better.low < better.value < better.high
     same = Difference.between(poor, again, level=0.95)
     assert (same.value, same.low, same.high) == (0, 0, 0)
-
-
-def test_without_objects_there_is_no_difference():
-    truth = table([])
-    nothing = Difference.between(*ap_samples(truth, exact(truth), exact(truth)), level=0.95)
-    assert nothing == Difference(None, None, None, 0.95, 0)
+    (none,) = ap_samples(table([]), exact(table([])))
+    assert Difference.between(none, none, level=0.95) == Difference(None, None, None, 0.95, 0)
