@@ -194,7 +194,6 @@ def _draw_methods(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 
 
 def _draw_line(ax: Axes, rows: pd.DataFrame, x: str, y: str, **style: str) -> None:
-    """Draw y over x, with the interval of y where it has one."""
     if f"{y}_low" in rows:
         low, high = rows[f"{y}_low"], rows[f"{y}_high"]
         if len(rows) > 1:

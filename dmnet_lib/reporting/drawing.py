@@ -4,24 +4,20 @@ An image is reduced once (`reduced`); `painted` draws on a copy of that, quickly
 slider. Figures that are kept are matplotlib's (`figures.gallery`), of the same `figures.Boxes`.
 """
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib import colormaps
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from dmnet_lib.core import boxes, files
+from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import CLASSES, Annotations
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.reporting import figures
 from dmnet_lib.reporting.figures import Boxes
-from dmnet_lib.reporting.pages import render
 
 LONG_PX, OVERLAY_PX = 900, 2000  # longer side of an explorer's picture, and of an overlay
-QUALITY = 85
 LINE_PX, LABEL_PX = 2, 13  # of the picture
 LEGEND_PX, LEGEND_FONT_PX = 26, 15  # height of a row of an overlay's legend, and of its letters
 LEGEND_WIDTH_PX = 200  # of an entry
@@ -108,15 +104,7 @@ def object_layers(image: Annotations, crops_xyxy: np.ndarray) -> tuple[Boxes, ..
     )
 
 
-def html(picture: Image.Image, layers: Sequence[Boxes], alt: str) -> Markup:
-    """Return a picture as HTML that needs no file, with its legend."""
-    jpeg = files.encode_jpeg(np.asarray(picture), quality=QUALITY, sampling="420")
-    data = base64.b64encode(jpeg).decode()
-    return render.html("explorer_picture", picture=picture, data=data, layers=layers, alt=alt)
-
-
 def _by_class(boxes_xyxy: np.ndarray, class_ids: np.ndarray) -> tuple[Boxes, ...]:
-    """Return boxes [N, 4] as layers, one for each class that is there."""
     return tuple(
         Boxes(boxes_xyxy[class_ids == number], figures.CLASS_COLOURS[name], name)
         for number, name in enumerate(CLASSES, start=1)

@@ -98,7 +98,10 @@ def show(
     )
     csv = data.to_csv(index=False, float_format="%.6g")
     is_photograph = any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
-    place = folder / (PICTURES if is_photograph and not _is_synthetic(folder) else FIGURES)
+    has_parameters = (folder / result_folder.PARAMS).exists()
+    values = result_folder.parameters_of(folder) if has_parameters else {}
+    is_ours = not is_photograph or values.get("dataset", "scenes") == "scenes"
+    place = folder / (FIGURES if is_ours else PICTURES)
     files.write_bytes(place / f"{name}.png", small.getvalue())
     files.write_text(place / f"{name}.csv", csv)
     return Shown(small.getvalue(), csv, name, caption, alt)
@@ -111,19 +114,16 @@ def saved(folder: Path, name: str, *, caption: str, alt: str) -> Shown:
     return Shown(place.with_suffix(".png").read_bytes(), csv, name, caption, alt)
 
 
-def _is_synthetic(folder: Path) -> bool:
-    """Tell whether a stage's images are synthetic scenes; a folder of no stage counts as such."""
-    if not (folder / result_folder.PARAMS).exists():
-        return True
-    return result_folder.parameters_of(folder).get("dataset", "scenes") == "scenes"
-
-
 def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
     """Return pictures side by side with their boxes, each row as high as its tallest picture."""
     panels = panels or [Panel(np.full((1, 8, 3), 255, np.uint8), "nothing to show")]
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-    column = GALLERY_WIDTH / columns
-    heights = [max(_picture_height(panel, column) for panel in row) for row in rows]
+    heights = []  # of rows, in inches, with titles and legends
+    for row in rows:
+        legend_rows = -(-max(len(panel.layers) for panel in row) // LEGEND_COLUMNS)
+        shape = max(panel.image.shape[0] / panel.image.shape[1] for panel in row)
+        picture = min(shape, TALLEST) * GALLERY_WIDTH / columns
+        heights.append(picture + 0.4 + 0.17 * legend_rows)
     figure = Figure(figsize=(GALLERY_WIDTH, sum(heights)), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for ax in axes.flat:
@@ -131,13 +131,6 @@ def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
     for ax, panel in zip(axes.flat, panels, strict=False):
         _draw_panel(ax, panel)
     return figure
-
-
-def _picture_height(panel: Panel, width: float) -> float:
-    """Return the inches that a picture takes at this width, with its title and legend."""
-    height, across = panel.image.shape[:2]
-    legend_rows = -(-len(panel.layers) // LEGEND_COLUMNS)
-    return width * min(height / across, TALLEST) + 0.4 + 0.17 * legend_rows
 
 
 def density_panel(density: np.ndarray, title: str, *, vmax: float | None = None) -> Panel:

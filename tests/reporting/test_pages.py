@@ -135,21 +135,14 @@ def test_what_was_made_from_an_older_run_is_called_out_of_date(base: Path) -> No
     assert pages.write_experiment(home, base_path=base).read_text().count("Out of date") == 1
 
 
-def test_the_index_lists_each_experiment_with_a_link_beside_it(base: Path) -> None:
-    experiment(base, "x")
-    experiment(base, "y|z")
+def test_the_index_lists_experiments_but_git_keeps_no_values_of_sweeps(base: Path) -> None:
+    homes = [experiment(base, name) for name in ("x-sigma", "y|z", "x-sigma-4")]
+    files.write_json(homes[0] / "sweep.json", {"runs": [{"experiment": "x-sigma-4"}]})
     page, listed = (path.read_text() for path in pages.write_index(base.parent / "results"))
-    assert '<a href="x/report.html">x</a>' in page
-    assert "| x | Is it &lt;so>? | n/a | n/a | n/a | n/a | n/a | sigma_px: 4 |" in listed
+    assert '<a href="x-sigma/report.html">x-sigma</a>' in page and "x-sigma-4" in page
+    told = "| x-sigma | Is it &lt;so>? | n/a | n/a | n/a | n/a | n/a | sigma_px: 4 |"
+    assert told in listed and "x-sigma-4" not in listed
     assert "y\\|z" in listed
-
-
-def test_the_values_of_a_sweep_are_in_the_page_and_not_in_what_git_keeps(base: Path) -> None:
-    experiment(base, "x-sigma-4")
-    sweep = experiment(base, "x-sigma")
-    files.write_json(sweep / "sweep.json", {"runs": [{"experiment": "x-sigma-4"}]})
-    page, listed = (path.read_text() for path in pages.write_index(base.parent / "results"))
-    assert "x-sigma-4" in page and "x-sigma-4" not in listed and "| x-sigma |" in listed
 
 
 STRATEGIES = {
@@ -160,9 +153,6 @@ STRATEGIES = {
         "vs_uniform": {"difference": -0.004, "low": -0.01, "high": 0.002},
     },
 }  # fmt: skip
-
-
-# What was found, how far it reaches, and what failed.
 
 
 def evaluated(base: Path, *, splits: str = "train val test", **more: object) -> str:

@@ -5,6 +5,7 @@ An explorer says what is drawn over an image (`view`), what is counted (`counts`
 in `errors`.
 """
 
+import base64
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,7 +14,7 @@ from typing import ClassVar
 import ipywidgets as widgets
 import numpy as np
 
-from dmnet_lib.core import params
+from dmnet_lib.core import files, params
 from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.parallel import without_collector
@@ -25,6 +26,7 @@ from dmnet_lib.reporting.explore import saving
 from dmnet_lib.reporting.pages import render
 
 SHEETS_KEPT = 16  # of the images seen last
+QUALITY = 85  # of the picture, as JPEG
 NO_IMAGE_GREY = 200  # of the picture where a split has no images
 WIDE = {"width": "390px"}
 LABELS = {"description_width": "110px"}
@@ -201,7 +203,6 @@ class Explorer:
         }
 
     def _laid_out(self) -> widgets.Widget:
-        """Return all of it: the controls on the left, picture and counters on the right."""
         of, wrapped = self.controls, {"flex_flow": "row wrap"}
         ticks = [c for c in self.own.values() if isinstance(c, widgets.Checkbox)]
         rest = [c for c in self.own.values() if not isinstance(c, widgets.Checkbox)]
@@ -235,7 +236,11 @@ class Explorer:
         counted = ", ".join(f"{len(layer.boxes_xyxy)} {layer.label}" for layer in view.layers)
         alt = f"Image {name}: {counted or 'no boxes'}"
         picture = drawing.painted(self.sheet(index), view)
-        self.picture.value = drawing.html(picture, view.layers, alt)
+        jpeg = files.encode_jpeg(np.asarray(picture), quality=QUALITY, sampling="420")
+        data = base64.b64encode(jpeg).decode()
+        self.picture.value = render.html(
+            "explorer_picture", picture=picture, data=data, layers=view.layers, alt=alt
+        )
         number = f"Image {self.controls['image'].value} of {len(self.images)}"
         width, height = self.truth.sizes_wh[index]
         self.counters.value = render.html(

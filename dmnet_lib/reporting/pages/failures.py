@@ -44,8 +44,12 @@ def read(folder: Path) -> Failure | None:
         return None
     error, path = files.read_json(folder / ERROR), folder / NOTEBOOK
     notebook = notebooks.read(path) if path.exists() else NotebookNode(cells=[])
+    streams = [o.text for c in notebook.cells for o in c.get("outputs", ()) if "text" in o]
+    # Of a progress bar only its last state.
+    lines = [ANSI.sub("", line.split("\r")[-1]) for line in "".join(streams).split("\n")]
+    log = [line for line in lines if line.strip()][-LOG_LINES:]
     message, command = str(error.get("message", "")), error.get("command")
-    return Failure(folder.name, message, command, _broken(notebook), _log(notebook))
+    return Failure(folder.name, message, command, _broken(notebook), log)
 
 
 def _broken(notebook: NotebookNode) -> dict[str, object] | None:
@@ -70,10 +74,3 @@ def _line(cell: NotebookNode) -> int | None:
     traces = [line for output in cell.outputs for line in output.get("traceback", ())]
     numbers = IN_CELL.findall(ANSI.sub("", "\n".join(traces)))
     return int(numbers[-1]) if numbers else None
-
-
-def _log(notebook: NotebookNode) -> list[str]:
-    """Return the last lines that the notebook printed; of a progress bar only its last state."""
-    streams = [o.text for c in notebook.cells for o in c.get("outputs", ()) if "text" in o]
-    lines = [ANSI.sub("", line.split("\r")[-1]) for line in "".join(streams).split("\n")]
-    return [line for line in lines if line.strip()][-LOG_LINES:]

@@ -68,9 +68,11 @@ def write_index(results: Path) -> tuple[Path, Path]:
     """
     rows, linked = [], []
     for home in result_folder.homes(results):
-        rest = _summary(home)
-        rows.append((home.name, *rest))
-        linked.append((_link(home), *rest))
+        link = Markup('<a href="{0}/{1}">{0}</a>').format(home.name, PAGE)
+        broken = ", ".join(folder.name for folder in failures.folders(home))
+        link += Markup(' <strong class="bad">failed: {}</strong>').format(broken) * bool(broken)
+        rows.append((home.name, *_summary(home)))
+        linked.append((link, *rows[-1][1:]))
     shown = Table(INDEX, linked, "One row per experiment", row_heads=True)
     page = render.html("index", title="Experiments", table=shown, about=INDEX_ABOUT)
     values = {
@@ -82,13 +84,6 @@ def write_index(results: Path) -> tuple[Path, Path]:
         files.write_text(results / "index.html", page),
         files.write_text(results / "README.md", text),
     )
-
-
-def _link(home: Path) -> Markup:
-    """Return the link to an experiment's page, and what of it failed since."""
-    link = Markup('<a href="{0}/{1}">{0}</a>').format(home.name, PAGE)
-    broken = ", ".join(folder.name for folder in failures.folders(home))
-    return link + Markup(' <strong class="bad">failed: {}</strong>').format(broken) * bool(broken)
 
 
 def _summary(home: Path) -> tuple[str, ...]:
