@@ -170,10 +170,9 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "AP") -> 
     cost = pd.concat([pd.Series([1.0]), *(table["megapixels"] for table in tables.values())])
     for ax, (name, table) in zip(axes[0], tables.items(), strict=False):
         _draw_methods(ax, table, "megapixels", measure)
-        ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image")
+        ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image", ylabel=measure)
         _log_axis(ax, cost)
         ax.set_xlim(0.8 * cost.min(), 1.25 * cost.max())
-    axes[0, 0].set_ylabel(measure)
     _legend(figure, axes)
     return figure
 

@@ -57,7 +57,7 @@ def reduced(image: np.ndarray, *, long_px: int = LONG_PX) -> Sheet:
 
 def painted(sheet: Sheet, view: View) -> Image.Image:
     """Return a copy of the sheet's picture with everything of the view."""
-    picture, font = sheet.picture.copy(), ImageFont.load_default(LABEL_PX)
+    picture = sheet.picture.copy()
     if view.density is not None:
         colours, weights = _heat(view.density, view.alpha, picture.size)
         picture.paste(colours, mask=weights)
@@ -69,6 +69,7 @@ def painted(sheet: Sheet, view: View) -> Image.Image:
     for layer in view.layers:
         places = (layer.boxes_xyxy * sheet.scale).round().tolist()
         _outline(pen, layer, places)
+        font = ImageFont.load_default(LABEL_PX) if layer.names else None
         for (x1, y1, _, _), name in zip(places, layer.names, strict=False):
             pen.rectangle(pen.textbbox((x1 + 2, y1 + 2), name, font=font), fill=layer.colour)
             pen.text((x1 + 2, y1 + 2), name, fill="black", font=font)

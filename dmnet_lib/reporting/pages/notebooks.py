@@ -48,7 +48,11 @@ def body(path: Path, *, prefix: str = "", deeper: int = 0) -> Body:
     """Return a notebook as HTML; prefix keeps heading anchors apart, deeper moves headings down."""
     if not path.exists():
         return Body(GONE)
-    soup = BeautifulSoup(_exporter().from_notebook_node(_showable(read(path)))[0], "html.parser")
+    exporter = HTMLExporter(template_name="basic", raw_template=TEMPLATE.read_text("utf-8"))
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    tags = {"remove_input_tags": {"remove-input"}, "remove_cell_tags": {"remove-cell", ERROR_NOTES}}
+    exporter.register_preprocessor(TagRemovePreprocessor(**tags), enabled=True)
+    soup = BeautifulSoup(exporter.from_notebook_node(_showable(read(path)))[0], "html.parser")
     for tag in soup.select("style, a.anchor-link"):  # of pandas and nbconvert; the page has its own
         tag.decompose()
     for tag in soup.select("pre span[style]"):  # colours of a terminal, made for one background
@@ -61,14 +65,6 @@ def body(path: Path, *, prefix: str = "", deeper: int = 0) -> Body:
         tag.name = f"h{level}"
         headings.append(Heading(level, str(tag.get("id", "")), tag.get_text().strip()))
     return Body(Markup(soup), tuple(headings))
-
-
-def _exporter() -> HTMLExporter:
-    exporter = HTMLExporter(template_name="basic", raw_template=TEMPLATE.read_text("utf-8"))
-    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
-    tags = {"remove_input_tags": {"remove-input"}, "remove_cell_tags": {"remove-cell", ERROR_NOTES}}
-    exporter.register_preprocessor(TagRemovePreprocessor(**tags), enabled=True)
-    return exporter
 
 
 def _showable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
