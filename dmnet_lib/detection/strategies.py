@@ -74,6 +74,11 @@ class Outcome:
     time_is_estimated: bool = False
     predicted_recall: float | None = None
 
+    @property
+    def shown_seconds(self) -> str:
+        """The seconds per image as text; those that were not measured say so."""
+        return f"{self.seconds_per_image:.2f}{' (estimated)' if self.time_is_estimated else ''}"
+
 
 def run_whole_images(
     detector: Detector,

@@ -1,6 +1,6 @@
 """Detections of each strategy and the truth -> its scores by both protocols, with intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -19,7 +19,6 @@ from dmnet_lib.evaluation.strategy_table import (
     readable,
     strategy_table,
 )
-from dmnet_lib.evaluation.words import Words, seconds
 
 Samples = Mapping[str, np.ndarray]  # {measure: [1 + B]} of a strategy, on resampled images
 
@@ -123,7 +122,9 @@ def shown_table(
     table: pd.DataFrame, found: Mapping[str, Outcome], baselines: Mapping[str, str]
 ) -> pd.DataFrame:
     """Return the strategy table as people read it, with the seconds per image."""
-    return readable(table, baselines).assign(seconds=[seconds(found[name]) for name in table.index])
+    return readable(table, baselines).assign(
+        seconds=[found[name].shown_seconds for name in table.index]
+    )
 
 
 def subset_images(split: splits.Split) -> dict[str, np.ndarray]:
@@ -161,24 +162,3 @@ def subset_tables(
             rows[name] |= _differences(name, samples, scores.baselines, scores.level)
         tables[subset] = strategy_table(rows, ("crops_per_image", *INTERVAL_MEASURES))
     return tables
-
-
-def subset_roles(
-    names: Sequence[str], *, train_split: str, val_split: str, recall_curve_split: str
-) -> Words:
-    """Return in words what each subset was used for, which makes its figures too good.
-
-    recall_curve_split is "train" or "val", on which the recall curve was measured.
-    """
-    measured_on = train_split if recall_curve_split == "train" else val_split
-    roles = {
-        "MCNN was trained on it": train_split,
-        "MCNN's weights and the thresholds were chosen on it": val_split,
-        "the recall curve was measured on it": measured_on,
-    }
-    lines = []
-    for name in names:
-        uses = [use for use, split in roles.items() if name in split.split("+")]
-        told = f"{', and '.join(uses)}: figures are too good" if uses else "not used before"
-        lines.append(f"`{name}`: {told}.")
-    return Words("\n".join(lines))

@@ -123,10 +123,25 @@ def _gain_per_megapixel(rows: Rows) -> str:
     return f"Gain in AP per megapixel beyond the global pass: {listed}."
 
 
-def seconds(outcome: "Outcome") -> str:
-    """Return a strategy's seconds per image; those that were not measured say so."""
-    estimated = " (estimated)" if outcome.time_is_estimated else ""
-    return f"{outcome.seconds_per_image:.2f}{estimated}"
+def subset_roles(
+    names: Sequence[str], *, train_split: str, val_split: str, recall_curve_split: str
+) -> Words:
+    """Return in words what each subset was used for, which makes its figures too good.
+
+    recall_curve_split is "train" or "val", on which the recall curve was measured.
+    """
+    measured_on = train_split if recall_curve_split == "train" else val_split
+    roles = {
+        "MCNN was trained on it": train_split,
+        "MCNN's weights and the thresholds were chosen on it": val_split,
+        "the recall curve was measured on it": measured_on,
+    }
+    lines = []
+    for name in names:
+        uses = [use for use, split in roles.items() if name in split.split("+")]
+        told = f"{', and '.join(uses)}: figures are too good" if uses else "not used before"
+        lines.append(f"`{name}`: {told}.")
+    return Words("\n".join(lines))
 
 
 def latency(table: pd.DataFrame, outcomes: Mapping[str, "Outcome"]) -> Words:
@@ -135,7 +150,7 @@ def latency(table: pd.DataFrame, outcomes: Mapping[str, "Outcome"]) -> Words:
     Not for versioned metrics: seconds differ from run to run.
     """
     order = sorted(table.index, key=lambda name: outcomes[name].seconds_per_image)
-    times = ", ".join(f"`{name}` {seconds(outcomes[name])}" for name in order)
+    times = ", ".join(f"`{name}` {outcomes[name].shown_seconds}" for name in order)
     lines = [f"Latency in seconds per image on this machine: {times}."]
     slower = order[order.index("native") + 1 :] if "native" in order else []
     for name in slower:

@@ -14,6 +14,7 @@ from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.detection.strategies import Outcome, described
 from dmnet_lib.evaluation import scores as scoring
+from dmnet_lib.evaluation import words as wording
 from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES, strategy_table
 
 GRID = {"global": "global", "uniform": "uniform"}
@@ -166,13 +167,13 @@ def test_a_subset_scores_as_its_images_do_by_themselves():
 
 
 def test_words_say_what_a_subset_was_used_for():
-    words = scoring.subset_roles(
+    said = wording.subset_roles(
         ["train", "val", "test-dev"],
         train_split="train",
         val_split="train+val",
         recall_curve_split="train",
     )
-    assert words.splitlines() == [
+    assert said.splitlines() == [
         "`train`: MCNN was trained on it, and MCNN's weights and the thresholds were chosen on it, "
         "and the recall curve was measured on it: figures are too good.",
         "`val`: MCNN's weights and the thresholds were chosen on it: figures are too good.",
