@@ -204,24 +204,16 @@ def _strategy(name: str) -> Strategy:
 
 def _finished(home: Path) -> ResultFolder:
     """Return a run's results. Raises InputError where a stage or one of its files is missing."""
-    if not home.is_dir():
-        what = "is a file" if home.exists() else "no such folder"
-        raise InputError(f"{home}: {what}; expected a finished run's folder, like results/demo")
     results = ResultFolder.read(home)
-    if not (home / result_folder.LATEST).exists():
-        raise InputError(f"{home}: holds no finished run; {_remedy(home)}")
-    if not set(NEEDED) <= set(results.folders):
-        raise InputError(f"{home}: not all of {', '.join(NEEDED)} have run; {_remedy(home)}")
-    needed = [results.folder(stage) / name for stage, names in NEEDED.items() for name in names]
-    detector = results.folder(DETECTION)
-    if "file" not in _about(detector):  # else it lies elsewhere
-        needed.append(detector / detectors.WEIGHTS)
-    missing = [path.relative_to(home) for path in needed if not path.is_file()]
-    if missing:
-        raise InputError(
-            f"{home}: without its networks, as results come with a clone ({missing[0]} is not "
-            f"there); {_remedy(home)}"
-        )
+    needed = [(stage, name) for stage, names in NEEDED.items() for name in names]
+    if DETECTION in results.folders and "file" not in _about(results.folder(DETECTION)):
+        needed.append((DETECTION, detectors.WEIGHTS))  # else it lies elsewhere
+    for stage, name in needed:
+        if stage not in results.folders or not (results.folder(stage) / name).is_file():
+            raise InputError(
+                f"{home}: no finished run with its networks ({name} of {stage} is not there), like "
+                f"results/demo; {_remedy(home)}"
+            )
     return results
 
 

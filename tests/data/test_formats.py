@@ -49,21 +49,6 @@ def fault(call: Callable, *arguments: object) -> str:
     return message
 
 
-# The empty split
-
-
-def test_no_image_comes_back_from_every_format(tmp_path: Path) -> None:
-    nothing = split({})
-    none = np.zeros((0, 2))
-    assert_same(coco.from_coco(coco.to_coco(nothing)), nothing)
-    visdrone.write_annotations(tmp_path, nothing)
-    assert_same(visdrone.read_annotations(tmp_path, [], none), nothing)
-    voc.write(tmp_path, nothing)
-    assert_same(voc.read(tmp_path, []), nothing)
-    assert yolo.write(tmp_path, nothing) == 0
-    assert_same(yolo.read(tmp_path, [], none), nothing)
-
-
 # What other programs see
 
 
@@ -150,7 +135,7 @@ def test_ids_of_images_may_count_from_zero_and_files_have_any_name():
 
 def test_voc_tells_each_image_file_by_its_own_suffix(tmp_path: Path) -> None:
     voc.write(tmp_path, SMALL, file_names=["a.png", "b.1.JPEG", "no suffix"])
-    table, file_names = voc.read_named(tmp_path)
+    table, file_names = voc.read(tmp_path)
     assert_same(table, SMALL)
     assert file_names == ("a.png", "b.1.JPEG", "empty.jpg")
 

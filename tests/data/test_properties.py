@@ -85,7 +85,7 @@ def test_any_table_comes_back_whole(tmp_path: Path, images: dict, kind: str) -> 
         back = coco.read(tmp_path / "a.json")
     elif kind == "voc":
         voc.write(tmp_path, table)
-        back = voc.read(tmp_path, table.names)
+        back = voc.read(tmp_path, table.names)[0]
     else:
         visdrone.write_annotations(tmp_path, table)
         back = visdrone.read_annotations(tmp_path, table.names, table.sizes_wh)
@@ -117,7 +117,7 @@ def test_the_order_of_images_and_rows_changes_nothing(images: dict, random: obje
 def test_the_released_tags_keep_boxes_and_classes(tmp_path: Path, images: dict) -> None:
     table = table_of(images)
     voc.write(tmp_path, table, voc_tags="released")
-    back = voc.read(tmp_path, table.names)
+    back = voc.read(tmp_path, table.names)[0]
     np.testing.assert_array_equal(back.rows()[:, [0, 1, 2, 3, 5]], table.rows()[:, [0, 1, 2, 3, 5]])
 
 

@@ -1,7 +1,5 @@
 """Fusion: doubles leave, the best stay, and it does not matter who came first."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -142,13 +140,6 @@ def test_doubles_without_number_need_no_memory_without_bound() -> None:
     assert kept_rows(table, iou_threshold=0.7).tolist() == [scores.argmax()]
 
 
-def test_fusion_loads_no_torch() -> None:
-    """Its import takes longer than the fusion of a split."""
-    code = "import sys, dmnet_lib.detection.fusion; print('torch' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
-
-
 # What views show: one image 400 x 300 px, seen whole at half its size, and crops of it.
 SIZES_WH = np.array([(400, 300), (400, 300)])
 WHOLE = (0, 0, 0, 400, 300, 0.5)
@@ -172,31 +163,17 @@ def seen(views: list[tuple], *rows: tuple) -> ViewDetections:
     ("views", "box", "stays"),
     [
         ([LEFT, RIGHT], (0, 170, 90, 200, 120), False),
-        ([LEFT, RIGHT], (0, 170, 90, 198, 120), True),
-        ([LEFT], (0, 170, 90, 200, 120), True),
-        ([LEFT, (1, *RIGHT[1:])], (0, 170, 90, 200, 120), True),
-        ([LEFT, RIGHT], (0, 0, 90, 30, 120), True),
-        ([LEFT, RIGHT], (0, 170, 0, 200, 30), False),
-        ([LEFT, RIGHT], (0, 140, 90, 200, 120), True),
-        ([LEFT, (*RIGHT[:5], 0.5)], (0, 170, 90, 200, 120), False),
-        ([LEFT, (*RIGHT[:5], 0.4)], (0, 170, 90, 200, 120), True),
-        ([LEFT, RIGHT], (0, 170, 170, 200, 200), True),
-        ([LEFT, RIGHT], (0, 197.5, 90, 199.5, 92), False),
+        ([LEFT, RIGHT], (0, 170, 90, 198, 120), True),  # clear of the border
+        ([LEFT], (0, 170, 90, 200, 120), True),  # no other view
+        ([LEFT, (1, *RIGHT[1:])], (0, 170, 90, 200, 120), True),  # another image's
+        ([LEFT, RIGHT], (0, 0, 90, 30, 120), True),  # at the image's border
+        ([LEFT, RIGHT], (0, 170, 0, 200, 30), False),  # at the image's border and an inner one
+        ([LEFT, RIGHT], (0, 140, 90, 200, 120), True),  # cut by the other one too
+        ([LEFT, (*RIGHT[:5], 0.5)], (0, 170, 90, 200, 120), False),  # whole at 1/4 of the scale
+        ([LEFT, (*RIGHT[:5], 0.4)], (0, 170, 90, 200, 120), True),  # whole at less
+        ([LEFT, RIGHT], (0, 170, 170, 200, 200), True),  # cut at a corner, shown at one side
+        ([LEFT, RIGHT], (0, 197.5, 90, 199.5, 92), False),  # of few pixels
         ([LEFT], (0, 197.5, 90, 199.5, 92), True),
-    ],
-    ids=[
-        "at the border, and whole in another crop",
-        "clear of the border",
-        "no other view",
-        "another image's view",
-        "at the image's border",
-        "at the image's border and at an inner one",
-        "cut by the other one too",
-        "shown whole at a quarter of the scale",
-        "shown whole at less",
-        "cut at a corner, and the other one shows one side of it",
-        "of few pixels",
-        "of few pixels, and no other view",
     ],
 )
 def test_truncated_boxes_are_suppressed_where_another_view_shows_the_object(
@@ -212,11 +189,10 @@ def test_truncated_boxes_are_suppressed_where_another_view_shows_the_object(
     ("box", "score"),
     [
         ((0, 50, 50, 80, 80), 0.4),
-        ((0, 180, 50, 199, 80), 0.8),
-        ((0, 0, 0, 30, 30), 0.4),
-        ((0, 360, 50, 380, 80), 0.8),
+        ((0, 180, 50, 199, 80), 0.8),  # no room around it
+        ((0, 0, 0, 30, 30), 0.4),  # in the image's corner
+        ((0, 360, 50, 380, 80), 0.8),  # in no crop
     ],
-    ids=["shown larger", "no room around it", "in the image's corner", "in no crop"],
 )
 def test_the_score_falls_where_another_view_shows_the_object_larger(
     box: tuple, score: float

@@ -19,6 +19,7 @@ from dmnet_lib.detection import density_source, strategies
 from dmnet_lib.detection.predict import Predictor
 
 MODEL = SHARED / "models" / "yolox_nano.onnx"
+UNFINISHED = "no finished run with its networks"
 NAMED = {"planned mcnn 2": "mcnn", "planned detector 2": "detector"}
 
 
@@ -101,13 +102,13 @@ def test_pixels_of_another_kind_are_refused(untrained_run: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda home: shutil.rmtree(home), "no such folder"),
-        (lambda home: (home / "latest.json").unlink(), "holds no finished run"),
+        (shutil.rmtree, UNFINISHED),
+        (lambda home: (home / "latest.json").unlink(), UNFINISHED),
         (lambda home: (home / "latest.json").write_text("{"), "not valid JSON"),
-        (lambda home: files.write_json(home / "latest.json", {"stages": {}}), "have run"),
+        (lambda home: files.write_json(home / "latest.json", {"stages": {}}), UNFINISHED),
         (lambda home: escape(home), "leads out of"),
-        (lambda home: next(home.glob("02*/k/*.safetensors")).unlink(), "without its networks"),
-        (lambda home: next(home.glob("05*/k/*.safetensors")).unlink(), "without its networks"),
+        (lambda home: next(home.glob("02*/k/*.safetensors")).unlink(), UNFINISHED),
+        (lambda home: next(home.glob("05*/k/*.safetensors")).unlink(), UNFINISHED),
         (lambda home: next(home.glob("05*/k/*.safetensors")).write_bytes(b"x"), "not this model"),
         (lambda home: next(home.glob("01*/k/sizes.json")).write_text("[]"), "not size bins"),
         (lambda home: files.write_json(next(home.glob("03*/k/metrics.json")), {}), "another ver"),
@@ -122,7 +123,7 @@ def test_a_run_that_cannot_be_used_is_told_in_one_line(
     with pytest.raises(InputError, match=words) as error:
         Predictor.of_run(home)
     assert "\n" not in str(error.value)
-    if words in ("holds no finished run", "have run", "without its networks"):
+    if words == UNFINISHED:
         assert str(error.value).endswith("`dmnet run params/mine.yaml` first")
 
 
@@ -130,12 +131,6 @@ def escape(home: Path) -> None:
     latest = json.loads((home / "latest.json").read_text())
     latest["stages"]["02_mcnn_training"]["key"] = "../../../other"
     files.write_json(home / "latest.json", latest)
-
-
-def test_a_file_is_no_run(tmp_path: Path) -> None:
-    path = files.write_text(tmp_path / "latest.json", "{}")
-    with pytest.raises(InputError, match="is a file"):
-        Predictor.of_run(path)
 
 
 @pytest.mark.parametrize("name", ["native", "planned oracle 6", "planned mcnn", "planned mcnn x"])

@@ -60,7 +60,6 @@ def test_an_object_is_seen_in_the_views_that_hold_it() -> None:
         ((0, 110, 110, 20, 16, 0.90, 4), 0.7),
         ((0, 110, 110, 20, 9, 0.90, 4), False),
     ],
-    ids=["least score", "too weak", "another class", "half", "four fifths", "less than half"],
 )
 def test_what_counts_as_found(row: tuple, is_found: float) -> None:
     truth = truth_of((0, 110, 110, 20, 20, 4))

@@ -163,7 +163,7 @@ def _voc(path: Path, split: str, sizes: Sizes | None, executor: Executor | None)
     inner = path / "Annotations"
     home = inner if _has(inner, "*.xml") else path
     files.require_finished(home)
-    table, file_names = voc.read_named(home, executor=executor)
+    table, file_names = voc.read(home, executor=executor)
     return Material(table, _entries(table, file_names), split, home=home)
 
 

@@ -103,31 +103,22 @@ def _text(
     return f"{head}{''.join(objects)}</annotation>\n"
 
 
-def read(folder: Path, names: Sequence[str] | None = None) -> Annotations:
-    """Return the table of `<name>.xml` for names, or of every xml file in order of their names.
-
-    Absent `truncated`, `difficult` and `occlusion` are 0; fractional corners are rounded. Raises
-    InputError that names the file and the tag.
-    """
-    return read_named(folder, names)[0]
-
-
-def read_named(
+def read(
     folder: Path, names: Sequence[str] | None = None, *, executor: Executor | None = None
 ) -> tuple[Annotations, tuple[str, ...]]:
-    """Return what `read` does, and each image's file name: its stem with `filename`'s suffix.
+    """Return the table of `<name>.xml` for names, by default of every xml file in order, and each
+    image's file name: its stem with `filename`'s suffix.
 
-    executor, as `parallel.run` takes it, reads the files.
+    Absent `truncated`, `difficult` and `occlusion` are 0; fractional corners are rounded. executor,
+    as `parallel.run` takes it, reads the files. Raises InputError that names the file and the tag.
     """
     if names is None:
         names = sorted(path.stem for path in folder.glob("*.xml"))
         if not names:
             raise InputError(f"{folder}: holds no xml file")
     paths = [files.inside(folder, f"{name}.xml") for name in names]
-    read_files = parallel.run(
-        _read_image, paths, executor=executor, chunk=parallel.CHUNK, label="xml files"
-    )
-    images = list(read_files)
+    how = {"executor": executor, "chunk": parallel.CHUNK, "label": "xml files"}
+    images = list(parallel.run(_read_image, paths, **how))
     file_names = (name + suffix for name, (_, suffix, _) in zip(names, images, strict=True))
     table = from_rows(names, [size for size, _, _ in images], [rows for _, _, rows in images])
     return table, tuple(file_names)

@@ -68,12 +68,9 @@ def read(
     if names and not any(path.is_file() for path in paths):
         raise InputError(f"{folder / 'labels'}: has labels for none of {len(names)} images")
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
-    read_file = partial(_read_image, class_ids=class_ids)
-    pairs = list(zip(paths, sizes, strict=True))
-    rows = parallel.run(
-        read_file, pairs, executor=executor, chunk=parallel.CHUNK, label="label files"
-    )
-    return from_rows(names, sizes, list(rows))
+    read_file, pairs = partial(_read_image, class_ids=class_ids), zip(paths, sizes, strict=True)
+    how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
+    return from_rows(names, sizes, list(parallel.run(read_file, list(pairs), **how)))
 
 
 def _class_ids(folder: Path) -> list[int]:
