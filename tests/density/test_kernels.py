@@ -16,9 +16,8 @@ def test_no_object_has_no_width_and_no_scale() -> None:
 
 
 def test_the_scale_of_a_class_is_half_its_mean_diagonal():
-    scales = kernels.class_scales_px(
-        table([car(0, 0, 6, 8), car(0, 0, 12, 16)], [car(5, 5, 3, 4, 1)])
-    )
+    rows = [car(0, 0, 6, 8), car(0, 0, 12, 16)], [car(5, 5, 3, 4, 1)]
+    scales = kernels.class_scales_px(table(*rows))
     assert scales == pytest.approx({4: 7.5, 1: 2.5})
 
 
@@ -49,10 +48,6 @@ def test_the_rule_decides_the_width(rule: str, sigmas: list) -> None:
     sigma_px = 15.0 if rule == "adaptive" else 3.0
     asked = SigmaRule(rule, sigma_px, neighbours=1, beta=0.5, scales_px={4: 7.0})
     assert asked.apply(found).sigmas_px.tolist() == sigmas
-
-
-def test_an_unknown_rule_names_the_three():
-    found = points.from_annotations(table([]))
     with pytest.raises(InputError, match="'wide': expected fixed, class_wise or adaptive"):
         SigmaRule("wide").apply(found)
 

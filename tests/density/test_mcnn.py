@@ -1,7 +1,6 @@
 """MCNN: the paper's size, one cell for four pixels of its input, and never a negative object."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -65,14 +64,13 @@ def test_the_columns_start_alive():
 def test_tiles_are_one_pass(
     monkeypatch: pytest.MonkeyPatch, size_hw: tuple[int, int], scale: float, channels: int
 ) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), np.uint8)
-    model = weights.seeded(partial(mcnn.MCNN, channels), 0).eval()
+    pixels, model = image(*size_hw), network(channels)
     torch.nn.init.constant_([*model.merge.parameters()][-1], 2.0)  # or what is below 0 is cut off
-    plain = mcnn.predict(model, image, input_scale=scale)
+    plain = mcnn.predict(model, pixels, input_scale=scale)
     monkeypatch.setattr(mcnn, "TILED_PX", 0)
     monkeypatch.setattr(mcnn, "TILE_CELLS", 16)
     monkeypatch.setattr(mcnn, "BAND_PX", 50)
-    found = mcnn.predict(model, image, input_scale=scale)
+    found = mcnn.predict(model, pixels, input_scale=scale)
     assert found.shape == plain.shape
     assert plain.max() > 0
     np.testing.assert_allclose(found, plain, atol=1e-5 * plain.max())
