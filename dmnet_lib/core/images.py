@@ -65,7 +65,6 @@ def _orientation(opened: Image.Image) -> int:
 
 
 def _pixels(path: Path, opened: Image.Image) -> tuple[np.ndarray, list[str]]:
-    """Return the pixels [H, W, 3] as they are stored, and notes."""
     if opened.format in ("JPEG", "MPO") and opened.mode in ("RGB", "L"):
         return simplejpeg.decode_jpeg(path.read_bytes()), []
     if opened.mode.startswith("I") or opened.mode == "F":

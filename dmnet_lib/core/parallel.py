@@ -160,7 +160,6 @@ def progress(items: Iterable[Item], label: str, *, total: int | None = None) -> 
 def _spread(
     executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], chunk: int
 ) -> Iterator[Result]:
-    """Yield the results of an executor, AHEAD chunks under way."""
     todo, waiting = iter(items), deque()
     chunks = iter(lambda: list(itertools.islice(todo, chunk)), [])
     try:
@@ -181,7 +180,6 @@ def _spread(
 
 
 def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
-    """Return the results of one chunk, in a worker."""
     try:
         _at_work.set()
         return [function(item) for item in items]

@@ -223,7 +223,6 @@ def _read(path: Path) -> tuple[str, dict[str, dict[str, Value]]]:
 
 
 def _yaml_fault(error: Exception) -> str:
-    """Return what is wrong with a YAML text, and where, in one line."""
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}: " if mark else ""
     return where + " ".join((getattr(error, "problem", None) or str(error)).split())
@@ -241,7 +240,6 @@ def _comments(text: str) -> dict[tuple[str, str], str]:
 
 
 def _within(value: Value, allowed: str, where: str) -> Value:
-    """Return value if it is finite and among the allowed. Raises InputError."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{where}: {value} is not a finite number")
     if allowed.startswith("{"):

@@ -204,7 +204,6 @@ def versions() -> dict[str, str]:
 
 
 def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
-    """Return the folder a stage writes to and the folders of the stages before it."""
     if "DMNET_STAGE_DIR" in os.environ:
         given = json.loads(os.environ.get("DMNET_UPSTREAM", "{}"))
         return Path(os.environ["DMNET_STAGE_DIR"]), {s: Path(path) for s, path in given.items()}

@@ -178,7 +178,6 @@ def _resized(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def _padded(pixels: torch.Tensor) -> torch.Tensor:
-    """Return the pixels padded to whole cells by repeating their border."""
     bottom, right = (-side % STRIDE for side in pixels.shape[2:])
     return nn.functional.pad(pixels, (0, right, 0, bottom), mode="replicate")
 

@@ -60,7 +60,6 @@ def _sums_of_one_size(
     points: Points, images: np.ndarray, size_wh: np.ndarray, window_wh: tuple[int, int],
     kernel: KernelRules,
 ) -> Iterator[np.ndarray]:  # fmt: skip
-    """Yield the sums of each of the images, which share one grid."""
     first, last = np.searchsorted(points.image_index, [images, images + 1])
     _, rows = runs(first, last - first)
     xy, sigmas, cells = points.xy[rows], points.sigmas_px[rows], grid(size_wh, window_wh)

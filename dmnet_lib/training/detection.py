@@ -82,7 +82,6 @@ def _draw(
 
 
 def _patch(draw: _Draw, split: Split, patches: Patches) -> tuple[torch.Tensor, Target]:
-    """Return a patch and its target, mirrored or not and a little brighter or darker."""
     image = split.annotations.image(draw.index)
     is_object = image.is_object
     pixels = _pixels(split.images[draw.index], draw.corner, draw.scale, patches.patch_px)
@@ -126,7 +125,6 @@ def _pixels(image: np.ndarray, corner: np.ndarray, scale: float, patch_px: int) 
 def _visible(
     local: np.ndarray, labels: np.ndarray, patches: Patches
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the boxes clipped to the patch and their labels, where enough of them shows."""
     clipped = boxes.clip(local, np.array([patches.patch_px] * 2))
     shown = boxes.area(clipped) / np.maximum(boxes.area(local), 1e-6) >= patches.min_visible
     large = np.all(clipped[:, 2:] - clipped[:, :2] >= 1, axis=1)

@@ -80,7 +80,6 @@ def _stage(experiment: Experiment, name: str) -> Stage:
 
 
 def _values(experiment: Experiment, name: str) -> dict[str, params.Value]:
-    """Return the parameters of a stage, those that its notebook names."""
     names = provenance.parameter_names(ROOT / "notebooks" / f"{name}.ipynb")
     return params.of_stage(experiment.sections, name, names)
 
@@ -97,7 +96,6 @@ def _require_current(experiment: Experiment, name: str, folder: Path) -> None:
 
 
 def _split(stage: Stage, part: str) -> Split:
-    """Return the split that the parameters call train_split or val_split."""
     root = splits.data_root(str(stage.params["dataset"]), str(stage.params["data_root"]))
     return splits.load(
         root, str(stage.params[f"{part}_split"]), classes=str(stage.params["classes"])

@@ -104,12 +104,6 @@ def fit(
     return pd.DataFrame(state.rows)
 
 
-def best(curve: pd.DataFrame, minimise: str) -> dict[str, float]:
-    """Return what was measured when the measure called minimise was lowest."""
-    row = curve.loc[curve[minimise].idxmin()]
-    return row.drop(["step", "loss"]).to_dict()
-
-
 def _step(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -117,7 +111,6 @@ def _step(
     loss_of: Callable[[nn.Module, Batch], torch.Tensor],
     batch: Batch,
 ) -> float:
-    """Take one step and return its loss. Raises InputError when the loss is no number."""
     model.train()
     for group in optimiser.param_groups:
         group["lr"] = rate

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import builders
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -173,12 +172,6 @@ def test_what_is_no_checkpoint_of_this_model_is_named_in_one_line(tmp_path: Path
 def test_a_loss_that_is_no_number_stops_the_run() -> None:
     with pytest.raises(InputError, match="the loss became nan: lower learning_rate"):
         train(loss_of=lambda model, pixels: squared(model, pixels) * math.nan)
-
-
-def test_the_best_row_of_a_curve_is_what_was_measured_with_the_kept_weights() -> None:
-    left = iter([3.0, 1.0, 2.0])
-    _, rows = train(evaluate=lambda _: {"error": next(left), "other": 7.0}, minimise="error")
-    assert loop.best(pd.DataFrame(rows), "error") == {"error": 1.0, "other": 7.0}
 
 
 # feed
