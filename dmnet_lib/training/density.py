@@ -4,6 +4,7 @@ Maps are [K, h, w], one per size bin, in objects per cell of 4 / input_scale pix
 paper's.
 """
 
+from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -50,16 +51,8 @@ class Patches:
             raise InputError(f"patch_px is {self.patch_px}: it must be a multiple of {mcnn.STRIDE}")
 
 
-@dataclass(frozen=True)
-class _Draw:
-    """What chance says of one patch: where it lies, how large and bright, how it is turned."""
-
-    index: int
-    corner: np.ndarray
-    side: float
-    light: float
-    mirrored: bool
-    quarters: int
+# What chance says of one patch; side: of it in the image.
+_Draw = namedtuple("_Draw", "index corner side light mirrored quarters")
 
 
 def patch_batch(

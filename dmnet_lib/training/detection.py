@@ -1,5 +1,6 @@
 """Images, boxes and crops -> a trained torchvision detector: patches, losses, learning curve."""
 
+from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -42,15 +43,8 @@ class Patches:
     min_visible: float = 0.4  # share of a box that must show in the patch
 
 
-@dataclass(frozen=True)
-class _Draw:
-    """What chance says of one patch: where it lies, how large and bright, and whether mirrored."""
-
-    index: int
-    corner: np.ndarray
-    scale: float
-    mirrored: bool
-    light: float
+# What chance says of one patch; light is a factor of its pixels.
+_Draw = namedtuple("_Draw", "index corner scale mirrored light")
 
 
 def patch_batch(
