@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dmnet_lib.detection.strategies import described
+from dmnet_lib.detection.strategies import Outcome, described
 from dmnet_lib.evaluation import words
 from dmnet_lib.evaluation.difference import Difference
 
@@ -188,7 +188,7 @@ def latency(**seconds: float) -> list[str]:
     names = ["global", "native", "density mcnn"]
     table = pd.DataFrame({"AP": [0.1, 0.3, 0.25], "crops_per_image": [0, 0, 4.0]}, index=names)
     outcomes = {
-        name: SimpleNamespace(seconds_per_image=value, time_is_estimated=name == "global")
+        name: Outcome(None, None, None, 0.0, value, time_is_estimated=name == "global")
         for name, value in seconds.items()
     }
     return words.latency(table.loc[list(seconds)], outcomes).splitlines()
