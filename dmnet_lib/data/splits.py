@@ -152,7 +152,6 @@ def read_table(texts: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
 
 
 def _sizes_wh(images: Sequence[Path]) -> np.ndarray:
-    """Return the [M, 2] sizes of images by their headers."""
     return np.array([files.image_size_wh(path) for path in images], np.int64).reshape(-1, 2)
 
 

@@ -190,7 +190,6 @@ def batches(sizes_wh: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
 
 
 def _of_classes(answer: dict[str, torch.Tensor]) -> Found:
-    """Return what the network found of the ten classes."""
     named = answer["labels"] > 0  # FCOS may answer with the background's label
     boxes_xyxy, scores, labels = (answer[k][named].cpu() for k in ("boxes", "scores", "labels"))
     return boxes_xyxy.double().numpy(), scores.double().numpy(), labels.long().numpy()

@@ -170,12 +170,10 @@ class Predictor:
         )  # fmt: skip
 
     def _pass(self, image: np.ndarray, name: str, views: Views) -> InferencePass:
-        """Return what the detector finds in views of one image."""
         ((seen, seconds),) = detectors.detect(self.detector, [image], (name,), [views])
         return InferencePass(**vars(seen), megapixels=views.megapixels(1), seconds=seconds[0])
 
     def _regions(self, maps: np.ndarray, whole: Detections, sizes_wh: np.ndarray) -> Regions:
-        """Return the crops of one image by the strategy."""
         if self.strategy.kind == "whole":
             return Regions.none()
         if self.strategy.kind == "density":
@@ -194,7 +192,6 @@ class Predictor:
 
 
 def _strategy(name: str) -> Strategy:
-    """Return the record of a strategy. Raises InputError for one that cannot be predicted with."""
     (record,) = described([name]).values()
     is_planned = record.method in ("planned mcnn", "planned detector")
     if name not in (PREDICT, "global") and not (is_planned and record.budget):

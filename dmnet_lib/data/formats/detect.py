@@ -159,7 +159,6 @@ def _yolo(path: Path, split: str, sizes: Sizes | None, executor: Executor | None
 
 
 def _voc(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
-    """Read a folder of xml files, also as `Annotations` in the folder given."""
     inner = path / "Annotations"
     home = inner if _has(inner, "*.xml") else path
     files.require_finished(home)
@@ -240,7 +239,6 @@ def _entry(file_name: str, parent: str, region_xyxy: np.ndarray) -> coco.Entry:
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    """Return the images in folder by stem."""
     return {p.stem: p for p in folder.glob("*") if p.suffix.lower() in files.IMAGE_SUFFIXES}
 
 

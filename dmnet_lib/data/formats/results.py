@@ -172,7 +172,6 @@ def _load(path: Path) -> _Results:
 
 
 def _unzipped(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the stem and the bytes of every text file of a zip, in whatever folders it has."""
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -267,13 +266,9 @@ def _image_numbers(
     if images is not None:
         entries = coco.images_of(images, source="the COCO file of the images").items()
         by_id = {key: _named(image["file_name"], by_name) for key, image in entries}
-    elif ids := {_id_of(key) for key in keys if _named(key, by_name) < 0} - {None}:
+    elif ids := {key for key in keys if isinstance(key, int)}:
         by_id, notes = _reading(path, sorted(ids), names)
-    numbers = []
-    for key in keys:
-        number = by_id.get(key, _named(key, by_name))
-        numbers.append(by_id.get(_id_of(key), -1) if number < 0 else number)
-    return np.array(numbers, np.int64), notes
+    return np.array([by_id.get(key, _named(key, by_name)) for key in keys], np.int64), notes
 
 
 def _named(text: Key, by_name: Mapping[str, int]) -> int:
@@ -286,18 +281,15 @@ def _named(text: Key, by_name: Mapping[str, int]) -> int:
     return next((by_name[name] for name in known if name in by_name), -1)
 
 
-def _id_of(key: Key) -> int | None:
-    """Return the number in a key, also one written as text; None where there is none."""
-    return int(key) if isinstance(key, int) or (key.isdecimal() and len(key) < 19) else None
-
-
 def _reading(path: Path, ids: list[int], names: Sequence[str]) -> tuple[dict[int, int], list[str]]:
     """Return the image of every id by the one reading that fits all: a count, or numeric names."""
     by_name = sorted(range(len(names)), key=lambda place: names[place])
     readings = {
         "count the sorted image names from 1": dict(enumerate(by_name, 1)),
         "count the sorted image names from 0": dict(enumerate(by_name)),
-        "are the image names as numbers": {_id_of(name): i for i, name in enumerate(names)},
+        "are the image names as numbers": {
+            int(name): place for place, name in enumerate(names) if name.isdecimal()
+        },
     }
     fitting = {words: known for words, known in readings.items() if known.keys() >= set(ids)}
     message = f"{path}: image ids {shortened(ids)}"
@@ -316,19 +308,14 @@ def _check_images(
     unknown = sorted({str(found.images[place]) for place in np.flatnonzero(numbers < 0)})
     if not unknown:
         return []
-    if np.all(numbers < 0):
+    message = f"{len(unknown)} images with detections are not among the {len(names)} known"
+    if not drop_unknown or np.all(numbers < 0):
         raise InputError(
-            f"{path}: none of its {len(unknown)} images ({shortened(unknown)}) is among the "
-            f"{len(names)} known ({shortened(names)}); another dataset or split?"
+            f"{path}: {message} ({shortened(names)}): {shortened(unknown)}; take the images they "
+            "were made on (dmnet evaluate leaves others out with --ignore-other-images)"
         )
-    message = f"{len(unknown)} images with detections are not among the {len(names)} known: "
-    message += shortened(unknown)
-    if not drop_unknown:
-        raise InputError(
-            f"{path}: {message}; take the images they were made on (dmnet evaluate leaves others "
-            "out with --ignore-other-images)"
-        )
-    return [f"left out {(numbers[found.image_of] < 0).sum()} detections: {message}"]
+    dropped = (numbers[found.image_of] < 0).sum()
+    return [f"left out {dropped} detections: {message}: {shortened(unknown)}"]
 
 
 # Classes
@@ -371,8 +358,7 @@ def _classes_of(
 
 
 def _plain(name: str) -> str:
-    """Return a name without case, hyphens and underscores."""
-    return "".join(filter(str.isalnum, name.lower()))
+    return "".join(filter(str.isalnum, name.lower()))  # no hyphens and underscores
 
 
 def _first_class(path: Path, text: str, seen: list[int]) -> tuple[int, list[str]]:

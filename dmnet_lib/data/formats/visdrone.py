@@ -75,7 +75,6 @@ def write_detections(path: Path, found: Detections) -> None:
 
 
 def _result_texts(found: Detections) -> dict[str, str]:
-    """Return the text of every image's result file, by file name."""
     table = np.column_stack([boxes.xyxy_to_xywh(found.boxes_xyxy), found.scores])
     lines = [
         ",".join(f"{value:.10g}" for value in row) + f",{class_id},-1,-1\n"

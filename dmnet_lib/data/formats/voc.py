@@ -90,7 +90,6 @@ def write(
 def _text(
     rows: np.ndarray, size_wh: Sequence[int], folder_name: str, file_name: str, *, released: bool
 ) -> str:
-    """Return the xml of one image and its [n, 8] rows."""
     names = {"folder": escape(folder_name), "file_name": escape(file_name)}
     size = {"width": size_wh[0], "height": size_wh[1], "depth": 0 if released else 3}
     head = HEAD.format(**names, **size)
@@ -145,7 +144,6 @@ def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray]:
 
 
 def _row(item: ElementTree.Element, where: str) -> list[int]:
-    """Return the eight VisDrone fields of one object."""
     name = (item.findtext("name") or "").strip()
     if name not in CATEGORY_IDS:
         expected = ", ".join(CATEGORY_IDS)

@@ -43,7 +43,6 @@ def write(folder: Path, annotations: Annotations) -> int:
 
 
 def _labels(annotations: Annotations) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of every image's label file."""
     for one in annotations:
         keep, size_wh = one.is_object, one.sizes_wh[0]
         labels = one.class_ids[keep] - CLASS_IDS[0]
@@ -101,7 +100,6 @@ def _yaml_names(path: Path) -> list[object]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a text file, none where it does not exist."""
     try:
         return path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
     except UnicodeDecodeError:
