@@ -144,8 +144,7 @@ def _prepare(
     experiment = params.load(params_path, base_path=base_path)
     sources = stages.read_notebooks(notebooks)
     stages.check_names(sources, base_path)
-    data_root, home = stages.find_data(experiment), results.resolve() / experiment.name
-    data = stages.fingerprint(data_root)
+    home, (data_root, data) = results.resolve() / experiment.name, stages.find_data(experiment)
     plans = stages.plan(experiment, sources, home, data=data)
     told = {"data": data, "base": str(base_path.resolve()), "notebooks": str(notebooks.resolve())}
     if data_root:  # where the data lies on this machine is not what makes a result

@@ -24,21 +24,17 @@ NOT_RUN = "not run before"
 
 @dataclass(frozen=True)
 class Notebook:
-    """One stage's source: stages it needs, files it writes, names in its parameters cell.
+    """One stage's source: stages it needs, files it leaves beside the executed notebook and its
+    report, names in its parameters cell.
 
     reads_results: it looks at the other experiments too, so their keys enter its own.
     """
 
     path: Path
     needs: tuple[str, ...]
-    writes: tuple[str, ...]
+    outputs: tuple[str, ...]
     names: frozenset[str]
     reads_results: bool
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """What a finished run leaves, apart from the executed notebook and its report."""
-        return (METRICS, PARAMS, PROVENANCE, *self.writes)
 
 
 @dataclass(frozen=True)
@@ -65,12 +61,13 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
         if not isinstance(about, dict):
             where = params.shown(path)
             raise InputError(f"{where}: its metadata must hold dmnet: needs and writes")
-        needs, writes = tuple(about.get("needs", ())), tuple(about.get("writes", ()))
+        needs = tuple(about.get("needs", ()))
+        outputs = (METRICS, PARAMS, PROVENANCE, *about.get("writes", ()))
         for need in set(needs) - set(found):
             hint = files.nearest(need, found)
             raise InputError(f"{params.shown(path)}: needs {need}, no earlier stage{hint}")
         names = provenance.parameter_names(path)
-        found[path.stem] = Notebook(path, needs, writes, names, bool(about.get("reads_results")))
+        found[path.stem] = Notebook(path, needs, outputs, names, bool(about.get("reads_results")))
     if not found:
         raise InputError(f"{params.shown(folder)}: no notebook named like 01_name.ipynb")
     return found
@@ -88,21 +85,19 @@ def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE
             )
 
 
-def find_data(experiment: params.Experiment) -> Path | None:
-    """Return the folder of real data; None for synthetic scenes. Raises InputError if absent."""
+def find_data(experiment: params.Experiment) -> tuple[Path | None, str]:
+    """Return the folder of real data, None for synthetic scenes, and what stands for it in keys.
+
+    Scenes are told by parameters and code. Raises InputError where data are absent.
+    """
     common = experiment.sections.get(params.COMMON, {})
     dataset = str(common.get("dataset", splits.SCENES))
     if dataset == splits.SCENES:
-        return None
+        return None, dataset
     root = splits.data_root(dataset, str(common["data_root"])).resolve()
     if not any(root.glob("*/images")):
         raise InputError(f"{root}: no data there; set {splits.DATA_ROOT} to a folder with {LAYOUT}")
-    return root
-
-
-def fingerprint(data_root: Path | None) -> str:
-    """Return what stands for the data in keys; scenes are told by parameters and code."""
-    return provenance.data_fingerprint(data_root) if data_root else splits.SCENES
+    return root, provenance.data_fingerprint(root)
 
 
 def plan(
@@ -110,7 +105,7 @@ def plan(
 ) -> list[StagePlan]:
     """Return what a run would do with each stage, in order; home is results/<experiment>.
 
-    data is the `fingerprint` of the data.
+    data is what stands for the data, as `find_data` tells.
     """
     before, keys, plans = ResultFolder.read(home).folders, {}, []
     for name, notebook in notebooks.items():

@@ -40,7 +40,7 @@ def run(
     results = (results or result_folder.results_root()).resolve()
     sources = stages.read_notebooks(notebooks)
     last = max(name for name, notebook in sources.items() if not notebook.reads_results)
-    home, data = results / sweep.name, stages.fingerprint(stages.find_data(sweep.base))
+    home, (_, data) = results / sweep.name, stages.find_data(sweep.base)
     if (home / result_folder.LATEST).exists() and not (home / SWEEP).exists():
         raise InputError(f"{params.shown(home)}: is an experiment of that name; rename its file")
     plans = {}

@@ -3,7 +3,6 @@
 import platform
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from dmnet_lib.core import parallel, params, provenance, result_folder
 from dmnet_lib.data import splits
@@ -27,18 +26,13 @@ def run(options: Options, say: Say) -> None:
     say(f"packages  {versions}")
     say(f"cores     {parallel.cores()}")
     say(f"device    {_device()}")
-    for root in _data_roots():
+    paths = sorted(params.BASE.parent.glob("*.yaml"))
+    declared = [params.load(path).sections[params.COMMON] for path in paths]
+    roots = [splits.data_root(str(one["dataset"]), str(one["data_root"])) for one in declared]
+    for root in dict.fromkeys(roots):
         state = "found" if any(root.glob("*/images")) else "no */images there"
         say(f"data      {root}  {state}")
     say(f"results   {results}  {shutil.disk_usage(home).free / 1e9:.1f} GB free")
-
-
-def _data_roots() -> list[Path]:
-    """Return where the parameter files of this project find their data."""
-    paths = sorted(params.BASE.parent.glob("*.yaml"))
-    declared = [params.load(path).sections[params.COMMON] for path in paths]
-    found = [splits.data_root(str(one["dataset"]), str(one["data_root"])) for one in declared]
-    return list(dict.fromkeys(found))
 
 
 def _device() -> str:

@@ -149,18 +149,16 @@ def _shots(sources: dict[Path, str], every: int) -> Iterator[tuple[Picture, dict
             if path.is_dir():
                 yield InputError(f"{path}: no image or video in it")
             elif path.suffix.lower() in video.SUFFIXES:
-                yield from _of_video(path, name, every)
+                for one in video.frames(path, every=every):
+                    file_name = f"{name}_frame{one.number:06d}.jpg"
+                    entry = {"file_name": file_name, "source": str(path)}
+                    entry |= {"frame": one.number, "seconds": one.seconds}
+                    yield Picture(one.image), entry
             else:
                 entry = {"file_name": f"{name}{path.suffix}", "source": str(path)}
                 yield images.read(path), entry
         except InputError as error:
             yield error
-
-
-def _of_video(path: Path, name: str, every: int) -> Iterator[tuple[Picture, dict]]:
-    for one in video.frames(path, every=every):
-        entry = {"file_name": f"{name}_frame{one.number:06d}.jpg", "source": str(path)}
-        yield Picture(one.image), entry | {"frame": one.number, "seconds": one.seconds}
 
 
 def _write(name: str, picture: Picture, one: "Prediction", options: Options) -> str:
