@@ -14,7 +14,7 @@ EXAMPLES = "example: dmnet clean demo"
 class Options:
     """The experiment to clean, None for all of them."""
 
-    experiment: str | None = option("", "only this one", nargs="?", metavar="EXPERIMENT")
+    experiment: str | None = option("only this one", flag="", nargs="?", metavar="EXPERIMENT")
 
 
 def run(options: Options, say: Say) -> None:

@@ -21,13 +21,15 @@ from dmnet_lib.density.kernels import SigmaRule
 
 Say = Callable[[str], None]
 Kind = TypeVar("Kind")  # of options
+METAVARS = {Path: "PATH", int: "N", float: "X"}
 IMAGES_EACH = 16  # a worker must be worth its start, which takes as long as ten images
 
 
-def option(flag: str, words: str = "", **keywords: object) -> Any:  # noqa: ANN401 (as field)
-    """Return a field for one argument: its flag, its help, and what else `add_argument` takes.
+def option(words: str, flag: str | None = None, **keywords: object) -> Any:  # noqa: ANN401
+    """Return a field for one argument: its help, and what else `add_argument` takes.
 
-    Without a flag it is positional. It is required unless it has a default or may be None.
+    The flag is the field's name unless given; one without, "", is positional. The argument is
+    required unless it has a default or may be None.
     """
     return field(metadata={"flag": flag, "help": words, "keywords": keywords})
 
@@ -50,8 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser, kind: type) -> None:
         elif is_dataclass(one.type):
             add_arguments(parser, one.type)
         else:
-            flags = [one.metadata["flag"]] if one.metadata["flag"] else []
-            group.add_argument(*flags, dest=one.name, **_keywords(one))
+            flag = flag_of(one)
+            group.add_argument(*([flag] if flag else []), dest=one.name, **_keywords(one))
+
+
+def flag_of(one: Field) -> str:
+    """Return the flag of a field, nothing for a positional argument."""
+    flag = one.metadata["flag"]
+    return f"--{one.name.replace('_', '-')}" if flag is None else flag
 
 
 def _keywords(one: Field) -> dict[str, object]:
@@ -60,8 +68,10 @@ def _keywords(one: Field) -> dict[str, object]:
     kinds, default = (one.type, *get_args(one.type)), given.get("default")
     if Path in kinds:
         given["type"] = Path
-    if one.metadata["flag"] and NoneType not in kinds and not {"default", "action"} & given.keys():
+    if flag_of(one) and NoneType not in kinds and not {"default", "action"} & given.keys():
         given["required"] = True
+    for kind in METAVARS.keys() & kinds if "choices" not in given else ():
+        given.setdefault("metavar", METAVARS[kind])
     if isinstance(default, str | int | float) and default != "":
         words += f" (default {default})"
     return {"help": words, **given}
@@ -124,9 +134,8 @@ class SizeOptions:
     """Files of image sizes, where there are no images."""
 
     image_sizes: tuple[Path, ...] = option(
-        "--image-sizes", 'json of {"stem": [width, height]}, where images are missing',
-        nargs="+", default=[], metavar="FILE",
-    )  # fmt: skip
+        'json of {"stem": [width, height]}, where images are missing', nargs="+", default=[]
+    )
 
     def read(self) -> splits.Sizes | None:
         """Return (width, height) by stem; None where no file is given."""
@@ -138,8 +147,8 @@ class SizeOptions:
 class SplitOptions:
     """One split: the folder that holds it, its name, and image sizes."""
 
-    root: Path = option("", f"the folder that holds {splits.LAYOUT}", metavar="ROOT")
-    split: str = option("--split", "train, val, test-dev …")
+    root: Path = option(f"the folder that holds {splits.LAYOUT}", flag="", metavar="ROOT")
+    split: str = option("train, val, test-dev …")
     sizes: SizeOptions
 
     def read(self, say: Say, *, annotated: bool = True) -> splits.Split:
@@ -159,9 +168,10 @@ class SplitOptions:
 class WorkerOptions:
     """Who does the work: processes of this machine, or a cluster."""
 
-    jobs: int = option("--jobs", "processes at work; 0: one per core",
-        type=partial(count, least=0), default=0, metavar="N")  # fmt: skip
-    cluster: str | None = option("--cluster", "dask scheduler whose workers do it instead, such as "
+    jobs: int = option(
+        "processes at work; 0: one per core", type=partial(count, least=0), default=0
+    )
+    cluster: str | None = option("dask scheduler whose workers do it instead, such as "
         "tcp://host:8786; they must see the same folders", metavar="ADDRESS")  # fmt: skip
 
     def lend(self, *, tasks: int | None = None) -> AbstractContextManager[Executor | None]:
@@ -175,15 +185,15 @@ class WorkerOptions:
 class KernelOptions:
     """How wide an object's Gaussian is: the sigma rule and its values (`kernels.SigmaRule`)."""
 
-    sigma_rule: str = option("--sigma-rule", "fixed: --sigma for all; class_wise: mean scale "
-        "of the class in train; adaptive: by the nearest neighbours",
-        default="fixed", choices=("fixed", "class_wise", "adaptive"))  # fmt: skip
-    sigma: float = option("--sigma", "of fixed", type=positive, default=15.0, metavar="PX")
-    train_split: str = option("--train-split", "split of ROOT that class_wise is measured on",
-        default="train", metavar="SPLIT")  # fmt: skip
-    neighbours: int = option("--neighbours", "of adaptive", type=count, default=3, metavar="N")
-    beta: float = option("--beta", "adaptive sigma over the mean distance to the neighbours",
-        type=positive, default=0.3, metavar="B")  # fmt: skip
+    sigma_rule: str = option("fixed: --sigma for all; class_wise: mean scale of the class in "
+        "train; adaptive: by the nearest neighbours", default="fixed",
+        choices=("fixed", "class_wise", "adaptive"))  # fmt: skip
+    sigma: float = option("of fixed, in pixels", type=positive, default=15.0)
+    train_split: str = option("split of ROOT that class_wise is measured on", default="train")
+    neighbours: int = option("of adaptive", type=count, default=3)
+    beta: float = option(
+        "adaptive sigma over the mean distance to the neighbours", type=positive, default=0.3
+    )
 
     def points_of(
         self, annotations: Annotations, source: SplitOptions, profile: Profile

@@ -35,10 +35,11 @@ class Options:
     """Experiments, or NAME:STRATEGY, each compared to the first; a folder to write to, if any."""
 
     names: tuple[str, ...] = option(
-        "", "two or more experiments, or NAME:STRATEGY", nargs="+", metavar="NAME"
+        "two or more experiments, or NAME:STRATEGY", flag="", nargs="+", metavar="NAME"
     )
-    out: Path | None = option("--out", "write a page (report.html), a figure with its numbers, and "
-        "metrics.json", metavar="DIR")  # fmt: skip
+    out: Path | None = option(
+        "write a page (report.html), a figure with its numbers, and metrics.json"
+    )
     workers: WorkerOptions
 
     def __post_init__(self) -> None:

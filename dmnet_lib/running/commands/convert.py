@@ -43,16 +43,14 @@ FORMATS = ("coco", "voc", "yolo", "visdrone")
 class Options:
     """What to convert, to which format, and where; kind and split are "" where nothing says it."""
 
-    source: Path = option("", "what to convert", metavar="SOURCE")
-    split: str = option(
-        "--split", "which split of SOURCE, or the split it is: train, val …", default=""
-    )
-    to: str = option("--to", "the format to write", choices=FORMATS)
-    out: Path = option("--out", "where to write it", metavar="PATH")
-    kind: str = option("--from", "the format of SOURCE, where it cannot be told",
+    source: Path = option("what to convert", flag="", metavar="SOURCE")
+    split: str = option("which split of SOURCE, or the split it is: train, val …", default="")
+    to: str = option("the format to write", choices=FORMATS)
+    out: Path = option("where to write it")
+    kind: str = option("the format of SOURCE, where it cannot be told", "--from",
         choices=tuple(detect.KINDS), default="")  # fmt: skip
-    classes: str = option("--classes", "merged and limited classes, such as 'car: car + van, bus'; "
-        "objects of others become ignored regions", default="", metavar="TEXT")  # fmt: skip
+    classes: str = option("merged and limited classes, such as 'car: car + van, bus'; objects of "
+        "others become ignored regions", default="")  # fmt: skip
     sizes: SizeOptions
     workers: WorkerOptions
     profile: Profile = common.rules("annotations", "formats")

@@ -39,15 +39,15 @@ class Options:
     """A split, where its objects are dense, and the crops to make of it."""
 
     source: common.SplitOptions
-    out: Path = option("--out", "folder to write to", metavar="DIR")
-    policy: str = option("--policy", "dense: the paper's rule; planned: by expected recall gain",
+    out: Path = option("folder to write to")
+    policy: str = option("dense: the paper's rule; planned: by expected recall gain",
         choices=("dense", "planned"), default="dense")  # fmt: skip
-    min_visible: float = option("--min-visible", "visible share from which on a truncated object "
-        "counts", type=common.share, default=0.5, metavar="SHARE")  # fmt: skip
-    density: Path | None = option("--density", "folder of <stem>.npy or .npz maps", metavar="DIR")
-    images: bool = option("--no-images", "write no JPEG; decode nothing", action="store_false")
-    quality: int = option("--quality", "of the JPEGs", type=partial(common.count, most=100),
-        default=95, metavar="Q")  # fmt: skip
+    min_visible: float = option(
+        "visible share from which on a truncated object counts", type=common.share, default=0.5
+    )
+    density: Path | None = option("folder of <stem>.npy or .npz maps")
+    images: bool = option("write no JPEG; decode nothing", "--no-images", action="store_false")
+    quality: int = option("of the JPEGs", type=partial(common.count, most=100), default=95)
     dense: DenseOptions
     planned: PlanOptions
     workers: common.WorkerOptions
@@ -61,7 +61,7 @@ class Options:
         unused = getattr(self, other)
         for one in fields(unused):
             if getattr(unused, one.name) != one.metadata["keywords"].get("default"):
-                flag = one.metadata["flag"]
+                flag = common.flag_of(one)
                 raise InputError(f"{flag}: of --policy {other}, and this is {self.policy}")
         if other == "dense" and self.profile.regions != official.named(self.profile.name).regions:
             raise InputError("--set: rules of regions are of --policy dense, and this is planned")

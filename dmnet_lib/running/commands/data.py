@@ -24,10 +24,10 @@ examples:
 class Options:
     """The splits to check: the folder that holds them, and their names, none for all."""
 
-    what: str = option("", "check", choices=["check"], metavar="check")
-    root: Path = option("", "the folder that holds the splits", metavar="ROOT")
+    what: str = option("check", flag="", choices=["check"], metavar="check")
+    root: Path = option("the folder that holds the splits", flag="", metavar="ROOT")
     names: tuple[str, ...] = option(
-        "--split", "only this one; may be repeated", action="append", default=[]
+        "only this one; may be repeated", "--split", action="append", default=[], metavar="SPLIT"
     )
     sizes: SizeOptions
     workers: WorkerOptions

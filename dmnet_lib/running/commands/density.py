@@ -40,12 +40,12 @@ class Options:
     """A split, its kernels, and the maps to write: cells of `stride` px, split at sides in px."""
 
     source: common.SplitOptions
-    out: Path = option("--out", "folder to write to", metavar="DIR")
-    stride: int = option("--stride", "side of a map's cell in pixels; MCNN predicts at 4",
-        type=common.count, default=1, metavar="S")  # fmt: skip
-    format: str = option("--format", "npy: float32; npz: packed",
-        choices=[suffix[1:] for suffix in maps.FORMATS], default="npy")  # fmt: skip
-    edges: str = option("--sizes", "sides of objects at which to split maps, such as 8,16,32",
+    out: Path = option("folder to write to")
+    stride: int = option(
+        "side of a map's cell in pixels; MCNN predicts at 4", type=common.count, default=1
+    )
+    format: str = option("npy: float32; npz: packed", choices=("npy", "npz"), default="npy")
+    edges: str = option("sides of objects at which to split maps, such as 8,16,32", "--sizes",
         default="", metavar="PX,PX")  # fmt: skip
     workers: common.WorkerOptions
     kernels: common.KernelOptions

@@ -30,12 +30,12 @@ rules, as --set of other commands takes them, the corrected value first:
 class Options:
     """The splits to measure on, taken as one, and the json to write, if any."""
 
-    root: Path = option("", f"the folder that holds {splits.LAYOUT}", metavar="ROOT")
+    root: Path = option(f"the folder that holds {splits.LAYOUT}", flag="", metavar="ROOT")
     splits: tuple[str, ...] = option(
-        "--split", "taken as one; with train among them, rows with score 0 count", nargs="+"
+        "taken as one; with train among them, rows with score 0 count", "--split", nargs="+"
     )
     sizes: SizeOptions
-    out: Path | None = option("--out", "json to write", metavar="FILE")
+    out: Path | None = option("json to write")
 
 
 def run(options: Options, say: Say) -> None:

@@ -48,32 +48,27 @@ COLUMNS = {
 class Options:
     """Ground truth and detections, how to read them, which images count, and the protocol."""
 
-    ground_truth: Path = option("--ground-truth", "a COCO json, or the folder that holds "
-        f"{splits.LAYOUT}", metavar="ROOT|FILE")  # fmt: skip
-    split: str | None = option("--split", "train, val, test-dev …; of a folder")
+    ground_truth: Path = option(f"a COCO json, or the folder that holds {splits.LAYOUT}")
+    split: str | None = option("train, val, test-dev …; of a folder")
     sizes: SizeOptions
-    detections: Path = option("--detections", "COCO results json, or a folder or zip of VisDrone's "
-        "or YOLO's text", metavar="PATH")  # fmt: skip
-    protocol: str = option("--protocol", "whose rules to score by", choices=tuple(COLUMNS))
-    out: Path = option("--out", "metrics.json", metavar="FILE")
-    images: Path | None = option("--images", "COCO json that the detector was run on, whose ids of "
-        "images and names of categories count, unless the ground truth's do",
-        metavar="FILE")  # fmt: skip
-    first_class: int | None = option(
-        "--first-class", "category id of pedestrian", type=int, choices=(0, 1)
+    detections: Path = option("COCO results json, or a folder or zip of VisDrone's or YOLO's text")
+    protocol: str = option("whose rules to score by", choices=tuple(COLUMNS))
+    out: Path = option("metrics.json")
+    images: Path | None = option("COCO json that the detector was run on, whose ids of images and "
+        "names of categories count, unless the ground truth's do")  # fmt: skip
+    first_class: int | None = option("category id of pedestrian", type=int, choices=(0, 1))
+    ignore_other_images: bool = option(
+        "leave out detections of images that are not in the ground truth", action="store_true"
     )
-    ignore_other_images: bool = option("--ignore-other-images", "leave out detections of images "
-        "that are not in the ground truth", action="store_true")  # fmt: skip
-    names: Path | None = option(
-        "--names", "score only these images: one stem a line", metavar="FILE"
+    names: Path | None = option("score only these images: one stem a line")
+    only_detected: bool = option("score only images with a detection: of an export of a part of "
+        "the split. Where the detector found nothing, this makes every figure too good",
+        action="store_true")  # fmt: skip
+    max_detections: int | None = option(
+        "of coco, per image and class (default 500; profile official 100)", type=common.count
     )
-    only_detected: bool = option("--only-detected", "score only images with a detection: of an "
-        "export of a part of the split. Where the detector found nothing, this makes every figure "
-        "too good", action="store_true")  # fmt: skip
-    max_detections: int | None = option("--max-detections", "of coco: scored of each image and "
-        "class (default 500; profile official 100)", type=common.count, metavar="N")  # fmt: skip
-    backend: str | None = option("--backend", "of coco: the same figures, ten times slower with "
-        "pycocotools", choices=("faster-coco-eval", "pycocotools"))  # fmt: skip
+    backend: str | None = option("of coco: the same figures, ten times slower with pycocotools",
+        choices=("faster-coco-eval", "pycocotools"))  # fmt: skip
     profile: Profile = common.rules("evaluation", EMPTY)
 
     def __post_init__(self) -> None:

@@ -39,24 +39,25 @@ examples:
 class Options:
     """Detections on whole images and on crops, with COCO files of both, and how to fuse them."""
 
-    images: Path = option("--images", "COCO file of the whole images", metavar="FILE")
-    detections: Path = option("--detections", "detections on them", metavar="PATH")
-    crop_images: Path | None = option("--crop-images", "COCO file of the crops", metavar="FILE")
-    crop_detections: Path | None = option(
-        "--crop-detections", "detections on the crops", metavar="PATH"
+    images: Path = option("COCO file of the whole images")
+    detections: Path = option("detections on them")
+    crop_images: Path | None = option("COCO file of the crops")
+    crop_detections: Path | None = option("detections on the crops")
+    first_class: int | None = option(
+        "category id of pedestrian, where no file says it", type=int, choices=(0, 1)
     )
-    first_class: int | None = option("--first-class", "category id of pedestrian, where no file "
-        "says it", type=int, choices=(0, 1), metavar="N")  # fmt: skip
-    iou: float = option("--iou", "IoU above which NMS removes the lower-scored box",
-        type=common.share, default=0.7, metavar="T")  # fmt: skip
-    top: int = option("--top", "most per image", type=common.count, default=500, metavar="N")
-    truncated_boxes: str = option("--truncated-boxes", "boxes that a crop's border cut, seen whole "
-        "elsewhere", choices=("kept", "suppressed"), default="kept")  # fmt: skip
-    coarse_weight: float = option("--coarse-weight", "factor on the score of a box that another "
-        "view shows larger", type=common.share, default=1.0, metavar="F")  # fmt: skip
-    input_size: int | None = option("--input-size", "longer side of the detector's input, where it "
-        "scales every view to it", type=common.count, metavar="PX")  # fmt: skip
-    out: Path = option("--out", "FILE.json, FILE.zip or DIR", metavar="PATH")
+    iou: float = option(
+        "IoU above which NMS removes the lower-scored box", type=common.share, default=0.7
+    )
+    top: int = option("most per image", type=common.count, default=500)
+    truncated_boxes: str = option("boxes that a crop's border cut, seen whole elsewhere",
+        choices=("kept", "suppressed"), default="kept")  # fmt: skip
+    coarse_weight: float = option("factor on the score of a box that another view shows larger",
+        type=common.share, default=1.0)  # fmt: skip
+    input_size: int | None = option(
+        "longer side of the detector's input, where it scales every view to it", type=common.count
+    )
+    out: Path = option("FILE.json, FILE.zip or DIR")
     profile: Profile = common.rules("fusion")
 
     def __post_init__(self) -> None:

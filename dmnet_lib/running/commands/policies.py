@@ -81,15 +81,14 @@ class DenseOptions:
 
     GROUP: ClassVar[str] = "of --policy dense"
 
-    window: tuple[int, int] = option("--window", "window in pixels (default 70x70)",
-        type=_window, default=(70, 70), metavar="WxH")  # fmt: skip
-    threshold: float = option("--threshold", "objects in a window that make it dense",
-        type=common.positive, default=0.08, metavar="T")  # fmt: skip
-    min_area: int = option(
-        "--min-area", "smallest area of a crop", type=_pixels, default=70 * 70, metavar="PX2"
+    window: tuple[int, int] = option(
+        "window in pixels (default 70x70)", type=_window, default=(70, 70), metavar="WxH"
     )
-    padding: int = option("--padding", "added on every side, so that fewer objects are truncated",
-        type=_pixels, default=0, metavar="PX")  # fmt: skip
+    threshold: float = option(
+        "objects in a window that make it dense", type=common.positive, default=0.08
+    )
+    min_area: int = option("smallest area of a crop, in pixels", type=_pixels, default=70 * 70)
+    padding: int = option("pixels added on every side", type=_pixels, default=0)
 
     def choose(self, density: SplitDensity) -> Chosen:
         """Return the dense crops of every image. Raises InputError for odd maps."""
@@ -128,23 +127,25 @@ class PlanOptions:
 
     GROUP: ClassVar[str] = "of --policy planned"
 
-    crops_per_image: int | None = option("--crops-per-image", "most crops per image, "
-        f"{CROPS} where no limit is given", type=_pixels, metavar="N")  # fmt: skip
-    megapixels: float | None = option("--megapixels", "most megapixels per image that crops take "
-        "through the detector", type=common.positive, metavar="M")  # fmt: skip
-    least_gain: float | None = option("--least-gain", "least objects that a crop gains (with "
-        "--megapixels: per megapixel)", type=common.positive, metavar="G")  # fmt: skip
-    input_size: int = option("--input-size", "longer side of the detector's input",
-        type=common.count, default=640, metavar="PX")  # fmt: skip
-    recall_curve: Path | None = option("--recall-curve", "json of the detector's recall by "
-        "object size, a generic one unless given", metavar="FILE")  # fmt: skip
-    max_upscale: float = option("--max-upscale", "crops are enlarged at most so many times",
-        type=common.positive, default=4.0, metavar="F")  # fmt: skip
-    aspect: str = option("--aspect", "shape of the crops", default="1:1", metavar="W:H")
-    size_edges: str | None = option("--size-edges", "sides of objects between the sizes; those "
-        "of the maps unless given, else 8,16,32,64,128", metavar="PX,PX")  # fmt: skip
-    views: str = option("--views", "what a crop costs: fixed, the detector's whole input; own, "
-        "its own area as enlarged", choices=("fixed", "own"), default="fixed")  # fmt: skip
+    crops_per_image: int | None = option(f"most; {CROPS} without any limit", type=_pixels)
+    megapixels: float | None = option(
+        "most per image that crops take through the detector", type=common.positive
+    )
+    least_gain: float | None = option(
+        "least objects that a crop gains (with --megapixels: per megapixel)", type=common.positive
+    )
+    input_size: int = option("longer side of the detector's input", type=common.count, default=640)
+    recall_curve: Path | None = option(
+        "json of the detector's recall by object size, a generic one unless given"
+    )
+    max_upscale: float = option(
+        "crops are enlarged at most so many times", type=common.positive, default=4.0
+    )
+    aspect: str = option("shape of the crops", default="1:1", metavar="W:H")
+    size_edges: str | None = option("sides of objects between the sizes; those of the maps unless "
+        "given, else 8,16,32,64,128", metavar="PX,PX")  # fmt: skip
+    views: str = option("what a crop costs: fixed, the detector's whole input; own, its own area "
+        "as enlarged", choices=("fixed", "own"), default="fixed")  # fmt: skip
 
     def choose(self, density: SplitDensity) -> Chosen:
         """Plan the crops of every image, from its points or its maps. Raises InputError."""

@@ -49,19 +49,17 @@ class Options:
     """Images and videos, the finished run that detects in them, and what is written."""
 
     inputs: tuple[Path, ...] = option(
-        "", "an image, a folder, or a video", nargs="+", metavar="INPUT"
+        "an image, a folder, or a video", flag="", nargs="+", metavar="INPUT"
     )
-    home: Path = option("--run", "a finished experiment, like results/demo", metavar="RUN")
-    out: Path = option("--out", "folder to write to", metavar="DIR")
-    strategy: str = option("--strategy", f"{PREDICTABLE}: where the crops are; N is a "
-        "number of crops, or megapixels like 0.9Mpx", default=PREDICT,
-        metavar="NAME")  # fmt: skip
-    min_score: float = option("--min-score", "score above which a box counts as an object and is "
-        "drawn; text and json hold all", type=common.share, default=SHOWN_SCORE,
-        metavar="S")  # fmt: skip
-    every: int = option("--every", "take every so many frames of a video, one per second unless "
-        "given", type=common.count, default=0, metavar="N")  # fmt: skip
-    overlays: bool = option("--no-overlays", "write no pictures", action="store_false")
+    home: Path = option("a finished experiment, like results/demo", "--run", metavar="RUN")
+    out: Path = option("folder to write to")
+    strategy: str = option(f"{PREDICTABLE}: where the crops are; N is a number of crops, or "
+        "megapixels like 0.9Mpx", default=PREDICT)  # fmt: skip
+    min_score: float = option("score above which a box counts as an object and is drawn; text and "
+        "json hold all", type=common.share, default=SHOWN_SCORE)  # fmt: skip
+    every: int = option("take every so many frames of a video, one per second unless given",
+        type=common.count, default=0)  # fmt: skip
+    overlays: bool = option("write no pictures", "--no-overlays", action="store_false")
 
     def __post_init__(self) -> None:
         if self.out.exists() and not self.out.is_dir():

@@ -26,18 +26,14 @@ examples:
 class Options:
     """What to run: a parameter file up to a stage, or a sweep over one of its parameters."""
 
-    params: Path = option("", "a parameter file", metavar="PARAMS")
-    until: str | None = option("--until", "the last stage to run", metavar="STAGE")
-    force: bool = option("--force", "run finished stages again", action="store_true")
-    dry_run: bool = option("--dry-run", "only say what would run, and why", action="store_true")
-    sweep: str | None = option(
-        "--sweep", "one experiment per value", metavar="SECTION.NAME=V1,V2,…"
-    )
-    settings: tuple[str, ...] = option("--set", "a value for all of them; may be repeated",
+    params: Path = option("a parameter file", flag="", metavar="PARAMS")
+    until: str | None = option("the last stage to run", metavar="STAGE")
+    force: bool = option("run finished stages again", action="store_true")
+    dry_run: bool = option("only say what would run, and why", action="store_true")
+    sweep: str | None = option("one experiment per value", metavar="SECTION.NAME=V1,V2,…")
+    settings: tuple[str, ...] = option("a value for all of them; may be repeated", "--set",
         action="append", default=[], metavar="SECTION.NAME=VALUE")  # fmt: skip
-    jobs: int | None = option(
-        "--jobs", "so many experiments side by side (default 1)", type=common.count, metavar="N"
-    )
+    jobs: int | None = option("so many experiments side by side (default 1)", type=common.count)
 
     def __post_init__(self) -> None:
         if not self.sweep and (self.settings or self.jobs):

@@ -27,8 +27,8 @@ examples:
 class Options:
     """A parameter file, and which of its networks to train."""
 
-    params: Path = option("", "a parameter file", metavar="PARAMS")
-    network: str = option("--network", "what to train", choices=NETWORKS)
+    params: Path = option("a parameter file", flag="", metavar="PARAMS")
+    network: str = option("what to train", choices=NETWORKS)
 
 
 def run(options: Options, say: Say) -> None:
