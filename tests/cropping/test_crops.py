@@ -40,11 +40,6 @@ def test_no_region_gives_no_crop_and_an_empty_one_stays():
     assert empty.annotations.sizes_wh.tolist() == [[40, 30]]
 
 
-def test_a_box_inside_is_moved_and_otherwise_unchanged():
-    assert cropped(car(50, 30)) == [[10, 10, 10, 10, 1, 4, 0, 2]]
-    assert cropped(car(40, 20, 40, 30)) == [[0, 0, 40, 30, 1, 4, 0, 2]]
-
-
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(40, 69), st.integers(20, 39)), min_size=1, max_size=5))
 def test_boxes_in_a_crop_shift_back_to_their_place(corners: list) -> None:
@@ -56,30 +51,26 @@ def test_boxes_in_a_crop_shift_back_to_their_place(corners: list) -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "expected"),
+    ("x", "min_visible", "expected"),
     [
-        pytest.param(75, [[35, 10, 5, 10, 1, 4, 1, 2]], id="half shows: kept, truncated"),
-        pytest.param(76, [[36, 10, 4, 10, 0, 4, 1, 2]], id="less shows: not evaluated"),
-        pytest.param(79, [[39, 10, 1, 10, 0, 4, 1, 2]], id="a sliver is still a row"),
-        pytest.param(80, [], id="touches from outside"),
-        pytest.param(31, [[0, 10, 1, 10, 0, 4, 1, 2]], id="a sliver at the left"),
+        pytest.param(75, 0.5, [[35, 10, 5, 10, 1, 4, 1, 2]], id="half shows: kept, truncated"),
+        pytest.param(76, 0.5, [[36, 10, 4, 10, 0, 4, 1, 2]], id="less shows: not evaluated"),
+        pytest.param(79, 0.5, [[39, 10, 1, 10, 0, 4, 1, 2]], id="a sliver is still a row"),
+        pytest.param(79, 0.1, [[39, 10, 1, 10, 1, 4, 1, 2]], id="a sliver may be enough"),
+        pytest.param(71, 1.0, [[31, 10, 9, 10, 0, 4, 1, 2]], id="a cut one may be too little"),
+        pytest.param(70, 1.0, [[30, 10, 10, 10, 1, 4, 0, 2]], id="all shows"),
+        pytest.param(80, 0.5, [], id="touches from outside"),
+        pytest.param(31, 0.5, [[0, 10, 1, 10, 0, 4, 1, 2]], id="a sliver at the left"),
     ],
 )
-def test_a_cut_object_counts_from_its_visible_share_on(x: int, expected: list) -> None:
-    assert cropped(car(x, 30)) == expected
+def test_a_cut_object_counts_from_its_visible_share_on(
+    x: int, min_visible: float, expected: list
+) -> None:
+    assert cropped(car(x, 30), min_visible=min_visible) == expected
 
 
-def test_the_least_visible_share_is_chosen():
-    assert cropped(car(79, 30), min_visible=0.1)[0][4] == 1
-    assert cropped(car(71, 30), min_visible=1.0)[0][4] == 0
-    assert cropped(car(70, 30), min_visible=1.0)[0][4] == 1
-
-
-def test_an_ignored_region_is_clipped_and_never_truncated():
+def test_ignored_regions_and_boxes_that_leave_the_image_are_clipped_and_not_truncated():
     assert cropped((0, 0, 100, 60, 0, 0, 0, 0)) == [[0, 0, 40, 30, 0, 0, 0, 0]]
-
-
-def test_a_box_that_leaves_the_image_is_not_cut_by_a_crop_of_all_of_it():
     row = (94, 0, 20, 10, 1, 4, 0, 0)
     assert cropped(row, region=[0, 0, 100, 60]) == [[94, 0, 6, 10, 1, 4, 0, 0]]
 

@@ -8,6 +8,7 @@ from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import regions
 from dmnet_lib.density import windows
 
+PAIR = [[0, 0, 30, 30], [5, 5, 35, 35], [0, 60, 9, 69]]
 CELLS = windows.grid(np.array([35, 35]), (10, 10))  # the last window is moved back
 
 
@@ -75,15 +76,18 @@ def test_regions_under_the_least_area_are_left_out(min_area_px: int, kept: int) 
     assert len(rectangles(mask, min_area_px=min_area_px)) == kept
 
 
-def test_padding_stays_in_the_image():
-    grown = padded([[0, 5, 10, 15], [20, 20, 35, 30]], 7, (35, 33))
-    assert grown == [[0, 0, 17, 22], [13, 13, 35, 33]]
-
-
-def test_regions_that_padding_makes_one_stay_once():
-    pair = [[0, 0, 30, 30], [5, 5, 35, 35], [0, 60, 9, 69]]
-    assert padded(pair, 5, (35, 100)) == [[0, 0, 35, 35], [0, 0, 35, 40], [0, 55, 14, 74]]
-    assert padded(pair, 200, (35, 100)) == [[0, 0, 35, 100]]
+@pytest.mark.parametrize(
+    ("found", "padding_px", "size_wh", "expected"),
+    [
+        ([[0, 5, 10, 15], [20, 20, 35, 30]], 7, (35, 33), [[0, 0, 17, 22], [13, 13, 35, 33]]),
+        (PAIR, 5, (35, 100), [[0, 0, 35, 35], [0, 0, 35, 40], [0, 55, 14, 74]]),
+        (PAIR, 200, (35, 100), [[0, 0, 35, 100]]),  # those that become one stay once
+    ],
+)
+def test_padding_stays_in_the_image(
+    found: list, padding_px: int, size_wh: tuple[int, int], expected: list
+) -> None:
+    assert padded(found, padding_px, size_wh) == expected
 
 
 def test_the_same_rectangle_of_two_images_stays_in_both():

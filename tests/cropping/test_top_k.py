@@ -36,6 +36,7 @@ def test_the_densest_window_comes_first_and_none_overlaps_it() -> None:
     assert len(found) == 2, "cells that a chosen window holds count no more"
     (x1, y1, x2, y2), other = found
     assert (x2 - x1, y2 - y1) == (40, 30)
+    assert PLANNER.input_scale.scales([x2 - x1, y2 - y1]) == 2.0  # the largest enlargement
     assert x1 <= 80 and x2 >= 88 and y1 <= 64 and y2 >= 80
     assert other == [0, 0, 40, 30]
 
@@ -66,10 +67,3 @@ def test_a_window_ends_at_the_image_s_border(size_wh: tuple, expected: list) -> 
 def test_the_first_budget_of_crops_names_the_strategy() -> None:
     assert list(top_k.control([], PLANNER, plans.budgets("0.5Mpx, 6, 2"))) == ["density top-k 6"]
     assert top_k.control([], PLANNER, plans.budgets("0.5Mpx")) == {}
-
-
-def test_its_views_fill_the_input_at_the_largest_enlargement() -> None:
-    (first, *_) = crops((5, 5, 1))
-    side = np.array([first[2] - first[0], first[3] - first[1]])
-    assert PLANNER.input_scale.scales(side) == 2.0
-    assert (side * 2).tolist() == [80, 60]

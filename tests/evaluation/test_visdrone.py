@@ -94,41 +94,40 @@ def test_the_union_of_ignored_regions_counts():
     assert kept(regions, [(10, 12, 10, 10, 0.5, 4)]) == (0, 0)
 
 
-def test_others_are_no_class_and_do_not_excuse():
-    rows = [(10, 10, 8, 8, 1, 4), (50, 50, 8, 8, 0, 11)]
-    metrics = visdrone.evaluate(
-        truth(rows), found([(50, 50, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4)])
-    )
+CAR, VAN = (10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)
+OTHER, UNSEEN = (50, 50, 8, 8, 0, 11), (50, 50, 8, 8, 0, 4)
+TWO = [CAR, (30, 30, 8, 8, 1, 4)]
+GUESSES = [(70, 70, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4), (30, 30, 8, 8, 0.7, 4)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "guesses", "ap", "recall"),
+    [
+        pytest.param([CAR, OTHER], [(50, 50, 8, 8, 0.9, 4), GUESSES[1]], 1 / 2, 1,
+                     id="others are no class and do not excuse"),
+        pytest.param([CAR, UNSEEN], [(50, 50, 4, 4, 0.9, 4), (52, 52, 4, 4, 0.9, 4), GUESSES[1]],
+                     1 / 2, 1 / 2, id="a row not evaluated excuses but counts in recall"),
+        # Precision 0, 1/2, 2/3 at recall 0, 1/2, 1: falling, it is 2/3 throughout.
+        pytest.param(TWO, GUESSES, 2 / 3, 1, id="the area under every step"),
+        # Precision 0, 1/2, 1/3 at recall 0, 1/2, 1/2: the half that is missed counts as 0.
+        pytest.param(TWO, GUESSES[:2], 1 / 4, 1 / 2, id="the half that is missed"),
+    ],
+)  # fmt: skip
+def test_ap_is_the_area_under_the_falling_precision(
+    rows: list[Row], guesses: list[Row], ap: float, recall: float
+) -> None:
+    metrics = visdrone.evaluate(truth(rows), found(guesses))
     assert list(metrics["per_class"]) == ["car"]
-    assert metrics["AP"] == 0.5
-
-
-def test_a_row_not_evaluated_excuses_but_counts_in_recall():
-    rows = [(10, 10, 8, 8, 1, 4), (50, 50, 8, 8, 0, 4)]
-    twice = [(50, 50, 4, 4, 0.9, 4), (52, 52, 4, 4, 0.9, 4), (10, 10, 8, 8, 0.8, 4)]
-    metrics = visdrone.evaluate(truth(rows), found(twice))
-    assert (metrics["AP"], metrics["AR500"]) == (0.5, 0.5)
-
-
-def test_ap_is_the_area_under_every_step_of_the_falling_precision():
-    cars = [(10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 4)]
-    guesses = [(70, 70, 8, 8, 0.9, 4), (10, 10, 8, 8, 0.8, 4), (30, 30, 8, 8, 0.7, 4)]
-    # Precision 0, 1/2, 2/3 at recall 0, 1/2, 1: falling, it is 2/3 throughout.
-    assert visdrone.evaluate(truth(cars), found(guesses))["AP"] == pytest.approx(2 / 3)
-    # Precision 0, 1/2, 1/3 at recall 0, 1/2, 1/2: the half that is missed counts as 0.
-    assert visdrone.evaluate(truth(cars), found(guesses[:2]))["AP"] == pytest.approx(1 / 4)
+    assert (metrics["AP"], metrics["AR500"]) == (pytest.approx(ap), pytest.approx(recall))
 
 
 def test_caps_count_all_classes_in_file_order():
-    rows = [(10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)]
-    metrics = visdrone.evaluate(truth(rows), found(rows))
-    assert metrics["per_class"]["car"]["AR1"] == 1
-    assert metrics["per_class"]["van"]["AR1"] == 0
+    metrics = visdrone.evaluate(truth([CAR, VAN]), found([CAR, VAN]))
+    assert [metrics["per_class"][name]["AR1"] for name in ("car", "van")] == [1, 0]
 
 
 def test_means_weigh_classes_by_images_and_macro_does_not():
-    car, van = (10, 10, 8, 8, 1, 4), (30, 30, 8, 8, 1, 5)
-    metrics = visdrone.evaluate(truth([car], [car], [car, van]), found([car], [car], [car]))
+    metrics = visdrone.evaluate(truth([CAR], [CAR], [CAR, VAN]), found([CAR], [CAR], [CAR]))
     assert metrics["AP"] == pytest.approx(3 / 4)
     assert metrics["macro"]["AP"] == pytest.approx(1 / 2)
 
