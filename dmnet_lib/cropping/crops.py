@@ -71,11 +71,12 @@ def annotate(
     whole = annotations.is_object if drop_score0 else annotations.has_class
     crop, rows = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]
     for region, row in boxes.pairs(regions.image_index, annotations.image_index):
-        pairs = _meeting(annotations, regions, region, row)
+        region, row = _meeting(annotations, regions, region, row)
         if rules.cut_objects == "dropped":
-            found = _held(annotations, regions, *pairs, whole)
-        else:
-            found = _seen(annotations, regions, *pairs, min_visible)
+            xyxy = boxes.xywh_to_xyxy(annotations.boxes_xywh[row])
+            held = whole[row] & boxes.holds(regions.boxes_xyxy[region], xyxy)
+            region, row = region[held], row[held]
+        found = _seen(annotations, regions, region, row, min_visible)
         crop.append(found[0])
         rows.append(found[1].astype(np.int32))  # a crop's pixels fit, and half the memory does
     counts = np.bincount(np.concatenate(crop), minlength=len(regions))
@@ -97,21 +98,6 @@ def _meeting(
         meet &= xywh[:, axis] <= region[:, 2 + axis]
         meet &= xywh[:, axis] + xywh[:, 2 + axis] >= region[:, axis]
     return crop[meet], row[meet]
-
-
-def _held(
-    annotations: Annotations, regions: Regions, crop: np.ndarray, row: np.ndarray,
-    whole: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Return crop [n] and fields [n, 8] of those pairs whose box lies wholly in the region.
-
-    Fields are shifted to the region; whole [N] says which rows are objects.
-    """
-    xyxy, region = boxes.xywh_to_xyxy(annotations.boxes_xywh[row]), regions.boxes_xyxy[crop]
-    held = boxes.holds(region, xyxy) & whole[row]
-    fields = annotations.rows(row[held])
-    fields[:, :2] -= region[held, :2]
-    return crop[held], fields
 
 
 def _seen(
