@@ -62,7 +62,9 @@ def fit(sides_px: np.ndarray, found: np.ndarray) -> Curve:
     if not len(sides_px):
         raise InputError("a recall curve needs objects to be measured on, and there are none")
     sides_px, found = np.asarray(sides_px, float), np.asarray(found, float)
-    start = _free(Curve())
+    top, rise, rise_width, fall, fall_width = PRIOR.values()
+    sides, widths = np.log2([rise, fall]), np.log([rise_width, fall_width])
+    start = np.array([np.log(top / (1 - top)), sides[0], widths[0], sides[1], widths[1]])
 
     def loss(free: np.ndarray) -> float:
         chance = np.clip(_curve(free)(sides_px), 1e-9, 1 - 1e-9)
@@ -73,15 +75,8 @@ def fit(sides_px: np.ndarray, found: np.ndarray) -> Curve:
     return _curve(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x)
 
 
-def _free(curve: Curve) -> np.ndarray:
-    """Return the curve's parameters on scales without bounds."""
-    top = min(curve.top, 1 - 1e-6)
-    octaves = np.log([curve.rise_octaves, curve.fall_octaves])
-    sides = np.log2([curve.rise_px, curve.fall_px])
-    return np.array([np.log(top / (1 - top)), sides[0], octaves[0], sides[1], octaves[1]])
-
-
 def _curve(free: np.ndarray) -> Curve:
+    """Return the curve of five parameters on scales without bounds."""
     top, rise, rise_width, fall, fall_width = (float(value) for value in free)
     widths = np.exp([rise_width, fall_width])
     return Curve(float(_logistic(top)), 2.0**rise, float(widths[0]), 2.0**fall, float(widths[1]))

@@ -41,14 +41,9 @@ def growth(scores: Scores) -> pd.DataFrame:
         if len(steps) > 1:
             steps.append((min(by_budget), max(by_budget)))
         for fewer, more in steps:
-            found = _difference(scores, by_budget[more], by_budget[fewer])
+            found = scores.difference(by_budget[more], by_budget[fewer])
             rows.append({"method": method, "fewer": fewer, "more": more} | found.columns())
     return pd.DataFrame(rows, columns=["method", "fewer", "more", *DIFFERENCE])
-
-
-def _difference(scores: Scores, one: str, other: str) -> Difference:
-    pair = (scores.samples[name]["AP"] for name in (one, other))
-    return Difference.between(*pair, level=scores.level)
 
 
 def share_of_oracle_gain(scores: Scores) -> pd.DataFrame:
@@ -105,7 +100,7 @@ def _largest_plans(
         affordable = sorted((name for name in plans if shares[name] <= most), key=shares.get)
         for name in {plans[name]["method"]: name for name in affordable}.values():
             about = {"strategy": name, "control": control, "cost": shares[name]}
-            found.append(about | _difference(scores, name, control).columns())
+            found.append(about | scores.difference(name, control).columns())
     return pd.DataFrame(found, columns=VERSUS)
 
 

@@ -56,6 +56,11 @@ class Scores:
     baselines: dict[str, str]
     level: float
 
+    def difference(self, one: str, other: str) -> Difference:
+        """Return the paired difference in AP of two strategies."""
+        pair = (self.samples[name]["AP"] for name in (one, other))
+        return Difference.between(*pair, level=self.level)
+
 
 def score(
     found: Mapping[str, Outcome],

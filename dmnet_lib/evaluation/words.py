@@ -48,9 +48,7 @@ def judge(scores: "Scores", main: Sequence[str], *, images: int, reused: bool) -
     if chosen is None or rival is None:
         sentence = f"On {images} images there is no pair of strategies to compare."
         return {"tone": "untold", "sentence": sentence, "against": [], "strategy": best(rows, main)}
-    difference = Difference.between(
-        *(scores.samples[name]["AP"] for name in (chosen, rival)), level=scores.level
-    )
+    difference = scores.difference(chosen, rival)
     tone, verb = "unclear", "does not differ significantly from"
     if difference.is_significant:
         tone, verb = ("wins", "beats") if difference.value > 0 else ("loses", "loses to")

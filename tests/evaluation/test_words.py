@@ -7,6 +7,7 @@ import pytest
 from dmnet_lib.detection.strategies import Outcome, described
 from dmnet_lib.evaluation import words
 from dmnet_lib.evaluation.difference import Difference
+from dmnet_lib.evaluation.scores import Scores
 
 MAIN = ("global", "sliding 640", "density oracle", "density mcnn", "planned detector 6")
 
@@ -32,7 +33,7 @@ def judged(
         name: {"AP": np.append(row["AP"] or np.nan, (row["AP"] or 0) + rng.normal(0, noise, 200))}
         for name, row in found.items()
     }
-    scores = SimpleNamespace(strategies=found, samples=samples, level=0.95)
+    scores = Scores(found, {}, {}, samples, {}, level=0.95)
     return words.judge(scores, main, images=images, reused=reused)
 
 
@@ -117,7 +118,7 @@ def compared(reused: bool = False, main: tuple[str, ...] = (), **versus: tuple |
 def told(
     table: dict[str, dict], baselines: dict[str, str], main: tuple[str, ...], reused: bool = False
 ) -> list[str]:
-    scores = SimpleNamespace(strategies=table, baselines=baselines, level=0.9)
+    scores = Scores(table, {}, {}, {}, baselines, level=0.9)
     return words.sentences(scores, main, images=5, reused=reused).splitlines()
 
 
