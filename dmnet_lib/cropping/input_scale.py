@@ -66,8 +66,8 @@ def read(
 ) -> tuple[InputScale, tuple[float, float]]:
     """Return what `write` wrote; input_wh is the one size that the detector takes, if there is.
 
-    Raises InputError for another file, for a detector whose input is smaller than the views, and
-    for one of another shape than the crops.
+    Raises InputError for another file, and for a detector whose input is smaller than the views, or
+    of another shape than the crops.
     """
     found = files.read_json(path)
     try:
@@ -75,11 +75,11 @@ def read(
         width, height = found["aspect_wh"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: holds no input scale ({error})") from None
-    if input_wh is None:
-        return scale, (width, height)
-    takes, most = f"the detector takes {input_wh[0]} x {input_wh[1]} px", max(input_wh)
-    if scale.input_long_px > most:
-        raise InputError(f"{takes}, and input_long_px is {scale.input_long_px}: set it to {most}")
-    if not np.isclose(width / height, np.divide(*input_wh), rtol=0.02):
-        raise InputError(f"{takes}: set crop_aspect to {input_wh[0]}:{input_wh[1]}")
+    if input_wh is not None:
+        same_shape = np.isclose(width / height, np.divide(*input_wh), rtol=0.02)
+        if scale.input_long_px > max(input_wh) or not same_shape:
+            size = f"{input_wh[0]} x {input_wh[1]} px"
+            limit = f"set input_long_px to at most {max(input_wh)}"
+            aspect = f"crop_aspect to {input_wh[0]}:{input_wh[1]}"
+            raise InputError(f"the detector takes {size}: {limit} and {aspect}")
     return scale, (width, height)

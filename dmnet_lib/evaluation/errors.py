@@ -70,9 +70,3 @@ def table(judged: Judged) -> pd.DataFrame:
     share = np.divide(tp, objects + fp, out=np.ones(images), where=objects + fp > 0)
     columns = {"objects": objects, "tp": tp, "fn": objects - tp, "fp": fp, "tp_share": share}
     return pd.DataFrame({"image": judged.truth.names} | columns)
-
-
-def worst(table: pd.DataFrame, *, count: int) -> pd.DataFrame:
-    """Return the rows of the images of the least tp_share; of equals, those of more errors."""
-    errors = table["fn"] + table["fp"]
-    return table.iloc[np.lexsort((-errors, table["tp_share"]))[:count]]

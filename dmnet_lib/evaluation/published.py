@@ -23,9 +23,3 @@ def table(dataset: str = "VisDrone") -> pd.DataFrame:
         names = ", ".join(figures["dataset"].unique())
         raise ValueError(f"no figures of {dataset!r}, only of {names}")
     return found
-
-
-def shown(dataset: str = "VisDrone") -> pd.DataFrame:
-    """Return `table` as people read it: nothing where nothing was published."""
-    frame = table(dataset)
-    return frame.astype(object).where(frame.notna(), "")

@@ -46,13 +46,6 @@ def test_an_image_with_nothing_in_it_is_right() -> None:
     assert table["tp_share"].tolist() == [1, 1, 1]
 
 
-def test_the_worst_come_first_and_of_equals_the_one_with_more_mistakes() -> None:
-    images = [car(0, 0)], [car(20 * n, 0) for n in range(3)], []
-    table = errors.table(errors.judge(truth(*images), found([]), min_score=0.5))
-    assert errors.worst(table, count=2)["image"].tolist() == ["i1", "i0"]
-    assert len(errors.worst(table, count=9)) == 3
-
-
 def test_crowds_leave_as_many_missed_boxes_as_are_counted() -> None:
     rng = np.random.default_rng(1)
     corners = rng.integers(0, 60, (40, 2))
