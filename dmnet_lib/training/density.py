@@ -144,7 +144,8 @@ def measures(
     It raises InputError when the maps hold less than min_count_ratio of the objects: a collapsed
     MCNN predicts zero everywhere and never comes back.
     """
-    true = _true_sums(points, input_scale=input_scale)
+    stride = mcnn.STRIDE / input_scale
+    true = [density.draw(points, index, stride=stride) for index in range(len(points.names))]
 
     def measure_model(model: nn.Module) -> dict[str, float]:
         found, _ = mcnn.maps(model, images, len(true), input_scale=input_scale)
@@ -158,30 +159,6 @@ def measures(
         return result
 
     return measure_model
-
-
-def _true_sums(points: Points, *, input_scale: float) -> list[np.ndarray]:
-    stride = mcnn.STRIDE / input_scale
-    return [density.draw(points, index, stride=stride) for index in range(len(points.names))]
-
-
-def size_table(
-    found: list[np.ndarray], points: Points, bins: Bins, *, input_scale: float
-) -> pd.DataFrame:
-    """Return a row a bin: size, objects, predicted (objects in its maps), count_ratio, correlation.
-
-    The last two are NaN where a bin has no object.
-    """
-    numbers, rows, ratios = bins.of(points.sides_px), [], ["count_ratio", "correlation"]
-    for number, label in enumerate(bins.labels()):  # one bin's true maps in memory at a time
-        some = points.where(numbers == number)
-        predicted = [one[number] for one in found]
-        total = sum(float(one.sum(dtype=np.float64)) for one in predicted)
-        compared = density.compare(predicted, _true_sums(some, input_scale=input_scale))
-        rows.append({"size": label, "objects": len(some), "predicted": total} | compared)
-    table = pd.DataFrame(rows)[["size", "objects", "predicted", *ratios]]
-    table.loc[table["objects"] == 0, ratios] = np.nan
-    return table
 
 
 def checkpoint(stage: Stage) -> Path:

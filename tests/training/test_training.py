@@ -332,21 +332,6 @@ def test_maps_are_the_same_from_workers(tmp_path: Path) -> None:
             assert (seconds.shape, seconds.min() > 0) == ((1,), True)
 
 
-def test_each_size_is_measured_by_itself(tmp_path: Path) -> None:
-    split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(80, 64))
-    at = replace(points.from_annotations(split.annotations), sides_px=np.array([5.0, 40.0]))
-    bins = sizes.plain((10.0, 20.0))
-    true = maps.by_size(at, 0, bins, stride=8)
-    wrong = true * np.array([1, 1, 3])[:, None, None] + np.array([0, 0.1, 0])[:, None, None]
-    found = density.size_table([wrong], at, bins, input_scale=0.5)
-    assert found["size"].tolist() == bins.labels()
-    assert found["objects"].tolist() == [1, 0, 1]
-    assert found["predicted"].tolist() == pytest.approx([1, 8, 3])
-    assert found["count_ratio"][[0, 2]].tolist() == pytest.approx([1, 3])
-    assert found["correlation"][[0, 2]].tolist() == pytest.approx([1, 1])
-    assert found.loc[1, ["count_ratio", "correlation"]].isna().all()
-
-
 # detection
 
 
