@@ -46,11 +46,8 @@ def test_each_box_can_have_its_own_offset_and_size():
     assert boxes.clip(moved, np.array([[5, 20], [20, 5]])).tolist() == [[1, 2, 5, 11], [0, 0, 6, 5]]
 
 
-def test_a_box_inside_out_has_no_area():
+def test_a_box_inside_out_has_no_area_and_centres_lie_between_pixels():
     assert boxes.area(frozen([[5, 0, 3, 4], [5, 4, 3, 0]])).tolist() == [0, 0]
-
-
-def test_centres_lie_between_pixels_for_odd_sides():
     assert boxes.centres_xy(frozen([[10, 20, 3, 4]])).tolist() == [[11.5, 22]]
 
 

@@ -3,12 +3,14 @@
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import distributed
 import numpy as np
 import pytest
+from builders import write_split
 from PIL import Image
 
 from dmnet_lib.core import parallel
@@ -33,13 +35,10 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A val split of small images with two objects each."""
-    folder = tmp_path / "data" / "val"
-    for name in ("images", "annotations"):
-        (folder / name).mkdir(parents=True)
+    folder = write_split(tmp_path / "data" / "val", {f"{n:02d}": ROWS for n in range(IMAGES)})
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    for number in range(IMAGES):
-        Image.fromarray(np.roll(pixels, number)).save(folder / "images" / f"{number:02d}.jpg")
-        (folder / "annotations" / f"{number:02d}.txt").write_text(ROWS)
+    for number, path in enumerate(sorted((folder / "images").iterdir())):
+        Image.fromarray(np.roll(pixels, number)).save(path)
     return tmp_path / "data"
 
 
@@ -99,27 +98,20 @@ def test_crops_are_complete_though_a_worker_was_lost(
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def fail(number: int) -> int:
+def fail(number: int) -> None:
     if number == 2:
         raise InputError("c.jpg: torn")
-    return number
+    if number < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_an_error_comes_back_as_it_was(address: str) -> None:
-    with parallel.cluster(address) as executor, pytest.raises(InputError, match=r"^c\.jpg: torn$"):
-        list(parallel.run(fail, range(100), executor=executor))
-
-
-def kill(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_task_that_ends_every_worker_is_one_line(address: str) -> None:
-    with (
-        pytest.raises(InputError, match="one task ended every worker that tried it"),
-        parallel.cluster(address) as executor,
-    ):
-        list(parallel.run(kill, [1], executor=executor))
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [(range(100), r"^c\.jpg: torn$"), ([-1], "one task ended every worker that tried it")],
+)
+def test_an_error_is_one_line(address: str, numbers: list, words: str) -> None:
+    with pytest.raises(InputError, match=words), parallel.cluster(address) as executor:
+        list(parallel.run(fail, numbers, executor=executor))
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(
@@ -138,6 +130,6 @@ def test_a_scheduler_that_does_not_answer_is_one_line(
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"pip install 'dmnet-suite\[cluster\]'"):
         parallel.cluster("tcp://127.0.0.1:1").__enter__()

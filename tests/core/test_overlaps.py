@@ -15,11 +15,8 @@ def made_up(rng: np.random.Generator, count: int, step: float) -> tuple[np.ndarr
 
 
 def gathered(parts: object) -> dict[tuple[int, int], float]:
-    return {
-        (int(a), int(b)): v
-        for one, other, iou in parts
-        for a, b, v in zip(one, other, iou.tolist(), strict=True)
-    }
+    rows = [row for part in parts for row in zip(*map(np.ndarray.tolist, part), strict=True)]
+    return {(one, other): iou for one, other, iou in rows}
 
 
 @settings(max_examples=60, deadline=None)

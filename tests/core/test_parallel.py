@@ -17,6 +17,8 @@ from threadpoolctl import threadpool_info
 from dmnet_lib.core import parallel
 from dmnet_lib.core.files import ROOT, InputError
 
+DEADLY = 10**9
+
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Executor]:
@@ -28,13 +30,9 @@ def workers() -> Iterator[Executor]:
 def square(number: int) -> int:
     if number < 0:
         raise InputError(f"{number}: less than 0")
-    return number * number
-
-
-def kill_oneself(number: int) -> int:
-    if number == 3:
+    if number == DEADLY:
         os.kill(os.getpid(), signal.SIGKILL)
-    return number
+    return number * number
 
 
 def threads_and_pid(_: int) -> tuple[list[int], int]:
@@ -47,12 +45,10 @@ def threads_and_pid(_: int) -> tuple[list[int], int]:
 def test_results_are_those_of_one_process_in_order(
     workers: Executor, chunk: int, count: int
 ) -> None:
-    expected = [number * number for number in range(count)]
-    assert list(parallel.run(square, range(count))) == expected
-    assert list(parallel.run(square, range(count), executor=workers, chunk=chunk)) == expected
     with ThreadPoolExecutor(3) as threads:
-        found = parallel.run(square, range(count), executor=threads, chunk=chunk)
-        assert list(found) == expected
+        for executor in (None, workers, threads):
+            found = parallel.run(square, range(count), executor=executor, chunk=chunk)
+            assert list(found) == [number * number for number in range(count)]
 
 
 def test_items_are_taken_as_they_are_needed(workers: Executor) -> None:
@@ -77,7 +73,7 @@ def test_a_killed_worker_is_one_line() -> None:
         pytest.raises(InputError, match="workers are gone, most likely for want of memory"),
         parallel.pool(2) as executor,
     ):
-        list(parallel.run(kill_oneself, range(100), executor=executor))
+        list(parallel.run(square, [*range(9), DEADLY, *range(99)], executor=executor))
 
 
 def test_workers_have_one_thread_each_and_are_others(workers: Executor) -> None:
