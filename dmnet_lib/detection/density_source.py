@@ -15,7 +15,6 @@ from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.plans import PlanTask
 from dmnet_lib.density import maps as density
 from dmnet_lib.density.kernels import axis_weights
-from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import fusion
 
 # Chosen on real train images.
@@ -42,29 +41,20 @@ def density_maps(
     of_image: Detections, size_wh: np.ndarray, planner: CropPlanner
 ) -> tuple[np.ndarray, float]:
     """Return the [K, h, w] maps of the detections of one image, and their stride in pixels."""
-    sides_px = of_image.sides_px
+    sides_px, boxes_xywh = of_image.sides_px, boxes.xyxy_to_xywh(of_image.boxes_xyxy)
     scale = planner.input_scale.whole_image_scales(size_wh)
     counts = of_image.scores / np.maximum(planner.curve(sides_px * scale), LEAST_RECALL)
-    maps = _spread(of_image.boxes_xyxy, sides_px, counts, planner.bins, size_wh)
-    return maps, float(planning.CELL_PX)
-
-
-def _spread(
-    boxes_xyxy: np.ndarray, sides_px: np.ndarray, counts: np.ndarray, bins: Bins,
-    size_wh: np.ndarray,
-) -> np.ndarray:  # fmt: skip
-    """Return [K, h, w] maps of boxes [n, 4] that stand for so many objects [n]."""
-    centres = np.clip(boxes.centres_xy(boxes.xyxy_to_xywh(boxes_xyxy)), 0, size_wh)
+    centres_xy = np.clip(boxes.centres_xy(boxes_xywh), 0, size_wh)
     sigmas = np.maximum(sides_px, LEAST_SIGMA_PX)
     in_x, in_y = (
         axis_weights(
-            centres[:, axis], sigmas, *density.edges(int(length), planning.CELL_PX), length=length
+            centres_xy[:, axis], sigmas, *density.edges(int(length), planning.CELL_PX),
+            length=length,
         )
         for axis, length in enumerate(size_wh)
-    )
-    found = np.zeros((len(bins), in_y.shape[1], in_x.shape[1]), np.float32)
-    number = bins.of(sides_px)
-    for k in range(len(bins)):
-        rows = number == k
-        found[k] = (in_y[rows] * counts[rows, None]).T @ in_x[rows]
-    return found
+    )  # fmt: skip
+    maps = np.zeros((len(planner.bins), in_y.shape[1], in_x.shape[1]), np.float32)
+    for number, of_bin in enumerate(maps):
+        rows = planner.bins.of(sides_px) == number
+        of_bin[:] = (in_y[rows] * counts[rows, None]).T @ in_x[rows]
+    return maps, float(planning.CELL_PX)

@@ -162,15 +162,11 @@ class Onnx:
         scores = scores[view, cell, column].astype(np.float64)
         some = np.all(xyxy[:, :2] < xyxy[:, 2:], axis=1)  # not in the grey alone
         columns = (xyxy[some], scores[some], np.array(self.class_ids)[column[some]], view[some])
-        return self._best(Detections(("",) * len(views), *columns))
-
-    def _best(self, found: Detections) -> list[Found]:
-        """Return what NMS leaves in each view, MAX_DETECTIONS at most."""
+        found = Detections(("",) * len(views), *columns)
         kept = fusion.kept_rows(found, iou_threshold=self.iou_threshold)
         best = found.select(kept).top(detectors.MAX_DETECTIONS)
-        borders = np.searchsorted(best.image_index, np.arange(1, len(found.names)))
-        columns = (best.boxes_xyxy, best.scores, best.class_ids)
-        return list(zip(*(np.split(column, borders) for column in columns), strict=True))
+        by_view = [best.of_image(number) for number in range(len(views))]
+        return [(one.boxes_xyxy, one.scores, one.class_ids) for one in by_view]
 
 
 def load_exported(
