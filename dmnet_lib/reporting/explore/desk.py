@@ -55,7 +55,8 @@ def check(label: str, value: bool = True, tip: str = "") -> widgets.Checkbox:
 
 def button(label: str, tip: str, act: Callable[[], None]) -> widgets.Button:
     """Return a button that calls act."""
-    made = widgets.Button(description=label, tooltip=tip)
+    room = {"flex": "0 0 auto", "width": "170px"}
+    made = widgets.Button(description=label, tooltip=tip, layout=room)
     made.on_click(lambda _: act())
     return made
 

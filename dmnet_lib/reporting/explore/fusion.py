@@ -91,11 +91,8 @@ class FusionExplorer(desk.Explorer):
 
     def passes(self, strategy: str, index: int) -> list[InferencePass]:
         """Return the passes over one image that a strategy fuses, without boxes of low scores."""
-        if strategy in self.whole:
-            fused = [self.whole[strategy]]
-        else:
-            fused = [self.whole["global"], self.crops[strategy]]
-        return [one_image(one, index, self.value("score")) for one in fused]
+        made = (self.whole.get(strategy, self.whole["global"]), self.crops.get(strategy))
+        return [one_image(one, index, self.value("score")) for one in made if one is not None]
 
     def fused(self, strategy: str, index: int) -> Detections:
         """Return one image's detections by a strategy, fused by what the controls say.
