@@ -215,10 +215,7 @@ def _fields(line: str, where: str) -> list[int]:
 
 
 def read_all(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of rows [M] of each file and the [N, 8] int32 fields of all, in order.
-
-    Raises InputError as `read` does, for the first file at fault.
-    """
+    """Return the rows [M] of each file and all fields [N, 8] int32. Raises InputError as `read`."""
     counts, tables = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]
     for first in range(0, len(paths), FILES_AT_ONCE):
         some = paths[first : first + FILES_AT_ONCE]

@@ -59,10 +59,7 @@ def write_text(path: Path, text: str | Iterable[str]) -> Path:
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Open path for writing; it is there, whole, when the block ends, and not if that raises.
-
-    Parent folders are made. Raises OSError.
-    """
+    """Open path for writing: it is whole when the block ends, and untouched if that raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     part = Path(name)
@@ -94,10 +91,7 @@ def require_finished(folder: Path) -> None:
 
 
 def write_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
-    """Write (name, text) pairs as files of a folder, to be called while it is `unfinished`.
-
-    Raises InputError for a name that would leave the folder, OSError where the disk is full.
-    """
+    """Write (name, text) pairs to an `unfinished` folder. InputError for a name leading out."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts:
         if os.path.basename(name) != name:  # noqa: PTH119 (of a thousand names this is faster)
@@ -172,10 +166,7 @@ MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file'
 
 
 def model_path(model_file: str) -> Path:
-    """Return where the detector of a parameter file lies: DMNET_MODEL_FILE wins.
-
-    Raises InputError where none is named.
-    """
+    """Return where an experiment's detector lies: DMNET_MODEL_FILE wins. InputError if nowhere."""
     given = os.environ.get(MODEL_FILE) or model_file
     if not given:
         raise InputError("architecture onnx needs a model_file: an ONNX detector")

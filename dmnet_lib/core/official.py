@@ -84,10 +84,7 @@ class Profile:
 
 
 def named(name: str, changes: Sequence[str] | str = ()) -> Profile:
-    """Return a profile, with single rules changed by "name=value". Raises InputError.
-
-    A text holds changes with commas between.
-    """
+    """Return a profile with rules changed by "name=value, …" or a list. Raises InputError."""
     if isinstance(changes, str):
         changes = [change for change in changes.split(",") if change.strip()]
     if name not in PROFILES:

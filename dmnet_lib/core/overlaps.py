@@ -34,10 +34,7 @@ def between(
     *,
     least: float,
 ) -> Iterator[Pairs]:
-    """Yield parts of all pairs of a row and an other row of its group, IoU over 0 and from `least`.
-
-    Each part has rows [P], other rows [P] and their IoU [P].
-    """
+    """Yield, as `within`, parts of all pairs of a row and an other row of its group."""
     keys, order = _sorted(other_groups, others_xyxy)
     # An other box begins at most (1 - t) of its width further left, and is 1 / t times as wide.
     widest = (boxes_xyxy[:, 2] - boxes_xyxy[:, 0]) / max(least, ROUNDING)

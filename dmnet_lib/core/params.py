@@ -77,10 +77,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment: base.yaml's values with the file's over them, by section.
-
-    changed holds only what differs from base.yaml.
-    """
+    """One experiment: base.yaml's values with its file's over them; changed: those that differ."""
 
     name: str
     question: str

@@ -160,10 +160,7 @@ class ViewDetections:
 
 
 def join(parts: list[Detections], names: tuple[str, ...]) -> Detections:
-    """Join tables that count the same images (`names`) into one, in the order given per image.
-
-    Raises ValueError for a part that counts other images: its boxes would go to wrong ones.
-    """
+    """Join tables of the same images (names), in the order given per image; else ValueError."""
     if any(part.names != names for part in parts):
         raise ValueError("a part counts other images, or in another order, than names")
     none = np.zeros(0, np.int64)
@@ -180,10 +177,7 @@ def write(path: Path, table: object) -> Path:
 
 
 def read(path: Path, kind: type[Table]) -> Table:
-    """Return the table of a kind that `write` wrote.
-
-    Raises InputError when the file is missing, torn or of another table.
-    """
+    """Return what `write` wrote. Raises InputError if missing, torn or another kind of table."""
     columns = files.read_npz(path)
     with files.reading(path, f"a table of {kind.__name__}", (TypeError, ValueError)):
         return kind(**{n: tuple(c.tolist()) if n == "names" else c for n, c in columns.items()})

@@ -89,10 +89,7 @@ def write(path: Path, model: nn.Module) -> Path:
 
 
 def read(path: Path, model: nn.Module) -> nn.Module:
-    """Return the model with weights from a file, ready to predict.
-
-    Raises InputError when the file is missing, torn or of another model.
-    """
+    """Return the model with a file's weights, ready to predict. InputError if torn or another's."""
     errors = (RuntimeError, safetensors.SafetensorError)
     with files.reading(path, "this model's weights", errors, kind="weights"):
         model.load_state_dict(safetensors.torch.load(path.read_bytes()))

@@ -121,10 +121,7 @@ def paths_of(folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def stride_of(cells: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
-    """Return the side in pixels of the cells of an image's map [h, w] read from path.
-
-    Raises InputError where that is no whole number.
-    """
+    """Return the side of a map's [h, w] cells in whole pixels. InputError where none fits."""
     if cells.ndim != 2 or cells.dtype.kind not in "fiu" or not np.isfinite(cells).all():
         expected = "a map [h, w], or one a size [K, h, w], of finite numbers"
         raise InputError(f"{path}: expected {expected}")

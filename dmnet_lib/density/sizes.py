@@ -103,10 +103,7 @@ def plain(edges_px: Sequence[float]) -> Bins:
 
 
 def measure(annotations: Annotations, edges_px: Sequence[float]) -> Bins:
-    """Return bins with their objects' median side, and the reach that MEASURED of them keep to.
-
-    A bin of fewer than FEWEST objects is as in `plain`.
-    """
+    """Return bins with median sides and MEASURED reach; of under FEWEST objects as in `plain`."""
     assumed = plain(edges_px)
     rows = annotations.is_object
     half_wh, object_sides = annotations.boxes_xywh[rows, 2:] / 2, annotations.sides_px[rows]

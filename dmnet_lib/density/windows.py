@@ -40,10 +40,7 @@ def grid(size_wh: np.ndarray, window_wh: tuple[int, int], *, step_px: int | None
 def sums_from_points(
     points: Points, window_wh: tuple[int, int], *, kernel: KernelRules = CORRECTED.kernel
 ) -> list[np.ndarray]:
-    """Return, per image, the [rows, columns] number of objects in each window.
-
-    The sums of the density map of the same rules over the windows, with no map drawn.
-    """
+    """Return per image the objects in each window [rows, columns]: its map's sums, none drawn."""
     sums: list[np.ndarray] = [np.zeros(0)] * len(points.names)
     for size_wh in np.unique(points.sizes_wh, axis=0):
         alike = np.flatnonzero(np.all(points.sizes_wh == size_wh, axis=1))

@@ -113,10 +113,7 @@ def _counts(
 
 
 def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Return the mean squared error of the gained map (MCNN, section 3.3, up to a constant).
-
-    Of maps by size: of each, added up, and of all together.
-    """
+    """Return the squared error of gained maps (MCNN, 3.3): of all sizes' sum, and of each size."""
     device = next(model.parameters()).device
     pixels, target = (part.to(device, non_blocking=True) for part in batch)
     with weights.mixed_precision(device):
@@ -181,10 +178,7 @@ def train_mcnn(
     checkpoint: Path,
     loss_of: Callable[[nn.Module, Batch], torch.Tensor] = loss,
 ) -> tuple[nn.Module, pd.DataFrame]:
-    """Return MCNN with the weights best on val, and its learning curve.
-
-    Under torchrun this process draws its share of each batch.
-    """
+    """Return MCNN with the weights best on val, and its learning curve."""
     model = weights.seeded(partial(mcnn.MCNN, len(bins)), recipe.seed)
     limits = {"input_scale": patches.input_scale, "min_count_ratio": min_count_ratio}
     model = model.to(weights.pick_device(device))

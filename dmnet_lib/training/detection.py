@@ -51,10 +51,7 @@ def patch_batch(
     rng: np.random.Generator, split: Split, regions: Regions, patches: Patches, *,
     count: int, share: slice = slice(None),
 ) -> Batch:  # fmt: skip
-    """Return patches [3, p, p] in 0..1 and their targets (boxes xyxy, labels).
-
-    Of the count patches drawn, those of `share` are cut.
-    """
+    """Return patches [3, p, p] in 0..1 and targets (boxes xyxy, labels): `share` of count drawn."""
     draws = [_draw(rng, split.annotations, regions, patches) for _ in range(count)][share]
     pixels, targets = zip(*(_patch(draw, split, patches) for draw in draws), strict=True)
     return list(pixels), list(targets)
@@ -183,11 +180,7 @@ def train_detector(
     checkpoint: Path,
     loss_of: Callable[[nn.Module, Batch], torch.Tensor] = loss,
 ) -> tuple[nn.Module, pd.DataFrame]:
-    """Return a detector (see `detectors.build`) with the weights best on val, and its curve.
-
-    train and val: a split and its crops. Under torchrun this process draws its share of each
-    batch.
-    """
+    """Return a detector (`detectors.build`) with the weights best on val, and its curve."""
     chosen = {"score_threshold": score_threshold, "pretrained": pretrained}
     model = weights.seeded(partial(detectors.build, architecture, **chosen), recipe.seed)
     model, measured = model.to(weights.pick_device(device)), None

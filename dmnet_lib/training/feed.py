@@ -34,10 +34,7 @@ class _Steps(Dataset):
 
 
 def batches_of(draw_batch: Draw, seed: int, steps: range, device: torch.device) -> Iterator[Batch]:
-    """Yield the batch of each step, in order; the number of workers changes nothing in them.
-
-    Without workers a batch is drawn when it is asked for. Raises InputError.
-    """
+    """Yield the batch of each step, whatever the number of workers. Raises InputError."""
     drawn, jobs = _Steps(draw_batch, seed), min(workers(device), len(steps))
     batches = map(drawn.__getitem__, steps)
     if jobs:

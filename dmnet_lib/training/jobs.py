@@ -23,10 +23,7 @@ STAGES = {"mcnn": MCNN, "detector": DETECTION}  # which trains the network
 
 
 def train(experiment: Experiment, network: str) -> Path:
-    """Train "mcnn" or "detector" with the other processes of torchrun; return the checkpoint.
-
-    Raises InputError where an earlier stage was not run, or the batch cannot be divided.
-    """
+    """Train "mcnn" or "detector"; return the checkpoint. InputError where a stage was not run."""
     stage = _stage(experiment, STAGES[network])
     given = stage.params
     recipe = Recipe(
