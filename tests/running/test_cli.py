@@ -27,16 +27,14 @@ def test_help_of_the_suite_loads_no_numpy_and_that_of_no_command_what_is_slow() 
     assert done.stdout.count("example") >= len(cli.COMMANDS) - 1
 
 
-def test_doctor_runs_where_python_knows_no_affinity(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+def test_doctor_runs_where_python_knows_no_affinity(monkeypatch, capsys) -> None:
     """As on macOS, where os.sched_getaffinity is absent."""
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert cli.main(["doctor"]) == 0
     assert f"cores     {os.cpu_count()}" in capsys.readouterr().out
 
 
-def test_a_command_that_is_none_is_one_line(capsys: pytest.CaptureFixture) -> None:
+def test_a_command_that_is_none_is_one_line(capsys) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["corps", "data"])
     assert end.value.code == 1

@@ -57,7 +57,7 @@ def out_of(folder: Path, to: str) -> Path:
 # There and back
 
 
-def test_yolo_keeps_what_it_can_and_tells_the_rest(tmp_path: Path, convert: Convert) -> None:
+def test_yolo_keeps_what_it_can_and_tells_the_rest(tmp_path, convert) -> None:
     split_folder(tmp_path / "val")
     said = convert(tmp_path / "val", "--to", "yolo", "--out", tmp_path / "out")
     assert said[1] == (
@@ -69,7 +69,7 @@ def test_yolo_keeps_what_it_can_and_tells_the_rest(tmp_path: Path, convert: Conv
     assert texts(tmp_path / "back") == KEPT_BY_YOLO
 
 
-def test_a_chain_over_all_formats_ends_where_it_began(tmp_path: Path, convert: Convert) -> None:
+def test_a_chain_over_all_formats_ends_where_it_began(tmp_path, convert) -> None:
     source = split_folder(tmp_path / "VisDrone2019-DET-val")
     for number, to in enumerate(("voc", "coco", "visdrone", "coco", "voc", "visdrone")):
         out = out_of(tmp_path / str(number), to)
@@ -79,9 +79,7 @@ def test_a_chain_over_all_formats_ends_where_it_began(tmp_path: Path, convert: C
     assert files.read_json(source / "image_sizes.json") == {stem: [40, 30] for stem in TEXTS}
 
 
-def test_annotations_alone_are_enough_with_sizes(
-    tmp_path: Path, convert: Convert, refused: Convert
-) -> None:
+def test_annotations_alone_are_enough_with_sizes(tmp_path, convert, refused) -> None:
     split_folder(tmp_path / "val", images=False)
     assert "give their sizes: --image-sizes FILE" in refused(
         "convert", tmp_path, "--split", "val", "--to", "coco", "--out", tmp_path / "x.json"
@@ -93,7 +91,7 @@ def test_annotations_alone_are_enough_with_sizes(
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
-def test_ids_do_not_depend_on_the_order_of_a_folder(tmp_path: Path, convert: Convert) -> None:
+def test_ids_do_not_depend_on_the_order_of_a_folder(tmp_path, convert) -> None:
     for order in (1, -1):
         folder = split_folder(tmp_path / str(order), order=order)
         convert(folder, "--to", "coco", "--out", tmp_path / f"{order}.json")
@@ -127,7 +125,7 @@ def crops_folder(folder: Path, *, crop_names: str = "stem_first", parts: dict = 
 
 
 @pytest.mark.parametrize("crop_names", ["stem_first", "corner_first"])
-def test_crops_say_where_they_stand(tmp_path: Path, convert: Convert, crop_names: str) -> None:
+def test_crops_say_where_they_stand(tmp_path, convert, crop_names) -> None:
     folder = crops_folder(tmp_path / "crops", crop_names=crop_names)
     said = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
     assert said[0] == f"{folder}: 3 crops, 2 boxes, 1 ignored regions, 0 others"
@@ -141,9 +139,7 @@ def test_crops_say_where_they_stand(tmp_path: Path, convert: Convert, crop_names
 
 
 @pytest.mark.parametrize("to", ["coco", "voc", "visdrone"])
-def test_crops_come_back_from_every_format_with_their_places(
-    tmp_path: Path, convert: Convert, to: str
-) -> None:
+def test_crops_come_back_from_every_format_with_their_places(tmp_path, convert, to) -> None:
     folder, out = crops_folder(tmp_path / "crops"), out_of(tmp_path, to)
     convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
     convert(tmp_path / "a.json", "--to", to, "--out", out)
@@ -156,7 +152,7 @@ def test_crops_come_back_from_every_format_with_their_places(
     assert texts(tmp_path / "back") == texts(folder)
 
 
-def test_images_that_only_look_like_crops_are_none(tmp_path: Path, convert: Convert) -> None:
+def test_images_that_only_look_like_crops_are_none(tmp_path, convert) -> None:
     files.write_text(tmp_path / "val" / "annotations" / "a__0_0_9_9.txt", "")
     files.write_json(tmp_path / "val" / "image_sizes.json", {"a__0_0_9_9": [40, 30]})
     convert(tmp_path / "val", "--to", "coco", "--out", tmp_path / "a.json")
@@ -174,9 +170,7 @@ def test_images_that_only_look_like_crops_are_none(tmp_path: Path, convert: Conv
         ({"images": {"c": {"regions": [[1, 2, 3, 4]] * 2}}}, "lists a crop twice"),
     ],
 )
-def test_a_broken_list_of_crops_is_named(
-    tmp_path: Path, refused: Convert, listed: object, says: str
-) -> None:
+def test_a_broken_list_of_crops_is_named(tmp_path, refused, listed, says) -> None:
     folder = crops_folder(tmp_path / "crops", parts={"c": [[1, 2, 3, 4]]})
     files.write_json(folder / "crops.json", listed)
     assert says in refused("convert", folder, "--to", "coco", "--out", tmp_path / "a.json")
@@ -229,7 +223,7 @@ def released(part: str, split: str) -> dict[str, dict]:
     }
 
 
-def test_official_leaves_out_what_the_released_scripts_do(tmp_path: Path, convert: Convert) -> None:
+def test_official_leaves_out_what_the_released_scripts_do(tmp_path, convert) -> None:
     folder = split_folder(tmp_path / "val")
     files.write_text(folder / "annotations" / "empty.txt", "0,0,41,5,1,4,0,0\n")
     said = convert(folder, "--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
@@ -250,9 +244,7 @@ def test_official_leaves_out_what_the_released_scripts_do(tmp_path: Path, conver
         ("train", ["score0_dropped=every_split"], 2), ("val", ["rows=all"], 6),
     ],
 )  # fmt: skip
-def test_rows_with_score_0_stay_on_train_only(
-    tmp_path: Path, convert: Convert, split: str, changes: list[str], rows: int
-) -> None:
+def test_rows_with_score_0_stay_on_train_only(tmp_path, convert, split, changes, rows) -> None:
     split_folder(tmp_path / split)
     options = [option for change in changes for option in ("--set", change)]
     out = tmp_path / "out"
@@ -260,9 +252,7 @@ def test_rows_with_score_0_stay_on_train_only(
     assert sum(text.count("\n") for text in texts(out).values()) == rows - (rows == 6)
 
 
-def test_official_must_know_the_split_where_it_matters(
-    tmp_path: Path, convert: Convert, refused: Convert
-) -> None:
+def test_official_must_know_the_split_where_it_matters(tmp_path, convert, refused) -> None:
     convert(split_folder(tmp_path / "val"), "--to", "coco", "--out", tmp_path / "a.json")
     options = ("--to", "coco", "--out", tmp_path / "b.json", "--profile", "official")
     assert "say which with --split" in refused("convert", tmp_path / "a.json", *options)
@@ -270,7 +260,7 @@ def test_official_must_know_the_split_where_it_matters(
     assert len(json.loads((tmp_path / "b.json").read_text())["annotations"]) == 3
 
 
-def test_the_released_tags_are_written_and_read(tmp_path: Path, convert: Convert) -> None:
+def test_the_released_tags_are_written_and_read(tmp_path, convert) -> None:
     split_folder(tmp_path / "val")
     options = ("--to", "voc", "--out", tmp_path / "voc", "--profile", "official")
     assert "the released tags have no place for score" in convert(tmp_path / "val", *options)[2]
@@ -284,9 +274,7 @@ def test_the_released_tags_are_written_and_read(tmp_path: Path, convert: Convert
     assert texts(tmp_path / "back") == {"a.1": "3,4,10,20,1,4,1,0\n-2,0,9,9,1,10,1,0\n"}
 
 
-def test_the_coco_content_of_embedded_scenes_is_the_released_one(
-    tmp_path: Path, convert: Convert
-) -> None:
+def test_the_coco_content_of_embedded_scenes_is_the_released_one(tmp_path, convert) -> None:
     path = Path(__file__).parents[1] / "golden" / "official_scenes.json"
     scenes = json.loads(path.read_text())["images"]
     sizes = {name: scene["size_wh"] for name, scene in scenes.items()}
@@ -324,9 +312,7 @@ def golden_crops(folder: Path, split: str) -> Path:
 
 @needs_data
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_the_coco_content_of_images_and_crops_is_the_released_one(
-    tmp_path: Path, convert: Convert, split: str
-) -> None:
+def test_the_coco_content_of_images_and_crops_is_the_released_one(tmp_path, convert, split) -> None:
     options = ("--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
     convert(SHARED / "visdrone-sample", "--split", split, *options)
     assert boxes_by_file(tmp_path / "a.json") == released("images", split)
@@ -337,7 +323,7 @@ def test_the_coco_content_of_images_and_crops_is_the_released_one(
 # What other programs read
 
 
-def test_torchvision_reads_our_coco_and_our_voc(tmp_path: Path, convert: Convert) -> None:
+def test_torchvision_reads_our_coco_and_our_voc(tmp_path, convert) -> None:
     folder = split_folder(tmp_path / "val")
     convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
     images = CocoDetection(folder / "images", tmp_path / "a.json")
@@ -369,7 +355,7 @@ def labels_folder(folder: Path, part: str = "", **texts: str) -> Path:
 
 
 @pytest.mark.parametrize("names", ["names: [bus, car]", "names: {0: bus, 1: car}", "classes.txt"])
-def test_a_yolo_dataset_says_its_classes(tmp_path: Path, convert: Convert, names: str) -> None:
+def test_a_yolo_dataset_says_its_classes(tmp_path, convert, names) -> None:
     folder = labels_folder(tmp_path / "set", "train", a="1 0.5 0.5 0.25 0.2\n")
     files.write_bytes(folder / "images" / "train" / "b.png", JPEG)
     if names == "classes.txt":
@@ -382,7 +368,7 @@ def test_a_yolo_dataset_says_its_classes(tmp_path: Path, convert: Convert, names
     assert texts(tmp_path / "out") == {"a": "15,12,10,6,1,4,0,0\n", "b": ""}
 
 
-def test_a_yolo_dataset_without_classes_is_noted(tmp_path: Path, convert: Convert) -> None:
+def test_a_yolo_dataset_without_classes_is_noted(tmp_path, convert) -> None:
     folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.25 0.2\n")
     told = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
     assert "classes are taken in VisDrone's order" in told[1]
@@ -391,9 +377,7 @@ def test_a_yolo_dataset_without_classes_is_noted(tmp_path: Path, convert: Conver
 @pytest.mark.parametrize(
     ("text", "says"), [("- car", "no `names`"), ("names: [truck, 3]", "'3' is"), ("a: [", "YAML")]
 )
-def test_a_yolo_dataset_with_odd_classes_is_named(
-    tmp_path: Path, refused: Convert, text: str, says: str
-) -> None:
+def test_a_yolo_dataset_with_odd_classes_is_named(tmp_path, refused, text, says) -> None:
     folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.25 0.2\n")
     files.write_text(folder / "data.yaml", text)
     message = refused("convert", folder, "--to", "coco", "--out", tmp_path / "a.json")
@@ -407,9 +391,7 @@ def test_a_yolo_dataset_with_odd_classes_is_named(
 @pytest.mark.parametrize(
     ("make", "what"), [(split_folder, "have no image"), (crops_folder, "are not in crops.json")]
 )
-def test_what_has_no_counterpart_is_noted(
-    tmp_path: Path, convert: Convert, make: Callable[[Path], Path], what: str
-) -> None:
+def test_what_has_no_counterpart_is_noted(tmp_path, convert, make, what) -> None:
     folder = make(tmp_path / "val")
     files.write_text(folder / "annotations" / "spare.txt", "")
     told = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
@@ -432,7 +414,7 @@ def test_what_has_no_counterpart_is_noted(
         ("val", "--to visdrone --out {}/full", "holds 1 files of other images, first x.txt"),
     ],
 )
-def test_refused(tmp_path: Path, refused: Convert, source: str, options: str, says: str) -> None:
+def test_refused(tmp_path, refused, source, options, says) -> None:
     split_folder(tmp_path / "val")
     (tmp_path / "nothing").mkdir()
     (tmp_path / "both" / "labels").mkdir(parents=True)
@@ -455,9 +437,7 @@ def test_refused(tmp_path: Path, refused: Convert, source: str, options: str, sa
 @needs_data
 @pytest.mark.parametrize("split", ["train", "val"])
 @pytest.mark.parametrize("to", ["coco", "voc"])
-def test_every_official_line_comes_back(
-    tmp_path: Path, convert: Convert, split: str, to: str
-) -> None:
+def test_every_official_line_comes_back(tmp_path, convert, split, to) -> None:
     name = f"VisDrone2019-DET-{split}"
     with tarfile.open(SHARED / "visdrone-annotations" / f"{name}.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
@@ -497,9 +477,7 @@ def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
 # Classes
 
 
-def test_classes_are_merged_and_others_become_ignored(
-    tmp_path: Path, convert: Convert, refused: Callable
-) -> None:
+def test_classes_are_merged_and_others_become_ignored(tmp_path, convert, refused) -> None:
     """Class 4, a car, becomes a truck; 10, a motor, is not asked for; what was no object stays."""
     folder, out = split_folder(tmp_path / "val"), tmp_path / "out"
     convert(folder, "--to", "visdrone", "--out", out, "--classes", "truck: car + truck")

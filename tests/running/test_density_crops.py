@@ -43,7 +43,7 @@ def of_split(command: str, root: Path, out: Path, *arguments: object) -> tuple:
     return (command, root, "--split", "val", "--out", out, *arguments)
 
 
-def test_maps_have_the_image_s_shape_and_the_objects_mass(root: Path, tmp_path: Path) -> None:
+def test_maps_have_the_image_s_shape_and_the_objects_mass(root, tmp_path) -> None:
     out = tmp_path / "m"
     assert run(*of_split("density", root, out, "--sigma", 4)) == 0
     maps = [np.load(out / f"{stem}.npy") for stem in "ab"]
@@ -65,9 +65,7 @@ def test_maps_that_are_there_are_kept_and_others_are_not_mixed_in(
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])
-def test_maps_are_split_by_size(
-    root: Path, tmp_path: Path, kind: str, said: Said, refused: Refused
-) -> None:
+def test_maps_are_split_by_size(root, tmp_path, kind, said, refused) -> None:
     """The two objects have sides of 20 and 9 px."""
     plain_out, out, options = tmp_path / "plain", tmp_path / "m", ("--stride", 4, "--format", kind)
     assert run(*of_split("density", root, plain_out, *options)) == 0
@@ -86,9 +84,7 @@ def test_maps_are_split_by_size(
 
 
 @pytest.mark.parametrize("command", ["density", "crops"])
-def test_any_number_of_jobs_leaves_the_same_files(
-    root: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_number_of_jobs_leaves_the_same_files(root, tmp_path, command, monkeypatch) -> None:
     monkeypatch.setattr(common, "IMAGES_EACH", 1)
     contents = []
     for jobs in (1, 2):
@@ -100,9 +96,7 @@ def test_any_number_of_jobs_leaves_the_same_files(
     assert contents[0] == contents[1]
 
 
-def test_crop_images_are_kept_and_other_qualities_not_mixed_in(
-    root: Path, tmp_path: Path, refused: Refused
-) -> None:
+def test_crop_images_are_kept_and_other_qualities_not_mixed_in(root, tmp_path, refused) -> None:
     out = tmp_path / "c"
     arguments = of_split("crops", root, out)
     assert run(*arguments, "--no-images") == 0
@@ -116,9 +110,7 @@ def test_crop_images_are_kept_and_other_qualities_not_mixed_in(
     assert run(*arguments, "--no-images") == 0
 
 
-def test_a_torn_image_is_one_line_and_the_others_are_cut(
-    root: Path, tmp_path: Path, refused: Refused
-) -> None:
+def test_a_torn_image_is_one_line_and_the_others_are_cut(root, tmp_path, refused) -> None:
     split = root / "VisDrone2019-DET-val"
     for stem in ("b", "c"):
         (split / "annotations" / f"{stem}.txt").write_text(ROWS)
@@ -132,9 +124,7 @@ def test_a_torn_image_is_one_line_and_the_others_are_cut(
     assert run("convert", tmp_path / "c", "--to", "coco", "--out", tmp_path / "c.json") == 0
 
 
-def test_class_wise_kernels_are_measured_on_train(
-    root: Path, tmp_path: Path, refused: Refused
-) -> None:
+def test_class_wise_kernels_are_measured_on_train(root, tmp_path, refused) -> None:
     arguments = of_split("density", root, tmp_path / "m", "--sigma-rule", "class_wise")
     assert "no folder for split 'train'" in refused(*arguments)
     train = root / "train" / "annotations"
@@ -147,9 +137,7 @@ def test_class_wise_kernels_are_measured_on_train(
     assert peak == pytest.approx(1 / (2 * np.pi * 25), rel=0.05)  # half the diagonal of 6 x 8
 
 
-def test_official_maps_end_at_an_image_without_objects(
-    root: Path, tmp_path: Path, refused: Refused
-) -> None:
+def test_official_maps_end_at_an_image_without_objects(root, tmp_path, refused) -> None:
     arguments = of_split("density", root, tmp_path / "m", "--profile=official")
     assert "1 images have no object, first b" in refused(*arguments)
     assert not (tmp_path / "m").exists()
@@ -157,7 +145,7 @@ def test_official_maps_end_at_an_image_without_objects(
     assert not np.load(tmp_path / "m" / "b.npy").any()
 
 
-def test_crops_leave_what_fuse_and_convert_need(root: Path, tmp_path: Path) -> None:
+def test_crops_leave_what_fuse_and_convert_need(root, tmp_path) -> None:
     out = tmp_path / "crops"
     arguments = ("--window", "40x30", "--sigma", 3, "--min-area", 0, "--threshold", 0.5)
     assert run(*of_split("crops", root, out, *arguments)) == 0
@@ -175,9 +163,7 @@ def test_crops_leave_what_fuse_and_convert_need(root: Path, tmp_path: Path) -> N
     }  # fmt: skip
 
 
-def test_crops_need_no_images_when_sizes_are_given(
-    root: Path, tmp_path: Path, refused: Refused
-) -> None:
+def test_crops_need_no_images_when_sizes_are_given(root, tmp_path, refused) -> None:
     sizes = files.write_json(tmp_path / "sizes.json", {"a": SIZE_WH, "b": SIZE_WH})
     one, two = tmp_path / "one", tmp_path / "two"
     assert run(*of_split("crops", root, one, "--no-images")) == 0
@@ -192,9 +178,7 @@ def test_crops_need_no_images_when_sizes_are_given(
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])
 @pytest.mark.parametrize(("stride", "edges"), [(1, ""), (4, "8,16")])
-def test_crops_of_maps_are_those_of_points(
-    root: Path, tmp_path: Path, stride: int, kind: str, edges: str
-) -> None:
+def test_crops_of_maps_are_those_of_points(root, tmp_path, stride, kind, edges) -> None:
     maps, options = tmp_path / "maps", ("--stride", stride, "--sizes", edges, "--format", kind)
     assert run(*of_split("density", root, maps, *options)) == 0
     assert {path.suffix[1:] for path in maps.iterdir()} == {kind, "json"}
@@ -205,14 +189,14 @@ def test_crops_of_maps_are_those_of_points(
     assert listed[0]["images"] == listed[1]["images"]
 
 
-def test_a_map_enlarged_without_dividing_is_noticed(root: Path, tmp_path: Path, said: Said) -> None:
+def test_a_map_enlarged_without_dividing_is_noticed(root, tmp_path, said) -> None:
     for stem in "ab":
         np.save(tmp_path / f"{stem}.npy", np.full((90, 120), 16 * 2 / 90 / 120, np.float32))
     arguments = of_split("crops", root, tmp_path / "c", "--no-images", "--density", tmp_path)
     assert "enlarged without dividing" in said(*arguments)[0]
 
 
-def test_images_that_nobody_annotated_are_cut_by_maps(root: Path, tmp_path: Path) -> None:
+def test_images_that_nobody_annotated_are_cut_by_maps(root, tmp_path) -> None:
     maps, split = tmp_path / "maps", root / "VisDrone2019-DET-val"
     assert run(*of_split("density", root, maps)) == 0
     (split / "annotations").rename(tmp_path / "gone")
@@ -228,9 +212,7 @@ def test_images_that_nobody_annotated_are_cut_by_maps(root: Path, tmp_path: Path
         (np.array([object()]), "not a readable npy of numbers"),
     ],
 )
-def test_odd_maps_are_refused(
-    root: Path, tmp_path: Path, refused: Refused, array: np.ndarray, words: str
-) -> None:
+def test_odd_maps_are_refused(root, tmp_path, refused, array, words) -> None:
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
     arguments = of_split("crops", root, tmp_path / "c", "--no-images", "--density", tmp_path)
     assert "no map for 1 of 2 images, first b.npy" in refused(*arguments)
@@ -251,13 +233,11 @@ def test_odd_maps_are_refused(
         (("--set", "connectivty=4"), "did you mean connectivity"),
     ],
 )
-def test_wrong_arguments_are_one_line(
-    root: Path, tmp_path: Path, refused: Refused, arguments: tuple, words: str
-) -> None:
+def test_wrong_arguments_are_one_line(root, tmp_path, refused, arguments, words) -> None:
     assert words in refused(*of_split("crops", root, tmp_path / "c", "--no-images", *arguments))
 
 
-def test_what_is_odd_about_a_split_is_said(root: Path, tmp_path: Path, said: Said) -> None:
+def test_what_is_odd_about_a_split_is_said(root, tmp_path, said) -> None:
     """Texts of other images, and sizes that were swapped: the commands run, and tell."""
     split = root / "VisDrone2019-DET-val"
     (split / "annotations" / "other.txt").write_text(ROWS)
@@ -291,7 +271,7 @@ def test_crops_that_were_stopped_are_not_taken_for_whole_ones(
     said(*convert)
 
 
-def test_no_crop_at_all_is_no_fault(root: Path, tmp_path: Path) -> None:
+def test_no_crop_at_all_is_no_fault(root, tmp_path) -> None:
     assert run(*of_split("crops", root, tmp_path / "c", "--threshold", "1000")) == 0
     assert run("convert", tmp_path / "c", "--to", "coco", "--out", tmp_path / "c.json") == 0
     assert json.loads((tmp_path / "c.json").read_text())["images"] == []
@@ -325,7 +305,7 @@ def plan(streets: Path, out: str, *arguments: object) -> dict:
     return json.loads((streets / out / "crops.json").read_text())
 
 
-def test_planned_crops_hold_what_pays_most(streets: Path, capsys: pytest.CaptureFixture) -> None:
+def test_planned_crops_hold_what_pays_most(streets, capsys) -> None:
     listing = plan(streets, "c", "--crops-per-image", 2, "--input-size", 320, "--sigma", 3)
     first, second = listing["images"]["a"]["regions"]
     gains = listing["images"]["a"]["gains"]
@@ -350,7 +330,7 @@ def test_planned_crops_hold_what_pays_most(streets: Path, capsys: pytest.Capture
     assert [crop["x0"], crop["y0"]] == first[:2]
 
 
-def test_a_measured_curve_is_planned_by(streets: Path, refused: Refused) -> None:
+def test_a_measured_curve_is_planned_by(streets, refused) -> None:
     """A detector that finds all objects in whole images needs no crop."""
     keen = recall.write(streets / "recall.json", recall.Curve(top=1.0, rise_px=0.1))
     listing = plan(streets, "c", "--recall-curve", keen, "--least-gain", 0.05)
@@ -371,13 +351,13 @@ def test_a_measured_curve_is_planned_by(streets: Path, refused: Refused) -> None
         (("--least-gain", 1.0), 1),
     ],
 )
-def test_limits_of_planned_crops(streets: Path, given: tuple, count: int) -> None:
+def test_limits_of_planned_crops(streets, given, count) -> None:
     listing = plan(streets, "c", "--input-size", 320, *given)
     assert len(listing["images"]["a"]["regions"]) == count
     assert len(listing["images"]["a"]["gains"]) == count
 
 
-def test_crops_have_the_aspect_and_cost_what_views_do(streets: Path) -> None:
+def test_crops_have_the_aspect_and_cost_what_views_do(streets) -> None:
     wide = plan(streets, "c", "--input-size", 320, "--aspect", "2:1", "--crops-per-image", 1)
     ((x1, y1, x2, y2),) = wide["images"]["a"]["regions"]
     assert x2 - x1 == 2 * (y2 - y1)
@@ -386,7 +366,7 @@ def test_crops_have_the_aspect_and_cost_what_views_do(streets: Path) -> None:
     assert plan(streets, "e", *limit, "--views", "own")["images"]["a"]["regions"]
 
 
-def test_sizes_come_with_the_maps(streets: Path, said: Said, refused: Refused) -> None:
+def test_sizes_come_with_the_maps(streets, said, refused) -> None:
     """Those of sizes.json; one map an image is one size; without annotations, measured there."""
     few, plain = streets / "few", streets / "plain"
     options = ("--image-sizes", streets / "sizes.json", "--stride", 4)
@@ -425,8 +405,6 @@ def test_sizes_come_with_the_maps(streets: Path, said: Said, refused: Refused) -
         (("--density", "nowhere"), "no map for 2 of 2 images"),
     ],
 )
-def test_wrong_arguments_of_planned_crops_are_one_line(
-    streets: Path, refused: Refused, arguments: tuple, words: str
-) -> None:
+def test_wrong_arguments_of_planned_crops_are_one_line(streets, refused, arguments, words) -> None:
     assert words in refused(*planning_of(streets, "c", *arguments))
     assert not (streets / "c").exists()

@@ -1,7 +1,6 @@
 """`dmnet evaluate`: figures and notes for what can be scored, one line for what cannot."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +80,7 @@ def evaluate(root: Path, found: Path, *more: str, truth: str = "") -> dict:
 
 @pytest.mark.parametrize(("protocol", "truth"), [("visdrone", ""), ("coco", "val.json")])
 @pytest.mark.parametrize("found", ["ids", "names", "text", "zip"])
-def test_a_perfect_set_scores_1_whatever_its_ids(
-    root: Path, protocol: str, truth: str, found: str
-) -> None:
+def test_a_perfect_set_scores_1_whatever_its_ids(root, protocol, truth, found) -> None:
     more = ["--protocol", protocol]
     if found == "ids":  # those of val.json: images 0 and 900, classes 50 to 59 in another order
         value = odd_coco()
@@ -105,9 +102,7 @@ def test_a_perfect_set_scores_1_whatever_its_ids(
 
 
 @pytest.mark.parametrize("protocol", ["visdrone", "coco"])
-def test_metrics_say_what_they_are(
-    root: Path, protocol: str, capsys: pytest.CaptureFixture
-) -> None:
+def test_metrics_say_what_they_are(root, protocol, capsys) -> None:
     metrics = evaluate(root, write_results(root, PERFECT), "--protocol", protocol)
     named = {"visdrone": "dmnet_lib ", "coco": "faster-coco-eval "}[protocol]
     assert metrics["protocol"] == protocol
@@ -125,7 +120,7 @@ def test_metrics_say_what_they_are(
     assert said.splitlines()[-1].endswith("metrics.json  3 classes, 2 notes")
 
 
-def test_coco_has_its_figures_at_100_beside_those_at_the_cap(root: Path) -> None:
+def test_coco_has_its_figures_at_100_beside_those_at_the_cap(root) -> None:
     rows = [("a", [*row[:4], 0, 4]) for row in ROWS["a"]] + PERFECT
     metrics = evaluate(root, write_results(root, rows), "--max-detections", "1")
     assert metrics["max_detections"] == 1
@@ -135,7 +130,7 @@ def test_coco_has_its_figures_at_100_beside_those_at_the_cap(root: Path) -> None
     assert slow["at_100"] == pytest.approx(metrics["at_100"], abs=1e-9)
 
 
-def test_images_may_be_chosen(root: Path) -> None:
+def test_images_may_be_chosen(root) -> None:
     found = write_results(root, PERFECT[:3])
     assert evaluate(root, found)["images"] == 3
     only = evaluate(root, found, "--only-detected")
@@ -147,7 +142,7 @@ def test_images_may_be_chosen(root: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["visdrone", "coco"])
-def test_nothing_found_scores_0_and_no_image_scores_nothing(root: Path, protocol: str) -> None:
+def test_nothing_found_scores_0_and_no_image_scores_nothing(root, protocol) -> None:
     found = write_results(root, [])
     given = ["--protocol", protocol, "--max-detections", "500"]
     assert evaluate(root, found, *given)["AP"] == 0
@@ -155,7 +150,7 @@ def test_nothing_found_scores_0_and_no_image_scores_nothing(root: Path, protocol
     assert (none["images"], none["AP"]) == (0, None)
 
 
-def test_official_scores_as_the_released_scripts_did(root: Path) -> None:
+def test_official_scores_as_the_released_scripts_did(root) -> None:
     stray = [("empty", [1, 1, 9, 9, 1, 4]), ("b", [210, 110, 30, 30, 1, 4])]
     found = write_results(root, stray + PERFECT)
     corrected, official = (
@@ -171,7 +166,7 @@ def test_official_scores_as_the_released_scripts_did(root: Path) -> None:
     assert two["AP"] < corrected["AP"] < 1
 
 
-def test_files_not_sorted_by_score_are_noted(root: Path) -> None:
+def test_files_not_sorted_by_score_are_noted(root) -> None:
     (root / "text").mkdir()
     line = "{},10,8,8,{},4,-1,-1\n"
     (root / "text" / "b.txt").write_text(line.format(200, 0.1) + line.format(10, 0.9))
@@ -193,20 +188,18 @@ def test_files_not_sorted_by_score_are_noted(root: Path) -> None:
         ("--detections none.json", "none.json: no such file or folder of detections"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(
-    root: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str], more: str, says: str
-) -> None:
+def test_what_cannot_be_is_said_in_one_line(root, monkeypatch, refused, more, says) -> None:
     monkeypatch.chdir(root)
     assert says in refused(*arguments(root, write_results(root, PERFECT), *more.split()))
 
 
-def test_a_folder_needs_a_split(root: Path, refused: Callable[..., str]) -> None:
+def test_a_folder_needs_a_split(root, refused) -> None:
     told = refused(*arguments(root, write_results(root, PERFECT), truth="."))
     assert "holds several splits; say which with --split" in told
 
 
 @pytest.mark.parametrize("protocol", ["coco", "visdrone"])
-def test_boxes_with_fractions_are_scored_as_they_are(root: Path, protocol: str) -> None:
+def test_boxes_with_fractions_are_scored_as_they_are(root, protocol) -> None:
     """Small boxes of part pixels: rounded, the same boxes would no longer score 1."""
     truth = odd_coco()
     for entry in truth["annotations"]:

@@ -61,7 +61,7 @@ def fused(arguments: list[str]) -> list[dict]:
     return json.loads(Path(arguments[arguments.index("--out") + 1]).read_text())
 
 
-def test_a_crop_s_box_moves_to_its_place(given: Given) -> None:
+def test_a_crop_s_box_moves_to_its_place(given) -> None:
     arguments = given(
         on_whole=[(7, 4, [10, 10, 20, 20], 0.5)], on_crop=[(3, 4, [20, 40, 60, 20], 0.9)]
     )
@@ -71,7 +71,7 @@ def test_a_crop_s_box_moves_to_its_place(given: Given) -> None:
     ]
 
 
-def test_yolo_s_text_on_crops_goes_to_the_same_place(given: Given, tmp_path: Path) -> None:
+def test_yolo_s_text_on_crops_goes_to_the_same_place(given, tmp_path) -> None:
     """Shares are of the crop's own file, 200 x 100 px, which shows its part twice as large."""
     files.write_text(tmp_path / "yolo/c.txt", "3 0.25 0.5 0.3 0.2 0.9\n")
     (row,) = fused([*given(), "--crop-detections", str(tmp_path / "yolo")])
@@ -80,13 +80,13 @@ def test_yolo_s_text_on_crops_goes_to_the_same_place(given: Given, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["a__100_50_200_100", "50_100_100_200_a"])
-def test_a_crop_without_parent_is_placed_by_its_name(given: Given, name: str) -> None:
+def test_a_crop_without_parent_is_placed_by_its_name(given, name) -> None:
     crop = {"file_name": f"{name}.png", "id": 1, "width": 200, "height": 100}
     rows = fused(given(crop, on_crop=[(name, 10, [20, 40, 60, 20], 0.9)]))
     assert [row["bbox"] for row in rows] == [[110.0, 70.0, 30.0, 10.0]]
 
 
-def test_doubles_leave_and_submissions_are_written(given: Given, tmp_path: Path) -> None:
+def test_doubles_leave_and_submissions_are_written(given, tmp_path) -> None:
     arguments = given(
         on_whole=[(7, 4, [110, 70, 30, 10], 0.5)], on_crop=[(3, 4, [20, 40, 60, 20], 0.9)]
     )
@@ -105,22 +105,20 @@ def test_doubles_leave_and_submissions_are_written(given: Given, tmp_path: Path)
         (WHOLE | {"file_name": "a__9_9_9_20.jpg", "id": 3}, "a crop needs parent"),
     ],
 )
-def test_a_crop_of_nowhere_is_refused(
-    given: Given, refused: Callable[..., str], tmp_path: Path, crop: dict, words: str
-) -> None:
+def test_a_crop_of_nowhere_is_refused(given, refused, tmp_path, crop, words) -> None:
     told = refused(*given(crop, on_crop=[(3, 10, [0, 0, 9, 9], 0.9)]))
     assert re.search(words, told)
     assert not (tmp_path / "fused.json").exists()
 
 
-def test_what_would_be_lost_or_wrong_is_refused(given: Given, refused: Callable[..., str]) -> None:
+def test_what_would_be_lost_or_wrong_is_refused(given, refused) -> None:
     arguments = given()
     assert "go together" in refused(*arguments[:5], *arguments[7:])
     assert "is one of the inputs" in refused(*arguments, "--out", arguments[2])
 
 
 @needs_data
-def test_the_released_fusion_on_real_crops(tmp_path: Path) -> None:
+def test_the_released_fusion_on_real_crops(tmp_path) -> None:
     """The same set of boxes, in whole images, with scores and coordinates within 1e-6."""
     golden = json.loads((REFERENCE / "fusion.json").read_text())
     paths = {}
@@ -162,7 +160,7 @@ def _size(name: str) -> tuple[int, int]:
     return 2000, 1500
 
 
-def test_capped_exports_are_noted(given: Given, said: Callable[..., list[str]]) -> None:
+def test_capped_exports_are_noted(given, said) -> None:
     rows = [(7, 10, [3 * (n % 90), 20 * (n // 90), 2, 2], 0.5) for n in range(100)]
     assert any("exactly 100 detections" in line for line in said(*given(on_whole=rows)))
 
@@ -181,7 +179,7 @@ LEFT = CROP | {"height": 200, "x0": 0, "y0": 0, "scale": 1.0}
         (("--coarse-weight", "0.5", "--input-size", "400"), [0.9, 0.4]),
     ],
 )
-def test_views_are_held_against_each_other(given: Given, rules: tuple, scores: list[float]) -> None:
+def test_views_are_held_against_each_other(given, rules, scores) -> None:
     """A box at the crop's right border is a fragment; one in its middle is larger in the crop."""
     arguments = given(
         LEFT,
@@ -192,7 +190,7 @@ def test_views_are_held_against_each_other(given: Given, rules: tuple, scores: l
     assert sorted((row["score"] for row in rows), reverse=True) == scores
 
 
-def test_crops_of_images_in_any_order_keep_their_boxes(given: Given) -> None:
+def test_crops_of_images_in_any_order_keep_their_boxes(given) -> None:
     """Boxes stand by image and by the view that they were seen in, whatever the files' order."""
     crops_seen = [
         {**LEFT, "file_name": f"c{n}.jpg", "id": n, "parent": parent, "x0": x0}

@@ -63,7 +63,7 @@ def of_name(out: Path, name: str) -> list[dict]:
 
 
 @pytest.mark.suite
-def test_a_folder_as_people_have_it(untrained_run: Path, tmp_path: Path) -> None:
+def test_a_folder_as_people_have_it(untrained_run, tmp_path) -> None:
     """Four results, two names, exit status 1, and 60 megapixels in less than 3 GB."""
     folder, out = tmp_path / "in", tmp_path / "out"
     jpeg(folder / "good.jpg", noise())
@@ -95,7 +95,7 @@ def test_a_folder_as_people_have_it(untrained_run: Path, tmp_path: Path) -> None
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < MOST_MEMORY
 
 
-def test_boxes_are_those_of_the_displayed_picture(predicted: Predict, tmp_path: Path) -> None:
+def test_boxes_are_those_of_the_displayed_picture(predicted, tmp_path) -> None:
     Image.fromarray(noise()).save(tmp_path / "upright.png")
     assert predicted(tmp_path / "upright.png", turned(tmp_path / "turned.png", noise())) == 0
     upright, other = (of_name(tmp_path / "out", name) for name in ("upright", "turned"))
@@ -103,9 +103,7 @@ def test_boxes_are_those_of_the_displayed_picture(predicted: Predict, tmp_path: 
     assert [one["bbox"] for one in upright] == [one["bbox"] for one in other]
 
 
-def test_what_is_written_is_what_python_gets(
-    predicted: Predict, untrained_run: Path, tmp_path: Path
-) -> None:
+def test_what_is_written_is_what_python_gets(predicted, untrained_run, tmp_path) -> None:
     path = jpeg(tmp_path / "a.jpg", noise())
     assert predicted(path, "--no-overlays") == 0
     out, found = tmp_path / "out", Predictor.of_run(untrained_run)(path)
@@ -124,9 +122,7 @@ def test_what_is_written_is_what_python_gets(
     assert info["strategy"] == "density mcnn"
 
 
-def test_same_stems_have_results_of_their_own(
-    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_same_stems_have_results_of_their_own(predicted, tmp_path, capsys) -> None:
     folder = tmp_path / "in"
     jpeg(folder / "a.jpg", noise())
     Image.fromarray(noise(seed=1)).save(folder / "A.png")
@@ -145,14 +141,12 @@ def test_same_stems_have_results_of_their_own(
     ("stem", "name"),
     [("a", "a"), ("a\nb", "a_b"), ("x" * 300, "x" * 150), ("é" * 100, "é" * 75), ("\udcff", "_")],
 )
-def test_a_name_is_one_that_files_can_have(stem: str, name: str) -> None:
+def test_a_name_is_one_that_files_can_have(stem, name) -> None:
     path = Path(f"{stem}.jpg")
     assert predict.names_of([path]) == {path: name}
 
 
-def test_nothing_of_another_is_deleted_and_runs_are_not_mixed(
-    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_nothing_of_another_is_deleted_and_runs_are_not_mixed(predicted, tmp_path, capsys) -> None:
     other = files.write_text(tmp_path / "out" / "mine.txt", "kept")
     first, second = jpeg(tmp_path / "a.jpg", noise()), jpeg(tmp_path / "b.jpg", noise(seed=1))
     assert predicted(first) == predicted(first) == 0  # again is no mixture
@@ -163,9 +157,7 @@ def test_nothing_of_another_is_deleted_and_runs_are_not_mixed(
     assert other.read_text() == "kept"
 
 
-def test_what_was_finished_is_kept_when_it_is_stopped(
-    predicted: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_finished_is_kept_when_it_is_stopped(predicted, tmp_path, monkeypatch) -> None:
     a, b = jpeg(tmp_path / "a.jpg", noise()), jpeg(tmp_path / "b.jpg", noise(seed=1))
     whole, calls = Predictor.predict, []
 
@@ -182,9 +174,7 @@ def test_what_was_finished_is_kept_when_it_is_stopped(
     assert (tmp_path / "out" / "overlays" / "a.jpg").is_file()
 
 
-def test_links_that_lead_nowhere_are_named(
-    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_links_that_lead_nowhere_are_named(predicted, tmp_path, capsys) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "loop.jpg").symlink_to("loop.jpg")
     (tmp_path / "in" / "gone.jpg").symlink_to("nothing")
@@ -193,9 +183,7 @@ def test_links_that_lead_nowhere_are_named(
     assert "gone.jpg: no such image" in said and "loop.jpg: not a readable" in said
 
 
-def test_a_folder_without_images_is_named(
-    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_a_folder_without_images_is_named(predicted, tmp_path, capsys) -> None:
     (tmp_path / "empty").mkdir()
     assert predicted(tmp_path / "empty") == 1
     assert "no image or video in it" in capsys.readouterr().err
@@ -204,7 +192,7 @@ def test_a_folder_without_images_is_named(
     assert (tmp_path / "out" / "visdrone" / "a.txt").is_file()
 
 
-def test_the_run_is_asked_for_first(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_the_run_is_asked_for_first(tmp_path, refused) -> None:
     path, home, out = jpeg(tmp_path / "a.jpg", noise()), tmp_path / "demo", tmp_path / "o"
     home.mkdir()
     told = refused("predict", path, "--run", home, "--out", out)
@@ -212,9 +200,7 @@ def test_the_run_is_asked_for_first(tmp_path: Path, refused: Callable[..., str])
     assert not out.exists()
 
 
-def test_frames_of_a_video(
-    predicted: Predict, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_frames_of_a_video(predicted, tmp_path, capsys) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "clip.avi"
     with av.open(str(path), "w") as container:
@@ -236,10 +222,7 @@ def test_frames_of_a_video(
     assert "remove it" in capsys.readouterr().err
 
 
-def test_a_torn_video_s_frames_are_kept(
-    predicted: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:  # fmt: skip
+def test_a_torn_video_s_frames_are_kept(predicted, tmp_path, monkeypatch, capsys) -> None:
     def torn(path: Path, *, every: int) -> object:
         yield predict.video.Frame(noise(), 0, 0.0)
         raise files.InputError(f"{path}: torn: it ends after 1 frames of 9")

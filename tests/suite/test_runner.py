@@ -93,7 +93,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def test_a_run_leaves_whole_stages_and_nothing_else(done: Project) -> None:
+def test_a_run_leaves_whole_stages_and_nothing_else(done) -> None:
     assert sorted(path.name for path in done.folder("01_sum").iterdir()) == [
         "metrics.json", "notebook.ipynb", "params.yaml", "provenance.json", "report.html", "t.json",
     ]  # fmt: skip
@@ -104,7 +104,7 @@ def test_a_run_leaves_whole_stages_and_nothing_else(done: Project) -> None:
     assert (latest.question, latest.headline("01_sum")) == ("Does it add up?", {"total": 3.0})
 
 
-def test_what_is_versioned_names_no_machine_and_no_time(done: Project) -> None:
+def test_what_is_versioned_names_no_machine_and_no_time(done) -> None:
     for name in ("metrics.json", "params.yaml", "provenance.json"):
         text = (done.folder("01_sum") / name).read_text()
         assert str(done.root) not in text
@@ -114,14 +114,14 @@ def test_what_is_versioned_names_no_machine_and_no_time(done: Project) -> None:
     assert (found["experiment"], found["data"]) == ("x", "scenes")
 
 
-def test_the_same_key_is_kept(done: Project) -> None:
+def test_the_same_key_is_kept(done) -> None:
     before = (done.folder("01_sum") / "notebook.ipynb").stat().st_mtime_ns
     done.run()
     assert set(done.whys().values()) == {"cached: same key finished before"}
     assert (done.folder("01_sum") / "notebook.ipynb").stat().st_mtime_ns == before
 
 
-def test_a_dry_run_says_why_and_touches_nothing(done: Project) -> None:
+def test_a_dry_run_says_why_and_touches_nothing(done) -> None:
     before = sorted(done.root.rglob("*"))
     done.run("01_sum: {scale: 2.0}", dry_run=True)
     assert done.whys()["00_numbers"] == "cached: same key finished before"
@@ -133,7 +133,7 @@ def test_a_dry_run_says_why_and_touches_nothing(done: Project) -> None:
     assert sorted(done.root.rglob("*")) == before
 
 
-def test_a_folder_with_its_metrics_only_is_not_finished(done: Project) -> None:
+def test_a_folder_with_its_metrics_only_is_not_finished(done) -> None:
     product = done.folder("01_sum") / "t.json"
     product.rename(product.with_suffix(".kept"))
     done.run(dry_run=True)
@@ -141,13 +141,13 @@ def test_a_folder_with_its_metrics_only_is_not_finished(done: Project) -> None:
     assert done.whys()["01_sum"] == "would run: the outputs were not kept"
 
 
-def test_scenes_that_were_deleted_are_drawn_again(done: Project) -> None:
+def test_scenes_that_were_deleted_are_drawn_again(done) -> None:
     done.run("common: {data_root: data/no-such-folder}", dry_run=True)
     assert done.whys()["00_numbers"] == "would run: the scenes it generates are gone"
     assert done.whys()["01_sum"].startswith("cached")
 
 
-def test_prose_keeps_the_key_and_code_changes_it(done: Project) -> None:
+def test_prose_keeps_the_key_and_code_changes_it(done) -> None:
     path = done.root / "notebooks" / "01_sum.ipynb"
     text = path.read_text()
     path.write_text(text.replace("A step", "Other words"))
@@ -170,9 +170,7 @@ def test_prose_keeps_the_key_and_code_changes_it(done: Project) -> None:
         ("forget", "01_sum stopped: it did not write t.json; see "),
     ],
 )
-def test_a_failed_stage_leaves_its_notebook_and_no_result(
-    done: Project, fail: str, message: str
-) -> None:
+def test_a_failed_stage_leaves_its_notebook_and_no_result(done, fail, message) -> None:
     before = (done.home / "latest.json").read_bytes()
     with pytest.raises(runner.StageError) as caught:
         done.run(f"01_sum: {{fail: {fail}}}")
@@ -189,7 +187,7 @@ def test_a_failed_stage_leaves_its_notebook_and_no_result(
     assert "Failed" not in (done.home / "report.html").read_text()
 
 
-def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done: Project) -> None:
+def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done) -> None:
     arguments = ["run", str(done.experiment("01_sum: {fail: wait}"))]
     places = {name: str(path) for name, path in done.places.items()}
     code = (
@@ -222,20 +220,20 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_two_runs_of_one_experiment_do_not_mix(done: Project) -> None:
+def test_two_runs_of_one_experiment_do_not_mix(done) -> None:
     (done.home / ".owner").write_text("4711")
     told = "x is in use by process 4711"
     with filelock.FileLock(done.home / ".lock"), pytest.raises(InputError, match=told):
         done.run()
 
 
-def test_what_a_killed_run_left_goes_with_the_next(done: Project) -> None:
+def test_what_a_killed_run_left_goes_with_the_next(done) -> None:
     files.write_text(done.home / ".work" / "01_sum-0123456789ab" / "half.npz", "")
     done.run()
     assert not (done.home / ".work").exists()
 
 
-def test_a_stage_that_another_experiment_finished_is_taken_over(done: Project) -> None:
+def test_a_stage_that_another_experiment_finished_is_taken_over(done) -> None:
     other = done.experiment("01_sum: {scale: 5.0}", name="other")
     told: list[str] = []
     runner.run(other, say=told.append, until="00_numbers", **done.places)
@@ -247,7 +245,7 @@ def test_a_stage_that_another_experiment_finished_is_taken_over(done: Project) -
     assert (own / "metrics.json").read_text() != "{}\n"
 
 
-def test_a_stage_is_not_taken_over_where_it_is_not_whole_or_where_forced(done: Project) -> None:
+def test_a_stage_is_not_taken_over_where_it_is_not_whole_or_where_forced(done) -> None:
     third, told = done.experiment(name="third"), []
     runner.run(third, say=told.append, force=True, dry_run=True, **done.places)
     folders = list(done.root.glob("results/*/00_numbers/*"))
@@ -260,9 +258,7 @@ def test_a_stage_is_not_taken_over_where_it_is_not_whole_or_where_forced(done: P
     assert told[2].endswith("would run: not run before")
 
 
-def test_clean_keeps_the_latest_and_without_a_name_forgets_what_detectors_saw(
-    done: Project,
-) -> None:
+def test_clean_keeps_the_latest_and_without_a_name_forgets_what_detectors_saw(done) -> None:
     old = files.write_json(done.home / "01_sum" / "0123456789ab" / "metrics.json", {}).parent
     assert runner.clean("x", results=done.places["results"]) >= 3
     assert not old.exists()
@@ -280,9 +276,7 @@ def test_clean_keeps_the_latest_and_without_a_name_forgets_what_detectors_saw(
 @pytest.mark.parametrize(
     "arguments", [[], ["rum"], ["run"], ["run", "none.yaml"], ["data", "check"], ["clean", "none"]]
 )
-def test_a_wrong_command_is_one_line_and_status_1(
-    arguments: list[str], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_command_is_one_line_and_status_1(arguments, capfd) -> None:
     try:
         status = cli.main(arguments)
     except SystemExit as left:
@@ -291,14 +285,14 @@ def test_a_wrong_command_is_one_line_and_status_1(
     assert re.fullmatch(r"dmnet: .+\n", capfd.readouterr().err)
 
 
-def test_until_stops_after_that_stage(project: Project) -> None:
+def test_until_stops_after_that_stage(project) -> None:
     project.run(until="00_numbers")
     assert list(ResultFolder.read(project.home).stages) == ["00_numbers"]
     with pytest.raises(InputError, match="did you mean 01_sum"):
         project.run(until="01_sun")
 
 
-def test_names_that_only_one_side_knows_stop_the_run(project: Project) -> None:
+def test_names_that_only_one_side_knows_stop_the_run(project) -> None:
     project.notebook("00_numbers", [NUMBERS[0], COMMON + "countt: int = 3"], {"writes": []})
     with pytest.raises(InputError, match=r"00_numbers\.ipynb: count, countt: stands in the"):
         project.run()
@@ -326,18 +320,14 @@ def test_a_notebook_that_says_too_little_of_itself_is_refused(
         stages.read_notebooks(project.root)
 
 
-def test_missing_data_stop_the_run_before_it_starts(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_data_stop_the_run_before_it_starts(project, monkeypatch) -> None:
     monkeypatch.setenv("DMNET_DATA_ROOT", str(project.root / "nowhere"))
     with pytest.raises(InputError, match=r"nowhere: no data there; set DMNET_DATA_ROOT"):
         project.run("common: {dataset: visdrone}")
     assert not project.home.exists()
 
 
-def test_where_the_data_lies_does_not_enter_the_key(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_the_data_lies_does_not_enter_the_key(project, monkeypatch) -> None:
     keys = []
     for place in ("one", "two"):
         files.write_text(project.root / place / "val" / "images" / "a.txt", "the same")
@@ -359,9 +349,7 @@ def planned_keys(project: Project, experiment: params.Experiment) -> list[str]:
     return [step.key for step in stages.plan(experiment, sources, home, data=data)]
 
 
-def test_real_data_reach_the_cells_and_stay_out_of_what_is_versioned(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_real_data_reach_the_cells_and_stay_out_of_what_is_versioned(project, monkeypatch) -> None:
     files.write_text(project.root / "here" / "val" / "images" / "a.txt", "data")
     monkeypatch.setenv("DMNET_DATA_ROOT", str(project.root / "here"))
     project.run("common: {dataset: visdrone, data_root: data/declared}", until="00_numbers")

@@ -121,7 +121,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, s
         ("03_density_crops.steps={a: 1}", "got a mapping"),
     ],
 )
-def test_what_cannot_be_swept_is_one_line(project: Project, text: str, message: str) -> None:
+def test_what_cannot_be_swept_is_one_line(project, text, message) -> None:
     with pytest.raises(InputError, match=message) as raised:
         project.parse(text)
     assert "\n" not in str(raised.value)
@@ -136,12 +136,12 @@ def test_what_cannot_be_swept_is_one_line(project: Project, text: str, message: 
         ("00_numbers.count=x", "--set 00_numbers.count: expected a whole number"),
     ],
 )
-def test_a_setting_is_checked_like_a_value(project: Project, setting: str, message: str) -> None:
+def test_a_setting_is_checked_like_a_value(project, setting, message) -> None:
     with pytest.raises(InputError, match=message):
         project.parse("03_density_crops.steps=1", setting)
 
 
-def test_an_experiment_of_the_sweeps_name_is_not_overwritten(project: Project) -> None:
+def test_an_experiment_of_the_sweeps_name_is_not_overwritten(project) -> None:
     files.write_json(project.results / "x-03_steps" / "latest.json", {"stages": {}})
     with pytest.raises(InputError, match="is an experiment of that name"):
         project.run("03_density_crops.steps=1")
@@ -150,19 +150,19 @@ def test_an_experiment_of_the_sweeps_name_is_not_overwritten(project: Project) -
 # What is run.
 
 
-def test_values_are_a_yaml_list_and_text_stays_text(project: Project) -> None:
+def test_values_are_a_yaml_list_and_text_stays_text(project) -> None:
     assert project.parse('06_evaluation.budgets="6, 2",12').values == ("6, 2", "12")
     assert project.parse("03_density_crops.threshold=1e-1,1").values == (0.1, 1.0)
 
 
-def test_names_are_safe_and_tell_sections_of_one_name_apart(project: Project) -> None:
+def test_names_are_safe_and_tell_sections_of_one_name_apart(project) -> None:
     names = [one.name for one in project.parse("03_density_crops.threshold=0.02,0.08").runs]
     assert names == ["x-threshold-0_02", "x-threshold-0_08"]
     assert project.parse("00_numbers.steps=1").name == "x-00_steps"
     assert project.parse("06_evaluation.budgets=../a").runs[0].name == "x-budgets-a"
 
 
-def test_a_parameter_that_another_overrules_takes_it_along_and_says_so(project: Project) -> None:
+def test_a_parameter_that_another_overrules_takes_it_along_and_says_so(project) -> None:
     sweep = project.parse("03_density_crops.threshold=0.2,0.4")
     assert all(one.sections["03_density_crops"]["calibrate"] is False for one in sweep.runs)
     assert "threshold counts only with calibrate: false" in sweep.notes[0]
@@ -188,7 +188,7 @@ def test_what_is_known_of_parameters_names_those_that_there_are() -> None:
         assert params.check(known[section][name], value, other) == value
 
 
-def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project: Project) -> None:
+def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project) -> None:
     changes = "00_numbers: {count: 4, steps: 2}\n06_evaluation: {budgets: '7'}\n"
     settings = ("00_numbers.steps=5", "common.seed=3")
     sweep = project.parse("03_density_crops.threshold=0.1,0.2", *settings, changes=changes)
@@ -200,7 +200,7 @@ def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project: Pro
         assert (read.sections, read.changed) == (one.sections, one.changed)
 
 
-def test_a_dry_run_tells_each_stage_once_and_leaves_nothing(project: Project) -> None:
+def test_a_dry_run_tells_each_stage_once_and_leaves_nothing(project) -> None:
     assert project.run("03_density_crops.steps=5,7", dry_run=True) == {}
     assert [line.split(" ", 1)[1] for line in project.told("00_numbers")] == [
         "would run: not run before", "cached: reused from experiment x-03_steps-5",
@@ -209,9 +209,7 @@ def test_a_dry_run_tells_each_stage_once_and_leaves_nothing(project: Project) ->
     assert not project.results.exists()
 
 
-def test_common_stages_run_once_and_a_failure_stops_no_other(
-    done: tuple[Project, dict[str, str]],
-) -> None:
+def test_common_stages_run_once_and_a_failure_stops_no_other(done) -> None:
     project, failed = done
     assert project.told("00_numbers")[0].endswith("runs: not run before")
     taken = [line for line in project.told("00_numbers") if "reused from experiment" in line]
@@ -223,7 +221,7 @@ def test_common_stages_run_once_and_a_failure_stops_no_other(
     assert not any("07_compare" in line for line in project.said)
 
 
-def test_the_sweep_leaves_its_table_figure_and_page(done: tuple[Project, dict[str, str]]) -> None:
+def test_the_sweep_leaves_its_table_figure_and_page(done) -> None:
     project, _ = done
     home = project.results / "x-03_steps"
     about = files.read_json(home / "sweep.json")
@@ -239,9 +237,7 @@ def test_the_sweep_leaves_its_table_figure_and_page(done: tuple[Project, dict[st
     }
 
 
-def test_the_index_lists_the_sweep_and_notebooks_leave_it_out(
-    done: tuple[Project, dict[str, str]],
-) -> None:
+def test_the_index_lists_the_sweep_and_notebooks_leave_it_out(done) -> None:
     project, _ = done
     assert "x-03_steps/report.html" in (project.results / "index.html").read_text()
     assert experiments.load(project.results) == {}
@@ -250,15 +246,13 @@ def test_the_index_lists_the_sweep_and_notebooks_leave_it_out(
     assert swept == {"x-03_steps", *(f"x-03_steps-{value}" for value in (2, 5, 7))}
 
 
-def test_a_page_is_written_again_the_same(done: tuple[Project, dict[str, str]]) -> None:
+def test_a_page_is_written_again_the_same(done) -> None:
     home = done[0].results / "x-03_steps"
     before = (home / "report.html").read_bytes()
     assert write_page(home).read_bytes() == before
 
 
-def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(
-    done: tuple[Project, dict[str, str]], capfd: pytest.CaptureFixture
-) -> None:
+def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(done, capfd) -> None:
     project, _ = done
     assert project.run("06_evaluation.budgets=6,8", jobs=2, say=cli.say) == {}
     project.said += capfd.readouterr().out.splitlines()
@@ -276,9 +270,7 @@ def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(
         (["--sweep", "common.sede=1"], "no such parameter; did you mean seed"),
     ],
 )
-def test_a_wrong_command_is_one_line(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture
-) -> None:
+def test_a_wrong_command_is_one_line(arguments, told, capsys) -> None:
     assert cli.main(["run", "params/tiny.yaml", *arguments]) == 1
     error = capsys.readouterr().err
     assert told in error
