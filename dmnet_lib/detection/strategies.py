@@ -13,7 +13,6 @@ import pandas as pd
 
 from dmnet_lib.core import files, tables
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import FusionRules
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping.input_scale import InputScale
@@ -294,12 +293,10 @@ def write(folder: Path, found: Mapping[str, Outcome]) -> Path:
 
 def read(folder: Path) -> dict[str, Outcome]:
     """Read what `write` wrote. Raises InputError for a missing or torn file."""
-    try:
-        listing = files.read_json(folder / LISTING)
+    listing, wrong = files.read_json(folder / LISTING), (TypeError, AttributeError, KeyError)
+    with files.reading(folder / LISTING, "a list of strategies", wrong):
         costs = [one.pop("costs") for one in listing]
         records = [Strategy(**one) for one in listing]
-    except (TypeError, AttributeError, KeyError) as error:
-        raise InputError(f"{folder / LISTING}: lists no strategies ({error})") from None
     return {
         one.name: Outcome(
             one,

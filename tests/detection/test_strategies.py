@@ -147,7 +147,7 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
         strategies.read(tmp_path)
     strategies.write(tmp_path, detect({}))
     files.write_json(tmp_path / "strategies.json", {"order": ["global"]})
-    with pytest.raises(InputError, match=r"strategies\.json: lists no strategies"):
+    with pytest.raises(InputError, match=r"strategies\.json: not a list of strategies"):
         strategies.read(tmp_path)
     strategies.write(tmp_path, detect({}))
     (tmp_path / "native_regions.npz").unlink()

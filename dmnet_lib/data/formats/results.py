@@ -107,7 +107,7 @@ def read(
     known, class_notes = _known_classes(path, found, images or {}, first_class)
     class_ids = np.array([known[k] for k in found.categories], np.int64)[found.category_of]
     has_class = np.isin(class_ids, CLASS_IDS)
-    notes += class_notes + _capped(found)
+    notes += class_notes
     if not has_class.all():
         notes.append(f"left out {(~has_class).sum()} detections of ignored regions and others")
     keep = np.flatnonzero((image_index >= 0) & has_class)
@@ -130,6 +130,11 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
         notes.append(f"{len(none)} of {len(counts)} images have no detection: {shortened(none)}")
     if outside := int(_outside(found, sizes_wh).sum()):
         notes.append(f"{outside} of {len(found)} boxes lie wholly outside their image")
+    if (cap := counts.max(initial=0)) in CAPS:
+        notes.append(
+            f"{(counts == cap).sum()} images have exactly {cap} detections and none has more: the "
+            f"export was probably cut at {cap}; export up to {visdrone.MAX_DETECTIONS}"
+        )
     return notes
 
 
@@ -142,18 +147,6 @@ def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -
         files.write_text(path, coco.results_text(found, ids or coco.image_ids(found.names)))
     else:
         visdrone.write_detections(path, found)
-
-
-def _capped(found: _Results) -> list[str]:
-    """Return a note where an export seems to have been cut at a usual number an image."""
-    counts = np.bincount(found.image_of, minlength=1)
-    cap = counts.max()
-    if cap not in CAPS:
-        return []
-    return [
-        f"{(counts == cap).sum()} images have exactly {cap} detections and none has more: the "
-        f"export was probably cut at {cap}; export up to {visdrone.MAX_DETECTIONS}"
-    ]
 
 
 # What the files hold
@@ -172,14 +165,12 @@ def _load(path: Path) -> _Results:
 
 
 def _unzipped(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                member = Path(name)
-                if member.suffix == ".txt" and not member.name.startswith("."):
-                    yield member.stem, archive.read(name)
-    except Exception as error:  # zipfile, zlib and others each have their own for a torn archive
-        raise InputError(f"{path}: not a readable zip ({error}); pack it again") from None
+    # zipfile, zlib and others each have their own error for a torn archive
+    with files.reading(path, "a readable zip", (Exception,)), zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            member = Path(name)
+            if member.suffix == ".txt" and not member.name.startswith("."):
+                yield member.stem, archive.read(name)
 
 
 def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
@@ -232,14 +223,8 @@ def _from_json(path: Path) -> _Results:
 
 def _decoded(path: Path, kind: type[Json], what: str) -> Json:
     """Return JSON as a value of a kind, what in words. Raises InputError."""
-    try:
+    with files.reading(path, what, (msgspec.DecodeError, UnicodeDecodeError, RecursionError)):
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: not {what}: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: not valid JSON ({error}); NaN and Infinity are no numbers of JSON"
-        ) from None
 
 
 def _collected(rows: Iterable[Row], **about: object) -> _Results:

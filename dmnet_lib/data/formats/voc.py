@@ -125,15 +125,10 @@ def read(
 
 def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray]:
     """Return the (width, height), the image's suffix and the [n, 8] VisDrone fields of one file."""
-    try:
+    # LookupError: an unknown encoding
+    with files.reading(path, "valid XML", (ElementTree.ParseError, LookupError, ValueError)):
         parser = ElementTree.XMLParser(target=_NoDoctype())
         root = ElementTree.fromstring(path.read_bytes(), parser=parser)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # or an unknown encoding
-        raise InputError(f"{path}: not valid XML ({error})") from None
     if root.tag != "annotation":
         raise InputError(f"{path}: its root is {root.tag[:40]!r}, expected an annotation of VOC")
     width, height = (_whole(root, f"size/{tag}", f"{path}", low=1) for tag in ("width", "height"))

@@ -87,10 +87,9 @@ def _class_ids(folder: Path) -> list[int]:
 
 def _yaml_names(path: Path) -> list[object]:
     """Return the class names of a data.yaml: a list, or a mapping from 0, 1, 2 …"""
-    try:
-        value = yaml.safe_load("\n".join(_lines(path)))
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise InputError(f"{path}: not valid YAML") from None
+    text = "\n".join(_lines(path))
+    with files.reading(path, "valid YAML", (yaml.YAMLError, RecursionError, ValueError)):
+        value = yaml.safe_load(text)
     names = value.get("names") if isinstance(value, dict) else None
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
@@ -100,10 +99,8 @@ def _yaml_names(path: Path) -> list[object]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
+    with files.reading(path, "a text file", (UnicodeDecodeError,)):
         return path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file") from None
 
 
 def _read_image(file: tuple[Path, np.ndarray], class_ids: list[int]) -> np.ndarray:
