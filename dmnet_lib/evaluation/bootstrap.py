@@ -63,12 +63,9 @@ def matches(
     rows &= area_within(xywh_to_xyxy(truth.boxes_xywh), area_px)
     boxes = np.zeros((len(CLASS_IDS), len(truth)), dtype=np.int64)
     np.add.at(boxes, (truth.class_ids[rows] - CLASS_IDS[0], truth.image_index[rows]), 1)
-    return Matches(
-        boxes=boxes,
-        class_index=found.class_ids[order] - CLASS_IDS[0],
-        image_index=found.image_index[order],
-        outcome=match(truth, found, area_px=area_px)[:, order],
-    )
+    outcome = match(truth, found, area_px=area_px)[:, order]
+    class_index = found.class_ids[order] - CLASS_IDS[0]
+    return Matches(boxes, class_index, found.image_index[order], outcome)
 
 
 def _steps(found: Matches, class_index: int, level: int) -> tuple[csr_array, csr_array]:
