@@ -211,11 +211,10 @@ def _read(path: Path) -> tuple[str, dict[str, dict[str, Value]]]:
         raise InputError(f"{name}: {_yaml_fault(error)}") from None
     table = {} if table is None else table  # a file of comments only changes nothing
     if not isinstance(table, dict):
-        raise InputError(f"{name}: expected sections of names and values, got {_words(table)}")
+        raise InputError(f"{name}: expected sections, not {_words(table)}")
     for section, values in table.items():
         if not isinstance(values, dict):
-            expected = "expected `name: value` lines below it"
-            raise InputError(f"{name}: {section}: {expected}, got {_words(values)}")
+            raise InputError(f"{name}: {section}: expected `name: value` lines below it")
     return text, {str(s): {str(n): v for n, v in values.items()} for s, values in table.items()}
 
 

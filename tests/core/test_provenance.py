@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from dmnet_lib.core import files, params, provenance
 from dmnet_lib.core.files import InputError
@@ -114,12 +113,6 @@ def test_begin_takes_only_the_declared_names(results: Path) -> None:
     assert "&lt;b&gt;" in stage._repr_html_()
     fewer = provenance.begin("03_crops", {"seed": 3, "rate": 1e-05})
     assert fewer.params == {"seed": 3, "rate": 1e-05}  # of the common ones those of its cell
-
-
-@pytest.mark.parametrize("loader", [params.Loader, yaml.SafeLoader])
-def test_the_written_parameters_come_back_in_type_and_value(loader: type) -> None:
-    stage = provenance.begin("03_crops", CELL)
-    assert yaml.load((stage.out / "params.yaml").read_text(), Loader=loader) == stage.params
 
 
 def test_begin_twice_writes_the_same_bytes() -> None:

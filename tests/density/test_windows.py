@@ -82,14 +82,11 @@ def test_windows_that_tile_the_image_keep_every_object(stride: float) -> None:
     assert found.sum() == pytest.approx(len(points), rel=1e-5)
 
 
-def test_nothing_is_made_by_a_coarse_map():
+def test_a_coarse_map_makes_nothing_and_its_padding_stays_in_the_last_window():
     """Sixteen objects a cell at stride 4: one object a pixel, 1,200 a window."""
     drawn = np.full((15, 20), 16.0, np.float32)
     found = windows.sums_from_map(drawn, np.array([80, 60]), WINDOW_WH, stride=4)
     assert found == pytest.approx(np.full((2, 2), 1200))
-
-
-def test_mass_in_the_padding_of_a_map_stays_in_the_last_window():
     drawn = np.ones((16, 21), np.float32)  # of 81x61 pixels, padded to whole cells
     found = windows.sums_from_map(drawn, np.array([81, 61]), (81, 61), stride=4)
     assert found == pytest.approx(np.full((1, 1), drawn.sum()))
