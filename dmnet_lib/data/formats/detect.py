@@ -96,8 +96,6 @@ def kind_of(path: Path) -> str:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_file():
-        if path.suffix.lower() != ".json":
-            raise InputError(f"{path}: expected a COCO json or a folder; --from says its format")
         return "coco"
     if (path / CROPS_LIST).is_file():
         return "crops"
@@ -107,12 +105,10 @@ def kind_of(path: Path) -> str:
         "yolo": (path / "labels").is_dir(),
     }
     found = [kind for kind, sign in signs.items() if sign]
-    if len(found) > 1:
-        raise InputError(f"{path}: holds {' and '.join(found)}; say which with --from")
-    if not found:
+    if len(found) != 1:
         raise InputError(
-            f"{path}: no annotations seen; expected {splits.LAYOUT}, xml files of VOC, labels/ "
-            f"of YOLO or {CROPS_LIST}; of COCO, give the json file itself"
+            f"{path}: holds {' and '.join(found) or 'no annotations'}; expected {splits.LAYOUT}, "
+            f"xml files of VOC, labels/ of YOLO or {CROPS_LIST}; say which with --from"
         )
     return found[0]
 
