@@ -168,7 +168,12 @@ def _finish(job: Job, step: StagePlan) -> None:
         _check_finished(job.notebooks[step.name], work)
         if not step.source:
             pages.write_stage(work, base_path=job.base_path)
-        _put(work, job.folders[step.name])
+        final, aside = job.folders[step.name], work.with_name(f"{work.name}.old")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():
+            final.rename(aside)
+        work.rename(final)
+        shutil.rmtree(aside, ignore_errors=True)
     except (PapermillExecutionError, OSError, RuntimeError, ValueError) as error:
         message = _message(error)
         kept = _keep_failed(job, step.name, work, message)
@@ -245,16 +250,6 @@ def _check_finished(notebook: Notebook, work: Path) -> None:
     absent = [name for name in notebook.outputs if not (work / name).exists()]
     if absent:
         raise RuntimeError(f"it did not write {', '.join(absent)}")
-
-
-def _put(work: Path, final: Path) -> None:
-    """Rename a checked folder into its place; what stands there goes."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    aside = work.with_name(f"{work.name}.old")
-    if final.exists():
-        final.rename(aside)
-    work.rename(final)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _message(error: Exception) -> str:

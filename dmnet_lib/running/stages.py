@@ -171,17 +171,12 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
         return NOT_RUN
     if not all((folder / n).exists() for n in (*notebook.outputs, NOTEBOOK, pages.PAGE)):
         return "the outputs were not kept"
-    if scenes_root and not _scenes_are_there(scenes_root, folder):
-        return "the scenes it generates are gone"
+    if scenes_root:
+        about = files.read_json(folder / DATASET) if (folder / DATASET).exists() else {}
+        there = provenance.data_fingerprint(scenes_root) if scenes_root.is_dir() else ""
+        if not there or about.get("fingerprint", there) != there:
+            return "the scenes it generates are gone"
     return ""
-
-
-def _scenes_are_there(root: Path, folder: Path) -> bool:
-    """Tell whether the scenes on disk are those that a finished stage 00 generated."""
-    if not (root.is_dir() and (folder / DATASET).exists()):
-        return root.is_dir()
-    known = files.read_json(folder / DATASET).get("fingerprint")
-    return known == provenance.data_fingerprint(root)
 
 
 def _difference(folder: Path, made_of: Mapping[str, object]) -> str:

@@ -1,7 +1,7 @@
 """A parameter file and values of one parameter in, an experiment of each value out."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,13 +72,13 @@ def parse(
     """
     base, known = params.load(params_path, base_path=base_path), params.declared(base_path)
     swept, values = _assigned(text, known, "--sweep")
-    given = dict(_assigned(setting, known, "--set") for setting in settings)
-    for place, ones in given.items():
+    for setting in settings:
+        place, ones = _assigned(setting, known, "--set")
         if len(ones) != 1 or place == swept:
             told = "takes one value" if place != swept else "is what is swept"
             raise InputError(f"--set {place}: {place} {told}")
         base = _with(base, place, ones[0])
-    base, notes = _effective(base, swept, given)
+    base, notes = _effective(base, swept)
     section, _, name = swept.partition(".")
     number = f"{section[:2]}_" if sum(name in names for names in known.values()) > 1 else ""
     sweep_name = f"{base.name}-{number}{name}"
@@ -116,24 +116,17 @@ def _assigned(
     return f"{section}.{name}", [params.check(parameter, value, where) for value in found]
 
 
-def _effective(
-    base: Experiment, swept: str, given: Collection[str]
-) -> tuple[Experiment, tuple[str, ...]]:
-    """Return the experiment in which the parameter counts, and a line where that changed it.
-
-    given are the parameters that were set for all values.
-    """
+def _effective(base: Experiment, swept: str) -> tuple[Experiment, tuple[str, ...]]:
+    """Return the experiment in which the parameter counts, and a line where that changed it."""
     if swept in IDLE and _value(base, IDLE[swept][0]) == IDLE[swept][1]:
         other = "{}: {}".format(*IDLE[swept])
         raise InputError(f"--sweep {swept}: counts for nothing with {other}, as in {base.name}")
-    if swept not in NEEDS or _value(base, NEEDS[swept][0]) == NEEDS[swept][1]:
+    place, value = NEEDS.get(swept, (swept, None))
+    if swept not in NEEDS or _value(base, place) == value:
         return base, ()
-    place, value = NEEDS[swept]
-    told = f"{swept} counts only with {place.partition('.')[2]}: {params.words_of(value)}"
-    if place in given:
-        now = params.words_of(_value(base, place))
-        raise InputError(f"--set {place}={now}: {told}; leave it out")
-    return _with(base, place, value), (f"{told}, which is set so for all values",)
+    needed = f"{place.partition('.')[2]}: {params.words_of(value)}"
+    told = f"{swept} counts only with {needed}, which is set so for all values"
+    return _with(base, place, value), (told,)
 
 
 def _value(base: Experiment, place: str) -> Value:

@@ -1,7 +1,6 @@
 """`dmnet density` and `dmnet crops`: what they leave, and what they say when something is amiss."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from dmnet_lib.running.commands import common
 ROWS = "10,10,20,20,1,4,0,0\n12,40,9,9,1,1,0,1\n0,0,15,15,0,0,0,0\n"
 SIZE_WH = (120, 90)
 JPEG = files.encode_jpeg(np.zeros((480, 640, 3), np.uint8))
-Said, Refused = Callable[..., list[str]], Callable[..., str]
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ def test_maps_have_the_image_s_shape_and_the_objects_mass(root, tmp_path) -> Non
 
 
 def test_maps_that_are_there_are_kept_and_others_are_not_mixed_in(
-    root: Path, tmp_path: Path, said: Said, refused: Refused
+    root, tmp_path, said, refused
 ) -> None:
     arguments = of_split("density", root, tmp_path / "m", "--stride", 4)
     assert run(*arguments) == 0
@@ -254,9 +252,8 @@ def test_what_is_odd_about_a_split_is_said(root, tmp_path, said) -> None:
 
 
 def test_crops_that_were_stopped_are_not_taken_for_whole_ones(
-    root: Path, tmp_path: Path, said: Said, refused: Refused, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:  # fmt: skip
+    root, tmp_path, said, refused, monkeypatch, capsys
+) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 

@@ -168,8 +168,6 @@ def test_a_parameter_that_another_overrules_takes_it_along_and_says_so(project) 
     assert "threshold counts only with calibrate: false" in sweep.notes[0]
     alone = project.parse("03_density_crops.threshold=0.2", "03_density_crops.calibrate=false")
     assert alone.notes == ()
-    with pytest.raises(InputError, match="counts only with calibrate: false; leave it out"):
-        project.parse("03_density_crops.threshold=0.2", "03_density_crops.calibrate=true")
 
 
 def test_a_parameter_that_counts_for_nothing_is_refused() -> None:
