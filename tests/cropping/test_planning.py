@@ -164,8 +164,6 @@ def test_budgets_are_kept() -> None:
         return planner.plan(maps, size, Budget(**limits), stride=STRIDE)
 
     assert [len(made(USUAL, crops=n).gains) for n in (0, 1, 5)] == [0, 1, 5]
-    five, nine = made(USUAL, crops=5), made(USUAL, crops=9)
-    np.testing.assert_array_equal(nine.regions_xyxy[:5], five.regions_xyxy)
     assert len(made(USUAL, megapixels=0.6).gains) == int(0.6e6 / 416**2)
     spent = own.input_scale.pixels(sides_of(made(own, megapixels=0.5))).sum()
     assert 0.4e6 < spent <= 0.5e6
@@ -256,18 +254,15 @@ def test_crops_lie_in_the_image_and_have_the_shape(seed: int, aspect: str) -> No
     assert np.all(np.abs(side - wanted)[free] <= 1)
 
 
-def test_no_crop_is_smaller_than_pays_or_as_large_as_the_image() -> None:
-    found = USUAL.plan(clumps(0, (100, 90)), (100, 90), Budget(crops=4), stride=STRIDE)
-    assert found.regions_xyxy.shape == (0, 4)  # the smallest window would have 104 px
-    assert found.base > 0
-
-
 @pytest.mark.parametrize("count", [1, 6])
-def test_no_objects_no_crops(count: int) -> None:
+def test_without_objects_or_room_there_are_no_crops(count: int) -> None:
     planner = USUAL if count == 6 else planner_of(InputScale(416, 4.0), edges_px=())
     found = planner.plan(np.zeros((count, 60, 80)), (640, 480), Budget(crops=4), stride=STRIDE)
     assert (len(found.regions_xyxy), len(found.gains)) == (0, 0)
     assert (found.base, found.total) == (0, 0)
+    found = USUAL.plan(clumps(0, (100, 90)), (100, 90), Budget(crops=4), stride=STRIDE)
+    assert found.regions_xyxy.shape == (0, 4)  # the smallest window would have 104 px
+    assert found.base > 0
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,11 @@ def test_few_objects_move_the_curve_little() -> None:
     assert recall.fit(np.full(400, 30.0), np.arange(400) % 2)(30.0) == pytest.approx(0.5, abs=0.03)
 
 
-def test_without_objects_there_is_no_curve() -> None:
-    with pytest.raises(InputError, match="needs objects"):
-        recall.fit(np.zeros(0), np.zeros(0))
-
-
-def test_a_curve_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_curve_is_read_as_it_was_written_and_needs_objects(tmp_path: Path) -> None:
     curve = Curve(top=0.61234, rise_px=11, fall_px=512.5)
     assert recall.read(recall.write(tmp_path / "recall.json", curve)) == curve
+    with pytest.raises(InputError, match="needs objects"):
+        recall.fit(np.zeros(0), np.zeros(0))
 
 
 @pytest.mark.parametrize(

@@ -72,11 +72,8 @@ def test_the_share_is_one_of_the_oracles_gain():
     assert f"With 4 crops {told}" in budgets.sentences(found)
     one = scores(planned_oracle_1=0.3, planned_mcnn_1=0.25)
     assert f"With 1 crop {told}" in budgets.sentences(one)
-
-
-def test_of_no_gain_there_is_no_share():
-    found = scores(planned_oracle_4=0.05, planned_mcnn_4=0.2)
-    assert budgets.share_of_oracle_gain(found)["share"].isna().all()
+    none = scores(planned_oracle_4=0.05, planned_mcnn_4=0.2)  # of no gain there is no share
+    assert budgets.share_of_oracle_gain(none)["share"].isna().all()
 
 
 def test_half_the_cost_takes_the_dearest_that_is_cheap_enough():

@@ -152,15 +152,12 @@ def test_the_gain_of_a_megapixel_is_told_whichever_way():
     assert compared()[-1].startswith("No strategy gains AP")
 
 
-def test_images_that_were_chosen_on_are_said_to_be():
+def test_images_that_were_chosen_on_are_said_to_be_and_only_main_strategies_are_compared():
     note = "Some images were also used for training or choices: figures are too good."
     assert compared(reused=True, native=ABOVE)[-1] == note
-    assert note not in compared(native=ABOVE)
-
-
-def test_only_main_strategies_are_compared():
     lines = compared(main=("global", "native"), native=ABOVE, uniform=EVEN)
     assert "of 3 strategies" in lines[0]
+    assert note not in lines
     assert not any("`uniform` vs" in line for line in lines)
 
 
@@ -174,13 +171,9 @@ def test_only_plans_are_compared_with_tiles():
 
 
 def test_no_object_is_said():
-    assert told({"global": {"AP": None}}, {}, ()) == [
-        "On 5 images there is no object to find: nothing can be compared."
-    ]
-
-
-def test_words_show_as_a_list():
-    assert words.Words("a\nb")._repr_markdown_() == "- a\n- b"
+    nothing = "On 5 images there is no object to find: nothing can be compared."
+    assert told({"global": {"AP": None}}, {}, ()) == [nothing]
+    assert words.Words(f"{nothing}\nb")._repr_markdown_() == f"- {nothing}\n- b"
 
 
 def latency(**seconds: float) -> list[str]:
