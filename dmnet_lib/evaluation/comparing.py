@@ -33,6 +33,7 @@ LABEL = ["experiments", "strategy"]
 COLUMNS = (*LABEL, "first", "second", "main", "of", "a", "b", "difference", "low", "high",
            "verdict")  # fmt: skip
 SHOWN = f"{DATASET}.examples"  # of the scenes' parameters, the one that changes no image
+SCORED = ("sizes_wh", "boxes_xywh", "class_ids", "evaluated")  # of the truth, that scoring sees
 MANY = 20  # intervals, of which some exclude 0 by chance
 
 
@@ -268,19 +269,14 @@ class Scorer:
 
 def common(one: Annotations, two: Annotations) -> np.ndarray:
     """Return [m, 2] places of the images that both have, by name, with the same truth."""
-    where = {name: place for place, name in enumerate(two.names)}
-    found = [
-        (place, where[name])
-        for place, name in enumerate(one.names)
-        if name in where and _same(one.image(place), two.image(where[name]))
-    ]
+    where, found = {name: place for place, name in enumerate(two.names)}, []
+    for place, name in enumerate(one.names):
+        if name in where:
+            images = one.image(place), two.image(where[name])
+            seen = ([getattr(image, column) for image in images] for column in SCORED)
+            if all(np.array_equal(*pair) for pair in seen):
+                found.append((place, where[name]))
     return np.array(found, np.int64).reshape(-1, 2)
-
-
-def _same(one: Annotations, two: Annotations) -> bool:
-    """Tell whether two images hold the same boxes, as far as scoring sees."""
-    columns = ("sizes_wh", "boxes_xywh", "class_ids", "evaluated")
-    return all(np.array_equal(getattr(one, name), getattr(two, name)) for name in columns)
 
 
 def samples(
