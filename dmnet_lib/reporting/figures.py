@@ -23,13 +23,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK, YELLOW = COLOURS
 GREY = "#8C8C8C"
 # The palette has no ten that show on a photograph beside those of crops and of other rows.
-CLASS_COLOURS = dict(
-    zip(
-        CLASSES,
-        (ORANGE, AMBER, "#999933", SKY, BLUE, GREEN, "#44AA99", GREY, BLACK, "#882255"),
-        strict=True,
-    )
-)
+OF_CLASSES = (ORANGE, AMBER, "#999933", SKY, BLUE, GREEN, "#44AA99", GREY, BLACK, "#882255")
+CLASS_COLOURS = dict(zip(CLASSES, OF_CLASSES, strict=True))
 FIGURES = "figures"  # of a stage's folder; git keeps it
 PICTURES = "pictures"  # the same for photographs that are not ours to pass on; git ignores it
 DPI = 100

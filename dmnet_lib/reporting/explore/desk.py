@@ -28,13 +28,12 @@ from dmnet_lib.reporting.pages import render
 SHEETS_KEPT = 16  # of the images seen last
 QUALITY = 85  # of the picture, as JPEG
 NO_IMAGE_GREY = 200  # of the picture where a split has no images
-WIDE = {"width": "390px"}
-LABELS = {"description_width": "110px"}
 
 
 def labelled(kind: type[widgets.Widget], label: str, tip: str, **options: object) -> widgets.Widget:
     """Return a control with its label and what it does, as all of them look."""
-    return kind(description=label, tooltip=tip, style=LABELS, layout=WIDE, **options)
+    look = {"style": {"description_width": "110px"}, "layout": {"width": "390px"}}
+    return kind(description=label, tooltip=tip, **look, **options)
 
 
 def slider(
