@@ -67,20 +67,22 @@ def _draw(
         view = crops_xyxy[rng.integers(len(crops_xyxy))]
     fit = patches.input_scale.scales(view[2:] - view[:2])
     scale = fit * float(np.exp(rng.uniform(-patches.scale_jitter, patches.scale_jitter)))
-    objects = boxes.xywh_to_xyxy(image.boxes_xywh[image.is_object])
-    corner = _corner(rng, view, objects, patches.patch_px / scale, patches.object_share)
+    centres = boxes.centres_xy(image.boxes_xywh[image.is_object])
+    corner = _corner(rng, view, centres, patches.patch_px / scale, patches.object_share)
     return _Draw(index, corner, scale, rng.random() < 0.5, rng.uniform(0.8, 1.2))
 
 
 def _patch(draw: _Draw, split: Split, patches: Patches) -> tuple[torch.Tensor, Target]:
     image = split.annotations.image(draw.index)
-    is_object = image.is_object
     pixels = _pixels(split.images[draw.index], draw.corner, draw.scale, patches.patch_px)
     local = boxes.shift(boxes.xywh_to_xyxy(image.boxes_xywh), -draw.corner) * draw.scale
-    ignored_xyxy = boxes.clip(local[image.class_ids == IGNORED], pixels.shape[1::-1])
-    for x1, y1, x2, y2 in ignored_xyxy.astype(int):  # or its objects are taught as background
+    clipped = boxes.clip(local, np.array([patches.patch_px] * 2))
+    ignored_xyxy = clipped[image.class_ids == IGNORED].astype(int)
+    for x1, y1, x2, y2 in ignored_xyxy:  # or its objects are taught as background
         pixels[y1:y2, x1:x2] = GREY
-    kept, labels = _visible(local[is_object], image.class_ids[is_object], patches)
+    shown = boxes.area(clipped) / np.maximum(boxes.area(local), 1e-6) >= patches.min_visible
+    shown &= image.is_object & np.all(clipped[:, 2:] - clipped[:, :2] >= 1, axis=1)
+    kept, labels = clipped[shown], image.class_ids[shown]
     if draw.mirrored:
         x1, y1, x2, y2 = kept.T
         kept = np.column_stack([patches.patch_px - x2, y1, patches.patch_px - x1, y2])
@@ -91,10 +93,9 @@ def _patch(draw: _Draw, split: Split, patches: Patches) -> tuple[torch.Tensor, T
 
 
 def _corner(
-    rng: np.random.Generator, view: np.ndarray, objects: np.ndarray, side: float, share: float
+    rng: np.random.Generator, view: np.ndarray, centres: np.ndarray, side: float, share: float
 ) -> np.ndarray:
     """Return the [2] corner of a square of `side` in the view, often around an object there."""
-    centres = (objects[:, :2] + objects[:, 2:]) / 2
     inside = centres[np.all((centres >= view[:2]) & (centres < view[2:]), axis=1)]
     if len(inside) and rng.random() < share:
         corner = inside[rng.integers(len(inside))] - rng.uniform(0, side, 2)
@@ -111,15 +112,6 @@ def _pixels(image: np.ndarray, corner: np.ndarray, scale: float, patch_px: int) 
     patch = np.full((patch_px, patch_px, 3), GREY, np.uint8)
     patch[: cut.shape[0], : cut.shape[1]] = cut
     return patch
-
-
-def _visible(
-    local: np.ndarray, labels: np.ndarray, patches: Patches
-) -> tuple[np.ndarray, np.ndarray]:
-    clipped = boxes.clip(local, np.array([patches.patch_px] * 2))
-    shown = boxes.area(clipped) / np.maximum(boxes.area(local), 1e-6) >= patches.min_visible
-    large = np.all(clipped[:, 2:] - clipped[:, :2] >= 1, axis=1)
-    return clipped[shown & large], labels[shown & large]
 
 
 def loss(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -21,9 +21,8 @@ def frozen(values: list) -> np.ndarray:
 
 
 def test_no_box_gives_no_box():
-    for convert in (boxes.xywh_to_xyxy, boxes.xyxy_to_xywh):
-        assert convert(NONE).shape == (0, 4)
-    assert boxes.shift(NONE, np.array([3, 4])).shape == (0, 4)
+    for made in (boxes.xywh_to_xyxy(NONE), boxes.xyxy_to_xywh(NONE), boxes.shift(NONE, [3, 4])):
+        assert made.shape == (0, 4)
     assert boxes.clip(NONE, np.array([30, 40])).shape == (0, 4)
     assert boxes.centres_xy(NONE).shape == (0, 2)
     assert boxes.area(NONE).shape == (0,)
