@@ -1,8 +1,10 @@
 """Small tables and splits that several tests begin with."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations, from_rows
@@ -28,3 +30,11 @@ def table(*images: list[tuple], size_wh: tuple[int, int] = (100, 50)) -> Annotat
 
 def car(x: int, y: int, w: int = 10, h: int = 10, class_id: int = 4) -> tuple[int, ...]:
     return (x, y, w, h, 1, class_id, 0, 0)
+
+
+def fault(call: Callable, *arguments: object, **given: object) -> str:
+    """The one line with which the call refuses its input."""
+    with pytest.raises(files.InputError) as caught:
+        call(*arguments, **given)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

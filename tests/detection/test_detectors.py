@@ -17,7 +17,6 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Images
-from dmnet_lib.density import mcnn
 from dmnet_lib.detection import detectors
 from dmnet_lib.detection.detectors import Torchvision, Views
 
@@ -194,17 +193,3 @@ def test_input_is_between_zero_and_one_and_the_view_is_left_alone() -> None:
     found = detectors.to_input(view, torch.device("cpu"))
     assert (found.shape, found.dtype) == ((3, 50, 70), torch.float32)
     np.testing.assert_allclose(found.permute(1, 2, 0).numpy() * 255, view, atol=1e-4)
-
-
-def test_a_detector_comes_back_from_its_file_and_no_other_network_does(tmp_path: Path) -> None:
-    model, path = network(score_threshold=0.02), tmp_path / "d.safetensors"
-    again = weights.read(
-        weights.write(path, model), detectors.build("fcos_small", score_threshold=0.02)
-    )
-    view = [torch.rand(3, 40, 40)]
-    with torch.inference_mode():
-        a, b = model(view)[0], again(view)[0]
-    assert len(a["boxes"])
-    assert all(torch.equal(a[key], b[key]) for key in a)
-    with pytest.raises(InputError, match="not this model's weights"):
-        weights.read(path, mcnn.MCNN())
