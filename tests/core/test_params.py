@@ -97,7 +97,6 @@ def test_text_stays_text(base: Path, written: str) -> None:
         ("02_train: {flip: yes}", "02_train.flip: expected true or false, got 'yes' (text)"),
         ("02_train: {epochs: }", "02_train.epochs: expected a whole number, got nothing"),
         ("02_train: {epochs: {a: 1}}", "02_train.epochs: expected a whole number, got a mapping"),
-        ("02_train: {epochs: 0}", "02_train.epochs: 0 is outside [1, 1000]"),
         ("02_train: {epochs: 1001}", "02_train.epochs: 1001 is outside [1, 1000]"),
         ("02_train: {learning_rate: 0.0}", "02_train.learning_rate: 0.0 is outside (0, 1]"),
         ("02_train: {learning_rate: .nan}", "02_train.learning_rate: nan is not a finite number"),

@@ -50,25 +50,19 @@ def test_top_keeps_so_many_of_each_image(count: int) -> None:
     assert best.scores.tolist() == [0.9, 0.5, 0.2][:count] + [0.1][:count]
 
 
-def test_of_image_takes_its_rows_only():
+def test_of_image_takes_its_rows_only_and_of_images_counts_anew():
     table = found([(0, 0.2), (2, 0.9), (2, 0.5)])
     assert [len(table.of_image(i)) for i in range(3)] == [1, 0, 2]
     assert table.of_image(2).names == NAMES
-
-
-def test_of_images_counts_the_chosen_anew():
-    chosen = found([(0, 0.2), (2, 0.9), (2, 0.5)]).of_images([1, 2])
+    chosen = table.of_images([1, 2])
     assert (chosen.names, chosen.image_index.tolist()) == (("b", "c"), [1, 1])
-    assert len(found([(0, 0.2)]).of_images([])) == 0
+    assert len(table.of_images([])) == 0
 
 
 def test_join_keeps_every_row_and_its_order_in_each_image():
     joined = tables.join([found([(1, 0.1), (2, 0.2)]), found([(0, 0.3), (1, 0.4)])], NAMES)
     assert joined.scores.tolist() == [0.3, 0.1, 0.4, 0.2]
     assert joined.image_index.tolist() == [0, 1, 1, 2]
-
-
-def test_join_refuses_parts_that_count_other_images():
     with pytest.raises(ValueError, match="other images"):
         tables.join([found([(0, 0.5)]), found([(0, 0.5)], names=("b", "a", "c"))], NAMES)
 
