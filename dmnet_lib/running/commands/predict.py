@@ -93,10 +93,10 @@ def run(options: Options, say: Say) -> None:
             picture, entry = shot
             name = Path(entry["file_name"]).stem
             one = predictor.predict(picture, name)
+            line = _write(name, picture, one, options)
             width, height = one.size_wh
             entry |= {"id": len(found) + 1, "width": width, "height": height}
             found.append((entry, one.detections))
-            line = _write(name, picture, one, options)
             with tqdm.external_write_mode():
                 say(line)
     finally:
