@@ -100,8 +100,8 @@ def kind_of(path: Path) -> str:
     if (path / CROPS_LIST).is_file():
         return "crops"
     signs = {
-        "visdrone": _has(path / "annotations", "*.txt") or _has(path, "*/annotations"),
-        "voc": _has(path, "*.xml") or _has(path / "Annotations", "*.xml"),
+        "visdrone": any(path.glob("annotations/*.txt")) or any(path.glob("*/annotations")),
+        "voc": any(path.glob("*.xml")) or any(path.glob("Annotations/*.xml")),
         "yolo": (path / "labels").is_dir(),
     }
     found = [kind for kind, sign in signs.items() if sign]
@@ -111,10 +111,6 @@ def kind_of(path: Path) -> str:
             f"xml files of VOC, labels/ of YOLO or {CROPS_LIST}; say which with --from"
         )
     return found[0]
-
-
-def _has(folder: Path, pattern: str) -> bool:
-    return next(folder.glob(pattern), None) is not None
 
 
 def _visdrone(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
@@ -156,7 +152,7 @@ def _yolo(path: Path, split: str, sizes: Sizes | None, executor: Executor | None
 
 def _voc(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
     inner = path / "Annotations"
-    home = inner if _has(inner, "*.xml") else path
+    home = inner if any(inner.glob("*.xml")) else path
     files.require_finished(home)
     table, file_names = voc.read(home, executor=executor)
     return Material(table, _entries(table, file_names), split, home=home)
