@@ -26,6 +26,7 @@ PARAMETERS = f"""{BASE}\
 06_evaluation:
   budgets: "6, 2"  # crops
   level: 0.95  # (0, 1) of intervals
+  max_detections: 500  # [1, inf) boxes of an image that count
 07_compare:
   names: ""  # others
 """
@@ -42,7 +43,7 @@ STAGES = {
         'stage.write_metrics({"AP": steps / 10})',
     ],
     "06_evaluation": [
-        COMMON + 'budgets: str = "6, 2"\nlevel: float = 0.95',
+        COMMON + 'budgets: str = "6, 2"\nlevel: float = 0.95\nmax_detections: int = 500',
         'stage = provenance.begin("06_evaluation", globals())',
         'ap = files.read_json(stage.needs("03_density_crops") / "metrics.json")["AP"]',
         'row = {"AP": ap, "intervals": {"AP": [ap - 0.01, ap + 0.01]}, "containment_rate": 0.9}',
