@@ -30,12 +30,3 @@ def test_every_benchmark_tells_finite_figures(quick: dict[str, list[dict]]) -> N
             assert ("other" in row) == ("ratio" in row)
             assert row.get("peak_mb", 20) > 10, row["what"]
             assert len(measure.cells(row)) == 6
-
-
-# Synthetic data.
-
-
-# The table.
-
-
-# What crops are worth.
