@@ -56,10 +56,9 @@ def share_of_oracle_gain(scores: Scores) -> pd.DataFrame:
     oracle = methods.pop(ORACLE, {})
     for method, by_budget in methods.items():
         for budget in (budget for budget in by_budget if budget in oracle):
-            gain, most = (
-                scores.samples[name]["AP"] - scores.samples["global"]["AP"]
-                for name in (by_budget[budget], oracle[budget])
-            )
+            names = (by_budget[budget], oracle[budget], "global")
+            own, best, base = (scores.samples[name]["AP"] for name in names)
+            gain, most = own - base, best - base
             share = np.divide(gain, most, out=np.full(len(gain), np.nan), where=most > 0)
             rows.append((method, budget, share[0], *interval(share[1:], level=scores.level)))
     return pd.DataFrame(rows, columns=["method", "budget", "share", "low", "high"])
@@ -96,10 +95,10 @@ def _largest_plans(
             for name, row in scores.strategies.items()
             if row["kind"] == "planned" and (not same_source or row["source"] == other["source"])
         }
-        shares = {name: row["megapixels"] / other["megapixels"] for name, row in plans.items()}
-        affordable = sorted((name for name in plans if shares[name] <= most), key=shares.get)
+        costs = {name: row["megapixels"] / other["megapixels"] for name, row in plans.items()}
+        affordable = sorted((name for name in plans if costs[name] <= most), key=costs.get)
         for name in {plans[name]["method"]: name for name in affordable}.values():
-            about = {"strategy": name, "control": control, "cost": shares[name]}
+            about = {"strategy": name, "control": control, "cost": costs[name]}
             found.append(about | scores.difference(name, control).columns())
     return pd.DataFrame(found, columns=VERSUS)
 
@@ -137,10 +136,7 @@ def sentences(scores: Scores) -> Words:
     lines = []
     for method, rows in growth(scores).groupby("method"):
         falls, rises = _steps(rows[rows["high"] < 0]), _steps(rows[rows["low"] > 0])
-        lines.append(
-            f"`{method}`: AP falls significantly {falls or 'at no step'}, and rises significantly "
-            f"{rises or 'at no step'}."
-        )
+        lines.append(f"`{method}`: AP falls significantly {falls}, and rises significantly {rises}.")
     for row in share_of_oracle_gain(scores).dropna().itertuples():
         lines.append(
             f"With {row.budget} crop{'s' * (row.budget > 1)} `{row.method}` reaches "
@@ -154,11 +150,10 @@ def sentences(scores: Scores) -> Words:
 
 def _steps(rows: pd.DataFrame) -> str:
     steps = ", ".join(f"{row.fewer} to {row.more}" for row in rows.itertuples())
-    return f"from {steps} crops" if steps else ""
+    return f"from {steps} crops" if steps else "at no step"
 
 
 def _at_cost(row: pd.Series, scores: Scores) -> str:
-    """Return one sentence: a plan against a control, at which share of its cost."""
     sources = {scores.strategies[row[name]]["source"] for name in ("strategy", "control")}
     own = " (MCNN's own pass not counted)" if "mcnn" in sources else ""
     difference = Difference.read(row, level=scores.level)

@@ -32,9 +32,7 @@ WITHOUT_INTERVAL = {SAME, NO_INTERVAL}  # verdicts: equal detections, or no resa
 LABEL = ["experiments", "strategy"]
 COLUMNS = (*LABEL, "first", "second", "main", "of", "a", "b", "difference", "low", "high",
            "verdict")  # fmt: skip
-SHOWN = f"{DATASET}.examples"  # of the scenes' parameters, the one that changes no image
 SCORED = ("sizes_wh", "boxes_xywh", "class_ids", "evaluated")  # of the truth, that scoring sees
-MANY = 20  # intervals, of which some exclude 0 by chance
 
 
 @dataclass(frozen=True)
@@ -114,8 +112,7 @@ class Comparison:
 
 
 def _spread(table: pd.DataFrame, columns: Sequence[str], *, short: bool = False) -> pd.DataFrame:
-    """Return one row a pair, one column a score, a cell a difference."""
-    rows = {}
+    rows = {}  # one a pair
     for label, some in table.groupby(LABEL, sort=False):
         cells = pd.Series([Difference.read(row).cell() for _, row in some.iterrows()], some["of"])
         if short:
@@ -127,7 +124,7 @@ def _spread(table: pd.DataFrame, columns: Sequence[str], *, short: bool = False)
 
 
 def _sentence(rows: pd.DataFrame) -> str:
-    """Return what one pair's rows say: of AP, then which sizes and classes differ, too."""
+    """Return of one pair what its AP says, then which sizes and classes differ, too."""
     whole, rest = rows[rows["of"] == "AP"].iloc[0], rows[rows["of"] != "AP"]
     line = f"`{whole['second']}` vs `{whole['first']}`: "
     if whole["verdict"] == SAME and set(rest["verdict"]) <= WITHOUT_INTERVAL:
@@ -175,11 +172,9 @@ def _rows(
 ) -> list[dict[str, object]]:
     """Return a row a score of a pair; significant ones within the seed variation say so."""
     first, second = pair.first, pair.second
-    about = {
-        "experiments": _versus(first.experiment, second.experiment),
-        "strategy": _versus(first.strategy, second.strategy),
-        "first": str(first), "second": str(second), "main": pair.is_main,
-    }  # fmt: skip
+    of_each = zip(LABEL, second, first, strict=True)
+    about = {name: " vs ".join(dict.fromkeys(both)) for name, *both in of_each}
+    about |= {"first": str(first), "second": str(second), "main": pair.is_main}
     rows, variation = [], replicates.variation(pair)
     for of in (name for name in by_run[first] if name in by_run[second]):
         a, b = (np.atleast_1d(by_run[run][of]) for run in (first, second))
@@ -191,16 +186,11 @@ def _rows(
     return rows
 
 
-def _versus(first: str, second: str) -> str:
-    return second if first == second else f"{second} vs {first}"
-
-
 def _cautions(table: pd.DataFrame) -> list[str]:
     """Return what intervals do not cover."""
     intervals = int((~table["verdict"].isin(WITHOUT_INTERVAL)).sum())
     lines = ["Intervals cover the sample of images alone, not the seed of the trainings."]
-    if intervals >= MANY:
-        chance = intervals * (1 - LEVEL)
+    if (chance := intervals * (1 - LEVEL)) >= 1:
         lines.append(f"Of {intervals} intervals about {chance:.0f} exclude 0 by chance alone.")
     return lines if intervals else []
 
@@ -254,7 +244,6 @@ class Scorer:
         return {key[0]: self.made[key] for key in tasks}
 
     def _how(self, one: Experiment, two: Experiment, names: str, images: int) -> str:
-        """Return how two experiments were scored."""
         most = max(len(one.truth), len(two.truth))
         shared = f"{images} images" if images == most else f"{images} of {most} images"
         line = (
@@ -304,7 +293,8 @@ def _scored_on(folder: ResultFolder, metrics: Mapping[str, dict]) -> dict[str, o
     names = {"common.dataset", "common.test_split", "common.classes"}
     names.add(f"{EVALUATION}.max_detections")
     if given.get("common.dataset") == splits.SCENES:
-        names |= {name for name in given if name.startswith(f"{DATASET}.")} - {SHOWN}
+        names |= {name for name in given if name.startswith(f"{DATASET}.")}
+        names.discard(f"{DATASET}.examples")  # changes no image
     data = files.read_json(folder.folder(EVALUATION) / PROVENANCE)["data"]
     about = {name: metrics[folder.name].get(name) for name in ("protocol", "images")}
     return {name: given.get(name) for name in sorted(names)} | about | {"data": data}

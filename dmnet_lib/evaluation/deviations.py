@@ -28,7 +28,6 @@ APART = ("top_rule", "formats", "fusion", "evaluation", "maps", "sigmas")  # oth
 WHOLE_PX = 10**6  # a window that no image exceeds
 Counts = dict[str, float | int | str]
 
-
 SETTINGS = {  # of both profiles: the commands that DMNet's users run
     "window_wh": (70, 70),
     "threshold": 0.08,
@@ -56,10 +55,8 @@ def crop(table: Annotations, rules: Profile, *, split: str, adaptive: bool = Fal
     window_wh, least_px = SETTINGS["window_wh"], SETTINGS["min_area_px"]
     sums = windows.sums_from_points(found, window_wh, kernel=rules.kernel)
     policy = cropping.Policy(window_wh, least_px, rules=rules.regions)
-    regions = cropping.split_regions(
-        sums, table.sizes_wh, threshold=SETTINGS["threshold"], policy=policy
-    )
-    least = SETTINGS["min_visible"]
+    threshold, least = SETTINGS["threshold"], SETTINGS["min_visible"]
+    regions = cropping.split_regions(sums, table.sizes_wh, threshold=threshold, policy=policy)
     cut = crops.annotate(table, regions, min_visible=least, drop_score0=drop, rules=rules.crops)
     return Cropped(found, regions, cut)
 
@@ -168,14 +165,10 @@ def effects(table: Annotations, split: str) -> dict[str, str]:
         if kind not in before:
             before[kind] = _counted(rule, table, split, found, official.named("corrected"))
         after = _counted(rule, table, split, found, official.named("corrected", change))
-        changed = [
-            f"{name} {_shown(value)} → {_shown(after[name])}"
-            for name, value in before[kind].items()
-            if value != after[name]
-        ]
+        changed = []
+        for name, values in ((n, (before[kind][n], after[n])) for n in after):
+            if values[0] != values[1]:
+                shown = (f"`{v}`" if isinstance(v, str) else f"{v:,}" for v in values)
+                changed.append(f"{name} {' → '.join(shown)}")
         told[rule.name] = "; ".join(changed) or "nothing"
     return told
-
-
-def _shown(value: float | str) -> str:
-    return f"`{value}`" if isinstance(value, str) else f"{value:,}"

@@ -10,7 +10,6 @@ from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, ResultFolder
 
-BUDGETS = "figures/budgets.csv"
 SWEEP = "sweep.json"  # in the folder of a sweep: names the experiments of its values
 SCORES = ("AP", "AP50", "APs", "APm", "APl")  # that are compared, and the AP of each class
 
@@ -100,7 +99,7 @@ def evaluation(folder: ResultFolder) -> dict:
 
 def budgets(found: Mapping[str, ResultFolder]) -> dict[str, pd.DataFrame]:
     """Return the table behind each evaluation's budget figure, where git or a run left it."""
-    paths = {name: folder.folder(EVALUATION) / BUDGETS for name, folder in found.items()}
+    paths = {name: folder.folder(EVALUATION) / "figures/budgets.csv" for name, folder in found.items()}
     return {n: pd.read_csv(p, index_col="strategy") for n, p in paths.items() if p.exists()}
 
 
@@ -134,10 +133,8 @@ def pairs_of(
     experiment's evaluation. Raises InputError for an unknown strategy.
     """
     one, two = StrategyRun.read(first), StrategyRun.read(second)
-    if one.strategy or two.strategy:
-        return [
-            Pair(*(_known(run, one.strategy or two.strategy, metrics) for run in (one, two)), True)
-        ]
+    if strategy := one.strategy or two.strategy:
+        return [Pair(*(_known(run, strategy, metrics) for run in (one, two)), is_main=True)]
     own, others = metrics[one.experiment], metrics[two.experiment]["strategies"]
     names = own["main"] if main_only else dict.fromkeys([*own["main"], *own["order"]])
     return [

@@ -103,9 +103,8 @@ def match(
     )
     truth_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh).astype(np.float64)
     xyxy, is_named = found.boxes_xyxy, np.isin(truth.class_ids, CLASS_IDS)
-    objects, others = (
-        np.flatnonzero(is_named & rows) for rows in (truth.evaluated, ~truth.evaluated)
-    )
+    objects = np.flatnonzero(is_named & truth.evaluated)
+    others = np.flatnonzero(is_named & ~truth.evaluated)
     share_in_other = _share_inside(group, xyxy, truth_group[others], truth_xyxy[others])
     is_skipped = (share_in_other >= THRESHOLDS[:, None]) | ~area_within(xyxy, area_px)
     outcome = np.where(is_skipped, SKIPPED, FALSE).astype(np.int8)

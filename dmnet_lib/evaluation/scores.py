@@ -93,22 +93,18 @@ def score(
         rows[name] |= asdict(one.strategy) | {"predicted_recall": one.predicted_recall}
         rows[name]["is_baseline"] = one.strategy.is_baseline
         rows[name]["is_upper_bound"] = one.strategy.is_upper_bound
-        rows[name]["intervals"] = {
-            measure: list(interval(values[1:], level=level))
-            for measure, values in samples[name].items()
-        }
+        intervals = {m: interval(values[1:], level=level) for m, values in samples[name].items()}
+        rows[name]["intervals"] = {measure: list(ends) for measure, ends in intervals.items()}
         rows[name] |= _differences(name, samples, baselines, level)
     return Scores(rows, by_visdrone, matched, samples, baselines, level)
 
 
 def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
     """Return what the strategy's crops hold and cost; shares are None where there is no crop."""
+    names = ("containment_rate", "truncated_rate", "coverage")
     measured = geometry.crop_geometry(truth, one.regions) if len(one.regions) else {}
-    shares = {
-        name: measured.get(name) for name in ("containment_rate", "truncated_rate", "coverage")
-    }
-    per_image = len(one.regions) / max(1, len(truth))
-    return {"crops_per_image": per_image, "megapixels": one.megapixels, **shares}
+    cost = {"crops_per_image": len(one.regions) / max(1, len(truth)), "megapixels": one.megapixels}
+    return cost | {name: measured.get(name) for name in names}
 
 
 def _differences(
@@ -127,9 +123,8 @@ def shown_table(
     table: pd.DataFrame, found: Mapping[str, Outcome], baselines: Mapping[str, str]
 ) -> pd.DataFrame:
     """Return the strategy table as people read it, with the seconds per image."""
-    return readable(table, baselines).assign(
-        seconds=[found[name].shown_seconds for name in table.index]
-    )
+    seconds = [found[name].shown_seconds for name in table.index]
+    return readable(table, baselines).assign(seconds=seconds)
 
 
 def subset_images(split: splits.Split) -> dict[str, np.ndarray]:

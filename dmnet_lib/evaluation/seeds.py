@@ -6,7 +6,6 @@ an experiment were run, the largest change that another seed makes is set beside
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import pandas as pd
 
@@ -15,7 +14,6 @@ from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.experiments import Pair, StrategyRun, versioned_scores
 
-SEED_NAME = f"{params.COMMON}.seed"
 SEEDED = "within seed variation"  # the interval excludes 0, but another seed moves as much
 ROUNDED = 10**-provenance.DECIMALS  # of versioned scores
 
@@ -32,23 +30,17 @@ class SeedReplicates:
 
         That is the difference of two strategies of one experiment, or the score of each run.
         """
-        if pair.first.experiment == pair.second.experiment:
-            compared = {pair.first.experiment: partial(self._difference, pair)}
-        else:
-            compared = {run.experiment: partial(self._scores, run) for run in pair[:2]}
-        changes = [
-            (measure(other) - measure(own)).abs()
-            for own, measure in compared.items()
-            for other in self.of[own]
-        ]
+        changes = []
+        for name in dict.fromkeys(run.experiment for run in pair[:2]):
+            runs = [run for run in pair[:2] if run.experiment == name]
+            for other in self.of[name]:
+                own, *more = (self._moved(run, other) for run in runs)
+                changes.append(abs(more[0] - own if more else own))
         return pd.DataFrame(changes).max()
 
-    def _scores(self, run: StrategyRun, experiment: str) -> pd.Series:
-        """Return the scores of a run's strategy in another experiment."""
-        return versioned_scores(run._replace(experiment=experiment), self.metrics)
-
-    def _difference(self, pair: Pair, experiment: str) -> pd.Series:
-        return self._scores(pair.second, experiment) - self._scores(pair.first, experiment)
+    def _moved(self, run: StrategyRun, other: str) -> pd.Series:
+        there = versioned_scores(run._replace(experiment=other), self.metrics)
+        return there - versioned_scores(run, self.metrics)
 
     def words(self, pairs: Sequence[Pair]) -> str:
         """Return in a sentence how far another seed moves the AP of main pairs."""
@@ -77,7 +69,7 @@ def replicates_of(
     """
     given = {name: experiments.parameters(folder) for name, folder in known.items()}
     replicates = {
-        name: [other for other in known if _differing(given[name], given[other]) == {SEED_NAME}]
+        name: [other for other in known if _differing(given[name], given[other]) == {f"{params.COMMON}.seed"}]
         for name in names
     }
     return SeedReplicates(replicates, metrics)
