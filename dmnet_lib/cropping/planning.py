@@ -33,14 +33,11 @@ SHRUNK = 4  # so many times smaller than the input are the smallest views that n
 TAIL = 0.01  # of a crop's gain, that may go on each side of it for a smaller crop
 LEAST_GAIN = 1e-4  # expected objects; what is less is rounding
 LEAST_SHARE = 1e-5  # of all objects; the same where there are very many
-SIZES_KEPT = 8  # of images, whose windows are kept in memory
-
-ASPECT = re.compile(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)")
 
 
 def parse_aspect(text: str) -> tuple[float, float]:
     """Return width and height of a shape like "4:3". Raises InputError for another text."""
-    match = ASPECT.fullmatch(text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", text.strip())
     if not match:
         raise InputError(f"aspect {text!r}: expected width:height, like 1:1 or 4:3")
     return float(match[1]), float(match[2])
@@ -127,26 +124,6 @@ class CropPlanner:
         """Return, for each size of window (width, height), its first gains [ny, nx] in objects."""
         search = _Search(self, *self._checked(maps, size_wh, stride))
         return [(w.side_wh, gains) for w, gains in zip(search.offered, search.gains, strict=True)]
-
-    def value(
-        self, maps: np.ndarray, size_wh: Sequence[int], regions_xyxy: np.ndarray, *, stride: float
-    ) -> float:
-        """Return how many of the objects in maps the whole image and any crops [r, 4] find.
-
-        This is what `plan` maximises: each cell counts with the best recall of a view around it.
-        """
-        maps, cells = self._checked(maps, size_wh, stride)
-        sides = regions_xyxy[:, 2:] - regions_xyxy[:, :2]
-        in_x, in_y = (
-            cells.inside(axis, regions_xyxy[:, axis], sides[:, axis], self.bins.reach_xy)
-            for axis in (0, 1)
-        )
-        recalls = self.curve(np.outer(self.input_scale.scales(sides), self.bins.sides_px))
-        best = np.broadcast_to(self.whole_image_recall(size_wh)[:, None, None], maps.shape)
-        for crop, recall in enumerate(recalls):
-            inside = in_y[:, crop, :, None] * in_x[:, crop, None, :]
-            best = np.maximum(best, recall[:, None, None] * inside)
-        return float((maps * best).sum(dtype=np.float64))
 
     def predicted_recall(self, truth: Annotations, regions: Regions) -> float | None:
         """Return the share of the objects that whole images and these crops are expected to find.
@@ -266,7 +243,7 @@ class _Windows:
         return rows, columns, inside
 
 
-@lru_cache(maxsize=SIZES_KEPT)
+@lru_cache(maxsize=8)
 def _offered(planner: CropPlanner, cells: _Cells) -> tuple[_Windows, ...]:
     """Return the windows that are offered for images of one size, smallest first."""
     shape, scale = np.array(planner.aspect_wh) / max(planner.aspect_wh), planner.input_scale
@@ -301,8 +278,7 @@ def _windows(
 
 
 def _places(length: int, side: int, step: float) -> np.ndarray:
-    """Return starts [n] from border to border, about `step` apart, the same from either end (but
-    for half a pixel in the middle, where the lengths are odd)."""
+    """Return starts [n] from border to border, about `step` apart, the same from either end."""
     free = length - side
     count = int(np.ceil(free / step)) + 1 if free > 0 else 1
     starts = np.floor(np.linspace(0, free, count)).astype(int)
@@ -370,7 +346,6 @@ class _Search:
         return None
 
     def _update(self, level: int) -> None:
-        """Bring the gains of one size of window up to date."""
         windows = self.offered[level]
         for bins, rows, columns, before, after in self.changes[self.current[level] :]:
             recall = windows.recall[bins, None, None]

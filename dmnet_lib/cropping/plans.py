@@ -30,9 +30,7 @@ from dmnet_lib.density.sizes import Bins
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
-BUDGET = re.compile(r"(?P<crops>\d+)|(?P<megapixels>\d+(\.\d+)?)Mpx")
 MOST_CROPS = 64  # of a plan in megapixels
-IMAGES_AT_ONCE = 4  # that go to a worker together
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,8 @@ class SplitPlan:
 
         of: the name of this plan's own budget.
         """
-        cut = [
-            replace(plan, regions_xyxy=plan.regions_xyxy[:crops], gains=plan.gains[:crops])
-            for plan in self.plans
-        ]
+        parts = [(one, one.regions_xyxy[:crops], one.gains[:crops]) for one in self.plans]
+        cut = [replace(one, regions_xyxy=some, gains=gains) for one, some, gains in parts]
         return SplitPlan(cut, self.seconds, of)
 
 
@@ -82,13 +78,11 @@ def budgets(text: str) -> dict[str, Budget]:
     """
     found = {}
     for name in (part.strip() for part in text.split(",")):
-        match = BUDGET.fullmatch(name)
+        match = re.fullmatch(r"(?P<crops>\d+)|(?P<megapixels>\d+(\.\d+)?)Mpx", name)
         if not match or float(match["crops"] or match["megapixels"]) == 0:
             raise InputError(f"budget {name!r}: expected crops, like 6, or megapixels, like 0.9Mpx")
-        if match["crops"]:
-            found[name] = Budget(int(match["crops"]))
-        else:
-            found[name] = Budget(MOST_CROPS, float(match["megapixels"]))
+        megapixels = match["megapixels"] and float(match["megapixels"])
+        found[name] = Budget(int(match["crops"] or MOST_CROPS), megapixels)
     return found
 
 
@@ -110,7 +104,7 @@ def split_plans(
     asked = {n: one for n, one in wanted.items() if n == longest or n not in alone}
     each = partial(_plans, planner=planner, asked=list(asked.values()))
     with threadpool_limits(1):  # products this small are faster without BLAS's own threads
-        found = parallel.run(each, tasks, executor=executor, chunk=IMAGES_AT_ONCE, label="planning")
+        found = parallel.run(each, tasks, executor=executor, chunk=4, label="planning")
         columns = list(zip(*found, strict=True)) or [()] * len(asked)
     made = {
         name: SplitPlan([plan for plan, _ in column], np.array([s for _, s in column]))
@@ -133,7 +127,6 @@ def _in_crops(budget: Budget, scale: InputScale) -> Budget:
 def _plans(
     task: PlanTask, *, planner: CropPlanner, asked: Sequence[Budget]
 ) -> list[tuple[Plan, float]]:
-    """Return the plan of one image by each budget, and the seconds that it took."""
     maps, stride = task.load()
     found = []
     for budget in asked:

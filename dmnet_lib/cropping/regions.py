@@ -73,13 +73,8 @@ def sliding(size_wh: np.ndarray, *, tile_px: int, overlap: float) -> np.ndarray:
 
     Slicing as in SAHI (Akyon et al., ICIP 2022): neighbours share `overlap` of a tile's side.
     """
-    step = max(1, round(tile_px * (1 - overlap)))
-    starts = [_stops(int(side), tile_px, step) for side in size_wh]
+    step, lasts = max(1, round(tile_px * (1 - overlap))), np.maximum(0, size_wh - tile_px)
+    starts = [np.unique(np.append(np.arange(0, last, step), last)) for last in lasts]
     left, top = (a.ravel() for a in np.meshgrid(*starts))
     corners = np.column_stack([left, top])
     return np.concatenate([corners, np.minimum(corners + tile_px, size_wh)], axis=1)
-
-
-def _stops(length: int, tile_px: int, step: int) -> np.ndarray:
-    last = max(0, length - tile_px)
-    return np.unique(np.append(np.arange(0, last, step), last))

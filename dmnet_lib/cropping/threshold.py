@@ -18,9 +18,6 @@ from dmnet_lib.density import windows
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
-GRID = re.compile(r"([1-9][0-9]{0,2})x([1-9][0-9]{0,2})")
-TILE = re.compile(r"([1-9][0-9]{1,4})")
-
 
 @dataclass(frozen=True)
 class Policy:
@@ -34,12 +31,9 @@ class Policy:
     @classmethod
     def of_parameters(cls, params: Mapping[str, object]) -> "Policy":
         """Return the policy of a run's stage of crops by its parameters."""
-        return cls(
-            (params["window_w_px"], params["window_h_px"]),
-            params["min_area_px"],
-            params["padding_px"],
-            official.named(params["profile"], params["profile_changes"]).regions,
-        )
+        rules = official.named(params["profile"], params["profile_changes"]).regions
+        window_wh = params["window_w_px"], params["window_h_px"]
+        return cls(window_wh, params["min_area_px"], params["padding_px"], rules)
 
 
 def split_regions(
@@ -92,9 +86,7 @@ def choose(curve: "pd.DataFrame", *, target_containment: float) -> float:
     object to hold.
     """
     if curve["containment_rate"].isna().all():
-        raise InputError(
-            "no threshold can be chosen: the val split has no object; set calibrate: false"
-        )
+        raise InputError("the val split has no object to choose a threshold: set calibrate: false")
     reached = curve[curve["containment_rate"] >= target_containment]
     if len(reached):
         return float(reached.sort_values(["coverage", "crops_per_image"])["threshold"].iloc[0])
@@ -110,21 +102,19 @@ def controls(
     called `uniform 2x3`, `sliding 640`. Raises InputError for a text that says something else.
     """
     found = {}
-    for name, (rows, columns) in _numbers(grids, GRID, "grids", "2x3, 3x4"):
+    grid, tile = r"([1-9]\d{0,2})x([1-9]\d{0,2})", r"([1-9]\d{1,4})"
+    for name, (rows, columns) in _numbers(grids, grid, "grids: 2x3, 3x4"):
         even = [regions.uniform(size, rows=rows, columns=columns) for size in sizes_wh]
         found[f"uniform {name}"] = Regions.from_lists(even)
-    for name, (side,) in _numbers(tiles_px, TILE, "tiles_px", "640, 480"):
+    for name, (side,) in _numbers(tiles_px, tile, "tiles_px: 640, 480"):
         tiles = [regions.sliding(size, tile_px=side, overlap=overlap) for size in sizes_wh]
         found[f"sliding {name}"] = Regions.from_lists(tiles)
     return found
 
 
-def _numbers(
-    text: str, pattern: re.Pattern, what: str, example: str
-) -> Iterator[tuple[str, list[int]]]:
+def _numbers(text: str, pattern: str, example: str) -> Iterator[tuple[str, list[int]]]:
     """Yield each part of a text with commas, and the numbers in it."""
     for part in (one.strip() for one in text.split(",")):
-        match = pattern.fullmatch(part)
-        if not match:
-            raise InputError(f"{what}: {part!r} is not understood; expected a text like {example}")
+        if not (match := re.fullmatch(pattern, part, re.ASCII)):
+            raise InputError(f"{part!r} is not understood; expected a text like {example}")
         yield part, [int(number) for number in match.groups()]

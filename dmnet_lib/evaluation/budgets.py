@@ -135,8 +135,8 @@ def sentences(scores: Scores) -> Words:
     """Return in words whether AP falls with more crops, the oracle's share, and equal costs."""
     lines = []
     for method, rows in growth(scores).groupby("method"):
-        falls, rises = _steps(rows[rows["high"] < 0]), _steps(rows[rows["low"] > 0])
-        lines.append(f"`{method}`: AP falls significantly {falls}, and rises significantly {rises}.")
+        down, up = _steps(rows[rows["high"] < 0]), _steps(rows[rows["low"] > 0])
+        lines.append(f"`{method}`: AP falls significantly {down}, and rises significantly {up}.")
     for row in share_of_oracle_gain(scores).dropna().itertuples():
         lines.append(
             f"With {row.budget} crop{'s' * (row.budget > 1)} `{row.method}` reaches "

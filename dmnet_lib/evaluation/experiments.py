@@ -99,7 +99,8 @@ def evaluation(folder: ResultFolder) -> dict:
 
 def budgets(found: Mapping[str, ResultFolder]) -> dict[str, pd.DataFrame]:
     """Return the table behind each evaluation's budget figure, where git or a run left it."""
-    paths = {name: folder.folder(EVALUATION) / "figures/budgets.csv" for name, folder in found.items()}
+    file = "figures/budgets.csv"
+    paths = {name: folder.folder(EVALUATION) / file for name, folder in found.items()}
     return {n: pd.read_csv(p, index_col="strategy") for n, p in paths.items() if p.exists()}
 
 

@@ -68,8 +68,9 @@ def replicates_of(
     metrics are those of all known experiments' evaluations.
     """
     given = {name: experiments.parameters(folder) for name, folder in known.items()}
+    seed = {f"{params.COMMON}.seed"}
     replicates = {
-        name: [other for other in known if _differing(given[name], given[other]) == {f"{params.COMMON}.seed"}]
+        name: [other for other in known if _differing(given[name], given[other]) == seed]
         for name in names
     }
     return SeedReplicates(replicates, metrics)

@@ -74,7 +74,7 @@ def test_more_crops_are_worth_more_and_ever_less_so(seed: int) -> None:
     one = rng.choice(offered, 1)
 
     def worth(*crops: np.ndarray) -> float:
-        return USUAL.value(maps, size, np.concatenate(crops), stride=STRIDE)
+        return value(maps, size, np.concatenate(crops))
 
     assert worth(few) <= worth(many) + 1e-9
     assert worth(many, one) - worth(many) <= worth(few, one) - worth(few) + 1e-9
@@ -87,10 +87,8 @@ def test_gains_add_up_to_what_the_crops_are_worth(seed: int) -> None:
     size = (700, 500)
     maps = clumps(seed, size)
     found = USUAL.plan(maps, size, Budget(crops=7), stride=STRIDE)
-    value = USUAL.value(maps, size, found.regions_xyxy, stride=STRIDE)
-    nothing = USUAL.value(maps, size, np.zeros((0, 4)), stride=STRIDE)
-    assert found.base == pytest.approx(nothing, abs=1e-4)
-    assert found.gains.sum() == pytest.approx(value - nothing, abs=1e-4)
+    worth = value(maps, size, found.regions_xyxy)
+    assert found.base + found.gains.sum() == pytest.approx(worth, abs=1e-4)
     assert np.all(np.diff(found.gains) <= 1e-4)
     assert found.total == pytest.approx(maps.sum(), rel=1e-5)
 
@@ -122,7 +120,11 @@ def gains_of(
     scale, bins = planner.input_scale, planner.bins
     scales = np.append(scale.scales(crops[:, 2:] - crops[:, :2]), scale.whole_image_scales(size))
     recall = planner.curve(np.outer(scales, bins.sides_px))
-    y, x = np.meshgrid(*(np.arange(n) * stride + stride / 2 for n in maps.shape[1:]), indexing="ij")
+    centres = (
+        np.minimum((np.arange(n) + 0.5) * stride, side)
+        for n, side in zip(maps.shape[1:], size[::-1], strict=True)
+    )
+    y, x = np.meshgrid(*centres, indexing="ij")
     won = np.zeros((len(crops), *maps.shape))
     for n, (x1, y1, x2, y2) in enumerate(crops):
         for k, (reach_x, reach_y) in enumerate(bins.reach_xy):
@@ -133,6 +135,13 @@ def gains_of(
             met = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
             won[n, k] = np.maximum(recall[n, k] - recall[-1, k], 0) * (inside & met)
     return won.reshape(len(crops), -1).astype(np.float32)
+
+
+def value(maps: np.ndarray, size: tuple, crops: np.ndarray, planner: CropPlanner = USUAL) -> float:
+    """Objects that the whole image and any of the crops find: each cell's with its best view."""
+    base = planner.whole_image_recall(size) @ maps.sum(axis=(1, 2), dtype=float)
+    best = gains_of(maps, size, crops, planner, STRIDE).max(axis=0)
+    return float(base + best @ maps.ravel().astype(float))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -209,7 +218,7 @@ def test_margins_that_gain_nothing_are_not_paid_for() -> None:
         )
         costs = [scale.pixels(sides_of(one)).sum() for one in (tight, full)]
         assert costs[0] < costs[1]
-        worth = [own.value(maps, size, one.regions_xyxy, stride=STRIDE) for one in (tight, full)]
+        worth = [value(maps, size, one.regions_xyxy, own) for one in (tight, full)]
         assert worth[0] > 0.97 * worth[1]
         assert worth[0] == pytest.approx(tight.base + tight.gains.sum(), rel=1e-4)
 
@@ -317,10 +326,7 @@ def test_maps_are_planned_as_points_are(points: Points, tmp_path, stride: int, k
     budget = Budget(crops=8)
     ours = USUAL.plan(cells, size, budget, stride=cell_px)
     theirs = USUAL.plan(exact, size, budget, stride=planning.CELL_PX)
-    worth = [
-        USUAL.value(exact, size, one.regions_xyxy, stride=planning.CELL_PX)
-        for one in (ours, theirs)
-    ]
+    worth = [value(exact, size, one.regions_xyxy) for one in (ours, theirs)]
     assert worth[0] == pytest.approx(worth[1], rel=0.01)
     if kind == ".npy":  # exact but for rounding
         np.testing.assert_allclose(ours.gains, theirs.gains, atol=1e-3)
