@@ -92,7 +92,7 @@ def rows_of(ground: Ground, *, jobs: int) -> list[dict[str, object]]:
     """
     others = controls(ground)
     planned = _planned(ground, others, jobs)
-    none = Regions.none()
+    none = Regions.from_lists([])
     rows = [_row("whole image", "global", none, ground)]
     for count in BUDGETS:
         crops = Regions.from_lists([plans[0].regions_xyxy[:count] for plans in planned])

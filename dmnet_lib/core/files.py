@@ -151,11 +151,6 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def from_root(path: str | Path) -> Path:
-    """Return path, counted from the project's folder where it is relative."""
-    return ROOT / path
-
-
 def digest(path: Path) -> str:
     """Return 12 hex characters that stand for a file's content. Raises InputError if not there."""
     with reading(path, "a readable file", (OSError,)):
@@ -170,7 +165,7 @@ def model_path(model_file: str) -> Path:
     given = os.environ.get(MODEL_FILE) or model_file
     if not given:
         raise InputError("architecture onnx needs a model_file: an ONNX detector")
-    return from_root(given)
+    return ROOT / given
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -32,7 +32,6 @@ ADDRESS = re.compile(r"(tcp://)?[^\s:/\[\]]+:[0-9]{1,5}")  # of a dask scheduler
 ANSWER_S = 10  # seconds that a scheduler has to answer
 STOPPED = 130  # what shells give a process that Ctrl-C ended
 STOPS = (signal.SIGINT, signal.SIGTERM)
-TIDY_S = 3  # seconds that a stopped worker has to tidy up
 _at_work = threading.Event()  # set in a worker while it has a chunk
 
 
@@ -114,12 +113,12 @@ def _begin(method: str) -> None:
 
 
 def _stop(*_: object) -> NoReturn:
-    """End a worker: at once where it is idle, else once what it had begun is tidied up."""
+    """End a worker: at once where it is idle, else when it has tidied up, within 3 seconds."""
     for number in STOPS:
         signal.signal(number, lambda *_: None)  # SIG_IGN would tell of a signal on its way
     if not _at_work.is_set():
         os._exit(STOPPED)
-    threading.Timer(TIDY_S, os._exit, [STOPPED]).start()
+    threading.Timer(3, os._exit, [STOPPED]).start()
     raise SystemExit(STOPPED)
 
 

@@ -20,7 +20,6 @@ from dmnet_lib.core.files import ROOT, InputError
 
 BASE = ROOT / "params" / "base.yaml"
 COMMON = "common"
-CHANGES = "profile_changes"
 Value = bool | int | float | str
 Entry = TypeVar("Entry")
 
@@ -133,9 +132,10 @@ def load(path: Path, *, base_path: Path = BASE) -> Experiment:
 def check_profile(common: Mapping[str, Value], where: str) -> None:
     """Raise InputError for a rule that no profile has, or a value that it does not take."""
     try:
-        official.named(str(common.get("profile", "corrected")), str(common.get(CHANGES, "")))
+        changes = str(common.get("profile_changes", ""))
+        official.named(str(common.get("profile", "corrected")), changes)
     except InputError as error:
-        raise InputError(f"{where}: {COMMON}.{CHANGES}: {error}") from None
+        raise InputError(f"{where}: {COMMON}.profile_changes: {error}") from None
 
 
 def of_stage(
@@ -168,7 +168,19 @@ def check(parameter: Parameter, value: Value, where: str) -> Value:
     if type(value) is not kind:
         expected = TYPES.get(kind, "a single value")
         raise InputError(f"{where}: expected {expected}, got {_words(value)}")
-    return _within(value, parameter.allowed, where)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{where}: {value} is not a finite number")
+    if choices := CHOICES.match(parameter.allowed):
+        names = [name.strip() for name in choices[1].split(",")]
+        if value not in [parse(name) for name in names]:
+            hint = files.nearest(str(value), names)
+            raise InputError(f"{where}: {value} is not one of {', '.join(names)}{hint}")
+    elif bounds := RANGE.match(parameter.allowed):
+        opening, low, high, closing = bounds.groups()
+        ends = [float(low)] * (opening == "[") + [float(high)] * (closing == "]")
+        if not (float(low) < value < float(high) or value in ends):
+            raise InputError(f"{where}: {value} is outside {parameter.allowed}")
+    return value
 
 
 def dump(values: Mapping[str, Value]) -> str:
@@ -208,7 +220,10 @@ def _read(path: Path) -> tuple[str, dict[str, dict[str, Value]]]:
     except (IsADirectoryError, UnicodeDecodeError):
         raise InputError(f"{name}: not a text file") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{name}: {_yaml_fault(error)}") from None
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        words = " ".join((getattr(error, "problem", None) or str(error)).split())
+        raise InputError(f"{name}: {line}{words}") from None
     table = {} if table is None else table  # a file of comments only changes nothing
     if not isinstance(table, dict):
         raise InputError(f"{name}: expected sections, not {_words(table)}")
@@ -216,12 +231,6 @@ def _read(path: Path) -> tuple[str, dict[str, dict[str, Value]]]:
         if not isinstance(values, dict):
             raise InputError(f"{name}: {section}: expected `name: value` lines below it")
     return text, {str(s): {str(n): v for n, v in values.items()} for s, values in table.items()}
-
-
-def _yaml_fault(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f"line {mark.line + 1}: " if mark else ""
-    return where + " ".join((getattr(error, "problem", None) or str(error)).split())
 
 
 def _comments(text: str) -> dict[tuple[str, str], str]:
@@ -233,22 +242,6 @@ def _comments(text: str) -> dict[tuple[str, str], str]:
             rest = lines[value.end_mark.line][value.end_mark.column :].strip()
             comments[section.value, name.value] = rest.lstrip("# ").strip()
     return comments
-
-
-def _within(value: Value, allowed: str, where: str) -> Value:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{where}: {value} is not a finite number")
-    if allowed.startswith("{"):
-        choices = [choice.strip() for choice in allowed.strip("{}").split(",")]
-        if value not in [parse(choice) for choice in choices]:
-            hint = files.nearest(str(value), choices)
-            raise InputError(f"{where}: {value} is not one of {', '.join(choices)}{hint}")
-    elif allowed and type(value) in (int, float):
-        opening, low, high, closing = RANGE.match(allowed).groups()
-        bounds = [float(low)] * (opening == "[") + [float(high)] * (closing == "]")
-        if not (float(low) < value < float(high) or value in bounds):
-            raise InputError(f"{where}: {value} is outside {allowed}")
-    return value
 
 
 def _words(value: object) -> str:

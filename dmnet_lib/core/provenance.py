@@ -6,6 +6,7 @@ JupyterLab) the stage writes to `results/<experiment>/<stage>/interactive/`.
 """
 
 import ast
+import glob
 import html
 import importlib.metadata
 import json
@@ -30,8 +31,6 @@ PACKAGES = (
     "torch", "torchvision",
 )  # fmt: skip
 TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml", ".csv")
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one size apart
 # Parameters that decide no weights: where the data lies, what is shown, and what comes after.
 UNTRAINED = (
@@ -39,11 +38,7 @@ UNTRAINED = (
     "fusion_iou", "fusion_top", "truncated_boxes", "coarse_weight", "grids", "tiles_px",
     "tile_overlap", "budgets",
 )  # fmt: skip
-DETECTED_BY = ("device", "classes", "score_threshold")  # decide what a detector answers
-TRAINING = "from dmnet_lib.training import density, detection, loop"
-LOOKING = "from dmnet_lib.detection import cache, onnx"
-CHECKPOINTS = ".cache/checkpoints"  # below the folder of results
-DETECTIONS = ".cache/detections"
+DETECTIONS = ".cache/detections"  # below the folder of results
 
 
 def digest(value: object) -> str:
@@ -92,7 +87,7 @@ def parameter_names(path: Path) -> frozenset[str]:
 
 
 def notebook_digest(path: Path) -> str:
-    """Return the digest of a notebook's code cells and of the library code they import."""
+    """Return the digest of a notebook's code and of the library code that it imports."""
     source = notebook_code(path)
     return digest([source, code_digest(source)])
 
@@ -103,12 +98,13 @@ def data_fingerprint(root: Path) -> str:
     It sees all names but hidden ones, all sizes, every byte of text files, and the head and tail of
     the others. Links are followed.
     """
-    whole, paths = sha256(), []
-    for folder, names, leaves in os.walk(root, followlinks=True):
-        names[:] = [name for name in names if not name.startswith(".")]
-        paths += [Path(folder) / leaf for leaf in leaves if not leaf.startswith(".")]
-    for path in sorted(paths, key=lambda path: path.relative_to(root).as_posix()):
-        name, size = path.relative_to(root).as_posix(), path.stat().st_size
+    whole = sha256()
+    names = glob.iglob("**", root_dir=root, recursive=True)  # noqa: PTH207 (no hidden ones)
+    for name in sorted(Path(name).as_posix() for name in names):
+        path = root / name
+        if path.is_dir():
+            continue
+        size = path.stat().st_size
         with path.open("rb") as stream:
             seen = stream.read(-1 if path.suffix.lower() in TEXT_SUFFIXES else END_BYTES)
             if len(seen) < size:
@@ -139,21 +135,17 @@ class Stage:
         return self.upstream[stage]
 
     def checkpoint(self, name: str, *inputs: Path) -> Path:
-        """Return the file where training keeps its state, named by all that decides the weights:
-        the stage's parameters, the input files' content, and the code that trains.
-        """
-        content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
+        """Return the file where training keeps its state, named by all that decides the weights."""
         chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
-        key = digest([self.name, chosen, content, code_digest(TRAINING)])
-        return self.results / CHECKPOINTS / f"{name}-{key}.pt"
+        code = code_digest("from dmnet_lib.training import density, detection, loop")
+        key = digest([self.name, chosen, [*map(files.digest, inputs)], code])
+        return self.results / ".cache/checkpoints" / f"{name}-{key}.pt"
 
     def detection_cache(self, *inputs: Path) -> Path:
-        """Return the folder where detections are cached, named by all that decides them: the input
-        files' content (detector, images), parameters that choose or judge boxes, and the code.
-        """
-        content = [sha256(path.read_bytes()).hexdigest() for path in inputs]
-        chosen = {n: self.params[n] for n in DETECTED_BY if n in self.params}
-        key = digest([content, chosen, code_digest(LOOKING), versions()])
+        """Return the folder where detections are cached, named by all that decides them."""
+        chosen = [self.params.get(name) for name in ("device", "classes", "score_threshold")]
+        code = code_digest("from dmnet_lib.detection import cache, onnx")
+        key = digest([[*map(files.digest, inputs)], chosen, code, versions()])
         return self.results / DETECTIONS / key
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
@@ -209,13 +201,12 @@ def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
         return Path(os.environ["DMNET_STAGE_DIR"]), {s: Path(path) for s, path in given.items()}
     home = result_folder.results_root() / experiment
     # Results that came with a clone are only figures and metrics: nothing can build on them.
-    folders = [
-        f for f in ResultFolder.read(home).folders.values() if (f / result_folder.NOTEBOOK).exists()
-    ]
+    latest = ResultFolder.read(home).folders.values()
+    folders = [folder for folder in latest if (folder / result_folder.NOTEBOOK).exists()]
     folders += home.glob(f"*/{INTERACTIVE}")
-    finished = [folder for folder in folders if (folder / METRICS).exists()]
-    finished.sort(key=lambda folder: (folder / METRICS).stat().st_mtime)
-    upstream = {folder.parent.name: folder for folder in finished if folder.parent.name < name}
+    finished = [folder / METRICS for folder in folders if (folder / METRICS).exists()]
+    finished.sort(key=lambda metrics: metrics.stat().st_mtime)
+    upstream = {m.parents[1].name: m.parent for m in finished if m.parents[1].name < name}
     return home / name / INTERACTIVE, upstream
 
 
@@ -235,7 +226,6 @@ def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
 
 
 def _module_path(name: str) -> Path:
-    """Return the file of a dmnet_lib module or package; it need not exist."""
     path = LIBRARY.joinpath(*name.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
@@ -257,23 +247,24 @@ def _bare_code(path: Path) -> str:
     """Return a module's code without comments, docstrings and layout, and its values in toml."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     values = path.with_suffix(".toml")
     return ast.unparse(tree) + (values.read_text(encoding="utf-8") if values.exists() else "")
 
 
 def _plain(value: object, where: str) -> object:
-    """Return value in JSON's types, floats rounded. Raises ValueError for what is no value."""
+    """Return value in JSON's types, floats rounded. ValueError for one that is not finite."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, Mapping):
         return {str(name): _plain(item, f"{where}.{name}") for name, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
+    if isinstance(value, list | tuple):
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{where} is {value}; write a number, or None where there is none")
-        return round(value, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
-    if value is None or isinstance(value, bool | int | str):
+    if not isinstance(value, float):
         return value
-    raise ValueError(f"{where} is a {type(value).__name__}; write a number, text, list or mapping")
+    if not math.isfinite(value):
+        raise ValueError(f"{where} is {value}; write a number, or None where there is none")
+    return round(value, 6) + 0.0  # more shows the order of additions; + 0.0 turns -0.0 into 0.0

@@ -56,7 +56,7 @@ class Regions:
 
     @classmethod
     def from_lists(cls, per_image: Sequence[np.ndarray]) -> "Regions":
-        """Join one [r, 4] xyxy array per image, in image order."""
+        """Join one [r, 4] xyxy array per image, in image order; [] is no region of any image."""
         arrays = [np.asarray(xyxy, dtype=np.int64).reshape(-1, 4) for xyxy in per_image]
         joined = np.concatenate(arrays) if arrays else np.zeros((0, 4), np.int64)
         return cls(joined, np.repeat(np.arange(len(arrays)), [len(a) for a in arrays]))
@@ -66,11 +66,6 @@ class Regions:
         """Return one region per image of sizes_wh [M, 2]: all of it."""
         sizes = np.asarray(sizes_wh, np.int64).reshape(-1, 2)
         return cls(np.column_stack([np.zeros_like(sizes), sizes]), np.arange(len(sizes)))
-
-    @classmethod
-    def none(cls) -> "Regions":
-        """Return no region, of any number of images."""
-        return cls(np.zeros((0, 4), np.int64), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)

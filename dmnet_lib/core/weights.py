@@ -13,11 +13,10 @@ import torch
 from torch import nn
 
 from dmnet_lib.core import files, parallel
+from dmnet_lib.core.parallel import Item, Result
 
 Context = TypeVar("Context")
 Model = TypeVar("Model")
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 CHUNK = 4  # items that go to a worker together: the model goes with them
 
 

@@ -76,7 +76,7 @@ def data_root(dataset: str, declared: str | Path) -> Path:
     A relative path counts from the project's folder.
     """
     given = os.environ.get(DATA_ROOT) if dataset != SCENES else None
-    return files.from_root(given or declared)
+    return files.ROOT / (given or declared)
 
 
 def split_folder(root: Path, split: str) -> Path:

@@ -98,7 +98,7 @@ class Predictor:
         finished on this machine, for one of other networks, and for an unknown strategy.
         """
         record = _strategy(strategy)
-        home = Path(run) if Path(run).exists() else files.from_root(run)
+        home = Path(run) if Path(run).exists() else files.ROOT / run
         results = _finished(home)
         try:
             return cls._of_results(results, record, weights.pick_device(device))
@@ -175,7 +175,7 @@ class Predictor:
 
     def _regions(self, maps: np.ndarray, whole: Detections, sizes_wh: np.ndarray) -> Regions:
         if self.strategy.kind == "whole":
-            return Regions.none()
+            return Regions.from_lists([])
         if self.strategy.kind == "density":
             sums = windows.sums_from_maps(
                 [maps], sizes_wh, self.policy.window_wh, stride=self.cell_px

@@ -188,7 +188,7 @@ def outcomes(
     strategies are where their names do not; see `described`.
     """
     strategies = described((*whole, *crops)) | dict(records or {})
-    found, extra, none = {}, extra_seconds or {}, Regions.none()
+    found, extra, none = {}, extra_seconds or {}, Regions.from_lists([])
     for name, one in (whole | crops).items():
         parts = [one] if name in whole else [whole["global"], one]
         found[name] = Outcome(

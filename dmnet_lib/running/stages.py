@@ -143,7 +143,7 @@ def _made_of(
     if values.get("architecture") == "onnx":
         made_of["model"] = files.digest(files.model_path(str(values["model_file"])))
     if values.get("recall_curve"):
-        made_of["curve"] = files.digest(files.from_root(str(values["recall_curve"])))
+        made_of["curve"] = files.digest(files.ROOT / str(values["recall_curve"]))
     if notebook.reads_results:
         named = experiments.split_names(str(values.get("names", "")))
         made_of["results"] = _other_results(home, notebook.path.stem, named)

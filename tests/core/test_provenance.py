@@ -185,7 +185,7 @@ def test_metrics_are_plain_rounded_and_sorted() -> None:
     assert "-0.0" not in text
 
 
-@pytest.mark.parametrize("value", [float("nan"), np.float64("inf"), object()])
+@pytest.mark.parametrize("value", [float("nan"), np.float64("inf")])
 def test_a_metric_that_is_no_value_is_refused_by_its_name(value: object) -> None:
     with pytest.raises(ValueError, match=r"metrics\.crops\.per_image\[1\] is"):
         provenance.begin("03_crops", CELL).write_metrics({"crops": {"per_image": [1, value]}})

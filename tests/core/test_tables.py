@@ -96,7 +96,7 @@ def test_a_table_that_does_not_fit_is_refused(changed: dict, words: str) -> None
 
 
 def test_regions_of_no_image_and_of_images_without_a_region():
-    assert len(Regions.from_lists([])) == len(Regions.none()) == 0
+    assert len(Regions.from_lists([])) == 0
     whole = Regions.whole_images(np.array([[40, 30]] * 2))
     assert whole.boxes_xyxy.tolist() == [[0, 0, 40, 30]] * 2
     assert len(Regions.whole_images(np.zeros((0, 2), int))) == 0
@@ -138,7 +138,7 @@ def seen(**changed: object) -> dict[str, object]:
 
 def test_a_pass_may_detect_nothing() -> None:
     nothing = np.zeros(0, int)
-    assert len(ViewDetections(found([]), nothing, Regions.none(), np.zeros(0))) == 0
+    assert len(ViewDetections(found([]), nothing, Regions.from_lists([]), np.zeros(0))) == 0
     assert len(ViewDetections(**seen(detections=found([]), view_index=nothing))) == 0
     assert len(ViewDetections(**seen())) == 3
 

@@ -129,7 +129,7 @@ def test_notebooks_find_the_data_as_the_runner_does():
     for path in (files.ROOT / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text())["cells"]
         code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-        assert "from_root(data_root)" not in code
+        assert "ROOT / data_root" not in code
         assert ".data_root(dataset, data_root)" in code or "splits" not in code
 
 
