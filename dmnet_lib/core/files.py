@@ -24,6 +24,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
 # What the decoders raise for a broken image; Pillow has a SyntaxError for some parts of a PNG.
 BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file's model lies here
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
 
@@ -44,16 +45,17 @@ def shortened(names: Iterable[object]) -> str:
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> Path:
-    """Write data to path whole or not at all; parent folders are made. Raises OSError."""
+    """Write data to path whole or not at all; parent folders are made."""
     with whole(path) as stream:
         stream.write(data)
     return path
 
 
 def write_text(path: Path, text: str | Iterable[str]) -> Path:
-    """Write text, or its pieces one by one, as UTF-8, whole or not at all. Raises OSError."""
+    """Write text, or its pieces one by one, as UTF-8, whole or not at all."""
+    pieces = [text] if isinstance(text, str) else text
     with whole(path) as stream:
-        stream.writelines(piece.encode() for piece in ([text] if isinstance(text, str) else text))
+        stream.writelines(piece.encode() for piece in pieces)
     return path
 
 
@@ -75,10 +77,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def unfinished(folder: Path) -> Iterator[None]:
-    """Mark a folder as half written for as long as it is: UNFINISHED stays where that was stopped.
-
-    So its many small files need no detour over temporary ones. `require_finished` is the other end.
-    """
+    """Mark a folder whose many small files are written directly, until all of them are."""
     marker = write_text(folder / UNFINISHED, "removed when all files are written\n")
     yield
     marker.unlink()
@@ -126,7 +125,6 @@ def reading(
 
 def read_json(path: Path) -> object:
     """Read JSON. Raises InputError when the file is missing or broken."""
-    # Bad text or JSON, a huge number, deep nesting.
     with reading(path, "valid JSON", (ValueError, RecursionError)):
         return json.loads(path.read_text(encoding="utf-8"))
 
@@ -143,11 +141,8 @@ def write_npz(path: Path, **arrays: np.ndarray) -> Path:
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read named arrays. Raises InputError when the file is missing, torn or holds pickles."""
-    # zipfile, zlib and numpy each have errors of their own for a torn archive
-    with (
-        reading(path, "a readable npz of plain arrays", (Exception,)),
-        np.load(path, allow_pickle=False) as archive,
-    ):
+    any_error = (Exception,)  # zipfile, zlib and numpy each have their own for a torn archive
+    with reading(path, "a readable npz of plain arrays", any_error), np.load(path) as archive:
         return {name: archive[name] for name in archive.files}
 
 
@@ -155,9 +150,6 @@ def digest(path: Path) -> str:
     """Return 12 hex characters that stand for a file's content. Raises InputError if not there."""
     with reading(path, "a readable file", (OSError,)):
         return sha256(path.read_bytes()).hexdigest()[:12]
-
-
-MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file's model lies here
 
 
 def model_path(model_file: str) -> Path:
@@ -183,12 +175,9 @@ def image_size_wh(path: Path) -> tuple[int, int]:
 
 
 def ends_whole(path: Path) -> bool:
-    """Tell whether a JPEG ends with its end marker (FF D9); one cut short does not.
-
-    A camera may pad the file after the marker, so it is looked for in the last 64 bytes.
-    """
+    """Tell whether a JPEG ends with its end marker (FF D9); one cut short does not."""
     with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - 64))
+        stream.seek(max(0, path.stat().st_size - 64))  # a camera may pad the file behind it
         return b"\xff\xd9" in stream.read()
 
 
@@ -208,10 +197,6 @@ def read_sampled(path: Path) -> tuple[np.ndarray, str]:
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int = 92, sampling: str = "444") -> bytes:
-    """Return the JPEG bytes of an [H, W, 3] uint8 RGB image.
-
-    sampling "420" keeps one colour for four pixels: a third faster, and no loss where the image
-    comes from a JPEG of that kind.
-    """
-    how = {"colorspace": "RGB", "colorsubsampling": sampling}
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=quality, **how)
+    """Return the JPEG of an [H, W, 3] uint8 RGB image; sampling "420": a colour for four pixels."""
+    pixels = np.ascontiguousarray(image)
+    return simplejpeg.encode_jpeg(pixels, quality, "RGB", sampling)

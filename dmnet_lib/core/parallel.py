@@ -45,8 +45,8 @@ def cores() -> int:
 def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None]:
     """Lend worker processes of one thread each, 0: one a core; None where one would do.
 
-    tasks, where known, is the number of chunks to come: more processes than that are not started.
-    They end with the block, at once where it raises, and with this process however it ends.
+    No more are started than there are tasks (chunks to come), where that is known. They end with
+    the block, at once where it raises, and with this process however it ends.
     """
     workers = jobs or cores()
     workers = workers if tasks is None else min(workers, tasks)
@@ -99,7 +99,6 @@ def cluster(address: str) -> Iterator[Executor]:
 
 
 def _begin(method: str) -> None:
-    """Make a worker of this process: one thread, no traceback when stopped, no life of its own."""
     for number in STOPS:
         signal.signal(number, _stop)
     # A thread takes over what is blocked: signals then reach the one that works, and wake it.
@@ -143,9 +142,7 @@ def run(
     it was, and no further item is begun. Raises InputError where a worker process died.
     """
     total = len(items) if isinstance(items, Sized) else None
-    found = map(function, items)
-    if executor is not None:
-        found = _spread(executor, function, items, chunk)
+    found = map(function, items) if executor is None else _spread(executor, function, items, chunk)
     return progress(found, label, total=total)
 
 

@@ -47,7 +47,7 @@ def split_regions(
     xyxy, images = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.int64)]
     for size_wh in np.unique(sizes_wh, axis=0):
         alike = np.flatnonzero(np.all(sizes_wh == size_wh, axis=1))
-        dense = windows.mask(np.stack([sums[i] for i in alike]), threshold)
+        dense = np.stack([sums[i] for i in alike]) >= threshold
         cells = windows.grid(size_wh, policy.window_wh)
         rectangles, owner = regions.from_masks(
             dense, cells, min_area_px=policy.min_area_px, rules=policy.rules

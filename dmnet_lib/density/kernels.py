@@ -17,7 +17,6 @@ from dmnet_lib.density.points import Points
 
 # Up to 20 px, the official code has kernels; at 0.025, as at 0, all weight is in one pixel.
 SIGMA_TABLE_PX = np.arange(1, 801) * 0.025
-TRUNCATE = 4.0  # sigmas at which a sampled kernel ends
 
 
 @dataclass(frozen=True)
@@ -132,12 +131,11 @@ def _sampled_below(centres: np.ndarray, sigmas: np.ndarray, edges: np.ndarray) -
     result = np.empty((len(centres), len(edges)))
     for sigma in np.unique(sigmas):
         chosen = sigmas == sigma
-        radius = int(TRUNCATE * sigma + 0.5)
+        radius = int(4.0 * sigma + 0.5)
         offsets = np.arange(-radius, radius + 1)
         weights = np.exp(-0.5 * (offsets / max(sigma, 1e-9)) ** 2)
         summed = np.concatenate([[0.0], np.cumsum(weights / weights.sum())])
         first_px = np.floor(centres[chosen]) - radius
-        result[chosen] = np.interp(
-            edges[None, :] - first_px[:, None], np.arange(len(summed)), summed
-        )
+        within = edges[None, :] - first_px[:, None]
+        result[chosen] = np.interp(within, np.arange(len(summed)), summed)
     return result

@@ -25,9 +25,8 @@ TILED_PX = 4_000_000  # of the network's input: one pass takes some 200 bytes a 
 TILE_CELLS = 256  # side of a tile's maps: of 1024 px input
 BAND_PX = 256  # rows or columns that are resampled together
 COLUMNS = {"large": (9, 16), "medium": (7, 20), "small": (5, 24)}  # first kernel, first width
-WIDEST = max(kernel for kernel, _ in COLUMNS.values())
-# How many cells beyond its own a cell of the maps looks: by the first kernel, and by three smaller.
-REACH_CELLS = math.ceil((WIDEST // 2 + (2 + 4 + 4) * ((WIDEST - 2) // 2)) / STRIDE)
+# How many cells beyond its own a cell of the maps looks: by kernels of 9, and of 7 three times.
+REACH_CELLS = math.ceil((9 // 2 + (2 + 4 + 4) * (7 // 2)) / STRIDE)
 
 
 def column(kernel: int, width: int) -> nn.Sequential:
@@ -48,14 +47,12 @@ def column(kernel: int, width: int) -> nn.Sequential:
 def head(features: int, channels: int) -> nn.Module:
     """Return what merges the columns: one convolution for one map, as in the paper, else two.
 
-    What tells sizes apart is no plain sum of features: without a hidden layer the maps together
-    are worse than the paper's one.
+    Without a hidden layer, several maps together are worse than the paper's one.
     """
     if channels == 1:
         return nn.Conv2d(features, 1, 1)
-    return nn.Sequential(
-        nn.Conv2d(features, HIDDEN, 1), nn.ReLU(True), nn.Conv2d(HIDDEN, channels, 1)
-    )
+    first, last = nn.Conv2d(features, HIDDEN, 1), nn.Conv2d(HIDDEN, channels, 1)
+    return nn.Sequential(first, nn.ReLU(True), last)
 
 
 class MCNN(nn.Module):
@@ -99,17 +96,18 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
     is_tiled = math.prod(size_hw) > TILED_PX
     with torch.inference_mode():
         found = (_in_tiles if is_tiled else _in_one_pass)(model, image, size_hw)
-        return _not_negative(found).cpu().numpy() / TARGET_GAIN
+        # Cut at 0 each by itself, noise around 0 in each of K maps would add up to objects.
+        positive = found.clamp(min=0)
+        share = found.sum(dim=0).clamp(min=0) / positive.sum(dim=0)
+        found = positive * torch.nan_to_num(share)  # nothing positive: 0 of 0
+        return found.cpu().numpy() / TARGET_GAIN
 
 
 def maps(
     model: nn.Module, images: Images, count: int, *,
     input_scale: float, executor: Executor | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
-    """Return `predict` of the first `count` images, and the seconds [M] that each took.
-
-    Seconds do not count the decoding of the image. An executor's workers share the images.
-    """
+    """Return `predict` of the first `count` images, and its seconds [M], without decoding."""
     each = partial(_timed, input_scale=input_scale)
     found = list(weights.map_with(each, model, images, range(count), executor=executor))
     return [cells for cells, _ in found], np.array([seconds for _, seconds in found])
@@ -133,7 +131,6 @@ def _in_one_pass(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> tor
 
 
 def _in_tiles(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.Tensor:
-    """Return what `_in_one_pass` does, on the CPU."""
     pixels, device = _padded(_resampled(image, *size_hw)), next(model.parameters()).device
     height, width = (side // STRIDE for side in pixels.shape[2:])
     bands = []
@@ -173,8 +170,7 @@ def _parts(length: int, step: int) -> list[slice]:
 
 
 def _resized(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    size = (height, width)
-    return nn.functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+    return nn.functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
 
 
 def _padded(pixels: torch.Tensor) -> torch.Tensor:
@@ -185,13 +181,3 @@ def _padded(pixels: torch.Tensor) -> torch.Tensor:
 def _output(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     with weights.mixed_precision(pixels.device):
         return model(pixels)[0].float()
-
-
-def _not_negative(found: torch.Tensor) -> torch.Tensor:
-    """Return maps [K, h, w] >= 0 with the sum over K that they had, or 0 where that was negative.
-
-    Cut at 0 each by itself, what is noise around 0 in each would add up to objects.
-    """
-    positive = found.clamp(min=0)
-    share = found.sum(dim=0).clamp(min=0) / positive.sum(dim=0)
-    return positive * torch.nan_to_num(share)  # nothing positive: 0 of 0

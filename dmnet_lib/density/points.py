@@ -44,14 +44,13 @@ class Points:
         """Return the [M] number of points of each image."""
         return np.bincount(self.image_index, minlength=len(self.names))
 
-    def where(self, chosen: np.ndarray) -> "Points":
-        """Return the points of a mask [P], over the same images."""
+    def where(self, chosen: np.ndarray | slice) -> "Points":
+        """Return the points of a mask [P] or slice, over the same images."""
         return replace(self, **{name: getattr(self, name)[chosen] for name in COLUMNS})
 
     def of_image(self, index: int) -> "Points":
         """Return one image's points as a split of that image."""
-        rows = self.rows_of(index)
-        here = self.where(np.arange(rows.start, rows.stop))
+        here = self.where(self.rows_of(index))
         return replace(
             here,
             names=self.names[index : index + 1],

@@ -1,4 +1,4 @@
-"""Points or density maps -> objects in each window of a grid, and the mask of dense windows.
+"""Points or density maps -> objects in each window of a grid.
 
 Windows stand side by side from the top left; the last of a row or column is moved back to end at
 the border, so that all have one size (DMNet's own grid, where the paper says nothing).
@@ -6,6 +6,7 @@ the border, so that all have one size (DMNet's own grid, where the paper says no
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -61,10 +62,9 @@ def _sums_of_one_size(
     _, rows = runs(first, last - first)
     xy, sigmas, cells = points.xy[rows], points.sigmas_px[rows], grid(size_wh, window_wh)
     width, height = size_wh
-    in_x = axis_weights(xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=width, kernel=kernel)
-    in_y = axis_weights(
-        xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=height, kernel=kernel
-    )
+    weights = partial(axis_weights, kernel=kernel)
+    in_x = weights(xy[:, 0], sigmas, cells.x_starts, cells.x_ends, length=width)
+    in_y = weights(xy[:, 1], sigmas, cells.y_starts, cells.y_ends, length=height)
     borders = np.cumsum(last - first)[:-1]
     for x, y in zip(np.split(in_x, borders), np.split(in_y, borders), strict=True):
         yield y.T @ x
@@ -102,8 +102,3 @@ def _coverage(
     right = np.where(np.arange(count) == count - 1, max(length, left[-1]), left + stride)
     shared = np.minimum(ends[:, None], right) - np.maximum(starts[:, None], left)
     return np.clip(shared, 0, None) / np.maximum(right - left, 1e-9)
-
-
-def mask(sums: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the [rows, columns] bool mask of windows with at least `threshold` objects."""
-    return sums >= threshold

@@ -59,8 +59,7 @@ def patch_batch(
     rng: np.random.Generator, images: Images, points: Points, bins: Bins, patches: Patches, *,
     count: int, share: slice = slice(None),
 ) -> Batch:  # fmt: skip
-    """Return patches [B, 3, p, p] and their density targets [B, K, p / 4, p / 4], exact objects per
-    cell.
+    """Return patches [B, 3, p, p] and their exact targets [B, K, p / 4, p / 4] in objects per cell.
 
     Of the count patches drawn, those of `share` are cut.
     """
@@ -92,24 +91,17 @@ def _patch(
     pixels = crops.cut(images[draw.index], (left, top, left + side, top + side), scale=scale)
     pixels = np.clip(pixels * draw.light, 0, 255).astype(np.uint8)
     steps = np.arange(patch_px // mcnn.STRIDE + 1) * mcnn.STRIDE / scale
-    target = _counts(points, draw.index, bins, left + steps, top + steps)
+    rows, (width, height) = points.rows_of(draw.index), points.sizes_wh[draw.index]
+    xy, sigmas, numbers = points.xy[rows], points.sigmas_px[rows], bins.of(points.sides_px[rows])
+    x_edges, y_edges = left + steps, top + steps
+    in_x = axis_weights(xy[:, 0], sigmas, x_edges[:-1], x_edges[1:], length=width)
+    in_y = axis_weights(xy[:, 1], sigmas, y_edges[:-1], y_edges[1:], length=height)
+    of_bins = [numbers == number for number in range(len(bins))]
+    target = np.stack([in_y[b].T @ in_x[b] for b in of_bins]).astype(np.float32)
     if draw.mirrored:
         pixels, target = pixels[:, ::-1], target[..., ::-1]
     turned = np.rot90(target, draw.quarters, axes=(1, 2)).copy()
     return np.rot90(pixels, draw.quarters), turned
-
-
-def _counts(
-    points: Points, index: int, bins: Bins, x_edges: np.ndarray, y_edges: np.ndarray
-) -> np.ndarray:
-    """Return the [K, h, w] float32 count between the given edges (pixels of the whole image)."""
-    rows = points.rows_of(index)
-    xy, sigmas, (width, height) = points.xy[rows], points.sigmas_px[rows], points.sizes_wh[index]
-    in_x = axis_weights(xy[:, 0], sigmas, x_edges[:-1], x_edges[1:], length=width)
-    in_y = axis_weights(xy[:, 1], sigmas, y_edges[:-1], y_edges[1:], length=height)
-    numbers = bins.of(points.sides_px[rows])
-    of_bin = [numbers == number for number in range(len(bins))]
-    return np.stack([in_y[b].T @ in_x[b] for b in of_bin]).astype(np.float32)
 
 
 def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -138,8 +130,8 @@ def measures(
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Return what gives a model's `maps.compare` on a split, all sizes together.
 
-    It raises InputError when the maps hold less than min_count_ratio of the objects: a collapsed
-    MCNN predicts zero everywhere and never comes back.
+    It raises InputError for less than min_count_ratio of the objects: a collapsed MCNN predicts
+    zero everywhere and never comes back.
     """
     stride = mcnn.STRIDE / input_scale
     true = [density.draw(points, index, stride=stride) for index in range(len(points.names))]
@@ -148,11 +140,11 @@ def measures(
         found, _ = mcnn.maps(model, images, len(true), input_scale=input_scale)
         result = density.compare([one.sum(axis=0) for one in found], true)
         if len(points) and result["count_ratio"] < min_count_ratio:
-            raise InputError(
-                f"MCNN's output collapsed: its maps hold {result['count_ratio']:.1%} of the "
-                f"objects (min_count_ratio is {min_count_ratio:.1%}); try another seed, a lower "
-                "learning_rate or more steps"
+            held = (
+                f"{result['count_ratio']:.1%} of the objects (the least is {min_count_ratio:.1%})"
             )
+            remedy = "try another seed, a lower learning_rate or more steps"
+            raise InputError(f"MCNN's output collapsed: its maps hold {held}; {remedy}")
         return result
 
     return measure_model

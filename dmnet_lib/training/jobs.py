@@ -26,10 +26,8 @@ def train(experiment: Experiment, network: str) -> Path:
     """Train "mcnn" or "detector"; return the checkpoint. InputError where a stage was not run."""
     stage = _stage(experiment, STAGES[network])
     given = stage.params
-    recipe = Recipe(
-        given["steps"], given["learning_rate"], given["evaluate_every"], given["weight_decay"],
-        given["seed"],
-    )  # fmt: skip
+    how = ("steps", "learning_rate", "evaluate_every", "weight_decay", "seed")
+    recipe = Recipe(**{name: given[name] for name in how})
     return (_train_mcnn if network == "mcnn" else _train_detector)(stage, recipe)
 
 
@@ -65,12 +63,16 @@ def _train_detector(stage: Stage, recipe: Recipe) -> Path:
 
 
 def _stage(experiment: Experiment, name: str) -> Stage:
-    """Return a stage as the runner would start it now, on what the last run left."""
+    """Return a stage as the runner would start it now. InputError where an earlier one changed."""
     root = result_folder.results_root()
     results = ResultFolder.read(root / experiment.name)
-    for other, folder in results.folders.items():
-        if other < name:
-            _require_current(experiment, other, folder)
+    for other in [earlier for earlier in results.folders if earlier < name]:
+        ran, now = results.params(other), _values(experiment, other)
+        for key in [key for key in now if ran.get(key, now[key]) != now[key]]:
+            raise InputError(
+                f"{other} was run with {key}: {ran[key]}, which is {now[key]} now; first run the "
+                f"experiment again, --until {other}"
+            )
     out = results.home / name / result_folder.INTERACTIVE
     values = _values(experiment, name)
     return Stage(name, experiment.name, root, out, values, results.folders)
@@ -81,19 +83,7 @@ def _values(experiment: Experiment, name: str) -> dict[str, params.Value]:
     return params.of_stage(experiment.sections, name, names)
 
 
-def _require_current(experiment: Experiment, name: str, folder: Path) -> None:
-    """Raise InputError where an earlier stage was run with other parameters than it has now."""
-    made_with = result_folder.parameters_of(folder)
-    for key, value in _values(experiment, name).items():
-        if made_with.get(key, value) != value:
-            raise InputError(
-                f"{name} was run with {key}: {made_with[key]}, which is {value} now; first run the "
-                f"experiment again, --until {name}"
-            )
-
-
 def _split(stage: Stage, part: str) -> Split:
-    root = splits.data_root(str(stage.params["dataset"]), str(stage.params["data_root"]))
-    return splits.load(
-        root, str(stage.params[f"{part}_split"]), classes=str(stage.params["classes"])
-    )
+    given = stage.params
+    root = splits.data_root(given["dataset"], given["data_root"])
+    return splits.load(root, given[f"{part}_split"], classes=given["classes"])

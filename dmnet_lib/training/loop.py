@@ -145,9 +145,8 @@ class _State:
             return cls(saved["step"], saved["rows"], saved["best"])
         except Exception as error:  # a torn or foreign file raises a dozen different types
             first = str(error).partition("\n")[0]
-            raise InputError(
-                f"{path}: not a checkpoint of this model; remove it ({first})"
-            ) from None
+            told = f"{path}: not a checkpoint of this model; remove it ({first})"
+            raise InputError(told) from None
 
     def record(self, row: dict[str, float], model: nn.Module, minimise: str | None) -> None:
         earlier = [r[minimise] for r in self.rows] if minimise else []

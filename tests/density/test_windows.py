@@ -97,10 +97,6 @@ def test_a_cell_cut_by_a_window_gives_the_share_inside():
     assert found == pytest.approx(np.array([[6.0, 6.0]]))
 
 
-def test_a_window_at_the_threshold_is_dense():
-    assert windows.mask(np.array([[0.07, 0.08, 0.09]]), 0.08).tolist() == [[False, True, True]]
-
-
 SIDES = st.integers(1, 200)
 SEEDS = st.integers(0, 2**32 - 1)
 
