@@ -31,6 +31,7 @@ PACKAGES = (
     "torch", "torchvision",
 )  # fmt: skip
 TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml", ".csv")
+DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one size apart
 # Parameters that decide no weights: where the data lies, what is shown, and what comes after.
 UNTRAINED = (
@@ -267,4 +268,4 @@ def _plain(value: object, where: str) -> object:
         return value
     if not math.isfinite(value):
         raise ValueError(f"{where} is {value}; write a number, or None where there is none")
-    return round(value, 6) + 0.0  # more shows the order of additions; + 0.0 turns -0.0 into 0.0
+    return round(value, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0

@@ -1,5 +1,5 @@
-"""Annotations -> points -> density maps, window sums and masks; MCNN, which predicts the maps.
+"""Annotations -> points -> density maps, window sums; MCNN, which predicts the maps.
 
-In: `Annotations` and images. Out: density maps, sums over windows, masks of dense windows.
+In: `Annotations` and images. Out: density maps, sums over windows.
 May know: core and data.
 """

@@ -139,10 +139,8 @@ def measures(
     def measure_model(model: nn.Module) -> dict[str, float]:
         found, _ = mcnn.maps(model, images, len(true), input_scale=input_scale)
         result = density.compare([one.sum(axis=0) for one in found], true)
-        if len(points) and result["count_ratio"] < min_count_ratio:
-            held = (
-                f"{result['count_ratio']:.1%} of the objects (the least is {min_count_ratio:.1%})"
-            )
+        if len(points) and (ratio := result["count_ratio"]) < min_count_ratio:
+            held = f"{ratio:.1%} of the objects (min_count_ratio is {min_count_ratio:.1%})"
             remedy = "try another seed, a lower learning_rate or more steps"
             raise InputError(f"MCNN's output collapsed: its maps hold {held}; {remedy}")
         return result
