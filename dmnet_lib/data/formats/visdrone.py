@@ -8,13 +8,22 @@ an image, over all classes, so lines stand by falling score.
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from dmnet_lib.core import annotations as visdrone_text
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, FIELDS, IGNORED, OTHERS, Annotations
+from dmnet_lib.core.annotations import (
+    CLASS_IDS,
+    CLASSES,
+    FIELDS,
+    IGNORED,
+    LIMIT_PX,
+    OTHERS,
+    Annotations,
+)
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 
@@ -42,22 +51,23 @@ def write_annotations(folder: Path, annotations: Annotations) -> None:
 
 
 def parse_result(line: str, where: str) -> list[float]:
-    """Return x, y, w, h, score, category of one line of a result file, as they stand.
+    """Return x, y, w, h, score, category of one line of six to eight fields.
 
-    Raises InputError, which begins with where, for what is no line of six to eight numbers, the
-    sixth, the category, a whole one.
+    Raises InputError, which begins with where, for numbers that no detection can have.
     """
     fields = line.strip().rstrip(",").split(",")
     if not RESULT_FIELDS <= len(fields) <= len(FIELDS):
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
-    try:
-        numbers = [float(field) for field in fields[:RESULT_FIELDS]]
-    except ValueError:
-        raise InputError(f"{where}: a field is not a number: {line.strip()!r}") from None
-    if not numbers[-1].is_integer():
-        raise InputError(f"{where}: category is {numbers[-1]}, not a number 1..10")
-    return numbers
+    with suppress(ValueError):  # as of numbers out of range
+        x, y, w, h, score, category = (float(field) for field in fields[:RESULT_FIELDS])
+        places = abs(x) < LIMIT_PX and abs(y) < LIMIT_PX and 0 <= w < LIMIT_PX and 0 <= h < LIMIT_PX
+        if places and 0 <= score <= 1 and category.is_integer():
+            return [x, y, w, h, score, category]
+    raise InputError(
+        f"{where}: {line.strip()[:80]!r}: expected numbers, w and h from 0, score in 0..1, and a "
+        "whole category"
+    )
 
 
 def write_detections(path: Path, found: Detections) -> None:

@@ -139,6 +139,9 @@ def _numbers(fields: list[str], names: Sequence[str], classes: int, where: str) 
         numbers = [float(field) for field in fields]
     except ValueError:
         numbers = [math.nan] * len(names)
-    if not all(abs(number) < LIMIT for number in numbers) or min(numbers[3:5]) < 0:
-        raise InputError(f"{where}: cx, cy, w, h must be shares of the image, w and h at least 0")
+    valid = all(abs(number) < LIMIT for number in numbers) and min(numbers[3:]) >= 0
+    if not valid or max(numbers[5:], default=0) > 1:
+        raise InputError(
+            f"{where}: cx, cy, w, h must be shares of the image, w and h from 0, a score in 0..1"
+        )
     return numbers
