@@ -22,10 +22,7 @@ class DetectionCache:
     folder: Path | None = None
 
     def get(self, views: Views, names: tuple[str, ...]) -> tuple[ViewDetections, np.ndarray] | None:
-        """Return what was found in the views of the images `names`, and the seconds [M] it took.
-
-        None where that is not known; a torn file counts as absent.
-        """
+        """Return what was found in the views, and the seconds [M] it took; None: absent or torn."""
         path = self._path(views, names)
         if path is None or not path.exists():
             return None

@@ -97,8 +97,7 @@ def build(
             box_score_thresh=score_threshold, box_detections_per_img=MAX_DETECTIONS,
         )  # fmt: skip
     else:
-        known = ", ".join(ARCHITECTURES)
-        raise InputError(f"no detector is called {architecture!r}; there are {known}")
+        raise InputError(f"architecture {architecture!r}: expected {', '.join(ARCHITECTURES)}")
     model.transform = AsGiven(model.transform)
     return model.to(memory_format=torch.channels_last)
 
@@ -174,7 +173,7 @@ class Torchvision:
 
 
 def padded_wh(view: np.ndarray) -> tuple[int, int]:
-    """Return the size that a view [h, w, 3] has once its sides are multiples of PAD_TO."""
+    """Return the size of a view [h, w, 3] once its sides are multiples of PAD_TO."""
     height, width = (-(-side // PAD_TO) * PAD_TO for side in view.shape[:2])
     return width, height
 
@@ -207,15 +206,10 @@ def write(folder: Path, model: nn.Module, *, steps: int, val_loss: float) -> dic
 def detect_regions(
     detector: Detector, image: np.ndarray, regions_xyxy: np.ndarray, scales: np.ndarray
 ) -> list[Found]:
-    """Return boxes [n, 4] xyxy in image pixels, scores [n] and class ids [n] of each region.
-
-    Regions lie within the image, and are resampled by scales [r].
-    """
+    """Return what is found in each region [r, 4], resampled by scales [r], in image pixels."""
     views = [crops.cut(image, r, scale=s) for r, s in zip(regions_xyxy, scales, strict=True)]
-    in_image = []
-    for (boxes_xyxy, *rest), region, view in zip(
-        detector.find(views), regions_xyxy, views, strict=True
-    ):
+    found, in_image = detector.find(views), []
+    for (boxes_xyxy, *rest), region, view in zip(found, regions_xyxy, views, strict=True):
         # Not quite scales: a view's size is whole pixels.
         scale_xy = view.shape[1::-1] / (region[2:] - region[:2])
         in_image.append((boxes.shift(boxes_xyxy / np.tile(scale_xy, 2), region[:2]), *rest))
@@ -260,9 +254,8 @@ def detect(
 ) -> list[tuple[ViewDetections, np.ndarray]]:
     """Return what each pass finds in a split, and the seconds [M] that it spent on each image.
 
-    An image is decoded once for all passes; a bar called label shows how many are. Seconds count
-    cutting, resampling and the network, not the decoding. An executor's workers get images and the
-    model by chunks, and use their CPU.
+    An image is decoded once for all passes, which their seconds do not count. An executor's workers
+    get images and the model by chunks, and use their CPU. label names the progress bar.
     Raises ValueError for views whose input_wh is not the detector's.
     """
     for views in passes:
@@ -279,7 +272,6 @@ def detect(
 def _detect_image(
     detector: Detector, images: Images, item: tuple[int, list[ImageViews]]
 ) -> list[tuple[list[Found], float]]:
-    """Return what each pass finds in the views of an image, and its seconds."""
     index, passes = item
     image, found = images[index], []
     for regions_xyxy, scales in passes:

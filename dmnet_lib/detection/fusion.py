@@ -38,12 +38,9 @@ class ViewRules:
     coarse_weight: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.truncated_boxes not in ("suppressed", "kept"):
-            raise InputError(
-                f"truncated_boxes is {self.truncated_boxes!r}: expected suppressed or kept"
-            )
-        if not 0 < self.coarse_weight <= 1:
-            raise InputError(f"coarse_weight is {self.coarse_weight}: expected above 0, at most 1")
+        if self.truncated_boxes not in ("suppressed", "kept") or not 0 < self.coarse_weight <= 1:
+            expected = "truncated_boxes suppressed or kept, coarse_weight above 0 and at most 1"
+            raise InputError(f"{self}: expected {expected}")
 
 
 Views = tuple[np.ndarray, np.ndarray, np.ndarray]  # regions, images and scales, by image

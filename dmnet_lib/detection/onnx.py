@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # an extra; commands that need no such detector do without
 STRIDES = (8, 16, 32)  # of the cells, in the order in which both heads list them
 GREY = 114  # what both are trained with around the view
 LOG_LARGEST = 20.0  # of a size in strides: no view is so large, and numbers stay finite
-PROBE_WH = (128, 96)  # of what a network of any input size is tried on
 NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the first that there is
 COCO = tuple(tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["coco"])
@@ -55,16 +54,14 @@ class Head:
     channels: slice
     white: int
 
+    def shape(self, cells: int, classes: int) -> tuple[int, int, int]:
+        """Return the shape of an answer for one view."""
+        numbers = self.leading + classes
+        return (1, cells, numbers) if self.cells_first else (1, numbers, cells)
+
     def by_cell(self, answer: np.ndarray) -> np.ndarray:
         """Return an answer as [B, cells, numbers]."""
         return answer if self.cells_first else answer.transpose(0, 2, 1)
-
-    def fits(self, answer: np.ndarray, cells: int) -> bool:
-        """Tell whether an answer is of this head's shape."""
-        if answer.ndim != 3:
-            return False
-        _, rows, numbers = self.by_cell(answer).shape
-        return rows == cells and numbers > self.leading
 
     def scores(self, raw: np.ndarray, columns: Sequence[int]) -> np.ndarray:
         """Return the scores [B, cells, K] of some classes in an answer [B, cells, numbers]."""
@@ -123,7 +120,7 @@ class Onnx:
         path = Path(path).absolute()
         session = _session(path)
         size_wh, known = _input_wh(session, path), _names(session, path, names)
-        output, head = _head(session, path, size_wh or PROBE_WH, len(known))
+        output, head = _head(session, path, size_wh or (128, 96), len(known))
         columns, ids = mapped(known, class_map)
         return cls(path, head, output, columns, ids, score_threshold, iou_threshold, size_wh)
 
@@ -236,10 +233,7 @@ def _input_wh(session: "InferenceSession", path: Path) -> tuple[int, int] | None
 
 
 def _names(session: "InferenceSession", path: Path, names: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the model's classes: those given, or its own, as ultralytics writes them.
-
-    Those are a dictionary {number: name} or a list, in Python's spelling.
-    """
+    """Return the names given, or the model's own, {number: name} or a list in Python's spelling."""
     if names:
         listed = names.split(",") if isinstance(names, str) else names
         return COCO if names == "coco" else tuple(name.strip() for name in listed)
@@ -259,23 +253,16 @@ def _head(
     """Return the name of the output by which a known head answers a grey image, and the head."""
     width, height = size_wh
     grey, cells = np.full((1, height, width, 3), GREY, np.uint8), len(_cells(size_wh))
-    answers = {name: _run(session, path, head, grey) for name, head in HEADS.items()}
-    found = [
-        (name, output, answer)
-        for name, by_output in answers.items()
-        for output, answer in by_output.items()
-        if HEADS[name].fits(answer, cells)
-    ]
+    answers = [(h, *one) for h in HEADS.values() for one in _run(session, path, h, grey).items()]
+    found = [one for one in answers if one[2].shape == one[0].shape(cells, classes)]
     if len(found) != 1:
-        shapes = {output: list(answer.shape) for output, answer in answers["yolox"].items()}
+        shapes = {output: list(answer.shape) for _, output, answer in answers}
+        known = [f"{list(head.shape(cells, classes))} ({name})" for name, head in HEADS.items()]
         raise InputError(
-            f"{path}: answers {shapes}; expected one of [1, {cells}, 5 + classes], as of yolox, or "
-            f"[1, 4 + classes, {cells}], as of yolov8"
+            f"{path}: answers {shapes}; expected one {' or '.join(known)} for {classes} classes"
         )
-    ((name, output, answer),) = found
-    head, raw = HEADS[name], HEADS[name].by_cell(answer)
-    if (has := raw.shape[2] - head.leading) != classes:
-        raise InputError(f"{path}: answers for {has} classes as {name}, but {classes} are named")
+    ((head, output, answer),) = found
+    raw = head.by_cell(answer)
     if raw[..., 4:].min() < 0 or raw[..., 4:].max() > 1:
         raise InputError(f"{path}: its scores leave 0..1; export it with their sigmoid")
     if head.relative and np.abs(raw[..., :2]).max() > np.sqrt(cells):
@@ -286,7 +273,7 @@ def _head(
 @lru_cache(maxsize=16)
 def _cells(size_wh: tuple[int, int]) -> np.ndarray:
     """Return the [n, 3] column, row and stride of every cell of an input, in a head's order."""
-    levels = [np.zeros((0, 3), int)]
+    levels = []
     for stride in STRIDES:
         rows, columns = np.indices((size_wh[1] // stride, size_wh[0] // stride))
         strides = np.full(rows.size, stride)
@@ -295,7 +282,6 @@ def _cells(size_wh: tuple[int, int]) -> np.ndarray:
 
 
 def _fitted(view: np.ndarray, input_wh: tuple[int, int] | None) -> np.ndarray:
-    """Return the view, made smaller where it would not fit."""
     height, width = view.shape[:2]
     scale = 1.0 if input_wh is None else min(1.0, input_wh[0] / width, input_wh[1] / height)
     return crops.cut(view, (0, 0, width, height), scale=scale)

@@ -28,13 +28,7 @@ from dmnet_lib.density import mcnn, sizes, windows
 from dmnet_lib.detection import density_source, detectors, fusion, onnx, strategies
 from dmnet_lib.detection.detectors import Detector, Views
 from dmnet_lib.detection.strategies import InferencePass, Rule
-from dmnet_lib.detection.strategy import (
-    PREDICT,
-    PREDICTABLE,
-    SHOWN_SCORE,
-    Strategy,
-    described,
-)
+from dmnet_lib.detection.strategy import PREDICT, PREDICTABLE, SHOWN_SCORE, Strategy, described
 
 MCNN_WEIGHTS = "mcnn.safetensors"
 NEEDED = {  # files of each stage that predictions need; a clone has figures and metrics alone
@@ -200,23 +194,15 @@ def _strategy(name: str) -> Strategy:
 
 
 def _finished(home: Path) -> ResultFolder:
-    """Return a run's results. Raises InputError where a stage or one of its files is missing."""
+    """Return a run's results. Raises InputError where a file of NEEDED is missing."""
     results = ResultFolder.read(home)
-    needed = [(stage, name) for stage, names in NEEDED.items() for name in names]
-    if DETECTION in results.folders and "file" not in _about(results.folder(DETECTION)):
-        needed.append((DETECTION, detectors.WEIGHTS))  # else it lies elsewhere
-    for stage, name in needed:
+    for stage, name in ((stage, name) for stage, names in NEEDED.items() for name in names):
         if stage not in results.folders or not (results.folder(stage) / name).is_file():
             raise InputError(
                 f"{home}: no finished run with its networks ({name} of {stage} is not there), like "
                 f"results/demo; {_remedy(home)}"
             )
     return results
-
-
-def _about(folder: Path) -> dict[str, object]:
-    path = folder / detectors.ABOUT
-    return files.read_json(path) if path.is_file() else {}
 
 
 def _remedy(home: Path) -> str:
@@ -229,7 +215,7 @@ def _detector(results: ResultFolder, device: torch.device) -> Detector:
     if chosen["architecture"] != "onnx":
         model = detectors.build(chosen["architecture"], score_threshold=chosen["score_threshold"])
         return detectors.Torchvision(weights.read(folder / detectors.WEIGHTS, model).to(device))
-    path, about = files.model_path(chosen["model_file"]), _about(folder)
+    path, about = files.model_path(chosen["model_file"]), files.read_json(folder / detectors.ABOUT)
     if path.is_file() and files.digest(path) != about["digest"]:
         raise InputError(
             f"{path}: another model than the run's {about['file']}; set {files.MODEL_FILE} to it"

@@ -42,17 +42,13 @@ def collect(
     """Return `of_passes` for a split's objects, each shown at many sizes."""
     shown = regions_at_many_sizes(split.annotations.sizes_wh, scale)
     views = {str(n): Views(one, scale) for n, one in enumerate(shown)}
-    passes = strategies.run(
-        detector, split, views, cache=cache, executor=executor, label="recall curve"
-    )
+    how = {"cache": cache, "executor": executor, "label": "recall curve"}
+    passes = strategies.run(detector, split, views, **how)
     return of_passes(split.annotations, list(passes.values()))
 
 
 def regions_at_many_sizes(sizes_wh: np.ndarray, scale: InputScale) -> list[Regions]:
-    """Return regions that show objects in many sizes: whole images, and tiles from small to large.
-
-    Tiles are as large as the crops that are offered, from near the smallest on.
-    """
+    """Return regions that show objects in many sizes: whole images, and tiles as large as crops."""
     found = [Regions.whole_images(sizes_wh)]
     side = scale.input_long_px / scale.max_upscale * TILE_STEP
     while side < np.max(sizes_wh, initial=0):
@@ -67,10 +63,9 @@ def of_passes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return sides_px [n] in the view and recalls [n] in 0..1 of all objects in all views.
 
-    An object takes part in every view that holds it entirely. Its recall is the share of the IoU
-    thresholds 0.5, 0.55, … 0.95, over which AP is the mean, at which a detection of its class from
-    LEAST_SCORE on overlaps it. At 0.5 alone the curve would be flat where boxes still grow better,
-    and crops planned by it magnify too little.
+    An object takes part in every view that holds it entirely. Its recall is the share of AP's IoU
+    THRESHOLDS at which a detection of its class from LEAST_SCORE on overlaps it: by 0.5 alone,
+    crops planned by the curve would magnify too little.
     """
     parts = [_of_pass(truth, seen) for seen in passes]
     sides_px, recalls = zip(*parts, strict=True) if parts else ((), ())
@@ -78,9 +73,8 @@ def of_passes(
 
 
 def _of_pass(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, np.ndarray]:
-    in_image = boxes.clip(
-        boxes.xywh_to_xyxy(truth.boxes_xywh), truth.sizes_wh[truth.image_index]
-    ).astype(np.float64)
+    boxes_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh).astype(np.float64)
+    in_image = boxes.clip(boxes_xyxy, truth.sizes_wh[truth.image_index])
     view, row = _held(truth, in_image, seen)
     sides = truth.sides_px[row] * seen.scales[view]
     found = seen.detections
@@ -110,10 +104,9 @@ def _held(
 
 
 def table(sides_px: np.ndarray, found: np.ndarray) -> "pd.DataFrame":
-    """Return one row half an octave of sides: z_px, found, objects and a 95% interval.
+    """Return one row half an octave of sides: z_px, found, objects and Wilson's 95% interval.
 
-    The interval is Wilson's. Objects of one image are alike, so it is too narrow, and only shows
-    which points rest on few.
+    Objects of one image are alike, so it is too narrow, and only shows which points rest on few.
     """
     import pandas as pd
 

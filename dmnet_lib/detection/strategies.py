@@ -87,8 +87,8 @@ def run_whole_images(
     cache: DetectionCache = NO_CACHE,
     executor: Executor | None = None,
 ) -> dict[str, InferencePass]:
-    """Return the passes over whole images: `global`, at the detector's input size, and `native`,
-    at full resolution, which a network of one fixed input size cannot take."""
+    """Return the passes `global`, at the input size, and `native`, at full resolution, where the
+    network takes any size."""
     whole = Regions.whole_images(split.annotations.sizes_wh)
     scale = replace(rule.input_scale, max_upscale=1.0)
     views = {"global": Views(whole, scale)}
@@ -109,8 +109,8 @@ def run_crops(
 ) -> dict[str, InferencePass]:
     """Return the pass over each strategy's crops.
 
-    Crops that are the first of a longer plan's, as records say, need no pass of their own: they
-    take their part of its boxes and, by their pixels, of its seconds.
+    Crops that are the first of a longer plan's, as records say, take their part of its boxes and,
+    by their pixels, of its seconds.
     """
     views = {name: Views(crops, rule.input_scale) for name, crops in by_crops.items()}
     longer = {name: one.prefix_of for name, one in (records or {}).items() if one.prefix_of}
@@ -154,10 +154,7 @@ def run(
 
 
 def _part(longer: InferencePass, views: Views, split: Split) -> InferencePass:
-    """Return the part of a pass that has only those views, the first of each image.
-
-    Raises ValueError where they are not.
-    """
+    """Return the part of a pass that has only those views, the first of each image."""
     images = longer.regions.image_index
     rank = np.arange(len(images)) - np.searchsorted(images, images)
     counts = np.bincount(views.regions.image_index, minlength=1 + images.max(initial=-1))
@@ -184,17 +181,16 @@ def outcomes(
 ) -> dict[str, Outcome]:
     """Return the outcome of each pass over whole images, and of the crops fused with `global`.
 
-    extra_seconds adds, per image, what a strategy spends before it has its crops. records say what
-    strategies are where their names do not; see `described`.
+    extra_seconds, per image, is what a strategy spends before it has its crops; records say what
+    strategies are where their names do not.
     """
-    strategies = described((*whole, *crops)) | dict(records or {})
-    found, extra, none = {}, extra_seconds or {}, Regions.from_lists([])
+    strategies, found = described((*whole, *crops)) | dict(records or {}), {}
     for name, one in (whole | crops).items():
         parts = [one] if name in whole else [whole["global"], one]
+        seconds = sum(part.seconds for part in parts) + (extra_seconds or {}).get(name, 0.0)
         found[name] = Outcome(
-            strategies[name], fuse(parts, rule), none if name in whole else one.regions,
-            sum(part.megapixels for part in parts),
-            sum(part.seconds for part in parts) + extra.get(name, 0.0), one.time_is_estimated,
+            strategies[name], fuse(parts, rule), Regions.from_lists([]) if name in whole else one.regions,
+            sum(part.megapixels for part in parts), seconds, one.time_is_estimated,
         )  # fmt: skip
     return found
 
@@ -235,11 +231,7 @@ def ablation(
 def with_predicted_recall(
     found: Mapping[str, Outcome], truth: Annotations, planner: CropPlanner
 ) -> dict[str, Outcome]:
-    """Return the outcomes with the share of objects that the recall curve predicts to be found.
-
-    That is `CropPlanner.predicted_recall` of its crops; `native` is the whole image at full
-    resolution.
-    """
+    """Return the outcomes with `CropPlanner.predicted_recall` of their crops, and of `native`."""
     at_full = replace(planner.input_scale, input_long_px=FULL_RESOLUTION)
     planners = {"native": replace(planner, input_scale=at_full)}
     return {
@@ -251,8 +243,7 @@ def with_predicted_recall(
 
 
 def cost_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
-    """Return one row per strategy: crops, megapixels, detections and seconds per image, whether the
-    seconds are estimated, and the predicted recall."""
+    """Return one row per strategy: its costs per image and the predicted recall."""
     rows = {}
     for name, one in found.items():
         images = max(1, len(one.detections.names))
@@ -310,11 +301,12 @@ def read(folder: Path) -> dict[str, Outcome]:
 
 def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) -> Path:
     """Write the detections of each variant and strategy, and what there is."""
+    folder /= ABLATION
     for number, by_name in enumerate(found.values()):
         for name, one in by_name.items():
-            tables.write(folder / ABLATION / f"{number}_{_stem(name)}.npz", one)
+            tables.write(folder / f"{number}_{_stem(name)}.npz", one)
     listing = [[variant, list(by_name)] for variant, by_name in found.items()]
-    return files.write_json(folder / ABLATION / LISTING, listing)
+    return files.write_json(folder / LISTING, listing)
 
 
 def read_ablation(folder: Path) -> dict[str, dict[str, Detections]]:

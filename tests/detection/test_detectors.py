@@ -183,7 +183,7 @@ def test_a_view_is_padded_and_never_enlarged(architecture: str) -> None:
 
 
 def test_an_unknown_architecture_is_answered_with_those_there_are() -> None:
-    with pytest.raises(InputError, match="'yolo'; there are fcos_small, fasterrcnn_resnet50_fpn"):
+    with pytest.raises(InputError, match="'yolo': expected fcos_small, fasterrcnn_resnet50_fpn"):
         detectors.build("yolo")
 
 

@@ -108,7 +108,7 @@ def test_pixels_of_another_kind_are_refused(untrained_run: Path) -> None:
         (lambda home: files.write_json(home / "latest.json", {"stages": {}}), UNFINISHED),
         (lambda home: escape(home), "leads out of"),
         (lambda home: next(home.glob("02*/k/*.safetensors")).unlink(), UNFINISHED),
-        (lambda home: next(home.glob("05*/k/*.safetensors")).unlink(), UNFINISHED),
+        (lambda home: next(home.glob("05*/k/*.safetensors")).unlink(), "no such weights"),
         (lambda home: next(home.glob("05*/k/*.safetensors")).write_bytes(b"x"), "not this model"),
         (lambda home: next(home.glob("01*/k/sizes.json")).write_text("[]"), "not size bins"),
         (lambda home: files.write_json(next(home.glob("03*/k/metrics.json")), {}), "another ver"),
