@@ -57,13 +57,13 @@ def check_splits(
     by stem, then tell whether boxes lie in their images. executor, as `parallel.run` takes it,
     reads the images. Raises InputError where there is no such folder.
     """
-    root, names = splits.locate(root, tuple(part for name in names for part in name.split("+")))
-    found = Check()
+    names, found = tuple(part for name in names for part in name.split("+")), Check()
+    if not names:
+        root, names = splits.locate(root)
     for name in dict.fromkeys(names):  # val may serve as test
         folder = splits.split_folder(root, name)
         try:
-            counts = _check_split(folder, sizes, executor, found)
-            found.counts[splits.split_name(name)] = counts
+            found.counts[splits.split_name(name)] = _check_split(folder, sizes, executor, found)
         except InputError as error:
             found.errors.append(str(error))
     return found
@@ -80,16 +80,16 @@ def _check_split(
         images = {path.stem: path for path in splits.image_paths(folder)}
         sizes, wanted = _image_sizes(folder, images, sizes or {}, executor, found), set(images)
     if bare := wanted - set(texts):
-        message = _some(folder, "images without annotation", bare)
+        message = some(folder, "images without annotation", bare)
         found.errors.append(f"{message}: every image needs a file, an empty one if it has no box")
     if spare := set(texts) - wanted:
-        found.notes.append(_some(folder, "annotation files without image", spare))
+        found.notes.append(some(folder, "annotation files without image", spare))
     table = _table([texts[stem] for stem in sorted(wanted & set(texts))], sizes or {}, found)
     if sizes is None:
         words = "lines were checked, not whether boxes lie in their images"
         found.notes.append(f"{folder}: no images and no image sizes: {words}")
     elif not has_images and (unknown := set(table.names) - set(sizes)):
-        message = _some(folder, "annotation files without an image and without a size", unknown)
+        message = some(folder, "annotation files without an image and without a size", unknown)
         found.errors.append(message)
     found.notes.extend(_odd_boxes(folder, table))
     return splits.counts(table) | {"images": len(wanted)}
@@ -116,13 +116,12 @@ def _image_sizes(
 ) -> dict[str, tuple[int, int]]:
     """Return the (width, height) of images by stem, those given of such as are not valid."""
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": folder.name}
-    sizes = dict(
-        zip(images, parallel.run(_size_or_fault, list(images.values()), **how), strict=True)
-    )
-    found.errors.extend(size for size in sizes.values() if isinstance(size, str))
-    sizes = {stem: size for stem, size in sizes.items() if not isinstance(size, str)}
+    answers = list(parallel.run(_size_or_fault, list(images.values()), **how))
+    found.errors.extend(one for one in answers if isinstance(one, str))
+    read = zip(images, answers, strict=True)
+    sizes = {stem: one for stem, one in read if not isinstance(one, str)}
     if differing := {stem for stem in sizes if given.get(stem, sizes[stem]) != sizes[stem]}:
-        found.errors.append(_some(folder, "images whose size is not the size given", differing))
+        found.errors.append(some(folder, "images whose size is not the size given", differing))
     return {**sizes, **given}
 
 
@@ -151,23 +150,27 @@ def _odd_boxes(folder: Path, table: Annotations) -> list[str]:
     }
     names = np.array(table.names, object)[table.image_index]
     return [
-        _some(folder, f"images with {odd.sum():,} {what}", set(names[odd]))
+        some(folder, f"images with {odd.sum():,} {what}", set(names[odd]))
         for what, odd in kinds.items()
         if odd.any()
     ]
 
 
-def _some(folder: Path, what: str, stems: Collection[str]) -> str:
+def some(folder: Path, what: str, stems: Collection[str]) -> str:
+    """Return how many of them there are in folder, and which."""
     return f"{folder}: {len(stems):,} {what} ({shortened(sorted(stems))})"
+
+
+def left_out(folder: Path, names: Collection[str], what: str) -> list[str]:
+    """Return a note if there are files in folder/annotations that belong to none of the names."""
+    spare = {path.stem for path in (folder / "annotations").glob("*.txt")} - set(names)
+    return [some(folder, f"annotation files {what}, left out", spare)] if spare else []
 
 
 def remarks(root: Path, split: Split) -> list[str]:
     """Return in words what is odd about a split of `splits.load_source`, yet no error."""
     folder, table = splits.split_folder(root, split.name), split.annotations
-    texts = {path.stem for path in (folder / "annotations").glob("*.txt")}
-    notes = []
-    if spare := texts - set(table.names):
-        notes.append(_some(folder, "annotation files without image, left out", spare))
+    notes = left_out(folder, table.names, "without image")
     outside = np.any(table.boxes_xywh[:, :2] >= table.sizes_wh[table.image_index], axis=1)
     if outside.any():
         notes.append(

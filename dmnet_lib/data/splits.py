@@ -81,8 +81,6 @@ def data_root(dataset: str, declared: str | Path) -> Path:
 
 def split_folder(root: Path, split: str) -> Path:
     """Return the folder of a split. Raises InputError where there is none."""
-    if not root.is_dir():
-        raise InputError(f"{root}: no such data folder; expected {LAYOUT} in it")
     for pattern in SPLIT_FOLDERS:
         folder = root / pattern.format(split)
         if folder.is_dir():
@@ -97,9 +95,9 @@ def image_paths(folder: Path) -> tuple[Path, ...]:
     paths = sorted(p for p in images.glob("*") if p.suffix.lower() in files.IMAGE_SUFFIXES)
     if not paths:
         raise InputError(f"{images}: no image (.jpg, .jpeg, .png) found; expected {LAYOUT}")
-    twice = [stem for stem, count in Counter(p.stem for p in paths).items() if count > 1]
-    if twice:
-        raise InputError(f"{images}: two images are called {min(twice)}; keep one of them")
+    stem, count = Counter(p.stem for p in paths).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{images}: two images are called {stem}; keep one of them")
     return tuple(paths)
 
 
@@ -129,8 +127,7 @@ def load_source(
 ) -> Split:
     """Return a split whose images may be absent: then sizes gives (width, height) by stem.
 
-    Nothing is decoded. Without images the split is its annotation files; with annotated False, one
-    that has no annotations folder counts as one without boxes. Raises InputError.
+    With annotated False, one that has no annotations folder counts as one without boxes.
     """
     folder = split_folder(root, split)
     if not annotated and not (folder / "annotations").is_dir():
@@ -199,17 +196,10 @@ def need_sizes(folder: Path, sizes: Sizes | None) -> Sizes:
     return sizes
 
 
-def locate(path: Path, splits: tuple[str, ...] = ()) -> tuple[Path, tuple[str, ...]]:
-    """Return the root and the splits meant by a root, or by the folder of one split.
-
-    Raises InputError where none is there.
-    """
-    if splits:
-        return path, splits
+def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the root and the splits meant by a root, or by the folder of one split."""
     if (path / "annotations").is_dir() or (path / "images").is_dir():
         return path.resolve().parent, (path.resolve().name,)
-    if not path.is_dir():
-        raise InputError(f"{path}: no such data folder; expected {LAYOUT} in it")
     found = {p.parent.name for part in ("images", "annotations") for p in path.glob(f"*/{part}")}
     if not found:
         raise InputError(f"{path}: no split found; expected {LAYOUT}")

@@ -43,10 +43,10 @@ NEEDED = {  # files of each stage that predictions need; a clone has figures and
 class Prediction:
     """What is found in one image.
 
-    detections: fused, best first, of one image; size_wh: of the image in pixels; regions: the
-    crops; density [K, h, w]: objects per cell of cell_px pixels, one map per size bin (no map where
-    the strategy needs none); megapixels through the detector; seconds from pixels to boxes;
-    notes: what was done to open the picture, and whether boxes were left out.
+    detections: fused, best first; size_wh: of the image in pixels; regions: the crops; density
+    [K, h, w]: objects per cell of cell_px pixels, one map per size bin (none where the strategy
+    needs none); megapixels through the detector; seconds from pixels to boxes; notes: what was done
+    to open the picture, and whether boxes were left out.
     """
 
     detections: Detections
@@ -88,19 +88,17 @@ class Predictor:
         """Return the pipeline of a run's folder, like results/demo.
 
         A relative path may also count from the project's folder. strategy is one of PREDICTABLE; N
-        is a number of crops, or megapixels like 0.9Mpx. Raises InputError for a run that is not
-        finished on this machine, for one of other networks, and for an unknown strategy.
+        is a number of crops, or megapixels like 0.9Mpx. Raises InputError for another one, and for
+        a run that is not finished on this machine.
         """
-        record = _strategy(strategy)
+        record = described([strategy])[strategy]
+        is_planned = record.method in ("planned mcnn", "planned detector")
+        if strategy not in (PREDICT, "global") and not (is_planned and record.budget):
+            raise InputError(f"strategy {strategy!r}: expected {PREDICTABLE}")
         home = Path(run) if Path(run).exists() else files.ROOT / run
         results = _finished(home)
-        try:
+        with files.reading(home, f"a run of this version; {_remedy(home)}", (KeyError,)):
             return cls._of_results(results, record, weights.pick_device(device))
-        except KeyError as error:
-            raise InputError(
-                f"{home}: made by another version of the suite ({error} is missing); "
-                f"{_remedy(home)}"
-            ) from None
 
     @classmethod
     def _of_results(
@@ -109,9 +107,8 @@ class Predictor:
         folders, chosen = results.folders, results.params(DETECTION)
         bins, found = sizes.read(folders[DENSITY] / "sizes.json"), _detector(results, device)
         model = weights.read(folders[MCNN] / MCNN_WEIGHTS, mcnn.MCNN(len(bins))).to(device)
-        scale, aspect_wh = input_scale.read(
-            folders[CROPS] / input_scale.FILE, input_wh=found.input_wh
-        )
+        scale_file = folders[CROPS] / input_scale.FILE
+        scale, aspect_wh = input_scale.read(scale_file, input_wh=found.input_wh)
         rules = official.named(chosen["profile"], chosen["profile_changes"])
         views = fusion.ViewRules(chosen["truncated_boxes"], chosen["coarse_weight"])
         return cls(
@@ -171,26 +168,15 @@ class Predictor:
         if self.strategy.kind == "whole":
             return Regions.from_lists([])
         if self.strategy.kind == "density":
-            sums = windows.sums_from_maps(
-                [maps], sizes_wh, self.policy.window_wh, stride=self.cell_px
-            )
-            return cropping.split_regions(
-                sums, sizes_wh, threshold=self.threshold, policy=self.policy
-            )
+            policy, limit = self.policy, self.threshold
+            sums = windows.sums_from_maps([maps], sizes_wh, policy.window_wh, stride=self.cell_px)
+            return cropping.split_regions(sums, sizes_wh, threshold=limit, policy=policy)
         tasks = density_source.of_detections(whole, sizes_wh, self.planner)
         if self.strategy.source == "mcnn":
             tasks = plans.of_maps([maps], sizes_wh, stride=self.cell_px)
         budget = plans.budgets(self.strategy.name.rpartition(" ")[2])
         (planned,) = plans.split_plans(tasks, self.planner, budget).values()
         return planned.regions
-
-
-def _strategy(name: str) -> Strategy:
-    (record,) = described([name]).values()
-    is_planned = record.method in ("planned mcnn", "planned detector")
-    if name not in (PREDICT, "global") and not (is_planned and record.budget):
-        raise InputError(f"strategy {name!r}: expected {PREDICTABLE}")
-    return record
 
 
 def _finished(home: Path) -> ResultFolder:

@@ -136,13 +136,11 @@ def run(
     found = {name: cache.get(views, names) for name, views in passes.items()}
     new = [name for name in passes if found[name] is None]
     if new:
-        answers = detectors.detect(
-            detector, split.images, names, [passes[name] for name in new],
-            executor=executor, label=label,
-        )  # fmt: skip
-        for name, (seen, seconds) in zip(new, answers, strict=True):
-            found[name] = seen, seconds
-            cache.put(passes[name], names, seen, seconds)
+        views, how = [passes[name] for name in new], {"executor": executor, "label": label}
+        answers = detectors.detect(detector, split.images, names, views, **how)
+        for name, answer in zip(new, answers, strict=True):
+            found[name] = answer
+            cache.put(passes[name], names, *answer)
     return {
         name: InferencePass(
             **vars(seen),

@@ -111,8 +111,8 @@ def test_pixels_of_another_kind_are_refused(untrained_run: Path) -> None:
         (lambda home: next(home.glob("05*/k/*.safetensors")).unlink(), "no such weights"),
         (lambda home: next(home.glob("05*/k/*.safetensors")).write_bytes(b"x"), "not this model"),
         (lambda home: next(home.glob("01*/k/sizes.json")).write_text("[]"), "not size bins"),
-        (lambda home: files.write_json(next(home.glob("03*/k/metrics.json")), {}), "another ver"),
-        (lambda home: next(home.glob("05*/k/params.yaml")).write_text("a: 1\n"), "another version"),
+        (lambda home: files.write_json(next(home.glob("03*/k/metrics.json")), {}), "of this ver"),
+        (lambda home: next(home.glob("05*/k/params.yaml")).write_text("a: 1\n"), "of this ver"),
     ],
 )
 def test_a_run_that_cannot_be_used_is_told_in_one_line(

@@ -181,7 +181,7 @@ def test_a_broken_list_of_crops_is_named(tmp_path, refused, listed, says) -> Non
     [
         ({"scale": 0}, "a crop needs parent, a file name, and numbers x0, y0, scale"),
         ({"parent": 3}, "a crop needs parent, a file name, and numbers x0, y0, scale"),
-        (None, "2 of 3 images have a parent"),
+        (None, "2 of 3 images have parents"),
     ],
 )
 def test_a_coco_file_of_crops_must_say_where_they_stand(
@@ -389,13 +389,13 @@ def test_a_yolo_dataset_with_odd_classes_is_named(tmp_path, refused, text, says)
 
 
 @pytest.mark.parametrize(
-    ("make", "what"), [(split_folder, "have no image"), (crops_folder, "are not in crops.json")]
+    ("make", "what"), [(split_folder, "without image"), (crops_folder, "not in crops.json")]
 )
 def test_what_has_no_counterpart_is_noted(tmp_path, convert, make, what) -> None:
     folder = make(tmp_path / "val")
     files.write_text(folder / "annotations" / "spare.txt", "")
     told = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
-    assert told[1].endswith(f"1 annotation files {what} and are left out, first spare")
+    assert told[1].endswith(f"1 annotation files {what}, left out (spare)")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import numpy as np
 from dmnet_lib.core import files, official, parallel
 from dmnet_lib.core.annotations import LIMIT_PX, Annotations
 from dmnet_lib.core.files import InputError
-from dmnet_lib.data import splits
+from dmnet_lib.data import check, splits
 from dmnet_lib.data.crop_names import crop_name, parse_crop_name
 from dmnet_lib.data.formats import coco, visdrone, voc, yolo
 from dmnet_lib.data.splits import Sizes
@@ -44,8 +44,7 @@ class Material:
     """The annotations of a source, and an entry for each of its images, in the same order.
 
     An entry has the file_name, and of a crop all `coco.CROP_KEYS`. split is "" where nothing says
-    it; notes are what the reader of a log should know; home is the folder in the source that was
-    read.
+    it; notes are for the log; home is the folder that was read.
     """
 
     annotations: Annotations
@@ -114,7 +113,6 @@ def kind_of(path: Path) -> str:
 
 
 def _visdrone(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
-    """Read a split of a root, or the folder of one split."""
     root, there = splits.locate(path)
     if root == path and split:
         there = (split,)
@@ -123,13 +121,13 @@ def _visdrone(path: Path, split: str, sizes: Sizes | None, executor: Executor | 
     home = splits.split_folder(root, there[0])
     source = splits.load_source(root, there[0], sizes=sizes)
     images = _entries(source.annotations, source.file_names())
-    notes = _left_out(home / "annotations", source.annotations.names, "have no image")
+    notes = tuple(check.left_out(home, source.annotations.names, "without image"))
     name = split or splits.split_name(there[0])
     return Material(source.annotations, images, name, notes, home)
 
 
 def _yolo(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
-    """Read a dataset; where its labels lie in a folder for each split, those of the split."""
+    """Read a dataset, or that part whose labels lie in the split's folder."""
     part = split if split and (path / "labels" / split).is_dir() else ""
     stems = {p.stem for p in (path / "labels" / part).glob("*.txt")}
     if not stems:
@@ -140,8 +138,7 @@ def _yolo(path: Path, split: str, sizes: Sizes | None, executor: Executor | None
     if not paths:
         sizes = splits.need_sizes(path, sizes)
         if spare := set(sizes) - stems:
-            message = f"{len(spare):,} image sizes have no label file and are left out"
-            notes.append(f"{message}, first {min(spare)}")
+            notes.append(check.some(path, "image sizes without label file, left out", spare))
     if not any((path / name).is_file() for name in ("classes.txt", "data.yaml")):
         notes.append(f"{path}: no classes.txt or data.yaml; classes are taken in VisDrone's order")
     names = sorted(stems | set(paths))
@@ -159,15 +156,12 @@ def _voc(path: Path, split: str, sizes: Sizes | None, executor: Executor | None)
 
 
 def _coco(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
-    """Read a json file, of whole images or of crops."""
     value = files.read_json(path)
     table = coco.from_coco(value, source=path)
     images = tuple(coco.images_of(value, source=path).values())
     placed = [image for image in images if "parent" in image]
     if 0 < len(placed) < len(images):
-        raise InputError(
-            f"{path}: {len(placed)} of {len(images)} images have a parent; all or none"
-        )
+        raise InputError(f"{path}: {len(placed)} of {len(images)} images have parents; all or none")
     for image in placed:
         coco.check_crop(image, f"{path}: image {image['file_name']!a}")
     rounded = sum(any(side % 1 for side in one["bbox"]) for one in value["annotations"])
@@ -177,7 +171,7 @@ def _coco(path: Path, split: str, sizes: Sizes | None, executor: Executor | None
 
 def _crops(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
     """Read a folder of crops: their list, a file of annotations each, maybe images."""
-    source, home = path / CROPS_LIST, path / "annotations"
+    source = path / CROPS_LIST
     listed = coco.checked(files.read_json(source), _CropsList, f"{source}")
     crops = []
     for stem, value in listed.images.items():
@@ -188,11 +182,11 @@ def _crops(path: Path, split: str, sizes: Sizes | None, executor: Executor | Non
         crops += [(stem, image.file_name or f"{stem}.jpg", region) for region in regions]
     names = _crop_names(path, [(stem, region) for stem, _, region in crops])
     sizes_wh = np.array([region[2:] - region[:2] for _, _, region in crops]).reshape(-1, 2)
-    table = visdrone.read_annotations(home, names, sizes_wh)
+    table = visdrone.read_annotations(path / "annotations", names, sizes_wh)
     pairs = zip(_file_names(_images(path / "images"), names), crops, strict=True)
     entries = tuple(_entry(name, parent, region) for name, (_, parent, region) in pairs)
     given = listed.parameters if isinstance(listed.parameters, dict) else {}
-    notes = _left_out(home, names, f"are not in {CROPS_LIST}")
+    notes = tuple(check.left_out(path, names, f"not in {CROPS_LIST}"))
     return Material(table, entries, split or str(given.get("split") or ""), notes)
 
 
@@ -237,13 +231,6 @@ def _images(folder: Path) -> dict[str, Path]:
 def _file_names(paths: Mapping[str, Path], names: Sequence[str]) -> list[str]:
     """Return the name of the image file of each stem, `<stem>.jpg` where there is none."""
     return [paths[name].name if name in paths else f"{name}.jpg" for name in names]
-
-
-def _left_out(folder: Path, names: Sequence[str], what: str) -> tuple[str, ...]:
-    """Return a note about the text files in folder that belong to none of the names."""
-    stems = {path.stem for path in folder.glob("*.txt")} - set(names)
-    message = f"{folder}: {len(stems):,} annotation files {what} and are left out"
-    return (f"{message}, first {min(stems)}",) if stems else ()
 
 
 KINDS: dict[str, Callable[..., Material]] = {
