@@ -185,11 +185,11 @@ def outcomes(
     strategies, found = described((*whole, *crops)) | dict(records or {}), {}
     for name, one in (whole | crops).items():
         parts = [one] if name in whole else [whole["global"], one]
+        added = Regions.from_lists([]) if name in whole else one.regions
+        megapixels = sum(part.megapixels for part in parts)
         seconds = sum(part.seconds for part in parts) + (extra_seconds or {}).get(name, 0.0)
-        found[name] = Outcome(
-            strategies[name], fuse(parts, rule), Regions.from_lists([]) if name in whole else one.regions,
-            sum(part.megapixels for part in parts), seconds, one.time_is_estimated,
-        )  # fmt: skip
+        costs = (megapixels, seconds, one.time_is_estimated)
+        found[name] = Outcome(strategies[name], fuse(parts, rule), added, *costs)
     return found
 
 
