@@ -163,17 +163,13 @@ def merge_classes(annotations: Annotations, text: str) -> Annotations:
 
     Text such as "pedestrian: pedestrian + people, bicycle, car: car + van": the name before a
     colon is that of all after it. Objects of other classes, and others, become ignored regions, so
-    that detections there are neither right nor wrong. "" changes nothing. Raises InputError for an
-    unknown name and for one that is named twice.
+    that detections there are neither right nor wrong. "" changes nothing. Raises InputError.
     """
     if not text.strip():
         return annotations
-    merged, kept = np.full(OTHERS + 1, IGNORED), set()
+    merged = np.full(OTHERS + 1, IGNORED)
     for part in text.split(","):
         name, colon, members = (word.strip() for word in part.partition(":"))
-        if name in kept:
-            raise InputError(f"{name!r} is named twice in {text!r}")
-        kept.add(name)
         for member in (one.strip() for one in members.split("+")) if colon else [name]:
             if merged[class_id(member)] != IGNORED:
                 raise InputError(f"{member!r} is named twice in {text!r}")
@@ -231,8 +227,7 @@ def read_all(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
 def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
     """Return counts [M] and fields [N, 8] of texts of nothing but whole numbers, eight a line.
 
-    All are parsed as one text, which is many times faster than one by one. None where something
-    else is found: another sign, a missing field, a number out of range.
+    All are parsed as one text, many times faster than one by one. None where there is more to them.
     """
     texts = [text.replace(b"\r\n", b"\n").replace(b",\n", b"\n") for text in texts]
     texts = [t if t.endswith(b"\n") or not t else t.rstrip(b",") + b"\n" for t in texts]

@@ -71,10 +71,7 @@ def holds(outer_xyxy: np.ndarray, inner_xyxy: np.ndarray) -> np.ndarray:
 
 
 def runs(first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return owners [P] and rows [P]: each owner k with the counts[k] rows from first[k] on.
-
-    So two tables that count the same images are joined without a loop over images.
-    """
+    """Return owners [P] and rows [P]: each owner k with the counts[k] rows from first[k] on."""
     owners = np.repeat(np.arange(len(counts)), counts)
     begun = np.cumsum(counts) - counts
     return owners, np.arange(len(owners)) + np.repeat(first - begun, counts)
@@ -91,9 +88,9 @@ def run_pairs(first: np.ndarray, counts: np.ndarray) -> Iterator[tuple[np.ndarra
 
 
 def pairs(index_a: np.ndarray, index_b: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield parts of all pairs of rows of a and b of one image: rows of a [P] and of b [P].
+    """Return parts of all pairs of rows of a and b of one image: rows of a [P] and of b [P].
 
     index_a [A] and index_b [B] say the image of each row; index_b rises.
     """
     first, last = np.searchsorted(index_b, [index_a, index_a + 1])
-    yield from run_pairs(first, last - first)
+    return run_pairs(first, last - first)

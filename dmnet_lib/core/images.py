@@ -30,10 +30,9 @@ class Picture:
 def read(path: Path) -> Picture:
     """Return the picture in a file, known by its content and not by its suffix.
 
-    A JPEG in colours or grey has the pixels that `files.read_image` gives. More than eight bits are
-    spread from the least value to the greatest; what is transparent lies on white; of several
-    pictures the first counts. Raises InputError for a file that is missing, torn, no picture, or
-    larger than Pillow takes (178 megapixels).
+    More than eight bits are spread from the least value to the greatest; what is transparent lies
+    on white; of several pictures the first counts. Raises InputError for a file that is missing,
+    torn, no picture, or larger than Pillow takes (178 megapixels).
     """
     with (
         files.reading(path, "a readable JPEG, PNG, TIFF, BMP or WebP", (Exception,), kind="image"),

@@ -92,20 +92,16 @@ def named(name: str, changes: Sequence[str] | str = ()) -> Profile:
     values = {one.name: getattr(one, name) for one in DEVIATIONS}
     for change in changes:
         rule, _, text = (part.strip() for part in change.partition("="))
-        values[rule] = _value(rule, text)
+        if rule not in BY_NAME:
+            raise InputError(f"no rule is called {rule!r}{files.nearest(rule, BY_NAME)}")
+        by_text: dict[str, Value] = {str(choice): choice for choice in BY_NAME[rule].choices}
+        if rule in ("grown_px", "max_detections") and text.isdecimal():
+            by_text[text] = int(text)
+        if text not in by_text:
+            raise InputError(f"{rule} is {text!r}, expected {' or '.join(by_text)}")
+        values[rule] = by_text[text]
     sections = [field.type(*map(values.get, RULES[field.name])) for field in fields(Profile)[1:]]
     return Profile(name, *sections)
-
-
-def _value(rule: str, text: str) -> Value:
-    if rule not in BY_NAME:
-        raise InputError(f"no rule is called {rule!r}{files.nearest(rule, BY_NAME)}")
-    if rule in ("grown_px", "max_detections") and text.isdecimal():
-        return int(text)
-    by_text = {str(choice): choice for choice in BY_NAME[rule].choices}
-    if text not in by_text:
-        raise InputError(f"{rule} is {text!r}, expected {' or '.join(by_text)}")
-    return by_text[text]
 
 
 CORRECTED = named(PROFILES[0])

@@ -188,10 +188,8 @@ def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]
 @contextmanager
 def without_collector() -> Iterator[None]:
     """Hold off Python's search for cycles: it walks all objects, and many were just made."""
-    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
-            gc.enable()
+        gc.enable()

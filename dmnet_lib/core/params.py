@@ -109,21 +109,20 @@ def declared(base_path: Path = BASE) -> dict[str, dict[str, Parameter]]:
 
 def load(path: Path, *, base_path: Path = BASE) -> Experiment:
     """Return the experiment of a parameter file. Raises InputError that names section and name."""
-    path = Path(path)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", path.stem):
         raise InputError(f"{path}: rename it: the name may hold letters, digits, _ and - only")
-    known = declared(base_path)
+    known, where = declared(base_path), shown(path)
     text, given = _read(path)
     sections = {s: {n: p.default for n, p in names.items()} for s, names in known.items()}
     changed: dict[str, dict[str, Value]] = {}
     for section, values in given.items():
         for name, value in values.items():
-            parameter = find(known, section, name, shown(path))
-            value = check(parameter, value, f"{shown(path)}: {section}.{name}")
+            parameter = find(known, section, name, where)
+            value = check(parameter, value, f"{where}: {section}.{name}")
             if value != parameter.default:
                 changed.setdefault(section, {})[name] = value
                 sections[section][name] = value
-    check_profile(sections.get(COMMON, {}), shown(path))
+    check_profile(sections.get(COMMON, {}), where)
     first = text.lstrip("\ufeff\n ").split("\n", 1)[0]
     question = first.lstrip("# ").strip() if first.startswith("#") else ""
     return Experiment(path.stem, question, path, sections, changed)
@@ -167,7 +166,9 @@ def check(parameter: Parameter, value: Value, where: str) -> Value:
         value = float(value) if abs(value) < 2**1000 else math.inf
     if type(value) is not kind:
         expected = TYPES.get(kind, "a single value")
-        raise InputError(f"{where}: expected {expected}, got {_words(value)}")
+        got = TYPES.get(type(value), type(value).__name__)
+        got = got if value is None or isinstance(value, dict) else f"{value!r} ({got})"
+        raise InputError(f"{where}: expected {expected}, got {got}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{where}: {value} is not a finite number")
     if choices := CHOICES.match(parameter.allowed):
@@ -225,11 +226,9 @@ def _read(path: Path) -> tuple[str, dict[str, dict[str, Value]]]:
         words = " ".join((getattr(error, "problem", None) or str(error)).split())
         raise InputError(f"{name}: {line}{words}") from None
     table = {} if table is None else table  # a file of comments only changes nothing
-    if not isinstance(table, dict):
-        raise InputError(f"{name}: expected sections, not {_words(table)}")
-    for section, values in table.items():
-        if not isinstance(values, dict):
-            raise InputError(f"{name}: {section}: expected `name: value` lines below it")
+    sections = table.values() if isinstance(table, dict) else [table]
+    if not all(isinstance(values, dict) for values in sections):
+        raise InputError(f"{name}: expected sections with `name: value` lines below them")
     return text, {str(s): {str(n): v for n, v in values.items()} for s, values in table.items()}
 
 
@@ -242,8 +241,3 @@ def _comments(text: str) -> dict[tuple[str, str], str]:
             rest = lines[value.end_mark.line][value.end_mark.column :].strip()
             comments[section.value, name.value] = rest.lstrip("# ").strip()
     return comments
-
-
-def _words(value: object) -> str:
-    kind = TYPES.get(type(value), type(value).__name__)
-    return kind if value is None or isinstance(value, dict) else f"{value!r} ({kind})"

@@ -94,11 +94,8 @@ def notebook_digest(path: Path) -> str:
 
 
 def data_fingerprint(root: Path) -> str:
-    """Return a digest of a folder of images and annotations, the same on every machine.
-
-    It sees all names but hidden ones, all sizes, every byte of text files, and the head and tail of
-    the others. Links are followed.
-    """
+    """Return a digest of a folder, the same on every machine: of all names but hidden ones, sizes,
+    every byte of text files, and the head and tail of the others. Links are followed."""
     whole = sha256()
     names = glob.iglob("**", root_dir=root, recursive=True)  # noqa: PTH207 (no hidden ones)
     for name in sorted(Path(name).as_posix() for name in names):
@@ -169,7 +166,7 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     """Check the parameters among values, find the stage's folder, write down what makes it.
 
     values is the notebook's globals(); of the common parameters the stage takes those among them.
-    Raises InputError for one of its own that is missing, or any of another type or out of range.
+    Raises InputError for one that is missing, of another type or out of range.
     """
     told = json.loads(os.environ.get("DMNET_RUN", "{}"))  # what only the runner knows
     base = Path(told.get("base", params.BASE))

@@ -170,7 +170,6 @@ def train_detector(
     batch_size: int,
     device: str,
     checkpoint: Path,
-    loss_of: Callable[[nn.Module, Batch], torch.Tensor] = loss,
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Return a detector (`detectors.build`) with the weights best on val, and its curve."""
     chosen = {"score_threshold": score_threshold, "pretrained": pretrained}
@@ -182,7 +181,7 @@ def train_detector(
         model,
         recipe,
         draw_batch=batches(*train, patches, count=batch_size),
-        loss_of=loss_of,
+        loss_of=loss,
         evaluate=measured,
         minimise="val_loss",
         checkpoint=checkpoint,

@@ -145,7 +145,6 @@ def test_no_text_merges_nothing_and_what_was_not_evaluated_stays_so():
         ("car, bus, car", "'car' is named twice in 'car, bus, car'"),
         ("car: car + van, van", "'van' is named twice"),
         ("car: van + van", "'van' is named twice"),
-        ("car: car, car: van", "'car' is named twice"),
     ],
 )
 def test_a_faulty_merging_is_named(text: str, words: str) -> None:

@@ -107,8 +107,8 @@ def test_text_stays_text(base: Path, written: str) -> None:
         ("02_train: {epochs: 1}\n02_train: {epochs: 1}\n", "line 2: 02_train is given twice"),
         ("02_train: [1", "line 1: "),
         ("02_train: !!python/name:os.system ''", "line 1: could not determine a constructor"),
-        ("- 1", "expected sections, not [1] (a list)"),
-        ("02_train:", "02_train: expected `name: value` lines below it"),
+        ("- 1", "expected sections with `name: value` lines below them"),
+        ("02_train:", "expected sections with `name: value` lines below them"),
     ],
 )
 def test_a_flaw_is_named_with_its_place_and_remedy(base: Path, text: str, message: str) -> None:
