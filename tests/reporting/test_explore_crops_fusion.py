@@ -13,7 +13,7 @@ from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.detection import strategies
 from dmnet_lib.evaluation import matching
 from dmnet_lib.reporting.drawing import object_layers
-from dmnet_lib.reporting.explore.crops import CropsExplorer, percent
+from dmnet_lib.reporting.explore.crops import CropsExplorer
 from dmnet_lib.reporting.explore.fusion import FusionExplorer, judge
 
 
@@ -61,11 +61,11 @@ def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) ->
     assert (
         told(crops).items()
         >= {
-            "containment rate, all of val": percent(wanted["containment_rate"]),
-            "truncated rate": percent(wanted["truncated_rate"]),
-            "coverage": percent(wanted["coverage"]),
+            "containment rate, all of val": f"{wanted['containment_rate']:.1%}",
+            "truncated rate": f"{wanted['truncated_rate']:.1%}",
+            "coverage": f"{wanted['coverage']:.1%}",
             "crops per image": f"{wanted['crops_per_image']:.2f}",
-            "expected to be found": percent(recall),
+            "expected to be found": f"{recall:.1%}",
         }.items()
     )
     np.testing.assert_array_equal(crops.regions(*crops.setting).boxes_xyxy, found.boxes_xyxy)
@@ -80,9 +80,8 @@ def test_a_plan_is_the_librarys_for_each_budget(crops, budget) -> None:
     tasks = plans.of_truth(explored.of_split(crops.split), explored.BINS)
     wanted = {"one": Budget(crops=budget)}
     planned = plans.split_plans(tasks, explored.PLANNER, wanted)["one"]
-    np.testing.assert_array_equal(
-        crops.regions(*crops.setting).boxes_xyxy, planned.regions.boxes_xyxy
-    )
+    found = crops.regions(*crops.setting)
+    np.testing.assert_array_equal(found.boxes_xyxy, planned.regions.boxes_xyxy)
     assert crops.view(0).layers[-1].names[0] == f"1: +{planned.plans[0].gains[0]:.2g}"
     assert crops.errors == []
 

@@ -25,14 +25,13 @@ from dmnet_lib.data.splits import Split
 from dmnet_lib.density import windows
 from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
+from dmnet_lib.evaluation.experiments import split_names
 from dmnet_lib.reporting import figures
 from dmnet_lib.reporting.drawing import View, object_layers
 from dmnet_lib.reporting.explore import desk, saving
 from dmnet_lib.reporting.pages import render
 
 MOST_CROPS = 12  # that a plan is made for
-WINDOWS_KEPT = 8  # of their sums over the split
-MEASURED_KEPT = 256  # settings whose numbers are known
 WINDOW_PX = (30, 300)
 DIGITS = 3  # of a threshold
 
@@ -75,13 +74,11 @@ class CropsExplorer(desk.Explorer):
     ) -> None:  # fmt: skip
         self.sources, self.planner = sources, planner
         self.given = Policy.of_parameters(stage.params)
-        self.sums = lru_cache(WINDOWS_KEPT)(
-            lambda source, window_wh: sources[source].sums(window_wh)
-        )
+        self.sums = lru_cache(8)(lambda source, window_wh: sources[source].sums(window_wh))
         self.plans = lru_cache(len(sources))(self._plans)
         self.prepare = lru_cache(len(sources))(self._prepare)
         self.regions = lru_cache(1)(self._regions)
-        self.measured = lru_cache(MEASURED_KEPT)(self._measured)
+        self.measured = lru_cache(256)(self._measured)
         super().__init__(split, stage, self._controls(stage.params, threshold))
 
     def _controls(self, given: Mapping[str, object], threshold: float) -> dict[str, widgets.Widget]:
@@ -124,7 +121,7 @@ class CropsExplorer(desk.Explorer):
 
     @property
     def is_planned(self) -> bool:
-        """Tell whether crops are planned."""
+        """Whether crops are planned."""
         return self.value("policy") == "planned"
 
     @property
@@ -173,27 +170,22 @@ class CropsExplorer(desk.Explorer):
 
     def view(self, index: int) -> View:
         crops = self.regions(*self.setting).of_image(index)
-        ticked = {
-            name: self.value(f"show_{name}") for name in ("sums", "mask", "regions", "objects")
-        }
-        layers = object_layers(self.truth.image(index), crops) if ticked["objects"] else ()
-        if ticked["regions"]:
+        layers, sums, mask = (), self.value("show_sums"), self.value("show_mask")
+        if self.value("show_objects"):
+            layers += object_layers(self.truth.image(index), crops)
+        if self.value("show_regions"):
             layers += (figures.crop_layer(crops, self._names(index, len(crops))),)
-        cells = self._cells(index) if ticked["sums"] or ticked["mask"] else None
-        return View(
-            layers,
-            density=cells if ticked["sums"] else None,
-            mask=cells >= self.threshold if ticked["mask"] else None,
-        )
+        cells = self._cells(index) if sums or mask else None
+        density, dense = cells if sums else None, cells >= self.threshold if mask else None
+        return View(layers, density, mask=dense)
 
     def _cells(self, index: int) -> np.ndarray:
         """Return the sums of the windows as a map of the picture's pixels."""
         sums, sheet = self.sums(self.value("source"), self.window_wh)[index], self.sheet(index)
+        sides = zip(sheet.picture.size, self.window_wh, sums.shape[::-1], strict=True)
         across, down = (
             np.minimum((np.arange(pixels) + 0.5) / sheet.scale // window, count - 1).astype(int)
-            for pixels, window, count in zip(
-                sheet.picture.size, self.window_wh, sums.shape[::-1], strict=True
-            )
+            for pixels, window, count in sides
         )
         return sums[down[:, None], across]
 
@@ -212,15 +204,16 @@ class CropsExplorer(desk.Explorer):
     def counts(self, index: int, view: View) -> dict[str, object]:
         found = self.measured(*self.setting)
         shares = {
-            f"containment rate, all of {self.split.name}": "containment_rate",
-            "truncated rate": "truncated_rate", "coverage": "coverage",
-            "expected to be found": "predicted_recall",
-        }  # fmt: skip
+            f"containment rate, all of {self.split.name}": found["containment_rate"],
+            "truncated rate": found["truncated_rate"],
+            "coverage": found["coverage"],
+            "expected to be found": found["predicted_recall"],
+        }
         return {
             "crops of this image": len(self.regions(*self.setting).of_image(index)),
             "crops per image": f"{found['crops_per_image']:.2f}",
             "megapixels of crops per image": f"{found['megapixels']:.2f}",
-        } | {what: percent(found[name]) for what, name in shares.items()}
+        } | {what: "-" if share is None else f"{share:.1%}" for what, share in shares.items()}
 
     def changes(self) -> dict[str, dict[str, object]]:
         found = super().changes()
@@ -229,20 +222,11 @@ class CropsExplorer(desk.Explorer):
         if self.moved("budget"):
             crops = str(self.value("budget"))
             budgets = saving.value_of(self.stage, result_folder.DETECTION, "budgets")
-            others = [one for one in _parts(budgets) if one != crops]
+            others = [one for one in split_names(budgets) if one != crops]
             found[result_folder.DETECTION] = {"budgets": ", ".join([crops, *others])}
         if self.moved("connectivity"):
-            rules = _parts(self.stage.params["profile_changes"])
-            rules = [one for one in rules if one.partition("=")[0].strip() != "connectivity"]
+            given = split_names(self.stage.params["profile_changes"])
+            rules = [one for one in given if one.partition("=")[0].strip() != "connectivity"]
             rules.append(f"connectivity={self.value('connectivity')}")
             found["common"] = {"profile_changes": ", ".join(rules)}
         return found
-
-
-def percent(share: float | None) -> str:
-    """Return a share 0..1 as percent; one of nothing is a dash."""
-    return "-" if share is None else f"{share:.1%}"
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

@@ -25,9 +25,7 @@ from dmnet_lib.reporting.drawing import Sheet, View
 from dmnet_lib.reporting.explore import saving
 from dmnet_lib.reporting.pages import render
 
-SHEETS_KEPT = 16  # of the images seen last
 QUALITY = 85  # of the picture, as JPEG
-NO_IMAGE_GREY = 200  # of the picture where a split has no images
 
 
 def labelled(kind: type[widgets.Widget], label: str, tip: str, **options: object) -> widgets.Widget:
@@ -77,7 +75,7 @@ class Explorer:
         self.errors: list[str] = []
         self.own = controls
         self.first_values = {name: control.value for name, control in controls.items()}
-        self.sheet = lru_cache(SHEETS_KEPT)(self._sheet)
+        self.sheet = lru_cache(16)(self._sheet)
         self._is_following = False
         self.picture, self.counters, self.fault, self.saved = (
             widgets.HTML().add_class(f"dmnet-{n}")
@@ -98,20 +96,14 @@ class Explorer:
         self._move()
         return self
 
-    # What a subclass says.
-
     def view(self, index: int) -> View:
-        """Return what is drawn over image `index`."""
-        raise NotImplementedError
+        """Return what is drawn over image `index`. Each explorer has its own."""
 
     def counts(self, index: int, view: View) -> dict[str, object]:
         """Return what is counted in an image and its view, by the words that tell it."""
-        raise NotImplementedError
 
     def follow_controls(self) -> None:
         """Bring `images`, and what can be moved, in line with the controls."""
-
-    # What happens then.
 
     @property
     def index(self) -> int | None:
@@ -194,12 +186,12 @@ class Explorer:
         self.controls["image"].value += by  # the control keeps itself within its bounds
 
     def _saving(self) -> dict[str, widgets.Widget]:
-        tips = ("Name of the parameter file", "Write params/<name>.yaml for dmnet run",
-                "Write over a parameter file of this name")  # fmt: skip
+        tip, act = "Write params/<name>.yaml for dmnet run", lambda: self.guarded(self.save)
+        hint = {"tip": "Name of the parameter file", "placeholder": "my_experiment"}
         return {
-            "name": labelled(widgets.Text, "Save as", tips[0], placeholder="my_experiment"),
-            "save": button("Save as parameters", tips[1], lambda: self.guarded(self.save)),
-            "replace": check("replace", False, tips[2]),
+            "name": labelled(widgets.Text, "Save as", **hint),
+            "save": button("Save as parameters", tip, act),
+            "replace": check("replace", False, "Write over a parameter file of this name"),
         }
 
     def _laid_out(self) -> widgets.Widget:
@@ -221,8 +213,8 @@ class Explorer:
 
     def _sheet(self, index: int) -> Sheet:
         images, (width, height) = self.split.images, self.truth.sizes_wh[index]
-        blank = np.broadcast_to(np.uint8(NO_IMAGE_GREY), (height, width, 3))
-        return drawing.reduced(blank if images is None else images[index])
+        grey = np.broadcast_to(np.uint8(200), (height, width, 3))
+        return drawing.reduced(grey if images is None else images[index])
 
     def _move(self) -> None:
         """Show what the controls say, or what is wrong, and then nothing that is out of date."""
@@ -234,17 +226,12 @@ class Explorer:
         """Show an image: the picture first, as its counters may take longer."""
         view, name = self.view(index), self.truth.names[index]
         counted = ", ".join(f"{len(layer.boxes_xyxy)} {layer.label}" for layer in view.layers)
-        alt = f"Image {name}: {counted or 'no boxes'}"
         picture = drawing.painted(self.sheet(index), view)
         jpeg = files.encode_jpeg(np.asarray(picture), quality=QUALITY, sampling="420")
-        data = base64.b64encode(jpeg).decode()
-        self.picture.value = render.html(
-            "explorer_picture", picture=picture, data=data, layers=view.layers, alt=alt
-        )
-        number = f"Image {self.controls['image'].value} of {len(self.images)}"
+        shown = {"data": base64.b64encode(jpeg).decode(), "picture": picture}
+        shown |= {"layers": view.layers, "alt": f"Image {name}: {counted or 'no boxes'}"}
+        self.picture.value = render.html("explorer_picture", **shown)
         width, height = self.truth.sizes_wh[index]
-        self.counters.value = render.html(
-            "explorer_counters",
-            place=f"{number}: {name}, {width} x {height} px",
-            counts=self.counts(index, view),
-        )
+        place = f"Image {self.controls['image'].value} of {len(self.images)}: {name}"
+        place, counts = f"{place}, {width} x {height} px", self.counts(index, view)
+        self.counters.value = render.html("explorer_counters", place=place, counts=counts)
