@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from dmnet_lib.detection.strategy import described
+from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES
 from dmnet_lib.reporting.figures import AMBER, BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, PINK, SKY
 
 # Colour and mark of each method, the same in every figure.
@@ -36,9 +37,8 @@ def styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     methods = {name: one.method for name, one in described(names).items()}
     others = [method for method in dict.fromkeys(methods.values()) if method not in METHODS]
     palette = OTHERS if len(others) < len(set(methods.values())) else COLOURS
-    chosen = METHODS | {
-        method: (colour, "*") for method, colour in zip(others, itertools.cycle(palette))
-    }
+    drawn = zip(others, itertools.cycle(palette))
+    chosen = METHODS | {method: (colour, "*") for method, colour in drawn}
     return {name: chosen[method] for name, method in methods.items()}
 
 
@@ -83,19 +83,18 @@ def calibration(curve: pd.DataFrame, *, chosen: float, paper: float) -> Figure:
 
 def precision_recall(curves: Mapping[str, np.ndarray], recall: np.ndarray) -> Figure:
     """Return precision [R] over recall [R] for each named strategy."""
-    figure, axes = new(width=6, height=4)
+    figure, ((ax,),) = new(width=6, height=4)
     for name, (colour, _) in styles(curves).items():
-        axes[0, 0].plot(recall, curves[name], color=colour, label=name)
-    axes[0, 0].set(xlabel="recall", ylabel="precision at IoU 0.5, mean over classes", ylim=(0, 1))
-    axes[0, 0].legend(fontsize=8)
+        ax.plot(recall, curves[name], color=colour, label=name)
+    ax.set(xlabel="recall", ylabel="precision at IoU 0.5, mean over classes", ylim=(0, 1))
+    ax.legend(fontsize=8)
     return figure
 
 
 def bars(table: pd.DataFrame, *, y_label: str) -> Figure:
     """Return grouped bars: one group a row of the table, one colour a column."""
     figure, axes = new(width=10, height=3.6)
-    ax = axes[0, 0]
-    colours = [colour for colour, _ in styles(table.columns).values()]
+    ax, colours = axes[0, 0], [colour for colour, _ in styles(table.columns).values()]
     table.plot.bar(ax=ax, color=colours, width=0.8, legend=False)
     ax.set(xlabel="", ylabel=y_label)
     ax.tick_params(axis="x", labelrotation=30)
@@ -142,9 +141,7 @@ def _forest(ax: Axes, rows: pd.DataFrame, x_label: str) -> None:
     ax.set(xlabel=f"{x_label}, with its interval", ylim=(max(1, len(rows)) - 0.4, -0.6))
 
 
-def budget_curves(
-    table: pd.DataFrame, *, measures: Sequence[str] = ("AP", "AP50", "APs")
-) -> Figure:
+def budget_curves(table: pd.DataFrame, *, measures: Sequence[str] = INTERVAL_MEASURES) -> Figure:
     """Return what each budget gives: a row a measure, over crops and over megapixels per image.
 
     table: one row a strategy (index) with method, crops_per_image, megapixels, and each measure
@@ -160,17 +157,17 @@ def budget_curves(
     return figure
 
 
-def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "AP") -> Figure:
-    """Return what each budget gives in several experiments: a panel each, on the same axes.
+def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Return AP by budget in several experiments: a panel each, on the same axes.
 
     tables: by experiment, those that `budget_curves` takes.
     """
     figure, axes = new(max(1, len(tables)), width=min(14, 3.2 * len(tables) + 2.4), height=3.4)
-    top = max((float(table[f"{measure}_high"].max()) for table in tables.values()), default=1)
+    top = max((float(table["AP_high"].max()) for table in tables.values()), default=1)
     cost = pd.concat([pd.Series([1.0]), *(table["megapixels"] for table in tables.values())])
     for ax, (name, table) in zip(axes[0], tables.items(), strict=False):
-        _draw_methods(ax, table, "megapixels", measure)
-        ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image", ylabel=measure)
+        _draw_methods(ax, table, "megapixels", "AP")
+        ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image", ylabel="AP")
         _log_axis(ax, cost)
         ax.set_xlim(0.8 * cost.min(), 1.25 * cost.max())
     _legend(figure, axes)
@@ -203,8 +200,8 @@ def _draw_line(ax: Axes, rows: pd.DataFrame, x: str, y: str, **style: str) -> No
 
 
 def _legend(figure: Figure, axes: np.ndarray) -> None:
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+    entries = axes.flat[0].get_legend_handles_labels()
+    figure.legend(*entries, loc="outside right upper", fontsize=8, frameon=False)
 
 
 def _log_axis(ax: Axes, values: pd.Series) -> None:

@@ -26,12 +26,9 @@ GREY = "#8C8C8C"
 OF_CLASSES = (ORANGE, AMBER, "#999933", SKY, BLUE, GREEN, "#44AA99", GREY, BLACK, "#882255")
 CLASS_COLOURS = dict(zip(CLASSES, OF_CLASSES, strict=True))
 FIGURES = "figures"  # of a stage's folder; git keeps it
-PICTURES = "pictures"  # the same for photographs that are not ours to pass on; git ignores it
-DPI = 100
 PANEL_PX = 640  # longer side of an image in a figure
 GALLERY_WIDTH = 10  # inches
 LEGEND_COLUMNS = 3
-TALLEST = 1.2  # height of a picture over its width; narrower ones are drawn smaller
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,7 @@ class Shown:
 
     def _repr_html_(self) -> str:
         png, csv = (base64.b64encode(part).decode() for part in (self.png, self.csv.encode()))
-        return render.html(
-            "figure", png=png, csv=csv, name=self.name, caption=self.caption, alt=self.alt
-        )
+        return render.html("figure", **vars(self) | {"png": png, "csv": csv})
 
     __html__ = _repr_html_
 
@@ -82,24 +77,22 @@ def show(
 ) -> Shown:
     """Write folder/figures/<name>.png and .csv, and return what the notebook shows.
 
-    Photographs of data that is not synthetic go to folder/pictures instead. PNGs hold 256 colours,
-    which halves pictures of photographs, and nothing that changes from run to run.
+    Photographs that are not ours to pass on go to folder/pictures, which git ignores. PNGs hold 256
+    colours, which halves pictures of photographs, and nothing that changes from run to run.
     """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(
-        small, format="PNG", optimize=True
-    )
+    drawn, png = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    picture = Image.open(drawn).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
+    picture.save(png, format="PNG", optimize=True)
     csv = data.to_csv(index=False, float_format="%.6g")
     is_photograph = any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
     has_parameters = (folder / result_folder.PARAMS).exists()
     values = result_folder.parameters_of(folder) if has_parameters else {}
     is_ours = not is_photograph or values.get("dataset", "scenes") == "scenes"
-    place = folder / (FIGURES if is_ours else PICTURES)
-    files.write_bytes(place / f"{name}.png", small.getvalue())
+    place = folder / (FIGURES if is_ours else "pictures")
+    files.write_bytes(place / f"{name}.png", png.getvalue())
     files.write_text(place / f"{name}.csv", csv)
-    return Shown(small.getvalue(), csv, name, caption, alt)
+    return Shown(png.getvalue(), csv, name, caption, alt)
 
 
 def saved(folder: Path, name: str, *, caption: str, alt: str) -> Shown:
@@ -117,7 +110,7 @@ def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
     for row in rows:
         legend_rows = -(-max(len(panel.layers) for panel in row) // LEGEND_COLUMNS)
         shape = max(panel.image.shape[0] / panel.image.shape[1] for panel in row)
-        picture = min(shape, TALLEST) * GALLERY_WIDTH / columns
+        picture = min(shape, 1.2) * GALLERY_WIDTH / columns  # narrower ones are drawn smaller
         heights.append(picture + 0.4 + 0.17 * legend_rows)
     figure = Figure(figsize=(GALLERY_WIDTH, sum(heights)), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
@@ -191,7 +184,5 @@ def truth_layers(image: Annotations) -> tuple[Boxes, ...]:
 
 def error_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
     """Return tp, fn and fp of `errors.Judged.of_image`, each boxes_xyxy [n, 4], as layers."""
-    styles = {"tp": (GREEN, 0.8), "fn": (PINK, 1.2), "fp": (ORANGE, 1.2)}
-    return tuple(
-        Boxes(judged[name], colour, name.upper(), width) for name, (colour, width) in styles.items()
-    )
+    styles = (("tp", GREEN, 0.8), ("fn", PINK, 1.2), ("fp", ORANGE, 1.2))
+    return tuple(Boxes(judged[n], colour, n.upper(), width) for n, colour, width in styles)

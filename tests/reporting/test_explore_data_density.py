@@ -173,7 +173,7 @@ def test_the_mass_of_a_map_stands_beside_its_objects(maps) -> None:
     own = maps.of_image(0)
     assert np.all(own.sigmas_px == 30.0) and np.all(own.class_ids == CAR)
     whole = density.draw(own, 0, stride=4)
-    np.testing.assert_allclose(maps.cells(0).sum(), whole.sum(), rtol=1e-5)
+    np.testing.assert_allclose(maps.view(0).density.sum(), whole.sum(), rtol=1e-5)
 
 
 def test_widths_are_those_of_the_library(maps) -> None:

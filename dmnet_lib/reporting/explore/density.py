@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.core.annotations import CLASS_IDS, CLASSES
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.data.splits import Split
@@ -75,8 +75,7 @@ class DensityExplorer(desk.Explorer):
     def of_class(self, class_ids: np.ndarray) -> np.ndarray:
         """Tell of [N] class ids which are of the chosen class."""
         chosen = self.value("class")
-        numbers = range(1, 1 + len(CLASSES)) if chosen == ALL else [CLASSES.index(chosen) + 1]
-        return np.isin(class_ids, numbers)
+        return np.isin(class_ids, CLASS_IDS if chosen == ALL else CLASSES.index(chosen) + 1)
 
     def of_image(self, index: int) -> Points:
         """Return one image's points of the chosen class, with their widths."""
@@ -85,18 +84,15 @@ class DensityExplorer(desk.Explorer):
         one = rule.apply(self.points.of_image(index))
         return one.where(self.of_class(one.class_ids))
 
-    def cells(self, index: int) -> np.ndarray:
-        """Return one image's map, finer than can be seen."""
-        stride = max(1.0, CELL_PX / self.sheet(index).scale)
-        return maps.draw(self.of_image(index), 0, stride=stride, kernel=self.rules.kernel)
-
     def view(self, index: int) -> View:
+        stride = max(1.0, CELL_PX / self.sheet(index).scale)
+        cells = maps.draw(self.of_image(index), 0, stride=stride, kernel=self.rules.kernel)
         layers, image = (), self.truth.image(index)
         if self.value("show_objects"):
             shown = image.is_object & self.of_class(image.class_ids)
             xyxy = boxes.xywh_to_xyxy(image.boxes_xywh[shown])
             layers = (Boxes(xyxy, figures.SKY, "objects", 0.5),)
-        return View(layers, self.cells(index), self.value("alpha"))
+        return View(layers, cells, self.value("alpha"))
 
     def counts(self, index: int, view: View) -> dict[str, object]:
         widths, told = self.of_image(index).sigmas_px, "-"

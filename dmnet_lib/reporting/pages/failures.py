@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 from nbformat import NotebookNode
 
 from dmnet_lib.core import files
@@ -43,7 +44,7 @@ def read(folder: Path) -> Failure | None:
     if not (folder / ERROR).exists():
         return None
     error, path = files.read_json(folder / ERROR), folder / NOTEBOOK
-    notebook = notebooks.read(path) if path.exists() else NotebookNode(cells=[])
+    notebook = nbformat.read(path, as_version=4) if path.exists() else NotebookNode(cells=[])
     streams = [o.text for c in notebook.cells for o in c.get("outputs", ()) if "text" in o]
     # Of a progress bar only its last state.
     lines = [ANSI.sub("", line.split("\r")[-1]) for line in "".join(streams).split("\n")]

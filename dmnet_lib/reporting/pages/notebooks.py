@@ -11,8 +11,6 @@ from nbconvert.preprocessors import TagRemovePreprocessor
 
 from dmnet_lib.reporting.pages import render
 
-GONE = Markup("<p>Its notebook was not kept; run the experiment again to see it here.</p>")
-TEMPLATE = Path(__file__).parent / "templates" / "notebook.html.j2"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ERROR_NOTES = "papermill-error-cell-tag"  # of cells that papermill adds; the page says it itself
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -39,20 +37,17 @@ class Body:
         return [one for one in self.headings if one.level == level]
 
 
-def read(path: Path) -> nbformat.NotebookNode:
-    """Return an executed notebook."""
-    return nbformat.read(path, as_version=4)
-
-
 def body(path: Path, *, prefix: str = "", deeper: int = 0) -> Body:
     """Return a notebook as HTML; prefix keeps heading anchors apart, deeper moves headings down."""
     if not path.exists():
-        return Body(GONE)
-    exporter = HTMLExporter(template_name="basic", raw_template=TEMPLATE.read_text("utf-8"))
+        return Body(Markup("<p>Its notebook was not kept; run the experiment again to see it.</p>"))
+    template = Path(__file__).with_name("templates") / "notebook.html.j2"
+    exporter = HTMLExporter(template_name="basic", raw_template=template.read_text("utf-8"))
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     tags = {"remove_input_tags": {"remove-input"}, "remove_cell_tags": {"remove-cell", ERROR_NOTES}}
     exporter.register_preprocessor(TagRemovePreprocessor(**tags), enabled=True)
-    soup = BeautifulSoup(exporter.from_notebook_node(_showable(read(path)))[0], "html.parser")
+    notebook = _showable(nbformat.read(path, as_version=4))
+    soup = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
     for tag in soup.select("style, a.anchor-link"):  # of pandas and nbconvert; the page has its own
         tag.decompose()
     for tag in soup.select("pre span[style]"):  # colours of a terminal, made for one background
