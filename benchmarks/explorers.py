@@ -43,23 +43,21 @@ def explorers(plan: Plan) -> list[Row]:
     bins, scale = sizes.plain(sizes.EDGES_PX), InputScale(640, 1.5)
     planner = CropPlanner(bins, Curve(), scale, (4.0, 3.0))
     at = points.from_annotations(split.annotations)
-    data = DataExplorer(split, _stage("00_dataset")).start()
+    data = DataExplorer(split, _stage("00_dataset"))
     found.append(_row("data, number of objects", data, "objects", _pairs(moves)))
     density = DensityExplorer(
         split, at, _stage("01_density_ground_truth"), scales_px={}, rules=RULES
-    ).start()
+    )
     found.append(_row("density, sigma", density, "sigma", np.linspace(2, 40, moves)))
     source = {"true": of_points(at, sizes.plain(sizes.EDGES_PX), official.CORRECTED.kernel)}
     crops = CropsExplorer(
         split, source, _stage("03_density_crops"), threshold=0.08, planner=planner
-    ).start()
+    )
     found.append(_row("crops, threshold", crops, "threshold", np.geomspace(0.02, 2, moves)))
     found.append(_row("crops, another window", crops, "window_w", range(60, 60 + 2 * moves, 2)))
     crops.controls["policy"].value = "planned"
     found.append(_row("crops, budget of planned ones", crops, "budget", _budgets(moves)))
-    seen = FusionExplorer(
-        split, *_passes(split), _stage("05_fused_detection"), strategy="sliding"
-    ).start()
+    seen = FusionExplorer(split, *_passes(split), _stage("05_fused_detection"), strategy="sliding")
     seen.go_to(0)
     found.append(_row("fusion, score", seen, "score", np.linspace(0.1, 0.9, moves)))
     return found

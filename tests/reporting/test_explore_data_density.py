@@ -111,14 +111,14 @@ def test_splits_of_no_image_no_object_and_one_image(tmp_path, rows) -> None:
 
 def test_a_grey_image_is_shown(tmp_path) -> None:
     grey = explored.split(tmp_path, grey=True)
-    explorer = DataExplorer(grey, explored.stage("00_dataset", tmp_path / "out")).start()
+    explorer = DataExplorer(grey, explored.stage("00_dataset", tmp_path / "out"))
     assert picture(explorer).shape == (480, 640, 3) and explorer.errors == []
 
 
 def test_a_torn_image_is_told_in_the_error_line_and_the_next_one_is_shown(tmp_path) -> None:
     split = explored.split(tmp_path)
     split.images.paths[1].write_bytes(b"no image")
-    explorer = DataExplorer(split, explored.stage("00_dataset", tmp_path / "out")).start()
+    explorer = DataExplorer(split, explored.stage("00_dataset", tmp_path / "out"))
     explorer.controls["next"].click()
     assert "image_1.png" in explorer.fault.value and 'role="alert"' in explorer.fault.value
     assert len(explorer.errors) == 1 and explorer.picture.value == ""

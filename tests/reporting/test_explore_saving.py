@@ -65,7 +65,7 @@ def test_classes_are_saved_and_merged_ones_stay_merged(tmp_path, folder) -> None
     found = saved(explored.data_of(tmp_path), folder, classes=("car", "bus"))
     assert found.changed == {COMMON: {"classes": "car, bus"}}
     stage = explored.stage("00_dataset", tmp_path, classes="car: car + van, bus")
-    data = DataExplorer(explored.split(tmp_path), stage).start()
+    data = DataExplorer(explored.split(tmp_path), stage)
     found = saved(data, folder, classes=("car",), replace=True)
     assert found.changed == {COMMON: {"classes": "car: car + van"}}
 

@@ -82,19 +82,15 @@ class Explorer:
             for n in ("picture", "counters", "error", "saved")
         )
         self.controls = self._navigation() | controls | self._saving()
+        for control in (self.controls["image"], *controls.values()):
+            control.observe(lambda _: self._move(), "value")
+        self.widget = self._laid_out()
+        self._move()
 
     @classmethod
     def show(cls, *about: object, **more: object) -> "Explorer | None":
         """Return an explorer of what its class takes; None under the runner: nobody is there."""
-        return None if "DMNET_STAGE_DIR" in os.environ else cls(*about, **more).start()
-
-    def start(self) -> "Explorer":
-        """Connect and lay out the controls, show the first image, and return the explorer."""
-        for control in (self.controls["image"], *self.own.values()):
-            control.observe(lambda _: self._move(), "value")
-        self.widget = self._laid_out()
-        self._move()
-        return self
+        return None if "DMNET_STAGE_DIR" in os.environ else cls(*about, **more)
 
     def view(self, index: int) -> View:
         """Return what is drawn over image `index`. Each explorer has its own."""
@@ -204,11 +200,9 @@ class Explorer:
             widgets.HBox([of["save"], of["replace"]]), self.saved,
         ]  # fmt: skip
         right, wide = [self.fault, self.picture, self.counters], f"{drawing.LONG_PX + 20}px"
-        halves = [
-            widgets.VBox(left, layout={"width": "410px"}),
-            widgets.VBox(right, layout={"flex": "1 1 400px", "max_width": wide}),
-        ]
-        whole = widgets.HBox(halves, layout=wrapped)
+        controls = widgets.VBox(left, layout={"width": "410px"})
+        shown = widgets.VBox(right, layout={"flex": "1 1 400px", "max_width": wide})
+        whole = widgets.HBox([controls, shown], layout=wrapped)
         return whole.add_class("dmnet-explorer").add_class(f"dmnet-{self.name}")
 
     def _sheet(self, index: int) -> Sheet:

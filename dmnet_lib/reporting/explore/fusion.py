@@ -81,7 +81,6 @@ class FusionExplorer(desk.Explorer):
         differ.value = self._picked = self.index if self.index in listed else None
 
     def _most_different(self, *pair: str) -> list[tuple[str, int]]:
-        """Return the images on which two strategies show most different numbers of boxes."""
         one, two = (self.found[name].detections for name in pair)
         counts = np.stack([strategies.shown_counts(one), strategies.shown_counts(two)], axis=1)
         return [

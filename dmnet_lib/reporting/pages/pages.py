@@ -37,9 +37,8 @@ def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
 def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     """Write report.html of an experiment: verdict, strategies, contents, limits, all stages."""
     results = ResultFolder.read(home)
-    stages, stale = results.folders, _stale(results.folders)
-    sections = []
-    for name, folder in stages.items():
+    stale, sections = _stale(results.folders), []
+    for name, folder in results.folders.items():
         body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
         section = _section(folder, body, name, base_path)
         sections.append(section | {"is_stale": name in stale})
@@ -75,26 +74,21 @@ def write_index(results: Path) -> tuple[Path, Path]:
         linked.append((link, *rows[-1][1:]))
     shown = Table(INDEX, linked, "One row per experiment", row_heads=True)
     page = render.html("index", title="Experiments", table=shown, about=INDEX_ABOUT)
-    values = {
-        n for n in experiments.swept(results) if not (results / n / experiments.SWEEP).exists()
-    }
-    kept = Table(INDEX, [row for row in rows if row[0] not in values]).markdown()
-    text = f"# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n{kept}\n{INDEX_ABOUT}\n"
-    return (
-        files.write_text(results / "index.html", page),
-        files.write_text(results / "README.md", text),
-    )
+    of_sweeps = experiments.swept(results)
+    sweeps = {name for name in of_sweeps if (results / name / experiments.SWEEP).exists()}
+    kept = [row for row in rows if row[0] not in of_sweeps - sweeps]
+    text = "# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n"
+    text += f"{Table(INDEX, kept).markdown()}\n{INDEX_ABOUT}\n"
+    index = files.write_text(results / "index.html", page)
+    return index, files.write_text(results / "README.md", text)
 
 
 def _summary(home: Path) -> tuple[str, ...]:
     """Return an experiment's row of the list, but for its name."""
     results = ResultFolder.read(home)
-    found = findings.read(results)
-    changed = [
-        f"{name}: {render.number(value)}"
-        for values in results.changed.values()
-        for name, value in values.items()
-    ]
+    found, changed = findings.read(results), []
+    for values in results.changed.values():
+        changed += [f"{name}: {render.number(value)}" for name, value in values.items()]
     told = found.summary() if found else (MISSING,) * 5
     return results.question, *told, ", ".join(changed) or "none"
 

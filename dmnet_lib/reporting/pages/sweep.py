@@ -126,7 +126,6 @@ def write_page(home: Path) -> Path:
 
 
 def _wide(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return one measure, a row a strategy and a column a value."""
     wide = table.pivot(index="strategy", columns="value", values=name)
     wide = wide.loc[table["strategy"].unique(), table["value"].unique()]
     return wide.astype(float).map("{:.3f}".format).where(wide.notna(), "n/a")
