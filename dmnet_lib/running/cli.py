@@ -12,12 +12,8 @@ INTERRUPTED = 130  # what shells give a command that Ctrl-C ended
 ABOUT = "Density-map guided object detection in aerial images."
 EXAMPLES = """\
 examples:
-  dmnet run params/demo.yaml             every notebook of the demo, then its report
-  dmnet run params/demo.yaml --dry-run   what would run, and why
-  dmnet data check data/VisDrone         validate a folder of images and annotations
-  dmnet compare demo:global demo:native  the difference in AP, with its interval
-  dmnet doctor                           versions, device, data and results on this machine
-  dmnet crops --help                     what a command needs and what it writes"""
+  dmnet run params/demo.yaml  every notebook of the demo, then its report
+  dmnet crops --help          what a command needs and what it writes"""
 COMMANDS = {  # each is a module of dmnet_lib.running.commands
     "run": "run an experiment's notebooks in order and write its report",
     "data": "validate a dataset",
@@ -76,14 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(asked: str) -> argparse.ArgumentParser:
-    """Return the parser of all commands.
-
-    Only the module of the command asked for is imported, so that help comes at once.
-    """
+    """Return the parser; of all commands only the one asked for is imported, for a fast help."""
     parser = Parser(prog="dmnet", description=ABOUT, epilog=EXAMPLES, formatter_class=PLAIN)
-    commands = parser.add_subparsers(
-        title="commands", dest="command", required=True, metavar="COMMAND"
-    )
+    about = {"title": "commands", "metavar": "COMMAND"}
+    commands = parser.add_subparsers(dest="command", required=True, **about)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, formatter_class=PLAIN)
         if name == asked:

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import filelock
@@ -83,15 +82,13 @@ def run(
     before anything starts, StageError where a stage fails.
     """
     started = time.monotonic()
-    job, plans = _prepare(
-        params_path, notebooks, results or result_folder.results_root(), base_path
-    )
+    results = results or result_folder.results_root()
+    job, plans = _prepare(params_path, notebooks, results, base_path)
     if until and until not in job.notebooks:
         raise InputError(f"--until {until}: no such stage{files.nearest(until, job.notebooks)}")
     steps = [step for step in plans if not until or step.name <= until]
     if force:
-        forced = partial(replace, run=True, why="forced", source=None)
-        steps = [step if step.run else forced(step) for step in steps]
+        steps = [s if s.run else replace(s, run=True, why="forced", source=None) for s in steps]
     if dry_run:
         for step in steps:
             say(step.words("would run"))
@@ -104,11 +101,18 @@ def run(
                 if step.run or step.source:
                     _finish(job, step)
                 _note(job, step.name, last=step is steps[-1])
-        finally:
-            pages.write_experiment(job.home, base_path=base_path)
-            pages.write_index(job.home.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):  # why it stopped matters more
+                _write_pages(job)
+            raise
+        _write_pages(job)
     say(f"{params.shown(job.home / REPORT)}  ({time.monotonic() - started:.0f} s)")
     return job.home / REPORT
+
+
+def _write_pages(job: Job) -> None:
+    pages.write_experiment(job.home, base_path=job.base_path)
+    pages.write_index(job.home.parent)
 
 
 def clean(experiment: str | None = None, *, results: Path | None = None) -> int:
@@ -154,10 +158,7 @@ def _prepare(
 
 
 def _finish(job: Job, step: StagePlan) -> None:
-    """Run a stage, or take it from another experiment, in a work folder, and move it to its place.
-
-    Raises StageError.
-    """
+    """Run a stage, or take another experiment's, in a work folder; move it to its place."""
     work = job.home / WORK / f"{step.name}-{step.key}"
     try:
         if step.source:
@@ -198,6 +199,8 @@ def _execute(job: Job, stage: str, work: Path) -> None:
     if job.data_root and "data_root" in values:
         values["data_root"] = str(job.data_root)
     upstream = {need: str(job.folders[need]) for need in job.notebooks[stage].needs}
+    paths = (job.notebooks[stage].path, work / NOTEBOOK)  # papermill takes them as format strings
+    source, target = (str(p.resolve()).replace("{", "{{").replace("}", "}}") for p in paths)
     told = {
         "DMNET_EXPERIMENT": job.experiment.name,
         "DMNET_RESULTS_ROOT": str(job.home.parent),
@@ -209,8 +212,8 @@ def _execute(job: Job, stage: str, work: Path) -> None:
     with _environment(told), tempfile.TemporaryDirectory(prefix="dmnet-") as runtime:
         os.environ["JUPYTER_RUNTIME_DIR"] = runtime  # short: a socket's path may have 107 bytes
         papermill.execute_notebook(
-            _literal(job.notebooks[stage].path),
-            _literal(work / NOTEBOOK),
+            source,
+            target,
             values,
             kernel_name="python3",
             language="python",
@@ -220,11 +223,6 @@ def _execute(job: Job, stage: str, work: Path) -> None:
             progress_bar={"desc": stage, "disable": None},  # none where there is no terminal
             stderr_file=sys.stderr,
         )
-
-
-def _literal(path: Path) -> str:
-    """Return a path as papermill takes it: it goes through str.format there."""
-    return str(path.resolve()).replace("{", "{{").replace("}", "}}")
 
 
 @contextlib.contextmanager
@@ -253,7 +251,6 @@ def _check_finished(notebook: Notebook, work: Path) -> None:
 
 
 def _message(error: Exception) -> str:
-    """Return what went wrong, in one line."""
     if isinstance(error, DeadKernelError):
         return "its kernel died, most often for want of memory"
     if isinstance(error, PapermillExecutionError):

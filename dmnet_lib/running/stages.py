@@ -57,15 +57,13 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
     found: dict[str, Notebook] = {}
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         provenance.notebook_code(path)  # raises where a cell is no Python
-        about = files.read_json(path).get("metadata", {}).get("dmnet")
+        about, where = files.read_json(path).get("metadata", {}).get("dmnet"), params.shown(path)
         if not isinstance(about, dict):
-            where = params.shown(path)
             raise InputError(f"{where}: its metadata must hold dmnet: needs and writes")
         needs = tuple(about.get("needs", ()))
         outputs = (METRICS, PARAMS, PROVENANCE, *about.get("writes", ()))
         for need in set(needs) - set(found):
-            hint = files.nearest(need, found)
-            raise InputError(f"{params.shown(path)}: needs {need}, no earlier stage{hint}")
+            raise InputError(f"{where}: needs {need}, no earlier stage{files.nearest(need, found)}")
         names = provenance.parameter_names(path)
         found[path.stem] = Notebook(path, needs, outputs, names, bool(about.get("reads_results")))
     if not found:
@@ -79,10 +77,8 @@ def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE
     for name, notebook in notebooks.items():
         expected = set(params.of_stage(known, name, notebook.names))
         if differing := expected ^ notebook.names:
-            raise InputError(
-                f"{params.shown(notebook.path)}: {', '.join(sorted(differing))}: stands in the "
-                "parameters cell or in base.yaml, and must in both"
-            )
+            where = f"{params.shown(notebook.path)}: {', '.join(sorted(differing))}"
+            raise InputError(f"{where}: in the parameters cell or in base.yaml, and must in both")
 
 
 def find_data(experiment: params.Experiment) -> tuple[Path | None, str]:

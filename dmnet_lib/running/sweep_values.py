@@ -11,6 +11,7 @@ from dmnet_lib.core import params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Experiment, Parameter, Value
 
+Known = Mapping[str, Mapping[str, Parameter]]
 # A parameter (left) that counts only while another has a value (right), which a sweep then sets.
 NEEDS: dict[str, tuple[str, Value]] = {
     "01_density_ground_truth.sigma_px": ("01_density_ground_truth.sigma_rule", "fixed"),
@@ -32,10 +33,9 @@ IDLE: dict[str, tuple[str, Value]] = {
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is to be run: a parameter's values and the experiment of each, in the same order.
+    """A parameter's (`section.name`) values and the experiment of each, in the same order.
 
-    name is that of the sweep's folder; swept the parameter, `section.name`; notes say what had to
-    be set for it to count.
+    name is that of the sweep's folder; notes say what had to be set for the parameter to count.
     """
 
     name: str
@@ -67,16 +67,14 @@ def parse(
 ) -> Sweep:
     """Return the sweep of `SECTION.NAME=V1,V2`, with settings `SECTION.NAME=V` for all values.
 
-    Values are those of a YAML list: one with a comma stands in quotes. Raises InputError for a
-    parameter or value that the experiment would not take, and for a value that is there twice.
+    Values are those of a YAML list. InputError for what the experiment would not take.
     """
     base, known = params.load(params_path, base_path=base_path), params.declared(base_path)
     swept, values = _assigned(text, known, "--sweep")
     for setting in settings:
         place, ones = _assigned(setting, known, "--set")
         if len(ones) != 1 or place == swept:
-            told = "takes one value" if place != swept else "is what is swept"
-            raise InputError(f"--set {place}: {place} {told}")
+            raise InputError(f"--set {place}: takes one value, and not of what is swept")
         base = _with(base, place, ones[0])
     base, notes = _effective(base, swept)
     section, _, name = swept.partition(".")
@@ -95,9 +93,7 @@ def parse(
     return Sweep(sweep_name, base, swept, tuple(values), tuple(runs.values()), notes)
 
 
-def _assigned(
-    text: str, known: Mapping[str, Mapping[str, Parameter]], option: str
-) -> tuple[str, list[Value]]:
+def _assigned(text: str, known: Known, option: str) -> tuple[str, list[Value]]:
     """Return the declared parameter of `SECTION.NAME=VALUES` and its checked values."""
     place, equals, given = text.partition("=")
     section, dot, name = place.strip().partition(".")
@@ -109,9 +105,7 @@ def _assigned(
     try:
         found = yaml.load(f"[{given}]", Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise InputError(
-            f"{given}: expected values with commas between; quote one that has any"
-        ) from None
+        raise InputError(f"{given}: expected values; quote one with a comma") from None
     where = f"{option} {section}.{name}"
     return f"{section}.{name}", [params.check(parameter, value, where) for value in found]
 
@@ -140,9 +134,7 @@ def _with(base: Experiment, place: str, value: Value) -> Experiment:
     return replace(base, sections=base.sections | {section: section_values})
 
 
-def _changed(
-    one: Experiment, known: Mapping[str, Mapping[str, Parameter]]
-) -> dict[str, dict[str, Value]]:
+def _changed(one: Experiment, known: Known) -> dict[str, dict[str, Value]]:
     """Return what an experiment changes of the declared defaults."""
     changed = {
         section: {name: v for name, v in values.items() if v != known[section][name].default}

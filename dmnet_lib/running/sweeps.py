@@ -85,13 +85,13 @@ def _shared(plans: Mapping[str, Sequence[StagePlan]]) -> str:
 def _run_all(
     begin: Callable[..., str], paths: Sequence[Path], shared: str, last: str, jobs: int
 ) -> dict[str, str]:
-    """Run what all share with the first experiment, then all of them; return what failed."""
+    """Run what all share with the first, then all but a failed one; return what failed."""
     with parallel.pool(jobs, tasks=len(paths)) as executor:
-        if shared:
-            next(parallel.run(partial(begin, until=shared), paths[:1], executor=executor))
+        common = partial(begin, until=shared)
+        first = [*filter(None, parallel.run(common, paths[: bool(shared)], executor=executor))]
         share = max(1, parallel.cores() // jobs) if executor else 0
         whole = partial(begin, until=last, threads=share)
-        found = list(parallel.run(whole, paths, executor=executor))
+        found = first + list(parallel.run(whole, paths[len(first) :], executor=executor))
     return {path.stem: why for path, why in zip(paths, found, strict=True) if why}
 
 

@@ -4,6 +4,7 @@ import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from torchvision.datasets import CocoDetection, VOCDetection
 
 from dmnet_lib.core import annotations, files
 from dmnet_lib.data.crop_names import crop_name
+from dmnet_lib.data.formats import yolo
 from dmnet_lib.running import cli
-from dmnet_lib.running.commands import convert as commands_convert
 
 GOLDEN = SHARED.parent / "golden"
 
+SIZE = {"width": 40, "height": 30}
 JPEG = files.encode_jpeg(np.full((30, 40, 3), 90, np.uint8))
 # Objects, one over the border, a crowd, an ignored region, others, a box without area, no box.
 TEXTS = {
@@ -34,14 +36,23 @@ def convert(said: Convert) -> Convert:
     return lambda *arguments: said("convert", *arguments)
 
 
-def split_folder(folder: Path, *, images: bool = True, order: int = 1) -> Path:
+@pytest.fixture
+def to_coco(convert: Convert, tmp_path: Path) -> Callable[..., dict]:
+    """Run `dmnet convert` to a.json and return what it holds."""
+
+    def run(*arguments: object) -> dict:
+        convert(*arguments, "--to", "coco", "--out", tmp_path / "a.json")
+        return json.loads((tmp_path / "a.json").read_text())
+
+    return run
+
+
+def split_folder(folder: Path, *, order: int = 1) -> Path:
     """Write TEXTS as a split, b as a png, in the order of names or the other way."""
-    (folder / "annotations").mkdir(parents=True)
     for stem in sorted(TEXTS)[::order]:
-        (folder / "annotations" / f"{stem}.txt").write_text(TEXTS[stem])
-        if images:
-            suffix = ".png" if stem[0] == "b" else ".jpg"
-            files.write_bytes(folder / "images" / f"{stem}{suffix}", JPEG)
+        files.write_text(folder / "annotations" / f"{stem}.txt", TEXTS[stem])
+        suffix = ".png" if stem[0] == "b" else ".jpg"
+        files.write_bytes(folder / "images" / f"{stem}{suffix}", JPEG)
     return folder
 
 
@@ -62,7 +73,7 @@ def test_yolo_keeps_what_it_can_and_tells_the_rest(tmp_path, convert) -> None:
     said = convert(tmp_path / "val", "--to", "yolo", "--out", tmp_path / "out")
     assert said[1] == (
         "dropped, as YOLO has no place for them: 4 rows (1 ignored regions, 1 others, 1 boxes with "
-        "score 0, 1 boxes without area); and of all other rows truncation and occlusion"
+        "score 0, 1 boxes without area); truncation and occlusion of others"
     )
     assert said[2] == f"{tmp_path / 'out' / 'labels'}: 3 files, 2 boxes"
     convert(tmp_path / "out", "--to", "visdrone", "--out", tmp_path / "back")
@@ -80,7 +91,7 @@ def test_a_chain_over_all_formats_ends_where_it_began(tmp_path, convert) -> None
 
 
 def test_annotations_alone_are_enough_with_sizes(tmp_path, convert, refused) -> None:
-    split_folder(tmp_path / "val", images=False)
+    (split_folder(tmp_path / "val") / "images").rename(tmp_path / "gone")
     assert "give their sizes: --image-sizes FILE" in refused(
         "convert", tmp_path, "--split", "val", "--to", "coco", "--out", tmp_path / "x.json"
     )
@@ -91,13 +102,10 @@ def test_annotations_alone_are_enough_with_sizes(tmp_path, convert, refused) -> 
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
-def test_ids_do_not_depend_on_the_order_of_a_folder(tmp_path, convert) -> None:
-    for order in (1, -1):
-        folder = split_folder(tmp_path / str(order), order=order)
-        convert(folder, "--to", "coco", "--out", tmp_path / f"{order}.json")
-    assert (tmp_path / "1.json").read_bytes() == (tmp_path / "-1.json").read_bytes()
-    images = json.loads((tmp_path / "1.json").read_text())["images"]
-    assert [(i["id"], i["file_name"]) for i in images] == [
+def test_ids_do_not_depend_on_the_order_of_a_folder(tmp_path, to_coco) -> None:
+    one, two = (to_coco(split_folder(tmp_path / str(n), order=n)) for n in (1, -1))
+    assert one == two
+    assert [(i["id"], i["file_name"]) for i in one["images"]] == [
         (1, "a.1.jpg"), (2, "b & <c>.png"), (3, "empty.jpg"),
     ]  # fmt: skip
 
@@ -115,21 +123,15 @@ def crops_folder(folder: Path, *, crop_names: str = "stem_first", parts: dict = 
         for region in regions:
             name = crop_name(stem, np.array(region), crop_names=crop_names)
             files.write_text(folder / "annotations" / f"{name}.txt", next(lines, ""))
-    listed = {
-        stem: {"width": 40, "height": 30, "file_name": f"{stem}.png", "regions": regions}
-        for stem, regions in parts.items()
-    }
+    listed = {s: SIZE | {"file_name": f"{s}.png", "regions": r} for s, r in parts.items()}
     value = {"images": listed, "parameters": {"split": "val"}}
     files.write_json(folder / "crops.json", value)
     return folder
 
 
 @pytest.mark.parametrize("crop_names", ["stem_first", "corner_first"])
-def test_crops_say_where_they_stand(tmp_path, convert, crop_names) -> None:
-    folder = crops_folder(tmp_path / "crops", crop_names=crop_names)
-    said = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
-    assert said[0] == f"{folder}: 3 crops, 2 boxes, 1 ignored regions, 0 others"
-    images = json.loads((tmp_path / "a.json").read_text())["images"]
+def test_crops_say_where_they_stand(tmp_path, to_coco, crop_names) -> None:
+    images = to_coco(crops_folder(tmp_path / "crops", crop_names=crop_names))["images"]
     places = {(i["parent"], i["x0"], i["y0"], i["scale"], i["width"], i["height"]) for i in images}
     assert places == {
         ("a.1.png", 0, 0, 1.0, 20, 10), ("a.1.png", 5, 6, 1.0, 35, 24), ("c.png", 1, 2, 1.0, 2, 2),
@@ -152,11 +154,10 @@ def test_crops_come_back_from_every_format_with_their_places(tmp_path, convert, 
     assert texts(tmp_path / "back") == texts(folder)
 
 
-def test_images_that_only_look_like_crops_are_none(tmp_path, convert) -> None:
+def test_images_that_only_look_like_crops_are_none(tmp_path, to_coco) -> None:
     files.write_text(tmp_path / "val" / "annotations" / "a__0_0_9_9.txt", "")
     files.write_json(tmp_path / "val" / "image_sizes.json", {"a__0_0_9_9": [40, 30]})
-    convert(tmp_path / "val", "--to", "coco", "--out", tmp_path / "a.json")
-    assert "parent" not in json.loads((tmp_path / "a.json").read_text())["images"][0]
+    assert "parent" not in to_coco(tmp_path / "val")["images"][0]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,6 @@ def test_images_that_only_look_like_crops_are_none(tmp_path, convert) -> None:
         ([], "crops.json: Expected `object`, got `array`"),
         ({"images": {"a": {}}}, "'a': Object missing required field `regions`"),
         ({"images": {"a": {"regions": [[1, 2, 1, 4]]}}}, "a region is not [x1, y1, x2, y2] in px"),
-        ({"images": {"a": {"regions": [[1, 2, 3]]}}}, "of length 4, got 3 - at `$.regions[0]`"),
         ({"images": {"z": {"regions": [[1, 2, 3, 4]]}}}, "no annotations/"),
         ({"images": {"c": {"regions": [[1, 2, 3, 4]] * 2}}}, "lists a crop twice"),
     ],
@@ -181,29 +181,24 @@ def test_a_broken_list_of_crops_is_named(tmp_path, refused, listed, says) -> Non
     [
         ({"scale": 0}, "a crop needs parent, a file name, and numbers x0, y0, scale"),
         ({"parent": 3}, "a crop needs parent, a file name, and numbers x0, y0, scale"),
-        (None, "2 of 3 images have parents"),
+        ({}, "2 of 3 images have parents"),
     ],
 )
 def test_a_coco_file_of_crops_must_say_where_they_stand(
-    tmp_path: Path, convert: Convert, refused: Convert, change: dict | None, says: str
+    tmp_path, to_coco, refused, change, says
 ) -> None:
-    path = tmp_path / "a.json"
-    convert(crops_folder(tmp_path / "crops"), "--to", "coco", "--out", path)
-    value = json.loads(path.read_text())
-    if change:
-        value["images"][1] |= change
-    else:
-        del value["images"][1]["parent"]
-    files.write_json(path, value)
-    assert says in refused("convert", path, "--to", "coco", "--out", tmp_path / "b.json")
+    value = to_coco(crops_folder(tmp_path / "crops"))
+    entry = value["images"][1] | change
+    value["images"][1] = entry if change else SIZE | {"id": entry["id"], "file_name": "b.jpg"}
+    path = files.write_json(tmp_path / "b.json", value)
+    assert says in refused("convert", path, "--to", "coco", "--out", tmp_path / "c.json")
 
 
 # Profiles
 
 
-def boxes_by_file(path: Path) -> dict[str, dict]:
+def boxes_by_file(value: dict) -> dict[str, dict]:
     """Each file's size and the [x, y, w, h, category id] of its boxes, as they stand."""
-    value = json.loads(path.read_text())
     found = {
         image["id"]: {"width": image["width"], "height": image["height"], "boxes": []}
         for image in value["images"]
@@ -223,16 +218,12 @@ def released(part: str, split: str) -> dict[str, dict]:
     }
 
 
-def test_official_leaves_out_what_the_released_scripts_do(tmp_path, convert) -> None:
+def test_official_leaves_out_what_the_released_scripts_do(tmp_path, to_coco) -> None:
     folder = split_folder(tmp_path / "val")
     files.write_text(folder / "annotations" / "empty.txt", "0,0,41,5,1,4,0,0\n")
-    said = convert(folder, "--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
-    assert said[1] == "left out by the rules: 5 rows, 2 images"
+    value = to_coco(folder, "--profile", "official")
     boxes = [[3, 4, 10, 20, 4], [-2, 0, 9, 9, 10]]
-    assert boxes_by_file(tmp_path / "a.json") == {
-        "a.1.jpg": {"width": 40, "height": 30, "boxes": boxes}
-    }
-    value = json.loads((tmp_path / "a.json").read_text())
+    assert boxes_by_file(value) == {"a.1.jpg": SIZE | {"boxes": boxes}}
     assert [image["id"] for image in value["images"]] == [0]
     assert [entry["id"] for entry in value["annotations"]] == [1, 2]
 
@@ -241,23 +232,22 @@ def test_official_leaves_out_what_the_released_scripts_do(tmp_path, convert) -> 
     ("split", "changes", "rows"),
     [
         ("val", [], 2), ("test-dev", [], 2), ("train", [], 3),
-        ("train", ["score0_dropped=every_split"], 2), ("val", ["rows=all"], 6),
+        ("train", ["--set", "score0_dropped=every_split"], 2), ("val", ["--set", "rows=all"], 5),
     ],
 )  # fmt: skip
 def test_rows_with_score_0_stay_on_train_only(tmp_path, convert, split, changes, rows) -> None:
-    split_folder(tmp_path / split)
-    options = [option for change in changes for option in ("--set", change)]
-    out = tmp_path / "out"
-    convert(tmp_path / split, "--to", "visdrone", "--out", out, "--profile", "official", *options)
-    assert sum(text.count("\n") for text in texts(out).values()) == rows - (rows == 6)
+    given = ("--to", "visdrone", "--out", tmp_path / "out", "--profile", "official", *changes)
+    said = convert(split_folder(tmp_path / split), *given)
+    assert sum(text.count("\n") for text in texts(tmp_path / "out").values()) == rows
+    assert said[1].startswith(f"left out by the rules: {6 - rows} rows, ")
 
 
-def test_official_must_know_the_split_where_it_matters(tmp_path, convert, refused) -> None:
-    convert(split_folder(tmp_path / "val"), "--to", "coco", "--out", tmp_path / "a.json")
+def test_official_must_know_the_split_where_it_matters(tmp_path, to_coco, refused) -> None:
+    path = files.write_json(tmp_path / "val.json", to_coco(split_folder(tmp_path / "val")))
     options = ("--to", "coco", "--out", tmp_path / "b.json", "--profile", "official")
-    assert "say which with --split" in refused("convert", tmp_path / "a.json", *options)
-    convert(tmp_path / "a.json", "--split", "train", *options)
-    assert len(json.loads((tmp_path / "b.json").read_text())["annotations"]) == 3
+    assert "say which with --split" in refused("convert", path, *options)
+    value = to_coco(path, "--split", "train", "--profile", "official")
+    assert len(value["annotations"]) == 3
 
 
 def test_the_released_tags_are_written_and_read(tmp_path, convert) -> None:
@@ -274,7 +264,7 @@ def test_the_released_tags_are_written_and_read(tmp_path, convert) -> None:
     assert texts(tmp_path / "back") == {"a.1": "3,4,10,20,1,4,1,0\n-2,0,9,9,1,10,1,0\n"}
 
 
-def test_the_coco_content_of_embedded_scenes_is_the_released_one(tmp_path, convert) -> None:
+def test_the_coco_content_of_embedded_scenes_is_the_released_one(tmp_path, to_coco) -> None:
     path = Path(__file__).parents[1] / "golden" / "official_scenes.json"
     scenes = json.loads(path.read_text())["images"]
     sizes = {name: scene["size_wh"] for name, scene in scenes.items()}
@@ -282,9 +272,7 @@ def test_the_coco_content_of_embedded_scenes_is_the_released_one(tmp_path, conve
         text = annotations.format_rows(scene["rows"])
         files.write_text(tmp_path / "val" / "annotations" / f"{name}.txt", text)
     files.write_json(tmp_path / "val" / "image_sizes.json", sizes)
-    options = ("--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
-    convert(tmp_path / "val", *options)
-    assert boxes_by_file(tmp_path / "a.json") == {
+    assert boxes_by_file(to_coco(tmp_path / "val", "--profile", "official")) == {
         f"{name}.jpg": dict(zip(("width", "height"), sizes[name], strict=True))
         | {"boxes": scene["coco_boxes"]}
         for name, scene in scenes.items()
@@ -312,12 +300,11 @@ def golden_crops(folder: Path, split: str) -> Path:
 
 @needs_data
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_the_coco_content_of_images_and_crops_is_the_released_one(tmp_path, convert, split) -> None:
-    options = ("--to", "coco", "--out", tmp_path / "a.json", "--profile", "official")
-    convert(SHARED / "visdrone-sample", "--split", split, *options)
-    assert boxes_by_file(tmp_path / "a.json") == released("images", split)
-    convert(golden_crops(tmp_path / "crops", split), *options)
-    assert boxes_by_file(tmp_path / "a.json") == released("crops", split)
+def test_the_coco_content_of_images_and_crops_is_the_released_one(tmp_path, to_coco, split) -> None:
+    whole = to_coco(SHARED / "visdrone-sample", "--split", split, "--profile", "official")
+    assert boxes_by_file(whole) == released("images", split)
+    crops = to_coco(golden_crops(tmp_path / "crops", split), "--profile", "official")
+    assert boxes_by_file(crops) == released("crops", split)
 
 
 # What other programs read
@@ -453,25 +440,19 @@ def test_every_official_line_comes_back(tmp_path, convert, split, to) -> None:
     assert len(lines) == {"train": 6471, "val": 548}[split]
 
 
-@pytest.mark.parametrize("to", ["voc", "yolo", "visdrone"])
 def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
-    tmp_path: Path, convert: Convert, refused: Convert,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], to: str,
-) -> None:  # fmt: skip
-    source, out = split_folder(tmp_path / "val"), tmp_path / "out"
-
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
+    tmp_path, convert, refused, monkeypatch, capsys
+) -> None:
+    given = (split_folder(tmp_path / "val"), "--to", "yolo", "--out", tmp_path / "out")
     with monkeypatch.context() as patched:
-        patched.setattr(commands_convert, "WRITERS", {to: stop})
-        assert cli.main(["convert", str(source), "--to", to, "--out", str(out)]) == 130
+        patched.setattr(yolo, "write", Mock(side_effect=KeyboardInterrupt))
+        assert cli.main(["convert", *map(str, given)]) == 130
     assert "stopped" in capsys.readouterr().err
-    again = (str(out), "--to", "coco", "--out", str(tmp_path / "c.json"))
+    again = (tmp_path / "out", "--to", "coco", "--out", tmp_path / "c.json")
     assert "was stopped left it half" in refused("convert", *again)
     for _ in range(2):  # the same again is no fault
-        convert(source, "--to", to, "--out", out)
-    assert not list(out.glob(".unfinished"))
+        convert(*given)
+    assert not list((tmp_path / "out").glob(".unfinished"))
 
 
 # Classes

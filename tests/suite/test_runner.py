@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import filelock
 import projects
@@ -166,7 +167,6 @@ def test_prose_keeps_the_key_and_code_changes_it(done) -> None:
         ("input", "01_sum stopped: numbers.json: line 1 is bad; see "),
         ("exit", "01_sum stopped: a cell ended with SystemExit"),
         ("kill", "01_sum stopped: its kernel died"),
-        ("full", "01_sum stopped: the disk is full"),
         ("forget", "01_sum stopped: it did not write t.json; see "),
     ],
 )
@@ -185,6 +185,12 @@ def test_a_failed_stage_leaves_its_notebook_and_no_result(done, fail, message) -
     assert re.search(r"Fix it and rerun with <code>dmnet run .+\.yaml(&#39;)?</code>", page)
     done.run()  # with the fault mended, the earlier result still stands and the failure is gone
     assert "Failed" not in (done.home / "report.html").read_text()
+
+
+def test_pages_that_a_full_disk_refuses_do_not_hide_why_a_stage_stopped(done, monkeypatch) -> None:
+    monkeypatch.setattr(runner.pages, "write_experiment", Mock(side_effect=OSError(28, "")))
+    with pytest.raises(runner.StageError, match=r"the disk is full .* `dmnet clean`"):
+        done.run("01_sum: {fail: full}")
 
 
 def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done) -> None:
@@ -294,10 +300,10 @@ def test_until_stops_after_that_stage(project) -> None:
 
 def test_names_that_only_one_side_knows_stop_the_run(project) -> None:
     project.notebook("00_numbers", [NUMBERS[0], COMMON + "countt: int = 3"], {"writes": []})
-    with pytest.raises(InputError, match=r"00_numbers\.ipynb: count, countt: stands in the"):
+    with pytest.raises(InputError, match=r"00_numbers\.ipynb: count, countt: in the"):
         project.run()
     project.notebook("00_numbers", [NUMBERS[0], COMMON + "count: int = 3\nb: int = 1"], {"a": 1})
-    with pytest.raises(InputError, match=r"00_numbers\.ipynb: b: stands in the"):
+    with pytest.raises(InputError, match=r"00_numbers\.ipynb: b: in the"):
         project.run()
     assert not project.home.exists()
 

@@ -132,7 +132,7 @@ def test_what_cannot_be_swept_is_one_line(project, text, message) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("03_density_crops.steps=3", "is what is swept"),
+        ("03_density_crops.steps=3", "not of what is swept"),
         ("00_numbers.count=3,4", "takes one value"),
         ("00_numbers.count=x", "--set 00_numbers.count: expected a whole number"),
     ],
@@ -218,6 +218,13 @@ def test_common_stages_run_once_and_a_failure_stops_no_other(done) -> None:
     found = experiments.load(project.results, sweeps=True)
     assert list(found) == ["x-03_steps-5", "x-03_steps-7"]
     assert not any("07_compare" in line for line in project.said)
+
+
+def test_a_common_stage_that_failed_is_not_tried_again_for_the_first(project) -> None:
+    sweep = project.parse("06_evaluation.budgets=6,8", "03_density_crops.steps=2")
+    failed = sweeps.run(sweep, say=project.said.append, **project.places)
+    assert list(failed) == ["x-budgets-6", "x-budgets-8"]
+    assert len(project.told("03_density_crops")) == 2
 
 
 def test_the_sweep_leaves_its_table_figure_and_page(done) -> None:

@@ -18,18 +18,17 @@ from dmnet_lib.core.official import Profile
 from dmnet_lib.data import check, splits
 from dmnet_lib.density import kernels, points
 from dmnet_lib.density.kernels import SigmaRule
+from dmnet_lib.density.points import Points
 
 Say = Callable[[str], None]
 Kind = TypeVar("Kind")  # of options
-METAVARS = {Path: "PATH", int: "N", float: "X"}
 IMAGES_EACH = 16  # a worker must be worth its start, which takes as long as ten images
 
 
 def option(words: str, flag: str | None = None, **keywords: object) -> Any:  # noqa: ANN401
     """Return a field for one argument: its help, and what else `add_argument` takes.
 
-    The flag is the field's name unless given; one without, "", is positional. The argument is
-    required unless it has a default or may be None.
+    flag is the field's name unless given, "" if positional; required without default or None.
     """
     return field(metadata={"flag": flag, "help": words, "keywords": keywords})
 
@@ -41,10 +40,7 @@ def rules(*names: str) -> Any:  # noqa: ANN401 (as field)
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: type) -> None:
-    """Add the arguments of an options dataclass, and those of the dataclasses in it.
-
-    Its GROUP, if it has one, is their title in the help.
-    """
+    """Add the arguments of an options dataclass, under its GROUP, and of the dataclasses in it."""
     group = parser.add_argument_group(kind.GROUP) if hasattr(kind, "GROUP") else parser
     for one in fields(kind):
         if one.type is Profile:
@@ -57,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser, kind: type) -> None:
 
 
 def flag_of(one: Field) -> str:
-    """Return the flag of a field, nothing for a positional argument."""
+    """Return the flag of a field, "" for a positional argument."""
     flag = one.metadata["flag"]
     return f"--{one.name.replace('_', '-')}" if flag is None else flag
 
@@ -70,8 +66,6 @@ def _keywords(one: Field) -> dict[str, object]:
         given["type"] = Path
     if flag_of(one) and NoneType not in kinds and not {"default", "action"} & given.keys():
         given["required"] = True
-    for kind in METAVARS.keys() & kinds if "choices" not in given else ():
-        given.setdefault("metavar", METAVARS[kind])
     if isinstance(default, str | int | float) and default != "":
         words += f" (default {default})"
     return {"help": words, **given}
@@ -89,10 +83,7 @@ def _add_profile(parser: argparse.ArgumentParser, known: list[official.Deviation
 
 
 def options_of(kind: type[Kind], namespace: argparse.Namespace) -> Kind:
-    """Return an options dataclass of the arguments that a user gave.
-
-    Raises InputError for a changed rule that the command does not follow.
-    """
+    """Return an options dataclass of parsed arguments. InputError for another command's rule."""
     values = {}
     for one in fields(kind):
         if one.type is Profile:
@@ -134,7 +125,7 @@ class SizeOptions:
     """Files of image sizes, where there are no images."""
 
     image_sizes: tuple[Path, ...] = option(
-        'json of {"stem": [width, height]}, where images are missing', nargs="+", default=[]
+        'json of {"stem": [width, height]}', nargs="+", default=[]
     )
 
     def read(self) -> splits.Sizes | None:
@@ -152,10 +143,9 @@ class SplitOptions:
     sizes: SizeOptions
 
     def read(self, say: Say, *, annotated: bool = True) -> splits.Split:
-        """Return the split's annotations, with the paths of its images where there are any.
+        """Return the split and say what is odd about it.
 
         annotated False also takes a split without an annotations folder, as one without boxes.
-        Oddities that are no errors are said.
         """
         sizes = self.sizes.read()
         found = splits.load_source(self.root, self.split, sizes=sizes, annotated=annotated)
@@ -168,14 +158,11 @@ class SplitOptions:
 class WorkerOptions:
     """Who does the work: processes of this machine, or a cluster."""
 
-    jobs: int = option(
-        "processes at work; 0: one per core", type=partial(count, least=0), default=0
-    )
-    cluster: str | None = option("dask scheduler whose workers do it instead, such as "
-        "tcp://host:8786; they must see the same folders", metavar="ADDRESS")  # fmt: skip
+    jobs: int = option("processes; 0: one per core", type=partial(count, least=0), default=0)
+    cluster: str | None = option("a dask scheduler's, such as tcp://host:8786", metavar="ADDRESS")
 
     def lend(self, *, tasks: int | None = None) -> AbstractContextManager[Executor | None]:
-        """Lend the workers for so many tasks (`parallel.pool`)."""
+        """Lend the workers; tasks as in `parallel.pool`."""
         if self.cluster is not None:
             return parallel.cluster(self.cluster)
         return parallel.pool(self.jobs, tasks=tasks)
@@ -185,30 +172,23 @@ class WorkerOptions:
 class KernelOptions:
     """How wide an object's Gaussian is: the sigma rule and its values (`kernels.SigmaRule`)."""
 
-    sigma_rule: str = option("fixed: --sigma for all; class_wise: mean scale of the class in "
-        "train; adaptive: by the nearest neighbours", default="fixed",
-        choices=("fixed", "class_wise", "adaptive"))  # fmt: skip
+    sigma_rule: str = option("class_wise: mean scale of a class; adaptive: by the neighbours",
+        choices=("fixed", "class_wise", "adaptive"), default="fixed")  # fmt: skip
     sigma: float = option("of fixed, in pixels", type=positive, default=15.0)
     train_split: str = option("split of ROOT that class_wise is measured on", default="train")
     neighbours: int = option("of adaptive", type=count, default=3)
-    beta: float = option(
-        "adaptive sigma over the mean distance to the neighbours", type=positive, default=0.3
-    )
+    beta: float = option("of adaptive, sigma over distance", type=positive, default=0.3)
 
-    def points_of(
-        self, annotations: Annotations, source: SplitOptions, profile: Profile
-    ) -> points.Points:
+    def points_of(self, table: Annotations, source: SplitOptions, profile: Profile) -> Points:
         """Return the points of a split's annotations, with their sigmas."""
         drop = official.drops_score0(profile.annotations.score0_dropped, source.split)
         at = profile.points.points_at
-        found = points.from_annotations(annotations, drop_score0=drop, points_at=at)
+        found = points.from_annotations(table, drop_score0=drop, points_at=at)
         scales = {}
         if self.sigma_rule == "class_wise":
             scales = kernels.class_scales_px(splits.load_boxes(source.root, self.train_split))
-        rule = SigmaRule(
-            self.sigma_rule, self.sigma, self.neighbours, self.beta, scales, profile.sigmas
-        )
-        return rule.apply(found)
+        given = (self.sigma_rule, self.sigma, self.neighbours, self.beta)
+        return SigmaRule(*given, scales, profile.sigmas).apply(found)
 
 
 def parameters(source: SplitOptions, kernels: KernelOptions, profile: Profile) -> dict[str, object]:
@@ -222,7 +202,7 @@ def parameters(source: SplitOptions, kernels: KernelOptions, profile: Profile) -
 def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> None:
     """Raise InputError where a folder holds output of other settings: both would be mixed.
 
-    made is what its listing must say then; where it has none, others must not be there.
+    made is what its listing must say; where there is no listing, others must not be there.
     """
     if listing.is_file():
         before = files.read_json(listing)
@@ -230,7 +210,5 @@ def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> N
     else:
         same = not any(path.exists() for path in others)
     if not same:
-        raise InputError(
-            f"{listing.parent}: output folder exists with other inputs or parameters; remove it "
-            "or choose another --out"
-        )
+        what = "output folder exists with other inputs or parameters"
+        raise InputError(f"{listing.parent}: {what}; remove it or choose another --out")

@@ -16,30 +16,20 @@ if TYPE_CHECKING:  # pandas and torch take longer to import than help should
 ABOUT = """\
 Compare finished experiments: the parameters that differ, and the measures with an interval each.
 
-A name is that of an experiment under results, or NAME:STRATEGY for one of its strategies. Plain
-names compare every strategy that both have; each name is compared with the first, on the images
-that both have with the same truth. Intervals are those of a paired bootstrap over images.
-
-A difference is significant where its interval excludes 0. That covers the sample of images, not the
-seed of the trainings: where results hold seed replicates (experiments that differ by the seed
-alone), a difference within their variation is not called significant. Where only the versioned
-files of an experiment are there, its scores are compared without intervals."""
-EXAMPLES = """\
-examples:
-  dmnet compare demo demo_seed
-  dmnet compare demo:global demo:native "demo:planned mcnn 6" --out comparison"""
+Each name is compared with the first, on the images that both have with the same truth; plain names
+by every strategy that both have. Intervals are those of a paired bootstrap over images. A
+difference is significant where its interval excludes 0 and it exceeds the variation of seed
+replicates (experiments that differ by the seed alone), where results hold such. Experiments of
+which only the versioned files are there are compared without intervals."""
+EXAMPLES = 'example: dmnet compare demo:global demo:native "demo:planned mcnn 6" --out comparison'
 
 
 @dataclass(frozen=True)
 class Options:
     """Experiments, or NAME:STRATEGY, each compared to the first; a folder to write to, if any."""
 
-    names: tuple[str, ...] = option(
-        "two or more experiments, or NAME:STRATEGY", flag="", nargs="+", metavar="NAME"
-    )
-    out: Path | None = option(
-        "write a page (report.html), a figure with its numbers, and metrics.json"
-    )
+    names: tuple[str, ...] = option("or NAME:STRATEGY", flag="", nargs="+", metavar="NAME")
+    out: Path | None = option("folder for report.html, a figure and metrics.json")
     workers: WorkerOptions
 
     def __post_init__(self) -> None:

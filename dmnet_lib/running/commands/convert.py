@@ -26,16 +26,12 @@ SOURCE is one of
   coco      a json file, of images or of crops
   voc       a folder of <stem>.xml, or one that holds them in Annotations/
   yolo      a folder of labels/<stem>.txt, with classes.txt or data.yaml
---out PATH is a file for coco, else a folder. Image sizes of visdrone and yolo come from images/
-beside, --image-sizes, or image_sizes.json in the folder, which both write.
-
-Only YOLO loses something, and the loss is counted: ignored regions, others, rows that are not
-evaluated, truncation and occlusion. A crop's name says where it lies in formats without a field
-for it."""
+Image sizes of visdrone and yolo come from images/ beside, --image-sizes, or image_sizes.json in the
+folder. Only YOLO loses something, which is counted. In formats without a field for it a crop's name
+says where it lies."""
 EXAMPLES = """\
-examples:
-  dmnet convert data/VisDrone --split val --to coco --out val.json --classes 'car: car + van, bus'
-  dmnet convert out/crops_val --to voc --out voc --profile official"""
+example:
+  dmnet convert data/VisDrone --split val --to coco --classes 'car: car + van, bus' --out a.json"""
 FORMATS = ("coco", "voc", "yolo", "visdrone")
 
 
@@ -46,11 +42,9 @@ class Options:
     source: Path = option("what to convert", flag="", metavar="SOURCE")
     split: str = option("which split of SOURCE, or the split it is: train, val …", default="")
     to: str = option("the format to write", choices=FORMATS)
-    out: Path = option("where to write it")
-    kind: str = option("the format of SOURCE, where it cannot be told", "--from",
-        choices=tuple(detect.KINDS), default="")  # fmt: skip
-    classes: str = option("merged and limited classes, such as 'car: car + van, bus'; objects of "
-        "others become ignored regions", default="")  # fmt: skip
+    out: Path = option("a file for coco, else a folder")
+    kind: str = option("what SOURCE is", "--from", choices=tuple(detect.KINDS), default="")
+    classes: str = option("merged, limited; objects of others become ignored regions", default="")
     sizes: SizeOptions
     workers: WorkerOptions
     profile: Profile = common.rules("annotations", "formats")
@@ -104,11 +98,11 @@ def apply(found: Material, profile: Profile) -> Material:
         raise InputError("rows with score 0 are dropped but on train: say which with --split")
     # The official conversion drops them on every split but train.
     official_on = () if found.split == "train" else (found.split,)
+    drop = official.drops_score0(rule, found.split, official_on=official_on)
     formats = profile.formats
     kept = rules.apply(
-        table, drop_score0=official.drops_score0(rule, found.split, official_on=official_on),
-        rows=formats.rows, oversized_boxes=formats.oversized_boxes,
-        empty_images=formats.empty_images,
+        table, drop_score0=drop, rows=formats.rows,
+        oversized_boxes=formats.oversized_boxes, empty_images=formats.empty_images,
     )  # fmt: skip
     return found.of(kept)
 
@@ -127,16 +121,13 @@ def _check_out(options: Options, kept: Material) -> None:
     ours = {f"{name}{suffix}" for name in kept.annotations.names}
     others = {path.name for path in (out / inner).glob(f"*{suffix}")} - ours
     if others:  # they would be read with ours
-        raise InputError(
-            f"{out / inner}: holds {len(others)} files of other images, first {min(others)}; "
-            "remove them or choose another --out"
-        )
+        what = f"{len(others)} files of other images, first {min(others)}"
+        raise InputError(f"{out / inner}: holds {what}; remove them or choose another --out")
 
 
 def write_coco(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     """Write one json of the ten classes, with the rest in a list of its own, and say so."""
-    first = 0 if profile.formats.image_ids == "from_0" else 1
-    table = kept.annotations
+    first, table = int(profile.formats.image_ids != "from_0"), kept.annotations
     coco.write(out, table, images=kept.images, first_image_id=first)
     rows, what = _kinds(table)["boxes"], "crops" if kept.is_crops else "images"
     extra = len(table.boxes_xywh) - rows
@@ -166,10 +157,8 @@ def _write_yolo(out: Path, kept: Material, profile: Profile, say: Say) -> None:
         "boxes without area": int((classed & table.evaluated & ~table.has_class).sum()),
     }
     del lost["boxes"]
-    say(
-        f"dropped, as YOLO has no place for them: {sum(lost.values()):,} rows ({_in_words(lost)}); "
-        "and of all other rows truncation and occlusion"
-    )
+    words = f"{sum(lost.values()):,} rows ({_in_words(lost)})"
+    say(f"dropped, as YOLO has no place for them: {words}; truncation and occlusion of others")
     say(f"{out / 'labels'}: {len(table):,} files, {len(table.boxes_xywh) - dropped:,} boxes")
 
 

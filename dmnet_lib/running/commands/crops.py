@@ -23,14 +23,13 @@ regions, and each region's rectangle becomes a crop. With --policy planned each 
 with the largest expected recall gain, by the detector's recall curve (its recall by object size).
 
 Cells of --density maps hold objects, so that a map sums to their number at any stride; planned
-crops want maps split by size (`dmnet density --sizes`). Writes to --out crops.json (parameters and
-regions, [x1, y1, x2, y2] in half-open pixels, planned ones in the order chosen), annotations/
-(VisDrone's text), coco.json for `dmnet fuse`, and images/. `dmnet convert` takes the folder."""
+crops want maps split by size (`dmnet density --sizes`). Writes crops.json (parameters and regions,
+[x1, y1, x2, y2] in half-open pixels, planned ones in the order chosen), annotations/ (VisDrone's
+text), coco.json for `dmnet fuse`, and images/. `dmnet convert` takes the folder."""
 EXAMPLES = """\
 examples:
   dmnet crops data/VisDrone --split train --window 70x70 --threshold 0.08 --out crops
-  dmnet crops data/VisDrone --split val --out crops --policy planned --crops-per-image 8 \\
-      --input-size 640 --recall-curve recall.json"""
+  dmnet crops data/VisDrone --split val --policy planned --recall-curve recall.json --out crops"""
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
 
 
@@ -40,11 +39,8 @@ class Options:
 
     source: common.SplitOptions
     out: Path = option("folder to write to")
-    policy: str = option("dense: the paper's rule; planned: by expected recall gain",
-        choices=("dense", "planned"), default="dense")  # fmt: skip
-    min_visible: float = option(
-        "visible share from which on a truncated object counts", type=common.share, default=0.5
-    )
+    policy: str = option("how to choose", choices=("dense", "planned"), default="dense")
+    min_visible: float = option("least visible share of a box", type=common.share, default=0.5)
     density: Path | None = option("folder of <stem>.npy or .npz maps")
     images: bool = option("write no JPEG; decode nothing", "--no-images", action="store_false")
     quality: int = option("of the JPEGs", type=partial(common.count, most=100), default=95)
@@ -80,10 +76,8 @@ def run(options: Options, say: Say) -> None:
     density = SplitDensity(table, points, folder, paths, profile, options.workers, say)
     chosen = getattr(options, options.policy).choose(density)
     drop = official.drops_score0(profile.annotations.score0_dropped, options.source.split)
-    cut = crops.annotate(
-        table, chosen.regions, min_visible=options.min_visible, drop_score0=drop,
-        rules=profile.crops,
-    )  # fmt: skip
+    how = {"min_visible": options.min_visible, "drop_score0": drop, "rules": profile.crops}
+    cut = crops.annotate(table, chosen.regions, **how)
     _write_listings(source, chosen, options)
     unreadable = []
     with files.unfinished(options.out):
@@ -91,9 +85,9 @@ def run(options: Options, say: Say) -> None:
         if options.images:
             parents = export.parents_of(cut, source.images.paths)
             with density.lend() as executor:
-                unreadable = export.export(
-                    parents, options.out / "images", quality=options.quality, executor=executor
-                ).unreadable
+                pixels = options.out / "images"
+                done = export.export(parents, pixels, quality=options.quality, executor=executor)
+                unreadable = done.unreadable
     if unreadable:
         raise InputError(f"{unreadable[0]}; {len(unreadable)} images gave no crops, the others did")
     _tell(source, chosen, cut, options.out, say)
@@ -139,14 +133,11 @@ def _write_annotations(
 
 def _tell(source: Split, chosen: Chosen, cut: crops.CropAnnotations, out: Path, say: Say) -> None:
     """Say how many crops there are, and how they fit the objects."""
-    measured = geometry.crop_geometry(source.annotations, chosen.regions)
+    found = geometry.crop_geometry(source.annotations, chosen.regions)
     say(f"{out}: {len(chosen.regions):,} crops of {len(source.annotations):,} images")
-    if measured["objects"]:
-        say(
-            f"{measured['containment_rate']:.1%} of {measured['objects']:,} objects lie whole in a "
-            f"crop, {measured['truncated_rate']:.1%} are cut; crops cover "
-            f"{measured['coverage']:.1%} of an image"
-        )
+    if found["objects"]:
+        say(f"{found['containment_rate']:.1%} of {found['objects']:,} objects lie whole in a crop")
+        say(f"{found['truncated_rate']:.1%} are cut; coverage of an image {found['coverage']:.1%}")
         say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")
     if chosen.words:
         say(chosen.words)

@@ -8,16 +8,11 @@ from dmnet_lib.data import check
 from dmnet_lib.running.commands.common import Say, SizeOptions, WorkerOptions, option
 
 ABOUT = """\
-Check every annotation line and, where there are images, each one's header and end. Nothing is
-decoded and nothing written. Shown are the counts of each split; then notes, oddities that real data
-has, such as boxes that cross the border; then errors, the first twenty of them. ROOT may also be
-the folder of one split. Without images give their sizes; without either, lines alone are checked.
-
-An evaluated box is of one of the ten classes and has score 1; an image without any is empty."""
-EXAMPLES = """\
-examples:
-  dmnet data check data/VisDrone
-  dmnet data check data/VisDrone --split val --image-sizes sizes_val.json"""
+Check every annotation line and, where there are images, each one's header and end; nothing is
+written. Shown are the counts of each split, oddities that real data has, such as boxes that cross
+the border, and the first twenty errors. Without images and sizes, lines alone are checked. An
+evaluated box is of one of the ten classes and has score 1; an image without any is empty."""
+EXAMPLES = "example: dmnet data check data/VisDrone --split val --image-sizes sizes_val.json"
 
 
 @dataclass(frozen=True)
@@ -25,10 +20,8 @@ class Options:
     """The splits to check: the folder that holds them, and their names, none for all."""
 
     what: str = option("check", flag="", choices=["check"], metavar="check")
-    root: Path = option("the folder that holds the splits", flag="", metavar="ROOT")
-    names: tuple[str, ...] = option(
-        "only this one; may be repeated", "--split", action="append", default=[], metavar="SPLIT"
-    )
+    root: Path = option("the folder of the splits, or of one", flag="", metavar="ROOT")
+    names: tuple[str, ...] = option("may be repeated", "--split", action="append", default=[])
     sizes: SizeOptions
     workers: WorkerOptions
 

@@ -1,7 +1,6 @@
 """Annotations of a split -> its density maps, one file per image, and density.json."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,18 +19,13 @@ from dmnet_lib.running.commands.common import Say, option
 
 ABOUT = """\
 Draw the density maps of a split: every object is one Gaussian of integral 1, so a map sums to the
-number of objects. Writes DIR/<stem>.npy, float32 [H, W] (at --stride S: [H/S, W/S], the sums over
-blocks), and DIR/density.json: the parameters and each image's objects. A run that was stopped
-resumes. `dmnet crops` needs no maps: it takes the same sums from the annotations.
+number of objects. Writes <stem>.npy, float32 [H, W] (at --stride S: [H/S, W/S], the sums over
+blocks), and density.json: the parameters and each image's objects. A stopped run resumes.
 
---format npz packs a map, on VisDrone 7 times smaller or more: `cells`, whole numbers of 16 bits,
-times `unit` is the map. --sizes 8,16,32 splits every map by the side of its objects (the square
-root of a box's area, in pixels): [K, H, W], here for sides under 8, from 8, from 16 and from 32 px.
-DIR/sizes.json holds each size's typical side and how far its objects reach."""
-EXAMPLES = """\
-examples:
-  dmnet density data/VisDrone --split val --out maps --sigma-rule class_wise
-  dmnet density data/VisDrone --split val --out maps --stride 4 --sizes 8,16,32,64,128"""
+--format npz packs a map: `cells`, whole numbers of 16 bits, times `unit`. --sizes 8,16,32 splits
+every map by the side of its objects, the square root of a box's area: [K, H, W], here for sides
+under 8, from 8, from 16 and from 32 px; sizes.json holds what is typical of each size."""
+EXAMPLES = "example: dmnet density data/VisDrone --split val --out maps --stride 4 --sizes 8,16,32"
 LISTING, SIZES = "density.json", "sizes.json"
 
 
@@ -41,12 +35,9 @@ class Options:
 
     source: common.SplitOptions
     out: Path = option("folder to write to")
-    stride: int = option(
-        "side of a map's cell in pixels; MCNN predicts at 4", type=common.count, default=1
-    )
-    format: str = option("npy: float32; npz: packed", choices=("npy", "npz"), default="npy")
-    edges: str = option("sides of objects at which to split maps, such as 8,16,32", "--sizes",
-        default="", metavar="PX,PX")  # fmt: skip
+    stride: int = option("side of a map's cell in pixels", type=common.count, default=1)
+    format: str = option("npz is packed", choices=("npy", "npz"), default="npy")
+    edges: str = option("sides at which to split maps", "--sizes", default="", metavar="PX,PX")
     workers: common.WorkerOptions
     kernels: common.KernelOptions
     profile: Profile = common.rules("annotations", "points", "sigmas", "kernel", "maps")
@@ -58,7 +49,10 @@ def run(options: Options, say: Say) -> None:
     annotations = options.source.read(say).annotations
     points = options.kernels.points_of(annotations, options.source, options.profile)
     counts = dict(zip(points.names, points.counts().tolist(), strict=True))
-    _refuse_empty(counts, options.profile)
+    empty = [name for name, count in counts.items() if not count]
+    if empty and options.profile.maps.empty_density == "refused":
+        what = f"{len(empty)} images have no object, first {empty[0]}, where the official code ends"
+        raise InputError(f"{what}; --set empty_density=written gives them maps of zeros")
     listed = {"parameters": _parameters(options, points, edges_px)}
     if options.kernels.sigma_rule == "class_wise":
         say(f"sigmas in px, of train's objects: {listed['parameters']['class_sigmas_px']}")
@@ -72,16 +66,6 @@ def run(options: Options, say: Say) -> None:
     files.write_json(options.out / LISTING, {**listed, "objects": counts})
     resumed = f" ({kept} were there)" if kept else ""
     say(f"{options.out}: {len(points.names)} maps{resumed}, {len(points):,} objects")
-
-
-def _refuse_empty(counts: Mapping[str, int], profile: Profile) -> None:
-    """Raise InputError for images without objects where the rules refuse them."""
-    empty = [name for name, count in counts.items() if not count]
-    if empty and profile.maps.empty_density == "refused":
-        raise InputError(
-            f"{len(empty)} images have no object, first {empty[0]}: the official code ends "
-            "there; --set empty_density=written gives them maps of zeros"
-        )
 
 
 def _parameters(options: Options, points: Points, edges_px: tuple[float, ...]) -> dict[str, object]:
@@ -111,7 +95,7 @@ def _draw_all(points: Points, bins: Bins, options: Options) -> int:
 
 
 def _draw(task: tuple[Path, Points], *, bins: Bins, stride: int, kernel: KernelRules) -> bool:
-    """Write the map, or the maps by size, of one image; return whether the file was there."""
+    """Write the map or maps of one image; return whether the file was there."""
     path, points = task
     if path.is_file():
         return True

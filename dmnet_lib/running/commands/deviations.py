@@ -9,14 +9,11 @@ from dmnet_lib.running.commands.common import Say, SizeOptions, option
 
 ABOUT = """\
 Measure what each rule of the official DMNet code changes: the pipeline runs with the corrected
-rules, and again with one rule taken as in that code. Window 70x70, threshold 0.08, sigma 15. Only
-annotations are needed; fusion and evaluation are measured on synthetic detections made from them.
-
---out writes a json; of results/deviations.json `make docs` makes docs/official.md."""
+rules, and again with one rule taken as in that code. Only annotations are needed; fusion and
+evaluation are measured on synthetic detections made from them. Of results/deviations.json
+`make docs` makes docs/official.md."""
 EXAMPLES = """\
-examples:
-  dmnet deviations data/VisDrone --split val
-  dmnet deviations data/VisDrone --split train val --out results/deviations.json
+example: dmnet deviations data/VisDrone --split train val --out results/deviations.json
 
 rules, as --set of other commands takes them, the corrected value first:
 """ + "\n".join(

@@ -30,11 +30,9 @@ protocols differ by several points on the same detections:
             of COCO's tools); 101 points of the curve; the unweighted class mean
 Both first drop what lies in ignored regions by half or more."""
 EXAMPLES = """\
-examples:
+example:
   dmnet evaluate --ground-truth data/VisDrone --split val --detections predictions.json \\
-      --first-class 0 --protocol visdrone --out metrics.json
-  dmnet evaluate --ground-truth val.json --detections mmdet.bbox.json --images their_val.json \\
-      --protocol coco --max-detections 300 --out metrics.json"""
+      --first-class 0 --protocol visdrone --out metrics.json"""
 
 CAP = 500  # of VisDrone's toolkit, which cannot be set
 EMPTY = "empty_images"  # of the formats' rules the one that also decides what is scored
@@ -54,20 +52,14 @@ class Options:
     detections: Path = option("COCO results json, or a folder or zip of VisDrone's or YOLO's text")
     protocol: str = option("whose rules to score by", choices=tuple(COLUMNS))
     out: Path = option("metrics.json")
-    images: Path | None = option("COCO json that the detector was run on, whose ids of images and "
-        "names of categories count, unless the ground truth's do")  # fmt: skip
+    images: Path | None = option("COCO json of the detections' ids, if not the ground truth")
     first_class: int | None = option("category id of pedestrian", type=int, choices=(0, 1))
-    ignore_other_images: bool = option(
-        "leave out detections of images that are not in the ground truth", action="store_true"
-    )
+    ignore_other_images: bool = option("drop detections on others", action="store_true")
     names: Path | None = option("score only these images: one stem a line")
-    only_detected: bool = option("score only images with a detection: of an export of a part of "
-        "the split. Where the detector found nothing, this makes every figure too good",
-        action="store_true")  # fmt: skip
-    max_detections: int | None = option(
-        "of coco, per image and class (default 500; profile official 100)", type=common.count
-    )
-    backend: str | None = option("of coco: the same figures, ten times slower with pycocotools",
+    only_detected: bool = option("score only images with a detection: for an export of a part of "
+        "the split, else every figure is too good", action="store_true")  # fmt: skip
+    max_detections: int | None = option("of coco, per image and class", type=common.count)
+    backend: str | None = option("of coco; pycocotools is ten times slower",
         choices=("faster-coco-eval", "pycocotools"))  # fmt: skip
     profile: Profile = common.rules("evaluation", EMPTY)
 
@@ -78,10 +70,8 @@ class Options:
             raise InputError(f"{self.out}: is a folder; --out takes the metrics file to write")
         other_rules = self.backend or self.profile != official.named("corrected")
         if self.protocol == "visdrone" and (other_rules or self.max_detections not in (None, CAP)):
-            raise InputError(
-                "the visdrone protocol has rules of its own; leave out --profile, --set, "
-                "--max-detections and --backend, or take --protocol coco"
-            )
+            others = "--profile, --set, --max-detections and --backend"
+            raise InputError(f"the visdrone protocol has rules of its own: leave out {others}")
 
 
 def run(options: Options, say: Say) -> None:
@@ -97,9 +87,8 @@ def run(options: Options, say: Say) -> None:
     truth, found, more = _chosen_images(options, truth, found)
     notes += odd + more + results.remarks(found, truth.sizes_wh)
     metrics = _score(options, truth, found, notes)
-    split = options.split or options.ground_truth.stem
-    profile = options.profile.name
-    metrics |= {"split": split, "detections": len(found), "notes": notes, "profile": profile}
+    metrics |= {"detections": len(found), "notes": notes, "profile": options.profile.name}
+    metrics["split"] = options.split or options.ground_truth.stem
     files.write_json(options.out, metrics)
     for line in _shown(metrics):
         say(line)
@@ -142,15 +131,12 @@ def _chosen_images(
 
 
 def _names_in(path: Path, known: Sequence[str]) -> list[str]:
-    """Return the names of a file, one a line; each must be one of the known."""
     with files.reading(path, "a text file, one stem a line", (UnicodeDecodeError,)):
         lines = path.read_text(encoding="utf-8-sig").split()
     strange = sorted(set(lines) - set(known))
     if strange or not lines:
-        raise InputError(
-            f"{path}: expected stems of the ground truth, one a line; {len(strange)} of "
-            f"{len(lines)} are not: {files.shortened(strange)}"
-        )
+        odd = f"{len(strange)} of {len(lines)} are not: {files.shortened(strange)}"
+        raise InputError(f"{path}: expected stems of the ground truth, one a line; {odd}")
     return lines
 
 
@@ -183,10 +169,8 @@ def _shown(metrics: Mapping[str, object]) -> Iterator[str]:
     """Yield the figures as lines of text: fractions in percent, n/a for a mean of nothing."""
     protocol, cap = metrics["protocol"], metrics["max_detections"]
     counts = ", ".join(f"{metrics[k]:,} {k}" for k in ("images", "boxes", "detections"))
-    yield (
-        f"{protocol} protocol, {metrics['backend']}, at most {cap} detections; {metrics['split']}: "
-        f"{counts}"
-    )
+    how = f"{protocol} protocol, {metrics['backend']}, at most {cap} detections"
+    yield f"{how}; {metrics['split']}: {counts}"
     columns = COLUMNS[protocol]
     line = "{:<17}" + "{:>7}" * len(columns) + "{:>8}"
     yield line.format("", *columns, "boxes")

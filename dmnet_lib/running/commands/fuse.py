@@ -21,18 +21,14 @@ ABOUT = """\
 Put the detections of whole images and of crops together: crops' boxes move to their place in the
 whole image, NMS suppresses duplicates, and the best boxes of each image are kept.
 
---images and --crop-images are COCO files of what the detector ran on. A crop's entry has parent,
-x0, y0 and scale, as `dmnet crops` writes them, else they come from its file name
-(stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem). Detections are read as by `dmnet evaluate`; images are
-matched by name or by these files' ids, categories by their names.
-
+A crop's entry has parent, x0, y0 and scale, as `dmnet crops` writes them, else they come from its
+file name (stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem). Detections are read as by `dmnet evaluate`.
 Writes COCO results with the ids of --images (FILE.json), or VisDrone's text, sorted by score with
 at most 500 boxes per image (DIR, or FILE.zip, ready to submit)."""
 EXAMPLES = """\
-examples:
+example:
   dmnet fuse --images val.json --detections global.json --crop-images crops/coco.json \\
-      --crop-detections crops.json --iou 0.7 --top 500 --out fused.json
-  dmnet fuse --images val.json --detections global.json --out submission.zip"""
+      --crop-detections crops.json --out fused.json"""
 
 
 @dataclass(frozen=True)
@@ -43,20 +39,14 @@ class Options:
     detections: Path = option("detections on them")
     crop_images: Path | None = option("COCO file of the crops")
     crop_detections: Path | None = option("detections on the crops")
-    first_class: int | None = option(
-        "category id of pedestrian, where no file says it", type=int, choices=(0, 1)
-    )
-    iou: float = option(
-        "IoU above which NMS removes the lower-scored box", type=common.share, default=0.7
-    )
+    first_class: int | None = option("category id of pedestrian", type=int, choices=(0, 1))
+    iou: float = option("NMS threshold", type=common.share, default=0.7)
     top: int = option("most per image", type=common.count, default=500)
     truncated_boxes: str = option("boxes that a crop's border cut, seen whole elsewhere",
         choices=("kept", "suppressed"), default="kept")  # fmt: skip
     coarse_weight: float = option("factor on the score of a box that another view shows larger",
         type=common.share, default=1.0)  # fmt: skip
-    input_size: int | None = option(
-        "longer side of the detector's input, where it scales every view to it", type=common.count
-    )
+    input_size: int | None = option("side to which views are scaled", type=common.count)
     out: Path = option("FILE.json, FILE.zip or DIR")
     profile: Profile = common.rules("fusion")
 
@@ -82,10 +72,8 @@ def run(options: Options, say: Say) -> None:
         say("note: all views have one scale, so --coarse-weight changes nothing; give --input-size")
     view_rules = ViewRules(options.truncated_boxes, options.coarse_weight)
     parts = fusion.apply_view_rules(views, sizes_wh, view_rules)
-    fused = fusion.fuse(
-        parts, names=whole.names, iou_threshold=options.iou, top=options.top,
-        rules=options.profile.fusion,
-    )  # fmt: skip
+    how = {"iou_threshold": options.iou, "top": options.top, "rules": options.profile.fusion}
+    fused = fusion.fuse(parts, names=whole.names, **how)
     results.write(options.out, fused, {name: entry["id"] for name, entry in entries.items()})
     counts = " + ".join(f"{len(one):,}" for one in views)
     if options.out.suffix.lower() != ".json":
@@ -123,20 +111,15 @@ def _seen_at(scales: np.ndarray, sizes_wh: np.ndarray, options: Options) -> np.n
 
 
 def _crop_views(wholes: Mapping[str, coco.Entry], options: Options, say: Say) -> ViewDetections:
-    """Return the crops' detections in the pixels of the whole images, given by stem.
-
-    Raises InputError for crops of other images, and for corners beyond their image.
-    """
+    """Return the crops' detections in the pixels of the whole images, given by stem."""
     source = options.crop_images
     found, entries = _detections(options.crop_detections, source, options, say)
     crops = [_placed(stem, entry, source) for stem, entry in entries.items()]
     index = {name: place for place, name in enumerate(wholes)}
     lost = [crop["parent"] for crop in crops if crop["parent"] not in index]
     if lost:
-        raise InputError(
-            f"{source}: {len(lost)} of {len(crops)} crops are of images that {options.images} has "
-            f"not, first {lost[0]}"
-        )
+        what = f"{len(lost)} of {len(crops)} crops are of images that {options.images} has not"
+        raise InputError(f"{source}: {what}, first {lost[0]}")
     parents = np.array([index[crop["parent"]] for crop in crops], np.int64)
     corners_xy = np.array([(c["x0"], c["y0"]) for c in crops], np.float64).reshape(-1, 2)
     scales = np.array([crop["scale"] for crop in crops], np.float64)

@@ -23,11 +23,10 @@ from dmnet_lib.density import maps, sizes, windows
 from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import Say, WorkerOptions, option
+from dmnet_lib.running.commands.common import Say, WorkerOptions, option, positive
 from dmnet_lib.running.commands.density import SIZES
 
 CROPS = 8  # planned per image, where no limit is given
-COUNT_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 _pixels = partial(common.count, least=0)
 
 
@@ -46,15 +45,6 @@ class SplitDensity:
     def lend(self) -> AbstractContextManager[Executor | None]:
         """Lend workers that are worth their start on so many images."""
         return self.workers.lend(tasks=len(self.truth) // common.IMAGES_EACH)
-
-    def note_heavy(self, total: float) -> None:
-        """Say so where maps hold far more objects, total, than their split has."""
-        objects = int(self.truth.is_object.sum())
-        if objects and total > COUNT_FACTOR * objects:
-            self.say(
-                f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they enlarged "
-                "without dividing by the area? Then thresholds and gains mean less than they say"
-            )
 
 
 @dataclass(frozen=True)
@@ -84,9 +74,7 @@ class DenseOptions:
     window: tuple[int, int] = option(
         "window in pixels (default 70x70)", type=_window, default=(70, 70), metavar="WxH"
     )
-    threshold: float = option(
-        "objects in a window that make it dense", type=common.positive, default=0.08
-    )
+    threshold: float = option("objects in a dense window", type=positive, default=0.08)
     min_area: int = option("smallest area of a crop, in pixels", type=_pixels, default=70 * 70)
     padding: int = option("pixels added on every side", type=_pixels, default=0)
 
@@ -97,28 +85,21 @@ class DenseOptions:
             tasks = zip(density.paths, truth.sizes_wh, strict=True)
             task = partial(_sums_of_map, window_wh=self.window)
             with density.lend() as executor:
-                found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
-            density.note_heavy(sum(total for _, total in found))
-            sums = [one for one, _ in found]
+                sums = list(parallel.run(task, tasks, executor=executor, label="density maps"))
         else:
             sums = windows.sums_from_points(density.points, self.window, kernel=rules.kernel)
-        policy = threshold.Policy(self.window, self.min_area, self.padding, rules.regions)
-        regions = threshold.split_regions(
-            sums, truth.sizes_wh, threshold=self.threshold, policy=policy
-        )
-        return Chosen(regions, asdict(self))
+        how = threshold.Policy(self.window, self.min_area, self.padding, rules.regions)
+        dense = {"threshold": self.threshold, "policy": how}
+        return Chosen(threshold.split_regions(sums, truth.sizes_wh, **dense), asdict(self))
 
 
-def _sums_of_map(
-    task: tuple[Path, np.ndarray], *, window_wh: tuple[int, int]
-) -> tuple[np.ndarray, float]:
-    """Return the window sums and the sum of one map, given its path and its image's size."""
+def _sums_of_map(task: tuple[Path, np.ndarray], *, window_wh: tuple[int, int]) -> np.ndarray:
+    """Return the window sums of one map, given its path and its image's size."""
     path, size_wh = task
     cells = maps.read(path)
     cells = cells.sum(axis=0) if cells.ndim == 3 else cells  # maps by size
     stride = maps.stride_of(cells, size_wh, path)
-    sums = windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
-    return sums, float(cells.sum(dtype=np.float64))
+    return windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
 
 
 @dataclass(frozen=True)
@@ -128,31 +109,23 @@ class PlanOptions:
     GROUP: ClassVar[str] = "of --policy planned"
 
     crops_per_image: int | None = option(f"most; {CROPS} without any limit", type=_pixels)
-    megapixels: float | None = option(
-        "most per image that crops take through the detector", type=common.positive
-    )
-    least_gain: float | None = option(
-        "least objects that a crop gains (with --megapixels: per megapixel)", type=common.positive
-    )
+    megapixels: float | None = option("most of the detector's input per image", type=positive)
+    least_gain: float | None = option("least objects gained by a crop, or by a megapixel where "
+        "that is the limit", type=positive)  # fmt: skip
     input_size: int = option("longer side of the detector's input", type=common.count, default=640)
-    recall_curve: Path | None = option(
-        "json of the detector's recall by object size, a generic one unless given"
-    )
-    max_upscale: float = option(
-        "crops are enlarged at most so many times", type=common.positive, default=4.0
-    )
+    recall_curve: Path | None = option("json of recall by object size, else a generic one")
+    max_upscale: float = option("most that crops are enlarged", type=positive, default=4.0)
     aspect: str = option("shape of the crops", default="1:1", metavar="W:H")
-    size_edges: str | None = option("sides of objects between the sizes; those of the maps unless "
-        "given, else 8,16,32,64,128", metavar="PX,PX")  # fmt: skip
+    size_edges: str | None = option("sides of objects, else the maps'", metavar="PX,PX")
     views: str = option("what a crop costs: fixed, the detector's whole input; own, its own area "
         "as enlarged", choices=("fixed", "own"), default="fixed")  # fmt: skip
 
     def choose(self, density: SplitDensity) -> Chosen:
         """Plan the crops of every image, from its points or its maps. Raises InputError."""
-        truth, paths = density.truth, density.paths
+        truth = density.truth
         planner = self._planner(self._bins(density), density.say)
         if density.points is None:
-            tasks = list(plans.of_files(paths, truth.sizes_wh, planner.bins))
+            tasks = list(plans.of_files(density.paths, truth.sizes_wh, planner.bins))
         else:
             kernel = density.profile.kernel
             tasks = list(plans.of_truth(density.points, planner.bins, kernel=kernel))
@@ -161,8 +134,6 @@ class PlanOptions:
         wanted = {"crops": Budget(crops, self.megapixels, self.least_gain or 0.0)}
         with density.lend() as executor:
             plan = plans.split_plans(tasks, planner, wanted, executor=executor)["crops"]
-        if paths:
-            density.note_heavy(sum(one.total for one in plan.plans))
         parameters = {
             "policy": "planned", **asdict(self), "recall_curve": asdict(planner.curve),
             "size_bins": {n: np.round(one, 3).tolist() for n, one in vars(planner.bins).items()},
@@ -190,11 +161,7 @@ class PlanOptions:
     def _planner(self, bins: Bins, say: Say) -> CropPlanner:
         curve = recall.read(self.recall_curve) if self.recall_curve else Curve()
         if not self.recall_curve:
-            say(
-                "note: no --recall-curve, so one of no detector in particular: at most "
-                f"{curve.top:.0%} are found, half of them at {curve.rise_px:g} px in the "
-                "detector's input"
-            )
+            say("note: no --recall-curve, so one of no detector in particular")
         aspect_wh, input_wh = planning.parse_aspect(self.aspect), None
         if self.views == "fixed":
             width, height = self.input_size * np.array(aspect_wh) / max(aspect_wh)
@@ -208,15 +175,11 @@ def _expected(truth: Annotations, plan: SplitPlan, planner: CropPlanner) -> str:
     after = planner.predicted_recall(truth, plan.regions)
     if after is None:  # nobody annotated the split: the maps tell
         total, base = (sum(getattr(one, n) for one in plan.plans) for n in ("total", "base"))
-        gains = sum(float(one.gains.sum()) for one in plan.plans)
-        return (
-            f"of {total:,.0f} objects in the maps, {base:,.0f} are expected to be found in whole "
-            f"images, {base + gains:,.0f} with the crops"
-        )
+        found = base + sum(float(one.gains.sum()) for one in plan.plans)
+        expected = f"of {total:,.0f} objects in the maps, {base:,.0f} are expected to be found"
+        return f"{expected} in whole images, {found:,.0f} with the crops"
     before = planner.predicted_recall(truth, plan.first(0).regions)
     cut = planner.truncated_targets(truth, plan.regions)
     lost = "" if cut is None else f"; crop borders cut {cut:.1%} of the objects aimed at"
-    return (
-        f"expected to be found: {before:.1%} of the objects in whole images, {after:.1%} with the "
-        f"crops{lost}"
-    )
+    found = f"{before:.1%} of the objects in whole images, {after:.1%} with the crops"
+    return f"expected to be found: {found}{lost}"

@@ -24,21 +24,14 @@ if TYPE_CHECKING:
     from dmnet_lib.detection.predict import Prediction
 
 ABOUT = """\
-Run a finished experiment's pipeline on your own images: density map, crops, detector and fusion,
-with the networks, threshold and rules of that run.
+Run a finished experiment's pipeline on your own images, with its networks, threshold and rules.
 
 INPUT is an image (JPEG, PNG, TIFF, BMP, WebP; up to 178 megapixels), a folder of images and videos
-(without its subfolders), or a video. Boxes are in pixels of the image as displayed, after EXIF
-rotation. Writes DIR/visdrone/NAME.txt (VisDrone's result text: the best 500 boxes),
-DIR/overlays/NAME.jpg (boxes above --min-score, crops in yellow) and in the end, also where it was
-stopped, DIR/detections.json, a COCO file of all boxes with scores. NAME is the file's stem.
-
-A corrupted or unsupported file is named and left out, the others are done, and the exit status is
-1. Nothing in DIR that is of another name is touched."""
-EXAMPLES = """\
-examples:
-  dmnet predict photo.jpg flight/ --run results/demo --out found --min-score 0.3
-  dmnet predict flight.mp4 --every 10 --strategy "planned mcnn 6" --run results/demo --out found"""
+(without its subfolders), or a video. Boxes are in pixels of the image as displayed. Writes
+visdrone/NAME.txt (VisDrone's result text: the best 500 boxes), overlays/NAME.jpg (crops in yellow)
+and, also where it was stopped, detections.json, a COCO file of all boxes with scores. A file that
+cannot be read is named and left out, and the exit status is 1."""
+EXAMPLES = "example: dmnet predict photo.jpg flight/ --run results/demo --out found"
 LISTING, TEXTS, OVERLAYS = "detections.json", "visdrone", "overlays"
 SUFFIXES = (*images.SUFFIXES, *video.SUFFIXES)
 LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame's number
@@ -48,17 +41,12 @@ LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame
 class Options:
     """Images and videos, the finished run that detects in them, and what is written."""
 
-    inputs: tuple[Path, ...] = option(
-        "an image, a folder, or a video", flag="", nargs="+", metavar="INPUT"
-    )
+    inputs: tuple[Path, ...] = option("what to detect in", flag="", nargs="+", metavar="INPUT")
     home: Path = option("a finished experiment, like results/demo", "--run", metavar="RUN")
     out: Path = option("folder to write to")
-    strategy: str = option(f"{PREDICTABLE}: where the crops are; N is a number of crops, or "
-        "megapixels like 0.9Mpx", default=PREDICT)  # fmt: skip
-    min_score: float = option("score above which a box counts as an object and is drawn; text and "
-        "json hold all", type=common.share, default=SHOWN_SCORE)  # fmt: skip
-    every: int = option("take every so many frames of a video, one per second unless given",
-        type=common.count, default=0)  # fmt: skip
+    strategy: str = option(f"{PREDICTABLE}; N: crops, or megapixels as 0.9Mpx", default=PREDICT)
+    min_score: float = option("of boxes to count and draw", type=common.share, default=SHOWN_SCORE)
+    every: int = option("every so many frames, else one a second", type=common.count, default=0)
     overlays: bool = option("write no pictures", "--no-overlays", action="store_false")
 
     def __post_init__(self) -> None:
@@ -170,7 +158,5 @@ def _write(name: str, picture: Picture, one: "Prediction", options: Options) -> 
         path = files.inside(options.out / OVERLAYS, f"{name}.jpg")
         files.write_bytes(path, files.encode_jpeg(overlay))
     notes = "".join(f"; {note}" for note in one.notes)
-    return (
-        f"{name}: {len(shown)} objects, {len(one.regions)} crops, {one.megapixels:.2f} "
-        f"megapixels, {one.seconds:.2f} s{notes}"
-    )
+    cost = f"{one.megapixels:.2f} megapixels, {one.seconds:.2f} s"
+    return f"{name}: {len(shown)} objects, {len(one.regions)} crops, {cost}{notes}"

@@ -11,15 +11,13 @@ ABOUT = """\
 Run an experiment's notebooks in order and write its report. Finished stages are cached, also those
 that another experiment finished with the same parameters, code and data.
 
---sweep runs an experiment EXPERIMENT-NAME-VALUE for each value of one parameter, up to its
-evaluation; results/EXPERIMENT-NAME then holds a page, a figure, sweep.json and a parameter file per
-value. Values are a YAML list: quote those that have a comma. A sweep that was stopped resumes, and
-a value that fails stops no other. A parameter that overrules the swept one is set, and named."""
+--sweep runs an experiment EXPERIMENT-NAME-VALUE for each value of one parameter, a YAML list, up to
+its evaluation; results/EXPERIMENT-NAME then compares them. A sweep that was stopped resumes, and a
+value that fails stops no other. A parameter that overrules the swept one is set, and named."""
 EXAMPLES = """\
 examples:
   dmnet run params/demo.yaml --until 03_density_crops
-  dmnet run params/demo.yaml --sweep '05_fused_detection.budgets="6, 2","6, 12"' \\
-      --set 05_fused_detection.steps=300 --jobs 2"""
+  dmnet run params/demo.yaml --sweep '05_fused_detection.budgets="6, 2","6, 12"' --jobs 2"""
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,13 @@ from dmnet_lib.running.commands.common import Say, option
 NETWORKS = ("mcnn", "detector")
 ABOUT = """\
 Train a network of an experiment on several GPUs or machines: start this with torchrun, once on each
-machine. Without torchrun it trains as the notebook would.
+machine. Without torchrun it trains as the notebook would; a stopped training resumes.
 
 It needs earlier stages (run --until 01_density_ground_truth for mcnn, --until 03_density_crops for
-detector) and writes the checkpoint that `dmnet run` then takes. A stopped training resumes.
-
-The processes divide the parameter file's batch. MCNN trains as in one process, up to rounding; the
-detector differs slightly, since each process counts its own objects in the loss. Workers make the
-batches, one per core that is left; DMNET_JOBS=N sets their number."""
+detector) and writes the checkpoint that `dmnet run` then takes. The processes divide the batch;
+workers make it, one per core that is left, or DMNET_JOBS=N."""
 EXAMPLES = """\
-examples:
-  dmnet run params/visdrone.yaml --until 01_density_ground_truth
+example:
   torchrun --nproc-per-node 4 -m dmnet_lib.running.cli train params/visdrone.yaml --network mcnn"""
 
 
