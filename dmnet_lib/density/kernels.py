@@ -39,10 +39,17 @@ class SigmaRule:
         if self.name == "fixed":
             return points.with_sigmas(self.sigma_px)
         if self.name == "class_wise":
-            return points.with_sigmas(class_sigmas(points, self.scales_px))
+            return points.with_sigmas(self._class_wise()[points.class_ids])
         if self.name == "adaptive":
             return points.with_sigmas(self._adaptive(points))
         raise InputError(f"sigma rule {self.name!r}: expected fixed, class_wise or adaptive")
+
+    def _class_wise(self) -> np.ndarray:
+        """Return the sigma of each class by its number; one without a scale takes their mean."""
+        if not self.scales_px:
+            raise InputError("no class has a scale: the train split has no object to measure")
+        default = float(np.mean(list(self.scales_px.values())))
+        return np.array([self.scales_px.get(number, default) for number in (0, *CLASS_IDS)])
 
     def _adaptive(self, points: Points) -> np.ndarray:
         """Return [P] sigmas: beta times the mean distance to the nearest neighbours in the image.
@@ -77,15 +84,6 @@ def class_scales_px(annotations: Annotations) -> dict[int, float]:
     half_diagonal = np.hypot(*annotations.boxes_xywh[rows, 2:].T.astype(np.float64)) / 2
     found = annotations.class_ids[rows]
     return {c: float(half_diagonal[found == c].mean()) for c in CLASS_IDS if np.any(found == c)}
-
-
-def class_sigmas(points: Points, scales_px: Mapping[int, float]) -> np.ndarray:
-    """Return [P] sigmas: the scale of each point's class; a class without one takes their mean."""
-    if not scales_px:
-        raise InputError("no class has a scale: the train split has no object to measure")
-    default = float(np.mean(list(scales_px.values())))
-    table = np.array([scales_px.get(class_id, default) for class_id in range(max(CLASS_IDS) + 1)])
-    return table[points.class_ids]
 
 
 def axis_weights(

@@ -49,7 +49,7 @@ def test_a_missing_and_an_empty_file_are_named(
 def test_a_write_that_fails_leaves_the_old_file_and_no_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    path = files.write_text(tmp_path / "new" / "a.txt", "old")
+    path = files.write_text(tmp_path / "new" / "a.txt", ["o", "ld"])
     monkeypatch.setattr(Path, step, fail)
     with pytest.raises(OSError, match="disk full"):
         files.write_text(path, "new")
@@ -63,12 +63,8 @@ def test_json_is_sorted_and_comes_back(tmp_path: Path):
     assert path.read_text().index('"a"') < path.read_text().index('"b"')
     assert path.read_text().endswith("}\n")
     assert files.read_json(path) == {"a": "ü", "b": [1, None]}
-
-
-def test_json_refuses_what_is_no_number_and_writes_nothing(tmp_path: Path):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        files.write_json(tmp_path / "a.json", {"a": float("nan")})
-    assert not list(tmp_path.iterdir())
+        files.write_json(path, {"a": float("nan")})
 
 
 @pytest.mark.parametrize("data", [b'{"a": 1', b"\xff\xfe\x00", b"a: 1"])
@@ -114,8 +110,9 @@ def test_inside_stays_inside(tmp_path: Path):
             files.inside(tmp_path / "in", name)
 
 
-def test_a_jpeg_comes_back_nearly_the_same(tmp_path: Path):
-    path = files.write_bytes(tmp_path / "a.JPG", JPEG)
+@pytest.mark.parametrize("padding", [b"", b"\0" * 20])
+def test_a_jpeg_comes_back_nearly_the_same(tmp_path: Path, padding: bytes) -> None:
+    path = files.write_bytes(tmp_path / "a.JPG", JPEG + padding)
     again = files.read_image(path)
     assert again.shape == GRADIENT.shape
     assert again.dtype == np.uint8
@@ -133,12 +130,6 @@ def test_a_torn_image_is_named(tmp_path: Path, suffix: str, share: float) -> Non
     with pytest.raises(InputError, match=rf"torn\.{suffix}: not a whole image"):
         files.read_image(path)
     assert not files.ends_whole(path)
-
-
-def test_padding_after_a_jpeg_does_no_harm(tmp_path: Path):
-    path = files.write_bytes(tmp_path / "a.jpg", JPEG + b"\0" * 20)
-    assert files.ends_whole(path)
-    assert files.read_image(path).shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4)], ids=["grey", "rgb", "alpha"])
@@ -177,15 +168,3 @@ def test_small_files_neither_leave_their_folder_nor_follow_links(tmp_path: Path)
     files.write_texts(tmp_path / "out", [("a.txt", "ours")])
     assert (tmp_path / "precious.txt").read_text() == "mine"
     assert (tmp_path / "out" / "a.txt").read_text() == "ours"
-
-
-def test_pieces_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    def pieces() -> Iterator[str]:
-        yield "half"
-        raise ValueError("no more")
-
-    path = files.write_text(tmp_path / "a", ["be", "före"])
-    with pytest.raises(ValueError, match="no more"):
-        files.write_text(path, pieces())
-    assert path.read_text() == "beföre"
-    assert list(tmp_path.iterdir()) == [path]

@@ -152,18 +152,7 @@ def test_dumped_values_come_back_in_type_and_value(loader: type) -> None:
     assert [type(back[name]) for name in back] == [type(VALUES[name]) for name in back]
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("common: {profile: offical}", "did you mean official"),
-        ('common: {profile_changes: "conectivity=4"}', "profile_changes: no rule is called"),
-        ('common: {profile_changes: "connectivity=6"}', "connectivity is '6', expected 8 or 4"),
-    ],
-)
-def test_rules_that_no_profile_has_stop_before_anything_starts(
-    tmp_path: Path, text: str, words: str
-) -> None:
-    path = tmp_path / "rules.yaml"
-    path.write_text(f"# Do rules matter?\n{text}\n")
-    with pytest.raises(InputError, match=words):
-        params.load(path)
+def test_a_rule_that_no_profile_has_stops_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text('common: {profile_changes: "conectivity=4"}')
+    with pytest.raises(InputError, match="profile_changes: no rule is called"):
+        params.load(tmp_path / "rules.yaml")

@@ -47,14 +47,10 @@ def finished(folder: Path, when: int) -> Path:
 def test_modules_are_followed_through_functions_and_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "dmnet_lib" / "deep").mkdir(parents=True)
-    (tmp_path / "dmnet_lib" / "deep" / "__init__.py").write_text("")
-    (tmp_path / "dmnet_lib" / "deep" / "c.py").write_text(
-        "from dmnet_lib.d import x\nfrom dmnet_lib.deep import e"
-    )
-    (tmp_path / "dmnet_lib" / "deep" / "e.py").write_text("from dmnet_lib import a")
+    c = "from dmnet_lib.d import x\nfrom dmnet_lib.deep import e"
+    deep = {"deep/__init__": "", "deep/c": c, "deep/e": "from dmnet_lib import a"}
     a = "def f():\n    from dmnet_lib.b import g\n    return g"
-    library(tmp_path, monkeypatch, a=a, b="import dmnet_lib.deep.c", d="x = 1", unused="")
+    library(tmp_path, monkeypatch, a=a, b="import dmnet_lib.deep.c", d="x = 1", unused="", **deep)
     closure = ["dmnet_lib", "dmnet_lib.a", "dmnet_lib.b", "dmnet_lib.d"]
     closure += ["dmnet_lib.deep", "dmnet_lib.deep.c", "dmnet_lib.deep.e"]
     assert provenance.code_modules("from dmnet_lib import a") == closure
@@ -94,13 +90,9 @@ def test_the_data_fingerprint_sees_content_not_times(tmp_path: Path) -> None:
     files.write_text(tmp_path / "d" / ".DS_Store", "noise")
     assert provenance.data_fingerprint(tmp_path / "d") == first
     seen = {first}
-    for path, data in (
-        (image, bytes(19999) + b"x"),
-        (image, b"x" + bytes(19999)),
-        (image, bytes(20001)),
-        (text, b"1" * 10000 + b"2" + b"1" * 9999),
-        (tmp_path / "d" / "images" / "b.jpg", b""),
-    ):
+    changed = [(image, bytes(19999) + b"x"), (image, b"x" + bytes(19999)), (image, bytes(20001))]
+    changed += [(text, b"1" * 10000 + b"2" + b"1" * 9999), (image.with_name("b.jpg"), b"")]
+    for path, data in changed:
         files.write_bytes(path, data)
         seen.add(provenance.data_fingerprint(tmp_path / "d"))
     assert len(seen) == 6

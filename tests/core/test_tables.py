@@ -119,13 +119,6 @@ def test_a_wrong_table_of_regions_is_refused(xyxy: list, image_index: list, word
         Regions(np.array(xyxy), np.array(image_index))
 
 
-def test_regions_come_back_from_their_file(tmp_path: Path):
-    found = Regions.from_lists([[], [[0, 0, 5, 5]], [[1, 2, 3, 4]]])
-    again = tables.read(tables.write(tmp_path / "r.npz", found), Regions)
-    np.testing.assert_array_equal(again.boxes_xyxy, found.boxes_xyxy)
-    np.testing.assert_array_equal(again.image_index, found.image_index)
-
-
 VIEWS = Regions.from_lists([[[0, 0, 9, 9], [0, 0, 5, 5]], [], [[1, 2, 3, 4]]])
 
 

@@ -23,9 +23,10 @@ def test_the_scale_of_a_class_is_half_its_mean_diagonal():
 
 def test_a_class_without_a_scale_takes_the_mean_of_the_others():
     found = points.from_annotations(table([car(0, 0), car(5, 5, class_id=9)]))
-    assert kernels.class_sigmas(found, {4: 2.0, 5: 6.0}).tolist() == [2, 4]
+    asked = SigmaRule("class_wise", scales_px={4: 2.0, 5: 6.0})
+    assert asked.apply(found).sigmas_px.tolist() == [2, 4]
     with pytest.raises(InputError, match="no class has a scale"):
-        kernels.class_sigmas(found, {})
+        SigmaRule("class_wise").apply(found)
 
 
 def test_adaptive_sigmas_follow_the_distance_to_neighbours_in_the_same_image():

@@ -73,16 +73,9 @@ GOOD = {"edges_px": [8], "sides_px": [4, 9], "reach_xy": [[1, 2], [3, 4]]}
 
 @pytest.mark.parametrize(
     "content",
-    [
-        [],
-        {},
-        GOOD | {"reach_xy": [[1, 2]]},
-        GOOD | {"sides_px": [4, -9]},
-        {"edges_px": [8, 7], "sides_px": [4, 9, 9], "reach_xy": [[1, 2], [3, 4], [5, 6]]},
-        GOOD | {"edges_px": ["x"]},
-        GOOD | {"edges_px": 8},
-    ],
-)
+    [[], {}, GOOD | {"reach_xy": [[1, 2]]}, GOOD | {"sides_px": [4, -9]}, GOOD | {"edges_px": [-8]},
+     GOOD | {"edges_px": ["x"]}, GOOD | {"edges_px": 8}],
+)  # fmt: skip
 def test_another_json_is_no_bins(tmp_path: Path, content: object) -> None:
     path = write_json(tmp_path / "sizes.json", content)
     with pytest.raises(InputError, match=r"sizes\.json: not size bins") as caught:
