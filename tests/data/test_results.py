@@ -334,7 +334,7 @@ def test_a_file_of_something_else_is_named(
 ) -> None:
     (tmp_path / name).write_bytes(data)
     assert says in fault(results.read, tmp_path if name == "c.csv" else tmp_path / name, NAMES)
-    assert "no such file or folder" in fault(results.read, tmp_path / "none", NAMES)
+    assert "no such file" in fault(results.read, tmp_path / "none", NAMES)
 
 
 def test_predictions_of_mmdet_are_one_json_an_image(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Detection cache: a pass runs once for all that decides it, and again when any of it changes."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import OneBox
 
 from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.official import CORRECTED
@@ -19,19 +20,6 @@ RULE = Rule(InputScale(20, 2.0), iou_threshold=0.7, top=500, fusion=CORRECTED.fu
 CROPS = {"uniform 1x2": Regions.from_lists([[[0, 0, 20, 30], [20, 0, 40, 30]], [[5, 5, 15, 25]]])}
 
 
-@dataclass
-class Counting:
-    """Finds all of a view, and counts the views that it was shown."""
-
-    input_wh: tuple[int, int] | None = None
-    shown: list[int] = field(default_factory=list)
-
-    def find(self, views: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        self.shown.append(len(views))
-        corner = [view.shape[1::-1] for view in views]
-        return [(np.array([[0.0, 0, w, h]]), np.array([0.5]), np.array([4])) for w, h in corner]
-
-
 def split(*names: str) -> Split:
     rows = [np.zeros((0, 8), np.int64)] * len(names)
     pixels = [np.zeros((30, 40, 3), np.uint8)] * len(names)
@@ -42,11 +30,11 @@ def infer(
     folder: Path | None, rule: Rule = RULE, crops: dict = CROPS, names: tuple = ("a", "b")
 ) -> tuple[dict[str, InferencePass], int]:
     """Return what is seen in crops, and how many views had to be shown for it."""
-    detector = Counting()
+    detector = OneBox()
     passes = strategies.run_crops(
         detector, split(*names), crops, rule, cache=DetectionCache(folder)
     )
-    return passes, sum(detector.shown)
+    return passes, len(detector.seen_wh)
 
 
 def test_the_second_pass_is_the_first_and_shows_nothing(tmp_path: Path) -> None:

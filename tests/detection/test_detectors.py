@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import OneBox
 from torch import nn
 
 from dmnet_lib.core import files, weights
@@ -34,50 +35,16 @@ def network(*, score_threshold: float = 0.0) -> nn.Module:
     return weights.seeded(build, 0).eval()
 
 
-class Known(nn.Module):
-    """Finds one box in every view: all of it but `margin` pixels of the view on each side."""
-
-    def __init__(self, margin: float = 0.0) -> None:
-        super().__init__()
-        self.margin = nn.Parameter(torch.tensor(float(margin)))
-        self.seen_wh: list[tuple[int, int]] = []
-
-    def forward(self, views: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        return [self.one(*view.shape[1:]) for view in views]
-
-    def one(self, height: int, width: int) -> dict[str, torch.Tensor]:
-        self.seen_wh.append((width, height))
-        m = float(self.margin)
-        box = torch.tensor([[m, m, width - m, height - m]])
-        return {"boxes": box, "scores": torch.tensor([0.5]), "labels": torch.tensor([4])}
-
-
-class Fixed:
-    """A detector of one input size, which finds one box: all of the view."""
-
-    input_wh = (20, 30)
-
-    def __init__(self) -> None:
-        self.seen_wh: list[tuple[int, int]] = []
-
-    def find(self, views: list[np.ndarray]) -> list[detectors.Found]:
-        self.seen_wh += [view.shape[1::-1] for view in views]
-        return [
-            (np.array([[0, 0, *size_wh]], float), np.array([0.5]), np.array([4]))
-            for size_wh in self.seen_wh[-len(views) :]
-        ]
-
-
 def whole() -> Regions:
     return Regions.from_lists([[[0, 0, *SIZE_WH]]])
 
 
 def test_no_region_gives_no_detection() -> None:
-    assert detectors.detect_regions(Torchvision(Known()), picture(), NONE, np.zeros(0)) == []
+    assert detectors.detect_regions(OneBox(), picture(), NONE, np.zeros(0)) == []
     nowhere = Views(Regions.from_lists([NONE, NONE]), InputScale(64, 1.0))
-    assert detectors.detect(Torchvision(Known()), [picture()] * 2, ("a", "b"), []) == []
+    assert detectors.detect(OneBox(), [picture()] * 2, ("a", "b"), []) == []
     (everywhere, seconds), _ = detectors.detect(
-        Torchvision(Known()), [picture()] * 2, ("a", "b"), [nowhere, nowhere]
+        OneBox(), [picture()] * 2, ("a", "b"), [nowhere, nowhere]
     )
     assert (len(everywhere), everywhere.detections.names, seconds.shape) == (0, ("a", "b"), (2,))
     assert Views(Regions.from_lists([]), InputScale(9, 1.0)).megapixels(0) == 0
@@ -88,7 +55,7 @@ def test_no_region_gives_no_detection() -> None:
 def test_a_box_of_a_view_comes_back_to_its_region(region: list[int], scale: float) -> None:
     """Also where the view's sides were rounded to whole pixels."""
     ((found, _, labels),) = detectors.detect_regions(
-        Torchvision(Known()), picture(), np.array([region]), np.array([scale])
+        OneBox(), picture(), np.array([region]), np.array([scale])
     )
     np.testing.assert_allclose(found, [region])
     assert labels.tolist() == [4]
@@ -96,16 +63,16 @@ def test_a_box_of_a_view_comes_back_to_its_region(region: list[int], scale: floa
 
 def test_pixels_of_an_enlarged_view_are_halves_of_the_image() -> None:
     regions = np.array([[10, 20, 40, 44]])
-    model = Torchvision(Known(margin=4))
+    model = OneBox(margin=4)
     ((found, _, _),) = detectors.detect_regions(model, picture(), regions, np.array([2.0]))
     np.testing.assert_allclose(found, [[12, 22, 38, 42]])
 
 
 def test_each_region_is_seen_at_its_own_scale_and_in_its_own_image() -> None:
     regions = Regions.from_lists([[[0, 0, 70, 50]], NONE, [[10, 10, 20, 20], [0, 0, 40, 20]]])
-    model = Known()
+    model = OneBox()
     views = Views(regions, InputScale(35, 2.0))
-    ((seen, _),) = detectors.detect(Torchvision(model), [picture()] * 3, ("a", "b", "c"), [views])
+    ((seen, _),) = detectors.detect(model, [picture()] * 3, ("a", "b", "c"), [views])
     assert model.seen_wh == [(35, 25), (20, 20), (35, 18)]
     assert seen.detections.image_index.tolist() == [0, 2, 2]
     np.testing.assert_allclose(seen.detections.boxes_xyxy, regions.boxes_xyxy)
@@ -162,8 +129,8 @@ def test_the_cost_is_what_the_detector_sees() -> None:
 
 
 def test_a_view_fits_the_one_size_that_a_network_takes() -> None:
-    model, scale = Fixed(), InputScale(10**9, 1.0)
-    fixed = Views(whole(), replace(scale, input_wh=Fixed.input_wh))
+    model, scale = OneBox(input_wh=(20, 30)), InputScale(10**9, 1.0)
+    fixed = Views(whole(), replace(scale, input_wh=model.input_wh))
     ((seen, _),) = detectors.detect(model, [picture()], ("a",), [fixed])
     assert model.seen_wh == [(20, 14)]
     assert seen.scales.tolist() == [pytest.approx(20 / 70)]

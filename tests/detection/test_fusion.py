@@ -213,16 +213,9 @@ def test_rules_as_released_change_nothing() -> None:
     assert apply_view_rules([], SIZES_WH, ViewRules()) == []
 
 
-@pytest.mark.parametrize(
-    ("rules", "words"),
-    [
-        (("gone", 0.5), "suppressed or kept"),
-        (("kept", 0.0), "above 0"),
-        (("kept", 1.5), "at most 1"),
-    ],
-)
-def test_odd_rules_are_refused(rules: tuple, words: str) -> None:
-    with pytest.raises(InputError, match=words):
+@pytest.mark.parametrize("rules", [("gone", 0.5), ("kept", 0.0), ("kept", 1.5)])
+def test_odd_rules_are_refused(rules: tuple) -> None:
+    with pytest.raises(InputError, match="suppressed or kept, coarse_weight above 0 and at most 1"):
         ViewRules(*rules)
 
 

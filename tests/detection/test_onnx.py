@@ -369,20 +369,13 @@ def test_yolox_nano_finds_what_it_finds_in_real_images() -> None:
     assert measured["per_class"]["car"]["AP"] == pytest.approx(0.12, abs=0.01)
 
 
-def test_a_file_must_be_named_and_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_is_named_there_and_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(files.MODEL_FILE, raising=False)
-    load = partial(onnx.load_exported, tmp_path, names="coco", **RULES)
-    with pytest.raises(InputError, match="architecture onnx needs a model_file"):
-        load("", "car")
-    monkeypatch.setenv(files.MODEL_FILE, str(tmp_path / "none.onnx"))
-    with pytest.raises(InputError, match=r"none\.onnx: no such model"):
-        load("other.onnx", "car")
-
-
-def test_an_exported_detector_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv(files.MODEL_FILE, raising=False)
-    path = colours(tmp_path / "d.onnx")
-    detector, about = onnx.load_exported(tmp_path, str(path), "red: car", names="", **RULES)
+    path, load = colours(tmp_path / "d.onnx"), partial(onnx.load_exported, tmp_path, **RULES)
+    detector, about = load(str(path), "red: car", names="")
     assert detector.class_ids == (4,)
     assert about == files.read_json(tmp_path / "detector.json")
     assert (about["file"], about["digest"]) == ("d.onnx", files.digest(path))
+    assert "architecture onnx needs a model_file" in fault(load, "", "car", names="coco")
+    monkeypatch.setenv(files.MODEL_FILE, str(tmp_path / "none.onnx"))
+    assert "none.onnx: no such model" in fault(load, "other.onnx", "car", names="coco")

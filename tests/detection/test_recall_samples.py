@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from builders import OneBox
 
 from dmnet_lib.core import annotations, boxes
 from dmnet_lib.core.annotations import Annotations
@@ -10,7 +11,6 @@ from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import recall_samples
-from dmnet_lib.detection.detectors import NOTHING, Found
 
 SIZE_WH = (400, 300)
 NAMES = ("a", "b")
@@ -144,20 +144,11 @@ def test_the_table_tells_shares_and_how_sure_they_are() -> None:
     assert len(recall_samples.table(np.zeros(0), np.zeros(0, bool))) == 0
 
 
-class Nothing:
-    """A detector that finds nothing."""
-
-    input_wh = None
-
-    def find(self, views: list[np.ndarray]) -> list[Found]:
-        return [NOTHING] * len(views)
-
-
 def test_a_split_s_objects_are_shown_at_many_sizes() -> None:
     rows = np.array([[10, 10, 4, 4, 1, 4, 0, 0]])
     table = annotations.from_rows(["i"], np.array([[40, 30]]), [rows])
     one = Split("val", table, [np.zeros((30, 40, 3), np.uint8)])
-    sides_px, recalls = recall_samples.collect(Nothing(), one, InputScale(20, 2.0))
+    sides_px, recalls = recall_samples.collect(OneBox(), one, InputScale(20, 2.0))
     assert sides_px.min() == pytest.approx(2.0)  # the whole image at half its size
     assert sides_px.max() > 4.0
     assert not recalls.any()

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
+from builders import OneBox
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import from_rows
@@ -20,28 +19,11 @@ from dmnet_lib.cropping.plans import SplitPlan
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import sizes
 from dmnet_lib.detection import strategies
-from dmnet_lib.detection.detectors import Torchvision
 from dmnet_lib.detection.fusion import ViewRules
 from dmnet_lib.detection.strategies import Outcome, Rule, Strategy
 
 RULE = Rule(InputScale(20, 2.0), iou_threshold=0.7, top=500, fusion=CORRECTED.fusion)
 CROP = [10, 10, 20, 20]
-
-
-class OneBox(nn.Module):
-    """Finds all of a view, the surer the smaller the view is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def forward(self, views: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        return [self.one(*view.shape[1:]) for view in views]
-
-    def one(self, height: int, width: int) -> dict[str, torch.Tensor]:
-        box = torch.tensor([[0.0, 0.0, width, height]])
-        score = torch.tensor([1 / (1 + width * height / 1000)])
-        return {"boxes": box, "scores": score, "labels": torch.tensor([4])}
 
 
 def split(images: int = 2) -> Split:
@@ -52,7 +34,7 @@ def split(images: int = 2) -> Split:
 
 
 def detect(by_crops: dict[str, Regions], **changed: object) -> dict[str, Outcome]:
-    rule, seen = Rule(**(vars(RULE) | changed)), Torchvision(OneBox())
+    rule, seen = Rule(**(vars(RULE) | changed)), OneBox()
     whole = strategies.run_whole_images(seen, split(), rule)
     passes = strategies.run_crops(seen, split(), by_crops, rule)
     return strategies.outcomes(whole, passes, rule, extra_seconds={"slow": 100.0})
@@ -162,26 +144,14 @@ NESTED = {
 }
 
 
-class Counted(Torchvision):
-    """A detector that counts the views that it is shown."""
-
-    def __init__(self) -> None:
-        super().__init__(OneBox())
-        self.views = 0
-
-    def find(self, views: list[np.ndarray]) -> list:
-        self.views += len(views)
-        return super().find(views)
-
-
 def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
-    seen = Counted()
+    seen = OneBox()
     records = strategies.described(NESTED)
     first = replace(records["planned mcnn 1"], prefix_of="planned mcnn 2")
     records["planned mcnn 1"] = first
     passes = strategies.run_crops(seen, split(), NESTED, RULE, records=records)
     assert list(passes) == list(NESTED)
-    assert seen.views == 3 + 2  # the oracle's is another plan
+    assert len(seen.seen_wh) == 3 + 2  # the oracle's is another plan
     alone = strategies.run_crops(seen, split(), {"x": NESTED["planned mcnn 1"]}, RULE)["x"]
     part = passes["planned mcnn 1"]
     for name in ("view_index", "scales"):
@@ -199,14 +169,13 @@ def test_the_first_crops_of_a_plan_are_not_looked_at_again() -> None:
 
 
 def test_without_strategies_no_image_is_looked_at() -> None:
-    seen = Counted()
+    seen = OneBox()
     assert strategies.run_crops(seen, split(), {}, RULE) == {}
-    assert seen.views == 0
+    assert seen.seen_wh == []
 
 
 def test_a_detector_of_one_input_size_sees_no_native_resolution() -> None:
-    fixed = Torchvision(OneBox())
-    fixed.input_wh = (20, 20)
+    fixed = OneBox(input_wh=(20, 20))
     rule = replace(RULE, input_scale=InputScale(20, 2.0, (20, 20)))
     passes = strategies.run_whole_images(fixed, split(), rule)
     assert list(passes) == ["global"]
@@ -240,7 +209,7 @@ def test_a_strategy_is_what_its_name_says_or_one_of_ones_own():
 
 def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Path) -> None:
     rule = Rule(**vars(RULE) | {"views": ViewRules()})
-    seen = Torchvision(OneBox())
+    seen = OneBox()
     whole = strategies.run_whole_images(seen, split(), rule)
     crops = {"a": Regions.from_lists([[CROP], []])}
     passes = strategies.run_crops(seen, split(), crops, rule)

@@ -86,9 +86,6 @@ class _File(_Categories):
     ignored_regions_and_others: list[object] = []
 
 
-# Writing
-
-
 def image_ids(names: Sequence[str], first: int = 1) -> dict[str, int]:
     """Return the id of every image name: its place among the sorted names, from 1."""
     return {name: place for place, name in enumerate(sorted(names), start=first)}
@@ -185,9 +182,6 @@ def _spelled(template: str, *columns: np.ndarray) -> Iterator[str]:
         some = (column[first : first + ROWS_AT_ONCE].tolist() for column in columns)
         entries = ", ".join(template % row for row in zip(*some, strict=True))
         yield f", {entries}" if first else entries
-
-
-# Reading
 
 
 def read(path: Path) -> Annotations:

@@ -87,13 +87,11 @@ def read(
     """Return the detections over the images `names`, in file order for each, and notes in words.
 
     An image is known by its name, with or without suffix and folders, or by its id. images is the
-    COCO file the detector was run on: ids are then its own, and categories are known by its names
-    of them; those of ignored regions and others are left out. A whole COCO file whose annotations
-    have scores is its own. Without it ids must fit the sorted names, from 1 or from 0. first_class
-    is the category of pedestrian, 0 or 1; it is found out where only one of them fits. drop_unknown
-    leaves out detections of images not in names.
-    sizes_wh [M, 2] lets boxes be checked for being pixels, x, y, w, h; YOLO's, which are shares of
-    the image, need it. Raises InputError.
+    COCO file the detector was run on, whose ids and names of categories then count; a whole COCO
+    file whose annotations have scores is its own. Without it ids must fit the sorted names, from 1
+    or from 0. first_class is the category of pedestrian, 0 or 1, found out where only one fits.
+    drop_unknown leaves out detections of images not in names. sizes_wh [M, 2] lets boxes be checked
+    for being pixels, x, y, w, h; YOLO's, which are shares, need it. Raises InputError.
     """
     found = _load(path)
     images = found.coco_file or images  # its ids and categories are its own
@@ -145,9 +143,6 @@ def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -
         visdrone.write_detections(path, found)
 
 
-# What the files hold
-
-
 def _load(path: Path) -> _Results:
     """Return what a results json, a folder or zip of text, or a folder of json holds."""
     if path.is_dir():
@@ -155,9 +150,14 @@ def _load(path: Path) -> _Results:
         if predictions and not any(path.glob("[!.]*.txt")):
             return _collected(row for file in predictions for row in _rows_of_prediction(file))
         return _from_text(path, ((p.stem, p.read_bytes()) for p in path.glob("[!.]*.txt")))
-    if not path.is_file():
-        raise InputError(f"{path}: no such file or folder of detections")
-    return _from_text(path, _unzipped(path)) if path.suffix.lower() == ".zip" else _from_json(path)
+    if path.suffix.lower() == ".zip":
+        return _from_text(path, _unzipped(path))
+    found, coco_file = _decoded(path, list[_Result] | _WholeFile, RESULTS), None
+    if isinstance(found, _WholeFile):
+        coco_file = {"images": found.images, "categories": found.categories}
+        found = found.annotations
+    rows = ((o.file_name or o.image_id, o.category_id, (*o.bbox, o.score)) for o in found)
+    return _collected(rows, coco_file=coco_file)
 
 
 def _unzipped(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -206,18 +206,7 @@ def _rows_of_prediction(path: Path) -> Iterator[Row]:
         yield path.stem, label, (x1, y1, x2 - x1, y2 - y1, score)
 
 
-def _from_json(path: Path) -> _Results:
-    """Return the results of a COCO results file, or of a whole COCO file with scores."""
-    found, coco_file = _decoded(path, list[_Result] | _WholeFile, RESULTS), None
-    if isinstance(found, _WholeFile):
-        coco_file = {"images": found.images, "categories": found.categories}
-        found = found.annotations
-    rows = ((o.file_name or o.image_id, o.category_id, (*o.bbox, o.score)) for o in found)
-    return _collected(rows, coco_file=coco_file)
-
-
 def _decoded(path: Path, kind: type[Json], what: str) -> Json:
-    """Return JSON as a value of a kind, what in words. Raises InputError."""
     with files.reading(path, what, (msgspec.DecodeError, UnicodeDecodeError, RecursionError)):
         return msgspec.json.decode(path.read_bytes(), type=kind)
 
@@ -225,16 +214,10 @@ def _decoded(path: Path, kind: type[Json], what: str) -> Json:
 def _collected(rows: Iterable[Row], **about: object) -> _Results:
     """Return the results of rows as they come, of which none is kept as an object."""
     images, categories = defaultdict(count().__next__), defaultdict(count().__next__)
-    numbers = (
-        (*box_and_score, images[image], categories[category])
-        for image, category, box_and_score in rows
-    )
+    numbers = ((*of_box, images[image], categories[k]) for image, k, of_box in rows)
     table = np.fromiter(numbers, np.dtype((np.float64, 7)))
     image_of, category_of = table[:, 5:].astype(np.int64).T
     return _Results(list(images), image_of, list(categories), category_of, table[:, :5], **about)
-
-
-# Images
 
 
 def _image_numbers(
@@ -298,9 +281,6 @@ def _check_images(
     return [f"left out {dropped} detections: {message}: {shortened(unknown)}"]
 
 
-# Classes
-
-
 def _known_classes(
     path: Path, found: _Results, images: Mapping[str, object], first_class: int | None
 ) -> tuple[dict[int, int], list[str]]:
@@ -354,9 +334,6 @@ def _first_class(path: Path, text: str, seen: list[int]) -> tuple[int, list[str]
             f"(--first-class 0 or 1: the number of {CLASSES[0]}), or {REMEDY}"
         )
     return int(from_1), [f"category ids count the classes from {int(from_1)} ({CLASSES[0]})"]
-
-
-# Boxes
 
 
 def _in_pixels(

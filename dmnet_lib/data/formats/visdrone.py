@@ -7,7 +7,7 @@ an image, over all classes, so lines stand by falling score.
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,11 +77,17 @@ def write_detections(path: Path, found: Detections) -> None:
     detections. Numbers have ten significant digits: a box comes back to within 0.00001 px.
     """
     texts = _result_texts(found.top(MAX_DETECTIONS))
-    if path.suffix.lower() == ".zip":
-        files.write_bytes(path, _zipped(texts))
-    else:
+    if path.suffix.lower() != ".zip":
         for name, text in texts.items():
             files.write_text(files.inside(path, name), text)
+        return
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in sorted(texts.items()):
+            member = zipfile.ZipInfo(name)  # its date is the first that a zip can hold
+            member.create_system, member.external_attr = 3, 0o644 << 16  # a plain file, for unzip
+            archive.writestr(member, text, zipfile.ZIP_DEFLATED)
+    files.write_bytes(path, buffer.getvalue())
 
 
 def _result_texts(found: Detections) -> dict[str, str]:
@@ -95,14 +101,3 @@ def _result_texts(found: Detections) -> dict[str, str]:
         f"{name}.txt": "".join(lines[first[image] : first[image + 1]])
         for image, name in enumerate(found.names)
     }
-
-
-def _zipped(texts: Mapping[str, str]) -> bytes:
-    """Return a zip of the texts by sorted names, the same on every machine and day."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, text in sorted(texts.items()):
-            member = zipfile.ZipInfo(name)  # its date is the first that a zip can hold
-            member.create_system, member.external_attr = 3, 0o644 << 16  # a plain file, for unzip
-            archive.writestr(member, text, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
