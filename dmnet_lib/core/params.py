@@ -48,9 +48,8 @@ class Loader(yaml.SafeLoader):
         names = [key.value for key, _ in node.value]
         for position, (key, _) in enumerate(node.value):
             if key.value in names[:position]:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{key.value} is given twice", problem_mark=key.start_mark
-                )
+                told = f"{key.value} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, told, key.start_mark)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -98,8 +97,6 @@ def declared(base_path: Path = BASE) -> dict[str, dict[str, Parameter]]:
             help_text = comment.removeprefix(allowed).strip(" ,;:")
             parameter = Parameter(name, section, default, allowed, help_text)
             where = f"{shown(base_path)}: {section}.{name}"
-            if section != COMMON and name in sections.get(COMMON, {}):
-                raise InputError(f"{where}: also declared in {COMMON}; keep one of the two")
             if not allowed and type(default) in (int, float):
                 raise InputError(f"{where}: its comment must open with a range such as [0, 1]")
             table.setdefault(section, {})[name] = parameter

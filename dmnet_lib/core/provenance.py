@@ -61,7 +61,16 @@ def code_modules(source: str) -> list[str]:
 
 def code_digest(source: str) -> str:
     """Return the digest of the library code that source imports, without comments and layout."""
-    return digest({name: _bare_code(_module_path(name)) for name in code_modules(source)})
+    code = {}
+    for name in code_modules(source):
+        path = _module_path(name)
+        tree, values = ast.parse(path.read_text(encoding="utf-8")), path.with_suffix(".toml")
+        for node in ast.walk(tree):
+            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            if documented and ast.get_docstring(node):
+                node.body = node.body[1:] or [ast.Pass()]
+        code[name] = [ast.unparse(tree), values.read_text("utf-8") if values.exists() else ""]
+    return digest(code)
 
 
 def notebook_code(path: Path) -> str:
@@ -239,18 +248,6 @@ def _imports(source: str) -> set[str]:
     ours = [name.split(".") for name in names if name.partition(".")[0] == LIBRARY.name]
     heads = {head for parts in ours for head in accumulate(parts, "{}.{}".format)}
     return {head for head in heads if _module_path(head).exists()}
-
-
-def _bare_code(path: Path) -> str:
-    """Return a module's code without comments, docstrings and layout, and its values in toml."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    values = path.with_suffix(".toml")
-    return ast.unparse(tree) + (values.read_text(encoding="utf-8") if values.exists() else "")
 
 
 def _plain(value: object, where: str) -> object:

@@ -62,7 +62,7 @@ def together(model: nn.Module) -> nn.Module:
 
 
 def gathered(value: Value) -> list[Value]:
-    """Return the value of every process."""
+    """Return the value of every process, once all have come here."""
     found = [value] * size()
     if size() > 1:
         dist.all_gather_object(found, value)
@@ -77,9 +77,3 @@ def require_same(step: int) -> None:
             f"the processes would go on from different steps ({sorted(set(found))}): on several "
             "machines they need one results folder that all of them see"
         )
-
-
-def wait() -> None:
-    """Wait for the other processes."""
-    if size() > 1:
-        dist.barrier()

@@ -97,7 +97,7 @@ def fit(
                     bar.set_postfix(shown, refresh=False)
                     state.record(row, model, minimise)
                     state.save(checkpoint, model, optimiser)
-                distributed.wait()
+                distributed.gathered(None)  # the others wait for the first
     if distributed.is_first():
         model.load_state_dict(state.best)
     model.eval()

@@ -131,7 +131,6 @@ def test_a_missing_or_binary_file_is_named(base: Path) -> None:
     [
         ("common: {a: 1.0}  # none\n", "common.a: its comment must open with a range"),
         ("common:\n  a: 7  # [0, 1] too big\n", "common.a: 7 is outside"),
-        ("common:\n  a: x\n02_b:\n  a: y\n", "02_b.a: also declared in common"),
     ],
 )
 def test_a_flaw_of_the_base_is_found(tmp_path: Path, text: str, message: str) -> None:
