@@ -11,13 +11,7 @@ import numpy as np
 
 from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.evaluation.matching import (
-    FALSE,
-    THRESHOLDS,
-    TRUE,
-    drop_in_ignored_regions,
-    match,
-)
+from dmnet_lib.evaluation.matching import FALSE, THRESHOLDS, TRUE, drop_in_ignored_regions, match
 
 CAPS = (1, 10, 100, 500)  # detections of an image, over all classes, in the order given
 PROTOCOL = (
