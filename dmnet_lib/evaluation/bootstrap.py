@@ -5,26 +5,20 @@ images as wanted; with every weight 1 it is COCO's AP. pycocotools keeps its mat
 (`COCOeval.evalImgs`), but faster-coco-eval, which is used for speed, leaves them empty.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from dmnet_lib.core.annotations import CLASS_IDS, Annotations
+from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.evaluation.matching import (
-    ANY_AREA,
-    SKIPPED,
-    THRESHOLDS,
-    TRUE,
-    area_within,
-    drop_in_ignored_regions,
-    match,
-    rank_in_group,
-)
+from dmnet_lib.evaluation import matching
+from dmnet_lib.evaluation.matching import ANY_AREA, THRESHOLDS
 
-SMALL = (0.0, 32.0**2)  # px², COCO's small objects
+# COCO's sizes in px², by the AP that counts boxes of each.
+AREAS = {"AP": ANY_AREA, "APs": (0, 32.0**2), "APm": (32.0**2, 96.0**2), "APl": (96.0**2, 1e10)}
 RECALLS = np.linspace(0.0, 1.0, 101)
 CELLS_AT_ONCE = 50_000  # resamples x true detections held at a time: they stay in the cache
 
@@ -53,17 +47,17 @@ def matches(
 ) -> Matches:
     """Match as COCOeval does, after VisDrone's rule for ignored regions (see PROTOCOL).
 
-    area_px is the range of w * h of the boxes that count, such as SMALL.
+    area_px is the range of w * h of the boxes that count, such as one of AREAS.
     """
-    truth, found = drop_in_ignored_regions(truth, found)
+    truth, found = matching.drop_in_ignored_regions(truth, found)
     group = found.image_index * (max(CLASS_IDS) + 1) + found.class_ids
-    found = found.select(rank_in_group(group, found.scores) < max_detections)
+    found = found.select(matching.rank_in_group(group, found.scores) < max_detections)
     order = np.argsort(-found.scores, kind="stable")  # equal scores in the order of images
     rows = truth.evaluated & np.isin(truth.class_ids, CLASS_IDS)
-    rows &= area_within(xywh_to_xyxy(truth.boxes_xywh), area_px)
+    rows &= matching.area_within(xywh_to_xyxy(truth.boxes_xywh), area_px)
     boxes = np.zeros((len(CLASS_IDS), len(truth)), dtype=np.int64)
     np.add.at(boxes, (truth.class_ids[rows] - CLASS_IDS[0], truth.image_index[rows]), 1)
-    outcome = match(truth, found, area_px=area_px)[:, order]
+    outcome = matching.match(truth, found, area_px=area_px)[:, order]
     class_index = found.class_ids[order] - CLASS_IDS[0]
     return Matches(boxes, class_index, found.image_index[order], outcome)
 
@@ -75,8 +69,8 @@ def _steps(found: Matches, class_index: int, level: int) -> tuple[csr_array, csr
     recall, and precision peaks at them, so what follows the last of them is not needed.
     """
     outcome = found.outcome[level]
-    counted = np.flatnonzero((found.class_index == class_index) & (outcome != SKIPPED))
-    is_true = np.flatnonzero(outcome[counted] == TRUE)
+    counted = np.flatnonzero((found.class_index == class_index) & (outcome != matching.SKIPPED))
+    is_true = np.flatnonzero(outcome[counted] == matching.TRUE)
     image = found.image_index[counted[: is_true[-1] + 1 if len(is_true) else 0]]
     row = np.searchsorted(is_true, np.arange(len(image)))
     shape = (len(is_true), found.boxes.shape[1])
@@ -168,3 +162,15 @@ def class_means(precisions: np.ndarray) -> np.ndarray:
 def bootstrap_samples(found: Matches, weights: np.ndarray) -> np.ndarray:
     """Return the [B] AP of the weightings [B, M]; NaN where a resample has no box."""
     return class_means(average_precisions(found, weights))
+
+
+def samples(matched: Mapping[str, Matches], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the [B] values of AP, AP50, each other of AREAS in matched, and each class's AP.
+
+    matched is by the names of AREAS. Classes are those that the images of the first weights hold.
+    """
+    whole = average_precisions(matched["AP"], weights)
+    values = {"AP": class_means(whole), "AP50": class_means(whole[..., :1])}
+    values |= {n: bootstrap_samples(one, weights) for n, one in matched.items() if n != "AP"}
+    by_class = whole.mean(axis=2)
+    return values | {CLASSES[k]: by_class[:, k] for k in np.flatnonzero(~np.isnan(by_class[0]))}

@@ -25,7 +25,6 @@ from dmnet_lib.evaluation.difference import MISSING, NO_INTERVAL, SAME, SIGNIFIC
 from dmnet_lib.evaluation.experiments import SCORES, Pair, StrategyRun, versioned_scores
 from dmnet_lib.evaluation.words import Words
 
-AREAS = {"APs": bootstrap.SMALL, "APm": (32.0**2, 96.0**2), "APl": (96.0**2, 1e10)}  # px², COCO's
 Samples = Mapping[str, np.ndarray | float]  # {score: [1 + B] on resamples, or a versioned one}
 SEED, LEVEL = 0, 0.95  # of the bootstrap and its intervals
 WITHOUT_INTERVAL = {SAME, NO_INTERVAL}  # verdicts: equal detections, or no resamples
@@ -279,12 +278,8 @@ def samples(
     own = np.zeros((len(weights), len(truth)), np.int64)
     own[:, images] = weights
     match = partial(bootstrap.matches, truth, found, max_detections=max_detections)
-    whole = bootstrap.average_precisions(match(), own)
-    values = {"AP": bootstrap.class_means(whole), "AP50": bootstrap.class_means(whole[..., :1])}
-    for name, area_px in AREAS.items():
-        values[name] = bootstrap.bootstrap_samples(match(area_px=area_px), own)
-    by_class = whole.mean(axis=2)
-    return values | {CLASSES[k]: by_class[:, k] for k in np.flatnonzero(~np.isnan(by_class[0]))}
+    matched = {name: match(area_px=area_px) for name, area_px in bootstrap.AREAS.items()}
+    return bootstrap.samples(matched, own)
 
 
 def _scored_on(folder: ResultFolder, metrics: Mapping[str, dict]) -> dict[str, object]:

@@ -24,34 +24,17 @@ Samples = Mapping[str, np.ndarray]  # {measure: [1 + B]} of a strategy, on resam
 
 
 @dataclass(frozen=True)
-class Matched:
-    """What a strategy's detections counted as: among boxes of all sizes, and among small ones."""
-
-    whole: bootstrap.Matches
-    small: bootstrap.Matches
-
-    def samples(self, weights: np.ndarray) -> Samples:
-        """Return the [B] values of each of INTERVAL_MEASURES for image weights [B, M]."""
-        whole = bootstrap.average_precisions(self.whole, weights)
-        return {
-            "AP": bootstrap.class_means(whole),
-            "AP50": bootstrap.class_means(whole[..., :1]),
-            "APs": bootstrap.bootstrap_samples(self.small, weights),
-        }
-
-
-@dataclass(frozen=True)
 class Scores:
     """All that was measured of each strategy: both protocols, the crops, the paired intervals.
 
-    samples: by strategy, [1 + B] of each of INTERVAL_MEASURES on the images as they are and on B
-    resamples of them, the same for all. baselines: the strategy that stands for each of BASELINES
-    that is there.
+    matched: by strategy, among boxes of all sizes (AP), and among small ones (APs). samples: by
+    strategy, `bootstrap.samples` [1 + B] on the images as they are and on B resamples of them, the
+    same for all. baselines: the strategy that stands for each of BASELINES that is there.
     """
 
     strategies: dict[str, dict[str, object]]
     visdrone: dict[str, dict[str, object]]
-    matched: dict[str, Matched]
+    matched: dict[str, dict[str, bootstrap.Matches]]
     samples: dict[str, Samples]
     baselines: dict[str, str]
     level: float
@@ -79,9 +62,9 @@ def score(
     matched = {}
     for name, one in found.items():
         match = partial(bootstrap.matches, truth, one.detections, max_detections=max_detections)
-        matched[name] = Matched(match(), match(area_px=bootstrap.SMALL))
+        matched[name] = {of: match(area_px=bootstrap.AREAS[of]) for of in ("AP", "APs")}
     weights = bootstrap.resampling_weights(len(truth), rng=rng, resamples=resamples)
-    samples = {name: one.samples(weights) for name, one in matched.items()}
+    samples = {name: bootstrap.samples(one, weights) for name, one in matched.items()}
     by_visdrone = {n: visdrone.evaluate(truth, one.detections) for n, one in found.items()}
     strategies = [one.strategy for one in found.values()]
     defaults = {one.method: one.name for one in strategies if one.is_default}
@@ -93,8 +76,9 @@ def score(
         rows[name] |= asdict(one.strategy) | {"predicted_recall": one.predicted_recall}
         rows[name]["is_baseline"] = one.strategy.is_baseline
         rows[name]["is_upper_bound"] = one.strategy.is_upper_bound
-        intervals = {m: interval(values[1:], level=level) for m, values in samples[name].items()}
-        rows[name]["intervals"] = {measure: list(ends) for measure, ends in intervals.items()}
+        rows[name]["intervals"] = {
+            of: list(interval(samples[name][of][1:], level=level)) for of in INTERVAL_MEASURES
+        }
         rows[name] |= _differences(name, samples, baselines, level)
     return Scores(rows, by_visdrone, matched, samples, baselines, level)
 
@@ -153,11 +137,11 @@ def subset_tables(
         resampled = bootstrap.resampling_weights(len(images), rng=rng, resamples=resamples)
         weights = np.zeros((len(resampled), sum(map(len, images_of.values()))), dtype=np.int64)
         weights[:, images] = resampled
-        samples = {name: one.samples(weights) for name, one in scores.matched.items()}
+        samples = {name: bootstrap.samples(one, weights) for name, one in scores.matched.items()}
         rows = {}
         for name, one in found.items():
             crops = np.count_nonzero(np.isin(one.regions.image_index, images))
-            rows[name] = {measure: values[0] for measure, values in samples[name].items()}
+            rows[name] = {measure: samples[name][measure][0] for measure in INTERVAL_MEASURES}
             rows[name]["crops_per_image"] = crops / len(images)
             rows[name] |= _differences(name, samples, scores.baselines, scores.level)
         tables[subset] = strategy_table(rows, ("crops_per_image", *INTERVAL_MEASURES))

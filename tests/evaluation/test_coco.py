@@ -257,17 +257,14 @@ def test_a_detection_in_an_ignored_region_changes_nothing(seed: int, evaluate: C
     assert flat(evaluate(truth, more)) == flat(evaluate(truth, found.by_score()))
 
 
-AREAS = {"AP": ANY_AREA, "APs": bootstrap.SMALL, "APm": (32**2, 96**2), "APl": (96**2, np.inf)}
-
-
 @settings(max_examples=50, deadline=None)
-@given(SEEDS, st.sampled_from(sorted(AREAS)), st.sampled_from([2, 500]))
+@given(SEEDS, st.sampled_from(sorted(bootstrap.AREAS)), st.sampled_from([2, 500]))
 def test_matches_give_cocos_ap_of_all_and_of_one_size(seed: int, name: str, most: int) -> None:
     """Boxes of other sizes are used up and count as nothing, also beside crowds."""
     truth, found = made_up(seed)
     metrics = coco.evaluate(truth, found, max_detections=most)
     expected, ap50 = (np.nan if metrics[n] is None else metrics[n] for n in (name, "AP50"))
-    matches = bootstrap.matches(truth, found, max_detections=most, area_px=AREAS[name])
+    matches = bootstrap.matches(truth, found, max_detections=most, area_px=bootstrap.AREAS[name])
     average = bootstrap.bootstrap_samples(matches, np.ones((1, len(truth))))[0]
     assert average == pytest.approx(expected, abs=1e-12, nan_ok=True)
     curves = bootstrap.precision_recall(matches)
