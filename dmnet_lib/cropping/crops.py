@@ -23,10 +23,7 @@ class CropAnnotations:
     regions_xyxy: np.ndarray
 
     def origins(self, parent_files: Sequence[str]) -> list[dict]:
-        """Return, for each crop, its file name, its parent's, its corner x0, y0 and its scale.
-
-        parent_files are the file names of the whole images; crops are JPEG files.
-        """
+        """Return each crop's file name, its parent's of these, its corner x0, y0 and its scale."""
         corners = self.regions_xyxy[:, :2].tolist()
         crops = zip(self.annotations.names, self.parents, corners, strict=True)
         return [

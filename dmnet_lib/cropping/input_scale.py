@@ -66,8 +66,7 @@ def read(
 ) -> tuple[InputScale, tuple[float, float]]:
     """Return what `write` wrote; input_wh is the one size that the detector takes, if there is.
 
-    Raises InputError for another file, and for a detector whose input is smaller than the views, or
-    of another shape than the crops.
+    Raises InputError for another file, and where views or crops do not fit the detector.
     """
     found = files.read_json(path)
     try:
@@ -78,8 +77,7 @@ def read(
     if input_wh is not None:
         same_shape = np.isclose(width / height, np.divide(*input_wh), rtol=0.02)
         if scale.input_long_px > max(input_wh) or not same_shape:
-            size = f"{input_wh[0]} x {input_wh[1]} px"
-            limit = f"set input_long_px to at most {max(input_wh)}"
-            aspect = f"crop_aspect to {input_wh[0]}:{input_wh[1]}"
-            raise InputError(f"the detector takes {size}: {limit} and {aspect}")
+            wide, high = input_wh
+            told = f"set input_long_px to at most {max(input_wh)} and crop_aspect to {wide}:{high}"
+            raise InputError(f"the detector takes {wide} x {high} px: {told}")
     return scale, (width, height)

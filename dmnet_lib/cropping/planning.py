@@ -47,8 +47,8 @@ def parse_aspect(text: str) -> tuple[float, float]:
 class Budget:
     """What an image may cost: a number of crops, megapixels, or both; None is no limit.
 
-    least_gain: crops that are expected to find fewer objects more, per unit of cost (a crop, or a
-    megapixel where megapixels are the limit), are not taken.
+    Crops that gain less than least_gain objects per crop, or per megapixel where these are the
+    limit, are not taken.
     """
 
     crops: int | None = None
@@ -80,9 +80,8 @@ class Plan:
 class CropPlanner:
     """Chooses crops by what a detector is expected to find in them.
 
-    bins: the sizes of objects that maps are split by. curve: the share of objects found at each
-    size in the detector's input. input_scale: how large views are seen there. aspect_wh: the shape
-    of the crops that are offered; both sides above 0, or InputError.
+    curve: the share of objects found at each size in the detector's input. aspect_wh: the shape of
+    the crops that are offered; both sides above 0, or InputError.
     """
 
     bins: Bins
@@ -417,10 +416,7 @@ def _meeting(spans: np.ndarray, changed: slice) -> slice:
 def _extent(
     gained: np.ndarray, reach_xy: np.ndarray, stride: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends [2] (x, y), in pixels, of what holds all gains [K, h, w] but their tails.
-
-    Bins that gain less than TAIL of all count as tails.
-    """
+    """Return the ends [2] (x, y), in pixels, of what holds all gains [K, h, w] but their TAIL."""
     total = gained.sum(dtype=np.float64)
     low, high = np.full(2, np.inf), np.full(2, -np.inf)
     for gain, reach in zip(gained, reach_xy, strict=True):

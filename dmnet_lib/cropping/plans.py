@@ -35,10 +35,7 @@ MOST_CROPS = 64  # of a plan in megapixels
 
 @dataclass(frozen=True)
 class PlanTask:
-    """One image to plan: its size, and what gives its maps [K, h, w] and their stride in pixels.
-
-    load is called where the image is planned, so that workers draw or read the maps.
-    """
+    """One image to plan: its size, and what loads (in workers) its maps [K, h, w] and stride."""
 
     size_wh: np.ndarray
     load: Callable[[], tuple[np.ndarray, float]]
@@ -48,7 +45,7 @@ class PlanTask:
 class SplitPlan:
     """The plans of a split's images under one budget, and the seconds [M] that each took.
 
-    prefix_of names the budget of which each image's crops here are the first ones, if any.
+    prefix_of names the budget whose plans these are the first crops of, if any.
     """
 
     plans: list[Plan]
@@ -61,21 +58,14 @@ class SplitPlan:
         return Regions.from_lists([plan.regions_xyxy for plan in self.plans])
 
     def first(self, crops: int, *, of: str | None = None) -> "SplitPlan":
-        """Return what a budget of so many crops would have chosen: the first ones of each image.
-
-        of: the name of this plan's own budget.
-        """
+        """Return what a budget of so many crops would have chosen; of: this plan's own budget."""
         parts = [(one, one.regions_xyxy[:crops], one.gains[:crops]) for one in self.plans]
         cut = [replace(one, regions_xyxy=some, gains=gains) for one, some, gains in parts]
         return SplitPlan(cut, self.seconds, of)
 
 
 def budgets(text: str) -> dict[str, Budget]:
-    """Return the budgets of a text like "6, 2, 12, 0.9Mpx" by name, in its order.
-
-    A whole number is a number of crops, one with Mpx megapixels through the detector. Raises
-    InputError for anything else.
-    """
+    """Return the budgets of a text like "6, 2, 12, 0.9Mpx" by name. InputError for another text."""
     found = {}
     for name in (part.strip() for part in text.split(",")):
         match = re.fullmatch(r"(?P<crops>\d+)|(?P<megapixels>\d+(\.\d+)?)Mpx", name)
@@ -164,10 +154,7 @@ def of_maps(
 
 
 def of_files(paths: Sequence[Path], sizes_wh: np.ndarray, bins: Bins) -> Iterator[PlanTask]:
-    """Yield what is to be planned from files of maps [h, w] or [K, h, w], one per image.
-
-    A file that does not fit its image or the bins raises InputError where it is read.
-    """
+    """Yield what is to be planned from files of maps [h, w] or [K, h, w], one per image."""
     for path, size_wh in zip(paths, sizes_wh, strict=True):
         yield PlanTask(size_wh, partial(_read, path, size_wh, len(bins)))
 

@@ -49,10 +49,7 @@ def _between(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def pad(regions: Regions, padding_px: int, sizes_wh: np.ndarray) -> Regions:
-    """Return the regions grown by padding_px on every side, within their images ([M, 2] sizes).
-
-    Those that become the same rectangle of an image stay once, at the first one's place.
-    """
+    """Return regions grown on every side, within images of [M, 2] sizes; equal ones stay once."""
     grown = regions.boxes_xyxy + np.array([-1, -1, 1, 1]) * padding_px
     grown = boxes.clip(grown, sizes_wh[regions.image_index])
     _, first = np.unique(np.column_stack([regions.image_index, grown]), axis=0, return_index=True)

@@ -39,10 +39,7 @@ class Policy:
 def split_regions(
     sums: Sequence[np.ndarray], sizes_wh: np.ndarray, *, threshold: float, policy: Policy
 ) -> Regions:
-    """Return the crops of every image from its [rows, columns] window sums.
-
-    Images of one size are taken together, since they share their grid of windows.
-    """
+    """Return the crops of every image from its [rows, columns] window sums."""
     sizes_wh = np.asarray(sizes_wh, np.int64).reshape(-1, 2)
     xyxy, images = [np.zeros((0, 4), np.int64)], [np.zeros(0, np.int64)]
     for size_wh in np.unique(sizes_wh, axis=0):
@@ -80,10 +77,9 @@ def sweep(
 
 
 def choose(curve: "pd.DataFrame", *, target_containment: float) -> float:
-    """Return the threshold with the least crop area among those that reach the containment rate.
+    """Return the threshold of least crop area that reaches the containment rate, or the highest.
 
-    Where none reaches it, the one with the highest rate. Raises InputError where the split has no
-    object to hold.
+    Raises InputError where the split has no object to hold.
     """
     if curve["containment_rate"].isna().all():
         raise InputError("the val split has no object to choose a threshold: set calibrate: false")

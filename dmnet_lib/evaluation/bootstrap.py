@@ -45,10 +45,7 @@ def matches(
     max_detections: int = 500,
     area_px: tuple[float, float] = ANY_AREA,
 ) -> Matches:
-    """Match as COCOeval does, after VisDrone's rule for ignored regions (see PROTOCOL).
-
-    area_px is the range of w * h of the boxes that count, such as one of AREAS.
-    """
+    """Match as COCOeval does, after VisDrone's rule for ignored regions; area_px as in AREAS."""
     truth, found = matching.drop_in_ignored_regions(truth, found)
     group = found.image_index * (max(CLASS_IDS) + 1) + found.class_ids
     found = found.select(matching.rank_in_group(group, found.scores) < max_detections)
@@ -94,10 +91,7 @@ def _curves(
 
 
 def _integral_over_recalls(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Return the [B] AP of curves [P, B]: the mean over RECALLS r of p(first recall >= r).
-
-    That is the sum of each precision times the number of RECALLS that its recall reaches first.
-    """
+    """Return the [B] AP of curves [P, B]: the mean over RECALLS r of p(first recall >= r)."""
     # Rounded down to the last of RECALLS that is reached. Unequal counts differ by far more than
     # 1e-7; an equal one may be an ulp below its float in RECALLS, which is not reached then.
     reached = (recall * (len(RECALLS) - 1) + 1e-7).astype(np.intp)
@@ -107,10 +101,7 @@ def _integral_over_recalls(recall: np.ndarray, precision: np.ndarray) -> np.ndar
 
 
 def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
-    """Return the [B, K, T] AP of every class at every threshold for image weights [B, M].
-
-    A weight counts an image so many times. NaN where the weighted images hold no box of a class.
-    """
+    """Return the [B, K, T] AP of classes at THRESHOLDS for weights [B, M]; NaN without a box."""
     weights = np.asarray(weights, dtype=np.float64)
     result = np.full((len(weights), len(CLASS_IDS), len(THRESHOLDS)), np.nan)
     for k in np.flatnonzero(found.boxes.any(axis=1)):

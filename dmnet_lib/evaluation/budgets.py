@@ -31,10 +31,7 @@ def planned(scores: Scores) -> dict[str, dict[int, str]]:
 
 
 def growth(scores: Scores) -> pd.DataFrame:
-    """Return one row a planned method and step between successive budgets, least to most at last.
-
-    Columns: method, fewer, more (crops an image), and the paired difference in AP with its bounds.
-    """
+    """Return the paired differences in AP between successive budgets, and least to most at last."""
     rows = []
     for method, by_budget in planned(scores).items():
         steps = list(pairwise(by_budget))
@@ -65,20 +62,13 @@ def share_of_oracle_gain(scores: Scores) -> pd.DataFrame:
 
 
 def at_half_cost(scores: Scores) -> pd.DataFrame:
-    """Return each planned method's largest plan within half the megapixels of a grid or of tiles.
-
-    Columns: strategy, control, cost (share of the control's megapixels), and the paired difference
-    in AP to the control with its bounds.
-    """
+    """Return VERSUS of each method's largest plan within half the megapixels of a grid or tiles."""
     controls = [name for method, name in scores.baselines.items() if method != "global"]
     return _largest_plans(scores, controls, most=0.5)
 
 
 def versus_density(scores: Scores) -> pd.DataFrame:
-    """Return the largest plan within the megapixels of the density crops of its source.
-
-    Columns: as of `at_half_cost`.
-    """
+    """Return VERSUS of the largest plan within the megapixels of its source's density crops."""
     controls = [name for name, row in scores.strategies.items() if row["kind"] == "density"]
     return _largest_plans(scores, controls, most=1.0, same_source=True)
 

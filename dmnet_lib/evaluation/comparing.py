@@ -86,10 +86,7 @@ class Comparison:
         return _spread(self.table, SCORES)
 
     def class_cells(self, *, short: bool = False) -> pd.DataFrame:
-        """Return the same of each class's AP, a row a class, for main pairs.
-
-        short has a * where a difference is significant instead of its interval.
-        """
+        """Return the same of each class's AP, of main pairs; short marks significant ones by *."""
         table = self.table[self.table["main"] & ~self.table["of"].isin(SCORES)]
         rows = [name for name in CLASSES if name in set(table["of"])]
         return _spread(table, rows, short=short).T.rename_axis("class")
@@ -208,7 +205,7 @@ class Scorer:
     ) -> tuple[dict[StrategyRun, Samples], str]:
         """Return the scores of the pairs' runs, and a sentence that says how they were made.
 
-        They are versioned ones where anything is missing, and none where these are of other data.
+        Versioned ones where anything is missing; none where these are of other data.
         """
         names = " and ".join(dict.fromkeys((one.folder.name, two.folder.name)))
         runs = dict.fromkeys(run for pair in pairs for run in (pair.first, pair.second))

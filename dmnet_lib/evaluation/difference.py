@@ -21,10 +21,7 @@ def interval(samples: np.ndarray, *, level: float = 0.95) -> tuple[float | None,
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference in AP (or in another fraction) and its interval; None where there is none.
-
-    level is that of the interval, such as 0.95; resamples are those that it is made of.
-    """
+    """A difference in AP (or in another fraction) and its interval; None where there is none."""
 
     value: float | None
     low: float | None
@@ -36,8 +33,7 @@ class Difference:
     def between(cls, a: np.ndarray, b: np.ndarray, *, level: float) -> "Difference":
         """Return a - b of two paired samples [1 + B], with the percentile interval of the B.
 
-        The first of each is the score on the images as they are, the others are those on the same
-        resamples of the images (`bootstrap.resampling_weights`).
+        The first of each is the score on the images as they are, the others on the same resamples.
         """
         samples = a - b
         value = None if np.isnan(samples[0]) else float(samples[0])
@@ -62,23 +58,18 @@ class Difference:
         return self.columns() | {"resamples": self.resamples}
 
     @property
-    def has_interval(self) -> bool:
-        """Tell whether there is a difference with an interval."""
-        return None not in (self.value, self.low, self.high)
-
-    @property
     def is_significant(self) -> bool:
-        """Tell whether the interval excludes 0."""
-        return self.has_interval and not self.low <= 0 <= self.high
+        """Whether the interval excludes 0."""
+        return self.verdict == SIGNIFICANT
 
     @property
     def verdict(self) -> str:
         """SAME, SIGNIFICANT, NOT_SIGNIFICANT or NO_INTERVAL."""
-        if not self.has_interval:
+        if None in (self.value, self.low, self.high):
             return NO_INTERVAL
         if self.value == self.low == self.high == 0:
             return SAME
-        return SIGNIFICANT if self.is_significant else NOT_SIGNIFICANT
+        return NOT_SIGNIFICANT if self.low <= 0 <= self.high else SIGNIFICANT
 
     def cell(self, *, in_points: bool = False) -> str:
         """Return a table's cell: `+0.012 [+0.003, +0.021]`, or `+1.2 [+0.3, +2.1]` in_points."""
@@ -89,7 +80,7 @@ class Difference:
         scale, digits = (100, 1) if in_points else (1, 3)
         known = (v for v in (self.value, self.low, self.high) if v is not None)
         value, *ends = (f"{scale * v:+.{digits}f}" for v in known)
-        return f"{value} [{', '.join(ends)}]" if self.has_interval else value
+        return value if self.verdict == NO_INTERVAL else f"{value} [{', '.join(ends)}]"
 
     def words(self, verdict: str = "") -> str:
         """Return the end of a sentence: `AP +0.012 (95% interval +0.003 to +0.021), significant`.
@@ -99,7 +90,7 @@ class Difference:
         if self.value is None:
             return "there is no AP to compare"
         value = f"AP {self.value:+.3f}"
-        if not self.has_interval:
+        if self.verdict == NO_INTERVAL:
             return f"{value}, {NO_INTERVAL}"
         span = f"{self.level:.0%} interval {self.low:+.3f} to {self.high:+.3f}"
         return f"{value} ({span}), {verdict or self.verdict}"

@@ -28,10 +28,7 @@ class Judged:
     is_true: np.ndarray
 
     def of_image(self, index: int) -> dict[str, np.ndarray]:
-        """Return one image's boxes_xyxy [n, 4]: tp and fp of detections, fn of objects.
-
-        Detections take objects in the order of their scores: of those free, the best.
-        """
+        """Return one image's boxes_xyxy [n, 4]: tp and fp of detections, fn of objects."""
         rows, truth = self.found.image_index == index, self.truth.image(index)
         found, class_ids = self.found.select(rows & self.is_true), truth.class_ids[truth.is_object]
         xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object])
@@ -56,10 +53,7 @@ def judge(truth: Annotations, found: Detections, *, min_score: float) -> Judged:
 
 
 def table(judged: Judged) -> pd.DataFrame:
-    """Return one row an image: objects, tp, fn, fp, and tp_share = tp / (tp + fp + fn).
-
-    tp_share is 1 where there is nothing to find or report.
-    """
+    """Return a row an image: objects, tp, fn, fp, tp_share = tp / (tp + fp + fn) (1 of nothing)."""
     images = len(judged.truth)
     truth_image = judged.truth.image_index[judged.truth.is_object]
     objects = np.bincount(truth_image, minlength=images)

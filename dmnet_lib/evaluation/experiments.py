@@ -60,9 +60,9 @@ def load(
 ) -> dict[str, ResultFolder]:
     """Return {experiment: its results} of those that were evaluated; names () means all.
 
-    Those of sweeps have a page of their own: they count where named, or where sweeps is set. own is
-    the running stage: its experiment counts with the folders it builds on. Raises InputError for a
-    named experiment that is not there, was not evaluated, or is damaged; others are passed over.
+    Those of sweeps count where named, or where sweeps is set. own is the running stage: its
+    experiment counts with the folders it builds on. Raises InputError for a named experiment that
+    is not there, was not evaluated, or is damaged; others are passed over.
     """
     homes = {home.name: home for home in result_folder.homes(results)}
     if own:

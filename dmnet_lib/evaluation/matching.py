@@ -33,8 +33,7 @@ def drop_in_ignored_regions(
 ) -> tuple[Annotations, Detections]:
     """Return both without ignored regions and the boxes that lie in these by half or more.
 
-    What is not dropped keeps its box and its order. Raises ValueError when truth and found count
-    different images.
+    Raises ValueError when truth and found count different images.
     """
     require_same_images(truth, found)
     ignored = truth.class_ids == IGNORED

@@ -125,11 +125,7 @@ def subset_tables(
     resamples: int,
     rng: np.random.Generator,
 ) -> dict[str, pd.DataFrame]:
-    """Return the strategy table of each subset of a joined split; none where it is not joined.
-
-    images_of are those of `subset_images`. A table has crops per image, INTERVAL_MEASURES, and the
-    differences in AP to the baselines.
-    """
+    """Return the strategy table of each subset of a joined split; none where it is not joined."""
     if len(images_of) < 2:
         return {}
     tables = {}

@@ -63,10 +63,7 @@ class SeedReplicates:
 def replicates_of(
     known: Mapping[str, ResultFolder], names: Iterable[str], metrics: Mapping[str, dict]
 ) -> SeedReplicates:
-    """Return the seed replicates of experiments: those whose parameters differ by `seed` alone.
-
-    metrics are those of all known experiments' evaluations.
-    """
+    """Return the seed replicates of experiments: those whose parameters differ by `seed` alone."""
     given = {name: experiments.parameters(folder) for name, folder in known.items()}
     seed = {f"{params.COMMON}.seed"}
     replicates = {

@@ -63,10 +63,7 @@ def _means(tables: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, floa
 
 
 def class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
-    """Return AP, AR1, AR10, AR100 and AR500, each [classes, thresholds]; 0 without boxes.
-
-    Ignored regions are taken to be dropped.
-    """
+    """Return AP, AR1, AR10, AR100, AR500 [classes, thresholds]; ignored regions are dropped."""
     boxes = np.array([(truth.class_ids == k).sum() for k in CLASS_IDS])
     tables = {"AP": np.zeros((len(CLASSES), len(THRESHOLDS)))}
     for cap, first, outcome in _outcomes(truth, found):

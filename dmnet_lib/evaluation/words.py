@@ -124,10 +124,7 @@ def _gain_per_megapixel(rows: Rows) -> str:
 def subset_roles(
     names: Sequence[str], *, train_split: str, val_split: str, recall_curve_split: str
 ) -> Words:
-    """Return in words what each subset was used for, which makes its figures too good.
-
-    recall_curve_split is "train" or "val", on which the recall curve was measured.
-    """
+    """Return in words what each subset was used for; recall_curve_split is "train" or "val"."""
     measured_on = train_split if recall_curve_split == "train" else val_split
     roles = {
         "MCNN was trained on it": train_split,
@@ -143,10 +140,7 @@ def subset_roles(
 
 
 def latency(table: pd.DataFrame, outcomes: Mapping[str, "Outcome"]) -> Words:
-    """Return the seconds per image of a strategy table's rows, and which are slower than `native`.
-
-    Not for versioned metrics: seconds differ from run to run.
-    """
+    """Return the seconds per image of a table's strategies, and which are slower than `native`."""
     order = sorted(table.index, key=lambda name: outcomes[name].seconds_per_image)
     times = ", ".join(f"`{name}` {outcomes[name].shown_seconds}" for name in order)
     lines = [f"Latency in seconds per image on this machine: {times}."]

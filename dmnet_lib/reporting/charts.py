@@ -121,10 +121,7 @@ def strategies(table: pd.DataFrame) -> Figure:
 
 
 def differences(table: pd.DataFrame, *, x_label: str = "difference in AP") -> Figure:
-    """Return differences, a dot a row with its interval, blue where that excludes 0.
-
-    table: label, difference, low, high; rows without a difference are left out.
-    """
+    """Return label, difference, low, high as a dot a row, blue where its interval excludes 0."""
     rows = table.dropna(subset=["difference"])
     figure, axes = new(width=8, height=0.9 + 0.28 * max(1, len(rows)))
     _forest(axes[0, 0], rows, x_label)
@@ -158,10 +155,7 @@ def budget_curves(table: pd.DataFrame, *, measures: Sequence[str] = INTERVAL_MEA
 
 
 def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Return AP by budget in several experiments: a panel each, on the same axes.
-
-    tables: by experiment, those that `budget_curves` takes.
-    """
+    """Return AP by budget in several experiments: a panel each, of tables as of `budget_curves`."""
     figure, axes = new(max(1, len(tables)), width=min(14, 3.2 * len(tables) + 2.4), height=3.4)
     top = max((float(table["AP_high"].max()) for table in tables.values()), default=1)
     cost = pd.concat([pd.Series([1.0]), *(table["megapixels"] for table in tables.values())])

@@ -35,10 +35,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class View:
-    """What is drawn over one image: boxes over a map and a mask, [h, w] cells that cover the image.
-
-    alpha 0..1 is the map's opacity.
-    """
+    """Boxes over a map (of opacity alpha, 0..1) and a mask, [h, w] cells that cover the image."""
 
     layers: tuple[Boxes, ...] = ()
     density: np.ndarray | None = None
@@ -77,10 +74,7 @@ def painted(sheet: Sheet, view: View) -> Image.Image:
 
 
 def overlay(image: np.ndarray, found: Detections, crops_xyxy: np.ndarray) -> np.ndarray:
-    """Return [h, w, 3] uint8 RGB: an image with crops and detections, above a legend.
-
-    found are the detections of one image that are to be seen; crops_xyxy [R, 4] are yellow.
-    """
+    """Return [h, w, 3] uint8: an image with crops [R, 4] and its detections, above a legend."""
     crops = (Boxes(crops_xyxy, figures.YELLOW, "crops"),) if len(crops_xyxy) else ()
     layers = crops + _by_class(found.boxes_xyxy, found.class_ids)
     picture = painted(reduced(image, long_px=OVERLAY_PX), View(layers))

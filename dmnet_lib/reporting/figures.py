@@ -33,10 +33,7 @@ LEGEND_COLUMNS = 3
 
 @dataclass(frozen=True)
 class Boxes:
-    """One layer of a picture: boxes_xyxy [N, 4] in image pixels, one colour, one legend entry.
-
-    names [N] or fewer are written into the boxes.
-    """
+    """A layer of a picture: boxes_xyxy [N, 4], and names that are written into the first ones."""
 
     boxes_xyxy: np.ndarray
     colour: str

@@ -20,8 +20,7 @@ def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) ->
     """Write params/<name>.yaml: the experiment of a stage, with changes; return its path.
 
     It holds only what differs from base.yaml, and is read back before it is put in place. Raises
-    InputError for a name that is no plain one, a file that is there already (but with replace),
-    and where there is nothing to save.
+    InputError for a name that is no plain one or is taken, and where there is nothing to save.
     """
     path = FOLDER / f"{name}.yaml"
     where = params.shown(path)

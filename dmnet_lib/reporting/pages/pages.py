@@ -61,10 +61,7 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
 
 
 def write_index(results: Path) -> tuple[Path, Path]:
-    """Write index.html, which sorts and filters, and README.md: one row per experiment.
-
-    README.md, which git keeps, leaves out the values of sweeps, which it does not.
-    """
+    """Write index.html, and README.md without the values of sweeps: one row per experiment."""
     rows, linked = [], []
     for home in result_folder.homes(results):
         link = Markup('<a href="{0}/{1}">{0}</a>').format(home.name, PAGE)
