@@ -23,7 +23,7 @@ from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results, rules
 from dmnet_lib.evaluation import bootstrap, coco, visdrone
 from dmnet_lib.evaluation.difference import Difference
-from dmnet_lib.evaluation.matching import ANY_AREA, drop_in_ignored_regions
+from dmnet_lib.evaluation.matching import drop_in_ignored_regions
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
 SEEDS = st.integers(0, 2**32 - 1)
