@@ -135,7 +135,6 @@ def clean(experiment: str | None = None, *, results: Path | None = None) -> int:
 
 
 def _remove(folder: Path) -> int:
-    """Remove a folder that may be absent; return the bytes of its files."""
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     shutil.rmtree(folder, ignore_errors=True)
     return size
@@ -227,7 +226,6 @@ def _execute(job: Job, stage: str, work: Path) -> None:
 
 @contextlib.contextmanager
 def _environment(told: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the kernels that are started meanwhile."""
     before = dict(os.environ)
     os.environ.update(told)
     os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook

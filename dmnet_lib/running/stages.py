@@ -24,8 +24,7 @@ NOT_RUN = "not run before"
 
 @dataclass(frozen=True)
 class Notebook:
-    """One stage's source: stages it needs, files it leaves beside the executed notebook and its
-    report, names in its parameters cell.
+    """One stage's source: stages it needs, files it writes, names in its parameters cell.
 
     reads_results: it looks at the other experiments too, so their keys enter its own.
     """
@@ -84,7 +83,7 @@ def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE
 def find_data(experiment: params.Experiment) -> tuple[Path | None, str]:
     """Return the folder of real data, None for synthetic scenes, and what stands for it in keys.
 
-    Scenes are told by parameters and code. Raises InputError where data are absent.
+    Raises InputError where data are absent.
     """
     common = experiment.sections.get(params.COMMON, {})
     dataset = str(common.get("dataset", splits.SCENES))
@@ -99,10 +98,7 @@ def find_data(experiment: params.Experiment) -> tuple[Path | None, str]:
 def plan(
     experiment: params.Experiment, notebooks: Mapping[str, Notebook], home: Path, *, data: str
 ) -> list[StagePlan]:
-    """Return what a run would do with each stage, in order; home is results/<experiment>.
-
-    data is what stands for the data, as `find_data` tells.
-    """
+    """Return what a run does with each stage; home: results/<experiment>, data: of `find_data`."""
     before, keys, plans = ResultFolder.read(home).folders, {}, []
     for name, notebook in notebooks.items():
         values = params.of_stage(experiment.sections, name, notebook.names)
@@ -159,10 +155,7 @@ def _other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, di
 
 
 def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) -> str:
-    """Return why a folder does not count as finished; nothing if it does.
-
-    scenes_root is where the stage generates the scenes, None for any other stage.
-    """
+    """Return why a folder is not finished, or "". scenes_root: of the stage that makes scenes."""
     if not (folder / METRICS).exists():
         return NOT_RUN
     if not all((folder / n).exists() for n in (*notebook.outputs, NOTEBOOK, pages.PAGE)):

@@ -135,7 +135,6 @@ def _with(base: Experiment, place: str, value: Value) -> Experiment:
 
 
 def _changed(one: Experiment, known: Known) -> dict[str, dict[str, Value]]:
-    """Return what an experiment changes of the declared defaults."""
     changed = {
         section: {name: v for name, v in values.items() if v != known[section][name].default}
         for section, values in one.sections.items()

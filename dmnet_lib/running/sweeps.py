@@ -20,6 +20,8 @@ from dmnet_lib.running import runner, stages
 from dmnet_lib.running.stages import StagePlan
 from dmnet_lib.running.sweep_values import Sweep
 
+Plans = Mapping[str, Sequence[StagePlan]]  # by experiment
+
 
 def run(
     sweep: Sweep,
@@ -31,11 +33,10 @@ def run(
     results: Path | None = None,
     base_path: Path = params.BASE,
 ) -> dict[str, str]:
-    """Run each value's experiment up to its evaluation, then compare them; return what failed.
+    """Run each value's experiment up to its evaluation, then compare them.
 
-    That is {experiment: why}, in a line each; the others are finished all the same. jobs run side
-    by side, each with its share of the cores, once the stages common to all are there. Raises
-    InputError before anything starts.
+    Returns {experiment: why} of what failed; the others are finished all the same. jobs run side by
+    side, each with its share of the cores. Raises InputError before anything starts.
     """
     results = (results or result_folder.results_root()).resolve()
     sources = stages.read_notebooks(notebooks)
@@ -57,7 +58,7 @@ def run(
     sweep_page.keep(home, sweep.about() | {"table": []}, {})
     places = {"notebooks": notebooks, "results": results, "base_path": base_path}
     begin = partial(_run_one, say=say, **places)
-    failed = _run_all(begin, paths, _shared(plans), last, jobs)
+    failed = _run_all(begin, paths, plans, last, jobs)
     about, level = sweep.about() | {"failed": failed}, sweep.base.sections[EVALUATION]["level"]
     sweep_page.write(home, about, results=results, reference=sweep.reference, level=level)
     pages.write_index(results)
@@ -65,7 +66,7 @@ def run(
     return failed
 
 
-def _tell(plans: Mapping[str, Sequence[StagePlan]], say: runner.Say) -> None:
+def _tell(plans: Plans, say: runner.Say) -> None:
     """Say what would run, each stage once: those that another value runs first are taken over."""
     seen: dict[tuple[str, str], str] = {}
     for name, steps in plans.items():
@@ -76,16 +77,12 @@ def _tell(plans: Mapping[str, Sequence[StagePlan]], say: runner.Say) -> None:
             say(f"{name}: {step.words('would run')}")
 
 
-def _shared(plans: Mapping[str, Sequence[StagePlan]]) -> str:
-    """Return the last stage whose key all values share; empty where they share none."""
-    alike = [{(step.name, step.key) for step in steps} for steps in plans.values()]
-    return max((name for name, _ in set.intersection(*alike)), default="")
-
-
 def _run_all(
-    begin: Callable[..., str], paths: Sequence[Path], shared: str, last: str, jobs: int
+    begin: Callable[..., str], paths: Sequence[Path], plans: Plans, last: str, jobs: int
 ) -> dict[str, str]:
     """Run what all share with the first, then all but a failed one; return what failed."""
+    alike = [{(step.name, step.key) for step in steps} for steps in plans.values()]
+    shared = max((name for name, _ in set.intersection(*alike)), default="")
     with parallel.pool(jobs, tasks=len(paths)) as executor:
         common = partial(begin, until=shared)
         first = [*filter(None, parallel.run(common, paths[: bool(shared)], executor=executor))]
@@ -96,10 +93,7 @@ def _run_all(
 
 
 def _run_one(path: Path, *, say: runner.Say, until: str, threads: int = 0, **places: Path) -> str:
-    """Run one experiment; return why it failed, nothing if it did not.
-
-    threads limits the cores that its kernels take; 0 leaves them as they are.
-    """
+    """Run one experiment, its kernels on so many threads, 0: any; return why it failed, or ""."""
     if threads:
         os.environ |= {"OMP_NUM_THREADS": str(threads), "DMNET_JOBS": "0"}
     try:

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from dmnet_lib.running import cli
 
 HEAVY = ("torch", "matplotlib", "pandas", "pycocotools", "faster_coco_eval", "papermill")
@@ -32,10 +30,3 @@ def test_doctor_runs_where_python_knows_no_affinity(monkeypatch, capsys) -> None
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert cli.main(["doctor"]) == 0
     assert f"cores     {os.cpu_count()}" in capsys.readouterr().out
-
-
-def test_a_command_that_is_none_is_one_line(capsys) -> None:
-    with pytest.raises(SystemExit) as end:
-        cli.main(["corps", "data"])
-    assert end.value.code == 1
-    assert capsys.readouterr().err.startswith("dmnet: argument COMMAND: invalid choice: 'corps'")

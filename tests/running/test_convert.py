@@ -199,13 +199,13 @@ def test_a_coco_file_of_crops_must_say_where_they_stand(
 
 def boxes_by_file(value: dict) -> dict[str, dict]:
     """Each file's size and the [x, y, w, h, category id] of its boxes, as they stand."""
-    found = {
-        image["id"]: {"width": image["width"], "height": image["height"], "boxes": []}
-        for image in value["images"]
-    }
-    for entry in value["annotations"]:
-        found[entry["image_id"]]["boxes"].append([*entry["bbox"], entry["category_id"]])
-    return {image["file_name"]: found[image["id"]] for image in value["images"]}
+    found = {}
+    for image in value["images"]:
+        rows = [one for one in value["annotations"] if one["image_id"] == image["id"]]
+        boxes = [[*one["bbox"], one["category_id"]] for one in rows]
+        size = {"width": image["width"], "height": image["height"]}
+        found[image["file_name"]] = size | {"boxes": boxes}
+    return found
 
 
 def released(part: str, split: str) -> dict[str, dict]:

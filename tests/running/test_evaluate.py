@@ -101,10 +101,11 @@ def test_a_perfect_set_scores_1_whatever_its_ids(root, protocol, truth, found) -
     assert (metrics["images"], metrics["boxes"], metrics["detections"]) == (3, 4, 4)
 
 
-@pytest.mark.parametrize("protocol", ["visdrone", "coco"])
-def test_metrics_say_what_they_are(root, protocol, capsys) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "named"), [("visdrone", "dmnet_lib "), ("coco", "faster-coco-eval ")]
+)
+def test_metrics_say_what_they_are(root, protocol, named, capsys) -> None:
     metrics = evaluate(root, write_results(root, PERFECT), "--protocol", protocol)
-    named = {"visdrone": "dmnet_lib ", "coco": "faster-coco-eval "}[protocol]
     assert metrics["protocol"] == protocol
     assert metrics["backend"].startswith(named)
     assert (metrics["max_detections"], metrics["split"]) == (500, "val")
@@ -113,10 +114,12 @@ def test_metrics_say_what_they_are(root, protocol, capsys) -> None:
         "1 of 3 images have no detection: empty",
     ]
     said = capsys.readouterr().out
-    assert f"{protocol} protocol, {named}" in said
-    assert "val: 3 images, 4 boxes, 4 detections" in said
-    assert "note: 1 of 3 images have no detection: empty" in said
-    assert "100.00" in said
+    for words in (
+        f"{protocol} protocol, {named}",
+        "val: 3 images, 4 boxes, 4 detections",
+        "100.00",
+    ):
+        assert words in said
     assert said.splitlines()[-1].endswith("metrics.json  3 classes, 2 notes")
 
 
@@ -153,9 +156,7 @@ def test_nothing_found_scores_0_and_no_image_scores_nothing(root, protocol) -> N
 def test_official_scores_as_the_released_scripts_did(root) -> None:
     stray = [("empty", [1, 1, 9, 9, 1, 4]), ("b", [210, 110, 30, 30, 1, 4])]
     found = write_results(root, stray + PERFECT)
-    corrected, official = (
-        evaluate(root, found, "--profile", name) for name in ("corrected", "official")
-    )
+    corrected, official = (evaluate(root, found, "--profile", n) for n in ("corrected", "official"))
     assert (corrected["images"], corrected["max_detections"]) == (3, 500)
     assert (official["images"], official["max_detections"]) == (2, 100)
     assert official["empty_images"] == "left_out"

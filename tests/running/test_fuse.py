@@ -8,16 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shared import SHARED
+from shared import SHARED, needs_data
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.running import cli
 
 REFERENCE = SHARED.parent / "golden"
-needs_data = pytest.mark.skipif(
-    not REFERENCE.is_dir(), reason=f"no reference numbers at {REFERENCE}"
-)
 CATEGORIES = [{"id": k, "name": name} for k, name in enumerate(CLASSES, start=1)]
 WHOLE = {"file_name": "a.jpg", "id": 7, "width": 400, "height": 300}
 OTHER = WHOLE | {"file_name": "b.jpg", "id": 8}
@@ -121,28 +118,17 @@ def test_what_would_be_lost_or_wrong_is_refused(given, refused) -> None:
 def test_the_released_fusion_on_real_crops(tmp_path) -> None:
     """The same set of boxes, in whole images, with scores and coordinates within 1e-6."""
     golden = json.loads((REFERENCE / "fusion.json").read_text())
-    paths = {}
-    for part in ("global", "crop"):
+    arguments = ["fuse", "--profile", "official", "--out", str(tmp_path / "fused.json")]
+    for part, option in (("crop", "crop-"), ("global", "")):
         rows = golden[f"{part}_detections"]
         names = sorted({row[0] for row in rows})
-        entries = [
-            {"file_name": name, "id": place, "width": w, "height": h}
-            for place, name in enumerate(names)
-            for w, h in [_size(name)]
-        ]
-        paths[part] = (
-            coco_file(tmp_path / f"{part}.json", *entries),
-            results(tmp_path / f"{part}_found.json", *((n, k, b, s) for n, k, *b, s in rows)),
-        )
-    names = ("--images", "--detections", "--crop-images", "--crop-detections")
-    given = [*paths["global"], *paths["crop"]]
-    arguments = [str(part) for pair in zip(names, given, strict=True) for part in pair]
-    out = tmp_path / "fused.json"
-    assert cli.main(["fuse", *arguments, "--profile", "official", "--out", str(out)]) == 0
-    files_by_id = {e["id"]: e["file_name"] for e in json.loads(given[0].read_text())["images"]}
-    rows = sorted(
-        (files_by_id[row["image_id"]], row["category_id"], row["score"], *row["bbox"])
-        for row in json.loads(out.read_text())
+        entries = [_size(name) | {"file_name": name, "id": n} for n, name in enumerate(names)]
+        seen = coco_file(tmp_path / f"{part}.json", *entries)
+        found = results(tmp_path / f"{part}_found.json", *((n, k, b, s) for n, k, *b, s in rows))
+        arguments += [f"--{option}images", str(seen), f"--{option}detections", str(found)]
+    rows = sorted(  # names are those of the whole images
+        (names[row["image_id"]], row["category_id"], row["score"], *row["bbox"])
+        for row in fused(arguments)
     )
     wanted = sorted((name, k, s, *bbox) for name, k, *bbox, s in golden["fused"])
     assert [row[:2] for row in rows] == [row[:2] for row in wanted]
@@ -151,18 +137,13 @@ def test_the_released_fusion_on_real_crops(tmp_path) -> None:
     )
 
 
-def _size(name: str) -> tuple[int, int]:
+def _size(name: str) -> dict[str, int]:
     """A crop's name tells its size; whole images are large enough."""
     parts = name.split("_")
     if all(part.isdecimal() for part in parts[:4]) and len(parts) > 5:
         y1, x1, y2, x2 = map(int, parts[:4])
-        return x2 - x1, y2 - y1
-    return 2000, 1500
-
-
-def test_capped_exports_are_noted(given, said) -> None:
-    rows = [(7, 10, [3 * (n % 90), 20 * (n // 90), 2, 2], 0.5) for n in range(100)]
-    assert any("exactly 100 detections" in line for line in said(*given(on_whole=rows)))
+        return {"width": x2 - x1, "height": y2 - y1}
+    return {"width": 2000, "height": 1500}
 
 
 # Views of an image, held against each other.
@@ -181,12 +162,8 @@ LEFT = CROP | {"height": 200, "x0": 0, "y0": 0, "scale": 1.0}
 )
 def test_views_are_held_against_each_other(given, rules, scores) -> None:
     """A box at the crop's right border is a fragment; one in its middle is larger in the crop."""
-    arguments = given(
-        LEFT,
-        on_whole=[(7, 4, [80, 80, 30, 30], 0.8)],
-        on_crop=[(3, 4, [170, 20, 30, 30], 0.9)],
-    )
-    rows = fused([*arguments, *rules])
+    on_whole, on_crop = [(7, 4, [80, 80, 30, 30], 0.8)], [(3, 4, [170, 20, 30, 30], 0.9)]
+    rows = fused([*given(LEFT, on_whole=on_whole, on_crop=on_crop), *rules])
     assert sorted((row["score"] for row in rows), reverse=True) == scores
 
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -194,19 +193,20 @@ def test_pages_that_a_full_disk_refuses_do_not_hide_why_a_stage_stopped(done, mo
 
 
 def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done) -> None:
-    arguments = ["run", str(done.experiment("01_sum: {fail: wait}"))]
-    places = {name: str(path) for name, path in done.places.items()}
+    experiment = done.experiment("01_sum: {fail: wait}")
     code = (
-        "import sys; from pathlib import Path; from dmnet_lib.running import cli, runner\n"
-        "whole = runner.run\n"
-        f"places = {{name: Path(path) for name, path in {places}.items()}}\n"
-        "runner.run = lambda *a, **k: whole(*a, **k, **places)\n"
-        f"sys.exit(cli.main({arguments}))"
+        "import sys; from functools import partial; from pathlib import PosixPath\n"
+        "from dmnet_lib.running import cli, runner\n"
+        f"runner.run = partial(runner.run, **{done.places})\n"
+        f"sys.exit(cli.main(['run', '{experiment}']))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    wait_until(lambda: any((done.home / ".work").glob("01_sum-*/waits")))
+    ends = time.monotonic() + 30
+    while not any((done.home / ".work").glob("01_sum-*/waits")):
+        assert time.monotonic() < ends, "nothing happened in 30 s"
+        time.sleep(0.05)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -217,13 +217,6 @@ def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done) -> None:
 
 def left_over(project: Project) -> list[Path]:
     return list((project.home / ".work").glob("*"))
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < ends, "nothing happened in 30 s"
-        time.sleep(0.05)
 
 
 def test_two_runs_of_one_experiment_do_not_mix(done) -> None:

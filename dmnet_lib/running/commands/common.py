@@ -59,7 +59,6 @@ def flag_of(one: Field) -> str:
 
 
 def _keywords(one: Field) -> dict[str, object]:
-    """Return what `add_argument` takes, also what the field's type and default say."""
     words, given = one.metadata["help"], dict(one.metadata["keywords"])
     kinds, default = (one.type, *get_args(one.type)), given.get("default")
     if Path in kinds:

@@ -80,7 +80,6 @@ def run(options: Options, say: Say) -> None:
 
 
 def _kinds(table: Annotations) -> dict[str, int]:
-    """Return the number of rows of each kind that the output names."""
     ignored, others = (int((table.class_ids == kind).sum()) for kind in (IGNORED, OTHERS))
     boxes = len(table.class_ids) - ignored - others
     return {"boxes": boxes, "ignored regions": ignored, "others": others}

@@ -132,7 +132,6 @@ def _write_annotations(
 
 
 def _tell(source: Split, chosen: Chosen, cut: crops.CropAnnotations, out: Path, say: Say) -> None:
-    """Say how many crops there are, and how they fit the objects."""
     found = geometry.crop_geometry(source.annotations, chosen.regions)
     say(f"{out}: {len(chosen.regions):,} crops of {len(source.annotations):,} images")
     if found["objects"]:

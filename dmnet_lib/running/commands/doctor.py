@@ -36,7 +36,6 @@ def run(options: Options, say: Say) -> None:
 
 
 def _device() -> str:
-    """Return the device that networks would run on."""
     try:
         import torch
     except ImportError as error:

@@ -111,7 +111,6 @@ def _ground_truth(options: Options) -> tuple[Annotations, Mapping | None, list[s
 def _chosen_images(
     options: Options, truth: Annotations, found: Detections
 ) -> tuple[Annotations, Detections, list[str]]:
-    """Return both tables with the images to score, and notes on those left out."""
     keep, notes = np.ones(len(truth), dtype=bool), []
     if options.names:
         keep = np.isin(truth.names, _names_in(options.names, truth.names))

@@ -62,8 +62,8 @@ def run(options: Options, say: Say) -> None:
     """Run the command."""
     whole, entries = _detections(options.detections, options.images, options, say)
     sizes_wh = _sizes_wh(entries)
-    regions, scales = Regions.whole_images(sizes_wh), np.ones(len(sizes_wh))
-    scales = _seen_at(scales, sizes_wh, options)
+    regions = Regions.whole_images(sizes_wh)
+    scales = _seen_at(np.ones(len(sizes_wh)), sizes_wh, options)
     views = [ViewDetections(whole, whole.image_index, regions, scales)]
     if options.crop_images is not None:
         views.append(_crop_views(entries, options, say))
@@ -131,8 +131,8 @@ def _crop_views(wholes: Mapping[str, coco.Entry], options: Options, say: Say) ->
         found, names=tuple(wholes), parents=parents, corners_xy=corners_xy, scales=scales
     )
     sizes_wh = _sizes_wh(entries)
-    ends = corners_xy + sizes_wh / scales[:, None]
-    regions_xyxy = np.column_stack([corners_xy, ends]).round().astype(np.int64)
+    ends_xy = corners_xy + sizes_wh / scales[:, None]
+    regions_xyxy = np.column_stack([corners_xy, ends_xy]).round().astype(np.int64)
     order = np.argsort(parents, kind="stable")  # views stand by image, and boxes by view
     view = np.sort(np.argsort(order)[found.image_index])
     regions = Regions(regions_xyxy[order], parents[order])

@@ -58,7 +58,6 @@ class Chosen:
 
 
 def _window(text: str) -> tuple[int, int]:
-    """Return (width, height) of "70x70"."""
     parts = text.split("x")
     if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, such as 70x70")

@@ -96,10 +96,7 @@ def run(options: Options, say: Say) -> None:
 
 
 def _sources(inputs: Sequence[Path], say: Say) -> dict[Path, str]:
-    """Return the files that are meant, and what the results of each are called.
-
-    A folder without any stands for itself.
-    """
+    """Return the files that are meant, or a folder without any, and the name of each's results."""
     found: list[Path] = []
     for path in inputs:
         if not path.is_dir():

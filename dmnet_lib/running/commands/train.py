@@ -6,7 +6,6 @@ from pathlib import Path
 from dmnet_lib.core import params
 from dmnet_lib.running.commands.common import Say, option
 
-NETWORKS = ("mcnn", "detector")
 ABOUT = """\
 Train a network of an experiment on several GPUs or machines: start this with torchrun, once on each
 machine. Without torchrun it trains as the notebook would; a stopped training resumes.
@@ -24,7 +23,7 @@ class Options:
     """A parameter file, and which of its networks to train."""
 
     params: Path = option("a parameter file", flag="", metavar="PARAMS")
-    network: str = option("what to train", choices=NETWORKS)
+    network: str = option("what to train", choices=("mcnn", "detector"))
 
 
 def run(options: Options, say: Say) -> None:
