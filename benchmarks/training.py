@@ -163,7 +163,8 @@ def _mcnn(split: Split, at: points.Points) -> Job:
             _stacked,
         )
 
-    draw = density.batches(split.images, at, BINS, MCNN_PATCHES, count=COUNT["mcnn"])
+    given = {"images": split.images, "points": at, "bins": BINS, "patches": MCNN_PATCHES}
+    draw = partial(density.patch_batch, **given, count=COUNT["mcnn"])
     return Job(partial(mcnn.MCNN, len(BINS)), _relu_first, density.loss, draw, patches)
 
 
@@ -178,7 +179,8 @@ def _detector(split: Split, crops: Regions) -> Job:
         )
         return Patches(draws, lambda one: detection._patch(one, plain, PATCHES), _listed)
 
-    draw = detection.batches(split, crops, PATCHES, count=COUNT["detector"])
+    given = {"split": split, "regions": crops, "patches": PATCHES}
+    draw = partial(detection.patch_batch, **given, count=COUNT["detector"])
     make = partial(detectors.build, "fcos_small")
     return Job(make, _contiguous, detection.loss, draw, patches)
 

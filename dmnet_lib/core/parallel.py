@@ -166,10 +166,8 @@ def _spread(
         while waiting:
             yield from waiting.popleft().result()
     except (BrokenExecutor, CancelledError):  # a process of the pool is gone, or dask's scheduler
-        raise InputError(
-            "the workers are gone, most likely for want of memory; what was finished is kept: "
-            "run it again, with fewer --jobs"
-        ) from None
+        told = "the workers are gone, most likely for want of memory; what was finished is kept"
+        raise InputError(f"{told}: run it again, with fewer --jobs") from None
     finally:
         for future in waiting:
             future.cancel()

@@ -50,10 +50,6 @@ class Regions:
         first, last = np.searchsorted(self.image_index, [index, index + 1])
         return self.boxes_xyxy[first:last]
 
-    def select(self, rows: np.ndarray | slice) -> "Regions":
-        """Return the given rows (mask, slice or rising positions)."""
-        return Regions(self.boxes_xyxy[rows], self.image_index[rows])
-
     @classmethod
     def from_lists(cls, per_image: Sequence[np.ndarray]) -> "Regions":
         """Join one [r, 4] xyxy array per image, in image order; [] is no region of any image."""

@@ -53,7 +53,8 @@ def pad(regions: Regions, padding_px: int, sizes_wh: np.ndarray) -> Regions:
     grown = regions.boxes_xyxy + np.array([-1, -1, 1, 1]) * padding_px
     grown = boxes.clip(grown, sizes_wh[regions.image_index])
     _, first = np.unique(np.column_stack([regions.image_index, grown]), axis=0, return_index=True)
-    return Regions(grown, regions.image_index).select(np.sort(first))
+    first.sort()
+    return Regions(grown[first], regions.image_index[first])
 
 
 def uniform(size_wh: np.ndarray, *, rows: int, columns: int) -> np.ndarray:

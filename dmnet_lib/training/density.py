@@ -36,10 +36,9 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Patches:
-    """What MCNN is trained on: patches of patch_px, in the network's input.
+    """What MCNN is trained on: patches of patch_px of its input, input_scale of the image's size.
 
-    input_scale: size of that input over the image's. rotate: turn patches by quarters too; from
-    above, no side is up. Raises InputError for a patch_px that has no whole cells.
+    rotate: turn patches by quarters too; from above, no side is up.
     """
 
     patch_px: int
@@ -117,14 +116,6 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     return together + torch.mean(error**2) * target.shape[1]
 
 
-def batches(
-    images: Images, points: Points, bins: Bins, patches: Patches, *, count: int
-) -> Callable[[np.random.Generator], Batch]:
-    """Return what draws a batch from a generator, for the training loop, as `patch_batch` does."""
-    given = {"images": images, "points": points, "bins": bins, "patches": patches}
-    return partial(patch_batch, **given, count=count, share=distributed.share(count))
-
-
 def measures(
     images: Images, points: Points, *, input_scale: float, min_count_ratio: float
 ) -> Callable[[nn.Module], dict[str, float]]:
@@ -169,13 +160,15 @@ def train_mcnn(
     loss_of: Callable[[nn.Module, Batch], torch.Tensor] = loss,
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Return MCNN with the weights best on val, and its learning curve."""
+    given = {"images": train[0], "points": train[1], "bins": bins, "patches": patches}
+    share = distributed.share(batch_size)
     model = weights.seeded(partial(mcnn.MCNN, len(bins)), recipe.seed)
     limits = {"input_scale": patches.input_scale, "min_count_ratio": min_count_ratio}
     model = model.to(weights.pick_device(device))
     curve = loop.fit(
         model,
         recipe,
-        draw_batch=batches(*train, bins, patches, count=batch_size),
+        draw_batch=partial(patch_batch, **given, count=batch_size, share=share),
         loss_of=loss_of,
         evaluate=measures(*val, **limits) if distributed.is_first() else None,
         minimise=BEST,

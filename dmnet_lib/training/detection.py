@@ -123,14 +123,6 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
         return sum(model([to(patch) for patch in batch[0]], targets).values())
 
 
-def batches(
-    split: Split, regions: Regions, patches: Patches, *, count: int
-) -> Callable[[np.random.Generator], Batch]:
-    """Return what draws a batch from a generator, for the training loop, as `patch_batch` does."""
-    given = {"split": split, "regions": regions, "patches": patches}
-    return partial(patch_batch, **given, count=count, share=distributed.share(count))
-
-
 def measures(
     split: Split, regions: Regions, patches: Patches, *, count: int, draws: int = 8, seed: int = 0
 ) -> Callable[[nn.Module], dict[str, float]]:
@@ -172,6 +164,8 @@ def train_detector(
     checkpoint: Path,
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Return a detector (`detectors.build`) with the weights best on val, and its curve."""
+    given = {"split": train[0], "regions": train[1], "patches": patches}
+    share = distributed.share(batch_size)
     chosen = {"score_threshold": score_threshold, "pretrained": pretrained}
     model = weights.seeded(partial(detectors.build, architecture, **chosen), recipe.seed)
     model, measured = model.to(weights.pick_device(device)), None
@@ -180,7 +174,7 @@ def train_detector(
     curve = loop.fit(
         model,
         recipe,
-        draw_batch=batches(*train, patches, count=batch_size),
+        draw_batch=partial(patch_batch, **given, count=batch_size, share=share),
         loss_of=loss,
         evaluate=measured,
         minimise="val_loss",

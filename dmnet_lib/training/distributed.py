@@ -73,7 +73,5 @@ def require_same(step: int) -> None:
     """Raise InputError in every process where they would not begin at the same step."""
     found = gathered(step)
     if len(set(found)) > 1:
-        raise InputError(
-            f"the processes would go on from different steps ({sorted(set(found))}): on several "
-            "machines they need one results folder that all of them see"
-        )
+        told = f"the processes would go on from different steps ({sorted(set(found))})"
+        raise InputError(f"{told}: they need one results folder that all machines see")

@@ -57,10 +57,9 @@ def lost_workers_told() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise InputError(
-            "a process that draws batches was lost, most likely for want of memory: run it again "
-            f"with {JOBS}=1, or 0; it goes on from its last checkpoint"
-        ) from None
+        told = "a process that draws batches was lost, most likely for want of memory"
+        remedy = f"run it again with {JOBS}=1 or 0; it goes on from its last checkpoint"
+        raise InputError(f"{told}: {remedy}") from None
 
 
 def workers(device: torch.device) -> int:

@@ -61,16 +61,14 @@ def fit(
     """Train the model in place and return its curve: step, loss and what `evaluate` measured.
 
     minimise names a measure: the model ends with the weights that had it lowest (None: the last).
-    evaluate may raise InputError to stop a run that has gone wrong. The checkpoint is a file of
-    plain tensors and numbers; one that is there is gone on from. Under torchrun, draw_batch draws
-    this process's share, and only the first process measures, and has the curve and the model.
+    evaluate may raise InputError to stop a run that has gone wrong. A checkpoint that is there is
+    gone on from. Under torchrun only the first process measures, and has the curve and the model.
     """
     device = next(model.parameters()).device
     if device.type == "cuda":
         model.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
+    weights, decay = model.parameters(), recipe.weight_decay
+    optimiser = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=decay)
     state = _State.load(checkpoint, model, optimiser)
     distributed.require_same(state.step)
     steps = range(state.step, recipe.steps)
@@ -90,11 +88,9 @@ def fit(
                 of_each, losses = distributed.gathered(float(np.mean(losses))), []
                 if distributed.is_first():
                     model.eval()
-                    measured = {name: float(value) for name, value in evaluate(model).items()}
-                    loss = sum(of_each) / len(of_each)
-                    row = {"step": state.step, "loss": loss, **measured}
-                    shown = {k: f"{v:.3g}" for k, v in row.items() if k != "step"}
-                    bar.set_postfix(shown, refresh=False)
+                    row = {"loss": sum(of_each) / len(of_each)} | evaluate(model)
+                    bar.set_postfix({k: f"{v:.3g}" for k, v in row.items()}, refresh=False)
+                    row = {"step": state.step} | {k: float(v) for k, v in row.items()}
                     state.record(row, model, minimise)
                     state.save(checkpoint, model, optimiser)
                 distributed.gathered(None)  # the others wait for the first

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -177,6 +178,12 @@ def test_a_loss_that_is_no_number_stops_the_run() -> None:
 # feed
 
 
+def drawing(split: Split) -> feed.Draw:
+    at = points.from_annotations(split.annotations)
+    given = {"images": split.images, "points": at, "bins": ONE, "patches": SMALL}
+    return partial(density.patch_batch, **given, count=2)
+
+
 def drawn(jobs: int, draw: feed.Draw, steps: range, monkeypatch: pytest.MonkeyPatch) -> list:
     monkeypatch.setenv(feed.JOBS, str(jobs))
     return list(feed.batches_of(draw, 5, steps, torch.device("cpu")))
@@ -187,8 +194,7 @@ def test_the_number_of_workers_changes_no_batch(
 ) -> None:
     """Also where a run goes on in the middle; and a loader leaves torch's generator alone."""
     split = scene(tmp_path, [(20, 14), (60, 40)], size_wh=(100, 80))
-    at = points.from_annotations(split.annotations)
-    draw = density.batches(split.images, at, ONE, SMALL, count=2)
+    draw = drawing(split)
     here = drawn(0, draw, range(5), monkeypatch)
     before = torch.random.get_rng_state()
     assert len({float(pixels.sum()) for pixels, _ in here}) == 5
@@ -205,8 +211,7 @@ def test_a_torn_image_is_one_line_also_from_a_worker(
 ) -> None:
     split = scene(tmp_path, [(20, 14)], size_wh=(100, 80))
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:300])
-    at = points.from_annotations(split.annotations)
-    draw = density.batches(split.images, at, ONE, SMALL, count=2)
+    draw = drawing(split)
     for count in (0, 1):
         with pytest.raises(InputError, match=r"a\.jpg") as caught:
             drawn(count, draw, range(2), monkeypatch)
@@ -389,14 +394,12 @@ def test_the_held_out_loss_repeats_and_teaches_nothing(tmp_path: Path):
 
 def test_a_few_steps_lower_the_detectors_loss(tmp_path: Path):
     split = scene(tmp_path, [(20, 14), (80, 50)], size_wh=(128, 96))
+    given = {"split": split, "regions": NO_CROP, "patches": PATCHES, "count": 2}
     curve = loop.fit(
-        fcos(),
-        Recipe(steps=8, learning_rate=0.002, evaluate_every=4),
-        draw_batch=detection.batches(split, NO_CROP, PATCHES, count=2),
-        loss_of=detection.loss,
-        evaluate=detection.measures(split, NO_CROP, PATCHES, count=2, draws=1),
-        minimise="val_loss",
-    )
+        fcos(), Recipe(steps=8, learning_rate=0.002, evaluate_every=4),
+        draw_batch=partial(detection.patch_batch, **given), loss_of=detection.loss,
+        evaluate=detection.measures(**given, draws=1), minimise="val_loss",
+    )  # fmt: skip
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
 
 
