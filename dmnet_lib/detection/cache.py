@@ -4,6 +4,7 @@ Inference is what most experiments wait for: a notebook that is run again, or wi
 repeats none of it.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,16 +25,16 @@ class DetectionCache:
     def get(self, views: Views, names: tuple[str, ...]) -> tuple[ViewDetections, np.ndarray] | None:
         """Return what was found in the views, and the seconds [M] it took; None: absent or torn."""
         path = self._path(views, names)
-        if path is None or not path.exists():
+        if path is None:
             return None
-        try:
+        with suppress(files.InputError, KeyError, ValueError, IndexError):
             cached, regions = files.read_npz(path), views.regions
             columns = (cached["boxes_xyxy"], cached["scores"], cached["class_ids"])
             table = Detections(names, *columns, regions.image_index[cached["view"]])
             found = ViewDetections(table, cached["view"], regions, views.scales())
-            return (found, cached["seconds"]) if len(cached["seconds"]) == len(names) else None
-        except (files.InputError, KeyError, ValueError, IndexError):
-            return None
+            if len(cached["seconds"]) == len(names):
+                return found, cached["seconds"]
+        return None
 
     def put(
         self, views: Views, names: tuple[str, ...], found: ViewDetections, seconds: np.ndarray

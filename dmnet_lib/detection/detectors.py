@@ -36,7 +36,6 @@ ARCHITECTURES = ("fcos_small", "fasterrcnn_resnet50_fpn")
 MAX_DETECTIONS = 500  # of one view, as VisDrone scores of one image
 WIDTHS = (16, 24, 48, 64)  # channels at strides 2, 4, 8, 16
 PYRAMID_WIDTH = 32
-HEAD_GROUPS = 8
 PAD_TO = 32  # the coarsest stride of both architectures: views are padded to a multiple of it
 BATCH_PX = 4_000_000  # of views that go through the network together: bounds its memory
 Target = dict[str, torch.Tensor] | None
@@ -121,7 +120,7 @@ class AsGiven(GeneralizedRCNNTransform):
 def _small_head(labels: int) -> FCOSHead:
     """Return a head of one convolution a branch: at stride 4 the head is most of the cost."""
     head = FCOSHead(PYRAMID_WIDTH, 1, labels, num_convs=1)  # the branches are replaced
-    norm = partial(nn.GroupNorm, HEAD_GROUPS)
+    norm = partial(nn.GroupNorm, 8)
     shape = {"num_anchors": 1, "num_convs": 1, "norm_layer": norm}
     head.classification_head = FCOSClassificationHead(PYRAMID_WIDTH, num_classes=labels, **shape)
     head.regression_head = FCOSRegressionHead(PYRAMID_WIDTH, **shape)
@@ -168,7 +167,10 @@ class Torchvision:
             with weights.mixed_precision(device):
                 answers = self.model([to_input(views[number], device) for number in batch])
             for number, answer in zip(batch, answers, strict=True):
-                found[number] = _of_classes(answer)
+                named = answer["labels"] > 0  # FCOS may answer with the background's label
+                columns = (answer[key][named].double() for key in ("boxes", "scores", "labels"))
+                boxes_xyxy, scores, labels = (column.cpu().numpy() for column in columns)
+                found[number] = boxes_xyxy, scores, labels.astype(np.int64)
         return found
 
 
@@ -186,12 +188,6 @@ def batches(sizes_wh: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
     for (width, height), numbers in by_size.items():
         most = max(1, BATCH_PX // (width * height))
         yield from (numbers[start : start + most] for start in range(0, len(numbers), most))
-
-
-def _of_classes(answer: dict[str, torch.Tensor]) -> Found:
-    named = answer["labels"] > 0  # FCOS may answer with the background's label
-    boxes_xyxy, scores, labels = (answer[k][named].cpu() for k in ("boxes", "scores", "labels"))
-    return boxes_xyxy.double().numpy(), scores.double().numpy(), labels.long().numpy()
 
 
 def write(folder: Path, model: nn.Module, *, steps: int, val_loss: float) -> dict[str, object]:

@@ -3,14 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping.plans import SplitPlan, budgets
 
 SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
 PREDICT = "density mcnn"  # what `dmnet predict` does unless it is told
 PREDICTABLE = "density mcnn, planned mcnn N, planned detector N, global"
 BASELINES = ("whole", "grid", "sliding")  # kinds that see the same views whatever the image shows
-KINDS = (*BASELINES, "density", "planned", "custom")
 METHODS = {  # method: kind, and source of the density that the crops follow
     "global": ("whole", None),
     "native": ("whole", None),
@@ -29,11 +27,11 @@ METHODS = {  # method: kind, and source of the density that the crops follow
 class Strategy:
     """What an inference strategy is: which views of an image the detector sees.
 
-    name: as tables show it, `planned mcnn 0.9Mpx`; method: the name without its setting. kind: one
-    of KINDS; source: of the density that crops follow, `oracle` (the true one), `mcnn` or
-    `detector`; budget of a plan: crops an image (int) or megapixels an image (float). is_default:
-    the method's first setting, which stands for it in tables. prefix_of: the strategy whose first
-    crops of each image these are.
+    name: as tables show it, `planned mcnn 0.9Mpx`; method: the name without its setting. kind: of
+    METHODS, or custom; source: of the density that crops follow, `oracle` (the true one), `mcnn` or
+    `detector`; budget of a plan: crops (int) or megapixels an image (float). is_default: the
+    method's first setting, which stands for it in tables. prefix_of: the strategy whose first crops
+    of each image these are.
     """
 
     name: str
@@ -43,10 +41,6 @@ class Strategy:
     budget: int | float | None = None
     is_default: bool = True
     prefix_of: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InputError(f"{self.name}: kind is {self.kind!r}, expected {', '.join(KINDS)}")
 
     @property
     def is_baseline(self) -> bool:

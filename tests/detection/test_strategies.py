@@ -203,8 +203,6 @@ def test_a_strategy_is_what_its_name_says_or_one_of_ones_own():
     }
     assert [name for name, one in records.items() if one.is_baseline] == list(names[:3])
     assert [name for name, one in records.items() if one.is_upper_bound] == ["density oracle"]
-    with pytest.raises(InputError, match="kind is 'grids', expected"):
-        Strategy("mine", "mine", "grids")
 
 
 def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Path) -> None:

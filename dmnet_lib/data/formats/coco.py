@@ -196,8 +196,7 @@ def from_coco(
 
     Categories are known by their names. Where the VisDrone keys are absent, a row is evaluated
     unless it is a crowd, and neither truncated nor occluded. Fractional boxes are rounded to whole
-    pixels, unless exact: then boxes_xywh is of float64, for scoring. Raises InputError that names
-    the source, the entry and what is wrong.
+    pixels, unless exact: then boxes_xywh is of float64, for scoring. Raises InputError.
     """
     images, file = images_of(value, source=source), checked(value, _File, f"{source}")
     places = {image_id: place for place, image_id in enumerate(images)}
