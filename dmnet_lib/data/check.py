@@ -173,7 +173,6 @@ def remarks(root: Path, split: Split) -> list[str]:
     notes = left_out(folder, table.names, "without image")
     outside = np.any(table.boxes_xywh[:, :2] >= table.sizes_wh[table.image_index], axis=1)
     if outside.any():
-        notes.append(
-            f"{folder}: {outside.sum():,} boxes begin beyond their image: are sizes width, height?"
-        )
+        hint = "begin beyond their image: are sizes width, height?"
+        notes.append(f"{folder}: {outside.sum():,} boxes {hint}")
     return notes

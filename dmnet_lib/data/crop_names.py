@@ -23,7 +23,5 @@ def parse_crop_name(name: str) -> tuple[str, np.ndarray]:
     """Return the whole image's stem and the [4] xyxy rectangle of a crop's stem, of either kind."""
     match = STEM_FIRST.fullmatch(name) or CORNER_FIRST.fullmatch(name)
     if match is None:
-        raise InputError(
-            f"{name!r} is no crop name; expected stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem"
-        )
+        raise InputError(f"{name!r} is no crop name: stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem")
     return match["stem"], np.array([int(match[key]) for key in ("x1", "y1", "x2", "y2")])

@@ -189,10 +189,8 @@ def need_sizes(folder: Path, sizes: Sizes | None) -> Sizes:
     """Return the sizes given, or those in the folder. Raises InputError where there are none."""
     sizes = sizes if sizes is not None else sizes_beside(folder)
     if sizes is None:
-        raise InputError(
-            f"{folder}: holds no images, so give their sizes: --image-sizes FILE, a json of "
-            '{"stem": [width, height]}'
-        )
+        example = '{"stem": [width, height], …}'
+        raise InputError(f"{folder}: holds no images, so give --image-sizes FILE: {example}")
     return sizes
 
 

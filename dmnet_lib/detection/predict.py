@@ -184,10 +184,8 @@ def _finished(home: Path) -> ResultFolder:
     results = ResultFolder.read(home)
     for stage, name in ((stage, name) for stage, names in NEEDED.items() for name in names):
         if stage not in results.folders or not (results.folder(stage) / name).is_file():
-            raise InputError(
-                f"{home}: no finished run with its networks ({name} of {stage} is not there), like "
-                f"results/demo; {_remedy(home)}"
-            )
+            what = f"no finished run with its networks ({name} of {stage} is not there)"
+            raise InputError(f"{home}: {what}, like results/demo; {_remedy(home)}")
     return results
 
 
@@ -203,9 +201,8 @@ def _detector(results: ResultFolder, device: torch.device) -> Detector:
         return detectors.Torchvision(weights.read(folder / detectors.WEIGHTS, model).to(device))
     path, about = files.model_path(chosen["model_file"]), files.read_json(folder / detectors.ABOUT)
     if path.is_file() and files.digest(path) != about["digest"]:
-        raise InputError(
-            f"{path}: another model than the run's {about['file']}; set {files.MODEL_FILE} to it"
-        )
+        other = f"another model than the run's {about['file']}"
+        raise InputError(f"{path}: {other}; set {files.MODEL_FILE} to it")
     return onnx.Onnx.open(
         path, chosen["class_map"], names=chosen["model_classes"],
         score_threshold=chosen["score_threshold"], iou_threshold=chosen["fusion_iou"],

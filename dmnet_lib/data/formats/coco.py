@@ -228,10 +228,8 @@ def _rows(
             if one.image_id not in images:
                 raise InputError(f"{where}: image_id is {one.image_id!r:.40}, that of no image")
             if name not in CATEGORY_IDS:
-                raise InputError(
-                    f"{where}: category_id is {one.category_id!r:.40}, {name[:40]!r}, expected one "
-                    f"of {', '.join(CATEGORY_IDS)}"
-                )
+                what = f"{one.category_id!r:.40}, {name[:40]!r}, expected {', '.join(CATEGORY_IDS)}"
+                raise InputError(f"{where}: category_id is {what}")
             evaluated = 1 - one.iscrowd if one.score is None else one.score
             fields = (*one.bbox, evaluated, CATEGORY_IDS[name], one.truncation, one.occlusion)
             yield images[one.image_id], one.id if type(one.id) is int else place, fields
@@ -248,10 +246,8 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
     for place, image in enumerate(checked(value, _Images, f"{source}").images):
         stem = Path(image.file_name).stem  # it names the files of other formats
         if not stem.strip(".") or not stem.isprintable() or len(stem.encode()) > LONGEST_STEM:
-            raise InputError(
-                f"{source}: images[{place}]: file_name is {image.file_name!a:.40}, which can be no "
-                "file's name"
-            )
+            what = f"file_name is {image.file_name!a:.40}, which can be no file's name"
+            raise InputError(f"{source}: images[{place}]: {what}")
         stems.append(stem)
     images = {image["id"]: image for image in value["images"]}
     if len(set(stems)) < len(stems) or len(images) < len(stems):

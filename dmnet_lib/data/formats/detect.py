@@ -129,11 +129,10 @@ def _visdrone(path: Path, split: str, sizes: Sizes | None, executor: Executor | 
 def _yolo(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:
     """Read a dataset, or that part whose labels lie in the split's folder."""
     part = split if split and (path / "labels" / split).is_dir() else ""
-    stems = {p.stem for p in (path / "labels" / part).glob("*.txt")}
+    labels = path / "labels" / part
+    stems = {p.stem for p in labels.glob("*.txt")}
     if not stems:
-        raise InputError(
-            f"{path / 'labels' / part}: holds no label (.txt); --split chooses one of its folders"
-        )
+        raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
     paths, notes = _images(path / "images" / part), []
     if not paths:
         sizes = splits.need_sizes(path, sizes)

@@ -125,10 +125,8 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
     if outside := int(_outside(found, sizes_wh).sum()):
         notes.append(f"{outside} of {len(found)} boxes lie wholly outside their image")
     if (cap := counts.max(initial=0)) in (100, 300):  # where COCO's tools and ultralytics cut
-        notes.append(
-            f"{(counts == cap).sum()} images have exactly {cap} detections and none has more: the "
-            f"export was probably cut at {cap}; export up to {visdrone.MAX_DETECTIONS}"
-        )
+        images = f"{(counts == cap).sum()} images have exactly {cap} detections and none has more"
+        notes.append(f"{images}: was the export cut? Export up to {visdrone.MAX_DETECTIONS}")
     return notes
 
 
@@ -293,10 +291,8 @@ def _known_classes(
     known = {number: number - first + CLASS_IDS[0] for number in seen}
     wrong = [n for n in seen if known[n] not in (IGNORED, *CLASS_IDS, OTHERS)]
     if wrong:
-        raise InputError(
-            f"{path}: category ids {shortened(wrong)} are none of the ten classes, which "
-            f"count from {first} ({CLASSES[0]}); {REMEDY}"
-        )
+        what = f"none of the ten classes, which count from {first} ({CLASSES[0]})"
+        raise InputError(f"{path}: category ids {shortened(wrong)} are {what}; {REMEDY}")
     return known, notes
 
 
@@ -329,10 +325,9 @@ def _first_class(path: Path, text: str, seen: list[int]) -> tuple[int, list[str]
         return CLASS_IDS[0], []
     from_0, from_1 = seen[0] == 0, seen[-1] >= CLASS_IDS[-1]
     if from_0 == from_1 or text:
-        raise InputError(
-            f"{path}: category ids {shortened(seen)} may count from 0 or from 1; say which "
-            f"(--first-class 0 or 1: the number of {CLASSES[0]}), or {REMEDY}"
-        )
+        choice = f"(--first-class 0 or 1: the number of {CLASSES[0]}), or {REMEDY}"
+        what = f"category ids {shortened(seen)} may count from 0 or from 1"
+        raise InputError(f"{path}: {what}; say which {choice}")
     return int(from_1), [f"category ids count the classes from {int(from_1)} ({CLASSES[0]})"]
 
 

@@ -64,10 +64,8 @@ def parse_result(line: str, where: str) -> list[float]:
         places = abs(x) < LIMIT_PX and abs(y) < LIMIT_PX and 0 <= w < LIMIT_PX and 0 <= h < LIMIT_PX
         if places and 0 <= score <= 1 and category.is_integer():
             return [x, y, w, h, score, category]
-    raise InputError(
-        f"{where}: {line.strip()[:80]!r}: expected numbers, w and h from 0, score in 0..1, and a "
-        "whole category"
-    )
+    expected = "expected numbers, w and h from 0, score in 0..1, a whole category"
+    raise InputError(f"{where}: {line.strip()[:80]!r}: {expected}")
 
 
 def write_detections(path: Path, found: Detections) -> None:

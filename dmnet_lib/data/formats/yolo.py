@@ -141,7 +141,5 @@ def _numbers(fields: list[str], names: Sequence[str], classes: int, where: str) 
         numbers = [math.nan] * len(names)
     valid = all(abs(number) < LIMIT for number in numbers) and min(numbers[3:]) >= 0
     if not valid or max(numbers[5:], default=0) > 1:
-        raise InputError(
-            f"{where}: cx, cy, w, h must be shares of the image, w and h from 0, a score in 0..1"
-        )
+        raise InputError(f"{where}: cx, cy, w, h must be shares of the image, a score in 0..1")
     return numbers
