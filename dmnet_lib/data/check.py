@@ -53,9 +53,8 @@ def check_splits(
     """Check every image and annotation file of the splits, by default of all that root holds.
 
     root may also be the folder of one split. Images are not decoded: a header that cannot be read
-    and a JPEG without its end are errors. A split may be annotations alone; sizes, (width, height)
-    by stem, then tell whether boxes lie in their images. executor, as `parallel.run` takes it,
-    reads the images. Raises InputError where there is no such folder.
+    and a JPEG without its end are errors. sizes, (width, height) by stem, stand in for images that
+    are not there. executor, as `parallel.run` takes it, reads the images. Raises InputError.
     """
     names, found = tuple(part for name in names for part in name.split("+")), Check()
     if not names:

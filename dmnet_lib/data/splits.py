@@ -71,10 +71,7 @@ class Split:
 
 
 def data_root(dataset: str, declared: str | Path) -> Path:
-    """Return the folder of a dataset: the declared one, or DMNET_DATA_ROOT, unless it is "scenes".
-
-    A relative path counts from the project's folder.
-    """
+    """Return the folder of a dataset: DMNET_DATA_ROOT, but for "scenes", else the declared one."""
     given = os.environ.get(DATA_ROOT) if dataset != SCENES else None
     return files.ROOT / (given or declared)
 
@@ -112,8 +109,7 @@ def annotation_paths(folder: Path) -> list[Path]:
 def load(root: Path | str, split: str, *, limit: int = 0, classes: str = "") -> Split:
     """Return a split, images by sorted name; limit > 0 takes the first so many.
 
-    "train+val" is both splits as one. classes merges and limits the classes, as
-    `annotations.merge_classes` does.
+    "train+val" is both splits as one. classes: see `annotations.merge_classes`.
     """
     folders = [split_folder(Path(root), name) for name in split.split("+")]
     images = tuple(path for folder in folders for path in image_paths(folder)[: limit or None])

@@ -104,8 +104,7 @@ def _cut_sides(seen: ViewDetections, size_wh: np.ndarray) -> np.ndarray:
 def _shown(
     found: Detections, whole_xyxy: np.ndarray, least_scale: np.ndarray, views: Views
 ) -> np.ndarray:
-    """Return the mask [n] of boxes for which some view of their image holds whole_xyxy [n, 4] at
-    least_scale [n] or more."""
+    """Return [n]: whether a view of their image holds whole_xyxy [n, 4] at least_scale [n]."""
     regions_xyxy, images, scales = views
     shown = np.zeros(len(found), bool)
     for row, view in boxes.pairs(found.image_index, images):

@@ -170,10 +170,7 @@ def load_exported(
     folder: Path, model_file: str, class_map: str, *,
     names: str, score_threshold: float, iou_threshold: float,
 ) -> tuple[Onnx, dict[str, object]]:  # fmt: skip
-    """Return the detector of an ONNX file and what it is, which is also written to the folder.
-
-    DMNET_MODEL_FILE says where the file lies instead; for the rest see `Onnx.open`.
-    """
+    """Return the detector of an ONNX file and what it is, which is also written to the folder."""
     path = files.model_path(model_file)
     thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
     detector = Onnx.open(path, class_map, names=names, **thresholds)

@@ -128,10 +128,9 @@ class Predictor:
         return mcnn.STRIDE / self.mcnn_scale
 
     def __call__(self, image: Path | str | np.ndarray, *, name: str = "") -> Prediction:
-        """Return what is found in a file, as `pictures.read` opens it, or in [H, W, 3] uint8 RGB.
+        """Return what is found in a file, as `images.read` opens it, or in [H, W, 3] uint8 RGB.
 
-        Boxes are in pixels of the displayed picture. name is the image's in `detections`, by
-        default the file's stem. Raises InputError for a file that is no picture.
+        name is the image's in `detections`, by default the file's stem. Raises InputError.
         """
         if isinstance(image, np.ndarray):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:

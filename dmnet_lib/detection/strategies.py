@@ -32,10 +32,7 @@ NO_CACHE = DetectionCache()
 
 @dataclass(frozen=True)
 class Rule:
-    """What all strategies share: how large views are seen, and how their detections are fused.
-
-    fusion holds the rules of `fusion.fuse`; views those of `fusion.apply_view_rules`.
-    """
+    """What all strategies share: how large views are seen, and how their detections are fused."""
 
     input_scale: InputScale
     iou_threshold: float
@@ -46,10 +43,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class InferencePass(ViewDetections):
-    """One pass of a detector over a split: what it found in the views, and what it cost.
-
-    megapixels and seconds are per image; time_is_estimated: see `Outcome`.
-    """
+    """One pass of a detector over a split: what it found, and what it cost per image."""
 
     megapixels: float
     seconds: float

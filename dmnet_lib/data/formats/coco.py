@@ -160,11 +160,7 @@ def detection_entries(
 
 
 def detections_text(found: Iterable[tuple[Entry, Detections]], **others: object) -> Iterator[str]:
-    """Yield a whole COCO file of images with what was found in each, in pieces.
-
-    Its annotations have scores, so that it can be looked at without another file. others are
-    further members, such as info.
-    """
+    """Yield a COCO file of images and what was found in each, in pieces; others: more members."""
     count, images = 0, []
     yield '{"annotations": ['
     for image, one in found:
@@ -236,10 +232,7 @@ def _rows(
 
 
 def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, Entry]:
-    """Return the entries of images by id, in order of ids; those of crops hold CROP_KEYS too.
-
-    Raises InputError when one has no id, file_name, width or height, or shares its name.
-    """
+    """Return the entries of images by id, in order of ids. Raises InputError for a faulty one."""
     if isinstance(value, list):
         raise InputError(f"{source}: no COCO file: a list, as of results, has no images")
     stems = []

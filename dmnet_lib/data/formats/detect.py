@@ -203,10 +203,7 @@ def _crop_names(path: Path, regions: Sequence[tuple[str, np.ndarray]]) -> list[s
 
 
 def _entries(table: Annotations, file_names: Sequence[str]) -> tuple[coco.Entry, ...]:
-    """Return the entries of a format that has no place for a crop's: names tell it.
-
-    The images are crops if all are named as crops of their size.
-    """
+    """Return the entries of images: they are crops if all are named as crops of their size."""
     entries = []
     for name, file_name, size_wh in zip(table.names, file_names, table.sizes_wh, strict=True):
         with suppress(InputError):

@@ -131,10 +131,7 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
 
 
 def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -> None:
-    """Write COCO results to a .json (ids: image ids by name), else VisDrone's to a folder or .zip.
-
-    VisDrone's hold the best 500 of an image, COCO's all.
-    """
+    """Write COCO results to a .json (ids: of images by name), else VisDrone's to a folder or .zip."""
     if path.suffix.lower() == ".json":
         files.write_text(path, coco.results_text(found, ids or coco.image_ids(found.names)))
     else:

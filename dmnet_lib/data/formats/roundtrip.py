@@ -6,10 +6,7 @@ from dmnet_lib.core.annotations import Annotations
 
 
 def compare(before: Annotations, after: Annotations) -> dict[str, int | bool]:
-    """Return counts of images and rows, of rows equal in all eight fields and in box and class.
-
-    Images are matched by name and rows in any order; lossless says that nothing differs.
-    """
+    """Return how many rows are the same, in all fields and in box and class, in any order."""
     rows, whole = _rows(before, slice(None)), _rows(after, slice(None))
     boxes, boxes_after = (_rows(table, [0, 1, 2, 3, 5]) for table in (before, after))
     return {

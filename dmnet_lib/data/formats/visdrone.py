@@ -51,10 +51,7 @@ def write_annotations(folder: Path, annotations: Annotations) -> None:
 
 
 def parse_result(line: str, where: str) -> list[float]:
-    """Return x, y, w, h, score, category of one line of six to eight fields.
-
-    Raises InputError, which begins with where, for numbers that no detection can have.
-    """
+    """Return x, y, w, h, score, category of a line. Raises InputError that begins with where."""
     fields = line.strip().rstrip(",").split(",")
     if not RESULT_FIELDS <= len(fields) <= len(FIELDS):
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"

@@ -29,11 +29,7 @@ LINE = "%d %.10f %.10f %.10f %.10f\n"
 
 
 def write(folder: Path, annotations: Annotations) -> int:
-    """Write labels/<name>.txt of every image and the classes; return the count of rows dropped.
-
-    An image without a row that counts gets an empty file. data.yaml is what trainers read: it
-    expects the images in images/ beside labels/.
-    """
+    """Write labels/<name>.txt of every image, and the classes; return the count of rows dropped."""
     files.write_texts(folder / "labels", _labels(annotations))
     files.write_text(folder / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
     # Without `path`, trainers count from the file's own folder.
@@ -58,9 +54,8 @@ def read(
     """Return the table of labels/<name>.txt, or labels/<part>/<name>.txt; sizes_wh is [M, 2].
 
     Classes are those of classes.txt, else of data.yaml, by name, or ours where there is neither.
-    As YOLO has it, an image without a file has no box, but some image must have one. Every row is
-    evaluated. executor, as `parallel.run` takes it, reads the files. Raises InputError that names
-    file and line.
+    An image without a file has no box, but some image must have one. executor, as `parallel.run`
+    takes it, reads the files. Raises InputError that names file and line.
     """
     class_ids = _class_ids(folder)
     paths = [files.inside(folder / "labels" / part, f"{name}.txt") for name in names]
