@@ -131,7 +131,7 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
 
 
 def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -> None:
-    """Write COCO results to a .json (ids: of images by name), else VisDrone's to a folder or .zip."""
+    """Write COCO results to a .json (ids: of images by name), else VisDrone's as folder or .zip."""
     if path.suffix.lower() == ".json":
         files.write_text(path, coco.results_text(found, ids or coco.image_ids(found.names)))
     else:
