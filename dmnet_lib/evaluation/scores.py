@@ -1,7 +1,7 @@
 """Detections of each strategy and the truth -> its scores by both protocols, with intervals."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -44,6 +44,12 @@ class Scores:
         pair = (self.samples[name]["AP"] for name in (one, other))
         return Difference.between(*pair, level=self.level)
 
+    def versus_baselines(self, name: str) -> dict[str, dict | None]:
+        """Return `vs_<baseline>`: None to itself and to one that is not there."""
+        found = {of: other for of, other in self.baselines.items() if other != name}
+        none = dict.fromkeys(f"vs_{of}" for of in BASELINES)
+        return none | {f"vs_{of}": self.difference(name, o).record() for of, o in found.items()}
+
 
 def score(
     found: Mapping[str, Outcome],
@@ -69,18 +75,17 @@ def score(
     strategies = [one.strategy for one in found.values()]
     defaults = {one.method: one.name for one in strategies if one.is_default}
     baselines = {method: defaults[method] for method in BASELINES if method in defaults}
-    rows = {}
+    scores = Scores({}, by_visdrone, matched, samples, baselines, level)
     for name, one in found.items():
-        rows[name] = coco.evaluate(truth, one.detections, max_detections=max_detections)
-        rows[name] |= {"AR500": by_visdrone[name]["AR500"], **_crops(one, truth)}
-        rows[name] |= asdict(one.strategy) | {"predicted_recall": one.predicted_recall}
-        rows[name]["is_baseline"] = one.strategy.is_baseline
-        rows[name]["is_upper_bound"] = one.strategy.is_upper_bound
-        rows[name]["intervals"] = {
-            of: list(interval(samples[name][of][1:], level=level)) for of in INTERVAL_MEASURES
-        }
-        rows[name] |= _differences(name, samples, baselines, level)
-    return Scores(rows, by_visdrone, matched, samples, baselines, level)
+        about, sampled = one.strategy, samples[name]
+        row = coco.evaluate(truth, one.detections, max_detections=max_detections)
+        row |= {"AR500": by_visdrone[name]["AR500"], **_crops(one, truth)}
+        row |= asdict(about) | {"predicted_recall": one.predicted_recall}
+        row |= {"is_baseline": about.is_baseline, "is_upper_bound": about.is_upper_bound}
+        ends = {of: interval(sampled[of][1:], level=level) for of in INTERVAL_MEASURES}
+        row["intervals"] = {of: list(both) for of, both in ends.items()}
+        scores.strategies[name] = row | scores.versus_baselines(name)
+    return scores
 
 
 def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
@@ -89,18 +94,6 @@ def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
     measured = geometry.crop_geometry(truth, one.regions) if len(one.regions) else {}
     cost = {"crops_per_image": len(one.regions) / max(1, len(truth)), "megapixels": one.megapixels}
     return cost | {name: measured.get(name) for name in names}
-
-
-def _differences(
-    name: str, samples: Mapping[str, Samples], baselines: Mapping[str, str], level: float
-) -> dict[str, dict | None]:
-    """Return the difference in AP to each baseline, None to itself and to one that is not there."""
-    differences: dict[str, dict | None] = dict.fromkeys(f"vs_{method}" for method in BASELINES)
-    for method, other in baselines.items():
-        if other != name:
-            pair = (samples[one]["AP"] for one in (name, other))
-            differences[f"vs_{method}"] = Difference.between(*pair, level=level).record()
-    return differences
 
 
 def shown_table(
@@ -130,15 +123,16 @@ def subset_tables(
         return {}
     tables = {}
     for subset, images in images_of.items():
-        resampled = bootstrap.resampling_weights(len(images), rng=rng, resamples=resamples)
-        weights = np.zeros((len(resampled), sum(map(len, images_of.values()))), dtype=np.int64)
-        weights[:, images] = resampled
+        own = bootstrap.resampling_weights(len(images), rng=rng, resamples=resamples)
+        weights = np.zeros((len(own), sum(map(len, images_of.values()))), dtype=np.int64)
+        weights[:, images] = own
         samples = {name: bootstrap.samples(one, weights) for name, one in scores.matched.items()}
+        resampled = replace(scores, samples=samples)
         rows = {}
         for name, one in found.items():
             crops = np.count_nonzero(np.isin(one.regions.image_index, images))
             rows[name] = {measure: samples[name][measure][0] for measure in INTERVAL_MEASURES}
             rows[name]["crops_per_image"] = crops / len(images)
-            rows[name] |= _differences(name, samples, scores.baselines, scores.level)
+            rows[name] |= resampled.versus_baselines(name)
         tables[subset] = strategy_table(rows, ("crops_per_image", *INTERVAL_MEASURES))
     return tables
