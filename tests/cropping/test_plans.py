@@ -68,27 +68,15 @@ def test_megapixels_of_a_fixed_input_are_a_number_of_crops() -> None:
         np.testing.assert_array_equal(ours.regions_xyxy, theirs.regions_xyxy)
 
 
-def test_no_images_have_no_plans() -> None:
-    found = plans.split_plans([], PLANNER, plans.budgets("2, 0.05Mpx"))
-    assert [len(one.regions) for one in found.values()] == [0, 0]
-
-
-def test_workers_plan_the_same() -> None:
+def test_workers_plan_the_same_and_no_images_have_no_plans() -> None:
     wanted = plans.budgets("3")
     alone = plans.split_plans(tasks(), PLANNER, wanted)["3"].regions
     with parallel.pool(2) as executor:
         shared = plans.split_plans(tasks(), PLANNER, wanted, executor=executor)["3"].regions
     np.testing.assert_array_equal(alone.boxes_xyxy, shared.boxes_xyxy)
     np.testing.assert_array_equal(alone.image_index, shared.image_index)
-
-
-def test_planned_crops_are_measured_by_the_true_boxes() -> None:
-    planned = plans.split_plans(tasks(), PLANNER, plans.budgets("1, 6"))
-    one, six = (planned[name].regions for name in ("1", "6"))
-    recalls = [PLANNER.predicted_recall(truth(), crops) for crops in (one, six)]
-    assert 0 < recalls[0] < recalls[1] < 1
-    assert len(one) == len(SIZES_WH)
-    assert PLANNER.truncated_targets(truth(), six) < 0.05
+    none = plans.split_plans([], PLANNER, plans.budgets("2, 0.05Mpx"))
+    assert [len(one.regions) for one in none.values()] == [0, 0]
 
 
 def test_what_a_crop_does_to_each_size() -> None:

@@ -156,11 +156,8 @@ def assert_as_the_toolkit(expected: dict, metrics: dict, left: tuple) -> None:
 
 @needs_data
 def test_real_detector_gives_the_toolkits_numbers(tmp_path: Path) -> None:
-    archives = (
-        "visdrone-annotations/VisDrone2019-DET-val",
-        "detections/yolo11l-visdrone5cls_val_640",
-    )
-    for archive in archives:
+    made = "detections/yolo11l-visdrone5cls_val_640"
+    for archive in ("visdrone-annotations/VisDrone2019-DET-val", made):
         with tarfile.open(SHARED / f"{archive}.tar.xz") as tar:
             tar.extractall(tmp_path, filter="data")
     sizes = files.read_json(SHARED / "visdrone-annotations" / "image_sizes_val.json")
