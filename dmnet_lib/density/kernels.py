@@ -77,8 +77,8 @@ class SigmaRule:
 def class_scales_px(annotations: Annotations) -> dict[int, float]:
     """Return the mean half diagonal, in pixels, of each class that has objects.
 
-    DMNet (Li et al. 2020, section 3.2) gives each class one sigma, from the mean scale of its
-    objects in the train split. Half the diagonal comes within a tenth of the values in circulation.
+    DMNet (Li et al. 2020, section 3.2) gives each class one sigma, from its objects' mean scale in
+    the train split. Half the diagonal comes within a tenth of the values in circulation.
     """
     rows = annotations.is_object
     half_diagonal = np.hypot(*annotations.boxes_xywh[rows, 2:].T.astype(np.float64)) / 2
@@ -101,23 +101,21 @@ def axis_weights(
     outside the axis is put back inside in proportion, so intervals that tile it sum to 1, unless
     the rules lose it.
     """
-    below = _gaussian_below if kernel.kernel == "exact" else _sampled_below
+    from scipy.special import ndtr  # slow to import, and most commands need no density
+
     readable = length - 1 if kernel.last_row_column == "skipped" else length
     spans = np.minimum(np.concatenate([starts, ends]), readable)
     # Intervals that stand side by side share their edges, and each edge is evaluated once.
     edges, place = np.unique(np.concatenate([spans, [0.0, length]]), return_inverse=True)
-    found = below(centres, sigmas, edges)
+    if kernel.kernel == "exact":
+        found = ndtr((edges[None, :] - centres[:, None]) / sigmas[:, None])
+    else:
+        found = _sampled_below(centres, sigmas, edges)
     first, last = place[: len(starts)], place[len(starts) : -2]
     weights = found[:, last] - found[:, first]
     if kernel.border_mass == "kept":
         weights /= found[:, place[-1:]] - found[:, place[-2:-1]]
     return weights
-
-
-def _gaussian_below(centres: np.ndarray, sigmas: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    from scipy.special import ndtr  # slow to import, and most commands need no density
-
-    return ndtr((edges[None, :] - centres[:, None]) / sigmas[:, None])
 
 
 def _sampled_below(centres: np.ndarray, sigmas: np.ndarray, edges: np.ndarray) -> np.ndarray:

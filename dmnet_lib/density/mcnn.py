@@ -87,9 +87,8 @@ def to_input(pixels: np.ndarray) -> torch.Tensor:
 def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.ndarray:
     """Return the [K, ceil(s H / 4), ceil(s W / 4)] float32 objects per cell of an image.
 
-    image: [H, W, 3] uint8; s is input_scale, the size that the network sees over the original. No
-    cell is negative. An input above TILED_PX is resampled in bands and seen in tiles, which overlap
-    by as far as a cell looks: the same but for float rounding, in bounded memory.
+    image: [H, W, 3] uint8; s is input_scale. No cell is negative. An input above TILED_PX is seen
+    in tiles, which overlap by as far as a cell looks: the same but for rounding, in bounded memory.
     """
     # Up, so that an odd side at one half has the cells that the true map has.
     size_hw = [max(STRIDE, math.ceil(side * input_scale - 1e-9)) for side in image.shape[:2]]
@@ -161,10 +160,8 @@ def _resampled(image: np.ndarray, height: int, width: int) -> torch.Tensor:
 
 
 def _parts(length: int, step: int) -> list[slice]:
-    """Return slices that cover 0..length, as even as can be and `step` long at most.
-
-    Even, since of a band one pixel wide torch 2.14 resamples something else.
-    """
+    """Return slices that cover 0..length, as even as can be and `step` long at most."""
+    # Even, since of a band one pixel wide torch 2.14 resamples something else.
     borders = np.linspace(0, length, -(-length // step) + 1).astype(int).tolist()
     return [slice(first, end) for first, end in itertools.pairwise(borders)]
 

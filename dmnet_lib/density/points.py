@@ -70,10 +70,9 @@ def from_annotations(
     drop_score0: bool = True,
     points_at: str = "centre",
 ) -> Points:
-    """Return the centre of every object, kept inside its image, at one sigma.
+    """Return the centre of every object ("pixel": of the pixel that holds it) inside its image.
 
-    points_at "pixel" takes the centre of the whole pixel that holds the box's centre. drop_score0
-    leaves out rows that are not evaluated.
+    drop_score0 leaves out rows that are not evaluated.
     """
     rows = annotations.is_object if drop_score0 else annotations.has_class
     image_index = annotations.image_index[rows]

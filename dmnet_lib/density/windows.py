@@ -76,8 +76,7 @@ def sums_from_map(
 ) -> np.ndarray:  # fmt: skip
     """Return the [rows, columns] sums over `grid`'s windows of an [h, w] map, cells of `stride` px.
 
-    A cell cut by a window's border gives the share of its area inside: nothing is upsampled, so no
-    object is made (a map of stride 4 enlarged without dividing by 16 would be 16 times too dense).
+    A cell cut by a window's border gives the share of its area inside: no object is made.
     """
     cells = grid(size_wh, window_wh, step_px=step_px)
     in_y = _coverage(cells.y_starts, cells.y_ends, density.shape[0], stride, int(size_wh[1]))

@@ -60,22 +60,6 @@ def test_a_cluster_leaves_the_same_files(
     assert found == contents(tmp_path / "two")
 
 
-def die_once(task: tuple[int, Path]) -> int:
-    """Return a number; whoever is the first to be asked for 5 is killed."""
-    number, marker = task
-    if number == 5 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
-def test_a_lost_worker_costs_nothing_but_time(tmp_path: Path, address: str) -> None:
-    tasks = [(number, tmp_path / "died") for number in range(100)]
-    with parallel.cluster(address) as executor:
-        assert list(parallel.run(die_once, tasks, executor=executor)) == list(range(100))
-    assert (tmp_path / "died").exists()
-
-
 def test_crops_are_complete_though_a_worker_was_lost(
     root: Path, tmp_path: Path, address: str
 ) -> None:

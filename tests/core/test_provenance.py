@@ -134,20 +134,15 @@ def test_an_edited_cell_is_checked(cell: dict[str, object], message: str) -> Non
 
 def test_the_newest_of_interactive_and_latest_is_built_on(results: Path) -> None:
     kept = finished(results / "demo" / "01_points" / "abc", when=100)
-    files.write_text(kept / "notebook.ipynb", "")
     files.write_json(results / "demo" / "latest.json", {"stages": {"01_points": {"key": "abc"}}})
+    with pytest.raises(InputError, match=r"run notebooks/01_points\.ipynb first"):
+        provenance.begin("03_crops", CELL).needs("01_points")  # as a clone has it
+    files.write_text(kept / "notebook.ipynb", "")
     assert provenance.begin("03_crops", CELL).needs("01_points") == kept
     here = finished(results / "demo" / "01_points" / "interactive", when=200)
     assert provenance.begin("03_crops", CELL).needs("01_points") == here
     finished(kept, when=300)
     assert provenance.begin("03_crops", CELL).needs("01_points") == kept
-
-
-def test_results_that_came_with_a_clone_are_not_built_on(results: Path) -> None:
-    finished(results / "demo" / "01_points" / "abc", when=100)  # metrics, but no notebook
-    files.write_json(results / "demo" / "latest.json", {"stages": {"01_points": {"key": "abc"}}})
-    with pytest.raises(InputError, match=r"run notebooks/01_points\.ipynb first"):
-        provenance.begin("03_crops", CELL).needs("01_points")
 
 
 def test_under_the_runner_places_and_declared_values_are_told(

@@ -152,7 +152,7 @@ def test_a_measure_that_is_no_number_is_never_the_best_of_several(values: list[f
     assert equal(model, train()[0]) == (values[-1] == 1.0)
 
 
-@pytest.mark.parametrize("how", ["torn", "empty", "text", "other model", "other content"])
+@pytest.mark.parametrize("how", ["torn", "text", "other model", "other content"])
 def test_what_is_no_checkpoint_of_this_model_is_named_in_one_line(tmp_path: Path, how: str) -> None:
     path = tmp_path / "c.pt"
     train(checkpoint=path)
@@ -164,7 +164,7 @@ def test_what_is_no_checkpoint_of_this_model_is_named_in_one_line(tmp_path: Path
         del saved["best"]
         torch.save(saved, path)
     else:
-        path.write_bytes({"torn": whole[: len(whole) // 2], "empty": b"", "text": b"text"}[how])
+        path.write_bytes(whole[: len(whole) // 2] if how == "torn" else b"text")
     with pytest.raises(InputError, match=r"c\.pt: not a checkpoint of this model; remove it") as at:
         train(checkpoint=path)
     assert "\n" not in str(at.value)
