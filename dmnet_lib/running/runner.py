@@ -81,8 +81,7 @@ def run(
     force runs finished stages too; dry_run only says what would happen, and why. Raises InputError
     before anything starts, StageError where a stage fails.
     """
-    started = time.monotonic()
-    results = results or result_folder.results_root()
+    started, results = time.monotonic(), results or result_folder.results_root()
     job, plans = _prepare(params_path, notebooks, results, base_path)
     if until and until not in job.notebooks:
         raise InputError(f"--until {until}: no such stage{files.nearest(until, job.notebooks)}")
@@ -102,7 +101,7 @@ def run(
                     _finish(job, step)
                 _note(job, step.name, last=step is steps[-1])
         except BaseException:
-            with contextlib.suppress(OSError):  # why it stopped matters more
+            with contextlib.suppress(OSError, InputError):  # why it stopped matters more
                 _write_pages(job)
             raise
         _write_pages(job)

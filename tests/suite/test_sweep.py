@@ -120,26 +120,16 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, s
         ("03_density_crops.steps=1,1", "would both be x-03_steps-1"),
         ("06_evaluation.budgets=a b,a_b", "would both be x-budgets-a_b"),
         ("03_density_crops.steps={a: 1}", "got a mapping"),
+        ("03_density_crops.steps=1 --set 03_density_crops.steps=3", "not of what is swept"),
+        ("common.seed=1 --set 00_numbers.count=3,4", "takes one value"),
+        ("common.seed=1 --set 00_numbers.count=x", "--set 00_numbers.count: expected a whole"),
     ],
 )
-def test_what_cannot_be_swept_is_one_line(project, text, message) -> None:
+def test_what_cannot_be_swept_or_set_is_one_line(project, text, message) -> None:
     with pytest.raises(InputError, match=message) as raised:
-        project.parse(text)
+        project.parse(*text.split(" --set "))
     assert "\n" not in str(raised.value)
     assert not project.results.exists()
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("03_density_crops.steps=3", "not of what is swept"),
-        ("00_numbers.count=3,4", "takes one value"),
-        ("00_numbers.count=x", "--set 00_numbers.count: expected a whole number"),
-    ],
-)
-def test_a_setting_is_checked_like_a_value(project, setting, message) -> None:
-    with pytest.raises(InputError, match=message):
-        project.parse("03_density_crops.steps=1", setting)
 
 
 def test_an_experiment_of_the_sweeps_name_is_not_overwritten(project) -> None:
@@ -273,7 +263,6 @@ def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(don
     [
         (["--set", "common.seed=1"], "--set and --jobs go with --sweep"),
         (["--sweep", "common.seed=1", "--until", "00_dataset"], "do not go with --sweep"),
-        (["--sweep", "common.sede=1"], "no such parameter; did you mean seed"),
     ],
 )
 def test_a_wrong_command_is_one_line(arguments, told, capsys) -> None:
