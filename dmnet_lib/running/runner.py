@@ -48,10 +48,6 @@ class KernelManager(AsyncKernelManager):
         return str(Path(jupyter_runtime_dir()) / "kernel")
 
 
-class StageError(InputError):
-    """A stage did not finish: one line that says why, and how to go on."""
-
-
 @dataclass(frozen=True)
 class Job:
     """One experiment under way: where its stages come from and go to, and what kernels are told."""
@@ -79,7 +75,7 @@ def run(
     """Run an experiment's stages up to `until`; return the path of its report.
 
     force runs finished stages too; dry_run only says what would happen, and why. Raises InputError
-    before anything starts, StageError where a stage fails.
+    before anything starts, and where a stage fails.
     """
     started, results = time.monotonic(), results or result_folder.results_root()
     job, plans = _prepare(params_path, notebooks, results, base_path)
@@ -178,7 +174,7 @@ def _finish(job: Job, step: StagePlan) -> None:
         kept = _keep_failed(job, step.name, work, message)
         see = f"see {params.shown(kept)}, fix it and" if kept else "fix it and"
         line = f"{step.name} stopped: {message}; {see} rerun (it resumes here)"
-        raise StageError(line) from error
+        raise InputError(line) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
