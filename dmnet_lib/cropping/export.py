@@ -1,7 +1,6 @@
 """Crops of a split -> JPEG files for other programs: each image is decoded once for all its crops.
 
-Crops are encoded anew: simplejpeg, the fastest codec measured (benchmarks/codecs.py), does not
-offer lossless cropping.
+simplejpeg is the fastest codec measured (benchmarks/codecs.py); it offers no lossless cropping.
 """
 
 import os

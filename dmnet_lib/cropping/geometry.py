@@ -1,7 +1,6 @@
 """Annotations and crop regions in, what the crops hold and cost out; also areas of unions of boxes.
 
-How well crops fit the objects can be judged before any detector runs: an object cut by every crop
-that meets it can only be found whole on the full image.
+An object cut by every crop that meets it can only be found whole on the full image.
 """
 
 import numpy as np

@@ -1,11 +1,10 @@
 """Density by size and a detector's recall curve -> the crops that add the most found objects.
 
 An object counts with the best recall that any view gives it: the whole image's, or that of a crop
-that holds it entirely, where it is larger. The value of a set of crops is the sum of that over the
-objects, or in expectation over density maps by size. It is monotone and submodular, so taking the
-crop with the greatest gain again and again comes within 1 - 1/e of the best set of so many crops
-(Nemhauser, Wolsey and Fisher 1978); gains only fall, so old ones are bounds, and most sizes of
-crop need not be updated each time (Minoux 1978).
+that holds it entirely. The value of a set of crops is the sum of that over the objects, or in
+expectation over density maps by size. It is monotone and submodular, so taking the crop with the
+greatest gain again and again comes within 1 - 1/e of the best set of so many crops (Nemhauser,
+Wolsey and Fisher 1978); gains only fall, so old ones are bounds (Minoux 1978).
 
 Maps are [K, h, w] in objects per cell, one map per size bin; an object is taken to stand at its
 cell's centre, and to reach from there as far as objects of its bin do.

@@ -1,8 +1,7 @@
 """Annotations and detections -> COCO's AP of any resampling of the images: intervals, curves.
 
-Detections are matched once, by `matching.match`, and AP is computed for as many weightings of the
-images as wanted; with every weight 1 it is COCO's AP. pycocotools keeps its matches image by image
-(`COCOeval.evalImgs`), but faster-coco-eval, which is used for speed, leaves them empty.
+Detections are matched once, and AP is computed for as many weightings of the images as wanted; with
+every weight 1 it is COCO's AP. faster-coco-eval does not give its matches image by image.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """Annotations and detections in, COCO metrics out.
 
-faster-coco-eval makes them; pycocotools makes the same thirty times slower, and is the judge in
-the tests. What either matched image by image is in `resampling`, for curves and intervals.
+faster-coco-eval makes them; pycocotools, thirty times slower, is the judge in the tests.
 """
 
 import contextlib

@@ -1,8 +1,7 @@
 """Finished experiments -> the differences between their strategies: intervals, tables, sentences.
 
-Two experiments are scored anew by COCO's protocol on the images that both have with the same truth,
-and the bootstrap resamples the images alike for both. Where detections or data are missing, the
-versioned scores are compared, without intervals.
+Two experiments are scored anew on the images that both have with the same truth, resampled alike
+for both. Where detections or data are missing, the versioned scores are compared.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

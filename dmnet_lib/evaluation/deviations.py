@@ -1,7 +1,7 @@
 """Annotations of a split -> what each rule of the official DMNet code changes, one at a time.
 
-Every number is measured: the pipeline runs with the corrected rules, and again with one official
-rule (`official.DEVIATIONS`). Fusion and evaluation get synthetic detections, from the annotations.
+The pipeline runs with the corrected rules, and again with one of `official.DEVIATIONS`. Fusion and
+evaluation get synthetic detections, from the annotations.
 """
 
 from dataclasses import dataclass

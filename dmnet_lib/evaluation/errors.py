@@ -43,7 +43,7 @@ class Judged:
         return {"tp": found.boxes_xyxy, "fp": fp, "fn": xyxy[free]}
 
 
-def judge(truth: Annotations, found: Detections, *, min_score: float) -> Judged:
+def judge(truth: Annotations, found: Detections, *, min_score: float = -np.inf) -> Judged:
     """Return which detections above a score are right. ValueError where the images differ."""
     truth, found = matching.drop_in_ignored_regions(truth, found.select(found.scores > min_score))
     found = found.by_score()

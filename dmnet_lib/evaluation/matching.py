@@ -1,8 +1,7 @@
 """Annotations and detections -> true, false and skipped detections, for both protocols.
 
-Boxes in ignored regions are dropped first (VisDrone2018-DET-toolkit's rule). Then detections are
-matched to objects greedily, by falling score, as COCOeval does, with rows that are not evaluated as
-crowds.
+Boxes in ignored regions are dropped first (VisDrone2018-DET-toolkit's rule). Detections are then
+matched greedily, by falling score, as COCOeval does; rows that are not evaluated are crowds.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,6 @@
 """Experiments that differ by the training seed alone -> how far another seed moves a score.
 
-The interval of a difference covers the sample of images, not the training. Where seed replicates of
-an experiment were run, the largest change that another seed makes is set beside the difference.
+The interval of a difference covers the sample of images, not the training.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -11,10 +11,10 @@ from dmnet_lib.cropping import geometry, plans, threshold
 from dmnet_lib.cropping.planning import Budget
 from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.detection import strategies
-from dmnet_lib.evaluation import matching
+from dmnet_lib.evaluation import errors, matching
 from dmnet_lib.reporting.drawing import object_layers
 from dmnet_lib.reporting.explore.crops import CropsExplorer
-from dmnet_lib.reporting.explore.fusion import FusionExplorer, judge
+from dmnet_lib.reporting.explore.fusion import FusionExplorer
 
 
 @pytest.fixture
@@ -155,13 +155,13 @@ def test_hits_false_and_missed_are_counted_as_the_evaluation_does(fused) -> None
     outcome = matching.match(kept, counted)[0]
     fused.controls["score"].value = fused.controls["score"].min
     for index in range(len(truth)):
-        one = judge(truth.image(index), fused.fused("sliding 300", index))
+        one = errors.judge(truth.image(index), fused.fused("sliding 300", index)).of_image(0)
         here = outcome[counted.image_index == index]
         assert len(one["tp"]) == np.sum(here == matching.TRUE)
         assert len(one["fn"]) == kept.image(index).is_object.sum() - len(one["tp"])
     fused.go_to(0)
-    one = judge(truth.image(0), fused.fused("sliding 300", 0))
-    other = judge(truth.image(0), fused.fused("global", 0))
+    names = ("sliding 300", "global")
+    one, other = (errors.judge(truth.image(0), fused.fused(n, 0)).of_image(0) for n in names)
     assert told(fused)["tp (by global)"] == f"{len(one['tp'])} ({len(other['tp'])})"
     assert told(fused)["fn (by global)"] == f"{len(one['fn'])} ({len(other['fn'])})"
     assert len(one["tp"]) > len(other["tp"])
@@ -173,7 +173,7 @@ def test_boxes_in_an_ignored_region_are_neither_right_nor_wrong(tmp_path) -> Non
         truth.names, np.array([[510.0, 310, 560, 360], [10, 10, 50, 50], [100, 100, 120, 120]]),
         np.array([0.9, 0.8, 0.7]), np.array([4, 4, 4]), np.zeros(3, int),
     )  # fmt: skip
-    one = judge(truth, found)
+    one = errors.judge(truth, found).of_image(0)
     assert {what: len(xyxy) for what, xyxy in one.items()} == {"tp": 1, "fp": 1, "fn": 1}
     assert one["fn"].tolist() == [[300, 200, 320, 220]]
 

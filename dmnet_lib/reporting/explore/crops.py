@@ -1,7 +1,7 @@
 """Where objects are thought to be -> the crops explorer: threshold rule and plan, slider by slider.
 
-`of_points` and `of_maps` make the sources. The counters are those of the whole split; they follow
-every move, since window sums are kept for each window, and plans are made once for all budgets.
+The counters are those of the whole split; they follow every move, since window sums are kept for
+each window, and plans are made once for all budgets.
 """
 
 from collections.abc import Callable, Iterable, Mapping

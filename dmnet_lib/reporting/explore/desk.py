@@ -1,8 +1,6 @@
 """What explorers share: choosing an image, controls, picture, counters, the error line, saving.
 
-An explorer says what is drawn over an image (`view`), what is counted (`counts`) and which
-`parameters` its controls stand for. What a callback raises is shown beside the controls, and kept
-in `errors`.
+What a callback raises is shown beside the controls, and kept in `errors`.
 """
 
 import base64

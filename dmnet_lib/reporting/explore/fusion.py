@@ -1,8 +1,6 @@
 """Detections of an image and its crops -> the fusion explorer: put together anew, judged.
 
-An image is fused again at each move by the library's own rules, and its boxes are matched to the
-truth as the evaluation does: an overlap of 0.5 with an object of the class, ignored regions left
-out.
+An image is fused again at each move, and matched to the truth, by the library's own rules.
 """
 
 from collections.abc import Mapping
@@ -12,7 +10,6 @@ from typing import ClassVar
 import ipywidgets as widgets
 import numpy as np
 
-from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data.splits import Split
@@ -109,12 +106,13 @@ class FusionExplorer(desk.Explorer):
         for one in closer:
             crops, local = one.regions.boxes_xyxy, one.detections.boxes_xyxy
         seen, fused = whole.detections.boxes_xyxy, self.fused(strategy, index)
+        judged = errors.judge(self.truth.image(index), fused).of_image(0)
         layers = {
             "crops": (figures.crop_layer(crops),),
             "global": (Boxes(seen, figures.SKY, "boxes of the whole image", 0.5),),
             "local": (Boxes(local, figures.AMBER, "boxes of crops", 0.5),),
             "fused": (Boxes(fused.boxes_xyxy, figures.BLUE, "fused boxes"),),
-            "judged": figures.error_layers(judge(self.truth.image(index), fused)),
+            "judged": figures.error_layers(judged),
         }
         return View(sum((of for n, of in layers.items() if self.value(f"show_{n}")), ()))
 
@@ -123,7 +121,8 @@ class FusionExplorer(desk.Explorer):
         numbers = []
         for name in (self.value("strategy"), other):
             found = self.fused(name, index)
-            of = {what: len(xyxy) for what, xyxy in judge(truth, found).items()}
+            judged = errors.judge(truth, found).of_image(0)
+            of = {what: len(xyxy) for what, xyxy in judged.items()}
             numbers.append(of | {"neither right nor wrong": len(found) - of["tp"] - of["fp"]})
         one, two = numbers
         pairs = {f"{what} (by {other})": f"{one[what]} ({two[what]})" for what in one}
@@ -143,8 +142,3 @@ def one_image(whole: InferencePass, index: int, least_score: float) -> Inference
         regions=Regions(regions_xyxy, np.zeros(len(regions_xyxy), np.int64)),
         scales=whole.scales[views],
     )
-
-
-def judge(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
-    """Return boxes_xyxy [n, 4] of an image: true and false positives (tp, fp), misses (fn)."""
-    return errors.judge(truth, found, min_score=-np.inf).of_image(0)
