@@ -99,6 +99,8 @@ def test_globox_reads_our_yolo_alike(tmp_path: Path) -> None:
         np.testing.assert_allclose(corners, xywh_to_xyxy(one.boxes_xywh[one.is_object]), atol=1e-4)
         assert [int(b.label) + 1 for b in seen] == one.class_ids[one.is_object].tolist()
     assert (tmp_path / "classes.txt").read_text().split() == list(CLASSES)
+    told = yaml.safe_load((tmp_path / "data.yaml").read_text())
+    assert told == {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
 
 
 def test_coco_of_others_is_known_by_names_and_may_lack_our_keys():
@@ -129,12 +131,6 @@ def test_voc_tells_each_image_file_by_its_own_suffix(tmp_path: Path) -> None:
     table, file_names = voc.read(tmp_path)
     assert_same(table, SMALL)
     assert file_names == ("a.png", "b.1.JPEG", "empty.jpg")
-
-
-def test_yolo_says_its_classes_to_trainers(tmp_path: Path) -> None:
-    yolo.write(tmp_path, SMALL)
-    found = yaml.safe_load((tmp_path / "data.yaml").read_text())
-    assert found == {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
 
 
 # Crops
@@ -171,18 +167,14 @@ def changed(path: list, value: object) -> dict:
         (["images", 0, "height"], 0, "Expected `int` >= 1 - at `$.images[0].height`"),
         (["images", 0, "file_name"], "..", "images[0]: file_name is '..', which can be no file's"),
         (["images", 0, "file_name"], "a\x00b.jpg", "images[0]: file_name is 'a\\x00b.jpg', which"),
-        (["images", 0, "file_name"], "\ud800", "images[0]: file_name is '\\ud800', which can be"),
         (["images", 0, "file_name"], "x/b.1.png", "two images share"),
         (["images", 0, "id"], 2, "two images share"),
         (["categories", 0, "id"], 2, "two categories share an id"),
         (["categories", 3, "name"], "auto", "annotations[1]: category_id is 4, 'auto', expected"),
         (["annotations", 0, "image_id"], 77, "annotations[0]: image_id is 77"),
-        (["annotations", 0, "image_id"], [1], "annotations[0]: Expected `int | str`"),
         (["annotations", 0, "category_id"], 0, "annotations[0]: category_id is 0"),
         (["annotations", 0, "bbox"], [1, 2, 3], "annotations[0]: Expected `array` of length 4"),
-        (["annotations", 0, "bbox", 2], True, "annotations[0]: Expected `float`, got `bool`"),
         (["annotations", 0, "bbox", 2], float("nan"), "annotations[0]: Expected `float` >="),
-        (["annotations", 0, "bbox", 2], 1e300, "annotations[0]: Expected `float` <"),
         (["annotations", 0, "bbox", 2], -4, "annotations[0]: Expected `float` >="),
         (["annotations", 0, "occlusion"], 3, "annotations[0]: Invalid enum value 3"),
         ([coco.EXTRA_LIST], {}, "Expected `array`, got `object` - at"),
@@ -224,7 +216,6 @@ def test_malformed_voc_is_named(tmp_path: Path, old: str, new: str, says: str) -
     [
         ("0 0.5 0.5 0.1", "a.txt:1: 4 fields, expected 5 (class cx cy w h)"),
         ("10 0.5 0.5 0.1 0.1", "a.txt:1: class is '10', expected 0 to 9"),
-        ("car 0.5 0.5 0.1 0.1", "a.txt:1: class is 'car'"),
         ("0 0.5 0.5 0.1 wide", "a.txt:1: cx, cy, w, h must be shares"),
         ("0 0.5 0.5 0.1 inf", "a.txt:1: cx, cy, w, h must be shares"),
         ("0 0.5 0.5 0.1 -0.1", "a.txt:1: cx, cy, w, h must be shares"),
@@ -251,6 +242,7 @@ def test_a_table_comes_back_as_itself_in_any_order() -> None:
     shuffled = split({"b.1": [SMALL.image(1).rows()[i] for i in (2, 0, 1)], "a": [], "empty": []})
     only_b = split({"b.1": SMALL.image(1).rows(), "a": [], "empty": []})
     assert roundtrip.compare(SMALL, SMALL)["lossless"]
+    assert not roundtrip.compare(split({"a": [], "b": []}), split({"a": []}))["lossless"]
     assert roundtrip.compare(only_b, shuffled) == {
         "images": 3, "rows": 3, "same_rows": 3, "same_boxes": 3, "lossless": True,
     }  # fmt: skip
@@ -274,11 +266,6 @@ def test_what_differs_is_counted_and_never_lossless(rows: list, size_wh: tuple, 
     found = roundtrip.compare(split({"a": [ROW]}, (50, 40)), split({"a": rows}, size_wh))
     assert (found["rows"], found["same_rows"], found["same_boxes"]) == same
     assert not found["lossless"]
-
-
-def test_a_lost_image_is_not_lossless() -> None:
-    found = roundtrip.compare(split({"a": [ROW], "b": []}), split({"a": [ROW]}))
-    assert (found["images"], found["same_rows"], found["lossless"]) == (1, 1, False)
 
 
 @pytest.mark.parametrize("factor", [1, 0.37])

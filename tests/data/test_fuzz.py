@@ -10,6 +10,7 @@ from xml.parsers import expat
 
 import numpy as np
 import pytest
+from builders import fault
 
 from dmnet_lib.core import annotations
 from dmnet_lib.core.annotations import from_rows
@@ -165,7 +166,6 @@ SIZE = "<size><width>9</width><height>9</height></size>"
             b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>',
             "DOCTYPE", id="a file as an entity",
         ),
-        pytest.param(b"", "not valid XML", id="empty"),
         pytest.param(b"<annotation>" * 200_000, "not valid XML", id="deep and torn"),
         pytest.param(
             f"<annotation>{SIZE}<object><name>{'x' * 10**7}</name></object></annotation>".encode(),
@@ -176,10 +176,8 @@ SIZE = "<size><width>9</width><height>9</height></size>"
 )  # fmt: skip
 def test_tricks_of_xml_are_refused_at_once(tmp_path: Path, data: bytes, says: str) -> None:
     (tmp_path / "a.xml").write_bytes(data)
-    with pytest.raises(InputError, match=says) as caught:
-        voc.read(tmp_path)
-    assert len(str(caught.value).splitlines()) == 1
-    assert len(str(caught.value)) < 500
+    message = fault(voc.read, tmp_path)
+    assert says in message and len(message) < 500
 
 
 def test_xml_in_other_encodings_is_read(tmp_path: Path) -> None:

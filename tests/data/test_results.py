@@ -61,20 +61,13 @@ def read(tmp_path: Path) -> Callable:
 
 
 @pytest.mark.parametrize("out", ["r.json", "folder", "r.zip"])
-def test_no_detection_is_a_result_too(tmp_path: Path, out: str) -> None:
-    results.write(tmp_path / out, detections([]))
-    found, notes = results.read(tmp_path / out, NAMES, sizes_wh=SIZES)
-    assert_same(found, detections([]))
-    assert notes == []
-    assert results.remarks(found, SIZES) == ["3 of 3 images have no detection: z, b.1, c"]
-
-
-@pytest.mark.parametrize("out", ["r.json", "folder", "r.zip"])
-def test_results_come_back_and_from_text_by_score(tmp_path: Path, out: str) -> None:
-    found = detections(FOUND)
-    results.write(tmp_path / out, found)
-    expected = found if out == "r.json" else found.by_score()
-    assert_same(results.read(tmp_path / out, NAMES)[0], expected)
+@pytest.mark.parametrize("rows", [FOUND, []], ids=["some", "none"])
+def test_results_come_back_and_from_text_by_score(tmp_path: Path, out: str, rows: list) -> None:
+    results.write(tmp_path / out, detections(rows))
+    found, _ = results.read(tmp_path / out, NAMES, sizes_wh=SIZES)
+    assert_same(found, detections(rows) if out == "r.json" else detections(rows).by_score())
+    none = ["1 of 3 images have no detection: b.1", "3 of 3 images have no detection: z, b.1, c"]
+    assert results.remarks(found, SIZES) == none[not rows :][:1]
 
 
 def test_a_submission_has_sorted_lines_and_a_file_for_every_image(tmp_path: Path) -> None:
@@ -142,14 +135,10 @@ def test_images_in_doubt_are_refused(read: Callable, ids: list, says: str) -> No
 
 
 def test_detections_of_other_images_may_be_left_out(read: Callable) -> None:
-    found, notes = read([entry("c"), entry("x"), entry("x")], drop_unknown=True)
+    found, (note, *_) = read([entry("c"), entry("x"), entry("x")], drop_unknown=True)
     assert found.image_index.tolist() == [2]
-    assert (
-        notes[0] == "left out 2 detections: 1 images with detections are not among the 3 known: x"
-    )
-    assert "1 images with detections are not among the 3 known (z, b.1, c): x" in fault(
-        read, [entry("x")], drop_unknown=True
-    )
+    assert note == "left out 2 detections: 1 images with detections are not among the 3 known: x"
+    assert "not among the 3 known (z, b.1, c): x" in fault(read, [entry("x")], drop_unknown=True)
 
 
 def test_ids_are_those_of_the_file_the_detector_was_run_on(read: Callable) -> None:
@@ -231,7 +220,6 @@ def test_visdrone_text_with_category_0_is_refused(tmp_path: Path) -> None:
     ("more", "says"),
     [
         ({"score": 87.5}, "Expected `float` <= 1.0 - at `$[1].score`"),
-        ({"score": -0.1}, "Expected `float` >= 0.0 - at `$[1].score`"),
         ({"score": "high"}, "Expected `float`, got `str` - at `$[1].score`"),
         ({"bbox": [1, 2, 3]}, "Expected `array` of length 4 - at `$[1].bbox`"),
         ({"bbox": [1, 2, 3, -4]}, "Expected `float` >= 0.0 - at `$[1].bbox[3]`"),
@@ -282,11 +270,9 @@ def test_a_capped_export_is_noted(tmp_path: Path, counts: tuple[int, ...], noted
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("1,2,3", "c.txt:2: 3 fields, expected 8"),
         ("1 2 3 4 0.5 4", "c.txt:2: 1 fields, expected 8"),
         ("1,2,x,4,0.5,4,-1,-1", "c.txt:2: '1,2,x,4,0.5,4,-1,-1': expected numbers"),
         ("1,2,3,4,0.5,4.5,-1,-1", "c.txt:2: '1,2,3,4,0.5,4.5,-1,-1': expected"),
-        ("1,2,3,4,0.5,nan,-1,-1", "c.txt:2: '"),
         ("1,2,nan,4,0.5,4,-1,-1", "c.txt:2: '"),
         ("1,2,3,-4,0.5,4,-1,-1", "c.txt:2: '"),
         ("1,2,3,4,50,4,-1,-1", "c.txt:2: '1,2,3,4,50,4,-1,-1': expected numbers, w and h from 0"),
@@ -389,10 +375,7 @@ def test_yolo_s_text_is_read_in_pixels_and_by_our_order_of_classes(tmp_path: Pat
     ("line", "says"),
     [
         ("3 0.5 0.5 0.1 0.1", "c.txt:2: 5 fields, expected 6 (class cx cy w h score)"),
-        ("3,0.5,0.5,0.1,0.1,0.5,0,0", "c.txt:2: 1 fields, expected 6"),
         ("car 0.5 0.5 0.1 0.1 0.5", "c.txt:2: class is 'car'"),
-        ("3 x 0.5 0.1 0.1 0.5", "c.txt:2: cx, cy, w, h must be shares"),
-        ("3 0.5 0.5 -0.1 0.1 0.5", "c.txt:2: cx, cy, w, h must be shares"),
         ("3 0.5 0.5 0.1 nan 0.5", "c.txt:2: cx, cy, w, h must be shares"),
         ("3 0.5 0.5 0.1 0.1 1.5", "c.txt:2: cx, cy, w, h must be shares"),
         ("56 0.5 0.5 0.1 0.1 0.5", "category ids 56 are none of the ten classes"),
@@ -405,15 +388,8 @@ def test_malformed_yolo_text_is_named(tmp_path: Path, line: str, says: str) -> N
 
 def test_a_whole_coco_file_is_read_by_its_own_images_and_categories(tmp_path: Path) -> None:
     """As `dmnet predict` leaves it: annotations with scores."""
-    boxes = [{"image_id": 7, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5, "id": 1}]
-    whole = {
-        "images": [
-            {"id": 7, "file_name": "b.jpg", "width": 9, "height": 9},
-            {"id": 9, "file_name": "a.jpg", "width": 9, "height": 9},
-        ],
-        "categories": [{"id": 2, "name": "car"}],
-        "annotations": boxes,
-    }
+    whole = coco_file({"b.jpg": 7, "a.jpg": 9}, [{"id": 2, "name": "car"}])
+    whole["annotations"] = [entry(7, 2)]
     path = files.write_json(tmp_path / "d.json", whole)
     found, _ = results.read(path, ("a", "b"))
     assert found.image_index.tolist() == [1] and found.class_ids.tolist() == [4]

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import GOOD, JPEG, write_split
+from builders import GOOD, JPEG, fault, write_split
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations, from_rows
-from dmnet_lib.core.files import InputError
 from dmnet_lib.data import check, splits
 from dmnet_lib.data.splits import Images
 
@@ -22,15 +21,11 @@ def table(*counts: int) -> Annotations:
 
 
 def test_no_folder_no_split_and_no_image_are_named(tmp_path: Path):
-    with pytest.raises(InputError, match="nowhere: no split found; expected"):
-        check.check_splits(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no split found; expected"):
-        check.check_splits(tmp_path)
-    with pytest.raises(InputError, match="no folder for split 'val'; expected"):
-        splits.load(tmp_path, "val")
+    assert "nowhere: no split found; expected" in fault(check.check_splits, tmp_path / "nowhere")
+    assert "no split found; expected" in fault(check.check_splits, tmp_path)
+    assert "no folder for split 'val'; expected" in fault(splits.load, tmp_path, "val")
     (tmp_path / "val").mkdir()
-    with pytest.raises(InputError, match=r"no image \(.jpg, .jpeg, .png\) found"):
-        splits.load(tmp_path, "val")
+    assert "no image (.jpg, .jpeg, .png) found" in fault(splits.load, tmp_path, "val")
 
 
 @pytest.mark.parametrize("folder", ["val", "VisDrone2019-DET-val"])
@@ -53,22 +48,19 @@ def test_both_spellings_of_a_split_are_read_in_the_order_of_names(
 def test_images_need_an_annotation_each(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": GOOD, "b": GOOD})
     (folder / "annotations" / "b.txt").unlink()
-    with pytest.raises(InputError, match=r"b\.txt: no such annotation file"):
-        splits.load(tmp_path, "val")
+    assert "b.txt: no such annotation file" in fault(splits.load, tmp_path, "val")
 
 
 def test_two_images_of_one_name_are_refused_also_when_others_stand_between(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": GOOD, "a.k": GOOD})
     files.write_bytes(folder / "images" / "a.png", JPEG)
-    with pytest.raises(InputError, match="two images are called a;"):
-        splits.load(tmp_path, "val")
+    assert "two images are called a;" in fault(splits.load, tmp_path, "val")
 
 
 @pytest.mark.parametrize("size", [[0, 5], [5], [5, 5.0], [True, 5], [10**30, 5], "5x5", None])
 def test_a_size_that_is_none_is_named(tmp_path: Path, size: object) -> None:
     path = files.write_json(tmp_path / "sizes.json", {"a": [3, 4], "b": size})
-    with pytest.raises(InputError, match=r"sizes.json: b has size .*, expected \[width, height\]"):
-        splits.read_image_sizes(path)
+    assert "sizes.json: b has size " in fault(splits.read_image_sizes, path)
 
 
 def test_decoded_images_stay_in_memory_up_to_a_limit(tmp_path: Path):
@@ -79,19 +71,14 @@ def test_decoded_images_stay_in_memory_up_to_a_limit(tmp_path: Path):
     assert images[0] is first
     images[1], images[0], images[2]  # 1 is the one not used for longest
     assert images[0] is first
-
-
-def test_an_image_over_the_limit_is_still_given(tmp_path: Path):
-    folder = write_split(tmp_path / "val", {"a": "", "b": ""})
-    images = Images(splits.image_paths(folder), max_bytes=1)
-    assert images[0].shape == images[1].shape == (12, 16, 3)
+    assert Images(images.paths, max_bytes=1)[0].shape == (12, 16, 3)
 
 
 def test_a_torn_image_is_named_when_it_is_decoded(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": ""})
     files.write_bytes(folder / "images" / "a.jpg", JPEG[: len(JPEG) // 2])
-    with pytest.raises(InputError, match=r"a\.jpg: not a whole image"):
-        Images(splits.image_paths(folder))[0]
+    images = Images(splits.image_paths(folder))
+    assert "a.jpg: not a whole image" in fault(images.__getitem__, 0)
 
 
 def test_a_summary_counts_objects_regions_and_empty_images():
@@ -100,6 +87,8 @@ def test_a_summary_counts_objects_regions_and_empty_images():
         "images_without_objects": 1,
     }  # fmt: skip
     assert splits.counts(table())["images"] == 0
+    rows = splits.image_table(table(2, 0)).to_numpy().tolist()
+    assert rows == [["i0", 100, 50, 2], ["i1", 100, 50, 0]]
 
 
 def test_examples_spread_from_few_objects_to_many():
@@ -108,11 +97,6 @@ def test_examples_spread_from_few_objects_to_many():
     assert splits.spread(table(0, 0, 0), 2) == [0, 1]
     assert splits.spread(table(4), 9) == [0]
     assert splits.spread(table(), 2) == []
-
-
-def test_the_image_table_has_a_row_an_image():
-    found = splits.image_table(table(2, 0))
-    assert found.to_numpy().tolist() == [["i0", 100, 50, 2], ["i1", 100, 50, 0]]
 
 
 def test_real_data_may_lie_elsewhere_on_this_machine(monkeypatch: pytest.MonkeyPatch):
