@@ -40,10 +40,9 @@ MARKS = b"," * (len(FIELDS) - 1) + b"\n"  # of a plain line, without its digits
 class Annotations:
     """One split as one table of N rows over M images.
 
-    names: M file stems; sizes_wh [M, 2] int; offsets [M + 1] int: the rows of image i are
+    names: M file stems; sizes_wh [M, 2] int; offsets [M + 1] int: image i has the rows
     offsets[i]:offsets[i + 1]. boxes_xywh [N, 4] int pixels (floats where others annotated so);
-    class_ids [N] in 0..11; evaluated [N] bool (the score field); truncation [N] 0..1; occlusion [N]
-    0..2.
+    class_ids [N] 0..11; evaluated [N] bool (the score); truncation [N] 0..1; occlusion [N] 0..2.
     """
 
     names: tuple[str, ...]
@@ -180,10 +179,9 @@ def merge_classes(annotations: Annotations, text: str) -> Annotations:
 
 
 def read(path: Path) -> np.ndarray:
-    """Return the [n, 8] int fields of one file, line by line; none of an image with no box.
+    """Return the [n, 8] int fields of one file. Raises InputError for its first fault.
 
-    A line may end with a comma (a few official ones do). Raises InputError that names line and
-    field of the first fault, and for a file that is missing or no text.
+    A line may end with a comma (a few official ones do).
     """
     try:
         lines = _content(path).decode("utf-8-sig").splitlines()
@@ -201,12 +199,10 @@ def _fields(line: str, where: str) -> list[int]:
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
     row = []
     for field, (name, (low, high)) in zip(fields, FIELD_RANGES.items(), strict=True):
-        if not WHOLE.fullmatch(field.strip()):
-            raise InputError(f"{where}: {name} is {field.strip()!r}, expected a whole number")
-        value = int(field)
-        if not low <= value <= high:
-            raise InputError(f"{where}: {name} is {value}, expected {low} to {high}")
-        row.append(value)
+        if not (WHOLE.fullmatch(field.strip()) and low <= int(field) <= high):
+            allowed = f"a whole number from {low} to {high}"
+            raise InputError(f"{where}: {name} is {field.strip()!r}, expected {allowed}")
+        row.append(int(field))
     return row
 
 

@@ -27,11 +27,6 @@ def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
         return make()
 
 
-def size(model: nn.Module) -> int:
-    """Return the number of parameters."""
-    return sum(weight.numel() for weight in model.parameters())
-
-
 def pick_device(name: str = "auto") -> torch.device:
     """Return the named device, or with "auto" the best one that is here."""
     if name != "auto":

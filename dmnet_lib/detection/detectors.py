@@ -193,7 +193,8 @@ def batches(sizes_wh: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
 def write(folder: Path, model: nn.Module, *, steps: int, val_loss: float) -> dict[str, object]:
     """Write a trained network's weights, and what it is; return the latter."""
     digest = files.digest(weights.write(folder / WEIGHTS, model))
-    about = {"weights": WEIGHTS, "digest": digest, "parameters": weights.size(model),
+    parameters = sum(weight.numel() for weight in model.parameters())
+    about = {"weights": WEIGHTS, "digest": digest, "parameters": parameters,
              "steps": steps, "val_loss": val_loss}  # fmt: skip
     files.write_json(folder / ABOUT, about)
     return about
