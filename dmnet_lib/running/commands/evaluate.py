@@ -54,11 +54,11 @@ class Options:
     out: Path = option("metrics.json")
     images: Path | None = option("COCO json of the detections' ids, if not the ground truth")
     first_class: int | None = option("category id of pedestrian", type=int, choices=(0, 1))
-    ignore_other_images: bool = option("drop detections on others", action="store_true")
+    ignore_other_images: bool = option("drop detections on unknown images", action="store_true")
     names: Path | None = option("score only these images: one stem a line")
     only_detected: bool = option("score only images with a detection: for an export of a part of "
         "the split, else every figure is too good", action="store_true")  # fmt: skip
-    max_detections: int | None = option("of coco, per image and class", type=common.count)
+    max_detections: int | None = option("of coco (500; official: 100)", type=common.count)
     backend: str | None = option("of coco; pycocotools is ten times slower",
         choices=("faster-coco-eval", "pycocotools"))  # fmt: skip
     profile: Profile = common.rules("evaluation", EMPTY)
