@@ -27,13 +27,9 @@ def within(groups: np.ndarray, boxes_xyxy: np.ndarray, *, least: float) -> Itera
 
 
 def between(
-    groups: np.ndarray,
-    boxes_xyxy: np.ndarray,
-    other_groups: np.ndarray,
-    others_xyxy: np.ndarray,
-    *,
-    least: float,
-) -> Iterator[Pairs]:
+    groups: np.ndarray, boxes_xyxy: np.ndarray, other_groups: np.ndarray, others_xyxy: np.ndarray,
+    *, least: float,
+) -> Iterator[Pairs]:  # fmt: skip
     """Yield, as `within`, parts of all pairs of a row and an other row of its group."""
     keys, order = _sorted(other_groups, others_xyxy)
     # An other box begins at most (1 - t) of its width further left, and is 1 / t times as wide.
@@ -75,10 +71,8 @@ def _overlapping(
     """Yield the pairs of rows[k] and order[first[k]:last[k]], for every k, with IoU over 0."""
     for owners, places in boxes.run_pairs(first, np.maximum(last - first, 0)):
         one, other = rows[owners], order[places]
-        meet = np.flatnonzero(
-            (boxes_xyxy[one, 1] < others_xyxy[other, 3])
-            & (others_xyxy[other, 1] < boxes_xyxy[one, 3])
-        )
+        above = others_xyxy[other, 1] < boxes_xyxy[one, 3]
+        meet = np.flatnonzero(above & (boxes_xyxy[one, 1] < others_xyxy[other, 3]))
         one, other = one[meet], other[meet]
         shared = boxes.intersection(boxes_xyxy[one], others_xyxy[other]).astype(np.float64)
         union = boxes.area(boxes_xyxy[one]) + boxes.area(others_xyxy[other]) - shared

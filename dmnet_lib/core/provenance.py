@@ -123,10 +123,7 @@ def data_fingerprint(root: Path) -> str:
 
 @dataclass(frozen=True)
 class Stage:
-    """One notebook's run: its checked parameters, where it writes, and what it builds on.
-
-    results is the folder of all experiments, upstream the folders of earlier stages by name.
-    """
+    """One notebook's run: its parameters, where it writes, and earlier stages' folders by name."""
 
     name: str
     experiment: str
@@ -164,10 +161,9 @@ class Stage:
         files.write_json(self.out / result_folder.TIMINGS, _plain(timings, "timings"))
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>"
-            for name, value in sorted(self.params.items())
-        )
+        row = "<tr><td>{}</td><td>{}</td></tr>"
+        cells = [(name, html.escape(str(value))) for name, value in sorted(self.params.items())]
+        rows = "".join(row.format(*one) for one in cells)
         return f"<table><tr><th>parameter</th><th>value</th></tr>{rows}</table>"
 
 
@@ -188,8 +184,7 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     out, upstream = _place(experiment, name)
     stage = Stage(name, experiment, result_folder.results_root(), out, chosen, upstream)
     out.mkdir(parents=True, exist_ok=True)
-    # A stage that is run again is unfinished until its metrics are written again.
-    (out / METRICS).unlink(missing_ok=True)
+    (out / METRICS).unlink(missing_ok=True)  # run again, it is unfinished until they are written
     declared = {n: value for n, value in told.get("declared", {}).items() if n in chosen}
     files.write_text(out / PARAMS, params.dump(chosen | declared))
     files.write_json(out / PROVENANCE, _provenance(stage, told))

@@ -125,11 +125,10 @@ class Detections:
 
 @dataclass(frozen=True)
 class ViewDetections:
-    """What one inference pass detected, and the view that each box was seen in.
+    """What one inference pass detected: N boxes before fusion in whole-image pixels, of R views.
 
-    detections: N boxes before fusion, in whole-image pixels; view_index [N], non-decreasing: the
-    row of regions that each was seen in; regions: the R views; scales [R]: pixels of the view per
-    pixel of the image.
+    view_index [N], non-decreasing: the row of regions that each was seen in; scales [R]: pixels of
+    the view per pixel of the image.
     """
 
     detections: Detections
@@ -151,7 +150,7 @@ class ViewDetections:
 
 
 def join(parts: list[Detections], names: tuple[str, ...]) -> Detections:
-    """Join tables of the same images (names), in the order given per image; else ValueError."""
+    """Join tables of the same images (names), else ValueError; rows stay in the order given."""
     if any(part.names != names for part in parts):
         raise ValueError("a part counts other images, or in another order, than names")
     none = np.zeros(0, np.int64)

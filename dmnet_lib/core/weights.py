@@ -39,8 +39,7 @@ def pick_device(name: str = "auto") -> torch.device:
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Return what lets a network compute in bfloat16 where the device is made for it.
 
-    Older GPUs and CPUs stay at float32: on a CPU with bfloat16 a training step of MCNN takes 0.6 of
-    the time, but its maps end 3% further from the true ones.
+    CPUs stay at float32: with bfloat16 a step takes 0.6 of the time, but maps end 3% further off.
     """
     able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, torch.bfloat16, enabled=able)
@@ -56,8 +55,7 @@ def map_with(
 ) -> Iterator[Result]:
     """Yield function(model, context, item) for each item, in order.
 
-    An executor's workers are sent the model and CHUNK items at a time, and run it on their CPU: a
-    network is sent as it is there, another model sees to that when it is pickled.
+    An executor's workers are sent the model and CHUNK items at a time, and run it on their CPU.
     """
     if executor is None:
         return map(partial(function, model, context), items)

@@ -1,8 +1,7 @@
 """Points -> density maps of objects per cell, at any stride; every object adds 1.
 
 A cell holds the exact integral of the kernels over its area, so the map at stride 8 is the block
-sum of the map at stride 1, and both sum to the number of objects. Other `official.KernelRules` give
-the maps of the official DMNet code.
+sum of the map at stride 1. Other `official.KernelRules` give the maps of the official DMNet code.
 """
 
 import math
@@ -147,8 +146,7 @@ def read_maps(path: Path) -> list[np.ndarray]:
 
 
 def compare(predicted: list[np.ndarray], true: list[np.ndarray]) -> dict[str, float]:
-    """Return MAE and RMSE of the counts per image, the cells' RMSE in objects, their correlation
-    (Pearson's, over the cells of all images; 0 where one side is constant), and the count ratio."""
+    """Return counts' MAE, RMSE and ratio, and all cells' RMSE and correlation (0 of a constant)."""
     both = (predicted, true)
     counts, true_counts = (np.array([m.sum(dtype=np.float64) for m in maps]) for maps in both)
     cells, true_cells = (np.concatenate([m.ravel() for m in maps]) for maps in both)

@@ -82,17 +82,13 @@ def parse(text: str) -> tuple[float, ...]:
     except ValueError:
         edges = (math.nan,)
     if not np.isfinite(edges).all() or not (np.diff((0.0, *edges)) > 0).all():
-        raise InputError(
-            f"sizes {text!r}: expected rising sides in px with commas between, such as 8, 16, 32"
-        )
+        expected = "rising sides in px with commas between, such as 8, 16, 32"
+        raise InputError(f"sizes {text!r}: expected {expected}")
     return edges
 
 
 def plain(edges_px: Sequence[float]) -> Bins:
-    """Return bins of which nothing was measured: the middle of each octave, and what it reaches.
-
-    The first bin's typical side is its edge / √2, the last one's √2 times its edge.
-    """
+    """Return bins of which nothing was measured: the middle of each octave, and what it reaches."""
     edges = np.asarray(edges_px, np.float64)
     if not len(edges):
         sides, upper = np.array([ONE_SIDE_PX]), np.array([ONE_SIDE_PX * math.sqrt(2)])

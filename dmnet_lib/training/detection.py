@@ -29,10 +29,9 @@ Batch = tuple[list[torch.Tensor], list[Target]]
 
 @dataclass(frozen=True)
 class Patches:
-    """What the detector is trained on: patches of whole images and crops, at inference's scales.
+    """What the detector is trained on: patches of patch_px of views scaled as in inference.
 
-    A patch of patch_px is taken from a view scaled as in inference times a random factor, around
-    an object in object_share of the cases. whole_share of the patches come from whole images.
+    object_share of them lie around an object, whole_share come from whole images, not from crops.
     """
 
     input_scale: InputScale
