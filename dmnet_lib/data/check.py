@@ -81,8 +81,7 @@ def _check_split(
     if bare := wanted - set(texts):
         message = some(folder, "images without annotation", bare)
         found.errors.append(f"{message}: every image needs a file, an empty one if it has no box")
-    if spare := set(texts) - wanted:
-        found.notes.append(some(folder, "annotation files without image", spare))
+    found.notes.extend(left_out(folder, wanted, "without image"))
     table = _table([texts[stem] for stem in sorted(wanted & set(texts))], sizes or {}, found)
     if sizes is None:
         words = "lines were checked, not whether boxes lie in their images"

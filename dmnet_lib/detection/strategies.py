@@ -226,12 +226,11 @@ def with_predicted_recall(
     """Return the outcomes with `CropPlanner.predicted_recall` of their crops, and of `native`."""
     at_full = replace(planner.input_scale, input_long_px=FULL_RESOLUTION)
     planners = {"native": replace(planner, input_scale=at_full)}
-    return {
-        name: replace(
-            one, predicted_recall=planners.get(name, planner).predicted_recall(truth, one.regions)
-        )
+    recalls = {
+        name: planners.get(name, planner).predicted_recall(truth, one.regions)
         for name, one in found.items()
     }
+    return {name: replace(one, predicted_recall=recalls[name]) for name, one in found.items()}
 
 
 def cost_table(found: Mapping[str, Outcome]) -> pd.DataFrame:
@@ -276,19 +275,14 @@ def write(folder: Path, found: Mapping[str, Outcome]) -> Path:
 
 def read(folder: Path) -> dict[str, Outcome]:
     """Read what `write` wrote. Raises InputError for a missing or torn file."""
-    listing, wrong = files.read_json(folder / LISTING), (TypeError, AttributeError, KeyError)
+    found, wrong = {}, (TypeError, AttributeError, KeyError)
     with files.reading(folder / LISTING, "a list of strategies", wrong):
-        costs = [one.pop("costs") for one in listing]
-        records = [Strategy(**one) for one in listing]
-    return {
-        one.name: Outcome(
-            one,
-            tables.read(folder / f"{_stem(one.name)}_detections.npz", Detections),
-            tables.read(folder / f"{_stem(one.name)}_regions.npz", Regions),
-            **of_one,
-        )
-        for one, of_one in zip(records, costs, strict=True)
-    }
+        for listed in files.read_json(folder / LISTING):
+            costs, one = listed.pop("costs"), Strategy(**listed)
+            detections = tables.read(folder / f"{_stem(one.name)}_detections.npz", Detections)
+            regions = tables.read(folder / f"{_stem(one.name)}_regions.npz", Regions)
+            found[one.name] = Outcome(one, detections, regions, **costs)
+    return found
 
 
 def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) -> Path:
@@ -303,13 +297,10 @@ def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) 
 
 def read_ablation(folder: Path) -> dict[str, dict[str, Detections]]:
     """Read what `write_ablation` wrote. Raises InputError for a missing or torn file."""
-    listed = files.read_json(folder / ABLATION / LISTING)
+    folder /= ABLATION
     return {
-        variant: {
-            name: tables.read(folder / ABLATION / f"{number}_{_stem(name)}.npz", Detections)
-            for name in names
-        }
-        for number, (variant, names) in enumerate(listed)
+        variant: {n: tables.read(folder / f"{number}_{_stem(n)}.npz", Detections) for n in names}
+        for number, (variant, names) in enumerate(files.read_json(folder / LISTING))
     }
 
 

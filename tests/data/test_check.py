@@ -59,7 +59,7 @@ def test_what_real_data_has_is_noted_and_no_error(tmp_path: Path):
     found = check_splits(tmp_path)
     assert found.errors == []
     assert found.notes == [
-        f"{folder}: 1 annotation files without image (spare)",
+        f"{folder}: 1 annotation files without image, left out (spare)",
         f"{folder}: 1 images with 1 boxes without area (a)",
         f"{folder}: 1 images with 2 boxes crossing the image's border (a)",
         f"{folder}: 1 images with 1 boxes wholly outside the image (a)",
@@ -89,7 +89,7 @@ def test_annotations_of_other_data_or_none_are_one_error(tmp_path: Path):
     files.write_text(folder / "annotations" / "z.txt", GOOD)
     found = check_splits(tmp_path)
     assert [text.split(": ")[1] for text in found.errors + found.notes] == [
-        "2 images without annotation (a, b)", "1 annotation files without image (z)",
+        "2 images without annotation (a, b)", "1 annotation files without image, left out (z)",
     ]  # fmt: skip
 
 

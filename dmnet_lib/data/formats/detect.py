@@ -36,7 +36,7 @@ class _CropsList(msgspec.Struct):
     """crops.json: the regions of every image by its stem."""
 
     images: dict[str, object]
-    parameters: object = None
+    parameters: dict[str, object] = {}
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,8 @@ def _crops(path: Path, split: str, sizes: Sizes | None, executor: Executor | Non
     table = visdrone.read_annotations(path / "annotations", names, sizes_wh)
     pairs = zip(_file_names(_images(path / "images"), names), crops, strict=True)
     entries = tuple(_entry(name, parent, region) for name, (_, parent, region) in pairs)
-    given = listed.parameters if isinstance(listed.parameters, dict) else {}
     notes = tuple(check.left_out(path, names, f"not in {CROPS_LIST}"))
-    return Material(table, entries, split or str(given.get("split") or ""), notes)
+    return Material(table, entries, split or str(listed.parameters.get("split") or ""), notes)
 
 
 def _crop_names(path: Path, regions: Sequence[tuple[str, np.ndarray]]) -> list[str]:
