@@ -32,10 +32,8 @@ def outcome(
     """Detections of every first, second or n-th object, and one crop an image."""
     rows = slice(None, None, every)
     xyxy = xywh_to_xyxy(table.boxes_xywh[rows]).astype(float)
-    found = Detections(
-        table.names, xyxy, np.linspace(0.9, 0.5, len(xyxy)), table.class_ids[rows],
-        table.image_index[rows],
-    )  # fmt: skip
+    columns = (np.linspace(0.9, 0.5, len(xyxy)), table.class_ids[rows], table.image_index[rows])
+    found = Detections(table.names, xyxy, *columns)
     crops = Regions.from_lists([[[0, 0, 100, 100]]] * len(table))
     return Outcome(described([name])[name], found, crops, megapixels, 0.1)
 
@@ -48,8 +46,7 @@ def score(table: Annotations, **found: Outcome) -> scoring.Scores:
 
 def test_no_object_gives_no_figure_and_says_so():
     nothing = truth(cars=0)
-    found = {name: outcome(nothing) for name in GRID}
-    scores = score(nothing, **found)
+    scores = score(nothing, **{name: outcome(nothing) for name in GRID})
     assert strategy_table(scores.strategies)["AP"].isna().all()
     assert scores.strategies["global"]["intervals"]["APs"] == [None, None]
 
@@ -101,9 +98,8 @@ def method_scores() -> scoring.Scores:
 
 def test_the_default_of_a_method_is_what_others_are_held_against():
     scores = method_scores()
-    assert scores.baselines == {
-        "global": "global", "uniform": "uniform 2x2", "sliding": "sliding 320",
-    }  # fmt: skip
+    defaults = {"global": "global", "uniform": "uniform 2x2", "sliding": "sliding 320"}
+    assert scores.baselines == defaults
     assert scores.strategies["uniform 2x2"]["vs_uniform"] is None
     assert scores.strategies["uniform 2x3"]["vs_uniform"]["difference"] != 0
     assert scores.strategies["planned oracle 2"]["method"] == "planned oracle"
@@ -119,9 +115,8 @@ def test_every_strategy_has_an_interval_that_comes_from_the_same_draws():
     versus = scores.strategies["uniform 2x2"]["vs_global"]["difference"]
     one, other = (scores.samples[name]["AP"][0] for name in ("uniform 2x2", "global"))
     assert versus == pytest.approx(one - other)
-    assert strategy_table(scores.strategies)["predicted_recall"].dropna().to_dict() == {
-        "planned oracle 2": 0.75
-    }
+    recalls = strategy_table(scores.strategies)["predicted_recall"].dropna().to_dict()
+    assert recalls == {"planned oracle 2": 0.75}
 
 
 def test_images_of_a_subset_are_told_by_their_folders():
@@ -139,11 +134,9 @@ def test_a_subset_scores_as_its_images_do_by_themselves():
     crops = Regions(np.array([[0, 0, 100, 100]] * 2), np.array([0, 1]))
     found, last = {}, {}
     for name, rows in zip(grids, (keep, ~keep), strict=True):
-        one = outcome(whole)
-        found[name] = replace(one, detections=one.detections.select(rows), regions=crops)
-        last[name] = replace(
-            found[name], detections=found[name].detections.of_images(images["val"])
-        )
+        detections = outcome(whole).detections.select(rows)
+        found[name] = replace(outcome(whole), detections=detections, regions=crops)
+        last[name] = replace(found[name], detections=detections.of_images(images["val"]))
     scores = score(whole, **found)
     rng = np.random.default_rng(0)
     tables = scoring.subset_tables(found, images, scores, resamples=30, rng=rng)
@@ -157,12 +150,8 @@ def test_a_subset_scores_as_its_images_do_by_themselves():
 
 
 def test_words_say_what_a_subset_was_used_for():
-    said = wording.subset_roles(
-        ["train", "val", "test-dev"],
-        train_split="train",
-        val_split="train+val",
-        recall_curve_split="train",
-    )
+    splits = {"train_split": "train", "val_split": "train+val", "recall_curve_split": "train"}
+    said = wording.subset_roles(["train", "val", "test-dev"], **splits)
     assert said.splitlines() == [
         "`train`: MCNN was trained on it, and MCNN's weights and the thresholds were chosen on it, "
         "and the recall curve was measured on it: figures are too good.",

@@ -95,9 +95,8 @@ def test_the_experiment_that_is_looked_at_and_the_notebooks_cell_are_kept(tmp_pa
 def test_a_value_moved_back_is_not_saved(tmp_path, folder) -> None:
     crops = crops_of(tmp_path, padding_px=30)
     default = params.declared()[CROPS]["padding_px"].default
-    assert saved(crops, folder, padding=default, window_w=90).changed == {
-        CROPS: {"window_w_px": 90}
-    }
+    found = saved(crops, folder, padding=default, window_w=90)
+    assert found.changed == {CROPS: {"window_w_px": 90}}
 
 
 @pytest.mark.parametrize(
