@@ -60,10 +60,9 @@ def annotate(
     """Return the boxes of each region, shifted to it and, where the region cuts them, clipped.
 
     A cut object is kept from a visible share of min_visible on, marked truncated; one that shows
-    less stays as a row that is not evaluated, so that it counts as neither right nor wrong.
-    Ignored regions are clipped and stay. With cut_objects "dropped" only objects wholly inside
-    stay, as they were, and no other row; drop_score0 then says whether rows that are not evaluated
-    are objects.
+    less stays as a row that is not evaluated. Ignored regions are clipped and stay. With
+    cut_objects "dropped" only objects wholly inside stay, as they were, and no other row;
+    drop_score0 then says whether rows that are not evaluated are objects.
     """
     whole = annotations.is_object if drop_score0 else annotations.has_class
     crop, rows = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]

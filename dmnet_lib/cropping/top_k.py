@@ -16,9 +16,8 @@ def control(
 ) -> dict[str, Regions]:
     """Return the crops of every image as `density top-k 6`, where 6 is the first budget in crops.
 
-    The window is the largest that is seen at max_upscale. A larger one shows objects smaller, a
-    smaller one shows them no larger and leaves input unused. Its view costs all of the input, as
-    the dearest planned crops do: where k of those do better, it is not by more pixels.
+    The window is the largest that is seen at max_upscale. Its view costs all of the input, as the
+    dearest planned crops do: where k of those do better, it is not by more pixels.
     """
     longest = planner.input_scale.input_long_px / planner.input_scale.max_upscale
     sides = np.round(longest * np.array(planner.aspect_wh) / max(planner.aspect_wh))

@@ -11,11 +11,9 @@ def table(dataset: str = "VisDrone") -> pd.DataFrame:
     """Return one row a published result, in percent; what was not published is NaN.
 
     Compare only where protocol and split agree. The same detections score 4 to 8 points higher by
-    VisDrone's toolkit than by COCO's evaluators (see the PP-YOLOE rows: one model, both ways):
-    the toolkit takes the area under every step of the curve, weights classes by the images that
-    hold them and does not punish detections in ignored regions. A cap of 100 detections hides
-    boxes of crowded images, and test-dev is five to six points harder than val. Raises ValueError
-    for a dataset without figures.
+    VisDrone's toolkit, which does not punish detections in ignored regions, than by COCO's
+    evaluators (see the PP-YOLOE rows). A cap of 100 detections hides boxes of crowded images, and
+    test-dev is five to six points harder than val. ValueError for a dataset without figures.
     """
     figures = pd.read_csv(FILE)
     found = figures[figures["dataset"] == dataset].drop(columns="dataset").reset_index(drop=True)

@@ -35,12 +35,10 @@ def best(rows: Rows, names: Iterable[str]) -> str | None:
 def judge(scores: "Scores", main: Sequence[str], *, images: int, reused: bool) -> dict[str, object]:
     """Return the verdict: the best strategy that chooses its crops against the best baseline.
 
-    A baseline sees the same views whatever an image shows: whole images, grids, tiles. Only `main`
-    strategies take part, since they were named before anything was scored. reused says that
-    networks were trained or choices made on some of the images.
-
-    The verdict has `tone` (wins, loses, unclear, untold), `sentence`, `against` (its caveats),
-    `strategy`, `rival`, and the `difference` in AP with `low` and `high`.
+    Only `main` strategies take part, since they were named before anything was scored. reused says
+    that networks were trained or choices made on some of the images. The verdict has `tone` (wins,
+    loses, unclear, untold), `sentence`, `against` (its caveats), `strategy`, `rival`, and the
+    `difference` in AP with `low` and `high`.
     """
     rows = scores.strategies
     chosen = best(rows, [name for name in main if not rows[name]["is_baseline"]])

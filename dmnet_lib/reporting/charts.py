@@ -141,8 +141,7 @@ def _forest(ax: Axes, rows: pd.DataFrame, x_label: str) -> None:
 def budget_curves(table: pd.DataFrame, *, measures: Sequence[str] = INTERVAL_MEASURES) -> Figure:
     """Return what each budget gives: a row a measure, over crops and over megapixels per image.
 
-    table: one row a strategy (index) with method, crops_per_image, megapixels, and each measure
-    with `_low` and `_high`.
+    table: by strategy method, crops_per_image, megapixels, and each measure, `_low` and `_high`.
     """
     figure, axes = new(2, len(measures), width=10.5, height=2.9)
     for row, measure in zip(axes, measures, strict=True):
@@ -206,10 +205,9 @@ def _log_axis(ax: Axes, values: pd.Series) -> None:
 
 
 def sweep(table: pd.DataFrame, name: str) -> Figure:
-    """Return AP, containment, crops and megapixels over a parameter's values, a line per strategy.
+    """Return each of SWEPT over a parameter's values, a line per strategy.
 
-    table: a row a strategy and value: strategy, value, place (on the axis), AP with AP_low and
-    AP_high, containment_rate, crops_per_image, megapixels.
+    table: a row a strategy and value: strategy, value, place (on the axis), SWEPT, AP_low, AP_high.
     """
     figure, axes = new(2, 2, width=11, height=3.0)
     ticks, shown = table.drop_duplicates("value"), styles(table["strategy"])

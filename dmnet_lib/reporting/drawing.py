@@ -110,11 +110,8 @@ def _by_class(boxes_xyxy: np.ndarray, class_ids: np.ndarray) -> tuple[Boxes, ...
 def _heat(
     cells: np.ndarray, alpha: float, size_wh: tuple[int, int]
 ) -> tuple[Image.Image, Image.Image]:
-    """Return a map in colours, and its opacity in each pixel.
-
-    The scale is the square root, or a crowd would hide what is faint; empty places are the more
-    transparent, the lower alpha is.
-    """
+    """Return a map in colours, and its opacity: empty places are clear where alpha is low."""
+    # The square root, or a crowd would hide what is faint.
     share = np.sqrt(np.clip(cells, 0, None) / max(float(cells.max(initial=0)), 1e-9))
     levels = Image.fromarray((share * 255).astype(np.uint8))
     levels.putpalette(HEAT_COLOURS.tobytes())

@@ -27,8 +27,7 @@ LISTED = 10  # images on which two strategies differ most
 class FusionExplorer(desk.Explorer):
     """One image's boxes by strategy, score and overlap: where they come from, and what is right.
 
-    whole, crops and found are those of `strategies.outcomes`, by the rule; strategy is the one that
-    is compared with the whole images first.
+    whole, crops and found are those of `strategies.outcomes`, by the rule; strategy is shown first.
     """
 
     name = "fusion"
@@ -93,8 +92,7 @@ class FusionExplorer(desk.Explorer):
     def fused(self, strategy: str, index: int) -> Detections:
         """Return one image's detections by a strategy, fused by what the controls say.
 
-        A run with this score as its score_threshold has the same ones: what is dropped before the
-        fusion removes nothing that scores higher.
+        A run with this score as its score_threshold has the same ones.
         """
         rule = replace(self.rule, iou_threshold=self.value("iou"))
         found = strategies.fuse(self.passes(strategy, index), rule)

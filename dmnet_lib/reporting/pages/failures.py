@@ -21,10 +21,9 @@ IN_CELL = re.compile(r"Cell In\[\d+\], line (\d+)")
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed stage: why, the command that runs it again if known, what it printed last, and where
-    it stopped; None: after all cells.
+    """A failed stage; command: what runs it again if known; log: what it printed last.
 
-    cell: number of how many code cells, heading above, source, and the line that the error names.
+    cell: number of how many code cells, heading above, source, and line; None: after all cells.
     """
 
     stage: str
