@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
 TILE_STEP = 2**0.5
-TILE_OVERLAP = 0.2
 LEAST_SCORE = 0.05  # of a detection that counts; the curves of higher ones plan as well
 BINS_AN_OCTAVE = 2  # of the table
 NORMAL_95 = 1.96  # standard deviations that hold 95 % of a normal distribution
@@ -52,7 +51,7 @@ def regions_at_many_sizes(sizes_wh: np.ndarray, scale: InputScale) -> list[Regio
     found = [Regions.whole_images(sizes_wh)]
     side = scale.input_long_px / scale.max_upscale * TILE_STEP
     while side < np.max(sizes_wh, initial=0):
-        tile = {"tile_px": round(side), "overlap": TILE_OVERLAP}
+        tile = {"tile_px": round(side), "overlap": 0.2}
         found.append(Regions.from_lists([regions.sliding(size, **tile) for size in sizes_wh]))
         side *= TILE_STEP
     return found

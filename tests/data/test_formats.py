@@ -40,9 +40,6 @@ def assert_same(a: Annotations, b: Annotations) -> None:
     np.testing.assert_array_equal(a.rows(), b.rows())
 
 
-# What other programs see
-
-
 def test_pycocotools_sees_ten_classes_and_rows_not_evaluated_as_crowds(tmp_path: Path) -> None:
     coco.write(tmp_path / "a.json", SMALL)
     read = COCO(tmp_path / "a.json")
@@ -133,9 +130,6 @@ def test_voc_tells_each_image_file_by_its_own_suffix(tmp_path: Path) -> None:
     assert file_names == ("a.png", "b.1.JPEG", "empty.jpg")
 
 
-# Crops
-
-
 def test_coco_of_crops_says_where_each_stands(tmp_path: Path) -> None:
     crops = [
         {"file_name": f"{n}.png", "parent": "p.jpg", "x0": 10 * i, "y0": 5, "scale": 1.5}
@@ -145,9 +139,6 @@ def test_coco_of_crops_says_where_each_stands(tmp_path: Path) -> None:
     images = coco.images_of(json.loads((tmp_path / "crops.json").read_text()))
     assert [{k: image[k] for k in coco.CROP_KEYS} for image in images.values()] == crops
     assert_same(coco.read(tmp_path / "crops.json"), SMALL)
-
-
-# Malformed input
 
 
 def changed(path: list, value: object) -> dict:

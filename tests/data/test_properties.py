@@ -46,9 +46,6 @@ def by_image(table: Annotations) -> dict[str, tuple]:
     }
 
 
-# Boxes
-
-
 @quick
 @given(XYWH, SIZE)
 def test_what_is_clipped_lies_in_the_image_and_is_as_large_as_what_shows(
@@ -70,9 +67,6 @@ def test_overlaps_do_not_depend_on_order(a: np.ndarray, b: np.ndarray, random: o
     a, b = boxes.xywh_to_xyxy(a), boxes.xywh_to_xyxy(b)
     np.testing.assert_array_equal(boxes.iou(a[order], b), boxes.iou(a, b)[order])
     np.testing.assert_array_equal(boxes.iou(a, b).T, boxes.iou(b, a))
-
-
-# Formats
 
 
 @quick

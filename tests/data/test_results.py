@@ -57,9 +57,6 @@ def read(tmp_path: Path) -> Callable:
     return call
 
 
-# Round trips
-
-
 @pytest.mark.parametrize("out", ["r.json", "folder", "r.zip"])
 @pytest.mark.parametrize("rows", [FOUND, []], ids=["some", "none"])
 def test_results_come_back_and_from_text_by_score(tmp_path: Path, out: str, rows: list) -> None:
@@ -89,9 +86,6 @@ def test_a_submission_keeps_the_best_500_of_an_image(tmp_path: Path) -> None:
     results.write(tmp_path / "out", detections(rows))
     scores = results.read(tmp_path / "out", NAMES)[0].scores
     assert (len(scores), scores.max(), scores.min()) == (500, 0.6, 0.101)
-
-
-# Images
 
 
 @pytest.mark.parametrize(
@@ -148,9 +142,6 @@ def test_ids_are_those_of_the_file_the_detector_was_run_on(read: Callable) -> No
     assert notes == ["categories are the COCO file's: 10 is motor"]
     for other in (5, 6):
         assert f"c): {other};" in fault(read, [entry(0), entry(other)], images=images)
-
-
-# Classes
 
 
 @pytest.mark.parametrize(
@@ -213,9 +204,6 @@ def test_visdrone_text_with_category_0_is_refused(tmp_path: Path) -> None:
     assert results.read(tmp_path, NAMES, first_class=1)[0].class_ids.tolist() == [4]
 
 
-# Numbers
-
-
 @pytest.mark.parametrize(
     ("more", "says"),
     [
@@ -262,9 +250,6 @@ def test_a_capped_export_is_noted(tmp_path: Path, counts: tuple[int, ...], noted
         f"{counts.count(noted)} images have exactly {noted} detections and none has more: was the "
         "export cut? Export up to 500"
     ] * (noted > 0)
-
-
-# Files
 
 
 @pytest.mark.parametrize(
@@ -348,9 +333,6 @@ def test_predictions_of_mmdet_are_one_json_an_image(tmp_path: Path) -> None:
 def test_other_json_of_an_image_is_named(tmp_path: Path, value: object, says: str) -> None:
     files.write_json(tmp_path / "c.json", value)
     assert says in fault(results.read, tmp_path, NAMES)
-
-
-# YOLO's text: class cx cy w h score, in shares of the image
 
 
 def test_yolo_s_text_is_read_in_pixels_and_by_our_order_of_classes(tmp_path: Path) -> None:
