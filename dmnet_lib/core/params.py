@@ -150,9 +150,8 @@ def find(
         raise InputError(f"{where}: {section}: no such section{files.nearest(section, known)}")
     if name in known[section]:
         return known[section][name]
-    homes = [other for other, names in known.items() if name in names]
-    belongs = f"; it belongs to {' and '.join(homes)}" if homes else ""
-    hint = belongs or files.nearest(name, known[section])
+    homes = " and ".join(other for other, names in known.items() if name in names)
+    hint = f"; it belongs to {homes}" if homes else files.nearest(name, known[section])
     raise InputError(f"{where}: {section}.{name}: no such parameter{hint}")
 
 

@@ -107,8 +107,7 @@ def read(path: Path) -> np.ndarray:
 def paths_of(folder: Path, names: Sequence[str]) -> list[Path]:
     """Return the map of each image, .npy or packed .npz. Raises InputError where one is missing."""
     there = {path.stem: path for kind in ("npz", "npy") for path in folder.glob(f"*.{kind}")}
-    missing = [name for name in names if name not in there]
-    if missing:
+    if missing := [name for name in names if name not in there]:
         told = f"{len(missing)} of {len(names)} images, first {missing[0]}.npy"
         raise InputError(f"{folder}: no map for {told}")
     return [there[name] for name in names]

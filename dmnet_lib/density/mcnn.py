@@ -58,8 +58,7 @@ def head(features: int, channels: int) -> nn.Module:
 class MCNN(nn.Module):
     """[B, 3, H, W] normalised pixels -> [B, K, H / 4, W / 4]; 133,705 parameters for K = 1.
 
-    He initialisation: the normal(0.01) of older recipes does not move. No ReLU after the last
-    convolution, where it can die; `predict` clips instead.
+    He initialisation: normal(0.01) does not move. No ReLU ends it, where it can die.
     """
 
     def __init__(self, channels: int = 1) -> None:

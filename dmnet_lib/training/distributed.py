@@ -50,13 +50,10 @@ def share(batch_size: int) -> slice:
 
 
 def together(model: nn.Module) -> nn.Module:
-    """Return the model wrapped so that gradients are averaged over the processes.
-
-    Its batch normalisation sees the whole batch; on a CPU, which cannot, that of each process.
-    """
+    """Return the model wrapped so that gradients are averaged over the processes."""
     if size() == 1:
         return model
-    if next(model.parameters()).is_cuda:
+    if next(model.parameters()).is_cuda:  # a CPU normalises each process's part of the batch
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # replaces the layers
     return DistributedDataParallel(model)
 

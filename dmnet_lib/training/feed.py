@@ -65,8 +65,7 @@ def lost_workers_told() -> Iterator[None]:
 def workers(device: torch.device) -> int:
     """Return the number of processes that draw: DMNET_JOBS, else the cores that training leaves.
 
-    Networks on the CPU keep all of torch's threads busy: on two cores a worker would only take its
-    time from them (measured), and there is none. Raises InputError for a JOBS that is no number.
+    Networks on the CPU keep all of torch's threads busy: a worker would take its time from them.
     """
     if given := os.environ.get(JOBS):
         if not given.isdecimal():
