@@ -124,7 +124,7 @@ def from_rows(
 def from_table(
     names: Sequence[str], sizes_wh: np.ndarray, counts: np.ndarray, table: np.ndarray
 ) -> Annotations:
-    """Return the split of [N, 8] VisDrone fields, of which image i holds the next counts[i]."""
+    """Return the split of [N, 8] VisDrone fields, of which image i has the next counts[i]."""
     table = np.asarray(table, np.int64)
     return Annotations(
         names=tuple(names),

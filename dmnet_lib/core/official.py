@@ -108,8 +108,5 @@ CORRECTED = named(PROFILES[0])
 
 
 def drops_score0(rule: str, split: str, *, official_on: tuple[str, ...] = ("val",)) -> bool:
-    """Tell whether rows with score 0 are dropped on a split under the rule `score0_dropped`.
-
-    official_on names the splits on which the official program in question drops them.
-    """
+    """Tell whether rows with score 0 are dropped; official_on: splits where official code does."""
     return rule == "every_split" or split in official_on

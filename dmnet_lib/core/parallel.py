@@ -94,8 +94,7 @@ def cluster(address: str) -> Iterator[Executor]:
         try:
             yield client.get_executor()
         except distributed.KilledWorker as error:
-            told = f"one task ended every worker that tried it ({error})"
-            raise InputError(f"{address}: {told}") from None
+            raise InputError(f"one task ended every worker that tried it ({error})") from None
 
 
 def _begin(method: str) -> None:
