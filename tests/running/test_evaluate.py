@@ -186,7 +186,7 @@ def test_files_not_sorted_by_score_are_noted(root) -> None:
         ("--names sizes.json", "expected stems of the ground truth, one a line"),
         ("--out val", "val: is a folder; --out takes the metrics file"),
         ("--split test", "no folder for split 'test'"),
-        ("--detections none.json", "none.json: no such file or folder of detections"),
+        ("--detections none.json", "none.json: no such file"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(root, monkeypatch, refused, more, says) -> None:
