@@ -92,7 +92,7 @@ def test_a_chain_over_all_formats_ends_where_it_began(tmp_path, convert) -> None
 
 def test_annotations_alone_are_enough_with_sizes(tmp_path, convert, refused) -> None:
     (split_folder(tmp_path / "val") / "images").rename(tmp_path / "gone")
-    assert "give their sizes: --image-sizes FILE" in refused(
+    assert "give --image-sizes FILE" in refused(
         "convert", tmp_path, "--split", "val", "--to", "coco", "--out", tmp_path / "x.json"
     )
     sizes = files.write_json(tmp_path / "sizes.json", {stem: [40, 30] for stem in TEXTS})
