@@ -1,8 +1,7 @@
 """VisDrone annotation text in, one table of a whole split out (and the classes' names).
 
-A line is `x,y,w,h,score,category,truncation,occlusion` (VisDrone2018-DET-toolkit, README).
-Category 0 is an ignored region, 1..10 are the classes below, 11 is "others"; score 0 means that
-the row is not evaluated.
+Lines are `x,y,w,h,score,category,truncation,occlusion` (VisDrone2018-DET-toolkit, README); category
+0 is an ignored region, 1..10 are the classes below, 11 "others"; score 0: it is not evaluated.
 """
 
 import re
@@ -38,21 +37,16 @@ MARKS = b"," * (len(FIELDS) - 1) + b"\n"  # of a plain line, without its digits
 
 @dataclass(frozen=True)
 class Annotations:
-    """One split as one table of N rows over M images.
+    """One split as one table of N rows over M images."""
 
-    names: M file stems; sizes_wh [M, 2] int; offsets [M + 1] int: image i has the rows
-    offsets[i]:offsets[i + 1]. boxes_xywh [N, 4] int pixels (floats where others annotated so);
-    class_ids [N] 0..11; evaluated [N] bool (the score); truncation [N] 0..1; occlusion [N] 0..2.
-    """
-
-    names: tuple[str, ...]
-    sizes_wh: np.ndarray
-    offsets: np.ndarray
-    boxes_xywh: np.ndarray
-    class_ids: np.ndarray
-    evaluated: np.ndarray
-    truncation: np.ndarray
-    occlusion: np.ndarray
+    names: tuple[str, ...]  # M file stems
+    sizes_wh: np.ndarray  # [M, 2] int
+    offsets: np.ndarray  # [M + 1] int: image i has the rows offsets[i]:offsets[i + 1]
+    boxes_xywh: np.ndarray  # [N, 4] int pixels (floats where others annotated so)
+    class_ids: np.ndarray  # [N] 0..11
+    evaluated: np.ndarray  # [N] bool (the score)
+    truncation: np.ndarray  # [N] 0..1
+    occlusion: np.ndarray  # [N] 0..2
 
     def __post_init__(self) -> None:
         rows, images = len(self.boxes_xywh), len(self.names)
@@ -179,10 +173,7 @@ def merge_classes(annotations: Annotations, text: str) -> Annotations:
 
 
 def read(path: Path) -> np.ndarray:
-    """Return the [n, 8] int fields of one file. Raises InputError for its first fault.
-
-    A line may end with a comma (a few official ones do).
-    """
+    """Return the [n, 8] int fields of one file; lines may end with a comma. Raises InputError."""
     try:
         lines = _content(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
@@ -221,10 +212,8 @@ def read_all(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return counts [M] and fields [N, 8] of texts of nothing but whole numbers, eight a line.
-
-    All are parsed as one text, many times faster than one by one. None where there is more to them.
-    """
+    """Return counts [M] and fields [N, 8] of texts of nothing but whole numbers, eight a line, else
+    None. All are parsed as one text, many times faster than one by one."""
     texts = [text.replace(b"\r\n", b"\n").replace(b",\n", b"\n") for text in texts]
     texts = [t if t.endswith(b"\n") or not t else t.rstrip(b",") + b"\n" for t in texts]
     whole = b"".join(texts)

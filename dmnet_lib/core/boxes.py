@@ -88,9 +88,6 @@ def run_pairs(first: np.ndarray, counts: np.ndarray) -> Iterator[tuple[np.ndarra
 
 
 def pairs(index_a: np.ndarray, index_b: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Return parts of all pairs of rows of a and b of one image: rows of a [P] and of b [P].
-
-    index_a [A] and index_b [B] say the image of each row; index_b rises.
-    """
+    """Return parts of all pairs of rows a [P] and b [P] of one image; index_b [B] rises."""
     first, last = np.searchsorted(index_b, [index_a, index_a + 1])
     return run_pairs(first, last - first)

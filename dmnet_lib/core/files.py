@@ -1,7 +1,4 @@
-"""Paths to values and back: files are written whole or not at all, and images are decoded here.
-
-Every error that changing the input fixes is an `InputError` of one line.
-"""
+"""Paths to values and back: files are written whole or not at all, and images are decoded here."""
 
 import difflib
 import errno

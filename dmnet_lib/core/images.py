@@ -1,8 +1,4 @@
-"""Any image file -> upright 8-bit RGB pixels, and in words what was done to get there.
-
-The suite's own data is plain JPEG and PNG, which `files` decodes; this is for pictures as people
-have them: turned by the camera, grey, of 16 bits, transparent, of a palette, for print.
-"""
+"""Any image file -> upright 8-bit RGB pixels, and in words what was done to get there."""
 
 import warnings
 from dataclasses import dataclass

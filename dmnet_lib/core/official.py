@@ -1,7 +1,6 @@
 """A profile's name in, the rules of every step out: `corrected` (bug-fixed) or `official`.
 
-`official` does what the official DMNet code does, number for number, so that older results can be
-compared. Each way in which the two part is one rule of official.toml, and can be set alone.
+`official` does what the official DMNet code does, number for number, to compare older results.
 """
 
 import tomllib

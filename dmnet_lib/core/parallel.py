@@ -1,8 +1,4 @@
-"""A function over many items, in worker processes: results in order, memory bounded, a clear end.
-
-`pool` lends worker processes of this machine, `cluster` those of a dask scheduler. `run` takes
-either, any other executor of `concurrent.futures`, or None: then all is done in this process.
-"""
+"""A function over many items, in worker processes: results in order, little memory, a clear end."""
 
 import gc
 import itertools
@@ -136,9 +132,9 @@ def run(
 ) -> Iterator[Result]:
     """Yield function(item) for each item, in order; nothing is done before the first is asked for.
 
-    items are taken as they are needed, `chunk` of them go to a worker at a time, and few chunks
-    are under way at once. A label shows progress, in a terminal only. The first error is raised as
-    it was, and no further item is begun. Raises InputError where a worker process died.
+    Without an executor all is done in this process; else `chunk` items go to a worker at a time, as
+    they are needed. A label shows progress, in a terminal only. The first error is raised as it
+    was, and no further item is begun. Raises InputError where a worker process died.
     """
     total = len(items) if isinstance(items, Sized) else None
     found = map(function, items) if executor is None else _spread(executor, function, items, chunk)

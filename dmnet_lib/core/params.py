@@ -1,8 +1,8 @@
 """Parameter files in, checked typed values out: `params/base.yaml` and what an experiment changes.
 
-A file has two levels, `section: {name: value}`; a section is `common` or a notebook's stem. Every
-parameter stands in base.yaml with its default, and the comment behind it opens with the allowed
-values, `[0, 1]`, `(0, inf)` or `{fixed, adaptive}`, followed by the unit and what it does.
+A file is `section: {name: value}`; a section is `common` or a notebook's stem. In base.yaml the
+comment behind each default opens with the allowed values, `[0, 1]`, `(0, inf)` or
+`{fixed, adaptive}`, followed by the unit and what it does.
 """
 
 import math

@@ -1,8 +1,7 @@
 """What made a result: a stage's parameters, code, data and upstream, and the folder it writes to.
 
-A notebook's first call after its parameters cell is `stage = provenance.begin(NAME, globals())`.
-The runner tells the stage its place through environment variables; without them (Run All in
-JupyterLab) the stage writes to `results/<experiment>/<stage>/interactive/`.
+The runner tells a stage its place through environment variables; without them (Run All in
+JupyterLab) it writes to `results/<experiment>/<stage>/interactive/`.
 """
 
 import ast

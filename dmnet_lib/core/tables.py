@@ -1,8 +1,4 @@
-"""Crops and scored boxes of a split as tables: `Regions`, `Detections` and `ViewDetections`.
-
-Rows stand by image: those of image i are together. Files are npz of plain arrays; COCO json and
-VisDrone txt are other spellings of detections (`data.formats`).
-"""
+"""Crops and scored boxes of a split as tables: `Regions`, `Detections` and `ViewDetections`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,13 +22,10 @@ def require_shapes(table: object, **shapes: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True)
 class Regions:
-    """Crop rectangles of a split: boxes_xyxy [R, 4] int (half-open pixels), image_index [R] int.
+    """R crop rectangles of a split, sorted by image, in each in the order they were found."""
 
-    Sorted by image: the regions of image i stand together, in the order they were found.
-    """
-
-    boxes_xyxy: np.ndarray
-    image_index: np.ndarray
+    boxes_xyxy: np.ndarray  # [R, 4] int, half-open pixels
+    image_index: np.ndarray  # [R] int
 
     def __post_init__(self) -> None:
         rows = len(self.boxes_xyxy)
@@ -66,17 +59,13 @@ class Regions:
 
 @dataclass(frozen=True)
 class Detections:
-    """N scored boxes over M images.
+    """N scored boxes over M images, sorted by image."""
 
-    names: M file stems; boxes_xyxy [N, 4] float pixels; scores [N] in 0..1; class_ids [N] in
-    1..10; image_index [N], non-decreasing: the boxes of an image stand together.
-    """
-
-    names: tuple[str, ...]
-    boxes_xyxy: np.ndarray
-    scores: np.ndarray
-    class_ids: np.ndarray
-    image_index: np.ndarray
+    names: tuple[str, ...]  # M file stems
+    boxes_xyxy: np.ndarray  # [N, 4] float pixels
+    scores: np.ndarray  # [N] in 0..1
+    class_ids: np.ndarray  # [N] in 1..10
+    image_index: np.ndarray  # [N], non-decreasing
 
     def __post_init__(self) -> None:
         rows = len(self.boxes_xyxy)
@@ -125,16 +114,12 @@ class Detections:
 
 @dataclass(frozen=True)
 class ViewDetections:
-    """What one inference pass detected: N boxes before fusion in whole-image pixels, of R views.
-
-    view_index [N], non-decreasing: the row of regions that each was seen in; scales [R]: pixels of
-    the view per pixel of the image.
-    """
+    """What one inference pass detected: N boxes before fusion in whole-image pixels, of R views."""
 
     detections: Detections
-    view_index: np.ndarray
+    view_index: np.ndarray  # [N], non-decreasing: the row of regions that each was seen in
     regions: Regions
-    scales: np.ndarray
+    scales: np.ndarray  # [R]: pixels of the view per pixel of the image
 
     def __post_init__(self) -> None:
         require_shapes(self, view_index=(len(self),), scales=(len(self.regions),))

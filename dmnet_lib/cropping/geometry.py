@@ -1,7 +1,4 @@
-"""Annotations and crop regions in, what the crops hold and cost out; also areas of unions of boxes.
-
-An object cut by every crop that meets it can only be found whole on the full image.
-"""
+"""Annotations and crop regions in, what the crops hold and cost out; areas of unions of boxes."""
 
 import numpy as np
 
@@ -13,8 +10,7 @@ from dmnet_lib.core.tables import Regions
 def covered_area(boxes_xyxy: np.ndarray, union_xyxy: np.ndarray) -> np.ndarray:
     """Return the [N] areas of boxes [N, 4] that lie in the union of boxes [U, 4].
 
-    Exact: the union is a mask over the cells between all its borders, and the overlap of a box
-    with a cell is a product of two lengths. Integers stay integers.
+    Exact: the union is a mask over the cells between all its borders. Integers stay integers.
     """
     union = np.asarray(union_xyxy).reshape(-1, 4)
     inside, overlap = [], []

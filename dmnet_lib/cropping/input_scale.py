@@ -1,7 +1,4 @@
-"""Sides of views in image pixels -> the scales at which a detector sees them, and their pixels.
-
-A view is a whole image or a crop. It is resized so that its longer side fits the detector's input.
-"""
+"""Sides of views (images or crops) in px -> how large a detector sees them, and their pixels."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

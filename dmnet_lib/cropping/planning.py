@@ -1,13 +1,10 @@
 """Density by size and a detector's recall curve -> the crops that add the most found objects.
 
-An object counts with the best recall that any view gives it: the whole image's, or that of a crop
-that holds it entirely. The value of a set of crops is the sum of that over the objects, or in
-expectation over density maps by size. It is monotone and submodular, so taking the crop with the
-greatest gain again and again comes within 1 - 1/e of the best set of so many crops (Nemhauser,
-Wolsey and Fisher 1978); gains only fall, so old ones are bounds (Minoux 1978).
-
-Maps are [K, h, w] in objects per cell, one map per size bin; an object is taken to stand at its
-cell's centre, and to reach from there as far as objects of its bin do.
+An object counts with the best recall of any view that holds it entirely. The sum over the objects
+is monotone and submodular, so taking the crop with the greatest gain again and again comes within
+1 - 1/e of the best set of so many (Nemhauser, Wolsey and Fisher 1978); gains only fall, so old ones
+are bounds (Minoux 1978). Maps are [K, h, w] in objects per cell, one per size bin; an object is
+taken to stand at its cell's centre, and to reach as far as objects of its bin do.
 """
 
 import re
@@ -44,15 +41,11 @@ def parse_aspect(text: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Budget:
-    """What an image may cost: a number of crops, megapixels, or both; None is no limit.
-
-    Crops that gain less than least_gain objects per crop, or per megapixel where these are the
-    limit, are not taken.
-    """
+    """What an image may cost: a number of crops, megapixels, or both; None is no limit."""
 
     crops: int | None = None
     megapixels: float | None = None
-    least_gain: float = 0.0
+    least_gain: float = 0.0  # objects per crop, or per megapixel where these are the limit
 
     def __post_init__(self) -> None:
         limits = (self.crops, self.megapixels, self.least_gain or None)
@@ -63,30 +56,22 @@ class Budget:
 
 @dataclass(frozen=True)
 class Plan:
-    """Crops in the order chosen: regions_xyxy [r, 4] int px, and the gain of each [r].
+    """Crops in the order chosen, and the objects that are expected to be found."""
 
-    gains are expected objects found more than before it; base is what the whole image finds,
-    total all objects in the maps.
-    """
-
-    regions_xyxy: np.ndarray
-    gains: np.ndarray
-    base: float
-    total: float
+    regions_xyxy: np.ndarray  # [r, 4] int px
+    gains: np.ndarray  # [r] expected objects found more than before each
+    base: float  # what the whole image finds
+    total: float  # all objects in the maps
 
 
 @dataclass(frozen=True)
 class CropPlanner:
-    """Chooses crops by what a detector is expected to find in them.
-
-    curve: the share of objects found at each size in the detector's input. aspect_wh: the shape of
-    the crops that are offered; both sides above 0, or InputError.
-    """
+    """Chooses crops by what a detector is expected to find in them."""
 
     bins: Bins
     curve: Curve
     input_scale: InputScale
-    aspect_wh: tuple[float, float] = (1.0, 1.0)
+    aspect_wh: tuple[float, float] = (1.0, 1.0)  # the shape of all crops; InputError unless above 0
 
     def __post_init__(self) -> None:
         if not all(0 < side < np.inf for side in self.aspect_wh):
@@ -213,21 +198,17 @@ class _Cells:
 
 @dataclass(frozen=True)
 class _Windows:
-    """All windows of one size in an image: lefts [nx], tops [ny], sides, cost in megapixels.
+    """All windows of one size in an image."""
 
-    in_x [K, nx, w] and in_y [K, ny, h] say (0, 1) which cells' objects lie inside; columns [nx, 2]
-    and rows [ny, 2] are the first cell that a window meets, and the end.
-    """
-
-    lefts: np.ndarray
-    tops: np.ndarray
+    lefts: np.ndarray  # [nx]
+    tops: np.ndarray  # [ny]
     side_wh: tuple[int, int]
-    megapixels: float
+    megapixels: float  # what one costs
     recall: np.ndarray  # [K]
-    in_x: np.ndarray
-    in_y: np.ndarray
-    columns: np.ndarray
-    rows: np.ndarray
+    in_x: np.ndarray  # [K, nx, w]: 1 where a cell's objects lie inside, else 0
+    in_y: np.ndarray  # [K, ny, h]
+    columns: np.ndarray  # [nx, 2]: the first cell that a window meets, and the end
+    rows: np.ndarray  # [ny, 2]
 
     def xyxy(self, row: int, column: int) -> np.ndarray:
         """Return one window [4]."""

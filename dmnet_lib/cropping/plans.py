@@ -1,8 +1,4 @@
-"""Where objects are thought to be -> planned crops of a split, at several budgets at once.
-
-The density by size comes from the truth's points, from a network's maps, or from map files;
-`detection.density_source` makes one of a detector's own first pass.
-"""
+"""Where objects are thought to be -> planned crops of a split, at several budgets at once."""
 
 import re
 import time
@@ -43,14 +39,11 @@ class PlanTask:
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """The plans of a split's images under one budget, and the seconds [M] that each took.
-
-    prefix_of names the budget whose plans these are the first crops of, if any.
-    """
+    """The plans of a split's images under one budget, and the seconds [M] that each took."""
 
     plans: list[Plan]
     seconds: np.ndarray
-    prefix_of: str | None = None
+    prefix_of: str | None = None  # the budget whose plans these are the first crops of
 
     @property
     def regions(self) -> Regions:

@@ -1,8 +1,4 @@
-"""A detector's recall curve: the side of an object in its input, in pixels -> the share it finds.
-
-Fitted to what `detection.recall_samples` collects. It rises as a logistic in log2 of the side up to
-a plateau; a second logistic lets it fall again where objects outgrow the detector.
-"""
+"""A detector's recall curve: the side of an object in its input, in px -> the share it finds."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -67,10 +67,8 @@ def uniform(size_wh: np.ndarray, *, rows: int, columns: int) -> np.ndarray:
 
 
 def sliding(size_wh: np.ndarray, *, tile_px: int, overlap: float) -> np.ndarray:
-    """Return overlapping square tiles; the last of a row or column is moved back to the border.
-
-    Slicing as in SAHI (Akyon et al., ICIP 2022): neighbours share `overlap` of a tile's side.
-    """
+    """Return square tiles, the last at the border, as SAHI's (Akyon et al., ICIP 2022):
+    neighbours share `overlap` of a side."""
     step, lasts = max(1, round(tile_px * (1 - overlap))), np.maximum(0, size_wh - tile_px)
     starts = [np.unique(np.append(np.arange(0, last, step), last)) for last in lasts]
     left, top = (a.ravel() for a in np.meshgrid(*starts))

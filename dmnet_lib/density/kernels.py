@@ -1,8 +1,7 @@
 """Points -> the width of each Gaussian kernel, and its weight in each interval of an axis.
 
-A kernel is a product of one Gaussian in x and one in y, so its weight in any rectangle is a product
-of two one-dimensional weights: maps and window sums both come from `axis_weights`, and neither has
-to draw the other.
+A kernel is a product of one Gaussian in x and one in y, and so is its weight in any rectangle: maps
+and window sums both come from `axis_weights`, and neither has to draw the other.
 """
 
 from collections.abc import Mapping
@@ -21,17 +20,13 @@ SIGMA_TABLE_PX = np.arange(1, 801) * 0.025
 
 @dataclass(frozen=True)
 class SigmaRule:
-    """How wide the kernels are: "fixed", "class_wise" or "adaptive", and the values that need it.
-
-    sigma_px: all sigmas when fixed; of a point without neighbours when adaptive. scales_px: by
-    class. neighbours and beta: an adaptive sigma is beta times the mean distance to so many.
-    """
+    """How wide kernels are: "fixed", "class_wise" or "adaptive", and the values that this needs."""
 
     name: str = "fixed"
-    sigma_px: float = 15.0
+    sigma_px: float = 15.0  # of all points when fixed; of one without neighbours when adaptive
     neighbours: int = 3
-    beta: float = 0.3
-    scales_px: Mapping[int, float] = field(default_factory=dict)
+    beta: float = 0.3  # an adaptive sigma is so many times the mean distance to the neighbours
+    scales_px: Mapping[int, float] = field(default_factory=dict)  # by class
     rules: SigmaRules = CORRECTED.sigmas
 
     def apply(self, points: Points) -> Points:
@@ -39,17 +34,14 @@ class SigmaRule:
         if self.name == "fixed":
             return points.with_sigmas(self.sigma_px)
         if self.name == "class_wise":
-            return points.with_sigmas(self._class_wise()[points.class_ids])
+            if not self.scales_px:
+                raise InputError("no class has a scale: the train split has no object to measure")
+            default = float(np.mean(list(self.scales_px.values())))  # of a class without a scale
+            by_class = [self.scales_px.get(number, default) for number in (0, *CLASS_IDS)]
+            return points.with_sigmas(np.array(by_class)[points.class_ids])
         if self.name == "adaptive":
             return points.with_sigmas(self._adaptive(points))
         raise InputError(f"sigma rule {self.name!r}: expected fixed, class_wise or adaptive")
-
-    def _class_wise(self) -> np.ndarray:
-        """Return the sigma of each class by its number; one without a scale takes their mean."""
-        if not self.scales_px:
-            raise InputError("no class has a scale: the train split has no object to measure")
-        default = float(np.mean(list(self.scales_px.values())))
-        return np.array([self.scales_px.get(number, default) for number in (0, *CLASS_IDS)])
 
     def _adaptive(self, points: Points) -> np.ndarray:
         """Return [P] sigmas: beta times the mean distance to the nearest neighbours in the image.
@@ -77,8 +69,7 @@ class SigmaRule:
 def class_scales_px(annotations: Annotations) -> dict[int, float]:
     """Return the mean half diagonal, in pixels, of each class that has objects.
 
-    DMNet (Li et al. 2020, section 3.2) gives each class one sigma, from its objects' mean scale in
-    the train split. Half the diagonal comes within a tenth of the values in circulation.
+    As a class' sigma (DMNet, section 3.2) it comes within a tenth of the values in circulation.
     """
     rows = annotations.is_object
     half_diagonal = np.hypot(*annotations.boxes_xywh[rows, 2:].T.astype(np.float64)) / 2

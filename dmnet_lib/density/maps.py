@@ -1,7 +1,6 @@
 """Points -> density maps of objects per cell, at any stride; every object adds 1.
 
-A cell holds the exact integral of the kernels over its area, so the map at stride 8 is the block
-sum of the map at stride 1. Other `official.KernelRules` give the maps of the official DMNet code.
+A cell holds the exact integral of the kernels over its area; `official.KernelRules` can differ.
 """
 
 import math

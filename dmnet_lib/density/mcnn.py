@@ -1,7 +1,6 @@
 """Image -> density maps at a quarter of its size: three-column MCNN (Zhang et al., CVPR 2016).
 
-The paper's has one map; with more channels the same columns feed one map for each size of object,
-and together these are the paper's.
+The paper's has one map; with more channels there is one for each size of object.
 """
 
 import itertools
@@ -32,8 +31,7 @@ REACH_CELLS = math.ceil((9 // 2 + (2 + 4 + 4) * (7 // 2)) / STRIDE)
 def column(kernel: int, width: int) -> nn.Sequential:
     """Return one column: four convolutions, the first two pooled (Zhang et al., figure 3).
 
-    Later kernels are 2 smaller; widths go w, 2w, w, w / 2. Pooling stands before ReLU, which gives
-    the same numbers for a quarter of the work.
+    Pooling stands before ReLU, which gives the same numbers for a quarter of the work.
     """
     inner = kernel - 2
     return nn.Sequential(

@@ -13,20 +13,15 @@ COLUMNS = ("xy", "class_ids", "image_index", "sigmas_px", "sides_px")
 
 @dataclass(frozen=True)
 class Points:
-    """P points over M images.
+    """P points over M images."""
 
-    names: M file stems; sizes_wh [M, 2] int; xy [P, 2] float pixels; class_ids [P] in 1..10;
-    image_index [P], non-decreasing; sigmas_px [P], the standard deviation of each kernel; sides_px
-    [P], the square root of each object's area.
-    """
-
-    names: tuple[str, ...]
-    sizes_wh: np.ndarray
-    xy: np.ndarray
-    class_ids: np.ndarray
-    image_index: np.ndarray
-    sigmas_px: np.ndarray
-    sides_px: np.ndarray
+    names: tuple[str, ...]  # M file stems
+    sizes_wh: np.ndarray  # [M, 2] int
+    xy: np.ndarray  # [P, 2] float pixels
+    class_ids: np.ndarray  # [P] in 1..10
+    image_index: np.ndarray  # [P], non-decreasing
+    sigmas_px: np.ndarray  # [P], the standard deviation of each kernel
+    sides_px: np.ndarray  # [P], the square root of each object's area
 
     def __post_init__(self) -> None:
         require_shapes(self, xy=(len(self), 2), **dict.fromkeys(COLUMNS[1:], (len(self),)))
@@ -70,10 +65,7 @@ def from_annotations(
     drop_score0: bool = True,
     points_at: str = "centre",
 ) -> Points:
-    """Return the centre of every object ("pixel": of the pixel that holds it) inside its image.
-
-    drop_score0 leaves out rows that are not evaluated.
-    """
+    """Return the centre ("pixel": of its pixel) of every object (drop_score0: evaluated ones)."""
     rows = annotations.is_object if drop_score0 else annotations.has_class
     image_index = annotations.image_index[rows]
     centres = boxes.centres_xy(annotations.boxes_xywh[rows])

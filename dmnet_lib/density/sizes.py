@@ -1,7 +1,6 @@
 """Annotations -> bins of object sizes: edges, and how large the objects of each bin are.
 
-An object's size is its side: the square root of its box's area, in pixels of the whole image. Bins
-are an octave each where nobody says otherwise; a single bin is the paper's one density map.
+An object's size is its side: the square root of its box's area, in pixels of the whole image.
 """
 
 import math
@@ -26,15 +25,11 @@ FEWEST = 20  # objects of a bin under which its median says little
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """K bins of object sizes; lengths are pixels of the whole image.
+    """K bins of object sizes; lengths are pixels of the whole image."""
 
-    edges_px [K - 1], rising; sides_px [K], the typical side of a bin's objects; reach_xy [K, 2],
-    how far they reach from their centre along x and y.
-    """
-
-    edges_px: np.ndarray
-    sides_px: np.ndarray
-    reach_xy: np.ndarray
+    edges_px: np.ndarray  # [K - 1], rising
+    sides_px: np.ndarray  # [K], the typical side of a bin's objects
+    reach_xy: np.ndarray  # [K, 2], how far they reach from their centre along x and y
 
     def __post_init__(self) -> None:
         bins = self.edges_px.size + 1

@@ -1,7 +1,6 @@
 """Points or density maps -> objects in each window of a grid.
 
-Windows stand side by side from the top left; the last of a row or column is moved back to end at
-the border, so that all have one size (DMNet's own grid, where the paper says nothing).
+The last window of a row or column ends at the border, so that all have one size (DMNet's own grid).
 """
 
 from collections.abc import Iterator, Sequence
@@ -74,10 +73,7 @@ def sums_from_map(
     density: np.ndarray, size_wh: np.ndarray, window_wh: tuple[int, int], *, stride: float,
     step_px: int | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Return the [rows, columns] sums over `grid`'s windows of an [h, w] map, cells of `stride` px.
-
-    A cell cut by a window's border gives the share of its area inside: no object is made.
-    """
+    """Return the [rows, columns] sums in `grid`'s windows of an [h, w] map, cells of stride px."""
     cells = grid(size_wh, window_wh, step_px=step_px)
     in_y = _coverage(cells.y_starts, cells.y_ends, density.shape[0], stride, int(size_wh[1]))
     in_x = _coverage(cells.x_starts, cells.x_ends, density.shape[1], stride, int(size_wh[0]))

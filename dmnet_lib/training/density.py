@@ -1,7 +1,6 @@
 """Images and points -> a trained MCNN: batches of patches with exact density targets, its measures.
 
-Maps are [K, h, w], one per size bin, in objects per cell of 4 / input_scale pixels; K = 1 is the
-paper's.
+Maps are [K, h, w], one per size bin, in objects per cell of 4 / input_scale pixels.
 """
 
 from collections import namedtuple
@@ -36,14 +35,11 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Patches:
-    """What MCNN is trained on: patches of patch_px of its input, input_scale of the image's size.
-
-    rotate: turn patches by quarters too; from above, no side is up.
-    """
+    """What MCNN is trained on: patches of patch_px of input, input_scale of an image's size."""
 
     patch_px: int
     input_scale: float
-    rotate: bool = False
+    rotate: bool = False  # by quarters; from above, no side is up
 
     def __post_init__(self) -> None:
         if self.patch_px % mcnn.STRIDE:
@@ -58,10 +54,7 @@ def patch_batch(
     rng: np.random.Generator, images: Images, points: Points, bins: Bins, patches: Patches, *,
     count: int, share: slice = slice(None),
 ) -> Batch:  # fmt: skip
-    """Return patches [B, 3, p, p] and their exact targets [B, K, p / 4, p / 4] in objects per cell.
-
-    Of the count patches drawn, those of `share` are cut.
-    """
+    """Return patches [B, 3, p, p] and targets [B, K, p / 4, p / 4]: of count drawn, a `share`."""
     draws = [_draw(rng, points, patches) for _ in range(count)][share]
     cut = [_patch(draw, images, points, bins, patches.patch_px) for draw in draws]
     pixels, targets = zip(*cut, strict=True)

@@ -29,15 +29,12 @@ Batch = tuple[list[torch.Tensor], list[Target]]
 
 @dataclass(frozen=True)
 class Patches:
-    """What the detector is trained on: patches of patch_px of views scaled as in inference.
-
-    object_share of them lie around an object, whole_share come from whole images, not from crops.
-    """
+    """What the detector is trained on: patches of patch_px of views scaled as in inference."""
 
     input_scale: InputScale
     patch_px: int
-    whole_share: float
-    object_share: float = 0.8
+    whole_share: float  # come from whole images, not from crops
+    object_share: float = 0.8  # lie around an object
     scale_jitter: float = 0.35  # natural logarithm; native scale then lies inside what is learned
     min_visible: float = 0.4  # share of a box that must show in the patch
 

@@ -1,7 +1,4 @@
-"""An experiment and what its earlier stages left -> a network trained outside of its notebook.
-
-The checkpoint is the one that the notebook looks for: the next run takes the training as it is.
-"""
+"""An experiment and what its earlier stages left -> a network trained outside of its notebook."""
 
 from pathlib import Path
 
@@ -23,7 +20,7 @@ STAGES = {"mcnn": MCNN, "detector": DETECTION}  # which trains the network
 
 
 def train(experiment: Experiment, network: str) -> Path:
-    """Train "mcnn" or "detector"; return the checkpoint. InputError where a stage was not run."""
+    """Train "mcnn" or "detector"; return the notebook's checkpoint. InputError: a stage not run."""
     stage = _stage(experiment, STAGES[network])
     given = stage.params
     how = ("steps", "learning_rate", "evaluate_every", "weight_decay", "seed")

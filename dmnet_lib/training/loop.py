@@ -1,9 +1,8 @@
 """A model, batches and a loss -> the trained model and its learning curve; stops and goes on.
 
-Every step draws its batch from a generator of its own, made from the seed and the step's number,
-so a run that was killed and goes on from its checkpoint ends where an unbroken one does, and it
-does not matter how many worker processes draw. Under torchrun the processes train one model: each
-draws its share of the batch, gradients are averaged, and the first measures and writes.
+Every step's batch is drawn by the seed and the step's number: a run that goes on from a checkpoint
+ends where an unbroken one does, however many workers draw. Under torchrun each process draws its
+share of the batch, gradients are averaged, and the first measures and writes.
 """
 
 import io
