@@ -26,9 +26,8 @@ CELLS_AT_ONCE = 50_000  # resamples x true detections held at a time: they stay 
 class Matches:
     """What N detections over M images counted as, enough to make AP of any weighting of images.
 
-    images: M; boxes [K, M] int: evaluated boxes of each class in each image. Rows of detections
-    stand by falling score: class_index [N] in 0..K - 1, image_index [N], outcome [T, N] int8
-    (1 true, 0 false, -1 not counted) at each of THRESHOLDS.
+    boxes [K, M] int: evaluated ones of each class in each image. Detections stand by falling
+    score: class_index [N] in 0..K - 1, image_index [N], outcome [T, N] int8 as of `matching.match`.
     """
 
     boxes: np.ndarray

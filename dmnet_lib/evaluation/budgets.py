@@ -1,7 +1,4 @@
-"""Scores of strategies -> AP over budgets of crops: growth, share of the oracle's gain, fusion.
-
-A budget is that of the `Strategy`: `planned mcnn 6` has at most six crops an image.
-"""
+"""Scores of strategies -> AP over budgets of crops: growth, share of the oracle's gain, fusion."""
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -46,8 +43,7 @@ def growth(scores: Scores) -> pd.DataFrame:
 def share_of_oracle_gain(scores: Scores) -> pd.DataFrame:
     """Return, at each budget, the gain of a plan over `global` as a share of the oracle's.
 
-    Columns: method, budget, share, low, high. NaN where the oracle gains nothing; resamples in
-    which it gains nothing do not count.
+    NaN where the oracle gains nothing; resamples in which it gains nothing do not count.
     """
     methods, rows = planned(scores), []
     oracle = methods.pop(ORACLE, {})
@@ -104,8 +100,7 @@ def ablation(
 ) -> pd.DataFrame:
     """Return, of the variants of the fusion, AP of each strategy and the difference to the first.
 
-    found: {variant: {strategy: detections}}, the first variant with all rules. Columns: variant,
-    strategy, AP, and the paired difference in AP with its bounds (None for the first variant).
+    found: {variant: {strategy: detections}}, the first variant with all rules and no difference.
     """
     weights = bootstrap.resampling_weights(len(truth), rng=rng, resamples=resamples)
     rows, first = [], {}

@@ -1,7 +1,4 @@
-"""Annotations and detections in, COCO metrics out.
-
-faster-coco-eval makes them; pycocotools, thirty times slower, is the judge in the tests.
-"""
+"""Annotations and detections in, COCO metrics out, by default faster-coco-eval's."""
 
 import contextlib
 import io
@@ -48,10 +45,9 @@ def evaluate(
 ) -> dict[str, object]:
     """Return AP, AP50, AP75, APs, APm, APl and AR as fractions, and each class's own.
 
-    `at_100` holds the same at USUAL_MAX detections. ignored_regions "background" counts detections
-    in them as false. A mean over nothing is None, and a class without ground truth is left out.
-    Small, medium and large are split at 32^2 and 96^2 square pixels of w * h. Raises ValueError
-    when truth and found count different images.
+    `at_100` holds the same at USUAL_MAX detections. A mean over nothing is None; a class without
+    ground truth is left out. Small, medium and large are split at 32^2 and 96^2 square pixels of
+    w * h. Raises ValueError when truth and found count different images.
     """
     if ignored_regions == "background":
         require_same_images(truth, found)
@@ -91,8 +87,7 @@ def _means(precision: np.ndarray, recall: np.ndarray) -> dict[str, float | None]
 
 
 def _mean(values: np.ndarray) -> float | None:
-    """Return the mean of what COCOeval has filled (it marks the rest with -1)."""
-    filled = values[values > -1]
+    filled = values[values > -1]  # COCOeval marks the rest with -1
     return float(filled.mean()) if filled.size else None
 
 

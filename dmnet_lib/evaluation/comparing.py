@@ -71,10 +71,9 @@ def _truth(folder: ResultFolder) -> Annotations:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found: one row a pair of strategy runs and score, and notes on it in sentences.
+    """One row of COLUMNS a pair of strategy runs and score, and notes on it in sentences.
 
-    table has COLUMNS: a and b are the scores of first and second, difference is b - a, low and
-    high are its interval, NaN where there is none; `of` is one of SCORES or a class, of AP.
+    difference is b - a with its interval, NaN without one; `of` is one of SCORES or a class.
     """
 
     table: pd.DataFrame
@@ -119,7 +118,6 @@ def _spread(table: pd.DataFrame, columns: Sequence[str], *, short: bool = False)
 
 
 def _sentence(rows: pd.DataFrame) -> str:
-    """Return of one pair what its AP says, then which sizes and classes differ, too."""
     whole, rest = rows[rows["of"] == "AP"].iloc[0], rows[rows["of"] != "AP"]
     line = f"`{whole['second']}` vs `{whole['first']}`: "
     if whole["verdict"] == SAME and set(rest["verdict"]) <= WITHOUT_INTERVAL:
@@ -140,9 +138,8 @@ def compare(
 ) -> Comparison:
     """Return how each of `wanted` but the first differs from the first.
 
-    wanted are experiments of `known`, or `experiment:strategy`; without a strategy all that both
-    have are compared, main ones first. Others of known serve as seed replicates. Raises InputError
-    for an unknown strategy.
+    wanted are as `experiments.pairs_of` takes them; others of known serve as seed replicates.
+    Raises InputError for an unknown strategy.
     """
     metrics = {name: experiments.evaluation(folder) for name, folder in known.items()}
     names = [StrategyRun.read(text).experiment for text in wanted]
@@ -165,7 +162,6 @@ def compare(
 def _rows(
     pair: Pair, by_run: Mapping[StrategyRun, Samples], replicates: seeds.SeedReplicates
 ) -> list[dict[str, object]]:
-    """Return a row a score of a pair; significant ones within the seed variation say so."""
     first, second = pair.first, pair.second
     of_each = zip(LABEL, second, first, strict=True)
     about = {name: " vs ".join(dict.fromkeys(both)) for name, *both in of_each}
@@ -182,7 +178,6 @@ def _rows(
 
 
 def _cautions(table: pd.DataFrame) -> list[str]:
-    """Return what intervals do not cover."""
     intervals = int((~table["verdict"].isin(WITHOUT_INTERVAL)).sum())
     lines = ["Intervals cover the sample of images alone, not the seed of the trainings."]
     if (chance := intervals * (1 - LEVEL)) >= 1:

@@ -138,7 +138,6 @@ def _of_formats(table: Annotations, split: str, rules: Profile) -> Counts:
 def _counted(
     rule: Deviation, table: Annotations, split: str, found: Detections, rules: Profile
 ) -> Counts:
-    """Return the quantities that a rule may change, by these rules; found is synthetic."""
     if rule.section == "formats":
         return _of_formats(table, split, rules)
     if rule.section == "fusion":

@@ -17,11 +17,7 @@ from dmnet_lib.evaluation import matching
 
 @dataclass(frozen=True)
 class Judged:
-    """Objects and detections of a split that count, and which of them matched.
-
-    truth: without ignored regions and what lies in them; found: detections that count; is_true [N]:
-    of found, the true positives.
-    """
+    """The truth outside ignored regions, detections that count, and which [N] of them are true."""
 
     truth: Annotations
     found: Detections

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dmnet_lib.core import files, params, provenance, result_folder
+from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, ResultFolder
 
 SWEEP = "sweep.json"  # in the folder of a sweep: names the experiments of its values
@@ -55,7 +56,7 @@ def load(
     results: Path,
     names: tuple[str, ...] = (),
     *,
-    own: provenance.Stage | None = None,
+    own: Stage | None = None,
     sweeps: bool = False,
 ) -> dict[str, ResultFolder]:
     """Return {experiment: its results} of those that were evaluated; names () means all.
@@ -130,8 +131,7 @@ def pairs_of(
 ) -> list[Pair]:
     """Return what is compared of two experiments or strategy runs, main strategies first.
 
-    Without a strategy (`demo`) all that both have are compared. metrics are those of each
-    experiment's evaluation. Raises InputError for an unknown strategy.
+    Without a strategy (`demo`) all that both have are. InputError for an unknown strategy.
     """
     one, two = StrategyRun.read(first), StrategyRun.read(second)
     if strategy := one.strategy or two.strategy:

@@ -92,9 +92,8 @@ def match(
     A detection takes the free box of its class with the greatest overlap at or above the
     threshold, the later one of equals. Rows that are not evaluated are never used up; they are
     taken only where no evaluated one fits, and their overlap is the share of the detection's area.
-
-    area_px is a range of w * h, both ends within. As in COCOeval, boxes of other areas are taken
-    only where none within fits, and then count as nothing, as do other detections without a box.
+    So are, as in COCOeval, boxes whose w * h is not in area_px (both ends within): they count as
+    nothing, as do other detections without a box.
     """
     truth_group, group = (
         table.image_index * (max(CLASS_IDS) + 1) + table.class_ids for table in (truth, found)
@@ -175,8 +174,7 @@ def greedy_pairs(found: np.ndarray, box: np.ndarray) -> np.ndarray:
                 take(row)
 
     Here all detections choose at once: each asks for its first box, a box keeps whoever comes first
-    in the order, and those refused ask for their next one, until none is refused. With one ranking
-    of the detections that has the same result (Gale and Shapley, 1962).
+    in the order, and those refused ask for their next one (Gale and Shapley, 1962).
     """
     asking = np.flatnonzero(np.diff(found, prepend=-1))
     is_last = np.append(np.diff(found) != 0, True)

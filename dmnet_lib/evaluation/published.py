@@ -10,10 +10,9 @@ FILE = Path(__file__).with_name("published.csv")  # in percent, as they circulat
 def table(dataset: str = "VisDrone") -> pd.DataFrame:
     """Return one row a published result, in percent; what was not published is NaN.
 
-    Compare only where protocol and split agree. The same detections score 4 to 8 points higher by
-    VisDrone's toolkit, which does not punish detections in ignored regions, than by COCO's
-    evaluators (see the PP-YOLOE rows). A cap of 100 detections hides boxes of crowded images, and
-    test-dev is five to six points harder than val. ValueError for a dataset without figures.
+    Compare only where protocol and split agree: the same detections score 4 to 8 points higher by
+    VisDrone's toolkit than by COCO's evaluators, and test-dev is five to six points harder than
+    val. ValueError for a dataset without figures.
     """
     figures = pd.read_csv(FILE)
     found = figures[figures["dataset"] == dataset].drop(columns="dataset").reset_index(drop=True)

@@ -27,9 +27,8 @@ Samples = Mapping[str, np.ndarray]  # {measure: [1 + B]} of a strategy, on resam
 class Scores:
     """All that was measured of each strategy: both protocols, the crops, the paired intervals.
 
-    matched: by strategy, among boxes of all sizes (AP), and among small ones (APs). samples: by
-    strategy, `bootstrap.samples` [1 + B] on the images as they are and on B resamples of them, the
-    same for all. baselines: the strategy that stands for each of BASELINES that is there.
+    matched and samples [1 + B]: as `bootstrap.samples` takes and gives them, on the same resamples
+    for all. baselines: the strategy that stands for each of BASELINES that is there.
     """
 
     strategies: dict[str, dict[str, object]]
@@ -62,8 +61,7 @@ def score(
 ) -> Scores:
     """Return the scores of every strategy; intervals are paired over images (`level`, percentile).
 
-    AP and its kin follow COCO's protocol, AR500 follows VisDrone's. Of several strategies of a
-    method in BASELINES the default one stands for it. A row also holds what its `Strategy` is.
+    AP and its kin follow COCO's protocol, AR500 follows VisDrone's.
     """
     matched = {}
     for name, one in found.items():

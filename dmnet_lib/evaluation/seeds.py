@@ -1,7 +1,4 @@
-"""Experiments that differ by the training seed alone -> how far another seed moves a score.
-
-The interval of a difference covers the sample of images, not the training.
-"""
+"""Experiments that differ by the training seed alone -> how far another seed moves a score."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ import pandas as pd
 from dmnet_lib.core import params, provenance
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.evaluation.experiments import Pair, StrategyRun, versioned_scores
+from dmnet_lib.evaluation.experiments import Pair, versioned_scores
 
 SEEDED = "within seed variation"  # the interval excludes 0, but another seed moves as much
 ROUNDED = 10**-provenance.DECIMALS  # of versioned scores
@@ -32,14 +29,13 @@ class SeedReplicates:
         changes = []
         for name in dict.fromkeys(run.experiment for run in pair[:2]):
             runs = [run for run in pair[:2] if run.experiment == name]
+            here = [versioned_scores(run, self.metrics) for run in runs]
             for other in self.of[name]:
-                own, *more = (self._moved(run, other) for run in runs)
+                seeded = [run._replace(experiment=other) for run in runs]
+                there = [versioned_scores(run, self.metrics) for run in seeded]
+                own, *more = (b - a for a, b in zip(here, there, strict=True))
                 changes.append(abs(more[0] - own if more else own))
         return pd.DataFrame(changes).max()
-
-    def _moved(self, run: StrategyRun, other: str) -> pd.Series:
-        there = versioned_scores(run._replace(experiment=other), self.metrics)
-        return there - versioned_scores(run, self.metrics)
 
     def words(self, pairs: Sequence[Pair]) -> str:
         """Return in a sentence how far another seed moves the AP of main pairs."""

@@ -25,9 +25,8 @@ def strategy_table(
 ) -> pd.DataFrame:
     """Return one row a strategy: columns, intervals, and differences in AP to the baselines.
 
-    rows: {strategy: values}, as `Scores.strategies` and the metrics of an evaluation have them.
-    A measure of intervals stands with `_low` and `_high` beside it; a difference is
-    `vs_global_difference`, `_low` and `_high`. NaN where nothing was measured.
+    rows: as `Scores.strategies`. A measure of intervals has `_low` and `_high` beside it; a
+    difference is `vs_global_difference`, `_low` and `_high`. NaN where nothing was measured.
     """
     table = {name: {column: row.get(column) for column in columns} for name, row in rows.items()}
     for name, row in rows.items():
@@ -46,8 +45,7 @@ def readable(
 ) -> pd.DataFrame:
     """Return a strategy table as people read it: rounded, each difference a cell of its own.
 
-    baselines: {method: strategy} of those whose differences are shown. in_percent shows fractions
-    in percent, differences in points, and every figure with one decimal.
+    baselines: {method: strategy} of those whose differences are shown, in points if in_percent.
     """
     shown = table[[name for name in table.columns if not name.startswith("vs_")]]
     if in_percent:

@@ -26,9 +26,8 @@ AP50, AP75 = 0, 5  # positions in THRESHOLDS
 def evaluate(truth: Annotations, found: Detections) -> dict[str, object]:
     """Return AP, AP50, AP75, AR1, AR10, AR100 and AR500 as fractions, weighted as the toolkit does.
 
-    Rows of an image are taken in the order given, so sort them by score. `macro` holds the same
-    as plain means over the classes that occur, `per_class` one entry for each of these. A mean of
-    nothing is None. Raises ValueError when truth and found count different images.
+    Rows of an image are taken in the order given, so sort them by score. A mean of nothing is None.
+    Raises ValueError when truth and found count different images.
     """
     truth, found = drop_in_ignored_regions(truth, found)
     tables = class_tables(truth, found)

@@ -36,9 +36,7 @@ def judge(scores: "Scores", main: Sequence[str], *, images: int, reused: bool) -
     """Return the verdict: the best strategy that chooses its crops against the best baseline.
 
     Only `main` strategies take part, since they were named before anything was scored. reused says
-    that networks were trained or choices made on some of the images. The verdict has `tone` (wins,
-    loses, unclear, untold), `sentence`, `against` (its caveats), `strategy`, `rival`, and the
-    `difference` in AP with `low` and `high`.
+    that networks were trained or choices made on some of the images.
     """
     rows = scores.strategies
     chosen = best(rows, [name for name in main if not rows[name]["is_baseline"]])
@@ -105,7 +103,6 @@ def sentences(scores: "Scores", main: Sequence[str], *, images: int, reused: boo
 
 
 def _gain_per_megapixel(rows: Rows) -> str:
-    """Return the gains in AP over `global` for each megapixel beyond it, greatest first."""
     base = rows["global"]
     gains = {
         name: (row["AP"] - base["AP"]) / (row["megapixels"] - base["megapixels"])

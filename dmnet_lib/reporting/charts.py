@@ -198,7 +198,6 @@ def _legend(figure: Figure, axes: np.ndarray) -> None:
 
 
 def _log_axis(ax: Axes, values: pd.Series) -> None:
-    """Make x logarithmic where the values span more than three octaves, with plain numbers."""
     if values.min() > 0 and values.max() > 8 * values.min():
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter(ScalarFormatter())
@@ -226,8 +225,7 @@ def recall_curves(
 ) -> Figure:
     """Return the share of objects found over their side in the detector's input.
 
-    curves: named functions of z in px -> 0..1. measured: z_px, found, objects, low, high, one row a
-    bin; a point's area tells its objects.
+    curves: named functions of z in px -> 0..1. measured: z_px, found, objects, low, high of bins.
     """
     figure, axes = new(width=7, height=3.8)
     ax, ends = axes[0, 0], (4, 256)

@@ -130,7 +130,6 @@ def _outline(pen: ImageDraw.ImageDraw, layer: Boxes, places: Sequence[Sequence[f
 
 
 def _with_legend(picture: Image.Image, layers: Sequence[Boxes]) -> Image.Image:
-    """Return the picture above rows of colours, each with its name and number of boxes."""
     columns = max(1, picture.width // LEGEND_WIDTH_PX)
     height = picture.height + LEGEND_PX * -(-len(layers) // columns)
     sheet = Image.new("RGB", (picture.width, height), "white")

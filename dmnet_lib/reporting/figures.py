@@ -74,8 +74,7 @@ def show(
 ) -> Shown:
     """Write folder/figures/<name>.png and .csv, and return what the notebook shows.
 
-    Photographs that are not ours to pass on go to folder/pictures, which git ignores. PNGs hold 256
-    colours, which halves pictures of photographs, and nothing that changes from run to run.
+    Photographs that are not ours to pass on go to folder/pictures, which git ignores.
     """
     drawn, png = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100)

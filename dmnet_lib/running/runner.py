@@ -74,8 +74,7 @@ def run(
 ) -> Path:
     """Run an experiment's stages up to `until`; return the path of its report.
 
-    force runs finished stages too; dry_run only says what would happen, and why. Raises InputError
-    before anything starts, and where a stage fails.
+    dry_run only says what would happen, and why. Raises InputError, also where a stage fails.
     """
     started, results = time.monotonic(), results or result_folder.results_root()
     job, plans = _prepare(params_path, notebooks, results, base_path)
@@ -138,7 +137,6 @@ def _remove(folder: Path) -> int:
 def _prepare(
     params_path: Path, notebooks: Path, results: Path, base_path: Path
 ) -> tuple[Job, list[StagePlan]]:
-    """Check everything that can be checked before a stage starts."""
     experiment = params.load(params_path, base_path=base_path)
     sources = stages.read_notebooks(notebooks)
     stages.check_names(sources, base_path)
@@ -152,7 +150,6 @@ def _prepare(
 
 
 def _finish(job: Job, step: StagePlan) -> None:
-    """Run a stage, or take another experiment's, in a work folder; move it to its place."""
     work = job.home / WORK / f"{step.name}-{step.key}"
     try:
         if step.source:

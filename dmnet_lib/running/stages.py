@@ -1,8 +1,7 @@
 """Parameter files and notebooks -> each stage's key, and whether a finished folder of it is there.
 
 A stage's key stands for all that makes it: parameters, code, data and the keys of the stages it
-needs. A stage with a finished folder of its key is not run again, also where another experiment
-finished it.
+needs. One with a finished folder of its key, in any experiment, is not run again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -125,7 +124,6 @@ def _made_of(
     notebook: Notebook, values: Mapping[str, params.Value], home: Path, data: str,
     keys: Mapping[str, str],
 ) -> dict[str, object]:  # fmt: skip
-    """Return all that makes a stage, of which its key is the digest."""
     made_of: dict[str, object] = {
         "params": {n: value for n, value in values.items() if n != "data_root"},
         "code": provenance.notebook_digest(notebook.path),
@@ -169,7 +167,6 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
 
 
 def _difference(folder: Path, made_of: Mapping[str, object]) -> str:
-    """Return what is new against the folder of the last finished run."""
     if not (folder / PARAMS).exists() or not (folder / PROVENANCE).exists():
         return NOT_RUN
     was, old = files.read_json(folder / PROVENANCE), result_folder.parameters_of(folder)

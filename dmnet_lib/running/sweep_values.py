@@ -94,7 +94,6 @@ def parse(
 
 
 def _assigned(text: str, known: Known, option: str) -> tuple[str, list[Value]]:
-    """Return the declared parameter of `SECTION.NAME=VALUES` and its checked values."""
     place, equals, given = text.partition("=")
     section, dot, name = place.strip().partition(".")
     if not (equals and dot and given.strip()):
@@ -111,7 +110,6 @@ def _assigned(text: str, known: Known, option: str) -> tuple[str, list[Value]]:
 
 
 def _effective(base: Experiment, swept: str) -> tuple[Experiment, tuple[str, ...]]:
-    """Return the experiment in which the parameter counts, and a line where that changed it."""
     if swept in IDLE and _value(base, IDLE[swept][0]) == IDLE[swept][1]:
         other = "{}: {}".format(*IDLE[swept])
         raise InputError(f"--sweep {swept}: counts for nothing with {other}, as in {base.name}")

@@ -35,8 +35,7 @@ def run(
 ) -> dict[str, str]:
     """Run each value's experiment up to its evaluation, then compare them.
 
-    Returns {experiment: why} of what failed; the others are finished all the same. jobs run side by
-    side, each with its share of the cores. Raises InputError before anything starts.
+    Returns {experiment: why} of what failed. Raises InputError before anything starts.
     """
     results = (results or result_folder.results_root()).resolve()
     sources = stages.read_notebooks(notebooks)

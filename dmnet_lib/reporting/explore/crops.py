@@ -158,7 +158,6 @@ class CropsExplorer(desk.Explorer):
             self.measured(source, budget, None)
 
     def _regions(self, source: str, amount: float, policy: Policy | None) -> Regions:
-        """Return the crops of the whole split."""
         if policy is None:
             return self.plans(source).first(amount).regions
         sums = self.sums(source, policy.window_wh)
@@ -190,7 +189,6 @@ class CropsExplorer(desk.Explorer):
         return sums[down[:, None], across]
 
     def _names(self, index: int, crops: int) -> list[str]:
-        """Return the numbers of an image's crops; of planned ones with what each gains."""
         if not self.is_planned:
             return [str(number) for number in range(1, crops + 1)]
         gains = self.plans(self.value("source")).plans[index].gains[:crops]

@@ -19,8 +19,7 @@ Changes = Mapping[str, Mapping[str, params.Value]]  # values by section and name
 def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) -> Path:
     """Write params/<name>.yaml: the experiment of a stage, with changes; return its path.
 
-    It holds only what differs from base.yaml, and is read back before it is put in place. Raises
-    InputError for a name that is no plain one or is taken, and where there is nothing to save.
+    It holds only what differs from base.yaml. Raises InputError for a bad name and for no change.
     """
     path = FOLDER / f"{name}.yaml"
     where = params.shown(path)
@@ -47,12 +46,10 @@ def value_of(stage: Stage, section: str, name: str) -> params.Value:
 
 
 def _of_experiment(stage: Stage) -> Changes:
-    """Return what the experiment that is being looked at changes, where it was run."""
     return ResultFolder.read(result_folder.results_root() / stage.experiment).changed
 
 
 def _of_notebook(stage: Stage) -> Changes:
-    """Return the values of the notebook's parameters cell by section."""
     common = params.declared()[params.COMMON]
     return {
         params.COMMON: {n: v for n, v in stage.params.items() if n in common},

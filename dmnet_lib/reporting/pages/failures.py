@@ -64,13 +64,8 @@ def _broken(notebook: NotebookNode) -> dict[str, object] | None:
             number += 1
             raised = any(output.output_type == "error" for output in cell.outputs)
             if raised or cell.metadata.get("papermill", {}).get("status") not in FINISHED:
+                traces = [line for one in cell.outputs for line in one.get("traceback", ())]
+                lines = IN_CELL.findall(ANSI.sub("", "\n".join(traces)))  # the error's is the last
                 where = {"number": number, "cells": count, "heading": heading}
-                return where | {"source": cell.source, "line": _line(cell)}
+                return where | {"source": cell.source, "line": int(lines[-1]) if lines else None}
     return None
-
-
-def _line(cell: NotebookNode) -> int | None:
-    """Return the line of the cell that its error's traceback names last."""
-    traces = [line for output in cell.outputs for line in output.get("traceback", ())]
-    numbers = IN_CELL.findall(ANSI.sub("", "\n".join(traces)))
-    return int(numbers[-1]) if numbers else None

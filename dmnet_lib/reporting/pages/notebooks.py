@@ -119,7 +119,6 @@ def _mend_heads(soup: BeautifulSoup, table: Tag) -> None:
 
 
 def _mend_cells(table: Tag) -> None:
-    """Set columns of numbers to the right, and let sentences wrap."""
     rows = [row.select("td, th") for row in table.select("tr") if not row.find_parent("thead")]
     heads = table.select("thead tr:last-child > *")
     for cell in (cell for row in rows for cell in row if cell.name == "td"):

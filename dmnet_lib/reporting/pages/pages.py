@@ -81,7 +81,6 @@ def write_index(results: Path) -> tuple[Path, Path]:
 
 
 def _summary(home: Path) -> tuple[str, ...]:
-    """Return an experiment's row of the list, but for its name."""
     results = ResultFolder.read(home)
     found, changed = findings.read(results), []
     for values in results.changed.values():
@@ -115,7 +114,6 @@ def _stale(stages: Mapping[str, Path]) -> set[str]:
 
 
 def _parameters(folder: Path, base_path: Path, stage: str, caption: str) -> Table | None:
-    """Return the table of a stage's parameters; those that differ from base.yaml are marked."""
     if not (folder / PARAMS).exists():
         return None
     values = result_folder.parameters_of(folder)

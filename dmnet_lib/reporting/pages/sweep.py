@@ -41,8 +41,7 @@ def write(
 ) -> Path:
     """Write sweep.json, the figure with its numbers and report.html of what was finished.
 
-    about: of, parameter (`section.name`), runs [{experiment, value}], notes, question and failed
-    {experiment: why}. reference is the value that the others are compared with, if it was run.
+    about: `Sweep.about` and failed {experiment: why}. reference: the value to compare others with.
     """
     values = {run["experiment"]: run["value"] for run in about["runs"]}
     names = tuple(name for name in values if name not in about["failed"])
@@ -65,7 +64,6 @@ def write(
 
 
 def _table(found: Mapping[str, ResultFolder], values: Mapping[str, Value]) -> pd.DataFrame:
-    """Return a row a strategy and value with SWEPT and the interval of AP; main ones only."""
     tables = [pd.DataFrame(columns=COLUMNS)]
     for (name, value), place in zip(values.items(), _places([*values.values()]), strict=True):
         if name in found:
@@ -89,7 +87,6 @@ def _places(values: Sequence[Value]) -> list[float]:
 def _compared(
     found: Mapping[str, ResultFolder], wanted: Sequence[str], parameter: str, results: Path
 ) -> list[str]:
-    """Return in words what differs from the first of wanted."""
     if len(wanted) < 2:
         return ["Fewer than two values were finished: there is nothing to compare."]
     if parameter.startswith(f"{EVALUATION}."):

@@ -64,7 +64,6 @@ def run(options: Options, say: Say) -> None:
 
 
 def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> Path:
-    """Write the page, whose path is returned, the figure with its numbers, and metrics.json."""
     from dmnet_lib.evaluation.comparing import LEVEL
     from dmnet_lib.evaluation.strategy_table import without_nan
     from dmnet_lib.reporting import charts, figures

@@ -119,7 +119,6 @@ def _write_listings(source: Split, chosen: Chosen, options: Options) -> None:
 def _write_annotations(
     source: Split, cut: crops.CropAnnotations, options: Options, say: Say
 ) -> None:
-    """Write the boxes of the crops: VisDrone's texts, and coco.json beside them."""
     origins = tuple(cut.origins(source.file_names()))
     material = Material(cut.annotations, origins, options.source.split)
     # Thousands of small files keep the disk busy, not this process: it goes on meanwhile.

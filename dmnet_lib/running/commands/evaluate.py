@@ -142,7 +142,6 @@ def _names_in(path: Path, known: Sequence[str]) -> list[str]:
 def _score(
     options: Options, truth: Annotations, found: Detections, notes: list[str]
 ) -> dict[str, object]:
-    """Return the figures of the protocol; add to the notes what it leaves out."""
     from dmnet_lib.evaluation import coco, visdrone
 
     if options.protocol == "coco":
@@ -165,7 +164,6 @@ def _score(
 
 
 def _shown(metrics: Mapping[str, object]) -> Iterator[str]:
-    """Yield the figures as lines of text: fractions in percent, n/a for a mean of nothing."""
     protocol, cap = metrics["protocol"], metrics["max_detections"]
     counts = ", ".join(f"{metrics[k]:,} {k}" for k in ("images", "boxes", "detections"))
     how = f"{protocol} protocol, {metrics['backend']}, at most {cap} detections"

@@ -93,7 +93,6 @@ class DenseOptions:
 
 
 def _sums_of_map(task: tuple[Path, np.ndarray], *, window_wh: tuple[int, int]) -> np.ndarray:
-    """Return the window sums of one map, given its path and its image's size."""
     path, size_wh = task
     cells = maps.read(path)
     cells = cells.sum(axis=0) if cells.ndim == 3 else cells  # maps by size
@@ -170,7 +169,6 @@ class PlanOptions:
 
 
 def _expected(truth: Annotations, plan: SplitPlan, planner: CropPlanner) -> str:
-    """Return in words what share of the objects is expected to be found, before and after."""
     after = planner.predicted_recall(truth, plan.regions)
     if after is None:  # nobody annotated the split: the maps tell
         total, base = (sum(getattr(one, n) for one in plan.plans) for n in ("total", "base"))

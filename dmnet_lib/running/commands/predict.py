@@ -145,7 +145,6 @@ def _shots(sources: dict[Path, str], every: int) -> Iterator[tuple[Picture, dict
 
 
 def _write(name: str, picture: Picture, one: "Prediction", options: Options) -> str:
-    """Write what was found in one picture, and return it in words."""
     visdrone.write_detections(options.out / TEXTS, one.detections)
     shown = one.shown(options.min_score)
     if options.overlays:
