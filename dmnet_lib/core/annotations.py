@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core.files import InputError, nearest
+from dmnet_lib.core.files import InputError, nearest, reading
 from dmnet_lib.core.tables import require_shapes
 
 CLASSES = (
@@ -174,10 +174,8 @@ def merge_classes(annotations: Annotations, text: str) -> Annotations:
 
 def read(path: Path) -> np.ndarray:
     """Return the [n, 8] int fields of one file; lines may end with a comma. Raises InputError."""
-    try:
+    with reading(path, "a text file", (UnicodeDecodeError,)):
         lines = _content(path).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file") from None
     numbered = enumerate(lines, start=1)
     rows = [_fields(line, f"{path}:{number}") for number, line in numbered if line.strip()]
     return np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS))

@@ -100,11 +100,8 @@ def _seen(
     annotations: Annotations, regions: Regions, crop: np.ndarray, row: np.ndarray,
     min_visible: float,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Return crop [n] and fields [n, 8] of those pairs whose box shows, clipped to the region.
-
-    Cut ones are marked truncated, those that show too little not evaluated. The visible share is
-    of what the image shows: what lies beyond its border is not cut by the region.
-    """
+    """Return crop [n] and fields [n, 8] of those pairs whose box shows, clipped to the region. What
+    lies beyond the image's border is not cut by the region."""
     region, sizes_wh = regions.boxes_xyxy[crop], annotations.sizes_wh[regions.image_index[crop]]
     whole = boxes.clip(boxes.xywh_to_xyxy(annotations.boxes_xywh[row]), sizes_wh)
     clipped = boxes.clip(boxes.shift(whole, -region[:, :2]), region[:, 2:] - region[:, :2])

@@ -13,16 +13,11 @@ FILE = "input_scale.json"
 
 @dataclass(frozen=True)
 class InputScale:
-    """How large a detector sees a view: its longer side at input_long_px, but never enlarged more
-    than max_upscale times, beyond which it shows nothing new and costs pixels.
+    """How large a detector sees a view. Raises InputError for a value that is not above 0."""
 
-    input_wh: the one size that a network takes, in pixels; a view then fits inside it, and costs
-    all of it. None: any size. Raises InputError for a value that is not above 0.
-    """
-
-    input_long_px: int
-    max_upscale: float
-    input_wh: tuple[int, int] | None = None
+    input_long_px: int  # of the longer side, where max_upscale allows it
+    max_upscale: float  # larger, a view shows nothing new and costs pixels
+    input_wh: tuple[int, int] | None = None  # the one size taken: a view fits in, and costs it all
 
     def __post_init__(self) -> None:
         given = (self.input_long_px, self.max_upscale, *(self.input_wh or ()))
@@ -66,11 +61,9 @@ def read(
     Raises InputError for another file, and where views or crops do not fit the detector.
     """
     found = files.read_json(path)
-    try:
+    with files.reading(path, "an input scale", (KeyError, TypeError, ValueError)):
         scale = InputScale(found["input_long_px"], found["max_upscale"], input_wh)
         width, height = found["aspect_wh"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: holds no input scale ({error})") from None
     if input_wh is not None:
         same_shape = np.isclose(width / height, np.divide(*input_wh), rtol=0.02)
         if scale.input_long_px > max(input_wh) or not same_shape:

@@ -149,11 +149,8 @@ class CropPlanner:
     def _in_crops(
         self, truth: Annotations, rows: np.ndarray, regions: Regions
     ) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield place in rows, row in regions, whether the box lies inside, recall there; each [P].
-
-        The pairs of each object, given by rows [n], and each crop of its image, some at a time.
-        What of a box lies beyond the image's border does not count.
-        """
+        """Yield, of pairs of an object of rows [n] and a crop of its image: place in rows, row in
+        regions, whether the box lies inside (within the image), recall there; each [P]."""
         sides_px = truth.sides_px[rows]
         scales = self.input_scale.scales(regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2])
         for crop, place in boxes.pairs(regions.image_index, truth.image_index[rows]):
@@ -181,14 +178,9 @@ class _Cells:
     shape_hw: tuple[int, int]
     stride: float
 
-    def inside(
-        self, axis: int, starts: np.ndarray, side: np.ndarray | int, reach_xy: np.ndarray
-    ) -> np.ndarray:
-        """Return [K, n, cells] float32 1 where objects of a cell lie in the window, else 0.
-
-        starts [n] and side ([n], or one for all) are the windows' along x (axis 0) or y (1). At the
-        image's border objects end with it, so there they need not keep clear.
-        """
+    def inside(self, axis: int, starts: np.ndarray, side: int, reach_xy: np.ndarray) -> np.ndarray:
+        """Return [K, n, cells] float32 1 where objects of a cell lie in the window, else 0, along x
+        (axis 0) or y (1). The image's border cuts objects, so they need not keep clear of it."""
         length, reach = self.size_wh[axis], reach_xy[:, axis]
         centres = np.minimum((np.arange(self.shape_hw[1 - axis]) + 0.5) * self.stride, length)
         first = np.where(starts > 0, starts + reach[:, None], -np.inf)[..., None]
@@ -346,11 +338,8 @@ class _Search:
         return float(((after - before) * self.maps[:, rows, columns]).sum(dtype=np.float64))
 
     def _trimmed(self, windows: _Windows, row: int, column: int) -> tuple[_Windows, int, int]:
-        """Return a window without the margins that gain nothing.
-
-        Where a view costs its own area, margins cost; and what is left may be shown larger. On each
-        side TAIL of the gain may go. Where any view costs the same, the window stays as it is.
-        """
+        """Return a window without margins that gain at most TAIL, where a view costs its own area:
+        what is left may be shown larger."""
         planner, whole = self.planner, np.array(windows.side_wh)
         if planner.input_scale.input_wh is not None:
             return windows, row, column

@@ -16,15 +16,11 @@ PRIOR_OBJECTS = 20.0  # the prior weighs as much as so many objects, where the d
 
 @dataclass(frozen=True)
 class Curve:
-    """r(z) = top · σ(log2(z / rise_px) / rise_octaves) · σ(log2(fall_px / z) / fall_octaves).
+    """r(z) = top · σ(log2(z / rise_px) / rise_octaves) · σ(log2(fall_px / z) / fall_octaves)."""
 
-    top in 0..1; rise_px, fall_px: the sides at which each half is reached; octaves: the logistics'
-    widths. A value that is not positive raises InputError.
-    """
-
-    top: float = PRIOR["top"]
-    rise_px: float = PRIOR["rise_px"]
-    rise_octaves: float = PRIOR["rise_octaves"]
+    top: float = PRIOR["top"]  # up to 1; every value is above 0, or InputError
+    rise_px: float = PRIOR["rise_px"]  # where half is reached
+    rise_octaves: float = PRIOR["rise_octaves"]  # width of the logistic
     fall_px: float = PRIOR["fall_px"]
     fall_octaves: float = PRIOR["fall_octaves"]
 

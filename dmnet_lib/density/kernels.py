@@ -44,11 +44,8 @@ class SigmaRule:
         raise InputError(f"sigma rule {self.name!r}: expected fixed, class_wise or adaptive")
 
     def _adaptive(self, points: Points) -> np.ndarray:
-        """Return [P] sigmas: beta times the mean distance to the nearest neighbours in the image.
-
-        Geometry-adaptive kernels (MCNN, Zhang et al. 2016, section 3.2). No sigma is under 1 px or
-        over 4 times sigma_px, unless the rules take the nearest entry of SIGMA_TABLE_PX instead.
-        """
+        """Return [P] sigmas: beta times the mean distance to the nearest neighbours in the image
+        (geometry-adaptive kernels: MCNN, Zhang et al. 2016, section 3.2)."""
         from scipy.spatial import cKDTree
 
         sigmas = np.full(len(points), float(self.sigma_px))
@@ -67,10 +64,8 @@ class SigmaRule:
 
 
 def class_scales_px(annotations: Annotations) -> dict[int, float]:
-    """Return the mean half diagonal, in pixels, of each class that has objects.
-
-    As a class' sigma (DMNet, section 3.2) it comes within a tenth of the values in circulation.
-    """
+    """Return the mean half diagonal, in pixels, of each class that has objects."""
+    # As a class' sigma (DMNet, section 3.2) it comes within a tenth of the values in circulation.
     rows = annotations.is_object
     half_diagonal = np.hypot(*annotations.boxes_xywh[rows, 2:].T.astype(np.float64)) / 2
     found = annotations.class_ids[rows]
@@ -110,11 +105,8 @@ def axis_weights(
 
 
 def _sampled_below(centres: np.ndarray, sigmas: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return [P, E]: the share below each edge where all of a pixel's weight is at its centre.
-
-    The weights are SciPy's `gaussian_filter`'s: whole pixels from the point's own, up to
-    int(4 sigma + 0.5), divided by their sum. An edge between whole pixels takes a pixel's share.
-    """
+    """Return [P, E]: the share below each edge of SciPy's `gaussian_filter`'s weights, which are at
+    the pixels' centres. An edge between whole pixels takes a pixel's share."""
     result = np.empty((len(centres), len(edges)))
     for sigma in np.unique(sigmas):
         chosen = sigmas == sigma

@@ -29,11 +29,9 @@ REACH_CELLS = math.ceil((9 // 2 + (2 + 4 + 4) * (7 // 2)) / STRIDE)
 
 
 def column(kernel: int, width: int) -> nn.Sequential:
-    """Return one column: four convolutions, the first two pooled (Zhang et al., figure 3).
-
-    Pooling stands before ReLU, which gives the same numbers for a quarter of the work.
-    """
+    """Return one column: four convolutions, the first two pooled (Zhang et al., figure 3)."""
     inner = kernel - 2
+    # Pooling stands before ReLU, which gives the same numbers for a quarter of the work.
     return nn.Sequential(
         nn.Conv2d(3, width, kernel, padding=kernel // 2), nn.MaxPool2d(2), nn.ReLU(True),
         nn.Conv2d(width, 2 * width, inner, padding=inner // 2), nn.MaxPool2d(2), nn.ReLU(True),
@@ -43,35 +41,30 @@ def column(kernel: int, width: int) -> nn.Sequential:
 
 
 def head(features: int, channels: int) -> nn.Module:
-    """Return what merges the columns: one convolution for one map, as in the paper, else two.
-
-    Without a hidden layer, several maps together are worse than the paper's one.
-    """
+    """Return what merges the columns: one convolution for one map, as in the paper, else two."""
     if channels == 1:
         return nn.Conv2d(features, 1, 1)
+    # Without a hidden layer, several maps together are worse than the paper's one.
     first, last = nn.Conv2d(features, HIDDEN, 1), nn.Conv2d(HIDDEN, channels, 1)
     return nn.Sequential(first, nn.ReLU(True), last)
 
 
 class MCNN(nn.Module):
-    """[B, 3, H, W] normalised pixels -> [B, K, H / 4, W / 4]; 133,705 parameters for K = 1.
-
-    He initialisation: normal(0.01) does not move. No ReLU ends it, where it can die.
-    """
+    """[B, 3, H, W] normalised pixels -> [B, K, H / 4, W / 4]; 133,705 parameters for K = 1."""
 
     def __init__(self, channels: int = 1) -> None:
         super().__init__()
         self.columns = nn.ModuleDict({name: column(*shape) for name, shape in COLUMNS.items()})
         self.merge = head(sum(width // 2 for _, width in COLUMNS.values()), channels)
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d):  # normal(0.01) does not move
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
         if channels > 1:  # or the maps' first noise adds up, and takes long to unlearn
             self.merge[-1].weight.data /= channels
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the maps merged from the three columns."""
+        """Return the maps merged from the columns; no ReLU ends them, where they could die."""
         return self.merge(torch.cat([branch(pixels) for branch in self.columns.values()], dim=1))
 
 
@@ -89,9 +82,14 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
     """
     # Up, so that an odd side at one half has the cells that the true map has.
     size_hw = [max(STRIDE, math.ceil(side * input_scale - 1e-9)) for side in image.shape[:2]]
-    is_tiled = math.prod(size_hw) > TILED_PX
     with torch.inference_mode():
-        found = (_in_tiles if is_tiled else _in_one_pass)(model, image, size_hw)
+        if math.prod(size_hw) > TILED_PX:
+            found = _in_tiles(model, image, size_hw)
+        else:
+            pixels = to_input(image[None]).to(next(model.parameters()).device)
+            if size_hw != list(image.shape[:2]):
+                pixels = _resized(pixels, *size_hw)
+            found = _output(model, _padded(pixels))
         # Cut at 0 each by itself, noise around 0 in each of K maps would add up to objects.
         positive = found.clamp(min=0)
         share = found.sum(dim=0).clamp(min=0) / positive.sum(dim=0)
@@ -116,14 +114,6 @@ def _timed(
     start = time.perf_counter()
     found = predict(model, image, input_scale=input_scale)
     return found, time.perf_counter() - start
-
-
-def _in_one_pass(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.Tensor:
-    """Return the network's output [K, h, w] for an image resampled to size_hw."""
-    pixels = to_input(image[None]).to(next(model.parameters()).device)
-    if size_hw != list(image.shape[:2]):
-        pixels = _resized(pixels, *size_hw)
-    return _output(model, _padded(pixels))
 
 
 def _in_tiles(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.Tensor:

@@ -63,14 +63,12 @@ def lost_workers_told() -> Iterator[None]:
 
 
 def workers(device: torch.device) -> int:
-    """Return the number of processes that draw: DMNET_JOBS, else the cores that training leaves.
-
-    Networks on the CPU keep all of torch's threads busy: a worker would take its time from them.
-    """
+    """Return the number of processes that draw: DMNET_JOBS, else the cores that training leaves."""
     if given := os.environ.get(JOBS):
         if not given.isdecimal():
             raise InputError(f"{JOBS}={given}: expected a number of processes")
         return int(given)
+    # Networks on the CPU keep all of torch's threads busy: a worker would take its time from them.
     busy = torch.get_num_threads() if device.type == "cpu" else 1
     trainings = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if distributed.size() > 1 else 1
     return max(0, parallel.cores() // trainings - busy)
