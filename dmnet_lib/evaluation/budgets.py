@@ -129,20 +129,17 @@ def sentences(scores: Scores) -> Words:
             f"{row.low:.0%} to {row.high:.0%})."
         )
     for table in (versus_density(scores), at_half_cost(scores)):
-        lines += [_at_cost(row, scores) for _, row in table.dropna().iterrows()]
+        for _, row in table.dropna().iterrows():
+            sources = {scores.strategies[row[name]]["source"] for name in ("strategy", "control")}
+            own = " (MCNN's own pass not counted)" if "mcnn" in sources else ""
+            difference = Difference.read(row, level=scores.level)
+            lines.append(
+                f"`{row['strategy']}` vs `{row['control']}`, at {row['cost']:.0%} of its "
+                f"megapixels through the detector{own}: {difference.words()}."
+            )
     return Words("\n".join(lines or ["No strategy plans its crops."]))
 
 
 def _steps(rows: pd.DataFrame) -> str:
     steps = ", ".join(f"{row.fewer} to {row.more}" for row in rows.itertuples())
     return f"from {steps} crops" if steps else "at no step"
-
-
-def _at_cost(row: pd.Series, scores: Scores) -> str:
-    sources = {scores.strategies[row[name]]["source"] for name in ("strategy", "control")}
-    own = " (MCNN's own pass not counted)" if "mcnn" in sources else ""
-    difference = Difference.read(row, level=scores.level)
-    return (
-        f"`{row['strategy']}` vs `{row['control']}`, at {row['cost']:.0%} of its megapixels "
-        f"through the detector{own}: {difference.words()}."
-    )

@@ -31,10 +31,7 @@ class Difference:
 
     @classmethod
     def between(cls, a: np.ndarray, b: np.ndarray, *, level: float) -> "Difference":
-        """Return a - b of two paired samples [1 + B], with the percentile interval of the B.
-
-        The first of each is the score on the images as they are, the others on the same resamples.
-        """
+        """Return a - b of paired samples [1 + B]: of all images, its interval of B resamples."""
         samples = a - b
         value = None if np.isnan(samples[0]) else float(samples[0])
         resamples = int(np.count_nonzero(~np.isnan(samples[1:])))

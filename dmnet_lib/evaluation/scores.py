@@ -87,7 +87,6 @@ def score(
 
 
 def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
-    """Return what the strategy's crops hold and cost; shares are None where there is no crop."""
     names = ("containment_rate", "truncated_rate", "coverage")
     measured = geometry.crop_geometry(truth, one.regions) if len(one.regions) else {}
     cost = {"crops_per_image": len(one.regions) / max(1, len(truth)), "megapixels": one.megapixels}

@@ -32,8 +32,7 @@ def strategy_table(
     for name, row in rows.items():
         for measure in intervals:
             low, high = row["intervals"][measure]
-            values = {measure: row[measure], f"{measure}_low": low, f"{measure}_high": high}
-            table[name] |= values
+            table[name] |= {measure: row[measure], f"{measure}_low": low, f"{measure}_high": high}
         for method in baselines:
             table[name] |= Difference.read(row.get(f"vs_{method}") or {}).columns(f"vs_{method}_")
     frame = pd.DataFrame.from_dict(table, orient="index").rename_axis("strategy")

@@ -1,7 +1,4 @@
-"""The scores of strategies -> sentences: the verdict, every strategy against the baselines, time.
-
-A sentence says "significant" where the 95 % (or other) interval of a difference excludes 0.
-"""
+"""The scores of strategies -> sentences: the verdict, each strategy against the baselines, time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING

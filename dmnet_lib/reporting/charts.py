@@ -168,10 +168,7 @@ def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def _draw_methods(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
-    """Draw y over x: a line in its band for each method, or a point where it has one setting.
-
-    Plans whose budget was megapixels have a broken line of their own: they take many small crops.
-    """
+    """Draw y over x, a line in its band a method; plans by megapixels, of many crops, apart."""
     records = described(table.index.astype(str))
     by_pixels = [isinstance(one.budget, float) for one in records.values()]
     shown = styles(table["method"])

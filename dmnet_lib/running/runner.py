@@ -270,14 +270,11 @@ def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
 
 
 def _note(job: Job, stage: str, *, last: bool) -> None:
-    """Enter a finished stage in latest.json and forget its failure.
-
-    Question and changes are entered with the last stage: until then the headline is the old one's.
-    """
+    """Enter a finished stage in latest.json and forget its failure."""
     before, folder = ResultFolder.read(job.home), job.folders[stage]
     known = {name: old for name, old in before.stages.items() if name in job.notebooks}
     now = replace(before, stages=known)
-    if last or not before.stages:
+    if last or not before.stages:  # until then the headline is the old one's
         now = replace(now, question=job.experiment.question, changed=job.experiment.changed)
     headline = files.read_json(folder / METRICS).get("headline", {})
     now.with_stage(stage, folder.name, headline).write()

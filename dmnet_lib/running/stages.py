@@ -80,10 +80,7 @@ def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE
 
 
 def find_data(experiment: params.Experiment) -> tuple[Path | None, str]:
-    """Return the folder of real data, None for synthetic scenes, and what stands for it in keys.
-
-    Raises InputError where data are absent.
-    """
+    """Return the real data's folder (None: scenes) and its name in keys. InputError if absent."""
     common = experiment.sections.get(params.COMMON, {})
     dataset = str(common.get("dataset", splits.SCENES))
     if dataset == splits.SCENES:

@@ -128,8 +128,7 @@ def _value(base: Experiment, place: str) -> Value:
 
 def _with(base: Experiment, place: str, value: Value) -> Experiment:
     section, _, name = place.partition(".")
-    section_values = base.sections[section] | {name: value}
-    return replace(base, sections=base.sections | {section: section_values})
+    return replace(base, sections=base.sections | {section: base.sections[section] | {name: value}})
 
 
 def _changed(one: Experiment, known: Known) -> dict[str, dict[str, Value]]:

@@ -55,8 +55,7 @@ def run(
     texts = {one.name: params.text_of(one.question, one.changed) for one in sweep.runs}
     paths = [files.write_text(home / f"{name}.yaml", text) for name, text in texts.items()]
     sweep_page.keep(home, sweep.about() | {"table": []}, {})
-    places = {"notebooks": notebooks, "results": results, "base_path": base_path}
-    begin = partial(_run_one, say=say, **places)
+    begin = partial(_run_one, say=say, notebooks=notebooks, results=results, base_path=base_path)
     failed = _run_all(begin, paths, plans, last, jobs)
     about, level = sweep.about() | {"failed": failed}, sweep.base.sections[EVALUATION]["level"]
     sweep_page.write(home, about, results=results, reference=sweep.reference, level=level)

@@ -1,8 +1,4 @@
-"""Where objects are thought to be -> the crops explorer: threshold rule and plan, slider by slider.
-
-The counters are those of the whole split; they follow every move, since window sums are kept for
-each window, and plans are made once for all budgets.
-"""
+"""Where objects are thought to be -> the crops explorer: threshold rule and plan, by sliders."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace

@@ -25,10 +25,7 @@ ALL = "all classes"
 
 
 class DensityExplorer(desk.Explorer):
-    """One image's density over the image, by rule, width and class, and what it sums to.
-
-    points are the split's, of whatever width; scales_px are those of the classes.
-    """
+    """One image's density over the image, by rule, width and class, and what it sums to."""
 
     name = "density"
     parameters: ClassVar[dict[str, str]] = {

@@ -1,7 +1,4 @@
-"""What explorers share: choosing an image, controls, picture, counters, the error line, saving.
-
-What a callback raises is shown beside the controls, and kept in `errors`.
-"""
+"""What explorers share: choosing an image, controls, picture, counters, the error line, saving."""
 
 import base64
 import os
@@ -44,8 +41,7 @@ def slider(
 def check(label: str, value: bool = True, tip: str = "") -> widgets.Checkbox:
     """Return a box to tick."""
     look = {"indent": False, "layout": {"width": "auto", "margin": "0 0.8em 0 0"}}
-    tip = tip or f"Show {label}"
-    return widgets.Checkbox(description=label, value=value, tooltip=tip, **look)
+    return widgets.Checkbox(description=label, value=value, tooltip=tip or f"Show {label}", **look)
 
 
 def button(label: str, tip: str, act: Callable[[], None]) -> widgets.Button:
@@ -145,7 +141,7 @@ class Explorer:
             self._show_image(self.index)
 
     def guarded(self, act: Callable[[], None]) -> None:
-        """Call act; what it raises is shown in the error line."""
+        """Call act; what it raises is shown in the error line, and kept in `errors`."""
         try:
             with without_collector():  # with torch loaded, a collection takes a third of a second
                 act()

@@ -1,7 +1,4 @@
-"""Detections of an image and its crops -> the fusion explorer: put together anew, judged.
-
-An image is fused again at each move, and matched to the truth, by the library's own rules.
-"""
+"""Detections of an image and its crops -> the fusion explorer: put together anew, judged."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -90,10 +87,7 @@ class FusionExplorer(desk.Explorer):
         return [one_image(one, index, self.value("score")) for one in made if one is not None]
 
     def fused(self, strategy: str, index: int) -> Detections:
-        """Return one image's detections by a strategy, fused by what the controls say.
-
-        A run with this score as its score_threshold has the same ones.
-        """
+        """Return one image's detections by a strategy, fused by what the controls say."""
         rule = replace(self.rule, iou_threshold=self.value("iou"))
         found = strategies.fuse(self.passes(strategy, index), rule)
         return found.select(found.scores >= self.value("score"))

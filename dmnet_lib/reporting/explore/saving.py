@@ -22,11 +22,10 @@ def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) ->
     It holds only what differs from base.yaml. Raises InputError for a bad name and for no change.
     """
     path = FOLDER / f"{name}.yaml"
-    where = params.shown(path)
     if not NAME.fullmatch(name) or path.name == params.BASE.name:
         raise InputError(f"{name!r} is no name: use up to 64 letters, digits, _ and -, not `base`")
     if (path.exists() or path.is_symlink()) and not replace:
-        raise InputError(f"{where} is there already: tick replace, or choose another")
+        raise InputError(f"{params.shown(path)} is there already: tick replace, or choose another")
     values: dict[str, dict[str, params.Value]] = {}
     for part in (_of_experiment(stage), _of_notebook(stage), changes):  # the later ones win
         for section, own in part.items():

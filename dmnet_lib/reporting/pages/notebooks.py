@@ -63,7 +63,6 @@ def body(path: Path, *, prefix: str = "", deeper: int = 0) -> Body:
 
 
 def _showable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Take progress bars, widgets, what needs a script and what did not run out of a notebook."""
     notebook.metadata.pop("widgets", None)
     ran = [c for c in notebook.cells if c.metadata.get("papermill", {}).get("status") != "pending"]
     for cell in (cell for cell in ran if cell.cell_type == "code"):
@@ -107,7 +106,6 @@ def _mend_tables(soup: BeautifulSoup) -> None:
 
 
 def _mend_heads(soup: BeautifulSoup, table: Tag) -> None:
-    """Say of each head cell whether it names a column or a row; an empty one is no head."""
     if table.thead is None and table.tr is not None:
         table.insert(0, soup.new_tag("thead"))
         table.thead.append(table.find("tr"))

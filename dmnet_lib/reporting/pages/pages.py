@@ -90,7 +90,6 @@ def _summary(home: Path) -> tuple[str, ...]:
 
 
 def _section(folder: Path, body: Body, name: str, base_path: Path) -> dict[str, object]:
-    """Return one stage's part of a page, with the tables of what made it, which have an anchor."""
     made_by = json_or_empty(folder / PROVENANCE)
     of = f" of {made_by['stage']}" if "stage" in made_by else ""
     rows = [("key", folder.name)] * bool(name) + render.flat(made_by)

@@ -91,14 +91,13 @@ def _in_words(counts: Mapping[str, int]) -> str:
 
 def apply(found: Material, profile: Profile) -> Material:
     """Return the material without what the profile's rules leave out."""
-    rule, table = profile.annotations.score0_dropped, found.annotations
-    by_split = profile.formats.rows == "objects" and rule == "some_splits"
+    rule, formats, table = profile.annotations.score0_dropped, profile.formats, found.annotations
+    by_split = formats.rows == "objects" and rule == "some_splits"
     if by_split and not found.split and np.any(table.has_class & ~table.evaluated):
         raise InputError("rows with score 0 are dropped but on train: say which with --split")
     # The official conversion drops them on every split but train.
     official_on = () if found.split == "train" else (found.split,)
     drop = official.drops_score0(rule, found.split, official_on=official_on)
-    formats = profile.formats
     kept = rules.apply(
         table, drop_score0=drop, rows=formats.rows,
         oversized_boxes=formats.oversized_boxes, empty_images=formats.empty_images,
@@ -136,8 +135,7 @@ def write_coco(out: Path, kept: Material, profile: Profile, say: Say) -> None:
 
 def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     table, tags = kept.annotations, profile.formats.voc_tags
-    file_names = [image["file_name"] for image in kept.images]
-    voc.write(out, table, file_names=file_names, voc_tags=tags)
+    voc.write(out, table, file_names=[image["file_name"] for image in kept.images], voc_tags=tags)
     if out.name == "Annotations":
         listing = files.inside(out.parent / "ImageSets/Main", f"{kept.split or 'all'}.txt")
         files.write_text(listing, "".join(f"{name}\n" for name in table.names))

@@ -103,8 +103,7 @@ def _ground_truth(options: Options) -> tuple[Annotations, Mapping | None, list[s
         return coco_format.from_coco(value, source=path, exact=True), value, []
     if options.split is None:
         raise InputError(f"{path}: a folder holds several splits; say which with --split")
-    sizes = options.sizes.read()
-    split = splits.load_source(path, options.split, sizes=sizes)
+    split = splits.load_source(path, options.split, sizes=options.sizes.read())
     return split.annotations, None, check.remarks(path, split)
 
 
