@@ -13,14 +13,11 @@ from dmnet_lib.core import boxes
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # IoUs of which AP is the mean, COCOeval's floats
 ROUNDING = 1e-9  # by so much, as a share, windows are too wide rather than too narrow
-Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows [P], other rows [P] and their IoU [P]
 
 
 def within(groups: np.ndarray, boxes_xyxy: np.ndarray, *, least: float) -> Iterator[Pairs]:
-    """Yield parts of all pairs of rows of one group [N] whose IoU is over 0 and at least `least`.
-
-    Each part has rows [P], other rows [P] and their IoU [P]; a pair comes once, in either order.
-    """
+    """Yield, in parts, all pairs of rows of one group [N] with IoU over 0 and at least `least`."""
     keys, order = _sorted(groups, boxes_xyxy)
     last = np.searchsorted(keys, _keys(groups, _reach(boxes_xyxy, least))[order], side="right")
     yield from _overlapping(boxes_xyxy, order, boxes_xyxy, order, np.arange(1, len(keys) + 1), last)

@@ -41,8 +41,7 @@ def cores() -> int:
 def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None]:
     """Lend worker processes of one thread each, 0: one a core; None where one would do.
 
-    No more are started than there are tasks (chunks to come), where that is known. They end with
-    the block, at once where it raises, and with this process however it ends.
+    tasks: chunks to come, if known. Workers end with the block, and however this process ends.
     """
     workers = jobs or cores()
     workers = workers if tasks is None else min(workers, tasks)

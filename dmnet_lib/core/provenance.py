@@ -169,8 +169,7 @@ class Stage:
 def begin(name: str, values: Mapping[str, object]) -> Stage:
     """Check the parameters among values, find the stage's folder, write down what makes it.
 
-    values is the notebook's globals(); of the common parameters the stage takes those among them.
-    Raises InputError for one that is missing, of another type or out of range.
+    values: the notebook's globals(). Raises InputError for one missing, mistyped or out of range.
     """
     told = json.loads(os.environ.get("DMNET_RUN", "{}"))  # what only the runner knows
     base = Path(told.get("base", params.BASE))

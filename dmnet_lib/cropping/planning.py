@@ -87,9 +87,8 @@ class CropPlanner:
         """Return the crops of one image of size_wh by its [K, h, w] maps of cells of `stride` px.
 
         Each crop is the one with the greatest gain, of equal ones the smaller, upper, left one.
-        Where megapixels are the budget, that is compared with taking the greatest gain for its
-        megapixels, and the better plan wins: either alone may be far off (Khuller, Moss and Naor
-        1999). Raises InputError for maps of other bins and for negative cells.
+        For megapixels, the better of that and of the greatest gain per megapixel: either alone may
+        be far off (Khuller, Moss and Naor 1999). InputError for other bins and negative cells.
         """
         maps, cells = self._checked(maps, size_wh, stride)
         by_price = budget.megapixels is not None
@@ -109,11 +108,8 @@ class CropPlanner:
         return [(w.side_wh, gains) for w, gains in zip(search.offered, search.gains, strict=True)]
 
     def predicted_recall(self, truth: Annotations, regions: Regions) -> float | None:
-        """Return the share of the objects that whole images and these crops are expected to find.
-
-        By boxes, not maps: an object counts with the best recall of a view that holds it entirely.
-        None where there is no object.
-        """
+        """Return the share of the objects that whole images and these crops are expected to find,
+        by the best view that holds each box; None where there is no object."""
         rows, recall = self._in_whole_images(truth)
         for place, _, is_held, in_crop in self._in_crops(truth, rows, regions):
             np.maximum.at(recall, place[is_held], in_crop[is_held])

@@ -76,12 +76,9 @@ def split_plans(
     *,
     executor: Executor | None = None,
 ) -> dict[str, SplitPlan]:
-    """Return the plans of every image by each budget; an executor's workers share the images.
-
-    Budgets of crops are planned once, since the first crops of a plan are the plan of fewer. Where
-    every view costs the whole input, megapixels are a number of crops.
-    """
+    """Return the plans of every image by each budget; an executor's workers share the images."""
     wanted = {name: _in_crops(budget, planner.input_scale) for name, budget in wanted.items()}
+    # These are planned once, since the first crops of a plan are the plan of fewer.
     alone = [n for n, one in wanted.items() if one.megapixels is None and one.least_gain == 0]
     longest = max(alone, key=lambda name: wanted[name].crops, default=None)
     asked = {n: one for n, one in wanted.items() if n == longest or n not in alone}

@@ -16,8 +16,7 @@ def control(
 ) -> dict[str, Regions]:
     """Return the crops of every image as `density top-k 6`, where 6 is the first budget in crops.
 
-    The window is the largest that is seen at max_upscale. Its view costs all of the input, as the
-    dearest planned crops do: where k of those do better, it is not by more pixels.
+    The largest window seen at max_upscale costs all of the input, as the dearest planned crops do.
     """
     longest = planner.input_scale.input_long_px / planner.input_scale.max_upscale
     sides = np.round(longest * np.array(planner.aspect_wh) / max(planner.aspect_wh))

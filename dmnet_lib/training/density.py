@@ -112,11 +112,8 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
 def measures(
     images: Images, points: Points, *, input_scale: float, min_count_ratio: float
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Return what gives a model's `maps.compare` on a split, all sizes together.
-
-    It raises InputError for less than min_count_ratio of the objects: a collapsed MCNN predicts
-    zero everywhere and never comes back.
-    """
+    """Return what gives a model's `maps.compare` on a split, all sizes together. InputError below
+    min_count_ratio of the objects: a collapsed MCNN predicts zero and never comes back."""
     stride = mcnn.STRIDE / input_scale
     true = [density.draw(points, index, stride=stride) for index in range(len(points.names))]
 
