@@ -182,6 +182,17 @@ def test_crops_of_maps_are_those_of_points(root, tmp_path, stride, kind, edges) 
     assert listed[0]["images"] == listed[1]["images"]
 
 
+@pytest.mark.parametrize("policy", ["dense", "planned"])
+def test_a_map_enlarged_without_dividing_is_noticed(root, tmp_path, capsys, policy) -> None:
+    (tmp_path / "maps").mkdir()
+    for stem in ("a", "b"):
+        enlarged = np.full((90, 120), 16 * 2 / 90 / 120, np.float32)
+        np.save(tmp_path / "maps" / f"{stem}.npy", enlarged)
+    given = ("--no-images", "--policy", policy, "--density", tmp_path / "maps")
+    assert run(*of_split("crops", root, tmp_path / "c", *given)) == 0
+    assert "enlarged without dividing" in capsys.readouterr().out
+
+
 def test_images_that_nobody_annotated_are_cut_by_maps(root, tmp_path) -> None:
     maps, split = tmp_path / "maps", root / "VisDrone2019-DET-val"
     assert run(*of_split("density", root, maps)) == 0

@@ -27,6 +27,7 @@ from dmnet_lib.running.commands.common import Say, WorkerOptions, option, positi
 from dmnet_lib.running.commands.density import SIZES
 
 CROPS = 8  # planned per image, where no limit is given
+COUNT_FACTOR = 3  # a map with so many times its objects was most likely enlarged
 _pixels = partial(common.count, least=0)
 
 
@@ -45,6 +46,13 @@ class SplitDensity:
     def lend(self) -> AbstractContextManager[Executor | None]:
         """Lend workers that are worth their start on so many images."""
         return self.workers.lend(tasks=len(self.truth) // common.IMAGES_EACH)
+
+    def note_count(self, total: float) -> None:
+        """Say so where maps sum to far more objects than their split has."""
+        objects = int(self.truth.is_object.sum())
+        if objects and total > COUNT_FACTOR * objects:
+            self.say(f"note: the maps sum to {total:,.0f} for {objects:,} objects; were they "
+                     "enlarged without dividing by the area?")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,9 @@ class DenseOptions:
             tasks = zip(density.paths, truth.sizes_wh, strict=True)
             task = partial(_sums_of_map, window_wh=self.window)
             with density.lend() as executor:
-                sums = list(parallel.run(task, tasks, executor=executor, label="density maps"))
+                found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
+            sums = [of_windows for of_windows, _ in found]
+            density.note_count(sum(total for _, total in found))
         else:
             sums = windows.sums_from_points(density.points, self.window, kernel=rules.kernel)
         how = threshold.Policy(self.window, self.min_area, self.padding, rules.regions)
@@ -92,12 +102,16 @@ class DenseOptions:
         return Chosen(threshold.split_regions(sums, truth.sizes_wh, **dense), asdict(self))
 
 
-def _sums_of_map(task: tuple[Path, np.ndarray], *, window_wh: tuple[int, int]) -> np.ndarray:
+def _sums_of_map(
+    task: tuple[Path, np.ndarray], *, window_wh: tuple[int, int]
+) -> tuple[np.ndarray, float]:
+    """Return the window sums and the sum of one map, given its path and its image's size."""
     path, size_wh = task
     cells = maps.read(path)
     cells = cells.sum(axis=0) if cells.ndim == 3 else cells  # maps by size
     stride = maps.stride_of(cells, size_wh, path)
-    return windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
+    sums = windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
+    return sums, float(cells.sum(dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -132,6 +146,8 @@ class PlanOptions:
         wanted = {"crops": Budget(crops, self.megapixels, self.least_gain or 0.0)}
         with density.lend() as executor:
             plan = plans.split_plans(tasks, planner, wanted, executor=executor)["crops"]
+        if density.points is None:
+            density.note_count(sum(one.total for one in plan.plans))
         parameters = {
             "policy": "planned", **asdict(self), "recall_curve": asdict(planner.curve),
             "size_bins": {n: np.round(one, 3).tolist() for n, one in vars(planner.bins).items()},
