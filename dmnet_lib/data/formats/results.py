@@ -181,7 +181,7 @@ def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
 def _rows_of_text(
     path: Path, stem: str, data: bytes, parse_line: Callable[[str, str], list[float]]
 ) -> Iterator[Row]:
-    source = path / f"{stem}.txt"
+    source = str(path / f"{stem}.txt")
     with files.reading(source, "a text file", (UnicodeDecodeError,)):
         lines = data.decode("utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):

@@ -8,7 +8,6 @@ an image, over all classes, so lines stand by falling score.
 import io
 import zipfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +55,14 @@ def parse_result(line: str, where: str) -> list[float]:
     if not RESULT_FIELDS <= len(fields) <= len(FIELDS):
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
-    with suppress(ValueError):  # as of numbers out of range
-        x, y, w, h, score, category = (float(field) for field in fields[:RESULT_FIELDS])
-        places = abs(x) < LIMIT_PX and abs(y) < LIMIT_PX and 0 <= w < LIMIT_PX and 0 <= h < LIMIT_PX
-        if places and 0 <= score <= 1 and category.is_integer():
-            return [x, y, w, h, score, category]
+    try:
+        numbers = [float(field) for field in fields[:RESULT_FIELDS]]
+        x, y, w, h, score, category = numbers
+        lies = abs(x) < LIMIT_PX and abs(y) < LIMIT_PX and 0 <= w < LIMIT_PX and 0 <= h < LIMIT_PX
+        if lies and 0 <= score <= 1 and category.is_integer():
+            return numbers
+    except ValueError:
+        pass  # told as a number out of range is
     expected = "expected numbers, w and h from 0, score in 0..1, a whole category"
     raise InputError(f"{where}: {line.strip()[:80]!r}: {expected}")
 
