@@ -6,6 +6,7 @@ an image, over all classes, so lines stand by falling score.
 """
 
 import io
+import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,12 +58,12 @@ def parse_result(line: str, where: str) -> list[float]:
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
     try:
         numbers = [float(field) for field in fields[:RESULT_FIELDS]]
-        x, y, w, h, score, category = numbers
-        lies = abs(x) < LIMIT_PX and abs(y) < LIMIT_PX and 0 <= w < LIMIT_PX and 0 <= h < LIMIT_PX
-        if lies and 0 <= score <= 1 and category.is_integer():
-            return numbers
     except ValueError:
-        pass  # told as a number out of range is
+        numbers = [math.nan] * RESULT_FIELDS  # which lies in no range
+    x, y, w, h, score, category = numbers
+    lies = abs(x) < LIMIT_PX and abs(y) < LIMIT_PX and 0 <= w < LIMIT_PX and 0 <= h < LIMIT_PX
+    if lies and 0 <= score <= 1 and category.is_integer():
+        return numbers
     expected = "expected numbers, w and h from 0, score in 0..1, a whole category"
     raise InputError(f"{where}: {line.strip()[:80]!r}: {expected}")
 
