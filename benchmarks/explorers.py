@@ -13,12 +13,13 @@ import planned
 import synthetic
 from measure import Plan, Row, Spread
 
-from dmnet_lib.core import annotations, files, official, params, provenance
+from dmnet_lib.core import files, official, params, provenance
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import points, sizes
 from dmnet_lib.detection import fusion, strategies  # fmt: skip
@@ -93,7 +94,7 @@ def _split(home: Path, count: int) -> Split:
     many = np.concatenate([synthetic.rows(rng, IMAGE_WH) for _ in range(12)])
     rows[0] = np.resize(many[many[:, 4] == 1], (BOXES, 8))
     names = [str(number) for number in range(count)]  # as `planned.seen` counts them
-    table = annotations.from_rows(names, np.tile(IMAGE_WH, (count, 1)), rows)
+    table = from_rows(names, np.tile(IMAGE_WH, (count, 1)), rows)
     pixels = rng.integers(0, 256, (*IMAGE_WH[::-1] // 8, 3)).astype(np.uint8)
     noisy = files.encode_jpeg(np.kron(pixels, np.ones((8, 8, 1), np.uint8)))
     path = files.write_bytes(home / "0000.jpg", noisy)

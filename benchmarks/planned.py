@@ -12,12 +12,12 @@ import synthetic
 from measure import Plan, Row, Run
 from threadpoolctl import threadpool_limits
 
-from dmnet_lib.core import annotations
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import planning
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner
 from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import points, sizes
 from dmnet_lib.detection import fusion
@@ -52,7 +52,7 @@ def _maps() -> np.ndarray:
     """Return the maps by size of one synthetic image of some 150 objects."""
     rng = np.random.default_rng(7)
     rows = np.concatenate([synthetic.rows(rng, np.array(IMAGE_WH)) for _ in range(3)])
-    table = annotations.from_rows(["a"], np.array([IMAGE_WH]), [rows])
+    table = from_rows(["a"], np.array([IMAGE_WH]), [rows])
     found = points.from_annotations(table)
     return density.by_size(found, 0, sizes.plain(sizes.EDGES_PX), stride=planning.CELL_PX)
 

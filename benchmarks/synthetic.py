@@ -16,6 +16,7 @@ import numpy as np
 
 from dmnet_lib.core import files
 from dmnet_lib.data import scenes
+from dmnet_lib.data.formats.visdrone import VISDRONE
 
 SHARED = Path(os.environ.get("DMNET_SHARED_DATA", files.ROOT.parent / "shared" / "data"))
 FOLDER = "VisDrone2019-DET-{}"
@@ -168,9 +169,8 @@ def detections(home: Path, data: Data, count: int, *, whole: int, local: int) ->
 
 
 def _class_names() -> tuple[str, ...]:
-    from dmnet_lib.core.annotations import CLASSES
 
-    return CLASSES
+    return VISDRONE.names
 
 
 def _around(rng: np.random.Generator, truth: np.ndarray, size_wh: object, count: int) -> np.ndarray:

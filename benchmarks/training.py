@@ -28,6 +28,7 @@ from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import threshold
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data import scenes, splits
+from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import mcnn, points, sizes, windows
 from dmnet_lib.detection import detectors
@@ -181,7 +182,7 @@ def _detector(split: Split, crops: Regions) -> Job:
 
     given = {"split": split, "regions": crops, "patches": PATCHES}
     draw = partial(detection.patch_batch, **given, count=COUNT["detector"])
-    make = partial(detectors.build, "fcos_small")
+    make = partial(detectors.build, "fcos_small", VISDRONE)
     return Job(make, _contiguous, detection.loss, draw, patches)
 
 

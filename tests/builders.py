@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.data.formats.visdrone import VISDRONE, from_rows
 
 GOOD = "1,2,3,4,1,4,0,0\n"
 JPEG = files.encode_jpeg(np.full((12, 16, 3), 90, np.uint8))
@@ -44,7 +45,7 @@ class OneBox:
     """A detector that finds a car: all of a view but a margin, the surer the smaller that is."""
 
     def __init__(self, *, margin: float = 0, input_wh: tuple[int, int] | None = None) -> None:
-        self.margin, self.input_wh = margin, input_wh
+        self.margin, self.input_wh, self.classes = margin, input_wh, VISDRONE
         self.seen_wh: list[tuple[int, int]] = []
 
     def find(self, views: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -37,6 +37,7 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run as `predict` needs it, with networks that have learned nothing."""
     from dmnet_lib.core import files, params, result_folder, weights
     from dmnet_lib.cropping import input_scale, recall
+    from dmnet_lib.data.formats.visdrone import VISDRONE
     from dmnet_lib.density import mcnn, sizes
     from dmnet_lib.detection import detectors
 
@@ -58,7 +59,9 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scale = input_scale.InputScale(320, 1.5)
     input_scale.write(folders["crops"] / input_scale.FILE, scale, (4, 3))
     recall.write(folders["detector"] / "recall.json", recall.Curve())
-    model = weights.seeded(partial(detectors.build, "fcos_small", score_threshold=0.005), 0)
+    model = weights.seeded(
+        partial(detectors.build, "fcos_small", VISDRONE, score_threshold=0.005), 0
+    )
     weights.write(folders["detector"] / "detector.safetensors", model)
-    files.write_json(folders["detector"] / "detector.json", {})
+    files.write_json(folders["detector"] / "detector.json", {"classes": list(VISDRONE)})
     return home

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dmnet_lib.core import annotations, boxes, official, params, provenance
+from dmnet_lib.core import boxes, official, params, provenance
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import threshold
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import kernels, points, sizes
 from dmnet_lib.density.sizes import Bins
@@ -56,7 +57,7 @@ def split(folder: Path, rows: list[list[list[int]]] = ROWS, *, grey: bool = Fals
         image.save(paths[-1])
     arrays = [np.array(one, np.int64).reshape(-1, 8) for one in rows]
     names, sizes_wh = [path.stem for path in paths], np.tile(SIZE_WH, (len(rows), 1))
-    return Split("val", annotations.from_rows(names, sizes_wh, arrays), Images(tuple(paths)))
+    return Split("val", from_rows(names, sizes_wh, arrays), Images(tuple(paths)))
 
 
 def stage(name: str, out: Path, **changed: object) -> provenance.Stage:

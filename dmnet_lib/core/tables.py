@@ -8,8 +8,10 @@ from typing import TypeVar
 import numpy as np
 
 from dmnet_lib.core import boxes, files
+from dmnet_lib.core.classes import NO_CLASSES, Classes
 
 Table = TypeVar("Table")
+TEXTS = {"names", "classes"}  # columns of a table that are no numbers
 COLUMNS = ("boxes_xyxy", "scores", "class_ids", "image_index")  # of detections
 
 
@@ -64,8 +66,9 @@ class Detections:
     names: tuple[str, ...]  # M file stems
     boxes_xyxy: np.ndarray  # [N, 4] float pixels
     scores: np.ndarray  # [N] in 0..1
-    class_ids: np.ndarray  # [N] in 1..10
+    class_ids: np.ndarray  # [N] in 1..K
     image_index: np.ndarray  # [N], non-decreasing
+    classes: Classes = NO_CLASSES  # what the numbers mean; none: as in the data
 
     def __post_init__(self) -> None:
         rows = len(self.boxes_xyxy)
@@ -87,7 +90,7 @@ class Detections:
 
     def select(self, rows: np.ndarray) -> "Detections":
         """Return the given rows (mask or rising positions)."""
-        return Detections(self.names, *(getattr(self, name)[rows] for name in COLUMNS))
+        return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
 
     def of_image(self, index: int) -> "Detections":
         """Return the detections of one image, still counted in this table's images."""
@@ -136,23 +139,28 @@ class ViewDetections:
 
 def join(parts: list[Detections], names: tuple[str, ...]) -> Detections:
     """Join tables of the same images (names), else ValueError; rows stay in the order given."""
-    if any(part.names != names for part in parts):
-        raise ValueError("a part counts other images, or in another order, than names")
+    if any(part.names != names or part.classes != parts[0].classes for part in parts):
+        raise ValueError("a part counts other images or classes, or in another order")
     none = np.zeros(0, np.int64)
     parts = parts or [Detections(names, np.zeros((0, 4)), np.zeros(0), none, none)]
     stacked = [np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS]
     order = np.argsort(stacked[-1], kind="stable")
-    return Detections(names, *(column[order] for column in stacked))
+    return Detections(names, *(column[order] for column in stacked), parts[0].classes)
 
 
 def write(path: Path, table: object) -> Path:
     """Write a table of frozen columns as an npz of plain arrays."""
-    texts = {name: np.array(v, str) for name, v in vars(table).items() if isinstance(v, tuple)}
-    return files.write_npz(path, **(vars(table) | texts))
+    columns = dict(vars(table))
+    for name in TEXTS & columns.keys():
+        columns[name] = np.array(list(columns[name]), str)
+    return files.write_npz(path, **columns)
 
 
 def read(path: Path, kind: type[Table]) -> Table:
     """Return what `write` wrote. Raises InputError if missing, torn or another kind of table."""
     columns = files.read_npz(path)
     with files.reading(path, f"a table of {kind.__name__}", (TypeError, ValueError)):
-        return kind(**{n: tuple(c.tolist()) if n == "names" else c for n, c in columns.items()})
+        texts = {name: tuple(columns[name].tolist()) for name in TEXTS & columns.keys()}
+        if "classes" in texts:
+            texts["classes"] = Classes(texts["classes"])
+        return kind(**columns | texts)

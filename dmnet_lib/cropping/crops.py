@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import IGNORED, Annotations, from_table
+from dmnet_lib.core.annotations import TRUNCATION, Annotations, offsets_of
+from dmnet_lib.core.classes import REGION
 from dmnet_lib.core.official import CORRECTED, CropRules
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.crop_names import crop_name
@@ -60,27 +61,30 @@ def annotate(
     """Return the boxes of each region, shifted to it and, where the region cuts them, clipped.
 
     A cut object is kept from a visible share of min_visible on, marked truncated; one that shows
-    less stays as a row that is not evaluated. Ignored regions are clipped and stay. With
+    less stays, ignored. Ignored regions are clipped and stay. With
     cut_objects "dropped" only objects wholly inside stay, as they were, and no other row;
-    drop_score0 then says whether rows that are not evaluated are objects.
+    drop_score0 then says whether ignored ones are no objects.
     """
     whole = annotations.is_object if drop_score0 else annotations.has_class
-    crop, rows = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]
+    parts = [[np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)]]
     for region, row in boxes.pairs(regions.image_index, annotations.image_index):
         region, row = _meeting(annotations, regions, region, row)
         if rules.cut_objects == "dropped":
             xyxy = boxes.xywh_to_xyxy(annotations.boxes_xywh[row])
             held = whole[row] & boxes.holds(regions.boxes_xyxy[region], xyxy)
             region, row = region[held], row[held]
-        found = _seen(annotations, regions, region, row, min_visible)
-        crop.append(found[0])
-        rows.append(found[1].astype(np.int32))  # a crop's pixels fit, and half the memory does
-    counts = np.bincount(np.concatenate(crop), minlength=len(regions))
+        parts.append(_seen(annotations, regions, region, row))
+    crop, row, xywh, visible = (np.concatenate(column) for column in zip(*parts, strict=True))
     sizes_wh = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
     places = zip(regions.image_index.tolist(), regions.boxes_xyxy.tolist(), strict=True)
     stems, style = annotations.names, rules.crop_names
     names = [crop_name(stems[image], xyxy, crop_names=style) for image, xyxy in places]
-    table = from_table(names, sizes_wh, counts, np.concatenate(rows))
+    offsets = offsets_of(np.bincount(crop, minlength=len(regions)))
+    columns = annotations.columns(row) | {"boxes_xywh": xywh}
+    is_cut = (visible < 1) & (columns["class_ids"] != REGION)
+    columns["extra"][TRUNCATION] = np.where(is_cut, 1, annotations.column(TRUNCATION)[row])
+    table = Annotations(tuple(names), sizes_wh, offsets, classes=annotations.classes, **columns)
+    table = table.ignoring(visible < min_visible)
     return CropAnnotations(table, regions.image_index, regions.boxes_xyxy)
 
 
@@ -97,18 +101,13 @@ def _meeting(
 
 
 def _seen(
-    annotations: Annotations, regions: Regions, crop: np.ndarray, row: np.ndarray,
-    min_visible: float,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Return crop [n] and fields [n, 8] of those pairs whose box shows, clipped to the region. What
-    lies beyond the image's border is not cut by the region."""
+    annotations: Annotations, regions: Regions, crop: np.ndarray, row: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Return crop [n], row [n], xywh [n, 4] and visible share [n] of those pairs whose box shows,
+    clipped to the region. What lies beyond the image's border is not cut by the region."""
     region, sizes_wh = regions.boxes_xyxy[crop], annotations.sizes_wh[regions.image_index[crop]]
     whole = boxes.clip(boxes.xywh_to_xyxy(annotations.boxes_xywh[row]), sizes_wh)
     clipped = boxes.clip(boxes.shift(whole, -region[:, :2]), region[:, 2:] - region[:, :2])
     visible = boxes.area(clipped) / np.maximum(boxes.area(whole), 1)
     shown = visible > 0
-    fields, visible = annotations.rows(row[shown]), visible[shown]
-    fields[:, :4] = boxes.xyxy_to_xywh(clipped[shown])
-    fields[(visible < 1) & (fields[:, 5] != IGNORED), 6] = 1
-    fields[visible < min_visible, 4] = 0
-    return crop[shown], fields
+    return crop[shown], row[shown], boxes.xyxy_to_xywh(clipped[shown]), visible[shown]

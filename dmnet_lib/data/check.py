@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import annotations as annotation_files
 from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError, shortened
 from dmnet_lib.data import splits
+from dmnet_lib.data.formats import visdrone
 from dmnet_lib.data.splits import Sizes, Split
 
 MOST_ERRORS = 20  # that are listed
@@ -102,7 +102,7 @@ def _table(paths: list[Path], sizes: Sizes, found: Check) -> Annotations:
         valid = []
         for path in paths:
             try:
-                annotation_files.read(path)
+                visdrone.read(path)
                 valid.append(path)
             except InputError as error:
                 found.errors.append(str(error))

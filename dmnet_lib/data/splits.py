@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from dmnet_lib.core import annotations as annotation_files
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import CLASSES, Annotations, from_table
+from dmnet_lib.core.annotations import Annotations, merge_classes
 from dmnet_lib.core.files import InputError
+from dmnet_lib.data.formats import visdrone
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
@@ -115,7 +115,7 @@ def load(root: Path | str, split: str, *, limit: int = 0, classes: str = "") -> 
     images = tuple(path for folder in folders for path in image_paths(folder)[: limit or None])
     texts = [path.parents[1] / "annotations" / f"{path.stem}.txt" for path in images]
     table = read_table(texts, _sizes_wh(images))
-    return Split(split, annotation_files.merge_classes(table, classes), Images(images))
+    return Split(split, merge_classes(table, classes), Images(images))
 
 
 def load_source(
@@ -129,7 +129,7 @@ def load_source(
     if not annotated and not (folder / "annotations").is_dir():
         images = image_paths(folder)
         names, counts = [path.stem for path in images], np.zeros(len(images), np.int64)
-        table = from_table(names, _sizes_wh(images), counts, np.zeros((0, 8)))
+        table = visdrone.from_table(names, _sizes_wh(images), counts, np.zeros((0, 8)))
         return Split(split, table, Images(images))
     if (folder / "images").is_dir():
         return load(root, split)
@@ -141,7 +141,7 @@ def load_source(
 def read_table(texts: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
     """Return the table of annotation files and the sizes [M, 2] of their images."""
     names = [path.stem for path in texts]
-    return from_table(names, sizes_wh, *annotation_files.read_all(texts))
+    return visdrone.from_table(names, sizes_wh, *visdrone.read_all(texts))
 
 
 def _sizes_wh(images: Sequence[Path]) -> np.ndarray:
@@ -207,7 +207,7 @@ def split_name(folder_name: str) -> str:
 
 def counts(table: Annotations) -> dict[str, int]:
     """Return the number of images, objects, ignored regions, other rows and empty images."""
-    objects, ignored = table.is_object, table.class_ids == annotation_files.IGNORED
+    objects, ignored = table.is_object, table.is_region
     per_image = np.bincount(table.image_index[objects], minlength=len(table))
     return {
         "images": len(table),
@@ -237,7 +237,7 @@ def class_table(table: Annotations) -> "pd.DataFrame":
     frame = by_class.agg(objects=("w", "size"), mean_w_px=("w", "mean"), mean_h_px=("h", "mean"))
     for name, share in (("q25", 0.25), ("median", 0.5), ("q75", 0.75)):
         frame[f"side_{name}_px"] = by_class["side"].quantile(share)
-    return frame.set_axis([CLASSES[i - 1] for i in frame.index]).rename_axis("name")
+    return frame.set_axis([table.classes.name(i) for i in frame.index]).rename_axis("name")
 
 
 def spread(table: Annotations, count: int) -> list[int]:

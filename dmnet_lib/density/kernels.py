@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dmnet_lib.core.annotations import CLASS_IDS, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, KernelRules, SigmaRules
 from dmnet_lib.density.points import Points
@@ -37,8 +37,9 @@ class SigmaRule:
             if not self.scales_px:
                 raise InputError("no class has a scale: the train split has no object to measure")
             default = float(np.mean(list(self.scales_px.values())))  # of a class without a scale
-            by_class = [self.scales_px.get(number, default) for number in (0, *CLASS_IDS)]
-            return points.with_sigmas(np.array(by_class)[points.class_ids])
+            most = range(points.class_ids.max(initial=0) + 1)
+            by_class = np.array([self.scales_px.get(number, default) for number in most])
+            return points.with_sigmas(by_class[points.class_ids])
         if self.name == "adaptive":
             return points.with_sigmas(self._adaptive(points))
         raise InputError(f"sigma rule {self.name!r}: expected fixed, class_wise or adaptive")
@@ -69,7 +70,7 @@ def class_scales_px(annotations: Annotations) -> dict[int, float]:
     rows = annotations.is_object
     half_diagonal = np.hypot(*annotations.boxes_xywh[rows, 2:].T.astype(np.float64)) / 2
     found = annotations.class_ids[rows]
-    return {c: float(half_diagonal[found == c].mean()) for c in CLASS_IDS if np.any(found == c)}
+    return {c: float(half_diagonal[found == c].mean()) for c in np.unique(found).tolist()}
 
 
 def axis_weights(

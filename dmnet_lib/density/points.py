@@ -18,7 +18,7 @@ class Points:
     names: tuple[str, ...]  # M file stems
     sizes_wh: np.ndarray  # [M, 2] int
     xy: np.ndarray  # [P, 2] float pixels
-    class_ids: np.ndarray  # [P] in 1..10
+    class_ids: np.ndarray  # [P] in 1..K
     image_index: np.ndarray  # [P], non-decreasing
     sigmas_px: np.ndarray  # [P], the standard deviation of each kernel
     sides_px: np.ndarray  # [P], the square root of each object's area

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.tables import Detections, ViewDetections
 from dmnet_lib.detection.detectors import Views
 
@@ -22,7 +23,9 @@ class DetectionCache:
 
     folder: Path | None = None
 
-    def get(self, views: Views, names: tuple[str, ...]) -> tuple[ViewDetections, np.ndarray] | None:
+    def get(
+        self, views: Views, names: tuple[str, ...], classes: Classes
+    ) -> tuple[ViewDetections, np.ndarray] | None:
         """Return what was found in the views, and the seconds [M] it took; None: absent or torn."""
         path = self._path(views, names)
         if path is None:
@@ -30,7 +33,7 @@ class DetectionCache:
         with suppress(files.InputError, KeyError, ValueError, IndexError):
             cached, regions = files.read_npz(path), views.regions
             columns = (cached["boxes_xyxy"], cached["scores"], cached["class_ids"])
-            table = Detections(names, *columns, regions.image_index[cached["view"]])
+            table = Detections(names, *columns, regions.image_index[cached["view"]], classes)
             found = ViewDetections(table, cached["view"], regions, views.scales())
             if len(cached["seconds"]) == len(names):
                 return found, cached["seconds"]

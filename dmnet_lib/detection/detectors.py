@@ -24,7 +24,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from tqdm import tqdm
 
 from dmnet_lib.core import boxes, files, weights
-from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import crops
@@ -75,14 +75,14 @@ class SmallBackbone(nn.Module):
 
 
 def build(
-    architecture: str, *, score_threshold: float = 0.05, pretrained: bool = False
+    architecture: str, classes: Classes, *, score_threshold: float = 0.05, pretrained: bool = False
 ) -> nn.Module:
-    """Return an untrained detector of the ten classes (labels 1..10; 0 is background).
+    """Return an untrained detector of K classes (labels 1..K; 0 is background).
 
     fcos_small is made for two CPU cores; fasterrcnn_resnet50_fpn is DMNet's, for a GPU, and with
     pretrained starts from ImageNet weights (fetched by torchvision). Raises InputError for others.
     """
-    labels = len(CLASSES) + 1
+    labels = len(classes) + 1
     if architecture == "fcos_small":
         # FCOS (Tian et al., ICCV 2019) on three fine levels, since the objects are small.
         model = FCOS(
@@ -139,6 +139,7 @@ class Detector(Protocol):
     """What finds boxes in views; it can be pickled, and works on a worker's CPU there."""
 
     input_wh: tuple[int, int] | None  # the one size in pixels that the network takes; None: any
+    classes: Classes  # what the class ids that it finds mean
 
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
@@ -153,11 +154,11 @@ class Torchvision:
 
     input_wh = None
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(self, model: nn.Module, classes: Classes) -> None:
+        self.model, self.classes = model, classes
 
-    def __reduce__(self) -> tuple[type["Torchvision"], tuple[nn.Module]]:
-        return Torchvision, (copy.deepcopy(self.model).cpu(),)
+    def __reduce__(self) -> tuple[type["Torchvision"], tuple[nn.Module, Classes]]:
+        return Torchvision, (copy.deepcopy(self.model).cpu(), self.classes)
 
     @torch.inference_mode()
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
@@ -190,14 +191,22 @@ def batches(sizes_wh: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
         yield from (numbers[start : start + most] for start in range(0, len(numbers), most))
 
 
-def write(folder: Path, model: nn.Module, *, steps: int, val_loss: float) -> dict[str, object]:
+def write(folder: Path, detector: Torchvision, *, steps: int, val_loss: float) -> dict[str, object]:
     """Write a trained network's weights, and what it is; return the latter."""
+    model = detector.model
     digest = files.digest(weights.write(folder / WEIGHTS, model))
     parameters = sum(weight.numel() for weight in model.parameters())
     about = {"weights": WEIGHTS, "digest": digest, "parameters": parameters,
-             "steps": steps, "val_loss": val_loss}  # fmt: skip
+             "classes": list(detector.classes), "steps": steps, "val_loss": val_loss}  # fmt: skip
     files.write_json(folder / ABOUT, about)
     return about
+
+
+def read(folder: Path, architecture: str, *, score_threshold: float = 0.05) -> Torchvision:
+    """Return the detector that `write` left in a folder. Raises InputError."""
+    classes = Classes(tuple(files.read_json(folder / ABOUT)["classes"]))
+    model = build(architecture, classes, score_threshold=score_threshold)
+    return Torchvision(weights.read(folder / WEIGHTS, model), classes)
 
 
 def detect_regions(
@@ -263,7 +272,8 @@ def detect(
     found = weights.map_with(_detect_image, detector, images, items, executor=executor)
     bar = tqdm(found, desc=label, total=len(names), unit="image", disable=not label)
     by_pass = zip(*bar, strict=True) if names else [()] * len(passes)
-    return [_table(names, views, one) for views, one in zip(passes, by_pass, strict=True)]
+    pairs = zip(passes, by_pass, strict=True)
+    return [_table(names, views, one, detector.classes) for views, one in pairs]
 
 
 def _detect_image(
@@ -279,12 +289,13 @@ def _detect_image(
 
 
 def _table(
-    names: tuple[str, ...], views: Views, found: Sequence[tuple[list[Found], float]]
-) -> tuple[ViewDetections, np.ndarray]:
+    names: tuple[str, ...], views: Views, found: Sequence[tuple[list[Found], float]],
+    classes: Classes,
+) -> tuple[ViewDetections, np.ndarray]:  # fmt: skip
     """Return one pass over all images as a table, and its seconds."""
     parts = [part for of_image, _ in found for part in of_image]
     columns = (np.concatenate(column) for column in zip(NOTHING, *parts, strict=True))
     view = np.repeat(np.arange(len(parts)), [len(scores) for _, scores, _ in parts])
-    table = Detections(names, *columns, views.regions.image_index[view])
+    table = Detections(names, *columns, views.regions.image_index[view], classes)
     seen = ViewDetections(table, view, views.regions, views.scales())
     return seen, np.array([seconds for _, seconds in found])

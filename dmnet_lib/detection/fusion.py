@@ -152,7 +152,7 @@ def to_whole(
     xyxy = boxes.shift(found.boxes_xyxy / scales[crop][:, None], corners_xy[crop])
     order = np.argsort(parents[crop], kind="stable")
     columns = (xyxy, found.scores, found.class_ids, parents[crop])
-    return Detections(names, *(column[order] for column in columns))
+    return Detections(names, *(column[order] for column in columns), found.classes)
 
 
 def kept_rows(

@@ -1,4 +1,4 @@
-"""A detector in an ONNX file: views in, boxes of VisDrone's classes out, by ONNX Runtime.
+"""A detector in an ONNX file: views in, boxes of the data's classes out, by ONNX Runtime.
 
 Heads of two kinds are known, YOLOX's and YOLOv8's. A network sees a letterbox: the view, which fits
 already, on a grey ground.
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import class_id
+from dmnet_lib.core.classes import Classes, plain
 from dmnet_lib.core.files import InputError, nearest
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops
@@ -88,7 +88,7 @@ class Onnx:
     """A `detectors.Detector` in a file; a worker opens the file anew.
 
     output: the name of the answer; columns and class_ids [K]: the classes of the model that count,
-    and what each of them is in VisDrone.
+    and what each of them is among `classes`, the data's.
     """
 
     path: Path
@@ -96,6 +96,7 @@ class Onnx:
     output: str
     columns: tuple[int, ...]
     class_ids: tuple[int, ...]
+    classes: Classes
     score_threshold: float
     iou_threshold: float
     input_wh: tuple[int, int] | None
@@ -104,6 +105,7 @@ class Onnx:
     def open(
         cls,
         path: Path,
+        classes: Classes,
         class_map: str = "",
         *,
         score_threshold: float,
@@ -112,17 +114,18 @@ class Onnx:
     ) -> "Onnx":
         """Return the detector of a file; boxes from score_threshold on, NMS in each view and class.
 
-        class_map says which classes count, and as what: "person: pedestrian, car, truck"; "" takes
-        all by their own names. names are the model's classes: "" as the file has them, "coco", or
-        names with commas. Raises InputError for a file that is missing, torn or no such detector,
-        for an unknown name, and where there is no ONNX Runtime.
+        class_map says which of the model's classes count, and as what of the data's: "person:
+        pedestrian, car, truck"; "" takes those that both have. names are the model's classes: "" as
+        the file has them, "coco", or names with commas. Raises InputError for a file that is
+        missing, torn or no such detector, for an unknown name, and where there is no ONNX Runtime.
         """
         path = Path(path).absolute()
         session = _session(path)
         size_wh, known = _input_wh(session, path), _names(session, path, names)
         output, head = _head(session, path, size_wh or (128, 96), len(known))
-        columns, ids = mapped(known, class_map)
-        return cls(path, head, output, columns, ids, score_threshold, iou_threshold, size_wh)
+        columns, ids = mapped(known, classes, class_map)
+        limits = score_threshold, iou_threshold
+        return cls(path, head, output, columns, ids, classes, *limits, size_wh)
 
     @cached_property
     def session(self) -> "InferenceSession":
@@ -167,30 +170,38 @@ class Onnx:
 
 
 def load_exported(
-    folder: Path, model_file: str, class_map: str, *,
+    folder: Path, classes: Classes, model_file: str, class_map: str, *,
     names: str, score_threshold: float, iou_threshold: float,
 ) -> tuple[Onnx, dict[str, object]]:  # fmt: skip
     """Return the detector of an ONNX file and what it is, which is also written to the folder."""
     path = files.model_path(model_file)
     thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
-    detector = Onnx.open(path, class_map, names=names, **thresholds)
+    detector = Onnx.open(path, classes, class_map, names=names, **thresholds)
     about = {"file": path.name, "digest": files.digest(path), "class_map": class_map,
-             "names": names, **thresholds, "onnxruntime": version("onnxruntime")}  # fmt: skip
+             "names": names, "classes": list(classes), **thresholds,
+             "onnxruntime": version("onnxruntime")}  # fmt: skip
     files.write_json(folder / detectors.ABOUT, about)
     return detector, about
 
 
-def mapped(names: Sequence[str], class_map: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return which of a model's classes count, and what they are in VisDrone; see `Onnx.open`."""
-    found: dict[str, int] = {}
-    for part in class_map.split(",") if class_map.strip() else names:
-        theirs, _, ours = (word.strip() for word in part.partition(":"))
+def mapped(
+    names: Sequence[str], classes: Classes, class_map: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return which of a model's classes count, and what they are in the data; see `Onnx.open`."""
+    ours, found = classes.plain(), {}
+    if not class_map.strip():
+        found = {name: ours[plain(name)] for name in names if plain(name) in ours}
+        if not found:
+            lists = f"the model has {Classes(tuple(dict.fromkeys(names)))}; the data {classes}"
+            raise InputError(f"no class of the model is one of the data: {lists}; give a class_map")
+    for part in class_map.split(",") if class_map.strip() else ():
+        theirs, _, own = (word.strip() for word in part.partition(":"))
         if theirs not in names:
             hint = nearest(theirs, names) or f"; there are {', '.join(names)}"
             raise InputError(f"{theirs!r} is no class of the model{hint}")
         if theirs in found:
             raise InputError(f"{theirs!r} is named twice in {class_map!r}")
-        found[theirs] = class_id(ours or theirs)
+        found[theirs] = classes.id(own or theirs)
     return tuple(names.index(name) for name in found), tuple(found.values())
 
 

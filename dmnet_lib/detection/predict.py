@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from dmnet_lib.core import files, images, official, result_folder, weights
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import CROPS, DENSITY, DETECTION, MCNN, ResultFolder
 from dmnet_lib.core.tables import Detections, Regions
@@ -195,14 +196,16 @@ def _remedy(home: Path) -> str:
 def _detector(results: ResultFolder, device: torch.device) -> Detector:
     """Return the run's detector: its weights, or the ONNX file, which must be the run's own."""
     folder, chosen = results.folder(DETECTION), results.params(DETECTION)
-    if chosen["architecture"] != "onnx":
-        model = detectors.build(chosen["architecture"], score_threshold=chosen["score_threshold"])
-        return detectors.Torchvision(weights.read(folder / detectors.WEIGHTS, model).to(device))
+    architecture, threshold = chosen["architecture"], chosen["score_threshold"]
+    if architecture != "onnx":
+        found = detectors.read(folder, architecture, score_threshold=threshold)
+        found.model.to(device)
+        return found
     path, about = files.model_path(chosen["model_file"]), files.read_json(folder / detectors.ABOUT)
     if path.is_file() and files.digest(path) != about["digest"]:
         other = f"another model than the run's {about['file']}"
         raise InputError(f"{path}: {other}; set {files.MODEL_FILE} to it")
     return onnx.Onnx.open(
-        path, chosen["class_map"], names=chosen["model_classes"],
-        score_threshold=chosen["score_threshold"], iou_threshold=chosen["fusion_iou"],
+        path, Classes(tuple(about["classes"])), chosen["class_map"], names=chosen["model_classes"],
+        score_threshold=threshold, iou_threshold=chosen["fusion_iou"],
     )  # fmt: skip

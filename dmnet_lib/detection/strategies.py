@@ -127,7 +127,7 @@ def run(
 ) -> dict[str, InferencePass]:
     """Return what each pass finds, cached or now; an executor's workers share the images."""
     names = split.annotations.names
-    found = {name: cache.get(views, names) for name, views in passes.items()}
+    found = {name: cache.get(views, names, detector.classes) for name, views in passes.items()}
     new = [name for name in passes if found[name] is None]
     if new:
         views, how = [passes[name] for name in new], {"executor": executor, "label": label}

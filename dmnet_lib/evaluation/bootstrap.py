@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import xywh_to_xyxy
+from dmnet_lib.core.classes import NO_CLASSES, Classes
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.evaluation import matching
 from dmnet_lib.evaluation.matching import ANY_AREA, THRESHOLDS
@@ -26,7 +27,7 @@ CELLS_AT_ONCE = 50_000  # resamples x true detections held at a time: they stay 
 class Matches:
     """What N detections over M images counted as, enough to make AP of any weighting of images.
 
-    boxes [K, M] int: evaluated ones of each class in each image. Detections stand by falling
+    boxes [K, M] int: those that count of each class in each image. Detections stand by falling
     score: class_index [N] in 0..K - 1, image_index [N], outcome [T, N] int8 as of `matching.match`.
     """
 
@@ -34,6 +35,7 @@ class Matches:
     class_index: np.ndarray
     image_index: np.ndarray
     outcome: np.ndarray
+    classes: Classes = NO_CLASSES
 
 
 def matches(
@@ -45,16 +47,16 @@ def matches(
 ) -> Matches:
     """Match as COCOeval does, after VisDrone's rule for ignored regions; area_px as in AREAS."""
     truth, found = matching.drop_in_ignored_regions(truth, found)
-    group = found.image_index * (max(CLASS_IDS) + 1) + found.class_ids
+    group = found.image_index * (len(truth.classes) + 1) + found.class_ids
     found = found.select(matching.rank_in_group(group, found.scores) < max_detections)
     order = np.argsort(-found.scores, kind="stable")  # equal scores in the order of images
-    rows = truth.evaluated & np.isin(truth.class_ids, CLASS_IDS)
+    rows = (truth.class_ids > 0) & ~truth.ignored
     rows &= matching.area_within(xywh_to_xyxy(truth.boxes_xywh), area_px)
-    boxes = np.zeros((len(CLASS_IDS), len(truth)), dtype=np.int64)
-    np.add.at(boxes, (truth.class_ids[rows] - CLASS_IDS[0], truth.image_index[rows]), 1)
+    boxes = np.zeros((len(truth.classes), len(truth)), dtype=np.int64)
+    np.add.at(boxes, (truth.class_ids[rows] - 1, truth.image_index[rows]), 1)
     outcome = matching.match(truth, found, area_px=area_px)[:, order]
-    class_index = found.class_ids[order] - CLASS_IDS[0]
-    return Matches(boxes, class_index, found.image_index[order], outcome)
+    class_index = found.class_ids[order] - 1
+    return Matches(boxes, class_index, found.image_index[order], outcome, truth.classes)
 
 
 def _steps(found: Matches, class_index: int, level: int) -> tuple[csr_array, csr_array]:
@@ -101,7 +103,7 @@ def _integral_over_recalls(recall: np.ndarray, precision: np.ndarray) -> np.ndar
 def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
     """Return the [B, K, T] AP of classes at THRESHOLDS for weights [B, M]; NaN without a box."""
     weights = np.asarray(weights, dtype=np.float64)
-    result = np.full((len(weights), len(CLASS_IDS), len(THRESHOLDS)), np.nan)
+    result = np.full((len(weights), len(found.boxes), len(THRESHOLDS)), np.nan)
     for k in np.flatnonzero(found.boxes.any(axis=1)):
         boxes = weights @ found.boxes[k]
         some = np.flatnonzero(boxes > 0)
@@ -117,8 +119,8 @@ def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
 
 
 def precision_recall(found: Matches) -> np.ndarray:
-    """Return the [K, T, 101] precision at RECALLS; NaN for a class without evaluated boxes."""
-    result = np.full((len(CLASS_IDS), len(THRESHOLDS), len(RECALLS)), np.nan)
+    """Return the [K, T, 101] precision at RECALLS; NaN for a class without boxes."""
+    result = np.full((len(found.boxes), len(THRESHOLDS), len(RECALLS)), np.nan)
     boxes, once = found.boxes.sum(axis=1, keepdims=True), np.ones((1, found.boxes.shape[1]))
     for k in np.flatnonzero(boxes):
         for t in range(len(THRESHOLDS)):
@@ -162,4 +164,5 @@ def samples(matched: Mapping[str, Matches], weights: np.ndarray) -> dict[str, np
     values = {"AP": class_means(whole), "AP50": class_means(whole[..., :1])}
     values |= {n: bootstrap_samples(one, weights) for n, one in matched.items() if n != "AP"}
     by_class = whole.mean(axis=2)
-    return values | {CLASSES[k]: by_class[:, k] for k in np.flatnonzero(~np.isnan(by_class[0]))}
+    names, there = matched["AP"].classes.names, np.flatnonzero(~np.isnan(by_class[0]))
+    return values | {names[k]: by_class[:, k] for k in there}

@@ -10,11 +10,11 @@ import numpy as np
 import pycocotools.coco
 import pycocotools.cocoeval
 
-from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco as coco_format
-from dmnet_lib.evaluation.matching import drop_in_ignored_regions, require_same_images, select_rows
+from dmnet_lib.evaluation.matching import drop_in_ignored_regions, require_same_images
 
 PROTOCOL = (
     "classes 1..10; boxes and detections with half or more of their area in ignored regions are "
@@ -51,17 +51,18 @@ def evaluate(
     """
     if ignored_regions == "background":
         require_same_images(truth, found)
-        truth = select_rows(truth, truth.is_object)
+        truth = truth.where(truth.is_object)
     else:
         truth, found = drop_in_ignored_regions(truth, found)
     precision, recall = _accumulate(truth, found, max_detections, backend)
-    boxes = np.array([(truth.evaluated & (truth.class_ids == k)).sum() for k in CLASS_IDS])
+    boxes = np.bincount(truth.class_ids[(truth.class_ids > 0) & ~truth.ignored],
+                        minlength=len(truth.classes) + 1)[1:]  # fmt: skip
     whole, usual = ((precision[..., m], recall[..., m]) for m in (0, 1))
     return {
         **_means(*whole),
         "at_100": _means(*usual),
         "per_class": {
-            CLASSES[k]: _means(*(table[..., k : k + 1, :] for table in whole))
+            truth.classes.names[k]: _means(*(table[..., k : k + 1, :] for table in whole))
             | {"boxes": int(boxes[k])}
             for k in np.flatnonzero(boxes)
         },
@@ -112,7 +113,7 @@ def _accumulate(
             table.dataset = dataset | {"annotations": rows}
             table.createIndex()
         evaluation = eval_class(*tables, iouType="bbox")
-        evaluation.params.catIds = list(CLASS_IDS)
+        evaluation.params.catIds = truth.classes.ids.tolist()
         caps = sorted({max_detections, USUAL_MAX})  # COCOeval wants them rising
         evaluation.params.maxDets = caps
         evaluation.evaluate()

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dmnet_lib.core import files, parallel, params, provenance
-from dmnet_lib.core.annotations import CLASSES, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import DATASET, DETECTION, EVALUATION, PROVENANCE, ResultFolder
 from dmnet_lib.core.tables import Detections
@@ -30,7 +30,7 @@ WITHOUT_INTERVAL = {SAME, NO_INTERVAL}  # verdicts: equal detections, or no resa
 LABEL = ["experiments", "strategy"]
 COLUMNS = (*LABEL, "first", "second", "main", "of", "a", "b", "difference", "low", "high",
            "verdict")  # fmt: skip
-SCORED = ("sizes_wh", "boxes_xywh", "class_ids", "evaluated")  # of the truth, that scoring sees
+SCORED = ("sizes_wh", "boxes_xywh", "class_ids", "ignored")  # of the truth, that scoring sees
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Comparison:
     def class_cells(self, *, short: bool = False) -> pd.DataFrame:
         """Return the same of each class's AP, of main pairs; short marks significant ones by *."""
         table = self.table[self.table["main"] & ~self.table["of"].isin(SCORES)]
-        rows = [name for name in CLASSES if name in set(table["of"])]
+        rows = list(dict.fromkeys(table["of"]))
         return _spread(table, rows, short=short).T.rename_axis("class")
 
     def ap_table(self) -> pd.DataFrame:

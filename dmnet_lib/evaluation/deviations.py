@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmnet_lib.core import boxes, official, parallel
-from dmnet_lib.core.annotations import CLASS_IDS, IGNORED, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.official import DEVIATIONS, Deviation, Profile
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import crops
@@ -87,7 +87,7 @@ def synthetic_detections(table: Annotations) -> Detections:
         [rng.uniform(0, 0.95, (len(rows), 2)) * table.sizes_wh[image],
          np.exp(rng.normal(3, 0.6, (len(rows), 2)))]
     )  # fmt: skip
-    regions = np.repeat(np.flatnonzero(table.class_ids == IGNORED), 10)
+    regions = np.repeat(np.flatnonzero(table.is_region), 10)
     sides = np.exp(rng.normal(3, 0.3, (len(regions), 2)))
     spare = np.maximum(table.boxes_xywh[regions, 2:] - sides, 0)
     corners = table.boxes_xywh[regions, :2] + rng.uniform(0, 1, (len(regions), 2)) * spare
@@ -95,12 +95,12 @@ def synthetic_detections(table: Annotations) -> Detections:
     xywh[:, 2:] = np.maximum(xywh[:, 2:], 1)
     beta = ((4, 2, len(rows)), (1, 5, len(rows)), (4, 2, len(regions)))
     scores = np.concatenate([rng.beta(*shape) for shape in beta])
-    drawn = rng.choice(CLASS_IDS, len(rows) + len(regions))
+    drawn = rng.choice(table.classes.ids, len(rows) + len(regions))
     classes = np.concatenate([table.class_ids[rows], drawn])
     images = np.concatenate([image, image, table.image_index[regions]])
     order = np.argsort(images, kind="stable")
     columns = (boxes.xywh_to_xyxy(xywh), scores, classes, images)
-    return Detections(table.names, *(column[order] for column in columns))
+    return Detections(table.names, *(column[order] for column in columns), table.classes)
 
 
 def _of_crops(table: Annotations, split: str, rules: Profile, *, adaptive: bool) -> Counts:

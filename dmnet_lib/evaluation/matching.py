@@ -1,27 +1,29 @@
 """Annotations and detections -> true, false and skipped detections, for both protocols.
 
 Boxes in ignored regions are dropped first (VisDrone2018-DET-toolkit's rule). Detections are then
-matched greedily, by falling score, as COCOeval does; rows that are not evaluated are crowds.
+matched greedily, by falling score, as COCOeval does; ignored objects are crowds.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from dmnet_lib.core import boxes, files, overlaps
-from dmnet_lib.core.annotations import CLASS_IDS, IGNORED, Annotations
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.classes import NO_CLASSES
 from dmnet_lib.core.overlaps import THRESHOLDS
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping.geometry import covered_area
 
 ANY_AREA = (0.0, np.inf)  # of boxes that count
 EMPTY = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))  # no pairs
-TRUE, FALSE, SKIPPED = 1, 0, -1  # SKIPPED: matched a row that is not evaluated
+TRUE, FALSE, SKIPPED = 1, 0, -1  # SKIPPED: matched an ignored object
 
 
 def require_same_images(truth: Annotations, found: Detections) -> None:
     """Raise ValueError unless both tables count the same images in the same order."""
+    if found.classes not in (NO_CLASSES, truth.classes):
+        raise ValueError(f"truth has the classes {truth.classes}, detections {found.classes}")
     if truth.names != found.names:
         missing = sorted(set(truth.names) ^ set(found.names)) or ["their order"]
         raise ValueError(f"truth and detections differ in their images: {files.shortened(missing)}")
@@ -35,7 +37,7 @@ def drop_in_ignored_regions(
     Raises ValueError when truth and found count different images.
     """
     require_same_images(truth, found)
-    ignored = truth.class_ids == IGNORED
+    ignored = truth.is_region
     keep_truth, keep_found = ~ignored, np.ones(len(found), dtype=bool)
     found_xywh = boxes.xyxy_to_xywh(found.boxes_xyxy)
     found_offsets = np.searchsorted(found.image_index, np.arange(len(found.names) + 1))
@@ -45,7 +47,7 @@ def drop_in_ignored_regions(
         regions_xywh, size_wh = truth_xywh[ignored[of_truth]], truth.sizes_wh[image]
         keep_truth[of_truth] &= ~_mostly_ignored(truth_xywh, regions_xywh, size_wh)
         keep_found[of_found] &= ~_mostly_ignored(found_xywh[of_found], regions_xywh, size_wh)
-    return select_rows(truth, keep_truth), found.select(keep_found)
+    return truth.where(keep_truth), found.select(keep_found)
 
 
 def _mostly_ignored(
@@ -68,14 +70,6 @@ def _mostly_ignored(
     return covered * 2 >= whole[:, 2] * whole[:, 3]
 
 
-def select_rows(truth: Annotations, keep: np.ndarray) -> Annotations:
-    """Return truth with the rows of the mask only; every image stays."""
-    kept_before = np.concatenate([[0], np.cumsum(keep)])
-    columns = ("boxes_xywh", "class_ids", "evaluated", "truncation", "occlusion")
-    chosen = {name: getattr(truth, name)[keep] for name in columns}
-    return replace(truth, offsets=kept_before[truth.offsets], **chosen)
-
-
 def rank_in_group(group: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return each row's [N] place (from 0) by falling score among the rows of its group [N]."""
     order = np.lexsort((-scores, group))
@@ -90,18 +84,18 @@ def match(
     """Return [T, N] int8: what each detection counts as at each of THRESHOLDS.
 
     A detection takes the free box of its class with the greatest overlap at or above the
-    threshold, the later one of equals. Rows that are not evaluated are never used up; they are
-    taken only where no evaluated one fits, and their overlap is the share of the detection's area.
+    threshold, the later one of equals. Ignored objects are never used up; they are
+    taken only where no other one fits, and their overlap is the share of the detection's area.
     So are, as in COCOeval, boxes whose w * h is not in area_px (both ends within): they count as
     nothing, as do other detections without a box.
     """
     truth_group, group = (
-        table.image_index * (max(CLASS_IDS) + 1) + table.class_ids for table in (truth, found)
+        table.image_index * (len(truth.classes) + 1) + table.class_ids for table in (truth, found)
     )
     truth_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh).astype(np.float64)
-    xyxy, is_named = found.boxes_xyxy, np.isin(truth.class_ids, CLASS_IDS)
-    objects = np.flatnonzero(is_named & truth.evaluated)
-    others = np.flatnonzero(is_named & ~truth.evaluated)
+    xyxy, is_named = found.boxes_xyxy, truth.class_ids > 0
+    objects = np.flatnonzero(is_named & ~truth.ignored)
+    others = np.flatnonzero(is_named & truth.ignored)
     share_in_other = _share_inside(group, xyxy, truth_group[others], truth_xyxy[others])
     is_skipped = (share_in_other >= THRESHOLDS[:, None]) | ~area_within(xyxy, area_px)
     outcome = np.where(is_skipped, SKIPPED, FALSE).astype(np.int8)
@@ -146,8 +140,8 @@ def _matched(
     """Return the masks [T, D] of detections matched to a box that counts, and to one that does not.
 
     pairs: box, detection and their IoU; within [G]: the boxes that count. A box that does not count
-    is matched only where it overlaps more than share_in_other [D], the detection's share in a row
-    that is not evaluated: such a row is taken first, and never used up.
+    is matched only where it overlaps more than share_in_other [D], the detection's share in an
+    ignored one: such a one is taken first, and never used up.
     """
     box, found, iou = (np.concatenate(column) for column in zip(EMPTY, *pairs, strict=True))
     is_candidate = within[box] | (iou > share_in_other[found])

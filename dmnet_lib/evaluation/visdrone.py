@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.evaluation.matching import FALSE, THRESHOLDS, TRUE, drop_in_ignored_regions, match
 
@@ -31,12 +31,12 @@ def evaluate(truth: Annotations, found: Detections) -> dict[str, object]:
     """
     truth, found = drop_in_ignored_regions(truth, found)
     tables = class_tables(truth, found)
-    in_class = truth.class_ids[:, None] == CLASS_IDS
+    names, in_class = truth.classes.names, truth.class_ids[:, None] == truth.classes.ids
     images = np.array([len(np.unique(truth.image_index[rows])) for rows in in_class.T])
     present = np.flatnonzero(images)
-    per_class = {CLASSES[k]: _means(tables, np.eye(len(CLASSES))[k]) for k in present}
+    per_class = {names[k]: _means(tables, np.eye(len(names))[k]) for k in present}
     for k in present:
-        per_class[CLASSES[k]] |= {"images": int(images[k]), "boxes": int(in_class[:, k].sum())}
+        per_class[names[k]] |= {"images": int(images[k]), "boxes": int(in_class[:, k].sum())}
     return _means(tables, images) | {
         "macro": _means(tables, images > 0),
         "per_class": per_class,
@@ -63,12 +63,12 @@ def _means(tables: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, floa
 
 def class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
     """Return AP, AR1, AR10, AR100, AR500 [classes, thresholds]; ignored regions are dropped."""
-    boxes = np.array([(truth.class_ids == k).sum() for k in CLASS_IDS])
-    tables = {"AP": np.zeros((len(CLASSES), len(THRESHOLDS)))}
+    boxes = [(truth.class_ids == k).sum() for k in truth.classes.ids]
+    tables = {"AP": np.zeros((len(boxes), len(THRESHOLDS)))}
     for cap, first, outcome in _outcomes(truth, found):
         order = np.argsort(-first.scores, kind="stable")
         recalls = tables.setdefault(f"AR{cap}", np.zeros_like(tables["AP"]))
-        for row, class_id in enumerate(CLASS_IDS):
+        for row, class_id in enumerate(truth.classes.ids):
             chosen = outcome[:, order[first.class_ids[order] == class_id]]
             recall, precision = _curve(chosen, boxes[row])
             recalls[row] = recall[:, -1]

@@ -12,7 +12,8 @@ from matplotlib import colormaps
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import CLASSES, Annotations
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.reporting import figures
 from dmnet_lib.reporting.figures import Boxes
@@ -76,7 +77,7 @@ def painted(sheet: Sheet, view: View) -> Image.Image:
 def overlay(image: np.ndarray, found: Detections, crops_xyxy: np.ndarray) -> np.ndarray:
     """Return [h, w, 3] uint8: an image with crops [R, 4] and its detections, above a legend."""
     crops = (Boxes(crops_xyxy, figures.YELLOW, "crops"),) if len(crops_xyxy) else ()
-    layers = crops + _by_class(found.boxes_xyxy, found.class_ids)
+    layers = crops + _by_class(found.boxes_xyxy, found.class_ids, found.classes)
     picture = painted(reduced(image, long_px=OVERLAY_PX), View(layers))
     return np.asarray(_with_legend(picture, layers))
 
@@ -84,7 +85,8 @@ def overlay(image: np.ndarray, found: Detections, crops_xyxy: np.ndarray) -> np.
 def class_layers(image: Annotations, chosen: np.ndarray | None = None) -> tuple[Boxes, ...]:
     """Return the chosen rows [n] of one image, by default its objects, as a layer a class."""
     rows = image.is_object if chosen is None else chosen
-    return _by_class(boxes.xywh_to_xyxy(image.boxes_xywh[rows]), image.class_ids[rows])
+    xyxy = boxes.xywh_to_xyxy(image.boxes_xywh[rows])
+    return _by_class(xyxy, image.class_ids[rows], image.classes)
 
 
 def object_layers(image: Annotations, crops_xyxy: np.ndarray) -> tuple[Boxes, ...]:
@@ -99,12 +101,15 @@ def object_layers(image: Annotations, crops_xyxy: np.ndarray) -> tuple[Boxes, ..
     )
 
 
-def _by_class(boxes_xyxy: np.ndarray, class_ids: np.ndarray) -> tuple[Boxes, ...]:
-    return tuple(
-        Boxes(boxes_xyxy[class_ids == number], figures.CLASS_COLOURS[name], name)
-        for number, name in enumerate(CLASSES, start=1)
-        if number in class_ids
-    )
+def _by_class(boxes_xyxy: np.ndarray, class_ids: np.ndarray, classes: Classes) -> tuple[Boxes, ...]:
+    """Return a layer a class, the most frequent ones; the rest are one layer together."""
+    shown = classes.most_frequent(class_ids)
+    layers = [
+        Boxes(boxes_xyxy[class_ids == k], figures.class_colour(k), classes.name(k)) for k in shown
+    ]
+    if (rest := ~np.isin(class_ids, shown)).any():
+        layers.append(Boxes(boxes_xyxy[rest], figures.GREY, "other classes"))
+    return tuple(layers)
 
 
 def _heat(

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from dmnet_lib.core import boxes, files, result_folder
-from dmnet_lib.core.annotations import CLASSES, IGNORED, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.reporting.pages import render
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
@@ -24,7 +24,6 @@ BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK, YELLOW = COLOURS
 GREY = "#8C8C8C"
 # The palette has no ten that show on a photograph beside those of crops and of other rows.
 OF_CLASSES = (ORANGE, AMBER, "#999933", SKY, BLUE, GREEN, "#44AA99", GREY, BLACK, "#882255")
-CLASS_COLOURS = dict(zip(CLASSES, OF_CLASSES, strict=True))
 FIGURES = "figures"  # of a stage's folder; git keeps it
 PANEL_PX = 640  # longer side of an image in a figure
 GALLERY_WIDTH = 10  # inches
@@ -117,6 +116,11 @@ def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
     return figure
 
 
+def class_colour(class_id: int) -> str:
+    """Return the colour of class 1..K: those of OF_CLASSES, over and over."""
+    return OF_CLASSES[(class_id - 1) % len(OF_CLASSES)]
+
+
 def density_panel(density: np.ndarray, title: str, *, vmax: float | None = None) -> Panel:
     """Return a map [h, w] as a panel whose title says how many objects it sums to."""
     return Panel(density, f"{title}: sum {density.sum():.1f}", vmax=vmax)
@@ -168,7 +172,7 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
 def truth_layers(image: Annotations) -> tuple[Boxes, ...]:
     """Return one image's layers: objects, ignored regions, rows that are not evaluated."""
     xyxy = boxes.xywh_to_xyxy(image.boxes_xywh)
-    ignored = image.class_ids == IGNORED
+    ignored = image.is_region
     rest = ~image.is_object & ~ignored
     layers = (
         Boxes(xyxy[image.is_object], SKY, "objects"),

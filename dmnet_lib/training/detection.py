@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from dmnet_lib.core import boxes, result_folder, weights
-from dmnet_lib.core.annotations import IGNORED, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops, input_scale
@@ -73,7 +73,7 @@ def _patch(draw: _Draw, split: Split, patches: Patches) -> tuple[torch.Tensor, T
     pixels = _pixels(split.images[draw.index], draw.corner, draw.scale, patches.patch_px)
     local = boxes.shift(boxes.xywh_to_xyxy(image.boxes_xywh), -draw.corner) * draw.scale
     clipped = boxes.clip(local, np.array([patches.patch_px] * 2))
-    ignored_xyxy = clipped[image.class_ids == IGNORED].astype(int)
+    ignored_xyxy = clipped[image.is_region].astype(int)
     for x1, y1, x2, y2 in ignored_xyxy:  # or its objects are taught as background
         pixels[y1:y2, x1:x2] = GREY
     shown = boxes.area(clipped) / np.maximum(boxes.area(local), 1e-6) >= patches.min_visible
@@ -163,7 +163,8 @@ def train_detector(
     given = {"split": train[0], "regions": train[1], "patches": patches}
     share = distributed.share(batch_size)
     chosen = {"score_threshold": score_threshold, "pretrained": pretrained}
-    model = weights.seeded(partial(detectors.build, architecture, **chosen), recipe.seed)
+    build = partial(detectors.build, architecture, train[0].annotations.classes, **chosen)
+    model = weights.seeded(build, recipe.seed)
     model, measured = model.to(weights.pick_device(device)), None
     if distributed.is_first():
         measured = measures(*val, patches, count=batch_size, seed=recipe.seed)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core import annotations, files
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
+from dmnet_lib.data.formats import visdrone
+from dmnet_lib.data.formats.visdrone import format_rows, from_rows, to_rows
 
 GOOD = "10,20,3,4,1,4,0,2"
 ROWS = (
@@ -25,20 +27,20 @@ def table() -> Annotations:
 
 
 def read(folder: Path, text: str) -> np.ndarray:
-    return annotations.read(files.write_text(folder / "a.txt", text))
+    return visdrone.read(files.write_text(folder / "a.txt", text))
 
 
 def test_no_image_no_row_and_an_empty_file(tmp_path: Path):
     nothing = from_rows([], np.zeros((0, 2)), [])
-    assert (len(nothing), nothing.rows().shape, list(nothing)) == (0, (0, 8), [])
+    assert (len(nothing), to_rows(nothing).shape, list(nothing)) == (0, (0, 8), [])
     assert nothing.is_object.shape == nothing.image_index.shape == (0,)
     assert read(tmp_path, "").shape == read(tmp_path, "\n  \n").shape == (0, 8)
-    assert annotations.format_rows(np.zeros((0, 8))) == ""
+    assert format_rows(np.zeros((0, 8))) == ""
 
 
 def test_text_comes_back(tmp_path: Path):
     rows = np.concatenate(ROWS)
-    text = annotations.format_rows(rows)
+    text = format_rows(rows)
     assert text.splitlines()[0] == "1,2,3,4,1,4,1,2"
     np.testing.assert_array_equal(read(tmp_path, text), rows)
 
@@ -85,10 +87,10 @@ def test_a_malformed_line_is_named_with_file_line_and_field(
 
 def test_a_missing_and_a_binary_file_are_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"a\.txt: no such annotation file"):
-        annotations.read(tmp_path / "a.txt")
+        visdrone.read(tmp_path / "a.txt")
     binary = files.write_bytes(tmp_path / "b.txt", b"\xff\xd8\xff\xe0")
     with pytest.raises(InputError, match=r"b\.txt: not a text file"):
-        annotations.read(binary)
+        visdrone.read(binary)
 
 
 def test_the_table_counts_rows_by_image():
@@ -118,9 +120,10 @@ def one_of_each() -> Annotations:
 
 def test_classes_merge_under_the_name_before_the_colon():
     found = annotations.merge_classes(one_of_each(), FIVE)
-    assert found.class_ids.tolist() == [0, 1, 1, 3, 4, 4, 6, 0, 0, 9, 10, 0]
+    assert found.classes.names == ("pedestrian", "bicycle", "car", "truck", "bus", "motor")
+    assert found.class_ids.tolist() == [0, 1, 1, 2, 3, 3, 4, 0, 0, 5, 6, 0]
     assert found.is_object.tolist() == (found.class_ids > 0).tolist()
-    assert not found.evaluated[found.class_ids == annotations.IGNORED].any()
+    assert found.ignored[found.is_region].all()
     np.testing.assert_array_equal(found.boxes_xywh, one_of_each().boxes_xywh)
 
 
@@ -129,9 +132,9 @@ def test_no_text_merges_nothing_and_what_was_not_evaluated_stays_so():
     assert annotations.merge_classes(table, " ") is table
     assert len(annotations.merge_classes(builders.table(), FIVE)) == 0
     alone = annotations.merge_classes(table, "car: van")
-    assert alone.class_ids.tolist() == [0] * 5 + [4] + [0] * 6
+    assert alone.class_ids.tolist() == [0] * 5 + [1] + [0] * 6
     found = annotations.merge_classes(builders.table([(0, 0, 5, 5, 0, 5, 0, 0)]), "car: van")
-    assert (found.class_ids.tolist(), found.evaluated.tolist()) == ([4], [False])
+    assert (found.class_ids.tolist(), found.ignored.tolist()) == ([1], [True])
 
 
 @pytest.mark.parametrize(
@@ -179,8 +182,8 @@ def test_files_read_together_are_those_read_one_by_one(
     paths = [tmp_path / f"{number}.txt" for number in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):
         path.write_text(text, newline="")
-    counts, rows = annotations.read_all(paths)
-    alone = [annotations.read(path) for path in paths]
+    counts, rows = visdrone.read_all(paths)
+    alone = [visdrone.read(path) for path in paths]
     assert counts.tolist() == [len(one) for one in alone]
     np.testing.assert_array_equal(rows, np.concatenate(alone))
     assert counts[1] == counts[4]
@@ -196,4 +199,4 @@ def test_of_files_read_together_the_faulty_one_is_named(tmp_path: Path, text: st
     for path, content in zip(paths, (GOOD, text, GOOD), strict=True):
         path.write_text(f"{content}\n")
     with pytest.raises(InputError, match=r"b\.txt:1: "):
-        annotations.read_all(paths)
+        visdrone.read_all(paths)

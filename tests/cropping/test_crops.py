@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.official import CORRECTED
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops
+from dmnet_lib.data.formats.visdrone import from_rows, to_rows
 
 REGION = [40, 20, 80, 50]
 
@@ -29,7 +30,7 @@ def car(x: int, y: int, w: int = 10, h: int = 10) -> tuple[int, ...]:
 def cropped(*rows: tuple, region: list[int] = REGION, min_visible: float = 0.5) -> list[list[int]]:
     """Return the rows of one region."""
     found = crops.annotate(table(*rows), Regions.from_lists([[region]]), min_visible=min_visible)
-    return found.annotations.rows().tolist()
+    return to_rows(found.annotations).tolist()
 
 
 def test_no_region_gives_no_crop_and_an_empty_one_stays():
@@ -103,9 +104,9 @@ def test_released_crops_keep_whole_objects_only(drop_score0: bool, kept: int) ->
         table(inside, unseen, cut, region, (50, 30, 5, 5, 0, 11, 0, 0)),
         Regions.from_lists([[REGION]]), drop_score0=drop_score0,
         rules=replace(CORRECTED.crops, cut_objects="dropped"),
-    ).annotations.rows()  # fmt: skip
+    )  # fmt: skip
     moved = [(10, 10, 9, 9, 1, 4, 0, 1), (20, 10, 9, 9, 0, 5, 0, 0)]
-    assert [tuple(row) for row in found.tolist()] == moved[:kept]
+    assert list(map(tuple, to_rows(found.annotations).tolist())) == moved[:kept]
 
 
 @pytest.mark.parametrize("cut_objects", ["marked", "dropped"])
@@ -121,4 +122,4 @@ def test_crops_and_what_they_leave_are_the_input(cut_objects: str) -> None:
     shown = np.all((corners[:, :2] < REGION[2:]) & (corners[:, 2:] > REGION[:2]), axis=1)
     whole = np.all((corners[:, :2] >= REGION[:2]) & (corners[:, 2:] <= REGION[2:]), axis=1)
     expected = shown if cut_objects == "marked" else whole
-    assert len(found.annotations.rows()) == expected.sum()
+    assert len(to_rows(found.annotations)) == expected.sum()

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core import parallel
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import planning, plans, recall
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.density import points, sizes
 
 SIZES_WH = np.array([[640, 480], [320, 400]])

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from builders import fault
 
-from dmnet_lib.core import annotations
-from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data.formats import coco, detect, results, visdrone, voc, yolo
+from dmnet_lib.data.formats.visdrone import format_rows, from_rows, to_rows
 
 Read = TypeVar("Read")
 TABLE = from_rows(
@@ -123,8 +122,8 @@ def fuzz(path: Path, read: Callable[[], np.ndarray], rows_in: Callable, seed: in
 
 def test_annotation_text_gives_all_its_rows_or_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    path.write_text(annotations.format_rows(TABLE.rows()))
-    fuzz(path, lambda: annotations.read(path), rows_in_text, seed=0, turns=2000)
+    path.write_text(format_rows(to_rows(TABLE)))
+    fuzz(path, lambda: visdrone.read(path), rows_in_text, seed=0, turns=2000)
 
 
 def test_yolo_labels_give_all_their_rows_or_one_line(tmp_path: Path) -> None:
@@ -132,7 +131,7 @@ def test_yolo_labels_give_all_their_rows_or_one_line(tmp_path: Path) -> None:
     path = tmp_path / "labels" / "b.1.txt"
     path.write_bytes(path.read_bytes() + b"3 0.1 0.2 0.3 0.4\n9 0.5 0.5 1 1\n")
     size = np.array([[960, 540]])
-    fuzz(path, lambda: yolo.read(tmp_path, ["b.1"], size).rows(), rows_in_text, 1, turns=1000)
+    fuzz(path, lambda: to_rows(yolo.read(tmp_path, ["b.1"], size)), rows_in_text, 1, turns=1000)
 
 
 def objects_in(data: bytes) -> int:
@@ -148,7 +147,7 @@ def objects_in(data: bytes) -> int:
 def test_voc_gives_all_its_objects_or_one_line(tmp_path: Path, tags: str) -> None:
     voc.write(tmp_path, TABLE, voc_tags=tags)
     path = tmp_path / "b.1.xml"
-    fuzz(path, lambda: voc.read(tmp_path, ["b.1"])[0].rows(), objects_in, seed=2, turns=1000)
+    fuzz(path, lambda: to_rows(voc.read(tmp_path, ["b.1"])[0]), objects_in, seed=2, turns=1000)
 
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))

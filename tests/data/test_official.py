@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from shared import SHARED
 
 from dmnet_lib.core import boxes, official
-from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops, regions, threshold
 from dmnet_lib.data.crop_names import crop_name
+from dmnet_lib.data.formats.visdrone import from_rows, to_rows
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import points, windows
 from dmnet_lib.detection import fusion
@@ -73,7 +73,7 @@ def test_crops_and_their_lines_are_the_released_ones(found: points.Points, name:
     made = threshold.split_regions([sums], [golden["size_wh"]], threshold=0.08, policy=POLICY)
     table = from_rows([name], [golden["size_wh"]], [np.array(golden["rows"])])
     cut = crops.annotate(table, made, rules=OFFICIAL.crops)
-    lines = [one.rows().tolist() for one in cut.annotations]
+    lines = [to_rows(one).tolist() for one in cut.annotations]
     ours = zip(made.boxes_xyxy.tolist(), lines, strict=True)
     assert sorted(ours) == sorted((crop["xyxy"], crop["rows"]) for crop in golden["crops"])
 

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.data.formats import coco, roundtrip, rules, visdrone, voc, yolo
+from dmnet_lib.data.formats.visdrone import from_rows, to_rows
 
 quick = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -41,7 +42,10 @@ def table_of(images: dict, order: list[str] | None = None) -> Annotations:
 def by_image(table: Annotations) -> dict[str, tuple]:
     """Each image's size and rows, whatever their order."""
     return {
-        one.names[0]: (tuple(one.sizes_wh[0].tolist()), Counter(map(tuple, one.rows().tolist())))
+        one.names[0]: (
+            tuple(one.sizes_wh[0].tolist()),
+            Counter(map(tuple, to_rows(one).tolist())),
+        )
         for one in table
     }
 
@@ -83,7 +87,7 @@ def test_any_table_comes_back_whole(tmp_path: Path, images: dict, kind: str) -> 
         visdrone.write_annotations(tmp_path, table)
         back = visdrone.read_annotations(tmp_path, table.names, table.sizes_wh)
     assert roundtrip.compare(table, back)["lossless"]
-    np.testing.assert_array_equal(back.rows(), table.rows())  # and in the same order
+    np.testing.assert_array_equal(to_rows(back), to_rows(table))  # and in the same order
     assert back.names == table.names
 
 
@@ -111,7 +115,9 @@ def test_the_released_tags_keep_boxes_and_classes(tmp_path: Path, images: dict) 
     table = table_of(images)
     voc.write(tmp_path, table, voc_tags="released")
     back = voc.read(tmp_path, table.names)[0]
-    np.testing.assert_array_equal(back.rows()[:, [0, 1, 2, 3, 5]], table.rows()[:, [0, 1, 2, 3, 5]])
+    np.testing.assert_array_equal(
+        to_rows(back)[:, [0, 1, 2, 3, 5]], to_rows(table)[:, [0, 1, 2, 3, 5]]
+    )
 
 
 RULES = st.fixed_dictionaries(
@@ -137,7 +143,7 @@ def test_rules_keep_a_part_and_always_the_same(images: dict, kept: dict, random:
     before, after = by_image(table), by_image(found)
     assert all(after[name][1] <= before[name][1] for name in after)
     assert (kept["empty_images"] == "kept") <= (len(found) == len(table))
-    np.testing.assert_array_equal(rules.apply(found, **kept).rows(), found.rows())
+    np.testing.assert_array_equal(to_rows(rules.apply(found, **kept)), to_rows(found))
 
 
 @quick
@@ -148,7 +154,7 @@ def test_yolo_and_what_it_drops_are_the_whole(tmp_path: Path, images: dict) -> N
     back = yolo.read(tmp_path, table.names, table.sizes_wh)
     kept = rules.apply(table, rows="objects")
     assert len(back.boxes_xywh) + dropped == len(table.boxes_xywh)
-    np.testing.assert_array_equal(back.rows()[:, :6], kept.rows()[:, :6])
+    np.testing.assert_array_equal(to_rows(back)[:, :6], to_rows(kept)[:, :6])
 
 
 def test_boxes_wider_or_higher_than_their_image_may_be_dropped() -> None:

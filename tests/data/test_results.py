@@ -13,6 +13,7 @@ from dmnet_lib.core import files
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import results, visdrone
+from dmnet_lib.data.formats.visdrone import VISDRONE
 
 NAMES = ("z", "b.1", "c")  # sorted: b.1, c, z
 SIZES = np.array([(400, 300)] * 3)
@@ -52,7 +53,7 @@ def read(tmp_path: Path) -> Callable:
     def call(entries: object, **given: object) -> tuple[Detections, list[str]]:
         path = tmp_path / "r.json"
         path.write_text(json.dumps(entries))
-        return results.read(path, given.pop("names", NAMES), **given)
+        return results.read(path, given.pop("names", NAMES), VISDRONE, **given)
 
     return call
 
@@ -61,7 +62,7 @@ def read(tmp_path: Path) -> Callable:
 @pytest.mark.parametrize("rows", [FOUND, []], ids=["some", "none"])
 def test_results_come_back_and_from_text_by_score(tmp_path: Path, out: str, rows: list) -> None:
     results.write(tmp_path / out, detections(rows))
-    found, _ = results.read(tmp_path / out, NAMES, sizes_wh=SIZES)
+    found, _ = results.read(tmp_path / out, NAMES, VISDRONE, sizes_wh=SIZES)
     assert_same(found, detections(rows) if out == "r.json" else detections(rows).by_score())
     none = ["1 of 3 images have no detection: b.1", "3 of 3 images have no detection: z, b.1, c"]
     assert results.remarks(found, SIZES) == none[not rows :][:1]
@@ -84,7 +85,7 @@ def test_a_submission_has_sorted_lines_and_a_file_for_every_image(tmp_path: Path
 def test_a_submission_keeps_the_best_500_of_an_image(tmp_path: Path) -> None:
     rows = [(0, 1, 1, 2, 2, (n + 1) / 1000, 4) for n in range(600)]
     results.write(tmp_path / "out", detections(rows))
-    scores = results.read(tmp_path / "out", NAMES)[0].scores
+    scores = results.read(tmp_path / "out", NAMES, VISDRONE)[0].scores
     assert (len(scores), scores.max(), scores.min()) == (500, 0.6, 0.101)
 
 
@@ -170,9 +171,9 @@ def test_classes_count_from_0_or_1(
     [
         ([4, 5], None, "category ids 4, 5 may count from 0 or from 1; say which"),
         ([0, 10], None, "category ids 0, 10 may count from 0 or from 1"),
-        ([1, 17], None, "category ids 17 are none of the ten classes, which count from 1"),
-        ([0, 9, 12], 1, "category ids 12 are none of the ten classes, which count from 1"),
-        ([10**30], None, "none of the ten classes"),
+        ([1, 17], None, "category ids 17 are none of the 10 classes, which count from 1"),
+        ([0, 9, 12], 1, "category ids 12 are none of the 10 classes, which count from 1"),
+        ([10**30], None, "none of the 10 classes"),
         (["car"], None, "Expected `int`, got `str` - at `$[0].category_id`"),
     ],
 )
@@ -199,9 +200,11 @@ def test_categories_are_known_by_the_names_of_their_file(read: Callable) -> None
 
 def test_visdrone_text_with_category_0_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("1,2,3,4,0.5,0,-1,-1\n1,2,3,4,0.5,4,-1,-1\n")
-    assert "category ids 0, 4 may count from 0 or from 1" in fault(results.read, tmp_path, NAMES)
-    assert results.read(tmp_path, NAMES, first_class=0)[0].class_ids.tolist() == [1, 5]
-    assert results.read(tmp_path, NAMES, first_class=1)[0].class_ids.tolist() == [4]
+    assert "category ids 0, 4 may count from 0 or from 1" in fault(
+        results.read, tmp_path, NAMES, VISDRONE
+    )
+    assert results.read(tmp_path, NAMES, VISDRONE, first_class=0)[0].class_ids.tolist() == [1, 5]
+    assert results.read(tmp_path, NAMES, VISDRONE, first_class=1)[0].class_ids.tolist() == [4]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +248,7 @@ def test_odd_boxes_are_only_noted(read: Callable) -> None:
 def test_a_capped_export_is_noted(tmp_path: Path, counts: tuple[int, ...], noted: int) -> None:
     rows = [(i, 1, 1, 2, 2, 0.5, 4) for i, count in enumerate(counts) for _ in range(count)]
     results.write(tmp_path / "found", detections(rows))
-    found, _ = results.read(tmp_path / "found", NAMES)
+    found, _ = results.read(tmp_path / "found", NAMES, VISDRONE)
     assert [note for note in results.remarks(found, SIZES) if "cut" in note] == [
         f"{counts.count(noted)} images have exactly {noted} detections and none has more: was the "
         "export cut? Export up to 500"
@@ -261,21 +264,23 @@ def test_a_capped_export_is_noted(tmp_path: Path, counts: tuple[int, ...], noted
         ("1,2,nan,4,0.5,4,-1,-1", "c.txt:2: '"),
         ("1,2,3,-4,0.5,4,-1,-1", "c.txt:2: '"),
         ("1,2,3,4,50,4,-1,-1", "c.txt:2: '1,2,3,4,50,4,-1,-1': expected numbers, w and h from 0"),
-        ("1,2,3,4,0.5,12,-1,-1", "category ids 12 are none of the ten classes"),
+        ("1,2,3,4,0.5,12,-1,-1", "category ids 12 are none of the 10 classes"),
     ],
 )
 def test_malformed_text_is_named(tmp_path: Path, line: str, says: str) -> None:
     (tmp_path / "c.txt").write_text(f"1,2,3,4,0.5,4,-1,-1\n{line}\n")
-    assert says in fault(results.read, tmp_path, NAMES)
+    assert says in fault(results.read, tmp_path, NAMES, VISDRONE)
 
 
 def test_text_may_lack_images_fields_and_line_ends(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("\ufeff1,2,3,4,0.5,4,-1,-1,\r\n\n5,6,7,8,0.4,1")
-    assert results.read(tmp_path, NAMES)[0].image_index.tolist() == [2, 2]
+    assert results.read(tmp_path, NAMES, VISDRONE)[0].image_index.tolist() == [2, 2]
     (tmp_path / "other.txt").write_text("1,2,3,4,0.5,4,-1,-1\n")
-    assert "not among the 3 known (z, b.1, c): other" in fault(results.read, tmp_path, NAMES)
+    assert "not among the 3 known (z, b.1, c): other" in fault(
+        results.read, tmp_path, NAMES, VISDRONE
+    )
     (tmp_path / "other.txt").write_bytes(b"\xff\xfe\x00")
-    assert "other.txt: not a text file" in fault(results.read, tmp_path, NAMES)
+    assert "other.txt: not a text file" in fault(results.read, tmp_path, NAMES, VISDRONE)
 
 
 def test_a_zip_may_hold_folders_but_not_twice_the_same(tmp_path: Path) -> None:
@@ -283,10 +288,10 @@ def test_a_zip_may_hold_folders_but_not_twice_the_same(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "r.zip", "w") as archive:
         archive.writestr("run/c.txt", line)
         archive.writestr("__MACOSX/run/._c.txt", b"\xff")
-    assert len(results.read(tmp_path / "r.zip", NAMES)[0]) == 1
+    assert len(results.read(tmp_path / "r.zip", NAMES, VISDRONE)[0]) == 1
     with zipfile.ZipFile(tmp_path / "r.zip", "a") as archive:
         archive.writestr("old/c.txt", line)
-    assert "two files are called c.txt" in fault(results.read, tmp_path / "r.zip", NAMES)
+    assert "two files are called c.txt" in fault(results.read, tmp_path / "r.zip", NAMES, VISDRONE)
 
 
 @pytest.mark.parametrize(
@@ -304,8 +309,10 @@ def test_a_file_of_something_else_is_named(
     tmp_path: Path, name: str, data: bytes, says: str
 ) -> None:
     (tmp_path / name).write_bytes(data)
-    assert says in fault(results.read, tmp_path if name == "c.csv" else tmp_path / name, NAMES)
-    assert "no such file" in fault(results.read, tmp_path / "none", NAMES)
+    assert says in fault(
+        results.read, tmp_path if name == "c.csv" else tmp_path / name, NAMES, VISDRONE
+    )
+    assert "no such file" in fault(results.read, tmp_path / "none", NAMES, VISDRONE)
 
 
 def test_predictions_of_mmdet_are_one_json_an_image(tmp_path: Path) -> None:
@@ -313,7 +320,7 @@ def test_predictions_of_mmdet_are_one_json_an_image(tmp_path: Path) -> None:
     of_c = {"labels": [0, 9], "scores": [0.5, 0.9], "bboxes": [[1, 2, 11, 22], [5, 5, 9, 8]]}
     files.write_json(tmp_path / "c.json", of_c)
     files.write_json(tmp_path / "z.json", {"labels": [], "scores": [], "bboxes": []})
-    found, notes = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+    found, notes = results.read(tmp_path, NAMES, VISDRONE, sizes_wh=SIZES)
     assert found.boxes_xyxy.tolist() == of_c["bboxes"]
     assert found.class_ids.tolist() == [1, 10]
     assert notes == ["category ids count the classes from 0 (pedestrian)"]
@@ -332,7 +339,7 @@ def test_predictions_of_mmdet_are_one_json_an_image(tmp_path: Path) -> None:
 )
 def test_other_json_of_an_image_is_named(tmp_path: Path, value: object, says: str) -> None:
     files.write_json(tmp_path / "c.json", value)
-    assert says in fault(results.read, tmp_path, NAMES)
+    assert says in fault(results.read, tmp_path, NAMES, VISDRONE)
 
 
 def test_yolo_s_text_is_read_in_pixels_and_by_our_order_of_classes(tmp_path: Path) -> None:
@@ -345,12 +352,16 @@ def test_yolo_s_text_is_read_in_pixels_and_by_our_order_of_classes(tmp_path: Pat
         ]
         (tmp_path / f"{name}.txt").write_text("\ufeff" * (name == "z") + "\n".join(lines))
     (tmp_path / "b.1.txt").write_text("")
-    found, notes = results.read(tmp_path, NAMES, sizes_wh=SIZES)
+    found, notes = results.read(tmp_path, NAMES, VISDRONE, sizes_wh=SIZES)
     assert_same(found, detections(FOUND))
     assert notes == ["YOLO's classes are ours in their order: 0 is pedestrian"]
-    again, _ = results.read(tmp_path, NAMES, sizes_wh=SIZES, images=coco_file({"z.jpg": 1}))
+    again, _ = results.read(
+        tmp_path, NAMES, VISDRONE, sizes_wh=SIZES, images=coco_file({"z.jpg": 1})
+    )
     assert_same(again, found)
-    assert "shares of their image, whose size is not known" in fault(results.read, tmp_path, NAMES)
+    assert "shares of their image, whose size is not known" in fault(
+        results.read, tmp_path, NAMES, VISDRONE
+    )
 
 
 @pytest.mark.parametrize(
@@ -360,12 +371,12 @@ def test_yolo_s_text_is_read_in_pixels_and_by_our_order_of_classes(tmp_path: Pat
         ("car 0.5 0.5 0.1 0.1 0.5", "c.txt:2: class is 'car'"),
         ("3 0.5 0.5 0.1 nan 0.5", "c.txt:2: cx, cy, w, h must be shares"),
         ("3 0.5 0.5 0.1 0.1 1.5", "c.txt:2: cx, cy, w, h must be shares"),
-        ("56 0.5 0.5 0.1 0.1 0.5", "category ids 56 are none of the ten classes"),
+        ("56 0.5 0.5 0.1 0.1 0.5", "category ids 56 are none of the 10 classes"),
     ],
 )
 def test_malformed_yolo_text_is_named(tmp_path: Path, line: str, says: str) -> None:
     (tmp_path / "c.txt").write_text(f"3 0.5 0.5 0.1 0.1 0.5\n{line}\n")
-    assert says in fault(results.read, tmp_path, NAMES, sizes_wh=SIZES)
+    assert says in fault(results.read, tmp_path, NAMES, VISDRONE, sizes_wh=SIZES)
 
 
 def test_a_whole_coco_file_is_read_by_its_own_images_and_categories(tmp_path: Path) -> None:

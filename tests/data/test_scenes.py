@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet_lib.core import annotations, boxes, files
-from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, IGNORED
+from dmnet_lib.core import boxes, files
 from dmnet_lib.data import scenes
+from dmnet_lib.data.formats import visdrone
+from dmnet_lib.data.formats.visdrone import IGNORED, OTHERS, VISDRONE, format_rows
 from dmnet_lib.data.scenes import sprites, terrain
 
 SEEDS = range(4)
@@ -45,8 +46,8 @@ def test_a_scene_holds_30_to_200_objects_all_in_the_image(tmp_path: Path, seed: 
     assert 30 <= len(objects(rows)) <= 200
     assert (rows[:, :2] >= 0).all() and (rows[:, 2:4] > 0).all()
     assert (rows[:, 0] + rows[:, 2] <= width).all() and (rows[:, 1] + rows[:, 3] <= height).all()
-    written = files.write_text(tmp_path / "scene.txt", annotations.format_rows(rows))
-    assert np.array_equal(annotations.read(written), rows)
+    written = files.write_text(tmp_path / "scene.txt", format_rows(rows))
+    assert np.array_equal(visdrone.read(written), rows)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -61,14 +62,14 @@ def test_two_to_five_clusters_on_less_than_a_third_hold_most_objects(seed: int) 
 
 def test_the_scenes_together_hold_every_class_and_every_special_row() -> None:
     rows = np.concatenate([made(seed).rows for seed in SEEDS])
-    assert set(CLASS_IDS) <= set(objects(rows)[:, 5])
+    assert set(VISDRONE.ids) <= set(objects(rows)[:, 5])
     assert {0, 1, 2} == set(rows[:, 7])
     assert IGNORED in rows[:, 5]
-    unnamed = np.isin(rows[:, 5], (IGNORED, annotations.OTHERS))
+    unnamed = np.isin(rows[:, 5], (IGNORED, OTHERS))
     assert (rows[unnamed, 4] == 0).all()
 
 
-@pytest.mark.parametrize("class_id", CLASS_IDS, ids=CLASSES)
+@pytest.mark.parametrize("class_id", VISDRONE.ids, ids=VISDRONE.names)
 def test_a_sprite_has_its_class_size_and_is_cut_tight(class_id: int) -> None:
     rng = np.random.default_rng(class_id)
     solids = sprites.build(class_id, rng)
@@ -117,7 +118,7 @@ def test_the_layout_is_visdrones_and_reads_back(tmp_path: Path) -> None:
     assert len(names) == 4
     place = r"VisDrone2019-DET-(val|test-dev)/(images|annotations)/scene_\1_0000\.(jpg|txt)"
     assert all(re.fullmatch(place, name) for name in names)
-    rows = annotations.read(root / "VisDrone2019-DET-val/annotations/scene_val_0000.txt")
+    rows = visdrone.read(root / "VisDrone2019-DET-val/annotations/scene_val_0000.txt")
     expected = scenes.scene(np.random.default_rng([5, 1, 0]))
     assert np.array_equal(rows, expected.rows)
 

@@ -8,8 +8,9 @@ import pytest
 from builders import GOOD, JPEG, fault, write_split
 
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.data import check, splits
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.data.splits import Images
 
 

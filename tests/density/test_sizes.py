@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError, write_json
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.density import sizes
 
 

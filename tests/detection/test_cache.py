@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from builders import OneBox
 
-from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.official import CORRECTED
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import strategies
 from dmnet_lib.detection.cache import DetectionCache

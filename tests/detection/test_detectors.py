@@ -17,6 +17,7 @@ from dmnet_lib.core import files, weights
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Images
 from dmnet_lib.detection import detectors
 from dmnet_lib.detection.detectors import Torchvision, Views
@@ -31,7 +32,7 @@ def picture() -> np.ndarray:
 
 
 def network(*, score_threshold: float = 0.0) -> nn.Module:
-    build = partial(detectors.build, "fcos_small", score_threshold=score_threshold)
+    build = partial(detectors.build, "fcos_small", VISDRONE, score_threshold=score_threshold)
     return weights.seeded(build, 0).eval()
 
 
@@ -86,7 +87,7 @@ def test_views_of_one_padded_size_go_together_and_find_what_each_finds_alone() -
     regions = np.array([[0, 0, *corner] for corner in corners])
     model, batches = network(), []
     model.backbone.register_forward_pre_hook(lambda _, given: batches.append(given[0].shape))
-    find = partial(detectors.detect_regions, Torchvision(model), picture())
+    find = partial(detectors.detect_regions, Torchvision(model, VISDRONE), picture())
     together = find(regions, np.ones(6))
     assert [tuple(shape) for shape in batches] == [(3, 3, 32, 32), (2, 3, 32, 64), (1, 3, 64, 96)]
     assert all(len(scores) > 10 for _, scores, _ in together)
@@ -108,10 +109,10 @@ def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
     ]
     assert images[0].shape == (50, 70, 3)
     assert len(pickle.dumps(images)) < 1000
-    here = detectors.detect(Torchvision(network()), images, ("a", "b", "c"), passes)
+    here = detectors.detect(Torchvision(network(), VISDRONE), images, ("a", "b", "c"), passes)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         there = detectors.detect(
-            Torchvision(network()), images, ("a", "b", "c"), passes, executor=executor
+            Torchvision(network(), VISDRONE), images, ("a", "b", "c"), passes, executor=executor
         )
     for (a, _), (b, seconds) in zip(here, there, strict=True):
         assert len(a)
@@ -141,7 +142,7 @@ def test_a_view_fits_the_one_size_that_a_network_takes() -> None:
 
 @pytest.mark.parametrize("architecture", detectors.ARCHITECTURES)
 def test_a_view_is_padded_and_never_enlarged(architecture: str) -> None:
-    model = detectors.build(architecture).eval()
+    model = detectors.build(architecture, VISDRONE).eval()
     seen = []
     model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
     with torch.inference_mode():
@@ -151,7 +152,7 @@ def test_a_view_is_padded_and_never_enlarged(architecture: str) -> None:
 
 def test_an_unknown_architecture_is_answered_with_those_there_are() -> None:
     with pytest.raises(InputError, match="'yolo': expected fcos_small, fasterrcnn_resnet50_fpn"):
-        detectors.build("yolo")
+        detectors.build("yolo", VISDRONE)
 
 
 def test_input_is_between_zero_and_one_and_the_view_is_left_alone() -> None:

@@ -10,9 +10,9 @@ import pytest
 from shared import SHARED
 
 from dmnet_lib.core import files, params, result_folder
-from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import planning, plans, threshold
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import mcnn, windows
 from dmnet_lib.detection import density_source, strategies

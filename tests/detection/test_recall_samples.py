@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from builders import OneBox
 
-from dmnet_lib.core import annotations, boxes
+from dmnet_lib.core import boxes
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.overlaps import THRESHOLDS
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import recall_samples
 
@@ -22,7 +23,7 @@ def truth_of(*rows: tuple) -> Annotations:
         np.array([(*box, 1, c, 0, 0) for i, *box, c in rows if i == image]).reshape(-1, 8)
         for image in (0, 1)
     ]
-    return annotations.from_rows(NAMES, np.array([SIZE_WH] * 2), fields)
+    return from_rows(NAMES, np.array([SIZE_WH] * 2), fields)
 
 
 def seen_of(views: list[tuple], *rows: tuple) -> ViewDetections:
@@ -146,7 +147,7 @@ def test_the_table_tells_shares_and_how_sure_they_are() -> None:
 
 def test_a_split_s_objects_are_shown_at_many_sizes() -> None:
     rows = np.array([[10, 10, 4, 4, 1, 4, 0, 0]])
-    table = annotations.from_rows(["i"], np.array([[40, 30]]), [rows])
+    table = from_rows(["i"], np.array([[40, 30]]), [rows])
     one = Split("val", table, [np.zeros((30, 40, 3), np.uint8)])
     sides_px, recalls = recall_samples.collect(OneBox(), one, InputScale(20, 2.0))
     assert sides_px.min() == pytest.approx(2.0)  # the whole image at half its size

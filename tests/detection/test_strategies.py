@@ -8,7 +8,6 @@ import pytest
 from builders import OneBox
 
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import from_rows
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED
 from dmnet_lib.core.tables import Detections, Regions
@@ -16,6 +15,7 @@ from dmnet_lib.cropping import recall
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.plans import SplitPlan
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import sizes
 from dmnet_lib.detection import strategies

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from shared import SHARED, needs_data
 
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections, join
 from dmnet_lib.data import splits
 from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results, rules
+from dmnet_lib.data.formats.visdrone import VISDRONE, from_rows, to_rows
 from dmnet_lib.evaluation import bootstrap, coco, visdrone
 from dmnet_lib.evaluation.difference import Difference
 from dmnet_lib.evaluation.matching import drop_in_ignored_regions
@@ -65,7 +66,7 @@ def repeated(truth: Annotations, found: Detections, times: np.ndarray) -> tuple:
     """Return both tables with image i standing times[i] times, as a resample would have it."""
     picks = np.repeat(np.arange(len(truth)), times)
     names = [f"{place:03d}" for place in range(len(picks))]
-    rows = [truth.image(i).rows() for i in picks]
+    rows = [to_rows(truth.image(i)) for i in picks]
     copies = [found.of_image(i) for i in picks]
     index = np.repeat(np.arange(len(picks)), [len(copy) for copy in copies])
     none = found.select(np.zeros(len(found), bool))
@@ -133,7 +134,7 @@ def on_disk(folder: Path, truth: Annotations, found: Detections) -> tuple[Annota
     results.write(folder / "found.json", found)
     again = coco_format.read(folder / "truth.json")
     file = files.read_json(folder / "truth.json")
-    return again, results.read(folder / "found.json", again.names, images=file)[0]
+    return again, results.read(folder / "found.json", again.names, VISDRONE, images=file)[0]
 
 
 def pycocotools_summary(folder: Path) -> dict[str, float]:
@@ -232,7 +233,7 @@ def test_the_order_of_images_and_detections_changes_nothing(
     columns = (found.boxes_xyxy, found.scores, found.class_ids)
     names = [truth.names[i] for i in order]
     moved = Detections(tuple(names), *(column[rows] for column in columns), place[rows])
-    turned = from_rows(names, truth.sizes_wh[order], [truth.image(i).rows() for i in order])
+    turned = from_rows(names, truth.sizes_wh[order], [to_rows(truth.image(i)) for i in order])
     again = evaluate(turned, moved.by_score())
     assert flat(again) == pytest.approx(flat(evaluate(truth, found)), abs=1e-12)
 
@@ -244,7 +245,7 @@ def test_a_detection_in_an_ignored_region_changes_nothing(seed: int, evaluate: C
     rng = np.random.default_rng(seed)
     image = int(rng.integers(len(truth)))
     region = np.array([[100, 100, 90, 90, 0, 0, 0, 0]])
-    rows = [np.concatenate([one.rows(), region[: i == image]]) for i, one in enumerate(truth)]
+    rows = [np.concatenate([to_rows(one), region[: i == image]]) for i, one in enumerate(truth)]
     truth = from_rows(truth.names, truth.sizes_wh, rows)
     corner = rng.integers(110, 150, 2)
     box = np.array([[*corner, *corner + rng.integers(5, 30, 2)]], float)

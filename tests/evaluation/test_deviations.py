@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core import official
-from dmnet_lib.core.annotations import Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.evaluation import deviations
 from dmnet_lib.running import cli
 

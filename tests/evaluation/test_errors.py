@@ -1,8 +1,9 @@
 import numpy as np
 from builders import car, table
 
-from dmnet_lib.core.annotations import IGNORED, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Detections
+from dmnet_lib.data.formats.visdrone import IGNORED
 from dmnet_lib.evaluation import errors, matching
 
 

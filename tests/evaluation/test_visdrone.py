@@ -15,6 +15,7 @@ from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import results
 from dmnet_lib.data.formats import visdrone as visdrone_format
+from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.evaluation import matching, visdrone
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -134,7 +135,7 @@ def golden(name: str, folder: Path, annotations: Path, sizes: dict) -> tuple[dic
     names = expected["names"]
     sizes_wh = np.array([sizes[n] for n in names])
     annotated = visdrone_format.read_annotations(annotations, names, sizes_wh)
-    detections = results.read(folder, names, drop_unknown=True)[0].by_score()
+    detections = results.read(folder, names, VISDRONE, drop_unknown=True)[0].by_score()
     left = matching.drop_in_ignored_regions(annotated, detections)
     return expected, visdrone.evaluate(annotated, detections), left
 
@@ -188,11 +189,11 @@ def one_by_one(annotated: Annotations, detections: Detections) -> np.ndarray:
         iou = boxes.iou(box, objects)[0]
         share = boxes.intersection(box, objects) / max(boxes.area(box)[0], 1e-9)
         for level, threshold in enumerate(matching.THRESHOLDS):
-            free = np.flatnonzero(same & annotated.evaluated & (iou >= threshold))
+            free = np.flatnonzero(same & ~annotated.ignored & (iou >= threshold))
             fits = [(iou[k], k) for k in free if k not in taken[level]]
             if fits:
                 taken[level].add(max(fits)[1])
-            skipped = np.any(share[same & ~annotated.evaluated] >= threshold)
+            skipped = np.any(share[same & annotated.ignored] >= threshold)
             outcome[level, row] = matching.TRUE if fits else -int(skipped)
     return outcome
 

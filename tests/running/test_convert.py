@@ -11,9 +11,10 @@ import pytest
 from shared import SHARED, needs_data
 from torchvision.datasets import CocoDetection, VOCDetection
 
-from dmnet_lib.core import annotations, files
+from dmnet_lib.core import files
 from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.data.formats import yolo
+from dmnet_lib.data.formats.visdrone import format_rows
 from dmnet_lib.running import cli
 
 GOLDEN = SHARED.parent / "golden"
@@ -269,7 +270,7 @@ def test_the_coco_content_of_embedded_scenes_is_the_released_one(tmp_path, to_co
     scenes = json.loads(path.read_text())["images"]
     sizes = {name: scene["size_wh"] for name, scene in scenes.items()}
     for name, scene in scenes.items():
-        text = annotations.format_rows(scene["rows"])
+        text = format_rows(scene["rows"])
         files.write_text(tmp_path / "val" / "annotations" / f"{name}.txt", text)
     files.write_json(tmp_path / "val" / "image_sizes.json", sizes)
     assert boxes_by_file(to_coco(tmp_path / "val", "--profile", "official")) == {

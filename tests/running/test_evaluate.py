@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet_lib.core import annotations, files
-from dmnet_lib.core.annotations import CLASSES, OTHERS
+from dmnet_lib.core import files
 from dmnet_lib.data.formats import results
+from dmnet_lib.data.formats.visdrone import CATEGORY_NAMES, VISDRONE, format_rows
 from dmnet_lib.running import cli
 
 SIZES = {"a": [400, 300], "b": [400, 300], "empty": [400, 300]}
@@ -24,7 +24,7 @@ PERFECT = [(name, row) for name, rows in ROWS.items() for row in rows if row[4]]
 def root(tmp_path: Path) -> Path:
     """A split `val` of three images without pixels, and its COCO json with odd ids."""
     for name, rows in ROWS.items():
-        text = annotations.format_rows(np.array(rows))
+        text = format_rows(np.array(rows))
         files.write_text(tmp_path / "val" / "annotations" / f"{name}.txt", text)
     files.write_json(tmp_path / "sizes.json", SIZES)
     files.write_json(tmp_path / "val.json", odd_coco())
@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 def odd_coco() -> dict:
     """The split as another program may have it: ids of images, rows and classes as they come."""
     ids = {"empty": 7, "b": 0, "a": 900}
-    names = [*CLASSES[::-1], "others"]
+    names = [*VISDRONE.names[::-1], "others"]
     rows = [(name, row) for name, rows in ROWS.items() for row in rows if row[5]]
     return {
         "images": [
@@ -44,7 +44,7 @@ def odd_coco() -> dict:
         "annotations": [
             {
                 "id": place, "image_id": ids[name], "bbox": row[:4], "iscrowd": 0, "area": 1,
-                "category_id": 50 + (10 if row[5] == OTHERS else names.index(CLASSES[row[5] - 1])),
+                "category_id": 50 + names.index(CATEGORY_NAMES[row[5]]),
             }
             for place, (name, row) in enumerate(rows)
         ],
@@ -94,7 +94,7 @@ def test_a_perfect_set_scores_1_whatever_its_ids(root, protocol, truth, found) -
     else:
         path = root / ("found" if found == "text" else "found.zip")
         source = write_results(root, PERFECT)
-        results.write(path, results.read(source, tuple(ROWS))[0])
+        results.write(path, results.read(source, tuple(ROWS), VISDRONE)[0])
     metrics = evaluate(root, path, *more, truth=truth)
     assert metrics["AP"] == pytest.approx(1)
     assert sorted(metrics["per_class"]) == ["car", "motor", "pedestrian"]

@@ -11,11 +11,11 @@ import pytest
 from shared import SHARED, needs_data
 
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.running import cli
 
 REFERENCE = SHARED.parent / "golden"
-CATEGORIES = [{"id": k, "name": name} for k, name in enumerate(CLASSES, start=1)]
+CATEGORIES = [{"id": k, "name": name} for k, name in enumerate(VISDRONE.names, start=1)]
 WHOLE = {"file_name": "a.jpg", "id": 7, "width": 400, "height": 300}
 OTHER = WHOLE | {"file_name": "b.jpg", "id": 8}
 CROP = {"file_name": "c.jpg", "id": 3, "width": 200, "height": 100,

@@ -15,6 +15,7 @@ from shared import SHARED
 
 from dmnet_lib.core import files, weights
 from dmnet_lib.data import scenes, splits
+from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.detection import detectors
 
 NANO, SAMPLE = SHARED / "models" / "yolox_nano.onnx", SHARED / "visdrone-sample"
@@ -83,8 +84,9 @@ def untrained(home: Path) -> None:
     listed = {"stages": {name: {"key": "k"} for name in ("05_fused_detection", "06_evaluation")}}
     files.write_json(home / "latest.json", listed)
     files.write_json(home / "06_evaluation/k/metrics.json", {"strategies": {}})
-    path = home / "05_fused_detection/k/detector.safetensors"
-    weights.write(path, weights.seeded(lambda: detectors.build("fcos_small"), 0))
+    model = weights.seeded(lambda: detectors.build("fcos_small", VISDRONE), 0)
+    detector = detectors.Torchvision(model, VISDRONE)
+    detectors.write(home / "05_fused_detection/k", detector, steps=0, val_loss=0.0)
 
 
 def precisions(metrics: dict) -> dict[str, float]:

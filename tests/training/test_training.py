@@ -19,6 +19,7 @@ from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import maps, mcnn, points, sizes
 from dmnet_lib.detection import detectors
@@ -335,7 +336,7 @@ NO_CROP = Regions.from_lists([[]])
 
 
 def fcos() -> nn.Module:
-    return weights.seeded(lambda: detectors.build("fcos_small"), 0)
+    return weights.seeded(lambda: detectors.build("fcos_small", VISDRONE), 0)
 
 
 def test_patches_of_an_empty_image_have_no_boxes(tmp_path: Path):
@@ -429,14 +430,14 @@ def test_each_network_is_trained_by_one_function(tmp_path: Path) -> None:
         assert len(rows) == 2, name
     about = detectors.write(tmp_path, found, steps=2, val_loss=float(rows["val_loss"].min()))
     assert about == files.read_json(tmp_path / detectors.ABOUT)
-    again = weights.read(tmp_path / detectors.WEIGHTS, detectors.build("fcos_small"))
+    again = weights.read(tmp_path / detectors.WEIGHTS, detectors.build("fcos_small", VISDRONE))
     for key, value in found.state_dict().items():
         assert torch.equal(value, again.state_dict()[key])
 
 
 def test_the_papers_detector_takes_a_training_step() -> None:
     """Views stay at their scale, also where a patch has no box; all losses are finite."""
-    model = detectors.build("fasterrcnn_resnet50_fpn").train()
+    model = detectors.build("fasterrcnn_resnet50_fpn", VISDRONE).train()
     none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
     one = {"boxes": torch.tensor([[8.0, 8, 40, 48]]), "labels": torch.tensor([4])}
     batch = [torch.rand(3, 64, 64), torch.rand(3, 64, 64)], [one, none]

@@ -1,17 +1,17 @@
 """COCO json in, tables out, and back: annotations (also of crops) and results.
 
-Without loss: what COCO has no place for stands in extra keys. An annotation keeps `score`,
-`truncation` and `occlusion`; a row that is not evaluated is a crowd. Ignored regions and others
-are no class, so they stand in a list of their own, EXTRA_LIST, which COCO readers pass over: what
-these see are the ten classes, ids 1..10. Ids of rows, over both lists, count the table's rows from
-1; ids of images count the sorted names from 1, so neither depends on the order of a folder.
+What COCO has no place for stands in extra keys of an annotation: the columns of
+`Annotations.extra`. An ignored object is a crowd, or keeps its `ignore`. Regions and objects of
+other classes are no category, so they stand in a list of their own, EXTRA_LIST, which COCO readers
+pass over. Ids of rows, over both lists, count the table's rows from 1; ids of images count the
+sorted names from 1, so neither depends on the order of a folder.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -19,24 +19,22 @@ import numpy as np
 from msgspec import Meta
 
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import CLASS_IDS, LIMIT_PX, Annotations, from_table
+from dmnet_lib.core.annotations import LIMIT_PX, SCORE, Annotations, in_pixels, offsets_of
+from dmnet_lib.core.classes import OTHER, REGION, Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.data.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
+from dmnet_lib.data.formats import visdrone
 
 EXTRA_LIST = "ignored_regions_and_others"
 LONGEST_STEM = 200  # bytes; file systems hold 255, with the suffix
 CROP_KEYS = ("file_name", "parent", "x0", "y0", "scale")
-CATEGORIES = [{"id": k, "name": CATEGORY_NAMES[k]} for k in CLASS_IDS]
 ROWS_AT_ONCE = 50_000  # are spelled out together: some 30 MB
-# Entries as text; %s, since a box may be of floats, and an id of an image a text.
-ANNOTATION = (
-    '{"area": %s, "bbox": [%s, %s, %s, %s], "category_id": %d, "id": %d, "image_id": %d, '
-    '"iscrowd": %d, "occlusion": %d, "score": %d, "truncation": %d}'
-)
-RESULT = '{"bbox": [%s, %s, %s, %s], "category_id": %d, "image_id": %s, "score": %s}'
+BOX = "[%s, %s, %s, %s]"
+RESULT = '{"bbox": [%s, %s, %s, %s], "category_id": %s, "image_id": %s, "score": %s}'
+EXTRAS = ("ignore", "occlusion", "out_of_view", "score", "target_id", "truncation")
 Entry = Mapping[str, object]
 Id = int | str
+SizeOf = Callable[[str], tuple[int, int]]  # width and height by file name
 Place = Annotated[float, Meta(gt=-LIMIT_PX, lt=LIMIT_PX)]
 Side = Annotated[float, Meta(ge=0, lt=LIMIT_PX)]
 Box = tuple[Place, Place, Side, Side]
@@ -46,8 +44,8 @@ Value = TypeVar("Value")
 class _Image(msgspec.Struct):
     id: Id
     file_name: str
-    width: Annotated[int, Meta(ge=1, lt=LIMIT_PX)]
-    height: Annotated[int, Meta(ge=1, lt=LIMIT_PX)]
+    width: Annotated[int, Meta(ge=1, lt=LIMIT_PX)] | None = None
+    height: Annotated[int, Meta(ge=1, lt=LIMIT_PX)] | None = None
 
 
 class _Images(msgspec.Struct):
@@ -72,9 +70,12 @@ class _Annotation(msgspec.Struct, gc=False):
     bbox: Box
     id: object = None
     iscrowd: Literal[0, 1] = 0
-    score: Literal[0, 1] | None = None  # by default what iscrowd says
-    truncation: Literal[0, 1] = 0
-    occlusion: Literal[0, 1, 2] = 0
+    ignore: Literal[0, 1] | None = None
+    score: Literal[0, 1] | None = None  # by default what the two others say
+    truncation: Literal[0, 1] | None = None
+    occlusion: Literal[0, 1, 2, 3, 4] | None = None
+    out_of_view: Literal[0, 1, 2, 3] | None = None
+    target_id: Annotated[int, Meta(ge=-LIMIT_PX, lt=LIMIT_PX)] | None = None
 
 
 class _Categories(msgspec.Struct):
@@ -103,17 +104,24 @@ def text(
     known = image_ids(annotations.names, first_image_id)
     ids = np.array([known[name] for name in annotations.names], np.int64)
     order = np.argsort(ids[annotations.image_index], kind="stable")
-    xywh, evaluated = annotations.boxes_xywh[order], annotations.evaluated[order]
-    columns = (
-        xywh[:, 2] * xywh[:, 3], *xywh.T, annotations.class_ids[order],
-        np.arange(1, len(order) + 1), ids[annotations.image_index[order]], ~evaluated,
-        annotations.occlusion[order], evaluated, annotations.truncation[order],
-    )  # fmt: skip
-    has_class = np.isin(annotations.class_ids[order], CLASS_IDS)
+    class_ids, xywh = annotations.class_ids[order], annotations.boxes_xywh[order]
+    is_crowd = annotations.ignored & (annotations.column("ignore") == 0)
+    is_crowd &= (annotations.class_ids > 0) | (annotations.column("score") == 0)
+    categories = np.where(class_ids == OTHER, len(annotations.classes) + 1, class_ids)
+    extra = {name: annotations.extra[name][order] for name in EXTRAS if name in annotations.extra}
+    members = sorted({
+        "area": xywh[:, 2] * xywh[:, 3], "bbox": xywh, "category_id": categories,
+        "id": np.arange(1, len(order) + 1), "image_id": ids[annotations.image_index[order]],
+        "iscrowd": is_crowd[order].astype(int), **extra,
+    }.items())  # fmt: skip
+    columns = [one for _, column in members for one in column.T.reshape(-1, len(order))]
+    each = (f'"{name}": {BOX if name == "bbox" else "%s"}' for name, _ in members)
+    template, has_class = "{" + ", ".join(each) + "}", class_ids > 0
     yield '{"annotations": ['
-    yield from _spelled(ANNOTATION, *(column[has_class] for column in columns))
-    yield f'], "categories": {json.dumps(CATEGORIES)}, "{EXTRA_LIST}": ['
-    yield from _spelled(ANNOTATION, *(column[~has_class] for column in columns))
+    yield from _spelled(template, *(column[has_class] for column in columns))
+    listed = json.dumps(categories_of(annotations.classes))
+    yield f'], "categories": {listed}, "{EXTRA_LIST}": ['
+    yield from _spelled(template, *(column[~has_class] for column in columns))
     images = images or [{"file_name": f"{name}.jpg"} for name in annotations.names]
     entries = [
         {"id": image_id, "width": width, "height": height, "file_name": image["file_name"]}
@@ -136,12 +144,24 @@ def write(path: Path, annotations: Annotations, **options: object) -> None:
     files.write_text(path, text(annotations, **options))
 
 
-def results_text(found: Detections, ids: Mapping[str, int]) -> Iterator[str]:
-    """Yield detections as COCO results on one line, in pieces; ids are image ids by name."""
-    quoted = np.array([json.dumps(ids[name]) for name in found.names], object)
+def categories_of(classes: Classes) -> list[dict[str, object]]:
+    """Return the classes as COCO's categories, numbered from 1."""
+    return [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
+
+
+def results_text(
+    found: Detections, ids: Mapping[str, Id], numbers: Sequence[Id] = ()
+) -> Iterator[str]:
+    """Yield detections as COCO results on one line, in pieces.
+
+    ids are image ids by name; numbers [K] the ids of the categories, by default 1..K.
+    """
+    images = np.array([json.dumps(ids[name]) for name in found.names], object)
+    categories = np.array([json.dumps(number) for number in numbers], object)
+    class_ids = categories[found.class_ids - 1] if len(numbers) else found.class_ids
     xywh = boxes.xyxy_to_xywh(found.boxes_xyxy)
     yield "["
-    yield from _spelled(RESULT, *xywh.T, found.class_ids, quoted[found.image_index], found.scores)
+    yield from _spelled(RESULT, *xywh.T, class_ids, images[found.image_index], found.scores)
     yield "]\n"
 
 
@@ -159,7 +179,9 @@ def detection_entries(
         }  # fmt: skip
 
 
-def detections_text(found: Iterable[tuple[Entry, Detections]], **others: object) -> Iterator[str]:
+def detections_text(
+    found: Iterable[tuple[Entry, Detections]], classes: Classes, **others: object
+) -> Iterator[str]:
     """Yield a COCO file of images and what was found in each, in pieces; others: more members."""
     count, images = 0, []
     yield '{"annotations": ['
@@ -168,7 +190,7 @@ def detections_text(found: Iterable[tuple[Entry, Detections]], **others: object)
             yield (", " if count else "") + json.dumps(entry)
             count += 1
         images.append(image)
-    rest = {"categories": CATEGORIES, "images": images, **others}
+    rest = {"categories": categories_of(classes), "images": images, **others}
     yield "], " + json.dumps(rest, sort_keys=True)[1:] + "\n"
 
 
@@ -180,54 +202,90 @@ def _spelled(template: str, *columns: np.ndarray) -> Iterator[str]:
         yield f", {entries}" if first else entries
 
 
-def read(path: Path) -> Annotations:
+def read(path: Path, sizes: SizeOf | None = None) -> Annotations:
     """Return the table of a COCO file. Raises InputError."""
-    return from_coco(files.read_json(path), source=path)
+    return from_coco(files.read_json(path), source=path, sizes=sizes)
 
 
 def from_coco(
-    value: object, *, source: Path | str = "COCO json", exact: bool = False
+    value: object, *, source: Path | str = "COCO json", sizes: SizeOf | None = None
 ) -> Annotations:
     """Return the table of a COCO dictionary, also of one that others wrote; images by their ids.
 
-    Categories are known by their names. Where the VisDrone keys are absent, a row is evaluated
-    unless it is a crowd, and neither truncated nor occluded. Fractional boxes are rounded to whole
-    pixels, unless exact: then boxes_xywh is of float64, for scoring. Raises InputError.
+    Classes are its categories in the order of their ids. An annotation with iscrowd or ignore is
+    ignored. sizes tells (width, height) of an image that has none, by its file name. Boxes are of
+    integers unless one has parts of pixels. Raises InputError.
     """
     images, file = images_of(value, source=source), checked(value, _File, f"{source}")
     places = {image_id: place for place, image_id in enumerate(images)}
-    rows = sorted(_rows(file, places, source), key=itemgetter(0, 1))
+    classes, by_id = _numbered(file.categories, source)
+    rows = list(_rows(file, places, by_id, len(classes), source))
+    rows.sort(key=itemgetter(0, 1))
     image_index = np.array([image for image, *_ in rows], np.int64)
-    table = np.array([fields for *_, fields in rows], np.float64).reshape(-1, 8)
-    exact_xywh = table[:, :4].copy()
-    table[:, :4] = np.floor(exact_xywh + 0.5)
-    found = from_table(
-        [Path(image["file_name"]).stem for image in images.values()],
-        [(image["width"], image["height"]) for image in images.values()],
-        np.bincount(image_index, minlength=len(images)), table,
+    table = np.array([fields for *_, fields in rows], np.float64).reshape(-1, 6 + len(EXTRAS))
+    boxes_xywh, (class_ids, ignored, *extra) = table[:, :4], table[:, 4:].T
+    extra = _told(extra)
+    if SCORE in extra:  # of a row that has none it is what the other keys say
+        given = table[:, 6 + EXTRAS.index(SCORE)]
+        extra[SCORE] = np.where(np.isnan(given), ignored == 0, extra[SCORE]).astype(np.int64)
+    return Annotations(
+        names_of(images.values()),
+        np.array([_size_wh(image, source, sizes) for image in images.values()]).reshape(-1, 2),
+        offsets_of(np.bincount(image_index, minlength=len(images))),
+        in_pixels(boxes_xywh), class_ids.astype(np.int64), ignored == 1,
+        classes, extra,
     )  # fmt: skip
-    return replace(found, boxes_xywh=exact_xywh) if exact else found
+
+
+def classes_of(value: object, source: Path | str) -> Classes:
+    """Return the classes of a COCO dictionary. Raises InputError."""
+    return _numbered(checked(value, _Categories, f"{source}").categories, source)[0]
+
+
+def _numbered(categories: Sequence[_Category], source: Path | str) -> tuple[Classes, dict[Id, int]]:
+    """Return the classes, in the order of their ids, and the number of each id."""
+    ordered = sorted(categories, key=lambda one: (isinstance(one.id, str), one.id))
+    names = {one.id: one.name or str(one.id) for one in ordered}
+    if len(names) < len(ordered):
+        raise InputError(f"{source}: two categories share an id")
+    classes, numbers = visdrone.numbered(list(names.values()), f"{source}")
+    own = tuple(one for one, name in names.items() if numbers[name] > 0)
+    return replace(classes, numbers=own), {one: numbers[name] for one, name in names.items()}
+
+
+def _told(columns: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns of EXTRAS that some row has; NaN, where it has none, becomes 0."""
+    named = zip(EXTRAS, columns, strict=True)
+    return {n: np.nan_to_num(c).astype(np.int64) for n, c in named if not np.isnan(c).all()}
+
+
+def _size_wh(image: Entry, source: Path | str, sizes: SizeOf | None) -> tuple[int, int]:
+    if image.get("width") and image.get("height"):
+        return image["width"], image["height"]
+    if sizes is None:
+        raise InputError(f"{source}: {image['file_name']!a:.80} has no width and height")
+    return sizes(str(image["file_name"]))
 
 
 def _rows(
-    file: _File, images: Mapping[Id, int], source: Path | str
-) -> Iterator[tuple[int, int, tuple[float, ...]]]:
-    """Yield the image's place, the id and the eight VisDrone fields of every annotation."""
-    names = {category.id: category.name for category in file.categories}
-    if len(names) < len(file.categories):
-        raise InputError(f"{source}: two categories share an id")
-    for part, known in (("annotations", names), (EXTRA_LIST, CATEGORY_NAMES)):
+    file: _File, images: Mapping[Id, int], numbers: Mapping[Id, int], classes: int,
+    source: Path | str,
+) -> Iterator[tuple[int, int, tuple[float | None, ...]]]:  # fmt: skip
+    """Yield the image's place, the id and the columns of every annotation."""
+    of_none = {REGION: REGION, classes + 1: OTHER}
+    for part, known in (("annotations", numbers), (EXTRA_LIST, of_none)):
         for place, member in enumerate(getattr(file, part)):
             where = f"{source}: {part}[{place}]"
             one = checked(member, _Annotation, where)
-            name = known.get(one.category_id, "")
             if one.image_id not in images:
                 raise InputError(f"{where}: image_id is {one.image_id!r:.40}, that of no image")
-            if name not in CATEGORY_IDS:
-                what = f"{one.category_id!r:.40}, {name[:40]!r}, expected {', '.join(CATEGORY_IDS)}"
+            if one.category_id not in known:
+                what = f"{one.category_id!r:.40}, that of no category"
                 raise InputError(f"{where}: category_id is {what}")
-            evaluated = 1 - one.iscrowd if one.score is None else one.score
-            fields = (*one.bbox, evaluated, CATEGORY_IDS[name], one.truncation, one.occlusion)
+            number = known[one.category_id]
+            counts = 1 - max(one.iscrowd, one.ignore or 0) if one.score is None else one.score
+            extra = (getattr(one, name) for name in EXTRAS)
+            fields = (*one.bbox, number, not counts or number <= 0, *extra)
             yield images[one.image_id], one.id if type(one.id) is int else place, fields
 
 
@@ -235,17 +293,28 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
     """Return the entries of images by id, in order of ids. Raises InputError for a faulty one."""
     if isinstance(value, list):
         raise InputError(f"{source}: no COCO file: a list, as of results, has no images")
-    stems = []
-    for place, image in enumerate(checked(value, _Images, f"{source}").images):
+    listed = checked(value, _Images, f"{source}").images
+    for place, image in enumerate(listed):
         stem = Path(image.file_name).stem  # it names the files of other formats
         if not stem.strip(".") or not stem.isprintable() or len(stem.encode()) > LONGEST_STEM:
             what = f"file_name is {image.file_name!a:.40}, which can be no file's name"
             raise InputError(f"{source}: images[{place}]: {what}")
-        stems.append(stem)
     images = {image["id"]: image for image in value["images"]}
-    if len(set(stems)) < len(stems) or len(images) < len(stems):
-        raise InputError(f"{source}: two images share an id or a file name (folders do not count)")
+    if len({image.file_name for image in listed}) < len(listed) or len(images) < len(listed):
+        raise InputError(f"{source}: two images share an id or a file name")
     return dict(sorted(images.items(), key=lambda pair: (isinstance(pair[0], str), pair[0])))
+
+
+def names_of(images: Iterable[Entry]) -> tuple[str, ...]:
+    """Return a name for every image: its file's stem.
+
+    Where two files share one, it is the path without suffix, then with it, folders joined by "--".
+    """
+    paths = [PurePosixPath(str(image["file_name"]).replace("\\", "/")) for image in images]
+    kinds = (lambda p: p.stem, lambda p: "--".join(p.with_suffix("").parts),
+             lambda p: "--".join(p.parts))  # fmt: skip
+    named = ([kind(path) for path in paths] for kind in kinds)
+    return tuple(next(names for names in named if len(set(names)) == len(paths)))
 
 
 def category_names(value: object) -> dict[Id, str]:

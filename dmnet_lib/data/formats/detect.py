@@ -138,8 +138,8 @@ def _yolo(path: Path, split: str, sizes: Sizes | None, executor: Executor | None
         sizes = splits.need_sizes(path, sizes)
         if spare := set(sizes) - stems:
             notes.append(check.some(path, "image sizes without label file, left out", spare))
-    if not any((path / name).is_file() for name in ("classes.txt", "data.yaml")):
-        notes.append(f"{path}: no classes.txt or data.yaml; classes are taken in VisDrone's order")
+    if not any((path / name).is_file() for name in (yolo.LIST, yolo.DATA)):
+        notes.append(f"{path}: no {yolo.LIST} or {yolo.DATA}; classes are called by their numbers")
     names = sorted(stems | set(paths))
     sizes_wh = np.array([splits.size_of(name, sizes, paths.get(name)) for name in names])
     table = yolo.read(path, names, sizes_wh, part=part, executor=executor)
@@ -163,9 +163,7 @@ def _coco(path: Path, split: str, sizes: Sizes | None, executor: Executor | None
         raise InputError(f"{path}: {len(placed)} of {len(images)} images have parents; all or none")
     for image in placed:
         coco.check_crop(image, f"{path}: image {image['file_name']!a}")
-    rounded = sum(any(side % 1 for side in one["bbox"]) for one in value["annotations"])
-    notes = (f"{rounded:,} boxes were rounded to whole pixels",) if rounded else ()
-    return Material(table, images, split, notes)
+    return Material(table, images, split)
 
 
 def _crops(path: Path, split: str, sizes: Sizes | None, executor: Executor | None) -> Material:

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -20,13 +20,15 @@ import numpy as np
 from msgspec import Meta
 
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, IGNORED, OTHERS
+from dmnet_lib.core.classes import OTHER, REGION, Classes, plain
 from dmnet_lib.core.files import InputError, shortened
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco, visdrone, yolo
 
 SUFFIXES = {*files.IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp"}  # a stem may hold other dots
-OTHER_NAMES = {"ignored": IGNORED, "ignoredregion": IGNORED, "other": OTHERS}
+# Names that programs give VisDrone's two categories that are no class.
+NO_CLASS = {"ignored": REGION, "ignoredregion": REGION, "ignoredregions": REGION, "other": OTHER,
+            "others": OTHER}  # fmt: skip
 RESULTS = "COCO results, a list of {image_id, category_id, bbox, score}"
 PREDICTION = "mmdet's predictions of an image, lists of labels, scores and bboxes"
 REMEDY = "give the COCO file that the detector was run on (--images FILE)"
@@ -78,18 +80,19 @@ class _Results:
 def read(
     path: Path,
     names: Sequence[str],
+    classes: Classes,
     *,
     sizes_wh: np.ndarray | None = None,
     images: Mapping[str, object] | None = None,
     first_class: int | None = None,
     drop_unknown: bool = False,
 ) -> tuple[Detections, list[str]]:
-    """Return the detections over the images `names`, in file order for each, and notes in words.
+    """Return the detections of classes over the images `names`, in file order, and notes in words.
 
     An image is known by its name, with or without suffix and folders, or by its id. images is the
     COCO file the detector was run on, whose ids and names of categories then count; a whole COCO
     file whose annotations have scores is its own. Without it ids must fit the sorted names, from 1
-    or from 0. first_class is the category of pedestrian, 0 or 1, found out where only one fits.
+    or from 0. first_class is the category of the first class, 0 or 1, found where only one fits.
     drop_unknown leaves out detections of images not in names. sizes_wh [M, 2] lets boxes be checked
     for being pixels, x, y, w, h; YOLO's, which are shares, need it. Raises InputError.
     """
@@ -98,9 +101,9 @@ def read(
     image_numbers, notes = _image_numbers(path, found.images, names, images)
     image_index = image_numbers[found.image_of]
     notes += _check_images(path, found, image_numbers, names, drop_unknown)
-    known, class_notes = _known_classes(path, found, images or {}, first_class)
+    known, class_notes = _known_classes(path, found, images or {}, classes, first_class)
     class_ids = np.array([known[k] for k in found.categories], np.int64)[found.category_of]
-    has_class = np.isin(class_ids, CLASS_IDS)
+    has_class = class_ids > 0
     notes += class_notes
     if not has_class.all():
         notes.append(f"left out {(~has_class).sum()} detections of ignored regions and others")
@@ -110,7 +113,8 @@ def read(
     if found.text == "yolo":
         xywh = _in_pixels(path, xywh, image_index[order], sizes_wh)
     boxes_xyxy = boxes.xywh_to_xyxy(xywh)
-    table = Detections(tuple(names), boxes_xyxy, scores, class_ids[order], image_index[order])
+    columns = (boxes_xyxy, scores, class_ids[order], image_index[order])
+    table = Detections(tuple(names), *columns, classes)
     if sizes_wh is not None and len(table):
         _check_boxes(path, table, np.asarray(sizes_wh))
     return table, notes
@@ -130,10 +134,17 @@ def remarks(found: Detections, sizes_wh: np.ndarray) -> list[str]:
     return notes
 
 
-def write(path: Path, found: Detections, ids: Mapping[str, int] | None = None) -> None:
-    """Write COCO results to a .json (ids: of images by name), else VisDrone's as folder or .zip."""
+def write(
+    path: Path, found: Detections, ids: Mapping[str, coco.Id] | None = None,
+    numbers: Sequence[coco.Id] = (),
+) -> None:  # fmt: skip
+    """Write COCO results to a .json, else VisDrone's as folder or .zip.
+
+    ids are of images by name, numbers [K] of categories; both count from 1 by default.
+    """
     if path.suffix.lower() == ".json":
-        files.write_text(path, coco.results_text(found, ids or coco.image_ids(found.names)))
+        text = coco.results_text(found, ids or coco.image_ids(found.names), numbers)
+        files.write_text(path, text)
     else:
         visdrone.write_detections(path, found)
 
@@ -222,8 +233,12 @@ def _image_numbers(
     by_name = {name: place for place, name in enumerate(names)}
     by_id, notes = {}, []
     if images is not None:
-        entries = coco.images_of(images, source="the COCO file of the images").items()
-        by_id = {key: _named(image["file_name"], by_name) for key, image in entries}
+        entries = coco.images_of(images, source="the COCO file of the images")
+        called = zip(entries.items(), coco.names_of(entries.values()), strict=True)
+        by_id = {
+            key: by_name.get(name, _named(image["file_name"], by_name))
+            for (key, image), name in called
+        }
     elif ids := {key for key in keys if isinstance(key, int)}:
         by_id, notes = _reading(path, sorted(ids), names)
     return np.array([by_id.get(key, _named(key, by_name)) for key in keys], np.int64), notes
@@ -233,9 +248,9 @@ def _named(text: Key, by_name: Mapping[str, int]) -> int:
     """Return the number of the image called text, with or without suffix and folders; else -1."""
     if not isinstance(text, str):
         return -1
-    last = text.replace("\\", "/").rsplit("/", 1)[-1]
-    stem, dot, suffix = last.rpartition(".")
-    known = (text, last, stem if f"{dot}{suffix.lower()}" in SUFFIXES else last)
+    path = PurePosixPath(text.replace("\\", "/"))
+    bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+    known = (text, "--".join(path.parts), "--".join(bare.parts), path.name, bare.name)
     return next((by_name[name] for name in known if name in by_name), -1)
 
 
@@ -277,55 +292,59 @@ def _check_images(
 
 
 def _known_classes(
-    path: Path, found: _Results, images: Mapping[str, object], first_class: int | None
-) -> tuple[dict[int, int], list[str]]:
-    """Return our category of each number in the file, and notes; first_class None is found out."""
+    path: Path, found: _Results, images: Mapping[str, object], classes: Classes,
+    first_class: int | None,
+) -> tuple[dict[int, int], list[str]]:  # fmt: skip
+    """Return our number of each category in the file, and notes; first_class None is found out."""
     seen, first, notes = sorted(found.categories), first_class, []
     if first is None and not found.text and images.get("categories"):
-        return _classes_of(path, seen, images)
+        return _classes_of(path, seen, images, classes)
+    ours = {k: k for k in classes.ids.tolist()}
+    if found.text == "visdrone" and set(classes) <= set(visdrone.VISDRONE):  # its numbers, always
+        ours = {visdrone.VISDRONE.id(name): k for k, name in enumerate(classes, start=1)}
+        classes = visdrone.VISDRONE
     if first is None and seen:
-        first, notes = _first_class(path, found.text, seen)
-    known = {number: number - first + CLASS_IDS[0] for number in seen}
-    wrong = [n for n in seen if known[n] not in (IGNORED, *CLASS_IDS, OTHERS)]
+        first, notes = _first_class(path, found.text, seen, classes)
+    # Counted on, a category before the first class is an ignored region, one after the last another
+    counted = range(REGION, len(classes) + 2)
+    known = {number: number - first + 1 for number in seen}
+    wrong = [number for number in seen if known[number] not in counted]
     if wrong:
-        what = f"none of the ten classes, which count from {first} ({CLASSES[0]})"
+        what = f"none of the {len(classes)} classes, which count from {first} ({classes.names[0]})"
         raise InputError(f"{path}: category ids {shortened(wrong)} are {what}; {REMEDY}")
-    return known, notes
+    return {number: ours.get(counted, OTHER) for number, counted in known.items()}, notes
 
 
 def _classes_of(
-    path: Path, seen: list[int], images: Mapping[str, object]
+    path: Path, seen: list[int], images: Mapping[str, object], classes: Classes
 ) -> tuple[dict[int, int], list[str]]:
-    """Return our category of each of the COCO file's that is seen, by name, and notes."""
+    """Return our number of each of the COCO file's categories that is seen, by name, and notes."""
     named = coco.category_names(images)
-    ours = {_plain(name): number for name, number in visdrone.CATEGORY_IDS.items()} | OTHER_NAMES
-    known = {number: ours.get(_plain(named.get(number, ""))) for number in seen}
+    ours = NO_CLASS | classes.plain()
+    known = {number: ours.get(plain(named.get(number, ""))) for number in seen}
     strange = [f"{number} ({named.get(number, 'not there')})" for number in seen
                if known[number] is None]  # fmt: skip
     if strange:
         raise InputError(
-            f"{path}: categories of the COCO file, {shortened(strange)}, are none of "
-            f"{', '.join(CLASSES)}; if they count the classes from 0 or 1, say so (--first-class)"
+            f"{path}: categories of the COCO file, {shortened(strange)}, are none of {classes}; if "
+            "they count the classes from 0 or 1, say so (--first-class)"
         )
     return known, [f"categories are the COCO file's: {k} is {named[k]}" for k in seen[:1]]
 
 
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name.lower()))  # no hyphens and underscores
-
-
-def _first_class(path: Path, text: str, seen: list[int]) -> tuple[int, list[str]]:
+def _first_class(path: Path, text: str, seen: list[int], classes: Classes) -> tuple[int, list[str]]:
     """Return the category of the first class, 0 or 1, if only one of them fits, and notes."""
+    first = classes.names[0]
     if text == "yolo":
-        return 0, [f"YOLO's classes are ours in their order: 0 is {CLASSES[0]}"]
-    if text == "visdrone" and IGNORED not in seen:
-        return CLASS_IDS[0], []
-    from_0, from_1 = seen[0] == 0, seen[-1] >= CLASS_IDS[-1]
+        return 0, [f"YOLO's classes are ours in their order: 0 is {first}"]
+    if text == "visdrone" and REGION not in seen:
+        return 1, []
+    from_0, from_1 = seen[0] == 0, seen[-1] >= len(classes)
     if from_0 == from_1 or text:
-        choice = f"(--first-class 0 or 1: the number of {CLASSES[0]}), or {REMEDY}"
+        choice = f"(--first-class 0 or 1: the number of {first}), or {REMEDY}"
         what = f"category ids {shortened(seen)} may count from 0 or from 1"
         raise InputError(f"{path}: {what}; say which {choice}")
-    return int(from_1), [f"category ids count the classes from {int(from_1)} ({CLASSES[0]})"]
+    return int(from_1), [f"category ids count the classes from {int(from_1)} ({first})"]
 
 
 def _in_pixels(

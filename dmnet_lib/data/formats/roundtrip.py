@@ -1,14 +1,17 @@
 """Annotations before and after a format -> how many images and rows came back the same."""
 
 from collections import Counter
+from collections.abc import Collection
 
 from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.classes import OTHER, REGION
 
 
 def compare(before: Annotations, after: Annotations) -> dict[str, int | bool]:
-    """Return how many rows are the same, in all fields and in box and class, in any order."""
-    rows, whole = _rows(before, slice(None)), _rows(after, slice(None))
-    boxes, boxes_after = (_rows(table, [0, 1, 2, 3, 5]) for table in (before, after))
+    """Return how many rows are the same, in all columns and in box and class, in any order."""
+    extra = {*before.extra, *after.extra}
+    rows, whole = _rows(before, extra), _rows(after, extra)
+    boxes, boxes_after = _rows(before), _rows(after)
     return {
         "images": len(after),
         "rows": whole.total(),
@@ -18,9 +21,13 @@ def compare(before: Annotations, after: Annotations) -> dict[str, int | bool]:
     }
 
 
-def _rows(table: Annotations, fields: slice | list[int]) -> Counter[tuple]:
-    named = zip(table.image_index.tolist(), table.rows()[:, fields].tolist(), strict=True)
-    return Counter((table.names[index], *row) for index, row in named)
+def _rows(table: Annotations, extra: Collection[str] = ()) -> Counter[tuple]:
+    called = {REGION: "region", OTHER: "other", **dict(enumerate(table.classes, start=1))}
+    more = [table.ignored, *map(table.column, sorted(extra))] if extra else []
+    names = (table.names[index] for index in table.image_index.tolist())
+    classes = (called[number] for number in table.class_ids.tolist())
+    boxes = map(tuple, table.boxes_xywh.tolist())
+    return Counter(zip(names, classes, boxes, *(one.tolist() for one in more), strict=True))
 
 
 def _sizes(table: Annotations) -> dict[str, list[int]]:

@@ -5,7 +5,7 @@ The released scripts leave rows and images out; `profiles` says which and why no
 
 import numpy as np
 
-from dmnet_lib.core.annotations import Annotations, from_table
+from dmnet_lib.core.annotations import Annotations
 
 
 def apply(
@@ -18,11 +18,11 @@ def apply(
 ) -> Annotations:
     """Return the table without what the rules leave out; images keep their order.
 
-    rows "objects" keeps boxes of the ten classes with an area, and of them those with score 0 only
-    where drop_score0 is False. oversized_boxes "dropped" leaves out boxes wider or higher than
+    rows "objects" keeps boxes of a class with an area, and the ignored ones of them only where
+    drop_score0 is False. oversized_boxes "dropped" leaves out boxes wider or higher than
     their image; empty_images "left_out" leaves out images that have no row then.
     """
-    keep = np.ones(len(annotations.boxes_xywh), dtype=bool)
+    keep = np.ones(len(annotations.class_ids), dtype=bool)
     if rows == "objects":
         keep &= annotations.is_object if drop_score0 else annotations.has_class
     if oversized_boxes == "dropped":
@@ -32,5 +32,4 @@ def apply(
     images = np.flatnonzero((counts > 0) | (empty_images == "kept"))
     if keep.all() and len(images) == len(annotations):
         return annotations
-    names, sizes_wh = [annotations.names[i] for i in images], annotations.sizes_wh[images]
-    return from_table(names, sizes_wh, counts[images], annotations.rows(keep))
+    return annotations.where(keep).of_images(images)

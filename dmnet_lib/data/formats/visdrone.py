@@ -1,51 +1,110 @@
 """Folders of VisDrone text in, tables out, and back: annotations and detection results.
 
-One file for each image, `<stem>.txt`, of lines `x,y,w,h,score,category,truncation,occlusion`. In
-results score is the confidence and the last two are -1; the toolkit reads the first 500 lines of
-an image, over all classes, so lines stand by falling score.
+One file for each image, `<stem>.txt`, of lines `x,y,w,h,score,category,truncation,occlusion`
+(VisDrone2018-DET-toolkit, README). Category 0 is an ignored region, 1..10 are the classes below, 11
+"others"; score 0: nobody has to find it. In results score is the confidence and the last two are
+-1; the toolkit reads the first 500 lines of an image, over all classes, so lines stand by falling
+score.
 """
 
 import io
 import math
+import re
+import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import annotations as visdrone_text
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import (
-    CLASS_IDS,
-    CLASSES,
-    FIELDS,
-    IGNORED,
-    LIMIT_PX,
-    OTHERS,
-    Annotations,
-)
+from dmnet_lib.core.annotations import LIMIT_PX, SCORE, Annotations, offsets_of
+from dmnet_lib.core.classes import OTHER, REGION, Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 
-CATEGORY_NAMES = {
-    IGNORED: "ignored regions",
-    **dict(zip(CLASS_IDS, CLASSES, strict=True)),
-    OTHERS: "others",
-}
-CATEGORY_IDS = {name: category for category, name in CATEGORY_NAMES.items()}
+VISDRONE = Classes((
+    "pedestrian", "people", "bicycle", "car", "van",
+    "truck", "tricycle", "awning-tricycle", "bus", "motor",
+), "VisDrone")  # fmt: skip
+IGNORED, OTHERS = 0, 11  # the two categories that are no class
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # int() alone also takes 1_0 and other scripts' digits
+LONE_MINUS = re.compile(rb"-(?![0-9])")  # numpy would take it for a 0
+FILES_AT_ONCE = 1000  # are read and parsed together: a few megabytes
+FIELD_RANGES = {"x": (-LIMIT_PX, LIMIT_PX), "y": (-LIMIT_PX, LIMIT_PX), "w": (0, LIMIT_PX),
+                "h": (0, LIMIT_PX), "score": (0, 1), "category": (0, 11),
+                "truncation": (0, 1), "occlusion": (0, 2)}  # fmt: skip
+FIELDS = tuple(FIELD_RANGES)
+LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
+MARKS = b"," * (len(FIELDS) - 1) + b"\n"  # of a plain line, without its digits
+CATEGORY_NAMES = {IGNORED: "ignored regions", **dict(enumerate(VISDRONE, 1)), OTHERS: "others"}
 MAX_DETECTIONS = 500  # of an image, in the challenge and in its toolkit
 RESULT_FIELDS = 6  # those before truncation and occlusion, which say nothing in results
+
+
+def numbered(names: Sequence[str], source: str) -> tuple[Classes, dict[str, int]]:
+    """Return the classes among names, and the number of every name: its class's, or none's.
+
+    "ignored regions" is none; so is "others", where all else is VisDrone's. Raises InputError for a
+    name that stands twice.
+    """
+    special = {CATEGORY_NAMES[IGNORED]: REGION}
+    if set(names) <= set(CATEGORY_NAMES.values()):
+        special[CATEGORY_NAMES[OTHERS]] = OTHER
+    if len(set(names)) < len(names):
+        raise InputError(f"{source}: two classes have one name")
+    classes = Classes(tuple(name for name in names if name not in special), source)
+    return classes, {name: number for number, name in enumerate(classes, 1)} | special
+
+
+def from_table(
+    names: Iterable[str], sizes_wh: np.ndarray, counts: np.ndarray, table: np.ndarray
+) -> Annotations:
+    """Return the split of [N, 8] VisDrone fields, of which image i has the next counts[i]."""
+    table = np.asarray(table, np.int64)
+    score, category, truncation, occlusion = table[:, 4:].T
+    return Annotations(
+        names=tuple(names),
+        sizes_wh=np.asarray(sizes_wh, np.int64).reshape(-1, 2),
+        offsets=offsets_of(counts),
+        boxes_xywh=table[:, :4],
+        class_ids=np.where(category == OTHERS, OTHER, category),
+        ignored=(score == 0) | (category == IGNORED) | (category == OTHERS),
+        classes=VISDRONE,
+        extra={SCORE: score, "truncation": truncation, "occlusion": occlusion},
+    )
+
+
+def from_rows(
+    names: Sequence[str], sizes_wh: np.ndarray, rows: Sequence[np.ndarray]
+) -> Annotations:
+    """Join one [n, 8] int array of VisDrone fields per image into a split's table."""
+    counts = np.array([len(r) for r in rows], np.int64)
+    return from_table(names, sizes_wh, counts, np.concatenate([np.zeros((0, 8), np.int64), *rows]))
+
+
+def to_rows(table: Annotations) -> np.ndarray:
+    """Return all rows as [N, 8] VisDrone fields, boxes in whole pixels.
+
+    Raises InputError for a class that VisDrone has not.
+    """
+    categories = np.array([IGNORED, *map(VISDRONE.id, table.classes), OTHERS])
+    whole_xywh = np.floor(table.boxes_xywh + 0.5).astype(np.int64)
+    flags = (table.column(name) for name in ("truncation", "occlusion"))
+    return np.column_stack([whole_xywh, table.column(SCORE), categories[table.class_ids], *flags])
 
 
 def read_annotations(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
     """Return the table of `<name>.txt` in folder; sizes_wh [M, 2]. Raises InputError."""
     paths = [files.inside(folder, f"{name}.txt") for name in names]
-    return visdrone_text.from_table(names, sizes_wh, *visdrone_text.read_all(paths))
+    return from_table(names, sizes_wh, *read_all(paths))
 
 
 def write_annotations(folder: Path, annotations: Annotations) -> None:
     """Write every image's rows as `<name>.txt`; an image without rows gets an empty file."""
-    texts = map(visdrone_text.format_rows, annotations.rows_by_image())
+    rows, ends = to_rows(annotations), pairwise(annotations.offsets.tolist())
+    texts = (format_rows(rows[first:last]) for first, last in ends)
     names = (f"{name}.txt" for name in annotations.names)
     files.write_texts(folder, zip(names, texts, strict=True))
 
@@ -90,12 +149,87 @@ def write_detections(path: Path, found: Detections) -> None:
 
 def _result_texts(found: Detections) -> dict[str, str]:
     table = np.column_stack([boxes.xyxy_to_xywh(found.boxes_xyxy), found.scores])
+    is_own = set(found.classes) <= set(VISDRONE)  # other classes keep their numbers
+    numbers = map(VISDRONE.id, found.classes or VISDRONE) if is_own else found.classes.ids
+    categories = np.array([IGNORED, *numbers])
     lines = [
         ",".join(f"{value:.10g}" for value in row) + f",{class_id},-1,-1\n"
-        for row, class_id in zip(table.tolist(), found.class_ids.tolist(), strict=True)
+        for row, class_id in zip(table.tolist(), categories[found.class_ids].tolist(), strict=True)
     ]
     first = np.searchsorted(found.image_index, np.arange(len(found.names) + 1))
     return {
         f"{name}.txt": "".join(lines[first[image] : first[image + 1]])
         for image, name in enumerate(found.names)
     }
+
+
+def read(path: Path) -> np.ndarray:
+    """Return the [n, 8] int fields of one file; lines may end with a comma. Raises InputError."""
+    with files.reading(path, "a text file", (UnicodeDecodeError,)):
+        lines = _content(path).decode("utf-8-sig").splitlines()
+    numbered = enumerate(lines, start=1)
+    rows = [_fields(line, f"{path}:{number}") for number, line in numbered if line.strip()]
+    return np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS))
+
+
+def _fields(line: str, where: str) -> list[int]:
+    fields = line.strip().rstrip(",").split(",")
+    if len(fields) != len(FIELDS):
+        expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
+        raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
+    row = []
+    for field, (name, (low, high)) in zip(fields, FIELD_RANGES.items(), strict=True):
+        if not (WHOLE.fullmatch(field.strip()) and low <= int(field) <= high):
+            allowed = f"a whole number from {low} to {high}"
+            raise InputError(f"{where}: {name} is {field.strip()!r}, expected {allowed}")
+        row.append(int(field))
+    return row
+
+
+def read_all(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows [M] of each file and all fields [N, 8] int32. Raises InputError as `read`."""
+    counts, tables = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]
+    for first in range(0, len(paths), FILES_AT_ONCE):
+        some = paths[first : first + FILES_AT_ONCE]
+        found = _plain_fields([_content(path) for path in some])
+        if found is None:  # somewhere there is more than digits and commas, or a fault to name
+            rows = [read(path) for path in some]
+            found = np.array([len(r) for r in rows]), np.concatenate(rows)
+        counts.append(found[0])
+        tables.append(found[1].astype(np.int32))  # FIELD_RANGES fit
+    return np.concatenate(counts), np.concatenate(tables)
+
+
+def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return counts [M] and fields [N, 8] of texts of nothing but whole numbers, eight a line, else
+    None. All are parsed as one text, many times faster than one by one."""
+    texts = [text.replace(b"\r\n", b"\n").replace(b",\n", b"\n") for text in texts]
+    texts = [t if t.endswith(b"\n") or not t else t.rstrip(b",") + b"\n" for t in texts]
+    whole = b"".join(texts)
+    marks = whole.translate(None, b"0123456789-")
+    if marks != MARKS * (len(marks) // len(MARKS)) or LONE_MINUS.search(whole):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # how numpy says "no number here"
+            numbers = np.fromstring(whole.replace(b"\n", b",")[:-1], dtype=np.int64, sep=",")
+    except (DeprecationWarning, ValueError):
+        return None
+    counts = np.array([text.count(b"\n") for text in texts])
+    if len(numbers) != len(FIELDS) * counts.sum():
+        return None
+    table, (low, high) = numbers.reshape(-1, len(FIELDS)), np.array([*FIELD_RANGES.values()]).T
+    return None if ((table < low) | (table > high)).any() else (counts, table)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 (of a thousand files this is faster)
+            return stream.read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such annotation file") from None
+
+
+def format_rows(rows: np.ndarray) -> str:
+    """Return VisDrone text for [n, 8] int fields; no row gives an empty string."""
+    return LINE * len(rows) % tuple(np.asarray(rows).ravel().tolist())

@@ -1,9 +1,10 @@
 """A folder of Pascal VOC xml in, a table out, and back: one `<stem>.xml` for each image.
 
-Without loss: VOC's own `truncated` is VisDrone's truncation and `difficult` (VOC does not evaluate
-it) is score 0; an element `occlusion` is added, and ignored regions and others are objects of
-these names. VOC counts pixels from 1 and takes both ends in: a box of left x, width w (half-open,
-from 0) is xmin = x + 1, xmax = x + w. A box without width so ends before it begins.
+VOC's own `truncated` is VisDrone's truncation, and what is `difficult`, which VOC leaves out, is
+ignored; an element `occlusion` is added, and ignored regions and others are objects of these
+names. VOC counts pixels from 1 and takes both ends in: a box of left x, width w (half-open, from 0)
+is xmin = x + 1, xmax = x + w; parts of pixels stay. A box without width so ends before it begins.
+The classes are those of classes.txt, where there is one, else all names, sorted.
 
 The released scripts have tags of their own: corners x0, y0, x1, y1 from 0 and half-open, always
 truncated, of depth 0. Both kinds are read.
@@ -11,7 +12,7 @@ truncated, of depth 0. Both kinds are read.
 
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,9 +21,9 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from dmnet_lib.core import files, parallel
-from dmnet_lib.core.annotations import LIMIT_PX, Annotations, from_rows
+from dmnet_lib.core.annotations import LIMIT_PX, SCORE, TRUNCATION, Annotations, from_lists
 from dmnet_lib.core.files import InputError
-from dmnet_lib.data.formats.visdrone import CATEGORY_IDS, CATEGORY_NAMES
+from dmnet_lib.data.formats import visdrone, yolo
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 RELEASED_CORNERS = ("x0", "y0", "x1", "y1")
@@ -78,27 +79,30 @@ def write(
     tags of the released scripts, which have no place for score, truncation and occlusion.
     """
     file_names = file_names or [f"{name}.jpg" for name in annotations.names]
-    images = zip(annotations.sizes_wh.tolist(), annotations.rows_by_image(), strict=True)
     texts = (
-        _text(rows, size_wh, folder.name, file_name, released=voc_tags == "released")
-        for (size_wh, rows), file_name in zip(images, file_names, strict=True)
+        _text(image, folder.name, file_name, released=voc_tags == "released")
+        for image, file_name in zip(annotations, file_names, strict=True)
     )
     names = (f"{name}.xml" for name in annotations.names)
     files.write_texts(folder, zip(names, texts, strict=True))
+    files.write_text(folder / yolo.LIST, "".join(f"{name}\n" for name in annotations.classes))
 
 
-def _text(
-    rows: np.ndarray, size_wh: Sequence[int], folder_name: str, file_name: str, *, released: bool
-) -> str:
+def _text(image: Annotations, folder_name: str, file_name: str, *, released: bool) -> str:
     names = {"folder": escape(folder_name), "file_name": escape(file_name)}
-    size = {"width": size_wh[0], "height": size_wh[1], "depth": 0 if released else 3}
+    width, height = image.sizes_wh[0].tolist()
+    size = {"width": width, "height": height, "depth": 0 if released else 3}
     head = HEAD.format(**names, **size)
     template, first = (RELEASED_OBJECT, 0) if released else (OBJECT, 1)
     objects = []
-    for x, y, w, h, score, category, truncation, occlusion in rows.tolist():
+    called = [visdrone.CATEGORY_NAMES[visdrone.IGNORED], *map(escape, image.classes)]
+    called.append(visdrone.CATEGORY_NAMES[visdrone.OTHERS])  # OTHER is the last
+    columns = (image.column(name).tolist() for name in (TRUNCATION, SCORE, "occlusion"))
+    rows = zip(image.class_ids.tolist(), image.boxes_xywh.tolist(), *columns, strict=True)
+    for number, (x, y, w, h), truncation, score, occlusion in rows:
         flags = (1, 0) if released else (truncation, 1 - score, occlusion)
         corners = (x + first, y + first, x + w, y + h)
-        objects.append(template.format(CATEGORY_NAMES[category], *flags, *corners))
+        objects.append(template.format(called[number], *flags, *corners))
     return f"{head}{''.join(objects)}</annotation>\n"
 
 
@@ -108,8 +112,8 @@ def read(
     """Return the table of `<name>.xml` for names, by default of every xml file in order, and each
     image's file name: its stem with `filename`'s suffix.
 
-    Absent `truncated`, `difficult` and `occlusion` are 0; fractional corners are rounded. executor,
-    as `parallel.run` takes it, reads the files. Raises InputError that names the file and the tag.
+    Absent `truncated`, `difficult` and `occlusion` are 0. executor, as `parallel.run` takes it,
+    reads the files. Raises InputError that names the file and the tag.
     """
     if names is None:
         names = sorted(path.stem for path in folder.glob("*.xml"))
@@ -118,46 +122,66 @@ def read(
     paths = [files.inside(folder, f"{name}.xml") for name in names]
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "xml files"}
     images = list(parallel.run(_read_image, paths, **how))
-    file_names = (name + suffix for name, (_, suffix, _) in zip(names, images, strict=True))
-    table = from_rows(names, [size for size, _, _ in images], [rows for _, _, rows in images])
-    return table, tuple(file_names)
+    file_names = (name + suffix for name, (_, suffix, *_) in zip(names, images, strict=True))
+    called = {name for *_, objects in images for name in objects}
+    listed = yolo.classes_of(folder).names
+    if listed and (strange := called - {*listed, *visdrone.CATEGORY_NAMES.values()}):
+        raise InputError(f"{folder / yolo.LIST}: does not name {files.shortened(sorted(strange))}")
+    classes, numbers = visdrone.numbered(list(listed or sorted(called)), f"{folder}")
+    columns = [_columns(rows, objects, numbers) for *_, rows, objects in images]
+    return from_lists(names, [size for size, *_ in images], columns, classes), tuple(file_names)
 
 
-def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray]:
-    """Return the (width, height), the image's suffix and the [n, 8] VisDrone fields of one file."""
+def _columns(
+    rows: np.ndarray, objects: Sequence[str], numbers: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """Return the columns of an image's rows [n, 7]: x, y, w, h, difficult, truncated, occlusion."""
+    difficult, truncation, occlusion = rows[:, 4:].astype(np.int64).T
+    class_ids = np.array([numbers[name] for name in objects], np.int64)
+    return {
+        "boxes_xywh": rows[:, :4], "class_ids": class_ids,
+        "ignored": (difficult == 1) | (class_ids <= 0),
+        SCORE: 1 - difficult, TRUNCATION: truncation, "occlusion": occlusion,
+    }  # fmt: skip
+
+
+def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray, list[str]]:
+    """Return the (width, height), the image's suffix, and [n, 7] rows and names of its objects."""
     # LookupError: an unknown encoding
     with files.reading(path, "valid XML", (ElementTree.ParseError, LookupError, ValueError)):
         parser = ElementTree.XMLParser(target=_NoDoctype())
         root = ElementTree.fromstring(path.read_bytes(), parser=parser)
     if root.tag != "annotation":
         raise InputError(f"{path}: its root is {root.tag[:40]!r}, expected an annotation of VOC")
-    width, height = (_whole(root, f"size/{tag}", f"{path}", low=1) for tag in ("width", "height"))
+    width, height = (
+        int(_number(root, f"size/{tag}", f"{path}", low=1)) for tag in ("width", "height")
+    )
     suffix = Path(root.findtext("filename") or "").suffix
     items = [_row(item, f"{path}: object {n}") for n, item in enumerate(root.iter("object"), 1)]
     known = suffix if suffix.lower() in files.IMAGE_SUFFIXES else ".jpg"
-    return (width, height), known, np.array(items, np.int64).reshape(-1, 8)
+    rows = np.array([row for _, row in items], np.float64).reshape(-1, 7)
+    return (width, height), known, rows, [name for name, _ in items]
 
 
-def _row(item: ElementTree.Element, where: str) -> list[int]:
+def _row(item: ElementTree.Element, where: str) -> tuple[str, list[float]]:
     name = (item.findtext("name") or "").strip()
-    if name not in CATEGORY_IDS:
-        expected = ", ".join(CATEGORY_IDS)
-        raise InputError(f"{where}: name is {name[:40]!r}, expected one of {expected}")
-    difficult, truncation, occlusion = (
-        _whole(item, tag, where, default=0, low=0, high=high)
-        for tag, high in (("difficult", 1), ("truncated", 1), ("occlusion", 2))
+    if not name:
+        raise InputError(f"{where}: it has no name")
+    flags = (
+        math.floor(_number(item, tag, where, default=0, low=0, high=high) + 0.5)
+        for tag, high in (("difficult", 1), ("truncated", 1), ("occlusion", 9))
     )
-    return [*_box(item, where), 1 - difficult, CATEGORY_IDS[name], truncation, occlusion]
+    return name, [*_box(item, where), *flags]
 
 
-def _box(item: ElementTree.Element, where: str) -> list[int]:
+def _box(item: ElementTree.Element, where: str) -> list[float]:
     """Return left, top (from 0), width, height of an object's one box."""
     boxes = item.findall("bndbox")
     if len(boxes) != 1:
         raise InputError(f"{where}: {len(boxes)} bndbox, expected one")
     released = boxes[0].find(RELEASED_CORNERS[0]) is not None
     tags = RELEASED_CORNERS if released else CORNERS
-    left, top, right, bottom = (_whole(boxes[0], tag, f"{where}: bndbox") for tag in tags)
+    left, top, right, bottom = (_number(boxes[0], tag, f"{where}: bndbox") for tag in tags)
     first = 0 if released else 1
     width, height = right - left + first, bottom - top + first
     if width < 0 or height < 0:
@@ -165,16 +189,16 @@ def _box(item: ElementTree.Element, where: str) -> list[int]:
     return [left - first, top - first, width, height]
 
 
-def _whole(
-    parent: ElementTree.Element, tag: str, where: str, *, default: int | None = None,
+def _number(
+    parent: ElementTree.Element, tag: str, where: str, *, default: float | None = None,
     low: int = -LIMIT_PX, high: int = LIMIT_PX,
-) -> int:  # fmt: skip
-    """Return the number under a tag, to the nearest whole one; default where the tag is absent."""
+) -> float:  # fmt: skip
+    """Return the number under a tag; default where the tag is absent."""
     text = parent.findtext(tag)
     if text is None and default is not None:
         return default
     try:
-        value = math.floor(float(text) + 0.5)
+        value = float(text)
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where}: {tag} is {reprlib.repr(text)}, expected a number") from None
     if not low <= value <= high:

@@ -1,10 +1,11 @@
 """A YOLO dataset in, a table out, and back: `labels/<stem>.txt`, `classes.txt`, `data.yaml`.
 
-A line is `class cx cy w h`: class 0..9, the box's centre and size as shares of the image's size.
-The format has no place for ignored regions, others, rows with score 0, truncation and occlusion:
-rows of the first three kinds are dropped and counted, the two fields become 0. What is kept comes
-back exact, to the pixel; a box that crosses the border keeps its numbers, below 0 or above 1.
-What a detector found has a score at the end of each line; `results` makes detections of it.
+A line is `class cx cy w h`: class from 0, the box's centre and size as shares of the image's size.
+Read are also segmentation lines (the box of the polygon) and a score at a line's end. The format
+has no place for ignored rows, objects of other classes and columns of `extra`: such rows are
+dropped and counted. What is kept comes back exact to the shares' decimals; a box that crosses the
+border keeps its numbers, below 0 or above 1. What a detector found has a score at the end of each
+line; `results` makes detections of it.
 """
 
 import math
@@ -17,13 +18,15 @@ import numpy as np
 import yaml
 
 from dmnet_lib.core import boxes, files, parallel
-from dmnet_lib.core.annotations import CLASS_IDS, CLASSES, Annotations, from_rows
+from dmnet_lib.core.annotations import Annotations, from_lists
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 
 LIMIT = 10**6  # image sizes; keeps whole pixels in int64
 FIELDS = ("class", "cx", "cy", "w", "h")
 RESULT_FIELDS = (*FIELDS, "score")
-MOST_CLASSES = 1000  # of a detector; which of them are ours is for `results` to say
+MOST_CLASSES = 10_000  # of a detector; which of them are ours is for `results` to say
+LIST, DATA = "classes.txt", "data.yaml"  # where the names of the classes stand
 # Ten decimals place the corner of a box in an image of 100,000 px to 0.00001 px.
 LINE = "%d %.10f %.10f %.10f %.10f\n"
 
@@ -31,17 +34,17 @@ LINE = "%d %.10f %.10f %.10f %.10f\n"
 def write(folder: Path, annotations: Annotations) -> int:
     """Write labels/<name>.txt of every image, and the classes; return the count of rows dropped."""
     files.write_texts(folder / "labels", _labels(annotations))
-    files.write_text(folder / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
+    files.write_text(folder / LIST, "".join(f"{name}\n" for name in annotations.classes))
     # Without `path`, trainers count from the file's own folder.
-    data = {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
-    files.write_text(folder / "data.yaml", yaml.safe_dump(data, sort_keys=False))
+    data = {"train": "images", "val": "images", "names": dict(enumerate(annotations.classes))}
+    files.write_text(folder / DATA, yaml.safe_dump(data, sort_keys=False))
     return int((~annotations.is_object).sum())
 
 
 def _labels(annotations: Annotations) -> Iterator[tuple[str, str]]:
     for one in annotations:
         keep, size_wh = one.is_object, one.sizes_wh[0]
-        labels = one.class_ids[keep] - CLASS_IDS[0]
+        labels = one.class_ids[keep] - 1
         centres = boxes.centres_xy(one.boxes_xywh[keep]) / size_wh
         table = np.column_stack([labels, centres, one.boxes_xywh[keep, 2:] / size_wh])
         yield f"{one.names[0]}.txt", LINE * len(table) % tuple(table.ravel().tolist())
@@ -53,31 +56,34 @@ def read(
 ) -> Annotations:  # fmt: skip
     """Return the table of labels/<name>.txt, or labels/<part>/<name>.txt; sizes_wh is [M, 2].
 
-    Classes are those of classes.txt, else of data.yaml, by name, or ours where there is neither.
-    An image without a file has no box, but some image must have one. executor, as `parallel.run`
+    Classes are those of classes.txt, else of data.yaml, else they are called by their numbers. An
+    image without a file has no box, but some image must have one. executor, as `parallel.run`
     takes it, reads the files. Raises InputError that names file and line.
     """
-    class_ids = _class_ids(folder)
+    classes = classes_of(folder)
     paths = [files.inside(folder / "labels" / part, f"{name}.txt") for name in names]
     if names and not any(path.is_file() for path in paths):
         raise InputError(f"{folder / 'labels'}: has labels for none of {len(names)} images")
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
-    read_file, pairs = partial(_read_image, class_ids=class_ids), zip(paths, sizes, strict=True)
+    most, pairs = len(classes) or MOST_CLASSES, zip(paths, sizes, strict=True)
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
-    return from_rows(names, sizes, list(parallel.run(read_file, list(pairs), **how)))
+    images = list(parallel.run(partial(_read_image, classes=most), list(pairs), **how))
+    if not len(classes):
+        used = max((one["class_ids"].max(initial=0) for one in images), default=0)
+        classes = Classes(tuple(map(str, range(used))), f"{folder}")
+    return from_lists(names, sizes, images, classes)
 
 
-def _class_ids(folder: Path) -> list[int]:
-    """Return our class id for each class number of the dataset."""
-    path = folder / "classes.txt"
+def classes_of(folder: Path) -> Classes:
+    """Return the classes that a dataset names; none where it has no list. Raises InputError."""
+    path = folder / LIST
     names = [line.strip() for line in _lines(path) if line.strip()]
-    if not names and (folder / "data.yaml").is_file():
-        path = folder / "data.yaml"
-        names = _yaml_names(path)
-    unknown = [name for name in names if name not in CLASSES]
-    if unknown:
-        raise InputError(f"{path}: {str(unknown[0])[:40]!r} is none of {', '.join(CLASSES)}")
-    return [CLASSES.index(name) + CLASS_IDS[0] for name in names or CLASSES]
+    if not names and (folder / DATA).is_file():
+        path = folder / DATA
+        names = [str(name) for name in _yaml_names(path)]
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: a class stands twice")
+    return Classes(tuple(names), f"{path}", tuple(range(len(names))))
 
 
 def _yaml_names(path: Path) -> list[object]:
@@ -98,17 +104,34 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
 
 
-def _read_image(file: tuple[Path, np.ndarray], class_ids: list[int]) -> np.ndarray:
-    """Return the [n, 8] VisDrone fields of a label file and its image's size; none of no file."""
+def _read_image(file: tuple[Path, np.ndarray], classes: int) -> dict[str, np.ndarray]:
+    """Return the columns of a label file and its image's size; no row where there is no file."""
     path, size_wh = file
     lines = [(n, line.split()) for n, line in enumerate(_lines(path), start=1) if line.strip()]
-    rows = [_numbers(fields, FIELDS, len(class_ids), f"{path}:{n}") for n, fields in lines]
+    rows = [_numbers(_as_box(fields), FIELDS, classes, f"{path}:{n}") for n, fields in lines]
     table = np.array(rows).reshape(-1, len(FIELDS))
-    first = np.floor((table[:, 1:3] - table[:, 3:] / 2) * size_wh + 0.5)
-    sides = np.floor(table[:, 3:] * size_wh + 0.5)
-    flags = np.zeros((len(table), 4), np.int64)
-    flags[:, 0], flags[:, 1] = 1, np.array(class_ids)[table[:, 0].astype(np.int64)]
-    return np.column_stack([first, sides, flags]).astype(np.int64)
+    corner = table[:, 1:3] - table[:, 3:] / 2
+    xywh = np.concatenate([corner, table[:, 3:]], axis=1) * np.tile(size_wh, 2)
+    # A whole number of pixels comes back as one, however few decimals its share was written with.
+    decimals = max((len(f.partition(".")[2]) for _, fields in lines for f in fields), default=0)
+    whole, room = np.rint(xywh), np.tile(size_wh, 2) * 10.0 ** -min(decimals, 10)
+    xywh = np.where(np.abs(xywh - whole) <= np.minimum(room, 0.01), whole, np.round(xywh, 6))
+    ids = table[:, 0].astype(np.int64) + 1
+    return {"boxes_xywh": xywh, "class_ids": ids, "ignored": np.zeros(len(table), bool)}
+
+
+def _as_box(fields: list[str]) -> list[str]:
+    """Return class, cx, cy, w, h of a line that may also have a score, or be a polygon's."""
+    if len(fields) == len(RESULT_FIELDS):
+        return fields[: len(FIELDS)]
+    if len(fields) < 7 or len(fields) % 2 == 0:
+        return fields
+    try:
+        points = np.array(fields[1:], np.float64).reshape(-1, 2)
+    except ValueError:
+        return fields
+    first, last = points.min(axis=0), points.max(axis=0)
+    return [fields[0], *map(repr, [*((first + last) / 2).tolist(), *(last - first).tolist()])]
 
 
 def are_results(data: bytes) -> bool:
@@ -128,13 +151,17 @@ def _numbers(fields: list[str], names: Sequence[str], classes: int, where: str) 
     if len(fields) != len(names):
         expected = f"{len(names)} ({' '.join(names)})"
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
-    if fields[0] not in map(str, range(classes)):
+    numbers = [_float(field) for field in fields]
+    if not (numbers[0].is_integer() and 0 <= numbers[0] < classes):
         raise InputError(f"{where}: class is {fields[0][:40]!r}, expected 0 to {classes - 1}")
-    try:
-        numbers = [float(field) for field in fields]
-    except ValueError:
-        numbers = [math.nan] * len(names)
     valid = all(abs(number) < LIMIT for number in numbers) and min(numbers[3:]) >= 0
     if not valid or max(numbers[5:], default=0) > 1:
         raise InputError(f"{where}: cx, cy, w, h must be shares of the image, a score in 0..1")
     return numbers
+
+
+def _float(field: str) -> float:
+    try:
+        return float(field)
+    except ValueError:
+        return math.nan  # which lies in no range

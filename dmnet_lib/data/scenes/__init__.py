@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
-from dmnet_lib.core import annotations, boxes, files, parallel
-from dmnet_lib.core.annotations import IGNORED, OTHERS
+from dmnet_lib.core import boxes, files, parallel
 from dmnet_lib.core.files import InputError
+from dmnet_lib.data.formats import visdrone
+from dmnet_lib.data.formats.visdrone import IGNORED, OTHERS
 from dmnet_lib.data.scenes import layout, sprites, terrain
 
 SPLITS = ("train", "val", "test-dev")  # the position is the split's number in the seed
@@ -174,7 +175,7 @@ def _write_one(root: Path, seed: int, which: tuple[str, int]) -> None:
     made = scene(rng, empty=index % EMPTY_EVERY == EMPTY_AT)
     image, text = _paths(root, split, index)
     files.write_bytes(image, files.encode_jpeg(made.image))
-    files.write_text(text, annotations.format_rows(made.rows))
+    files.write_text(text, visdrone.format_rows(made.rows))
 
 
 def _version() -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import CLASSES, OTHERS
+from dmnet_lib.data.formats.visdrone import OTHERS, VISDRONE
 from dmnet_lib.data.scenes import sprites, terrain
 
 SCATTERED = 0.1  # share of the objects that stand in no cluster
@@ -88,14 +88,14 @@ class Plan:
     ) -> int:
         """Stand an object of a mix of classes at xy and return its class; named: it gets a row."""
         weights = np.array(list(mix.values())) / sum(mix.values())
-        class_id = CLASSES.index(list(mix)[self.rng.choice(len(mix), p=weights)]) + 1
+        class_id = VISDRONE.id(list(mix)[self.rng.choice(len(mix), p=weights)])
         solids = sprites.build(class_id, self.rng)
         self.things.append(Thing(xy, heading, solids, class_id if named else None))
         return class_id
 
     def put_rider(self, xy: np.ndarray, heading: float) -> None:
         """Sit somebody on the two-wheeler that stands at xy."""
-        people = CLASSES.index("people") + 1
+        people = VISDRONE.id("people")
         rider = sprites.raised(sprites.build(people, self.rng), 0.55)
         self.things.append(Thing(xy, heading, rider, people))
 
@@ -143,7 +143,7 @@ def _cluster(plan: Plan, kind: Kind, count: int, draw: ImageDraw.ImageDraw) -> i
         facing = rng.choice(kind.facing) if kind.paving else kind.facing[int(place[1] > 0)]
         turned = heading + facing + rng.normal(0, kind.turn)
         made = plan.put(kind.mix, xy, turned)
-        if not kind.paving and CLASSES[made - 1] in ("bicycle", "motor") and rng.random() < 0.8:
+        if not kind.paving and VISDRONE.name(made) in ("bicycle", "motor") and rng.random() < 0.8:
             plan.put_rider(xy, turned)
     plan.clusters_xyxy.append(boxes.clip(bounds(corners)[None], plan.view.size_wh)[0])
     plan.take(plan.clusters_xyxy[-1])

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dmnet_lib.core.annotations import CLASSES
+from dmnet_lib.data.formats.visdrone import VISDRONE
 
 FORESHORTEN, RISE = 0.75, 0.66  # screen pixels per pixel of ground y and of height: 49 degrees down
 Colour = tuple[int, int, int]
@@ -233,7 +233,7 @@ BUILDERS: dict[str, Callable[[np.random.Generator], list[Solid]]] = {
 
 def build(class_id: int, rng: np.random.Generator) -> list[Solid]:
     """Return the solids of one object of a class 1..10."""
-    return BUILDERS[CLASSES[class_id - 1]](rng)
+    return BUILDERS[VISDRONE.name(class_id)](rng)
 
 
 def on_screen(points_m: np.ndarray, heading: float, px_per_m: float) -> np.ndarray:

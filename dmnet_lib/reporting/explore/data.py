@@ -3,7 +3,7 @@
 import ipywidgets as widgets
 import numpy as np
 
-from dmnet_lib.core.annotations import CLASSES, IGNORED, Annotations
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.data.splits import Split
@@ -21,19 +21,19 @@ class DataExplorer(desk.Explorer):
 
     def __init__(self, split: Split, stage: Stage) -> None:
         truth = split.annotations
-        ignored = truth.image_index[truth.class_ids == IGNORED]
+        ignored = truth.image_index[truth.is_region]
         self.has_ignored = np.bincount(ignored, minlength=len(truth)) > 0
         super().__init__(split, stage, self._controls(truth))
 
     def _controls(self, truth: Annotations) -> dict[str, widgets.Widget]:
-        names = desk.class_names(truth.class_ids[truth.is_object])
+        names = truth.classes.among(truth.class_ids[truth.is_object])
         most = int(np.bincount(truth.image_index[truth.is_object], minlength=1).max()) or 1
         sides = [(f"{side} px", side) for side in SIDES_PX] + [("any", np.inf)]
         return {
             "classes": desk.labelled(
                 widgets.SelectMultiple, "Classes",
                 "Classes that are shown and counted; Ctrl or Shift chooses several",
-                options=names, value=names, rows=max(2, len(names)),
+                options=names, value=names, rows=min(12, max(2, len(names))),
             ),
             "sides": desk.labelled(
                 widgets.SelectionRangeSlider, "Object side",
@@ -54,7 +54,7 @@ class DataExplorer(desk.Explorer):
     @property
     def chosen(self) -> np.ndarray:
         """The [N] mask of the rows that are objects of the chosen classes and sides."""
-        numbers = [CLASSES.index(name) + 1 for name in self.controls["classes"].value]
+        numbers = [self.truth.classes.id(name) for name in self.controls["classes"].value]
         low, high = self.controls["sides"].value
         sides_px, wanted = self.truth.sides_px, np.isin(self.truth.class_ids, numbers)
         return self.truth.is_object & wanted & (low <= sides_px) & (sides_px < high)
@@ -84,7 +84,7 @@ class DataExplorer(desk.Explorer):
         here = chosen[slice(*self.truth.offsets[index : index + 2])]
         among = np.isin(self.truth.image_index[chosen], self.images)
         of_class = {
-            name: np.sum(image.class_ids[here] == CLASSES.index(name) + 1)
+            name: np.sum(image.class_ids[here] == image.classes.id(name))
             for name in self.controls["classes"].value
         }
         return {

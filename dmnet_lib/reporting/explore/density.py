@@ -7,7 +7,6 @@ import ipywidgets as widgets
 import numpy as np
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import CLASS_IDS, CLASSES
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.data.splits import Split
@@ -37,6 +36,7 @@ class DensityExplorer(desk.Explorer):
         scales_px: Mapping[int, float], rules: Profile,
     ) -> None:  # fmt: skip
         self.points, self.scales_px, self.rules = points, dict(scales_px), rules
+        self.classes = split.annotations.classes
         super().__init__(split, stage, self._controls(stage.params))
 
     def _controls(self, given: Mapping[str, object]) -> dict[str, widgets.Widget]:
@@ -56,7 +56,7 @@ class DensityExplorer(desk.Explorer):
                 given["beta"], 0.05),
             "class": desk.labelled(
                 widgets.Dropdown, "Class", "Objects whose density is shown",
-                options=[ALL, *desk.class_names(self.points.class_ids)]),
+                options=[ALL, *self.classes.among(self.points.class_ids)]),
             "alpha": desk.slider(
                 "Map over image", "0 shows the image alone, 1 the map alone", 0.0, 1.0, 0.6, 0.05),
             "show_objects": desk.check("objects", False),
@@ -72,7 +72,7 @@ class DensityExplorer(desk.Explorer):
     def of_class(self, class_ids: np.ndarray) -> np.ndarray:
         """Tell of [N] class ids which are of the chosen class."""
         chosen = self.value("class")
-        return np.isin(class_ids, CLASS_IDS if chosen == ALL else CLASSES.index(chosen) + 1)
+        return class_ids > 0 if chosen == ALL else class_ids == self.classes.id(chosen)
 
     def of_image(self, index: int) -> Points:
         """Return one image's points of the chosen class, with their widths."""

@@ -10,7 +10,6 @@ import ipywidgets as widgets
 import numpy as np
 
 from dmnet_lib.core import files, params
-from dmnet_lib.core.annotations import CLASSES
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.provenance import Stage
@@ -50,11 +49,6 @@ def button(label: str, tip: str, act: Callable[[], None]) -> widgets.Button:
     made = widgets.Button(description=label, tooltip=tip, layout=room)
     made.on_click(lambda _: act())
     return made
-
-
-def class_names(class_ids: np.ndarray) -> list[str]:
-    """Return the names of the classes that are among these [N], in their order."""
-    return [name for number, name in enumerate(CLASSES, start=1) if number in class_ids]
 
 
 class Explorer:

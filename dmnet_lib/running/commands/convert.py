@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files, official
-from dmnet_lib.core.annotations import IGNORED, OTHERS, Annotations, merge_classes
+from dmnet_lib.core.annotations import Annotations, merge_classes
+from dmnet_lib.core.classes import OTHER
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.data import splits
@@ -80,7 +81,7 @@ def run(options: Options, say: Say) -> None:
 
 
 def _kinds(table: Annotations) -> dict[str, int]:
-    ignored, others = (int((table.class_ids == kind).sum()) for kind in (IGNORED, OTHERS))
+    ignored, others = int(table.is_region.sum()), int((table.class_ids == OTHER).sum())
     boxes = len(table.class_ids) - ignored - others
     return {"boxes": boxes, "ignored regions": ignored, "others": others}
 
@@ -93,7 +94,7 @@ def apply(found: Material, profile: Profile) -> Material:
     """Return the material without what the profile's rules leave out."""
     rule, formats, table = profile.annotations.score0_dropped, profile.formats, found.annotations
     by_split = formats.rows == "objects" and rule == "some_splits"
-    if by_split and not found.split and np.any(table.has_class & ~table.evaluated):
+    if by_split and not found.split and np.any(table.has_class & table.ignored):
         raise InputError("rows with score 0 are dropped but on train: say which with --split")
     # The official conversion drops them on every split but train.
     official_on = () if found.split == "train" else (found.split,)
@@ -148,10 +149,10 @@ def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
 def _write_yolo(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     table = kept.annotations
     dropped = yolo.write(out, table)
-    classed = (table.class_ids != IGNORED) & (table.class_ids != OTHERS)
+    classed = table.class_ids > 0
     lost = _kinds(table) | {
-        "boxes with score 0": int((classed & ~table.evaluated).sum()),
-        "boxes without area": int((classed & table.evaluated & ~table.has_class).sum()),
+        "boxes with score 0": int((classed & table.ignored).sum()),
+        "boxes without area": int((classed & ~table.ignored & ~table.has_class).sum()),
     }
     del lost["boxes"]
     words = f"{sum(lost.values()):,} rows ({_in_words(lost)})"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files, parallel
-from dmnet_lib.core.annotations import CLASS_IDS, CLASSES
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import KernelRules, Profile
 from dmnet_lib.density import maps, sizes
@@ -53,7 +53,7 @@ def run(options: Options, say: Say) -> None:
     if empty and options.profile.maps.empty_density == "refused":
         what = f"{len(empty)} images have no object, first {empty[0]}, where the official code ends"
         raise InputError(f"{what}; --set empty_density=written gives them maps of zeros")
-    listed = {"parameters": _parameters(options, points, edges_px)}
+    listed = {"parameters": _parameters(options, points, edges_px, annotations.classes)}
     if options.kernels.sigma_rule == "class_wise":
         say(f"sigmas in px, of train's objects: {listed['parameters']['class_sigmas_px']}")
     there = [path for suffix in maps.FORMATS for path in options.out.glob(f"*{suffix}")]
@@ -68,7 +68,9 @@ def run(options: Options, say: Say) -> None:
     say(f"{options.out}: {len(points.names)} maps{resumed}, {len(points):,} objects")
 
 
-def _parameters(options: Options, points: Points, edges_px: tuple[float, ...]) -> dict[str, object]:
+def _parameters(
+    options: Options, points: Points, edges_px: tuple[float, ...], classes: Classes
+) -> dict[str, object]:
     """Return what the maps are made with; "points" stands for all that is drawn."""
     columns = [points.xy, points.sigmas_px, points.image_index, points.sizes_wh]
     columns += [points.sides_px] if edges_px else []
@@ -80,7 +82,7 @@ def _parameters(options: Options, points: Points, edges_px: tuple[float, ...]) -
     if options.kernels.sigma_rule == "class_wise":
         class_ids, first = np.unique(points.class_ids, return_index=True)
         sigmas = zip(class_ids.tolist(), points.sigmas_px[first].tolist(), strict=True)
-        of_class = {CLASSES[class_id - CLASS_IDS[0]]: round(px, 3) for class_id, px in sigmas}
+        of_class = {classes.name(class_id): round(px, 3) for class_id, px in sigmas}
         made_by |= {"sigma": None, "class_sigmas_px": of_class}
     return made_by
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files, official
-from dmnet_lib.core.annotations import Annotations, join
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.tables import Detections
@@ -81,7 +81,7 @@ def run(options: Options, say: Say) -> None:
     if images is not None and not isinstance(images, Mapping):
         raise InputError(f"{options.images}: not a COCO file with images and categories")
     found, notes = results.read(
-        options.detections, truth.names, sizes_wh=truth.sizes_wh, images=images,
+        options.detections, truth.names, truth.classes, sizes_wh=truth.sizes_wh, images=images,
         first_class=options.first_class, drop_unknown=options.ignore_other_images,
     )  # fmt: skip
     truth, found, more = _chosen_images(options, truth, found)
@@ -100,7 +100,7 @@ def _ground_truth(options: Options) -> tuple[Annotations, Mapping | None, list[s
     path = options.ground_truth
     if path.is_file():
         value = files.read_json(path)
-        return coco_format.from_coco(value, source=path, exact=True), value, []
+        return coco_format.from_coco(value, source=path), value, []
     if options.split is None:
         raise InputError(f"{path}: a folder holds several splits; say which with --split")
     split = splits.load_source(path, options.split, sizes=options.sizes.read())
@@ -125,7 +125,7 @@ def _chosen_images(
     if keep.all():
         return truth, found, notes
     places = np.flatnonzero(keep)
-    return join([truth.image(i) for i in places]), found.of_images(places), notes
+    return truth.of_images(places), found.of_images(places), notes
 
 
 def _names_in(path: Path, known: Sequence[str]) -> list[str]:

@@ -74,7 +74,8 @@ def run(options: Options, say: Say) -> None:
     parts = fusion.apply_view_rules(views, sizes_wh, view_rules)
     how = {"iou_threshold": options.iou, "top": options.top, "rules": options.profile.fusion}
     fused = fusion.fuse(parts, names=whole.names, **how)
-    results.write(options.out, fused, {name: entry["id"] for name, entry in entries.items()})
+    ids = {name: entry["id"] for name, entry in entries.items()}
+    results.write(options.out, fused, ids, whole.classes.own_numbers)
     counts = " + ".join(f"{len(one):,}" for one in views)
     if options.out.suffix.lower() != ".json":
         fused = fused.top(visdrone.MAX_DETECTIONS)  # as they were written
@@ -86,14 +87,13 @@ def _detections(
 ) -> tuple[Detections, dict[str, coco.Entry]]:
     """Return the detections of one path and the images they are on, by stem; notes are said."""
     value = files.read_json(images)
-    entries = {
-        PurePosixPath(str(entry["file_name"])).stem: entry
-        for entry in coco.images_of(value, source=images).values()
-    }
-    sizes_wh = _sizes_wh(entries)
+    listed = coco.images_of(value, source=images)
+    entries = dict(zip(coco.names_of(listed.values()), listed.values(), strict=True))
+    sizes_wh, classes = _sizes_wh(entries), coco.classes_of(value, images)
     found, notes = results.read(
-        path, tuple(entries), sizes_wh=sizes_wh, images=value, first_class=options.first_class
-    )
+        path, tuple(entries), classes, sizes_wh=sizes_wh, images=value,
+        first_class=options.first_class,
+    )  # fmt: skip
     for note in notes + results.remarks(found, sizes_wh):
         say(f"note: {path.name}: {note}")
     return found, entries

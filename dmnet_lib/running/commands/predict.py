@@ -88,7 +88,10 @@ def run(options: Options, say: Say) -> None:
             with tqdm.external_write_mode():
                 say(line)
     finally:
-        files.write_text(options.out / LISTING, coco.detections_text(found, info=info))
+        files.write_text(
+            options.out / LISTING,
+            coco.detections_text(found, predictor.detector.classes, info=info),
+        )
     boxes = sum(len(one) for _, one in found)
     say(f"{options.out}: images: {len(found)}, boxes: {boxes:,}")
     if failed:
