@@ -28,7 +28,7 @@ from dmnet_lib.cropping import geometry, planning, recall, regions, threshold
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner, Plan
 from dmnet_lib.cropping.recall import Curve
-from dmnet_lib.data import splits
+from dmnet_lib.data import datasets, splits
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import points, sizes, windows
 from dmnet_lib.density.points import Points
@@ -213,14 +213,14 @@ def _truth(chosen: argparse.Namespace, home: Path) -> Annotations | None:
     """Return the annotations asked for; None where there are none."""
     if chosen.root is not None:
         known = splits.read_image_sizes(chosen.image_sizes) if chosen.image_sizes else None
-        return splits.load_source(chosen.root, chosen.split, sizes=known).annotations
+        return datasets.read(chosen.root, split=chosen.split, sizes=known).annotations
     packed = synthetic.SHARED / "visdrone-annotations"
     known = packed / f"image_sizes_{chosen.split}.json"
     if not known.is_file():
         return None
     found = splits.read_image_sizes(known)
     data = synthetic.annotated(home, chosen.split, len(found))
-    return splits.load_source(data.root, chosen.split, sizes=found).annotations
+    return datasets.read(data.root, split=chosen.split, sizes=found).annotations
 
 
 def _arguments() -> argparse.Namespace:

@@ -23,7 +23,7 @@ from synthetic import Data
 
 from dmnet_lib.core import official as profiles
 from dmnet_lib.cropping import crops, threshold
-from dmnet_lib.data import splits
+from dmnet_lib.data import datasets
 from dmnet_lib.density import points, windows
 from dmnet_lib.running import cli
 
@@ -105,7 +105,7 @@ def _searched(data: Data, plan: Plan) -> tuple[Spread, Regions]:
 def _in_memory(data: Data, searched: Spread, count: int, plan: Plan) -> list[Row]:
     """Points to regions and crop table without files and start, as a notebook has it."""
     sizes_wh = {stem: tuple(size) for stem, size in data.sizes_wh().items()}
-    table = splits.load_source(data.root, data.split, sizes=sizes_wh).annotations
+    table = datasets.read(data.root, split=data.split, sizes=sizes_wh).annotations
     rows = []
     for profile in profiles.PROFILES:
         rules = profiles.named(profile)

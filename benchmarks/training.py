@@ -27,7 +27,7 @@ from dmnet_lib.core import files, weights
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import threshold
 from dmnet_lib.cropping.input_scale import InputScale
-from dmnet_lib.data import scenes, splits
+from dmnet_lib.data import datasets, scenes
 from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import mcnn, points, sizes, windows
@@ -145,7 +145,7 @@ def _share_of_convolutions(job: Job, steps: int = 5) -> float:
 
 def _jobs(folder: Path, images: int) -> dict[str, Job]:
     root = scenes.write(folder / "scenes", train=images, val=1, test=1, seed=0, jobs=1)
-    split = splits.load(root, "train")
+    split = datasets.load(root, "train")
     at = points.from_annotations(split.annotations, sigma_px=15.0)
     sums = windows.sums_from_points(at, (70, 70))
     policy = threshold.Policy(padding_px=12)

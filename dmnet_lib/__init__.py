@@ -30,7 +30,7 @@ EXPORTS = {  # name here: module, and its name there
     "density_map": ("density.maps", "draw"),
     "evaluate": ("evaluation.coco", "evaluate"),
     "fuse": ("detection.fusion", "fuse"),
-    "load_split": ("data.splits", "load"),
+    "load_split": ("data.datasets", "load"),
     "points_of": ("density.points", "from_annotations"),
     "window_sums": ("density.windows", "sums_from_points"),
 }

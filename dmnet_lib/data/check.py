@@ -1,6 +1,6 @@
 """A folder in VisDrone's layout -> its counts, errors that stop a run, and notes on oddities."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +9,11 @@ import numpy as np
 
 from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.core.files import InputError, shortened
-from dmnet_lib.data import splits
+from dmnet_lib.core.files import InputError
+from dmnet_lib.data import datasets, splits
+from dmnet_lib.data.datasets import Source
 from dmnet_lib.data.formats import visdrone
-from dmnet_lib.data.splits import Sizes, Split
+from dmnet_lib.data.splits import Sizes, some
 
 MOST_ERRORS = 20  # that are listed
 
@@ -44,7 +45,7 @@ class Check:
 
 
 def check_splits(
-    root: Path,
+    root: Path | Source,
     names: tuple[str, ...] = (),
     *,
     sizes: Sizes | None = None,
@@ -56,13 +57,14 @@ def check_splits(
     and a JPEG without its end are errors. sizes, (width, height) by stem, stand in for images that
     are not there. executor, as `parallel.run` takes it, reads the images. Raises InputError.
     """
+    root = root.root if isinstance(root, Source) else root
     names, found = tuple(part for name in names for part in name.split("+")), Check()
     if not names:
-        root, names = splits.locate(root)
+        root, names = datasets.locate(root)
     for name in dict.fromkeys(names):  # val may serve as test
-        folder = splits.split_folder(root, name)
+        folder = datasets.split_folder(root, name)
         try:
-            found.counts[splits.split_name(name)] = _check_split(folder, sizes, executor, found)
+            found.counts[datasets.split_name(name)] = _check_split(folder, sizes, executor, found)
         except InputError as error:
             found.errors.append(str(error))
     return found
@@ -72,16 +74,16 @@ def _check_split(
     folder: Path, sizes: Sizes | None, executor: Executor | None, found: Check
 ) -> dict[str, int]:
     """Return the counts of one split; its errors and notes are added to what was found."""
-    texts = {path.stem: path for path in splits.annotation_paths(folder)}
+    texts = {path.stem: path for path in datasets.annotation_paths(folder)}
     sizes = sizes if sizes is not None else splits.sizes_beside(folder)
     has_images, wanted = (folder / "images").is_dir(), set(texts)
     if has_images:
-        images = {path.stem: path for path in splits.image_paths(folder)}
+        images = {path.stem: path for path in datasets.image_paths(folder)}
         sizes, wanted = _image_sizes(folder, images, sizes or {}, executor, found), set(images)
     if bare := wanted - set(texts):
         message = some(folder, "images without annotation", bare)
         found.errors.append(f"{message}: every image needs a file, an empty one if it has no box")
-    found.notes.extend(left_out(folder, wanted, "without image"))
+    found.notes.extend(datasets.left_out(folder, wanted, "without image"))
     table = _table([texts[stem] for stem in sorted(wanted & set(texts))], sizes or {}, found)
     if sizes is None:
         words = "lines were checked, not whether boxes lie in their images"
@@ -97,7 +99,7 @@ def _table(paths: list[Path], sizes: Sizes, found: Check) -> Annotations:
     """Return the table of those annotation files that can be read; sizes not known are 0."""
     sizes_wh = np.array([sizes.get(path.stem, (0, 0)) for path in paths]).reshape(-1, 2)
     try:
-        return splits.read_table(paths, sizes_wh)
+        return visdrone.read_files(paths, sizes_wh)
     except InputError:  # of one file at least: go through them file by file
         valid = []
         for path in paths:
@@ -152,25 +154,3 @@ def _odd_boxes(folder: Path, table: Annotations) -> list[str]:
         for what, odd in kinds.items()
         if odd.any()
     ]
-
-
-def some(folder: Path, what: str, stems: Collection[str]) -> str:
-    """Return how many of them there are in folder, and which."""
-    return f"{folder}: {len(stems):,} {what} ({shortened(sorted(stems))})"
-
-
-def left_out(folder: Path, names: Collection[str], what: str) -> list[str]:
-    """Return a note if there are files in folder/annotations that belong to none of the names."""
-    spare = {path.stem for path in (folder / "annotations").glob("*.txt")} - set(names)
-    return [some(folder, f"annotation files {what}, left out", spare)] if spare else []
-
-
-def remarks(root: Path, split: Split) -> list[str]:
-    """Return in words what is odd about a split of `splits.load_source`, yet no error."""
-    folder, table = splits.split_folder(root, split.name), split.annotations
-    notes = left_out(folder, table.names, "without image")
-    outside = np.any(table.boxes_xywh[:, :2] >= table.sizes_wh[table.image_index], axis=1)
-    if outside.any():
-        hint = "begin beyond their image: are sizes width, height?"
-        notes.append(f"{folder}: {outside.sum():,} boxes {hint}")
-    return notes

@@ -1,31 +1,27 @@
-"""A folder in VisDrone's layout -> its splits: annotations, and images decoded on demand."""
+"""One split: its annotations, and its images decoded on demand; and what it holds, in tables."""
 
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import Annotations, merge_classes
-from dmnet_lib.core.files import InputError
-from dmnet_lib.data.formats import visdrone
+from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.files import InputError, shortened
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
 SCENES = "scenes"  # the dataset that is generated, not taken from a folder
-SPLIT_FOLDERS = ("VisDrone2019-DET-{}", "{}")
-LAYOUT = (
-    "VisDrone2019-DET-<split>/images and .../annotations (or <split>/images and .../annotations)"
-)
 SIZES_FILE = "image_sizes.json"  # stands in a split's folder for the images that are not there
 DATA_ROOT = "DMNET_DATA_ROOT"  # environment variable: where real data lies on this machine
 MAX_SIDE_PX = 10**6  # no image is so large; keeps whole pixels in int64
 Sizes = Mapping[str, tuple[int, int]]  # (width, height) by stem
+Entry = Mapping[str, object]
 
 
 @dataclass
@@ -57,17 +53,41 @@ class Images:
 
 @dataclass(frozen=True)
 class Split:
-    """One split: its name, its annotations and, in the same order, its images (None: no images)."""
+    """One split: its name, its annotations and, in the same order, its images (None: no images).
+
+    entries say of every image its file_name, of one in a COCO file its id, and of a crop all of
+    `coco.CROP_KEYS`; home is the folder that was read; notes are for people. parts are the names
+    and numbers of images of the splits that a joined one, like "train+val", consists of.
+    """
 
     name: str
     annotations: Annotations
-    images: Images | None
+    images: Images | None = None
+    entries: tuple[Entry, ...] = ()
+    home: Path | None = None
+    notes: tuple[str, ...] = ()
+    parts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def is_crops(self) -> bool:
+        """Whether the images are crops of others."""
+        return any("parent" in entry for entry in self.entries)
 
     def file_names(self) -> list[str]:
-        """Return the images' file names; where there are none, what VisDrone calls them."""
-        if self.images is None:
-            return [f"{name}.jpg" for name in self.annotations.names]
-        return [path.name for path in self.images.paths]
+        """Return the images' file names; where nothing tells them, `<name>.jpg`."""
+        if self.entries:
+            return [str(entry["file_name"]) for entry in self.entries]
+        paths = self.images.paths if self.images else ()
+        return [path.name for path in paths] or [f"{name}.jpg" for name in self.annotations.names]
+
+    def of(self, table: Annotations) -> "Split":
+        """Return the same about a table of some of the images, in this order."""
+        if table.names == self.annotations.names:
+            return replace(self, annotations=table)
+        kept = np.flatnonzero(np.isin(self.annotations.names, table.names))
+        paths = self.images and Images(tuple(self.images.paths[i] for i in kept))
+        entries = tuple(self.entries[i] for i in kept) if self.entries else ()
+        return replace(self, annotations=table, images=paths, entries=entries)
 
 
 def data_root(dataset: str, declared: str | Path) -> Path:
@@ -76,82 +96,17 @@ def data_root(dataset: str, declared: str | Path) -> Path:
     return files.ROOT / (given or declared)
 
 
-def split_folder(root: Path, split: str) -> Path:
-    """Return the folder of a split. Raises InputError where there is none."""
-    for pattern in SPLIT_FOLDERS:
-        folder = root / pattern.format(split)
-        if folder.is_dir():
-            files.require_finished(folder)
-            return folder
-    raise InputError(f"{root}: no folder for split {split!r}; expected {LAYOUT}")
+def images_in(folder: Path) -> dict[str, Path]:
+    """Return the images in a folder and all below it, by their path in it without suffix.
 
-
-def image_paths(folder: Path) -> tuple[Path, ...]:
-    """Return the images of a split's folder, sorted by name. Raises InputError where none is."""
-    images = folder / "images"
-    paths = sorted(p for p in images.glob("*") if p.suffix.lower() in files.IMAGE_SUFFIXES)
-    if not paths:
-        raise InputError(f"{images}: no image (.jpg, .jpeg, .png) found; expected {LAYOUT}")
-    stem, count = Counter(p.stem for p in paths).most_common(1)[0]
+    Raises InputError where two differ in their suffix alone.
+    """
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in files.IMAGE_SUFFIXES)
+    keys = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+    key, count = Counter(keys).most_common(1)[0] if keys else ("", 0)
     if count > 1:
-        raise InputError(f"{images}: two images are called {stem}; keep one of them")
-    return tuple(paths)
-
-
-def annotation_paths(folder: Path) -> list[Path]:
-    """Return the annotation files of a split's folder. Raises InputError where none is."""
-    paths = sorted((folder / "annotations").glob("*.txt"))
-    if not paths:
-        raise InputError(f"{folder / 'annotations'}: no annotation (.txt) found; expected {LAYOUT}")
-    return paths
-
-
-def load(root: Path | str, split: str, *, limit: int = 0, classes: str = "") -> Split:
-    """Return a split, images by sorted name; limit > 0 takes the first so many.
-
-    "train+val" is both splits as one. classes: see `annotations.merge_classes`.
-    """
-    folders = [split_folder(Path(root), name) for name in split.split("+")]
-    images = tuple(path for folder in folders for path in image_paths(folder)[: limit or None])
-    texts = [path.parents[1] / "annotations" / f"{path.stem}.txt" for path in images]
-    table = read_table(texts, _sizes_wh(images))
-    return Split(split, merge_classes(table, classes), Images(images))
-
-
-def load_source(
-    root: Path, split: str, *, sizes: Sizes | None = None, annotated: bool = True
-) -> Split:
-    """Return a split whose images may be absent: then sizes gives (width, height) by stem.
-
-    With annotated False, one that has no annotations folder counts as one without boxes.
-    """
-    folder = split_folder(root, split)
-    if not annotated and not (folder / "annotations").is_dir():
-        images = image_paths(folder)
-        names, counts = [path.stem for path in images], np.zeros(len(images), np.int64)
-        table = visdrone.from_table(names, _sizes_wh(images), counts, np.zeros((0, 8)))
-        return Split(split, table, Images(images))
-    if (folder / "images").is_dir():
-        return load(root, split)
-    texts, sizes = annotation_paths(folder), need_sizes(folder, sizes)
-    sizes_wh = np.array([size_of(path.stem, sizes, None) for path in texts])
-    return Split(split, read_table(texts, sizes_wh), None)
-
-
-def read_table(texts: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
-    """Return the table of annotation files and the sizes [M, 2] of their images."""
-    names = [path.stem for path in texts]
-    return visdrone.from_table(names, sizes_wh, *visdrone.read_all(texts))
-
-
-def _sizes_wh(images: Sequence[Path]) -> np.ndarray:
-    return np.array([files.image_size_wh(path) for path in images], np.int64).reshape(-1, 2)
-
-
-def load_boxes(root: Path, split: str) -> Annotations:
-    """Return a split's annotation rows alone, for statistics of boxes: its image sizes are 0."""
-    texts = annotation_paths(split_folder(root, split))
-    return read_table(texts, np.zeros((len(texts), 2)))
+        raise InputError(f"{folder}: two images are called {key}; keep one of them")
+    return dict(zip(keys, paths, strict=True))
 
 
 def size_of(name: str, sizes: Sizes | None, path: Path | None) -> tuple[int, int]:
@@ -190,19 +145,9 @@ def need_sizes(folder: Path, sizes: Sizes | None) -> Sizes:
     return sizes
 
 
-def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
-    """Return the root and the splits meant by a root, or by the folder of one split."""
-    if (path / "annotations").is_dir() or (path / "images").is_dir():
-        return path.resolve().parent, (path.resolve().name,)
-    found = {p.parent.name for part in ("images", "annotations") for p in path.glob(f"*/{part}")}
-    if not found:
-        raise InputError(f"{path}: no split found; expected {LAYOUT}")
-    return path, tuple(split_name(folder) for folder in sorted(found))
-
-
-def split_name(folder_name: str) -> str:
-    """Return the name of the split that a folder of this name holds."""
-    return folder_name.removeprefix(SPLIT_FOLDERS[0].format(""))
+def some(folder: Path, what: str, names: Collection[str]) -> str:
+    """Return how many of them there are in folder, and which."""
+    return f"{folder}: {len(names):,} {what} ({shortened(sorted(names))})"
 
 
 def counts(table: Annotations) -> dict[str, int]:

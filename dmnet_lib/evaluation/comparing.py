@@ -17,7 +17,7 @@ from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import DATASET, DETECTION, EVALUATION, PROVENANCE, ResultFolder
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.data import splits
+from dmnet_lib.data import datasets, splits
 from dmnet_lib.detection import strategies
 from dmnet_lib.evaluation import bootstrap, experiments, seeds
 from dmnet_lib.evaluation.difference import MISSING, NO_INTERVAL, SAME, SIGNIFICANT, Difference
@@ -59,8 +59,8 @@ def read(folder: ResultFolder) -> Experiment:
 def _truth(folder: ResultFolder) -> Annotations:
     """Return the annotations that an evaluation used. InputError if they are gone or others."""
     given = folder.params(EVALUATION)
-    path = splits.data_root(str(given["dataset"]), str(given["data_root"]))
-    split = splits.load(path, str(given["test_split"]), classes=str(given["classes"]))
+    source = datasets.Source.of(given)
+    split, path = source.load(str(given["test_split"])), source.root
     fingerprint = files.read_json(folder.folder(EVALUATION) / PROVENANCE)["data"]
     if fingerprint == splits.SCENES:
         fingerprint = files.read_json(folder.folder(DATASET) / "dataset.json")["fingerprint"]

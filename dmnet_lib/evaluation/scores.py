@@ -102,9 +102,12 @@ def shown_table(
 
 
 def subset_images(split: splits.Split) -> dict[str, np.ndarray]:
-    """Return the image numbers of each split that a joined one consists of, by their folders."""
-    folders = [splits.split_name(path.parents[1].name) for path in split.images.paths]
-    return {name: np.flatnonzero(np.array(folders) == name) for name in dict.fromkeys(folders)}
+    """Return the image numbers of each split that a joined one consists of."""
+    ends = np.cumsum([count for _, count in split.parts])
+    return {
+        name: np.arange(end - count, end)
+        for (name, count), end in zip(split.parts, ends.tolist(), strict=True)
+    }
 
 
 def subset_tables(

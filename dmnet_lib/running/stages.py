@@ -11,7 +11,7 @@ from pathlib import Path
 from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
-from dmnet_lib.data import splits
+from dmnet_lib.data import datasets, splits
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages import pages
 
@@ -86,7 +86,7 @@ def find_data(experiment: params.Experiment) -> tuple[Path | None, str]:
     if dataset == splits.SCENES:
         return None, dataset
     root = splits.data_root(dataset, str(common["data_root"])).resolve()
-    if not any(root.glob("*/images")):
+    if not root.is_dir() or not datasets.kinds_in(root):
         raise InputError(f"{root}: no data there; set {splits.DATA_ROOT} to a folder with {LAYOUT}")
     return root, provenance.data_fingerprint(root)
 

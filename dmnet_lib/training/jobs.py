@@ -9,7 +9,7 @@ from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.result_folder import CROPS, DENSITY, DETECTION, MCNN, ResultFolder
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import input_scale
-from dmnet_lib.data import splits
+from dmnet_lib.data import datasets
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import sizes
 from dmnet_lib.density.points import Points
@@ -82,5 +82,4 @@ def _values(experiment: Experiment, name: str) -> dict[str, params.Value]:
 
 def _split(stage: Stage, part: str) -> Split:
     given = stage.params
-    root = splits.data_root(given["dataset"], given["data_root"])
-    return splits.load(root, given[f"{part}_split"], classes=given["classes"])
+    return datasets.Source.of(given).load(given[f"{part}_split"])

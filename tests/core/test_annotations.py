@@ -142,7 +142,7 @@ def test_no_text_merges_nothing_and_what_was_not_evaluated_stays_so():
     [
         ("pedestrain", "'pedestrain' is no class of VisDrone; did you mean pedestrian?"),
         ("zzz", "'zzz' is no class of VisDrone; there are pedestrian, people"),
-        ("person: pedestrian", "'person' is no class"),
+        ("person: pedestrain", "'pedestrain' is no class of VisDrone; did you mean pedestrian?"),
         ("car,", "'' is no class"),
         ("car:", "'' is no class"),
         ("car, bus, car", "'car' is named twice in 'car, bus, car'"),

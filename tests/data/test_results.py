@@ -384,9 +384,9 @@ def test_a_whole_coco_file_is_read_by_its_own_images_and_categories(tmp_path: Pa
     whole = coco_file({"b.jpg": 7, "a.jpg": 9}, [{"id": 2, "name": "car"}])
     whole["annotations"] = [entry(7, 2)]
     path = files.write_json(tmp_path / "d.json", whole)
-    found, _ = results.read(path, ("a", "b"))
+    found, _ = results.read(path, ("a", "b"), VISDRONE)
     assert found.image_index.tolist() == [1] and found.class_ids.tolist() == [4]
     assert found.boxes_xyxy.tolist() == [[1, 2, 4, 6]]
     for damage in ({"images": whole["images"][1:]}, {"annotations": [{"image_id": 7}]}):
         files.write_json(path, whole | damage)
-        assert "d.json" in fault(results.read, path, ("a", "b"))
+        assert "d.json" in fault(results.read, path, ("a", "b"), VISDRONE)

@@ -9,7 +9,7 @@ from builders import GOOD, JPEG, fault, write_split
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations
-from dmnet_lib.data import check, splits
+from dmnet_lib.data import check, datasets, splits
 from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.data.splits import Images
 
@@ -24,9 +24,9 @@ def table(*counts: int) -> Annotations:
 def test_no_folder_no_split_and_no_image_are_named(tmp_path: Path):
     assert "nowhere: no split found; expected" in fault(check.check_splits, tmp_path / "nowhere")
     assert "no split found; expected" in fault(check.check_splits, tmp_path)
-    assert "no folder for split 'val'; expected" in fault(splits.load, tmp_path, "val")
+    assert "no folder for split 'val'; expected" in fault(datasets.load, tmp_path, "val")
     (tmp_path / "val").mkdir()
-    assert "no image (.jpg, .jpeg, .png) found" in fault(splits.load, tmp_path, "val")
+    assert "no image (.jpg, .jpeg, .png) found" in fault(datasets.load, tmp_path, "val")
 
 
 @pytest.mark.parametrize("folder", ["val", "VisDrone2019-DET-val"])
@@ -34,13 +34,13 @@ def test_both_spellings_of_a_split_are_read_in_the_order_of_names(
     tmp_path: Path, folder: str
 ) -> None:
     write_split(tmp_path / folder, {"b": GOOD, "a": "", "c.1": GOOD + GOOD})
-    split = splits.load(tmp_path, "val")
+    split = datasets.load(tmp_path, "val")
     assert split.annotations.names == ("a", "b", "c.1")
     assert np.diff(split.annotations.offsets).tolist() == [0, 1, 2]
     assert split.annotations.sizes_wh.tolist() == [[16, 12]] * 3
     assert split.images[2].shape == (12, 16, 3)
-    assert splits.load(tmp_path, "val", limit=2).annotations.names == ("a", "b")
-    assert splits.locate(tmp_path) == (tmp_path, ("val",))
+    assert datasets.load(tmp_path, "val", limit=2).annotations.names == ("a", "b")
+    assert datasets.locate(tmp_path) == (tmp_path, ("val",))
     found = check.check_splits(tmp_path)
     assert found.counts == check.check_splits(tmp_path / folder).counts
     assert (found.counts["val"]["images"], found.counts["val"]["objects"]) == (3, 3)
@@ -49,13 +49,13 @@ def test_both_spellings_of_a_split_are_read_in_the_order_of_names(
 def test_images_need_an_annotation_each(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": GOOD, "b": GOOD})
     (folder / "annotations" / "b.txt").unlink()
-    assert "b.txt: no such annotation file" in fault(splits.load, tmp_path, "val")
+    assert "b.txt: no such annotation file" in fault(datasets.load, tmp_path, "val")
 
 
 def test_two_images_of_one_name_are_refused_also_when_others_stand_between(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": GOOD, "a.k": GOOD})
     files.write_bytes(folder / "images" / "a.png", JPEG)
-    assert "two images are called a;" in fault(splits.load, tmp_path, "val")
+    assert "two images are called a;" in fault(datasets.load, tmp_path, "val")
 
 
 @pytest.mark.parametrize("size", [[0, 5], [5], [5, 5.0], [True, 5], [10**30, 5], "5x5", None])
@@ -67,7 +67,7 @@ def test_a_size_that_is_none_is_named(tmp_path: Path, size: object) -> None:
 def test_decoded_images_stay_in_memory_up_to_a_limit(tmp_path: Path):
     folder = write_split(tmp_path / "val", dict.fromkeys("abc", ""))
     one = 12 * 16 * 3
-    images = Images(splits.image_paths(folder), max_bytes=2 * one)
+    images = Images(datasets.image_paths(folder), max_bytes=2 * one)
     first = images[0]
     assert images[0] is first
     images[1], images[0], images[2]  # 1 is the one not used for longest
@@ -78,7 +78,7 @@ def test_decoded_images_stay_in_memory_up_to_a_limit(tmp_path: Path):
 def test_a_torn_image_is_named_when_it_is_decoded(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": ""})
     files.write_bytes(folder / "images" / "a.jpg", JPEG[: len(JPEG) // 2])
-    images = Images(splits.image_paths(folder))
+    images = Images(datasets.image_paths(folder))
     assert "a.jpg: not a whole image" in fault(images.__getitem__, 0)
 
 

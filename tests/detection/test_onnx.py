@@ -17,7 +17,7 @@ from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
-from dmnet_lib.data import splits
+from dmnet_lib.data import datasets
 from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.detection import detectors, onnx
 from dmnet_lib.detection.detectors import Views
@@ -369,7 +369,7 @@ def test_yolox_nano_finds_what_it_finds_in_real_images() -> None:
     rules = {"score_threshold": 0.001, "iou_threshold": 0.65}
     detector = Onnx.open(NANO, VISDRONE, FROM_COCO, names="coco", **rules)
     assert detector.input_wh == (416, 416)
-    split = splits.load(SAMPLE, "val")
+    split = datasets.load(SAMPLE, "val")
     scale = InputScale(416, 1.0, detector.input_wh)
     whole = Views(Regions.whole_images(split.annotations.sizes_wh), scale)
     ((seen, _),) = detectors.detect(detector, split.images, split.annotations.names, [whole])

@@ -12,7 +12,7 @@ from shared import SHARED
 from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import planning, plans, threshold
-from dmnet_lib.data.formats.visdrone import from_rows
+from dmnet_lib.data.formats.visdrone import VISDRONE, from_rows
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import mcnn, windows
 from dmnet_lib.detection import density_source, strategies
@@ -147,7 +147,9 @@ def test_a_detector_from_a_file_must_be_the_run_s_own(
     (folder / "detector.safetensors").unlink()
     values = result_folder.parameters_of(folder) | {"architecture": "onnx", "model_file": "a.onnx"}
     files.write_text(folder / "params.yaml", params.dump(values))
-    files.write_json(folder / "detector.json", {"digest": "0" * 12, "file": "a.onnx"})
+    files.write_json(
+        folder / "detector.json", {"digest": "0" * 12, "file": "a.onnx", "classes": list(VISDRONE)}
+    )
     path = files.write_text(tmp_path / "b.onnx", "another")
     monkeypatch.setenv("DMNET_MODEL_FILE", str(path))
     with pytest.raises(InputError, match=r"another model than the run's a\.onnx"):
@@ -158,7 +160,7 @@ def test_a_detector_from_a_file_must_be_the_run_s_own(
     if not MODEL.is_file():
         pytest.skip(f"no model at {MODEL}")
     monkeypatch.setenv("DMNET_MODEL_FILE", str(MODEL))
-    digest = {"digest": files.digest(MODEL), "file": MODEL.name}
+    digest = {"digest": files.digest(MODEL), "file": MODEL.name, "classes": list(VISDRONE)}
     files.write_json(folder / "detector.json", digest)
     classes = {"class_map": "person: pedestrian, car", "model_classes": "coco"}
     files.write_text(folder / "params.yaml", params.dump(values | classes))

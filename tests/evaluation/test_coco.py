@@ -18,7 +18,7 @@ from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections, join
-from dmnet_lib.data import splits
+from dmnet_lib.data import datasets, splits
 from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results, rules
 from dmnet_lib.data.formats.visdrone import VISDRONE, from_rows, to_rows
@@ -180,7 +180,7 @@ def test_real_detector_gives_pycocotools_own_figures(tmp_path: Path) -> None:
         with tarfile.open(SHARED / f"{archive}.tar.xz") as tar:
             tar.extractall(tmp_path, filter="data")
     sizes = splits.read_image_sizes(SHARED / "visdrone-annotations" / "image_sizes_val.json")
-    truth = splits.load_source(tmp_path, "val", sizes=sizes).annotations
+    truth = datasets.read(tmp_path, split="val", sizes=sizes).annotations
     found, _ = results.read(next(tmp_path.glob("yolo11l*")), truth.names)
     on_disk(tmp_path, truth, found)
     expected = pycocotools_summary(tmp_path)

@@ -14,7 +14,7 @@ import pytest
 from shared import SHARED
 
 from dmnet_lib.core import files, weights
-from dmnet_lib.data import scenes, splits
+from dmnet_lib.data import datasets, scenes
 from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.detection import detectors
 
@@ -98,7 +98,7 @@ def precisions(metrics: dict) -> dict[str, float]:
 
 def slices(root: Path, split: str, count: int, side: int) -> int:
     """How many slices of a side images have that share a fifth with their neighbours."""
-    sizes_wh = splits.load(root, split, limit=count).annotations.sizes_wh
+    sizes_wh = datasets.load(root, split, limit=count).annotations.sizes_wh
     steps = np.ceil((sizes_wh - side) / (side - int(0.2 * side))).clip(min=0) + 1
     return int(steps.prod(axis=1).sum())
 

@@ -114,7 +114,7 @@ def text(
         "id": np.arange(1, len(order) + 1), "image_id": ids[annotations.image_index[order]],
         "iscrowd": is_crowd[order].astype(int), **extra,
     }.items())  # fmt: skip
-    columns = [one for _, column in members for one in column.T.reshape(-1, len(order))]
+    columns = [one for _, column in members for one in np.atleast_2d(column.T)]
     each = (f'"{name}": {BOX if name == "bbox" else "%s"}' for name, _ in members)
     template, has_class = "{" + ", ".join(each) + "}", class_ids > 0
     yield '{"annotations": ['
@@ -229,7 +229,7 @@ def from_coco(
         given = table[:, 6 + EXTRAS.index(SCORE)]
         extra[SCORE] = np.where(np.isnan(given), ignored == 0, extra[SCORE]).astype(np.int64)
     return Annotations(
-        names_of(images.values()),
+        names_of(image["file_name"] for image in images.values()),
         np.array([_size_wh(image, source, sizes) for image in images.values()]).reshape(-1, 2),
         offsets_of(np.bincount(image_index, minlength=len(images))),
         in_pixels(boxes_xywh), class_ids.astype(np.int64), ignored == 1,
@@ -305,12 +305,12 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
     return dict(sorted(images.items(), key=lambda pair: (isinstance(pair[0], str), pair[0])))
 
 
-def names_of(images: Iterable[Entry]) -> tuple[str, ...]:
-    """Return a name for every image: its file's stem.
+def names_of(file_names: Iterable[str]) -> tuple[str, ...]:
+    """Return a name for every image's file name: its stem.
 
     Where two files share one, it is the path without suffix, then with it, folders joined by "--".
     """
-    paths = [PurePosixPath(str(image["file_name"]).replace("\\", "/")) for image in images]
+    paths = [PurePosixPath(name.replace("\\", "/")) for name in file_names]
     kinds = (lambda p: p.stem, lambda p: "--".join(p.with_suffix("").parts),
              lambda p: "--".join(p.parts))  # fmt: skip
     named = ([kind(path) for path in paths] for kind in kinds)

@@ -234,7 +234,11 @@ def _image_numbers(
     by_id, notes = {}, []
     if images is not None:
         entries = coco.images_of(images, source="the COCO file of the images")
-        called = zip(entries.items(), coco.names_of(entries.values()), strict=True)
+        called = zip(
+            entries.items(),
+            coco.names_of(one["file_name"] for one in entries.values()),
+            strict=True,
+        )
         by_id = {
             key: by_name.get(name, _named(image["file_name"], by_name))
             for (key, image), name in called

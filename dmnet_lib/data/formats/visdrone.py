@@ -40,6 +40,7 @@ LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
 MARKS = b"," * (len(FIELDS) - 1) + b"\n"  # of a plain line, without its digits
 CATEGORY_NAMES = {IGNORED: "ignored regions", **dict(enumerate(VISDRONE, 1)), OTHERS: "others"}
 MAX_DETECTIONS = 500  # of an image, in the challenge and in its toolkit
+LONGEST_NAME = 200  # of a class
 RESULT_FIELDS = 6  # those before truncation and occlusion, which say nothing in results
 
 
@@ -54,6 +55,9 @@ def numbered(names: Sequence[str], source: str) -> tuple[Classes, dict[str, int]
         special[CATEGORY_NAMES[OTHERS]] = OTHER
     if len(set(names)) < len(names):
         raise InputError(f"{source}: two classes have one name")
+    for name in names:
+        if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+            raise InputError(f"{source}: a class is called {name[:40]!r}, which is no name")
     classes = Classes(tuple(name for name in names if name not in special), source)
     return classes, {name: number for number, name in enumerate(classes, 1)} | special
 
@@ -97,8 +101,12 @@ def to_rows(table: Annotations) -> np.ndarray:
 
 def read_annotations(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
     """Return the table of `<name>.txt` in folder; sizes_wh [M, 2]. Raises InputError."""
-    paths = [files.inside(folder, f"{name}.txt") for name in names]
-    return from_table(names, sizes_wh, *read_all(paths))
+    return read_files([files.inside(folder, f"{name}.txt") for name in names], sizes_wh)
+
+
+def read_files(paths: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
+    """Return the table of annotation files and the sizes [M, 2] of their images."""
+    return from_table([path.stem for path in paths], sizes_wh, *read_all(paths))
 
 
 def write_annotations(folder: Path, annotations: Annotations) -> None:
@@ -176,7 +184,7 @@ def _fields(line: str, where: str) -> list[int]:
     fields = line.strip().rstrip(",").split(",")
     if len(fields) != len(FIELDS):
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
-        raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
+        raise InputError(f"{where}: {len(fields)} fields, expected {expected}{_likeness(line)}")
     row = []
     for field, (name, (low, high)) in zip(fields, FIELD_RANGES.items(), strict=True):
         if not (WHOLE.fullmatch(field.strip()) and low <= int(field) <= high):
@@ -184,6 +192,16 @@ def _fields(line: str, where: str) -> list[int]:
             raise InputError(f"{where}: {name} is {field.strip()!r}, expected {allowed}")
         row.append(int(field))
     return row
+
+
+def _likeness(line: str) -> str:
+    """Return what else a line of text looks like, and what reads that; "" if it is unknown."""
+    if "," in line:
+        counts = {9: "UAVDT's (--from uavdt)", 10: "that of VisDrone's video tracks, with frames"}
+    else:
+        counts = {5: "YOLO's (--from yolo)", 10: "DOTA's (--from dota)"}
+    fields = line.split("," if "," in line else None)
+    return f"; it looks like {counts[len(fields)]}" if len(fields) in counts else ""
 
 
 def read_all(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:

@@ -51,19 +51,20 @@ def _labels(annotations: Annotations) -> Iterator[tuple[str, str]]:
 
 
 def read(
-    folder: Path, names: Sequence[str], sizes_wh: np.ndarray, *, part: str = "",
-    executor: Executor | None = None,
+    folder: Path, names: Sequence[str], sizes_wh: np.ndarray, *, labels: Path | None = None,
+    keys: Sequence[str] = (), executor: Executor | None = None,
 ) -> Annotations:  # fmt: skip
-    """Return the table of labels/<name>.txt, or labels/<part>/<name>.txt; sizes_wh is [M, 2].
+    """Return the table of labels/<key>.txt; keys are the names by default, sizes_wh is [M, 2].
 
     Classes are those of classes.txt, else of data.yaml, else they are called by their numbers. An
     image without a file has no box, but some image must have one. executor, as `parallel.run`
     takes it, reads the files. Raises InputError that names file and line.
     """
     classes = classes_of(folder)
-    paths = [files.inside(folder / "labels" / part, f"{name}.txt") for name in names]
+    labels = labels or folder / "labels"
+    paths = [files.inside(labels, f"{key}.txt") for key in keys or names]
     if names and not any(path.is_file() for path in paths):
-        raise InputError(f"{folder / 'labels'}: has labels for none of {len(names)} images")
+        raise InputError(f"{labels}: has labels for none of {len(names)} images")
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
     most, pairs = len(classes) or MOST_CLASSES, zip(paths, sizes, strict=True)
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
@@ -86,12 +87,27 @@ def classes_of(folder: Path) -> Classes:
     return Classes(tuple(names), f"{path}", tuple(range(len(names))))
 
 
-def _yaml_names(path: Path) -> list[object]:
-    """Return the class names of a data.yaml: a list, or a mapping from 0, 1, 2 …"""
+def image_folder(folder: Path, split: str) -> Path | None:
+    """Return the folder of a split's images, where a data.yaml says it. Raises InputError."""
+    told = _yaml(folder / DATA).get(split) if (folder / DATA).is_file() else None
+    if told is None:
+        return None
+    if not isinstance(told, str) or told.endswith(".txt"):
+        raise InputError(f"{folder / DATA}: {split} is no folder; one folder of images is taken")
+    there = [folder / told, folder / told.removeprefix("../")]  # roboflow counts from elsewhere
+    return next((one for one in there if one.is_dir()), None)
+
+
+def _yaml(path: Path) -> dict[str, object]:
     text = "\n".join(_lines(path))
     with files.reading(path, "valid YAML", (yaml.YAMLError, RecursionError, ValueError)):
         value = yaml.safe_load(text)
-    names = value.get("names") if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _yaml_names(path: Path) -> list[object]:
+    """Return the class names of a data.yaml: a list, or a mapping from 0, 1, 2 …"""
+    names = _yaml(path).get("names")
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list):

@@ -15,7 +15,7 @@ from dmnet_lib.core import files, official, parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
-from dmnet_lib.data import check, splits
+from dmnet_lib.data import datasets, splits
 from dmnet_lib.density import kernels, points
 from dmnet_lib.density.kernels import SigmaRule
 from dmnet_lib.density.points import Points
@@ -135,10 +135,11 @@ class SizeOptions:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """One split: the folder that holds it, its name, and image sizes."""
+    """One split: the data that hold it, their kind, its name, and image sizes."""
 
-    root: Path = option(f"the folder that holds {splits.LAYOUT}", flag="", metavar="ROOT")
-    split: str = option("train, val, test-dev …")
+    root: Path = option("a folder of data in any known layout, or a COCO json", "", metavar="ROOT")
+    split: str = option("train, val, test-dev …; not needed of a json", default="")
+    kind: str = option("what ROOT is", "--from", choices=tuple(datasets.KINDS), default="")
     sizes: SizeOptions
 
     def read(self, say: Say, *, annotated: bool = True) -> splits.Split:
@@ -147,8 +148,9 @@ class SplitOptions:
         annotated False also takes a split without an annotations folder, as one without boxes.
         """
         sizes = self.sizes.read()
-        found = splits.load_source(self.root, self.split, sizes=sizes, annotated=annotated)
-        for note in check.remarks(self.root, found):
+        how = {"split": self.split, "kind": self.kind, "annotated": annotated}
+        found = datasets.read(self.root, sizes=sizes, **how)
+        for note in (*found.notes, *datasets.remarks(found)):
             say(f"note: {note}")
         return found
 
@@ -185,7 +187,8 @@ class KernelOptions:
         found = points.from_annotations(table, drop_score0=drop, points_at=at)
         scales = {}
         if self.sigma_rule == "class_wise":
-            scales = kernels.class_scales_px(splits.load_boxes(source.root, self.train_split))
+            train = datasets.read_boxes(source.root, self.train_split, kind=source.kind)
+            scales = kernels.class_scales_px(train)
         given = (self.sigma_rule, self.sigma, self.neighbours, self.beta)
         return SigmaRule(*given, scales, profile.sigmas).apply(found)
 

@@ -11,9 +11,9 @@ from dmnet_lib.core.annotations import Annotations, merge_classes
 from dmnet_lib.core.classes import OTHER
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
-from dmnet_lib.data import splits
-from dmnet_lib.data.formats import coco, detect, rules, visdrone, voc, yolo
-from dmnet_lib.data.formats.detect import Material
+from dmnet_lib.data import datasets, splits
+from dmnet_lib.data.formats import coco, rules, visdrone, voc, yolo
+from dmnet_lib.data.splits import Split
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, SizeOptions, WorkerOptions, option
 
@@ -44,7 +44,7 @@ class Options:
     split: str = option("which split of SOURCE, or the split it is: train, val …", default="")
     to: str = option("the format to write", choices=FORMATS)
     out: Path = option("a file for coco, else a folder")
-    kind: str = option("what SOURCE is", "--from", choices=tuple(detect.KINDS), default="")
+    kind: str = option("what SOURCE is", "--from", choices=tuple(datasets.KINDS), default="")
     classes: str = option("merged, limited; objects of others become ignored regions", default="")
     sizes: SizeOptions
     workers: WorkerOptions
@@ -55,9 +55,11 @@ def run(options: Options, say: Say) -> None:
     """Run the command."""
     source, sizes = options.source, options.sizes.read()
     files.require_finished(source)
-    kind = options.kind or detect.kind_of(source)
-    with options.workers.lend(tasks=detect.tasks(source, kind)) as executor:
-        found = detect.read(source, kind=kind, split=options.split, sizes=sizes, executor=executor)
+    kind = options.kind or datasets.kind_of(source)
+    with options.workers.lend(tasks=datasets.tasks(source, kind)) as executor:
+        found = datasets.read(
+            source, kind=kind, split=options.split, sizes=sizes, executor=executor
+        )
     what = "crops" if found.is_crops else "images"
     say(f"{source}: {len(found.annotations):,} {what}, {_in_words(_kinds(found.annotations))}")
     for note in found.notes:
@@ -90,15 +92,15 @@ def _in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
 
 
-def apply(found: Material, profile: Profile) -> Material:
+def apply(found: Split, profile: Profile) -> Split:
     """Return the material without what the profile's rules leave out."""
     rule, formats, table = profile.annotations.score0_dropped, profile.formats, found.annotations
     by_split = formats.rows == "objects" and rule == "some_splits"
-    if by_split and not found.split and np.any(table.has_class & table.ignored):
+    if by_split and not found.name and np.any(table.has_class & table.ignored):
         raise InputError("rows with score 0 are dropped but on train: say which with --split")
     # The official conversion drops them on every split but train.
-    official_on = () if found.split == "train" else (found.split,)
-    drop = official.drops_score0(rule, found.split, official_on=official_on)
+    official_on = () if found.name == "train" else (found.name,)
+    drop = official.drops_score0(rule, found.name, official_on=official_on)
     kept = rules.apply(
         table, drop_score0=drop, rows=formats.rows,
         oversized_boxes=formats.oversized_boxes, empty_images=formats.empty_images,
@@ -106,7 +108,7 @@ def apply(found: Material, profile: Profile) -> Material:
     return found.of(kept)
 
 
-def _check_out(options: Options, kept: Material) -> None:
+def _check_out(options: Options, kept: Split) -> None:
     """Raise InputError where --out is a source, of the wrong kind, or holds other images' files."""
     out, is_file = options.out, options.to == "coco"
     if out.resolve() in [path.resolve() for path in (options.source, kept.home) if path]:
@@ -124,21 +126,21 @@ def _check_out(options: Options, kept: Material) -> None:
         raise InputError(f"{out / inner}: holds {what}; remove them or choose another --out")
 
 
-def write_coco(out: Path, kept: Material, profile: Profile, say: Say) -> None:
+def write_coco(out: Path, kept: Split, profile: Profile, say: Say) -> None:
     """Write one json of the ten classes, with the rest in a list of its own, and say so."""
     first, table = int(profile.formats.image_ids != "from_0"), kept.annotations
-    coco.write(out, table, images=kept.images, first_image_id=first)
+    coco.write(out, table, images=kept.entries, first_image_id=first)
     rows, what = _kinds(table)["boxes"], "crops" if kept.is_crops else "images"
     extra = len(table.boxes_xywh) - rows
     more = f", {extra:,} more under {coco.EXTRA_LIST!r}" if extra else ""
     say(f"{out}: {len(table):,} {what}, {rows:,} annotations{more}")
 
 
-def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
+def _write_voc(out: Path, kept: Split, profile: Profile, say: Say) -> None:
     table, tags = kept.annotations, profile.formats.voc_tags
-    voc.write(out, table, file_names=[image["file_name"] for image in kept.images], voc_tags=tags)
+    voc.write(out, table, file_names=[image["file_name"] for image in kept.entries], voc_tags=tags)
     if out.name == "Annotations":
-        listing = files.inside(out.parent / "ImageSets/Main", f"{kept.split or 'all'}.txt")
+        listing = files.inside(out.parent / "ImageSets/Main", f"{kept.name or 'all'}.txt")
         files.write_text(listing, "".join(f"{name}\n" for name in table.names))
         say(f"{listing}: {len(table):,} names")
     if tags == "released":
@@ -146,7 +148,7 @@ def _write_voc(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     say(f"{out}: {len(table):,} xml files, {len(table.boxes_xywh):,} objects")
 
 
-def _write_yolo(out: Path, kept: Material, profile: Profile, say: Say) -> None:
+def _write_yolo(out: Path, kept: Split, profile: Profile, say: Say) -> None:
     table = kept.annotations
     dropped = yolo.write(out, table)
     classed = table.class_ids > 0
@@ -160,7 +162,7 @@ def _write_yolo(out: Path, kept: Material, profile: Profile, say: Say) -> None:
     say(f"{out / 'labels'}: {len(table):,} files, {len(table.boxes_xywh) - dropped:,} boxes")
 
 
-def _write_visdrone(out: Path, kept: Material, profile: Profile, say: Say) -> None:
+def _write_visdrone(out: Path, kept: Split, profile: Profile, say: Say) -> None:
     table = kept.annotations
     visdrone.write_annotations(out / "annotations", table)
     say(f"{out / 'annotations'}: {len(table):,} files, {len(table.boxes_xywh):,} rows")

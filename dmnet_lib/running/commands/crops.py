@@ -9,8 +9,8 @@ from dmnet_lib.core import files, official
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.cropping import crops, export, geometry
+from dmnet_lib.data.datasets import COCO_LIST, CROPS_LIST
 from dmnet_lib.data.formats import visdrone
-from dmnet_lib.data.formats.detect import CROPS_LIST, Material
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import maps
 from dmnet_lib.running.commands import common, convert
@@ -120,13 +120,14 @@ def _write_annotations(
     source: Split, cut: crops.CropAnnotations, options: Options, say: Say
 ) -> None:
     origins = tuple(cut.origins(source.file_names()))
-    material = Material(cut.annotations, origins, options.source.split)
+    material = Split(source.name, cut.annotations, entries=origins)
     # Thousands of small files keep the disk busy, not this process: it goes on meanwhile.
     with ThreadPoolExecutor(1) as beside:
         texts = options.out / "annotations"
-        written = beside.submit(visdrone.write_annotations, texts, cut.annotations)
+        if set(cut.annotations.classes) <= set(visdrone.VISDRONE):  # coco.json holds others
+            written = beside.submit(visdrone.write_annotations, texts, cut.annotations)
         kept = convert.apply(material, options.profile)
-        convert.write_coco(options.out / "coco.json", kept, options.profile, say)
+        convert.write_coco(options.out / COCO_LIST, kept, options.profile, say)
         written.result()
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core import annotations, files, official
-from dmnet_lib.data import splits
+from dmnet_lib.data import datasets
 from dmnet_lib.running.commands.common import Say, SizeOptions, option
 
 ABOUT = """\
@@ -27,7 +27,7 @@ rules, as --set of other commands takes them, the corrected value first:
 class Options:
     """The splits to measure on, taken as one, and the json to write, if any."""
 
-    root: Path = option(f"the folder that holds {splits.LAYOUT}", flag="", metavar="ROOT")
+    root: Path = option(f"the folder that holds {datasets.LAYOUT}", flag="", metavar="ROOT")
     splits: tuple[str, ...] = option(
         "taken as one; with train among them, rows with score 0 count", "--split", nargs="+"
     )
@@ -40,7 +40,7 @@ def run(options: Options, say: Say) -> None:
     from dmnet_lib.evaluation import deviations  # it loads torch
 
     sizes = options.sizes.read()
-    parts = [splits.load_source(options.root, split, sizes=sizes) for split in options.splits]
+    parts = [datasets.read(options.root, split=split, sizes=sizes) for split in options.splits]
     table = annotations.join([part.annotations for part in parts])
     split = "train" if "train" in options.splits else options.splits[0]
     found = deviations.effects(table, split)

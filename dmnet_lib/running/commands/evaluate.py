@@ -11,7 +11,7 @@ from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.data import check, splits
+from dmnet_lib.data import datasets
 from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results
 from dmnet_lib.running.commands import common
@@ -46,7 +46,7 @@ COLUMNS = {
 class Options:
     """Ground truth and detections, how to read them, which images count, and the protocol."""
 
-    ground_truth: Path = option(f"a COCO json, or the folder that holds {splits.LAYOUT}")
+    ground_truth: Path = option(f"a COCO json, or the folder that holds {datasets.LAYOUT}")
     split: str | None = option("train, val, test-dev …; of a folder")
     sizes: SizeOptions
     detections: Path = option("COCO results json, or a folder or zip of VisDrone's or YOLO's text")
@@ -103,8 +103,8 @@ def _ground_truth(options: Options) -> tuple[Annotations, Mapping | None, list[s
         return coco_format.from_coco(value, source=path), value, []
     if options.split is None:
         raise InputError(f"{path}: a folder holds several splits; say which with --split")
-    split = splits.load_source(path, options.split, sizes=options.sizes.read())
-    return split.annotations, None, check.remarks(path, split)
+    split = datasets.read(path, split=options.split, sizes=options.sizes.read())
+    return split.annotations, None, [*split.notes, *datasets.remarks(split)]
 
 
 def _chosen_images(

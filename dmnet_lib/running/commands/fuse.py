@@ -88,7 +88,8 @@ def _detections(
     """Return the detections of one path and the images they are on, by stem; notes are said."""
     value = files.read_json(images)
     listed = coco.images_of(value, source=images)
-    entries = dict(zip(coco.names_of(listed.values()), listed.values(), strict=True))
+    names = coco.names_of(str(one["file_name"]) for one in listed.values())
+    entries = dict(zip(names, listed.values(), strict=True))
     sizes_wh, classes = _sizes_wh(entries), coco.classes_of(value, images)
     found, notes = results.read(
         path, tuple(entries), classes, sizes_wh=sizes_wh, images=value,

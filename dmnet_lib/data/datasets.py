@@ -1,0 +1,484 @@
+"""A data set in the layout that it has -> its splits: annotations, the images' paths, notes.
+
+KINDS are the layouts. What a path holds is seen from what lies there, or said by its kind. A split
+is a folder, a list or a file of the data set; "train+val" is both as one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from dmnet_lib.core import annotations, files, official, parallel
+from dmnet_lib.core.annotations import LIMIT_PX, Annotations
+from dmnet_lib.core.files import InputError
+from dmnet_lib.data import splits
+from dmnet_lib.data.crop_names import crop_name, parse_crop_name
+from dmnet_lib.data.formats import coco, visdrone, voc, yolo
+from dmnet_lib.data.splits import SCENES, Entry, Images, Sizes, Split
+
+CROPS_LIST = "crops.json"
+COCO_LIST = "coco.json"  # of a folder of crops
+SPLIT_FOLDERS = ("VisDrone2019-DET-{}", "{}")
+LAYOUT = (
+    "VisDrone2019-DET-<split>/images and .../annotations (or <split>/images and .../annotations)"
+)
+# Where COCO files and their images usually lie: COCO's own, those of exporters, roboflow's.
+COCO_FILES = ("annotations/instances_{}.json", "annotations/{}.json", "{}/_annotations.coco.json",
+              "{}.json", "{}/annotations.json", "annotations/instances_{}2017.json")  # fmt: skip
+COCO_IMAGES = ("{}", "images/{}", "{}/images", "images", "{}2017", "images/{}2017", ".")
+SLOW = {"voc": "*.xml", "yolo": "*.txt"}  # formats parsed file by file, and what their files are
+Px = Annotated[int, msgspec.Meta(ge=0, lt=LIMIT_PX)]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a path: a split ("": the only one), and how it is read.
+
+    sizes, (width, height) by name, stand in for images; layout says where the files of COCO lie;
+    annotated False takes images without annotations, as without boxes.
+    """
+
+    path: Path
+    split: str = ""
+    sizes: Sizes | None = None
+    executor: Executor | None = None
+    layout: str = ""
+    annotated: bool = True
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an experiment's data lies, in which layout, and which of its classes are taken.
+
+    The parameters of these names; see `annotations.merge_classes` for classes. For layout, such as
+    "annotations/instances_{split}.json, images/{split}", see `Request`.
+    """
+
+    dataset: str
+    data_root: str | Path
+    layout: str = ""
+    classes: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> "Source":
+        """Return the source that a stage's parameters name."""
+        return cls(*(str(given[one.name]) for one in fields(cls)))
+
+    @property
+    def root(self) -> Path:
+        """The folder of the data: DMNET_DATA_ROOT, but for scenes, else what is declared."""
+        return splits.data_root(self.dataset, self.data_root)
+
+    def load(self, split: str, *, limit: int = 0) -> Split:
+        """Return a split with images; see the function `load`."""
+        kind = "visdrone" if self.dataset == SCENES else self.dataset
+        given = {"layout": self.layout, "limit": limit, "classes": self.classes}
+        return load(self.root, split, kind=kind, **given)
+
+
+def load(
+    root: Path | str, split: str, *, kind: str = "", layout: str = "", limit: int = 0,
+    classes: str = "",
+) -> Split:  # fmt: skip
+    """Return a split of a folder with its images, of each part the first `limit` if that is over 0.
+
+    kind "" sees for itself; layout as in `Request`, classes as in `annotations.merge_classes`.
+    Raises InputError where the split or one of its images is not there.
+    """
+    how = {"kind": kind, "layout": layout}
+    parts = [with_images(read(Path(root), split=one, **how), limit) for one in split.split("+")]
+    return _joined(split, parts, classes)
+
+
+def with_images(found: Split, limit: int = 0) -> Split:
+    """Return the split, or its first `limit` images. Raises InputError where one is not there."""
+    if found.images is None:
+        raise InputError(f"{found.home}: no images of split {found.name!r} found there")
+    if limit:
+        found = found.of(found.annotations.of_images(range(min(limit, len(found.annotations)))))
+    if missing := [path for path in found.images.paths if not path.is_file()]:
+        count = f"{len(missing):,} of {len(found.annotations):,} images are not there"
+        raise InputError(f"{missing[0]}: no such image ({count})")
+    return found
+
+
+def _joined(name: str, found: Sequence[Split], classes: str) -> Split:
+    tables = [one.annotations for one in found]
+    names = [image for table in tables for image in table.names]
+    if len(set(names)) < len(names):  # images of two parts that have one name
+        tables = [
+            replace(one.annotations, names=tuple(f"{one.name}--{n}" for n in one.annotations.names))
+            for one in found
+        ]
+    table = annotations.join(tables) if len(tables) > 1 else tables[0]
+    return Split(
+        name, annotations.merge_classes(table, classes),
+        Images(tuple(chain.from_iterable(one.images.paths for one in found))),
+        tuple(chain.from_iterable(one.entries for one in found)), found[0].home,
+        tuple(chain.from_iterable(one.notes for one in found)),
+        tuple((one.name, len(one.annotations)) for one in found),
+    )  # fmt: skip
+
+
+def read(
+    path: Path, *, kind: str = "", split: str = "", sizes: Sizes | None = None,
+    executor: Executor | None = None, layout: str = "", annotated: bool = True,
+) -> Split:  # fmt: skip
+    """Return what path holds; kind is one of KINDS, "" sees for itself; the rest as in `Request`.
+
+    executor, as `parallel.run` takes it, reads formats that are slow to parse. Raises InputError.
+    """
+    files.require_finished(path)
+    kind = kind or kind_of(path)
+    if kind != "coco" and not path.is_dir():
+        raise InputError(f"{path}: no such folder")
+    try:
+        return KINDS[kind](Request(path, split, sizes, executor, layout, annotated))
+    except InputError as error:
+        others = kinds_in(path) if path.is_dir() else []
+        if others and kind not in others:
+            raise InputError(f"{error}; it looks like {others[0]}, so say that") from None
+        raise
+
+
+def tasks(path: Path, kind: str) -> int:
+    """Return how many chunks of files there are that workers can share; 0 of a fast format."""
+    return -(-sum(1 for _ in path.rglob(SLOW[kind])) // parallel.CHUNK) if kind in SLOW else 0
+
+
+def kind_of(path: Path) -> str:
+    """Return the kind of what lies at path. Raises InputError where that is none or several."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    found = ["coco"] if path.is_file() else kinds_in(path)
+    if len(found) != 1:
+        raise InputError(
+            f"{path}: holds {' and '.join(found) or 'no annotations'}; expected {LAYOUT}, a COCO "
+            f"json, xml files of VOC, labels/ of YOLO or {CROPS_LIST}; say which with --from"
+        )
+    return found[0]
+
+
+def kinds_in(folder: Path) -> list[str]:
+    """Return the kinds of which a folder has the signs."""
+    if (folder / CROPS_LIST).is_file():
+        return ["crops"]
+    signs = {
+        "visdrone": ("annotations/*.txt", "*/annotations/*.txt"),
+        "voc": ("*.xml", "Annotations/*.xml", "*/Annotations/*.xml", "*/*.xml"),
+        "yolo": ("labels", "*/labels", yolo.DATA),
+        "coco": ("*.json", "annotations/*.json", "*/_annotations.coco.json"),
+    }
+    found = [k for k, globs in signs.items() if any(any(folder.glob(one)) for one in globs)]
+    # A json may be about something else, such as sizes.
+    return [kind for kind in found if kind != "coco"] or found
+
+
+def split_folder(root: Path, split: str) -> Path:
+    """Return VisDrone's folder of a split. Raises InputError where there is none."""
+    for pattern in SPLIT_FOLDERS:
+        folder = root / pattern.format(split)
+        if folder.is_dir():
+            files.require_finished(folder)
+            return folder
+    raise InputError(f"{root}: no folder for split {split!r}; expected {LAYOUT}")
+
+
+def split_name(folder_name: str) -> str:
+    """Return the name of the split that a folder of this name holds."""
+    return folder_name.removeprefix(SPLIT_FOLDERS[0].format(""))
+
+
+def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the root and the splits meant by a root, or by the folder of one split."""
+    if (path / "annotations").is_dir() or (path / "images").is_dir():
+        return path.resolve().parent, (path.resolve().name,)
+    found = {p.parent.name for part in ("images", "annotations") for p in path.glob(f"*/{part}")}
+    if not found:
+        raise InputError(f"{path}: no split found; expected {LAYOUT}")
+    return path, tuple(split_name(folder) for folder in sorted(found))
+
+
+def image_paths(folder: Path) -> tuple[Path, ...]:
+    """Return the images of a split's folder, sorted by name. Raises InputError where none is."""
+    found = splits.images_in(folder / "images")
+    if not found:
+        raise InputError(f"{folder / 'images'}: no image (.jpg, .png …) found; expected {LAYOUT}")
+    return tuple(found.values())
+
+
+def annotation_paths(folder: Path) -> list[Path]:
+    """Return the annotation files of a split's folder. Raises InputError where none is."""
+    paths = sorted((folder / "annotations").glob("*.txt"))
+    if not paths:
+        raise InputError(f"{folder / 'annotations'}: no annotation (.txt) found; expected {LAYOUT}")
+    return paths
+
+
+def read_boxes(root: Path, split: str, *, kind: str = "") -> Annotations:
+    """Return a split's annotations, for statistics of boxes: VisDrone's image sizes are 0."""
+    if (kind or kind_of(root)) != "visdrone":
+        return read(root, kind=kind, split=split).annotations
+    texts = annotation_paths(split_folder(root, split))
+    return visdrone.read_files(texts, np.zeros((len(texts), 2)))
+
+
+def remarks(found: Split) -> list[str]:
+    """Return in words what is odd about a split, yet no error."""
+    table = found.annotations
+    outside = np.any(table.boxes_xywh[:, :2] >= table.sizes_wh[table.image_index], axis=1)
+    if not outside.any():
+        return []
+    hint = "begin beyond their image: are sizes width, height?"
+    return [f"{found.home}: {outside.sum():,} boxes {hint}"]
+
+
+def left_out(folder: Path, names: Sequence[str], what: str) -> list[str]:
+    """Return a note if there are files in folder/annotations that belong to none of the names."""
+    spare = {path.stem for path in (folder / "annotations").glob("*.txt")} - set(names)
+    return [splits.some(folder, f"annotation files {what}, left out", spare)] if spare else []
+
+
+def _visdrone(asked: Request) -> Split:
+    root, there = locate(asked.path)
+    if root == asked.path and asked.split:
+        there = (asked.split,)
+    if len(there) > 1:
+        raise InputError(f"{asked.path}: holds {', '.join(there)}; say which with --split")
+    home, name = split_folder(root, there[0]), asked.split or split_name(there[0])
+    paths = image_paths(home) if (home / "images").is_dir() else ()
+    texts = [home / "annotations" / f"{path.stem}.txt" for path in paths]
+    if not asked.annotated and not (home / "annotations").is_dir():
+        names, counts = [path.stem for path in paths], np.zeros(len(paths), np.int64)
+        table = visdrone.from_table(names, _sizes_wh(paths), counts, np.zeros((0, 8)))
+        return Split(name, table, Images(paths), home=home)
+    if not paths:
+        texts, sizes = annotation_paths(home), splits.need_sizes(home, asked.sizes)
+        sizes_wh = np.array([splits.size_of(path.stem, sizes, None) for path in texts])
+    table = visdrone.read_files(texts, _sizes_wh(paths) if paths else sizes_wh)
+    found = [path.name for path in paths] or [f"{path.stem}.jpg" for path in texts]
+    notes = tuple(left_out(home, table.names, "without image"))
+    entries = _entries(table, found)
+    return Split(name, table, Images(paths) if paths else None, entries, home, notes)
+
+
+def _sizes_wh(paths: Sequence[Path]) -> np.ndarray:
+    return np.array([files.image_size_wh(path) for path in paths], np.int64).reshape(-1, 2)
+
+
+def _yolo(asked: Request) -> Split:
+    """Read a dataset, or that part whose labels lie in the split's folder."""
+    path, notes = asked.path, []
+    folder, labels = _yolo_folders(asked)
+    images = splits.images_in(folder)
+    keys = sorted({*_keys(labels, "*.txt"), *images} - {yolo.LIST.removesuffix(".txt")})
+    if not any(labels.rglob("*.txt")):
+        raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
+    sizes, names = asked.sizes, coco.names_of(f"{key}.jpg" for key in keys)
+    if not images:
+        sizes = splits.need_sizes(path, sizes)
+        if spare := set(sizes) - set(names):
+            notes.append(splits.some(path, "image sizes without label file, left out", spare))
+    if not yolo.classes_of(path):
+        notes.append(f"{path}: no {yolo.LIST} or {yolo.DATA}; classes are called by their numbers")
+    pairs = zip(names, keys, strict=True)
+    sizes_wh = np.array([splits.size_of(name, sizes, images.get(key)) for name, key in pairs])
+    table = yolo.read(path, names, sizes_wh, labels=labels, keys=keys, executor=asked.executor)
+    found = [images.get(key, folder / f"{key}.jpg") for key in keys]
+    entries = _entries(table, [one.relative_to(folder).as_posix() for one in found])
+    return Split(asked.split, table, Images(tuple(found)) if images else None, entries, path,
+                 tuple(notes))  # fmt: skip
+
+
+def _yolo_folders(asked: Request) -> tuple[Path, Path]:
+    """Return the folders of the images and of the labels of a split."""
+    path, split = asked.path, asked.split
+    listed = yolo.image_folder(path, split) if split else None
+    folders = [path / "images" / split, path / split / "images", path / "images"]
+    for folder in ([listed] if listed else []) + folders:
+        parts = list(folder.parts)
+        if "images" in parts:  # as trainers find them: the last `images` of the path is `labels`
+            parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+        if folder.is_dir() or Path(*parts).is_dir():
+            return folder, Path(*parts)
+    raise InputError(f"{path}: no labels/{split} and no {split or '<split>'}/labels of YOLO")
+
+
+def _keys(folder: Path, pattern: str) -> list[str]:
+    return [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob(pattern)]
+
+
+def _voc(asked: Request) -> Split:
+    path, split, names = asked.path, asked.split, None
+    folders = [path / split / "Annotations", path / split, path / "Annotations", path]
+    folders += sorted(path.glob("*/Annotations"))
+    home = next((one for one in folders if any(one.glob("*.xml"))), path)
+    files.require_finished(home)
+    table, file_names = voc.read(home, executor=asked.executor)
+    lists = home.parent / "ImageSets/Main"
+    if split and (lists / f"{split}.txt").is_file():
+        with files.reading(lists, "a list of names", (UnicodeDecodeError,)):
+            names = {line.split()[0] for line in (lists / f"{split}.txt").read_text().splitlines()
+                     if line.strip()}  # fmt: skip
+        if strange := names - set(table.names):
+            raise InputError(splits.some(lists, f"names of {split} without an xml file", strange))
+    elif split and lists.is_dir() and home.parent.name != split:
+        there = files.shortened(sorted(one.stem for one in lists.glob("*.txt")))
+        raise InputError(f"{lists}: no list {split}.txt; there are {there}")
+    folders = (home.parent / "JPEGImages", home.parent / "images", home)
+    images = next((found for one in folders if (found := splits.images_in(one))), {})
+    found = Split(split, table, None, _entries(table, file_names), home)
+    if images:
+        paths = tuple(images.get(name, home / file_names[i]) for i, name in enumerate(table.names))
+        found = replace(found, images=Images(paths))
+    if names is None:
+        return found
+    return found.of(table.of_images([i for i, n in enumerate(table.names) if n in names]))
+
+
+def _coco(asked: Request) -> Split:
+    path, folders = _coco_files(asked)
+    value = files.read_json(path)
+    images = tuple(coco.images_of(value, source=path).values())
+    table = coco.from_coco(value, source=path, sizes=_size_in(folders, images, asked, path))
+    placed = [image for image in images if "parent" in image]
+    if 0 < len(placed) < len(images):
+        raise InputError(f"{path}: {len(placed)} of {len(images)} images have parents; all or none")
+    for image in placed:
+        coco.check_crop(image, f"{path}: image {image['file_name']!a}")
+    paths = None
+    if home := _image_home(folders, images):
+        paths = Images(tuple(files.inside(home, str(image["file_name"])) for image in images))
+    return Split(asked.split, table, paths, images, path.parent)
+
+
+def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
+    """Return the COCO file of a split, and the folders in which its images may lie."""
+    path, split = asked.path, asked.split
+    given = [one.strip().replace("{split}", "{}") for one in asked.layout.split(",") if one.strip()]
+    if path.is_file():
+        names = [split, path.stem.removeprefix("instances_")]
+        roots = [path.parent, path.parent.parent]
+        folders = [r / one.format(n) for r in roots for n in names if n for one in COCO_IMAGES]
+        return path, [path.parent / one for one in given[1:]] + folders
+    if not split:
+        raise InputError(
+            f"{path}: a folder of COCO files; say which with --split, or give the file"
+        )
+    files_there = [path / one.format(split) for one in given[:1] or COCO_FILES]
+    folders = [path / one.format(split) for one in given[1:2] or COCO_IMAGES]
+    for one in files_there:
+        if one.is_file():
+            return one, [*folders, one.parent]
+    tried = files.shortened(one.relative_to(path) for one in files_there)
+    raise InputError(f"{path}: no COCO file of split {split!r} ({tried})")
+
+
+def _image_home(folders: Sequence[Path], images: Sequence[Entry]) -> Path | None:
+    """Return the folder in which the first image lies; None where none of them has it."""
+    name = str(images[0]["file_name"]) if images else ""
+    return next((one for one in folders if name and (one / name).is_file()), None)
+
+
+def _size_in(
+    folders: Sequence[Path], images: Sequence[Entry], asked: Request, source: Path
+) -> coco.SizeOf:
+    """Return what tells the size of an image that the COCO file does not: its header, or sizes."""
+    home = _image_home(folders, images)
+
+    def size_of(file_name: str) -> tuple[int, int]:
+        path = home and files.inside(home, file_name)
+        if not path and asked.sizes is None:
+            raise InputError(
+                f"{source}: {file_name} has no width and height, and no image is there"
+            )
+        return splits.size_of(Path(file_name).stem, asked.sizes, path)
+
+    return size_of
+
+
+class _CropsOfImage(msgspec.Struct):
+    regions: list[tuple[Px, Px, Px, Px]]
+    file_name: str | None = None
+
+
+class _CropsList(msgspec.Struct):
+    """crops.json: the regions of every image by its stem."""
+
+    images: dict[str, object]
+    parameters: dict[str, object] = {}
+
+
+def _crops(asked: Request) -> Split:
+    """Read a folder of crops: their list, a file of annotations each, maybe images."""
+    path, source = asked.path, asked.path / CROPS_LIST
+    listed = coco.checked(files.read_json(source), _CropsList, f"{source}")
+    name = asked.split or str(listed.parameters.get("split") or "")
+    images = splits.images_in(path / "images")
+    if not (path / "annotations").is_dir():  # of classes that VisDrone's text does not know
+        found = replace(_coco(replace(asked, path=path / COCO_LIST)), name=name)
+        paths = tuple(images.get(n, path) for n in found.annotations.names)
+        return replace(found, images=Images(paths) if images else None)
+    crops = []
+    for stem, value in listed.images.items():
+        image = coco.checked(value, _CropsOfImage, f"{source}: {stem!a}")
+        regions = np.array(image.regions, np.int64).reshape(-1, 4)
+        if np.any(regions[:, :2] >= regions[:, 2:]):
+            raise InputError(f"{source}: {stem!a}: a region is not [x1, y1, x2, y2] in px")
+        crops += [(stem, image.file_name or f"{stem}.jpg", region) for region in regions]
+    names = _crop_names(path, [(stem, region) for stem, _, region in crops])
+    sizes_wh = np.array([region[2:] - region[:2] for _, _, region in crops]).reshape(-1, 2)
+    table = visdrone.read_annotations(path / "annotations", names, sizes_wh)
+    found = [images[n].name if n in images else f"{n}.jpg" for n in names]
+    pairs = zip(found, crops, strict=True)
+    entries = tuple(_entry(file_name, parent, region) for file_name, (_, parent, region) in pairs)
+    notes = tuple(left_out(path, names, f"not in {CROPS_LIST}"))
+    paths = Images(tuple(images.get(n, path) for n in names)) if images else None
+    return Split(name, table, paths, entries, notes=notes)
+
+
+def _crop_names(path: Path, regions: Sequence[tuple[str, np.ndarray]]) -> list[str]:
+    """Return the crops' file stems, by the rule that the first of them follows."""
+    for rule in official.BY_NAME["crop_names"].choices:
+        names = [crop_name(stem, region, crop_names=str(rule)) for stem, region in regions]
+        if all((path / "annotations" / f"{name}.txt").is_file() for name in names[:1]):
+            break
+    else:
+        raise InputError(f"{path}: no annotations/{names[0]}.txt, of the first crop listed")
+    if len(set(names)) < len(names):
+        raise InputError(f"{path / CROPS_LIST}: lists a crop twice")
+    return names
+
+
+def _entries(table: Annotations, file_names: Sequence[str]) -> tuple[Entry, ...]:
+    """Return the entries of images: they are crops if all are named as crops of their size."""
+    entries = []
+    for name, file_name, size_wh in zip(table.names, file_names, table.sizes_wh, strict=True):
+        with suppress(InputError):
+            stem, region_xyxy = parse_crop_name(name)
+            if np.array_equal(region_xyxy[2:] - region_xyxy[:2], size_wh):
+                entries.append(_entry(file_name, stem + Path(file_name).suffix, region_xyxy))
+    if len(entries) < len(table):
+        return tuple({"file_name": name} for name in file_names)
+    return tuple(entries)
+
+
+def _entry(file_name: str, parent: str, region_xyxy: np.ndarray) -> Entry:
+    x0, y0 = region_xyxy[:2].tolist()
+    return {"file_name": file_name, "parent": parent, "x0": x0, "y0": y0, "scale": 1.0}
+
+
+KINDS: Mapping[str, Callable[[Request], Split]] = {
+    "visdrone": _visdrone,
+    "crops": _crops,
+    "coco": _coco,
+    "voc": _voc,
+    "yolo": _yolo,
+}
