@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from dmnet_lib.core import boxes, result_folder, weights
-from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.annotations import SCORE, Annotations
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops, input_scale
@@ -73,8 +73,9 @@ def _patch(draw: _Draw, split: Split, patches: Patches) -> tuple[torch.Tensor, T
     pixels = _pixels(split.images[draw.index], draw.corner, draw.scale, patches.patch_px)
     local = boxes.shift(boxes.xywh_to_xyxy(image.boxes_xywh), -draw.corner) * draw.scale
     clipped = boxes.clip(local, np.array([patches.patch_px] * 2))
-    ignored_xyxy = clipped[image.is_region].astype(int)
-    for x1, y1, x2, y2 in ignored_xyxy:  # or its objects are taught as background
+    # Else its objects are taught as background. Rows with a score are VisDrone's: what is hidden.
+    painted = image.is_region | (image.ignored & (SCORE not in image.extra))
+    for x1, y1, x2, y2 in clipped[painted].astype(int):
         pixels[y1:y2, x1:x2] = GREY
     shown = boxes.area(clipped) / np.maximum(boxes.area(local), 1e-6) >= patches.min_visible
     shown &= image.is_object & np.all(clipped[:, 2:] - clipped[:, :2] >= 1, axis=1)
