@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import msgspec
@@ -355,7 +355,7 @@ def _coco(asked: Request) -> Split:
         coco.check_crop(image, f"{path}: image {image['file_name']!a}")
     paths = None
     if home := _image_home(folders, images):
-        paths = Images(tuple(files.inside(home, str(image["file_name"])) for image in images))
+        paths = Images(tuple(_below(home, str(image["file_name"])) for image in images))
     return Split(asked.split, table, paths, images, path.parent)
 
 
@@ -387,6 +387,14 @@ def _image_home(folders: Sequence[Path], images: Sequence[Entry]) -> Path | None
     return next((one for one in folders if name and (one / name).is_file()), None)
 
 
+def _below(folder: Path, name: str) -> Path:
+    """Return folder/name, which may be a link to anywhere. InputError for a name that leads out."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(f"{name}: leads out of {folder}")
+    return folder / path
+
+
 def _size_in(
     folders: Sequence[Path], images: Sequence[Entry], asked: Request, source: Path
 ) -> coco.SizeOf:
@@ -394,7 +402,7 @@ def _size_in(
     home = _image_home(folders, images)
 
     def size_of(file_name: str) -> tuple[int, int]:
-        path = home and files.inside(home, file_name)
+        path = home and _below(home, file_name)
         if not path and asked.sizes is None:
             raise InputError(
                 f"{source}: {file_name} has no width and height, and no image is there"
