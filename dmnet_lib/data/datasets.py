@@ -173,12 +173,20 @@ def kinds_in(folder: Path) -> list[str]:
     signs = {
         "visdrone": ("annotations/*.txt", "*/annotations/*.txt"),
         "voc": ("*.xml", "Annotations/*.xml", "*/Annotations/*.xml", "*/*.xml"),
-        "yolo": ("labels", "*/labels", yolo.DATA),
-        "coco": ("*.json", "annotations/*.json", "*/_annotations.coco.json"),
+        "yolo": ("labels", yolo.DATA, "*/labels"),
+        "coco": ("annotations/*.json", "*/_annotations.coco.json", "*.json"),
+        "visdrone ": ("images", "*/images"),  # without annotations
     }
-    found = [k for k, globs in signs.items() if any(any(folder.glob(one)) for one in globs)]
-    # A json may be about something else, such as sizes.
-    return [kind for kind in found if kind != "coco"] or found
+    for depth in (0, 1):  # what lies in the folder itself counts first
+        found = [
+            kind.strip() for kind, globs in signs.items()
+            if any(any(folder.glob(one)) for one in globs if one.startswith("*/") == bool(depth))
+        ]  # fmt: skip
+        # A json may be about something else, such as sizes; in folders below the first sign counts.
+        found = [kind for kind in found if kind != "coco"] or found
+        if found := found[:1] if depth else found:
+            return list(dict.fromkeys(found))
+    return []
 
 
 def split_folder(root: Path, split: str) -> Path:

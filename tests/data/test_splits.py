@@ -1,6 +1,7 @@
 """Data folders: both spellings, decoded on demand, and every fault found with its file named."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,12 @@ def table(*counts: int) -> Annotations:
 
 
 def test_no_folder_no_split_and_no_image_are_named(tmp_path: Path):
+    load = partial(datasets.load, kind="visdrone")
     assert "nowhere: no split found; expected" in fault(check.check_splits, tmp_path / "nowhere")
     assert "no split found; expected" in fault(check.check_splits, tmp_path)
-    assert "no folder for split 'val'; expected" in fault(datasets.load, tmp_path, "val")
+    assert "no folder for split 'val'; expected" in fault(load, tmp_path, "val")
     (tmp_path / "val").mkdir()
-    assert "no image (.jpg, .jpeg, .png) found" in fault(datasets.load, tmp_path, "val")
+    assert "no annotation (.txt) found" in fault(load, tmp_path, "val")
 
 
 @pytest.mark.parametrize("folder", ["val", "VisDrone2019-DET-val"])
@@ -113,7 +115,7 @@ def test_notebooks_find_the_data_as_the_runner_does():
         cells = json.loads(path.read_text())["cells"]
         code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
         assert "ROOT / data_root" not in code
-        assert ".data_root(dataset, data_root)" in code or "splits" not in code
+        assert "Source(dataset, data_root, layout, classes)" in code or "datasets" not in code
 
 
 def test_the_class_table_has_the_measures_of_each_class():

@@ -359,11 +359,12 @@ def test_a_yolo_dataset_says_its_classes(tmp_path, convert, names) -> None:
 def test_a_yolo_dataset_without_classes_is_noted(tmp_path, convert) -> None:
     folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.25 0.2\n")
     told = convert(folder, "--to", "coco", "--out", tmp_path / "a.json")
-    assert "classes are taken in VisDrone's order" in told[1]
+    assert "classes are called by their numbers" in told[1]
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("- car", "no `names`"), ("names: [truck, 3]", "'3' is"), ("a: [", "YAML")]
+    ("text", "says"),
+    [("- car", "no `names`"), ("names: [truck, truck]", "stands twice"), ("a: [", "YAML")],
 )
 def test_a_yolo_dataset_with_odd_classes_is_named(tmp_path, refused, text, says) -> None:
     folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.25 0.2\n")

@@ -14,6 +14,7 @@ from PIL import Image
 from dmnet_lib.core import boxes, files
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco, results
+from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.detection.predict import Predictor
 from dmnet_lib.running import cli
 from dmnet_lib.running.commands import predict
@@ -112,7 +113,7 @@ def test_what_is_written_is_what_python_gets(predicted, untrained_run, tmp_path)
     )
     assert [row["score"] for row in rows] == found.detections.scores.tolist()
     assert [row["id"] for row in rows] == list(range(1, len(rows) + 1))
-    read, _ = results.read(out / "visdrone", ("a",))
+    read, _ = results.read(out / "visdrone", ("a",), VISDRONE)
     np.testing.assert_allclose(read.boxes_xyxy, found.detections.boxes_xyxy, atol=1e-4)
     assert coco.images_of(listing(out))[1]["source"] == str(path)
     info = listing(out)["info"]
@@ -226,7 +227,7 @@ def test_an_overlay_shows_boxes_crops_and_a_legend() -> None:
 
     found = Detections(
         ("a",), np.array([[10.0, 10, 60, 50], [100, 20, 104, 24]]), np.array([0.9, 0.8]),
-        np.array([4, 1]), np.zeros(2, np.int64),
+        np.array([4, 1]), np.zeros(2, np.int64), VISDRONE,
     )  # fmt: skip
     sheet = drawing.overlay(np.zeros((100, 200, 3), np.uint8), found, np.array([[5, 5, 150, 90]]))
     assert sheet.shape[1] == 200
@@ -235,8 +236,8 @@ def test_an_overlay_shows_boxes_crops_and_a_legend() -> None:
     def colour(y: int, x: int) -> str:
         return "#{:02X}{:02X}{:02X}".format(*sheet[y, x])
 
-    assert colour(10, 30) == figures.CLASS_COLOURS["car"]
-    assert colour(20, 101) == figures.CLASS_COLOURS["pedestrian"]
+    assert colour(10, 30) == figures.class_colour(4)
+    assert colour(20, 101) == figures.class_colour(1)
     assert colour(5, 80) == figures.YELLOW
     assert colour(30, 30) == "#000000"
     small = drawing.overlay(np.zeros((5000, 3, 3), np.uint8), found.select([]), np.zeros((0, 4)))

@@ -303,10 +303,11 @@ def _known_classes(
     seen, first, notes = sorted(found.categories), first_class, []
     if first is None and not found.text and images.get("categories"):
         return _classes_of(path, seen, images, classes)
-    ours = {k: k for k in classes.ids.tolist()}
-    if found.text == "visdrone" and set(classes) <= set(visdrone.VISDRONE):  # its numbers, always
-        ours = {visdrone.VISDRONE.id(name): k for k, name in enumerate(classes, start=1)}
-        classes = visdrone.VISDRONE
+    ours, official = {k: k for k in classes.ids.tolist()}, visdrone.VISDRONE
+    some = found.text == "visdrone" and set(classes) <= set(official)
+    if some or set(classes) == set(official):  # in whatever order: its numbers count
+        ours = {official.id(name): k for k, name in enumerate(classes, start=1)}
+        classes = official
     if first is None and seen:
         first, notes = _first_class(path, found.text, seen, classes)
     # Counted on, a category before the first class is an ignored region, one after the last another
