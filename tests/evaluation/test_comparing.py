@@ -11,7 +11,7 @@ import pytest
 from dmnet_lib.core import files, params, provenance
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions
-from dmnet_lib.data import splits as datasets
+from dmnet_lib.data import datasets
 from dmnet_lib.detection.strategies import Outcome, described, write
 from dmnet_lib.evaluation import coco, comparing, experiments
 from dmnet_lib.evaluation.difference import NO_INTERVAL, NOT_SIGNIFICANT, SAME, SIGNIFICANT
@@ -69,7 +69,8 @@ def finish(
         for name, given in strategies.items()
     }  # fmt: skip
     write(home / "05_fused_detection" / "k", outcomes)
-    given = {"dataset": "scenes", "data_root": str(root), "test_split": split, "classes": ""}
+    given = {"dataset": "scenes", "data_root": str(root), "layout": "", "classes": ""}
+    given |= {"test_split": split}
     given |= {"seed": seed, "max_detections": max_detections}
     for stage in ("00_dataset", "06_evaluation"):
         files.write_text(home / stage / "k" / "params.yaml", params.dump(given))
