@@ -4,7 +4,7 @@ KINDS are the layouts. What a path holds is seen from what lies there, or said b
 is a folder, a list or a file of the data set; "train+val" is both as one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -20,7 +20,7 @@ from dmnet_lib.core.annotations import LIMIT_PX, Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import splits
 from dmnet_lib.data.crop_names import crop_name, parse_crop_name
-from dmnet_lib.data.formats import coco, visdrone, voc, yolo
+from dmnet_lib.data.formats import coco, dota, visdrone, voc, yolo
 from dmnet_lib.data.splits import SCENES, Entry, Images, Sizes, Split
 
 CROPS_LIST = "crops.json"
@@ -33,7 +33,11 @@ LAYOUT = (
 COCO_FILES = ("annotations/instances_{}.json", "annotations/{}.json", "{}/_annotations.coco.json",
               "{}.json", "{}/annotations.json", "annotations/instances_{}2017.json")  # fmt: skip
 COCO_IMAGES = ("{}", "images/{}", "{}/images", "images", "{}2017", "images/{}2017", ".")
-SLOW = {"voc": "*.xml", "yolo": "*.txt"}  # formats parsed file by file, and what their files are
+# Formats that are parsed file by file, and what their files are.
+SLOW = {"voc": "*.xml", "yolo": "*.txt", "dota": "*.txt"}
+# Where text lies that goes with images: the last `images` of their path is called so.
+TEXTS = {"yolo": ("labels", "annotations"), "dota": ("labelTxt", "annfiles", "annotations")}
+FIRST = 20  # images are looked for, to find their folder
 Px = Annotated[int, msgspec.Meta(ge=0, lt=LIMIT_PX)]
 
 
@@ -92,9 +96,22 @@ def load(
     kind "" sees for itself; layout as in `Request`, classes as in `annotations.merge_classes`.
     Raises InputError where the split or one of its images is not there.
     """
-    how = {"kind": kind, "layout": layout}
-    parts = [with_images(read(Path(root), split=one, **how), limit) for one in split.split("+")]
+    parts = []
+    for name in split.split("+"):
+        found = _read(Request(Path(root), name, layout=layout), kind)
+        if found.name != name:  # or train, val and test would be the same images
+            raise InputError(f"{found.home}: no split {name!r}, only images that are not split")
+        parts.append(with_images(found, limit))
     return _joined(split, parts, classes)
+
+
+def require_same_classes(found: Iterable[Split]) -> None:
+    """Raise InputError unless all splits have the same classes in the same order."""
+    first, *others = found
+    for one in others:
+        if one.annotations.classes != first.annotations.classes:
+            named = [f"{each.name} has {each.annotations.classes}" for each in (first, one)]
+            raise InputError(f"{one.home}: {'; '.join(named)}: all splits need the same list")
 
 
 def with_images(found: Split, limit: int = 0) -> Split:
@@ -133,18 +150,27 @@ def read(
 ) -> Split:  # fmt: skip
     """Return what path holds; kind is one of KINDS, "" sees for itself; the rest as in `Request`.
 
-    executor, as `parallel.run` takes it, reads formats that are slow to parse. Raises InputError.
+    What is not split has the name that split gives it. executor, as `parallel.run` takes it, reads
+    formats that are slow to parse. Raises InputError.
     """
+    found = _read(Request(path, split, sizes, executor, layout, annotated), kind)
+    return replace(found, name=split or found.name)
+
+
+def _read(asked: Request, kind: str) -> Split:
+    """Return what is asked for, with its own name: "" where images are not split."""
+    path = asked.path
     files.require_finished(path)
     kind = kind or kind_of(path)
     if kind != "coco" and not path.is_dir():
         raise InputError(f"{path}: no such folder")
     try:
-        return KINDS[kind](Request(path, split, sizes, executor, layout, annotated))
+        return KINDS[kind](asked)
     except InputError as error:
         others = kinds_in(path) if path.is_dir() else []
         if others and kind not in others:
-            raise InputError(f"{error}; it looks like {others[0]}, so say that") from None
+            what = f"it looks like {others[0]}: --from {others[0]}, dataset: {others[0]}"
+            raise InputError(f"{error}; {what}") from None
         raise
 
 
@@ -161,7 +187,8 @@ def kind_of(path: Path) -> str:
     if len(found) != 1:
         raise InputError(
             f"{path}: holds {' and '.join(found) or 'no annotations'}; expected {LAYOUT}, a COCO "
-            f"json, xml files of VOC, labels/ of YOLO or {CROPS_LIST}; say which with --from"
+            f"json, xml of VOC, labels/ of YOLO, labelTxt/ of DOTA or {CROPS_LIST}; say which with "
+            "--from"
         )
     return found[0]
 
@@ -172,21 +199,25 @@ def kinds_in(folder: Path) -> list[str]:
         return ["crops"]
     signs = {
         "visdrone": ("annotations/*.txt", "*/annotations/*.txt"),
-        "voc": ("*.xml", "Annotations/*.xml", "*/Annotations/*.xml", "*/*.xml"),
+        "voc": ("*.xml", "Annotations/*.xml", "*/*.xml", "*/Annotations/*.xml",
+                "*/*/Annotations/*.xml"),
         "yolo": ("labels", yolo.DATA, "*/labels"),
-        "coco": ("annotations/*.json", "*/_annotations.coco.json", "*.json"),
-        "visdrone ": ("images", "*/images"),  # without annotations
+        "dota": ("labelTxt", "*/labelTxt"),
+        "coco": ("annotations/*.json", "*/_annotations.coco.json"),
+    }  # fmt: skip
+    for below in (False, True):  # what lies in the folder itself counts first
+        found = [kind for kind, globs in signs.items() if any(
+            any(folder.glob(one)) for one in globs if one.startswith("*/") == below
+        )]  # fmt: skip
+        if found:
+            return found[:1] if below else found
+    images = (p for p in folder.glob("*.*") if p.suffix.lower() in files.IMAGE_SUFFIXES)
+    weak = {  # a json may be about something else, such as sizes; the last has no annotations
+        "yolo": any(path.with_suffix(".txt").is_file() for path in images),
+        "coco": any(folder.glob("*.json")),
+        "visdrone": any(one for sign in ("images", "*/images") for one in folder.glob(sign)),
     }
-    for depth in (0, 1):  # what lies in the folder itself counts first
-        found = [
-            kind.strip() for kind, globs in signs.items()
-            if any(any(folder.glob(one)) for one in globs if one.startswith("*/") == bool(depth))
-        ]  # fmt: skip
-        # A json may be about something else, such as sizes; in folders below the first sign counts.
-        found = [kind for kind in found if kind != "coco"] or found
-        if found := found[:1] if depth else found:
-            return list(dict.fromkeys(found))
-    return []
+    return [kind for kind, is_there in weak.items() if is_there][:1]
 
 
 def split_folder(root: Path, split: str) -> Path:
@@ -216,10 +247,14 @@ def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
 
 def image_paths(folder: Path) -> tuple[Path, ...]:
     """Return the images of a split's folder, sorted by name. Raises InputError where none is."""
+    return tuple(_images_of(folder).values())
+
+
+def _images_of(folder: Path) -> dict[str, Path]:
     found = splits.images_in(folder / "images")
     if not found:
         raise InputError(f"{folder / 'images'}: no image (.jpg, .png …) found; expected {LAYOUT}")
-    return tuple(found.values())
+    return found
 
 
 def annotation_paths(folder: Path) -> list[Path]:
@@ -250,7 +285,7 @@ def remarks(found: Split) -> list[str]:
 
 def left_out(folder: Path, names: Sequence[str], what: str) -> list[str]:
     """Return a note if there are files in folder/annotations that belong to none of the names."""
-    spare = {path.stem for path in (folder / "annotations").glob("*.txt")} - set(names)
+    spare = {*_keys(folder / "annotations", "*.txt")} - set(names)
     return [splits.some(folder, f"annotation files {what}, left out", spare)] if spare else []
 
 
@@ -260,19 +295,24 @@ def _visdrone(asked: Request) -> Split:
         there = (asked.split,)
     if len(there) > 1:
         raise InputError(f"{asked.path}: holds {', '.join(there)}; say which with --split")
-    home, name = split_folder(root, there[0]), asked.split or split_name(there[0])
-    paths = image_paths(home) if (home / "images").is_dir() else ()
-    texts = [home / "annotations" / f"{path.stem}.txt" for path in paths]
+    home, name = split_folder(root, there[0]), split_name(there[0])
+    images = _images_of(home) if (home / "images").is_dir() else {}
+    keys, paths = list(images), tuple(images.values())
+    names = coco.names_of(f"{key}.jpg" for key in keys)
+    texts = [home / "annotations" / f"{key}.txt" for key in keys]
     if not asked.annotated and not (home / "annotations").is_dir():
-        names, counts = [path.stem for path in paths], np.zeros(len(paths), np.int64)
+        counts = np.zeros(len(paths), np.int64)
         table = visdrone.from_table(names, _sizes_wh(paths), counts, np.zeros((0, 8)))
         return Split(name, table, Images(paths), home=home)
     if not paths:
         texts, sizes = annotation_paths(home), splits.need_sizes(home, asked.sizes)
         sizes_wh = np.array([splits.size_of(path.stem, sizes, None) for path in texts])
-    table = visdrone.read_files(texts, _sizes_wh(paths) if paths else sizes_wh)
-    found = [path.name for path in paths] or [f"{path.stem}.jpg" for path in texts]
-    notes = tuple(left_out(home, table.names, "without image"))
+    names = names or [path.stem for path in texts]
+    sizes_wh = _sizes_wh(paths) if paths else sizes_wh
+    table = visdrone.from_table(names, sizes_wh, *visdrone.read_all(texts))
+    found = [path.relative_to(home / "images").as_posix() for path in paths]
+    found = found or [f"{name}.jpg" for name in names]
+    notes = tuple(left_out(home, keys or names, "without image"))
     entries = _entries(table, found)
     return Split(name, table, Images(paths) if paths else None, entries, home, notes)
 
@@ -282,41 +322,68 @@ def _sizes_wh(paths: Sequence[Path]) -> np.ndarray:
 
 
 def _yolo(asked: Request) -> Split:
-    """Read a dataset, or that part whose labels lie in the split's folder."""
+    found = _labelled(asked, "yolo", yolo.read)
+    if yolo.classes_of(asked.path):
+        return found
+    note = f"{asked.path}: no {yolo.LIST} or {yolo.DATA}; classes are called by their numbers"
+    return replace(found, notes=(*found.notes, note))
+
+
+def _dota(asked: Request) -> Split:
+    return _labelled(asked, "dota", dota.read)
+
+
+def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]) -> Split:
+    """Read a dataset, or that part whose labels, a text an image, lie in the split's folder."""
     path, notes = asked.path, []
-    folder, labels = _yolo_folders(asked)
+    folder, labels, name = _label_folders(asked, TEXTS[kind])
     images = splits.images_in(folder)
-    keys = sorted({*_keys(labels, "*.txt"), *images} - {yolo.LIST.removesuffix(".txt")})
-    if not any(labels.rglob("*.txt")):
+    labelled = {*_keys(labels, "*.txt")} - {yolo.LIST.removesuffix(".txt")}
+    keys = sorted(images or labelled)
+    if images and (spare := labelled - set(images)):
+        notes.append(splits.some(labels, "label files without image, left out", spare))
+    if not labelled:
         raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
     sizes, names = asked.sizes, coco.names_of(f"{key}.jpg" for key in keys)
     if not images:
         sizes = splits.need_sizes(path, sizes)
         if spare := set(sizes) - set(names):
             notes.append(splits.some(path, "image sizes without label file, left out", spare))
-    if not yolo.classes_of(path):
-        notes.append(f"{path}: no {yolo.LIST} or {yolo.DATA}; classes are called by their numbers")
     pairs = zip(names, keys, strict=True)
     sizes_wh = np.array([splits.size_of(name, sizes, images.get(key)) for name, key in pairs])
-    table = yolo.read(path, names, sizes_wh, labels=labels, keys=keys, executor=asked.executor)
+    how = {"labels": labels, "keys": keys, "executor": asked.executor}
+    table = read_labels(path, names, sizes_wh, **how)
     found = [images.get(key, folder / f"{key}.jpg") for key in keys]
     entries = _entries(table, [one.relative_to(folder).as_posix() for one in found])
-    return Split(asked.split, table, Images(tuple(found)) if images else None, entries, path,
+    return Split(name, table, Images(tuple(found)) if images else None, entries, path,
                  tuple(notes))  # fmt: skip
 
 
-def _yolo_folders(asked: Request) -> tuple[Path, Path]:
-    """Return the folders of the images and of the labels of a split."""
+def _label_folders(asked: Request, parts: Sequence[str]) -> tuple[Path, Path, str]:
+    """Return the folders of a split's images and labels, and its name, "" of what is not split."""
     path, split = asked.path, asked.split
     listed = yolo.image_folder(path, split) if split else None
-    folders = [path / "images" / split, path / split / "images", path / "images"]
-    for folder in ([listed] if listed else []) + folders:
-        parts = list(folder.parts)
-        if "images" in parts:  # as trainers find them: the last `images` of the path is `labels`
-            parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-        if folder.is_dir() or Path(*parts).is_dir():
-            return folder, Path(*parts)
-    raise InputError(f"{path}: no labels/{split} and no {split or '<split>'}/labels of YOLO")
+    folders = [listed] if listed else []
+    folders += [path / "images" / split, path / split / "images", *[path / split] * bool(split)]
+    for folder in folders:
+        if labels := _beside(folder, parts):
+            return folder, labels, split
+    for folder in (path / "images", path):
+        labels = _beside(folder, parts)
+        if labels and not any(labels.glob("*/")):
+            return folder, labels, ""
+    where = f"{parts[0]}/{split} and no {split}/{parts[0]}" if split else parts[0]
+    raise InputError(f"{path}: no {where}, nor text beside images; say which split with --split")
+
+
+def _beside(images: Path, parts: Sequence[str]) -> Path | None:
+    """Return the folder of the labels of a folder of images, as trainers find it: its last `images`
+    is called as one of parts, or it is the same."""
+    at = [place for place, part in enumerate(images.parts) if part == "images"]
+    heads = [(images.parts[: at[-1]], images.parts[at[-1] + 1 :])] if at else []
+    there = [Path(*head, part, *tail) for head, tail in heads for part in parts]
+    there += [images] if any(images.glob("*.txt")) else []
+    return next((one for one in there if one.is_dir()), None)
 
 
 def _keys(folder: Path, pattern: str) -> list[str]:
@@ -325,30 +392,49 @@ def _keys(folder: Path, pattern: str) -> list[str]:
 
 def _voc(asked: Request) -> Split:
     path, split, names = asked.path, asked.split, None
-    folders = [path / split / "Annotations", path / split, path / "Annotations", path]
-    folders += sorted(path.glob("*/Annotations"))
-    home = next((one for one in folders if any(one.glob("*.xml"))), path)
+    home, is_part = _xml_folder(path, split)
     files.require_finished(home)
-    table, file_names = voc.read(home, executor=asked.executor)
+    # Those of other splits tell the classes too.
+    others = [one for one in path.rglob("*.xml") if home not in one.parents]
+    table, file_names = voc.read(home, others=others, executor=asked.executor)
+    keys = [file_name.rpartition(".")[0] for file_name in file_names]
     lists = home.parent / "ImageSets/Main"
     if split and (lists / f"{split}.txt").is_file():
         with files.reading(lists, "a list of names", (UnicodeDecodeError,)):
             names = {line.split()[0] for line in (lists / f"{split}.txt").read_text().splitlines()
                      if line.strip()}  # fmt: skip
-        if strange := names - set(table.names):
+        if strange := names - {*keys, *table.names}:
             raise InputError(splits.some(lists, f"names of {split} without an xml file", strange))
-    elif split and lists.is_dir() and home.parent.name != split:
+    elif split and lists.is_dir() and not is_part:
         there = files.shortened(sorted(one.stem for one in lists.glob("*.txt")))
         raise InputError(f"{lists}: no list {split}.txt; there are {there}")
     folders = (home.parent / "JPEGImages", home.parent / "images", home)
     images = next((found for one in folders if (found := splits.images_in(one))), {})
-    found = Split(split, table, None, _entries(table, file_names), home)
-    if images:
-        paths = tuple(images.get(name, home / file_names[i]) for i, name in enumerate(table.names))
-        found = replace(found, images=Images(paths))
+    name = split if is_part or names is not None else ""
+    found = Split(name, table, None, _entries(table, file_names), home)
+    if images:  # that lie in nested folders as their xml does, or do so alone
+        nested = zip(coco.names_of(f"{key}.jpg" for key in images), images.values(), strict=True)
+        there = {**dict(nested), **images}
+        pairs = zip(keys, table.names, strict=True)
+        paths = (there.get(key) or there.get(name, home / f"{key}.jpg") for key, name in pairs)
+        found = replace(found, images=Images(tuple(paths)))
     if names is None:
         return found
-    return found.of(table.of_images([i for i, n in enumerate(table.names) if n in names]))
+    pairs = zip(keys, table.names, strict=True)
+    return found.of(table.of_images([i for i, pair in enumerate(pairs) if names & {*pair}]))
+
+
+def _xml_folder(path: Path, split: str) -> tuple[Path, bool]:
+    """Return the folder of a split's xml files, and whether it is the split's own."""
+    for folder in (path / split / "Annotations", path / split, path / "Annotations", path):
+        if any(folder.rglob("*.xml") if folder.name == "Annotations" else folder.glob("*.xml")):
+            return folder, bool(split) and path / split in (folder, folder.parent)
+    homes = sorted({*path.glob("*/Annotations"), *path.glob("*/*/Annotations")})
+    if len(homes) == 1:
+        return homes[0], False
+    there = files.shortened(one.parent.relative_to(path) for one in homes)
+    hint = f"give one of {there}" if homes else "--split chooses one of its folders"
+    raise InputError(f"{path}: holds no xml file of split {split!r}; {hint}")
 
 
 def _coco(asked: Request) -> Split:
@@ -364,13 +450,16 @@ def _coco(asked: Request) -> Split:
     paths = None
     if home := _image_home(folders, images):
         paths = Images(tuple(_below(home, str(image["file_name"])) for image in images))
-    return Split(asked.split, table, paths, images, path.parent)
+    listed = {"images": value["images"], "categories": value["categories"]}
+    name = asked.split if asked.path.is_dir() else ""
+    return Split(name, table, paths, images, path, unread=coco.unread(value), coco_file=listed)
 
 
 def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
     """Return the COCO file of a split, and the folders in which its images may lie."""
     path, split = asked.path, asked.split
-    given = [one.strip().replace("{split}", "{}") for one in asked.layout.split(",") if one.strip()]
+    given = asked.layout.replace("{split}", split).split(",")
+    given = [one.strip() for one in given if one.strip()]
     if path.is_file():
         names = [split, path.stem.removeprefix("instances_")]
         roots = [path.parent, path.parent.parent]
@@ -380,8 +469,8 @@ def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
         raise InputError(
             f"{path}: a folder of COCO files; say which with --split, or give the file"
         )
-    files_there = [path / one.format(split) for one in given[:1] or COCO_FILES]
-    folders = [path / one.format(split) for one in given[1:2] or COCO_IMAGES]
+    files_there = [path / one for one in given[:1] or (one.format(split) for one in COCO_FILES)]
+    folders = [path / one for one in given[1:2] or (one.format(split) for one in COCO_IMAGES)]
     for one in files_there:
         if one.is_file():
             return one, [*folders, one.parent]
@@ -390,9 +479,9 @@ def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
 
 
 def _image_home(folders: Sequence[Path], images: Sequence[Entry]) -> Path | None:
-    """Return the folder in which the first image lies; None where none of them has it."""
-    name = str(images[0]["file_name"]) if images else ""
-    return next((one for one in folders if name and (one / name).is_file()), None)
+    """Return the folder in which one of the first images lies; None where none of them has it."""
+    names = [str(image["file_name"]) for image in images[:FIRST]]
+    return next((one for one in folders for name in names if (one / name).is_file()), None)
 
 
 def _below(folder: Path, name: str) -> Path:
@@ -497,4 +586,5 @@ KINDS: Mapping[str, Callable[[Request], Split]] = {
     "coco": _coco,
     "voc": _voc,
     "yolo": _yolo,
+    "dota": _dota,
 }

@@ -56,8 +56,10 @@ class Split:
     """One split: its name, its annotations and, in the same order, its images (None: no images).
 
     entries say of every image its file_name, of one in a COCO file its id, and of a crop all of
-    `coco.CROP_KEYS`; home is the folder that was read; notes are for people. parts are the names
-    and numbers of images of the splits that a joined one, like "train+val", consists of.
+    `coco.CROP_KEYS`; home is the folder or file that was read; notes are for people. parts are the
+    names and numbers of images of the splits that a joined one, like "train+val", consists of.
+    unread says of how many annotations a COCO file tells more than a table holds, and coco_file
+    has the images and categories by whose ids its results call them.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Split:
     home: Path | None = None
     notes: tuple[str, ...] = ()
     parts: tuple[tuple[str, int], ...] = ()
+    unread: Mapping[str, int] = field(default_factory=dict)
+    coco_file: Mapping[str, object] | None = None
 
     @property
     def is_crops(self) -> bool:

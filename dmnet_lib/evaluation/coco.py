@@ -102,7 +102,7 @@ def _accumulate(
     # COCOeval takes equal scores in the order of image ids: here that of the table, which is the
     # order of ids of the COCO file it was read from, or that of sorted names.
     names = tuple(f"{place:09d}" for place in range(len(truth)))
-    dataset = coco_format.to_coco(replace(truth, names=names))
+    dataset = coco_format.to_coco(replace(truth, names=names, extra={}))  # ignored rows are crowds
     coco_class, eval_class = BACKENDS[backend]
     # pycocotools prints its progress.
     with without_collector(), contextlib.redirect_stdout(io.StringIO()):

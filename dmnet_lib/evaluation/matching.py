@@ -11,6 +11,7 @@ import numpy as np
 from dmnet_lib.core import boxes, files, overlaps
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.classes import NO_CLASSES
+from dmnet_lib.core.files import InputError
 from dmnet_lib.core.overlaps import THRESHOLDS
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping.geometry import covered_area
@@ -23,7 +24,7 @@ TRUE, FALSE, SKIPPED = 1, 0, -1  # SKIPPED: matched an ignored object
 def require_same_images(truth: Annotations, found: Detections) -> None:
     """Raise ValueError unless both tables count the same images in the same order."""
     if found.classes not in (NO_CLASSES, truth.classes):
-        raise ValueError(f"truth has the classes {truth.classes}, detections {found.classes}")
+        raise InputError(f"truth has the classes {truth.classes}, detections {found.classes}")
     if truth.names != found.names:
         missing = sorted(set(truth.names) ^ set(found.names)) or ["their order"]
         raise ValueError(f"truth and detections differ in their images: {files.shortened(missing)}")

@@ -8,6 +8,7 @@ sorted names from 1, so neither depends on the order of a folder.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
@@ -76,6 +77,10 @@ class _Annotation(msgspec.Struct, gc=False):
     occlusion: Literal[0, 1, 2, 3, 4] | None = None
     out_of_view: Literal[0, 1, 2, 3] | None = None
     target_id: Annotated[int, Meta(ge=-LIMIT_PX, lt=LIMIT_PX)] | None = None
+
+
+KEYS = {*_Annotation.__struct_fields__, "area"}  # of annotations that are read
+ROUNDED = 1.0  # square pixels that an area may differ from its box's
 
 
 class _Categories(msgspec.Struct):
@@ -313,8 +318,23 @@ def names_of(file_names: Iterable[str]) -> tuple[str, ...]:
     paths = [PurePosixPath(name.replace("\\", "/")) for name in file_names]
     kinds = (lambda p: p.stem, lambda p: "--".join(p.with_suffix("").parts),
              lambda p: "--".join(p.parts))  # fmt: skip
-    named = ([kind(path) for path in paths] for kind in kinds)
-    return tuple(next(names for names in named if len(set(names)) == len(paths)))
+    for kind in kinds:
+        names = tuple(kind(path) for path in paths)
+        if len(set(names)) == len(paths):
+            return names
+    raise InputError(f"two images would be called {names[0]}: folders and names hold '--'")
+
+
+def unread(value: Mapping[str, object]) -> dict[str, int]:
+    """Return what a valid COCO dictionary says that no table holds, and of how many annotations:
+    keys whose values are not empty, and areas that are not their boxes'."""
+    counts = Counter()
+    for one in value["annotations"]:
+        counts.update(key for key in one.keys() - KEYS if one[key])
+        area, (_, _, width, height) = one.get("area"), one["bbox"]
+        is_other = isinstance(area, int | float) and abs(area - width * height) > ROUNDED
+        counts["area of a mask"] += is_other
+    return {key: count for key, count in sorted(counts.items()) if count}
 
 
 def category_names(value: object) -> dict[Id, str]:

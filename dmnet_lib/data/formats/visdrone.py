@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.annotations import LIMIT_PX, SCORE, Annotations, offsets_of
+from dmnet_lib.core.annotations import LIMIT_PX, SCORE, TRUNCATION, Annotations, offsets_of
 from dmnet_lib.core.classes import OTHER, REGION, Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
@@ -39,8 +39,10 @@ FIELDS = tuple(FIELD_RANGES)
 LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
 MARKS = b"," * (len(FIELDS) - 1) + b"\n"  # of a plain line, without its digits
 CATEGORY_NAMES = {IGNORED: "ignored regions", **dict(enumerate(VISDRONE, 1)), OTHERS: "others"}
+EXTRAS = (SCORE, TRUNCATION, "occlusion")  # the columns of `Annotations.extra`
 MAX_DETECTIONS = 500  # of an image, in the challenge and in its toolkit
 LONGEST_NAME = 200  # of a class
+DOTA_HEADS = ("imagesource:", "gsd:")  # of the lines that a file of DOTA begins with
 RESULT_FIELDS = 6  # those before truncation and occlusion, which say nothing in results
 
 
@@ -76,7 +78,7 @@ def from_table(
         class_ids=np.where(category == OTHERS, OTHER, category),
         ignored=(score == 0) | (category == IGNORED) | (category == OTHERS),
         classes=VISDRONE,
-        extra={SCORE: score, "truncation": truncation, "occlusion": occlusion},
+        extra=dict(zip(EXTRAS, (score, truncation, occlusion), strict=True)),
     )
 
 
@@ -184,7 +186,7 @@ def _fields(line: str, where: str) -> list[int]:
     fields = line.strip().rstrip(",").split(",")
     if len(fields) != len(FIELDS):
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
-        raise InputError(f"{where}: {len(fields)} fields, expected {expected}{_likeness(line)}")
+        raise InputError(f"{where}: {len(fields)} fields, expected {expected}{likeness(line)}")
     row = []
     for field, (name, (low, high)) in zip(fields, FIELD_RANGES.items(), strict=True):
         if not (WHOLE.fullmatch(field.strip()) and low <= int(field) <= high):
@@ -194,14 +196,18 @@ def _fields(line: str, where: str) -> list[int]:
     return row
 
 
-def _likeness(line: str) -> str:
+def likeness(line: str) -> str:
     """Return what else a line of text looks like, and what reads that; "" if it is unknown."""
+    fields = line.strip().rstrip(",").split("," if "," in line else None)
     if "," in line:
-        counts = {9: "UAVDT's (--from uavdt)", 10: "that of VisDrone's video tracks, with frames"}
+        kinds = {8: "VisDrone", 9: "UAVDT", 10: "VisDrone-VID"}
     else:
-        counts = {5: "YOLO's (--from yolo)", 10: "DOTA's (--from dota)"}
-    fields = line.split("," if "," in line else None)
-    return f"; it looks like {counts[len(fields)]}" if len(fields) in counts else ""
+        kinds = {5: "YOLO", 6: "YOLO", 10: "DOTA"}
+    kind = "DOTA" if line.startswith(DOTA_HEADS) else kinds.get(len(fields), "")
+    if kind == "VisDrone-VID":
+        return f"; it looks like {kind}'s tracks, which nothing here reads: convert them to COCO"
+    reader = f"which --from {kind.lower()} reads (dataset: {kind.lower()})"
+    return f"; it looks like {kind}'s text, {reader}" if kind else ""
 
 
 def read_all(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:

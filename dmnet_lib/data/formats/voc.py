@@ -12,7 +12,7 @@ truncated, of depth 0. Both kinds are read.
 
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from xml.etree import ElementTree
@@ -22,8 +22,9 @@ import numpy as np
 
 from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import LIMIT_PX, SCORE, TRUNCATION, Annotations, from_lists
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
-from dmnet_lib.data.formats import visdrone, yolo
+from dmnet_lib.data.formats import coco, visdrone, yolo
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 RELEASED_CORNERS = ("x0", "y0", "x1", "y1")
@@ -107,29 +108,41 @@ def _text(image: Annotations, folder_name: str, file_name: str, *, released: boo
 
 
 def read(
-    folder: Path, names: Sequence[str] | None = None, *, executor: Executor | None = None
-) -> tuple[Annotations, tuple[str, ...]]:
-    """Return the table of `<name>.xml` for names, by default of every xml file in order, and each
-    image's file name: its stem with `filename`'s suffix.
+    folder: Path, keys: Sequence[str] | None = None, *, others: Sequence[Path] = (),
+    executor: Executor | None = None,
+) -> tuple[Annotations, tuple[str, ...]]:  # fmt: skip
+    """Return the table of `<key>.xml` for keys, by default of every xml file in order, and each
+    image's file name: its key with `filename`'s suffix.
 
-    Absent `truncated`, `difficult` and `occlusion` are 0. executor, as `parallel.run` takes it,
-    reads the files. Raises InputError that names the file and the tag.
+    Absent `truncated`, `difficult` and `occlusion` are 0. others are files of which only the names
+    of classes count. executor, as `parallel.run` takes it, reads the files. Raises InputError that
+    names the file and the tag.
     """
-    if names is None:
-        names = sorted(path.stem for path in folder.glob("*.xml"))
-        if not names:
+    if keys is None:
+        paths = folder.rglob("*.xml")
+        keys = sorted(one.relative_to(folder).with_suffix("").as_posix() for one in paths)
+        if not keys:
             raise InputError(f"{folder}: holds no xml file")
-    paths = [files.inside(folder, f"{name}.xml") for name in names]
+    paths = [*(files.inside(folder, f"{key}.xml") for key in keys), *others]
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "xml files"}
     images = list(parallel.run(_read_image, paths, **how))
-    file_names = (name + suffix for name, (_, suffix, *_) in zip(names, images, strict=True))
-    called = {name for *_, objects in images for name in objects}
+    classes, numbers = numbered(folder, {name for *_, objects in images for name in objects})
+    images = images[: len(keys)]
+    file_names = [key + suffix for key, (_, suffix, *_) in zip(keys, images, strict=True)]
+    columns = [_columns(rows, objects, numbers) for *_, rows, objects in images]
+    sizes_wh = [size for size, *_ in images]
+    return from_lists(coco.names_of(file_names), sizes_wh, columns, classes), tuple(file_names)
+
+
+def numbered(folder: Path, called: Collection[str]) -> tuple[Classes, dict[str, int]]:
+    """Return the classes of objects called so, and the number of each name. Raises InputError.
+
+    Classes are those of the folder's classes.txt, where there is one, else all names, sorted.
+    """
     listed = yolo.classes_of(folder).names
     if listed and (strange := called - {*listed, *visdrone.CATEGORY_NAMES.values()}):
         raise InputError(f"{folder / yolo.LIST}: does not name {files.shortened(sorted(strange))}")
-    classes, numbers = visdrone.numbered(list(listed or sorted(called)), f"{folder}")
-    columns = [_columns(rows, objects, numbers) for *_, rows, objects in images]
-    return from_lists(names, [size for size, *_ in images], columns, classes), tuple(file_names)
+    return visdrone.numbered(list(listed or sorted(called)), f"{folder}")
 
 
 def _columns(

@@ -21,6 +21,7 @@ from dmnet_lib.core import boxes, files, parallel
 from dmnet_lib.core.annotations import Annotations, from_lists
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
+from dmnet_lib.data.formats import visdrone
 
 LIMIT = 10**6  # image sizes; keeps whole pixels in int64
 FIELDS = ("class", "cx", "cy", "w", "h")
@@ -61,10 +62,7 @@ def read(
     takes it, reads the files. Raises InputError that names file and line.
     """
     classes = classes_of(folder)
-    labels = labels or folder / "labels"
-    paths = [files.inside(labels, f"{key}.txt") for key in keys or names]
-    if names and not any(path.is_file() for path in paths):
-        raise InputError(f"{labels}: has labels for none of {len(names)} images")
+    paths = paths_of(labels or folder / "labels", keys or names)
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
     most, pairs = len(classes) or MOST_CLASSES, zip(paths, sizes, strict=True)
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
@@ -75,10 +73,18 @@ def read(
     return from_lists(names, sizes, images, classes)
 
 
+def paths_of(labels: Path, keys: Sequence[str]) -> list[Path]:
+    """Return the paths of the texts of images, of which some are there. Raises InputError."""
+    paths = [files.inside(labels, f"{key}.txt") for key in keys]
+    if keys and not any(path.is_file() for path in paths):
+        raise InputError(f"{labels}: has labels for none of {len(keys)} images")
+    return paths
+
+
 def classes_of(folder: Path) -> Classes:
     """Return the classes that a dataset names; none where it has no list. Raises InputError."""
     path = folder / LIST
-    names = [line.strip() for line in _lines(path) if line.strip()]
+    names = [line.strip() for line in lines_of(path) if line.strip()]
     if not names and (folder / DATA).is_file():
         path = folder / DATA
         names = [str(name) for name in _yaml_names(path)]
@@ -89,17 +95,19 @@ def classes_of(folder: Path) -> Classes:
 
 def image_folder(folder: Path, split: str) -> Path | None:
     """Return the folder of a split's images, where a data.yaml says it. Raises InputError."""
-    told = _yaml(folder / DATA).get(split) if (folder / DATA).is_file() else None
+    data = _yaml(folder / DATA) if (folder / DATA).is_file() else {}
+    told, base = data.get(split), folder / str(data.get("path") or "")
     if told is None:
         return None
     if not isinstance(told, str) or told.endswith(".txt"):
         raise InputError(f"{folder / DATA}: {split} is no folder; one folder of images is taken")
-    there = [folder / told, folder / told.removeprefix("../")]  # roboflow counts from elsewhere
+    # `path` may be meant from elsewhere, and roboflow's folders are.
+    there = [base / told, folder / told, folder / told.removeprefix("../")]
     return next((one for one in there if one.is_dir()), None)
 
 
 def _yaml(path: Path) -> dict[str, object]:
-    text = "\n".join(_lines(path))
+    text = "\n".join(lines_of(path))
     with files.reading(path, "valid YAML", (yaml.YAMLError, RecursionError, ValueError)):
         value = yaml.safe_load(text)
     return value if isinstance(value, dict) else {}
@@ -115,7 +123,7 @@ def _yaml_names(path: Path) -> list[object]:
     return names
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
     with files.reading(path, "a text file", (UnicodeDecodeError,)):
         return path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
 
@@ -123,7 +131,7 @@ def _lines(path: Path) -> list[str]:
 def _read_image(file: tuple[Path, np.ndarray], classes: int) -> dict[str, np.ndarray]:
     """Return the columns of a label file and its image's size; no row where there is no file."""
     path, size_wh = file
-    lines = [(n, line.split()) for n, line in enumerate(_lines(path), start=1) if line.strip()]
+    lines = [(n, line.split()) for n, line in enumerate(lines_of(path), start=1) if line.strip()]
     rows = [_numbers(_as_box(fields), FIELDS, classes, f"{path}:{n}") for n, fields in lines]
     table = np.array(rows).reshape(-1, len(FIELDS))
     corner = table[:, 1:3] - table[:, 3:] / 2
@@ -166,7 +174,8 @@ def _numbers(fields: list[str], names: Sequence[str], classes: int, where: str) 
     """Return class, cx, cy, w, h of a line, and the score where names have it."""
     if len(fields) != len(names):
         expected = f"{len(names)} ({' '.join(names)})"
-        raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
+        likeness = visdrone.likeness(" ".join(fields))
+        raise InputError(f"{where}: {len(fields)} fields, expected {expected}{likeness}")
     numbers = [_float(field) for field in fields]
     if not (numbers[0].is_integer() and 0 <= numbers[0] < classes):
         raise InputError(f"{where}: class is {fields[0][:40]!r}, expected 0 to {classes - 1}")

@@ -134,22 +134,34 @@ class SizeOptions:
 
 
 @dataclass(frozen=True)
-class SplitOptions:
-    """One split: the data that hold it, their kind, its name, and image sizes."""
+class DataOptions:
+    """How data is read: its split, its kind, where its files lie, and image sizes."""
+
+    split: str = option("train, val, test-dev …; not needed where there is one", default="")
+    kind: str = option("what the data is, if not seen from its files", "--from",
+        choices=tuple(datasets.KINDS), default="")  # fmt: skip
+    layout: str = option("of coco, if unusual: JSON,FOLDER with {split}", metavar="PATHS",
+        default="")  # fmt: skip
+    sizes: SizeOptions
+
+    def read_from(self, path: Path, **how: object) -> splits.Split:
+        """Return what path holds; how as of `datasets.read`."""
+        given = {"split": self.split, "kind": self.kind, "layout": self.layout}
+        return datasets.read(path, sizes=self.sizes.read(), **given, **how)
+
+
+@dataclass(frozen=True)
+class SplitOptions(DataOptions):
+    """One split, and the data that hold it."""
 
     root: Path = option("a folder of data in any known layout, or a COCO json", "", metavar="ROOT")
-    split: str = option("train, val, test-dev …; not needed of a json", default="")
-    kind: str = option("what ROOT is", "--from", choices=tuple(datasets.KINDS), default="")
-    sizes: SizeOptions
 
     def read(self, say: Say, *, annotated: bool = True) -> splits.Split:
         """Return the split and say what is odd about it.
 
         annotated False also takes a split without an annotations folder, as one without boxes.
         """
-        sizes = self.sizes.read()
-        how = {"split": self.split, "kind": self.kind, "annotated": annotated}
-        found = datasets.read(self.root, sizes=sizes, **how)
+        found = self.read_from(self.root, annotated=annotated)
         for note in (*found.notes, *datasets.remarks(found)):
             say(f"note: {note}")
         return found

@@ -1,7 +1,7 @@
-"""Annotations in any of four formats, of images or of crops -> the same in another."""
+"""Annotations in any known format, of images or of crops -> the same in one of four."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,11 @@ from dmnet_lib.data import datasets, splits
 from dmnet_lib.data.formats import coco, rules, visdrone, voc, yolo
 from dmnet_lib.data.splits import Split
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import Say, SizeOptions, WorkerOptions, option
+from dmnet_lib.running.commands.common import DataOptions, Say, WorkerOptions, option
 
 ABOUT = """\
-Convert annotations between VisDrone text, COCO json, Pascal VOC xml and YOLO text, in every
-direction, for images and for crops. Images are neither decoded nor copied.
+Convert annotations of any known kind to VisDrone text, COCO json, Pascal VOC xml or YOLO text, for
+images and for crops. Images are neither decoded nor copied.
 
 SOURCE is one of
   visdrone  a ROOT with --split, or the folder of one split: annotations/<stem>.txt
@@ -27,43 +27,45 @@ SOURCE is one of
   coco      a json file, of images or of crops
   voc       a folder of <stem>.xml, or one that holds them in Annotations/
   yolo      a folder of labels/<stem>.txt, with classes.txt or data.yaml
-Image sizes of visdrone and yolo come from images/ beside, --image-sizes, or image_sizes.json in the
-folder. Only YOLO loses something, which is counted. In formats without a field for it a crop's name
-says where it lies."""
+  dota      a folder of labelTxt/<stem>.txt: horizontal boxes around its corners
+Image sizes of visdrone, yolo and dota come from images/ beside, --image-sizes, or image_sizes.json
+in the folder. What a format has no place for is named and counted. In formats without a field for
+it a crop's name says where it lies."""
 EXAMPLES = """\
 example:
   dmnet convert data/VisDrone --split val --to coco --classes 'car: car + van, bus' --out a.json"""
 FORMATS = ("coco", "voc", "yolo", "visdrone")
+COLUMNS = {  # of `Annotations.extra` that a format has a place for
+    "coco": coco.EXTRAS, "voc": visdrone.EXTRAS, "yolo": (), "visdrone": visdrone.EXTRAS,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to convert, to which format, and where; kind and split are "" where nothing says it."""
+    """What to convert, to which format, and where; the split is one of SOURCE's, or what it is."""
 
     source: Path = option("what to convert", flag="", metavar="SOURCE")
-    split: str = option("which split of SOURCE, or the split it is: train, val …", default="")
     to: str = option("the format to write", choices=FORMATS)
     out: Path = option("a file for coco, else a folder")
-    kind: str = option("what SOURCE is", "--from", choices=tuple(datasets.KINDS), default="")
     classes: str = option("merged, limited; objects of others become ignored regions", default="")
-    sizes: SizeOptions
+    data: DataOptions
     workers: WorkerOptions
     profile: Profile = common.rules("annotations", "formats")
 
 
 def run(options: Options, say: Say) -> None:
     """Run the command."""
-    source, sizes = options.source, options.sizes.read()
+    source = options.source
     files.require_finished(source)
-    kind = options.kind or datasets.kind_of(source)
+    kind = options.data.kind or datasets.kind_of(source)
     with options.workers.lend(tasks=datasets.tasks(source, kind)) as executor:
-        found = datasets.read(
-            source, kind=kind, split=options.split, sizes=sizes, executor=executor
-        )
+        found = options.data.read_from(source, executor=executor)
     what = "crops" if found.is_crops else "images"
     say(f"{source}: {len(found.annotations):,} {what}, {_in_words(_kinds(found.annotations))}")
     for note in found.notes:
         say(f"note: {note}")
+    if found.unread:
+        say(f"not read, and so not written: {_named(found.unread)}")
     found = found.of(merge_classes(found.annotations, options.classes))
     kept = apply(found, options.profile)
     rows = len(found.annotations.boxes_xywh) - len(kept.annotations.boxes_xywh)
@@ -71,6 +73,8 @@ def run(options: Options, say: Say) -> None:
     if rows or images:
         say(f"left out by the rules: {rows:,} rows, {images:,} images")
     _check_out(options, kept)
+    if lost := _lost(kept.annotations, options.to, options.profile):
+        say(f"dropped, as --to {options.to} has no place for it: {_named(lost)}")
     if options.to == "coco":
         write_coco(options.out, kept, options.profile, say)
         return
@@ -88,8 +92,33 @@ def _kinds(table: Annotations) -> dict[str, int]:
     return {"boxes": boxes, "ignored regions": ignored, "others": others}
 
 
+def _lost(table: Annotations, to: str, profile: Profile) -> dict[str, int]:
+    """Return what a format has no place for, and how many rows hold it: none that is 0."""
+    lost, columns = {}, COLUMNS[to]
+    if to == "yolo":
+        classed = table.class_ids > 0
+        lost = _kinds(table) | {
+            "boxes with score 0": int((classed & table.ignored).sum()),
+            "boxes without area": int((classed & ~table.ignored & ~table.has_class).sum()),
+        }
+        del lost["boxes"]
+        table = table.where(table.is_object)
+    if to == "visdrone":
+        lost["boxes with parts of pixels"] = int((table.boxes_xywh % 1).any(axis=1).sum())
+    if to == "voc" and profile.formats.voc_tags == "released":
+        columns = ()
+    plain = replace(table, extra={})
+    for name in sorted({*table.extra} - {*columns}):
+        lost[name] = int((table.extra[name] != plain.column(name)).sum())
+    return {what: count for what, count in lost.items() if count}
+
+
 def _in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{what} ({count:,})" for what, count in counts.items())
 
 
 def apply(found: Split, profile: Profile) -> Split:
@@ -143,22 +172,12 @@ def _write_voc(out: Path, kept: Split, profile: Profile, say: Say) -> None:
         listing = files.inside(out.parent / "ImageSets/Main", f"{kept.name or 'all'}.txt")
         files.write_text(listing, "".join(f"{name}\n" for name in table.names))
         say(f"{listing}: {len(table):,} names")
-    if tags == "released":
-        say("the released tags have no place for score, truncation and occlusion")
     say(f"{out}: {len(table):,} xml files, {len(table.boxes_xywh):,} objects")
 
 
 def _write_yolo(out: Path, kept: Split, profile: Profile, say: Say) -> None:
     table = kept.annotations
     dropped = yolo.write(out, table)
-    classed = table.class_ids > 0
-    lost = _kinds(table) | {
-        "boxes with score 0": int((classed & table.ignored).sum()),
-        "boxes without area": int((classed & ~table.ignored & ~table.has_class).sum()),
-    }
-    del lost["boxes"]
-    words = f"{sum(lost.values()):,} rows ({_in_words(lost)})"
-    say(f"dropped, as YOLO has no place for them: {words}; truncation and occlusion of others")
     say(f"{out / 'labels'}: {len(table):,} files, {len(table.boxes_xywh) - dropped:,} boxes")
 
 

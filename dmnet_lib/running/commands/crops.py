@@ -25,7 +25,7 @@ with the largest expected recall gain, by the detector's recall curve (its recal
 Cells of --density maps hold objects, so that a map sums to their number at any stride; planned
 crops want maps split by size (`dmnet density --sizes`). Writes crops.json (parameters and regions,
 [x1, y1, x2, y2] in half-open pixels, planned ones in the order chosen), annotations/ (VisDrone's
-text), coco.json for `dmnet fuse`, and images/. `dmnet convert` takes the folder."""
+text, of its classes), coco.json for `dmnet fuse`, and images/. `dmnet convert` takes the folder."""
 EXAMPLES = """\
 examples:
   dmnet crops data/VisDrone --split train --window 70x70 --threshold 0.08 --out crops
@@ -123,12 +123,13 @@ def _write_annotations(
     material = Split(source.name, cut.annotations, entries=origins)
     # Thousands of small files keep the disk busy, not this process: it goes on meanwhile.
     with ThreadPoolExecutor(1) as beside:
-        texts = options.out / "annotations"
+        texts, waiting = options.out / "annotations", []
         if set(cut.annotations.classes) <= set(visdrone.VISDRONE):  # coco.json holds others
-            written = beside.submit(visdrone.write_annotations, texts, cut.annotations)
+            waiting = [beside.submit(visdrone.write_annotations, texts, cut.annotations)]
         kept = convert.apply(material, options.profile)
         convert.write_coco(options.out / COCO_LIST, kept, options.profile, say)
-        written.result()
+        for one in waiting:
+            one.result()
 
 
 def _tell(source: Split, chosen: Chosen, cut: crops.CropAnnotations, out: Path, say: Say) -> None:
