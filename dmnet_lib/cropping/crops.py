@@ -8,11 +8,13 @@ import numpy as np
 from PIL import Image
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import TRUNCATION, Annotations, offsets_of
+from dmnet_lib.core.annotations import TRUNCATION, Annotations, in_pixels, offsets_of
 from dmnet_lib.core.classes import REGION
 from dmnet_lib.core.official import CORRECTED, CropRules
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.data.crop_names import crop_name
+
+DECIMALS = 6  # of parts of pixels; what lies behind them is of adding and subtracting
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def annotate(
     stems, style = annotations.names, rules.crop_names
     names = [crop_name(stems[image], xyxy, crop_names=style) for image, xyxy in places]
     offsets = offsets_of(np.bincount(crop, minlength=len(regions)))
-    columns = annotations.columns(row) | {"boxes_xywh": xywh}
-    is_cut = (visible < 1) & (columns["class_ids"] != REGION)
+    columns = annotations.columns(row) | {"boxes_xywh": in_pixels(xywh.round(DECIMALS))}
+    is_cut = (visible < 1 - 10.0**-DECIMALS) & (columns["class_ids"] != REGION)
     columns["extra"][TRUNCATION] = np.where(is_cut, 1, annotations.column(TRUNCATION)[row])
     table = Annotations(tuple(names), sizes_wh, offsets, classes=annotations.classes, **columns)
     table = table.ignoring(visible < min_visible)
@@ -108,6 +110,7 @@ def _seen(
     region, sizes_wh = regions.boxes_xyxy[crop], annotations.sizes_wh[regions.image_index[crop]]
     whole = boxes.clip(boxes.xywh_to_xyxy(annotations.boxes_xywh[row]), sizes_wh)
     clipped = boxes.clip(boxes.shift(whole, -region[:, :2]), region[:, 2:] - region[:, :2])
-    visible = boxes.area(clipped) / np.maximum(boxes.area(whole), 1)
+    area = boxes.area(whole)
+    visible = boxes.area(clipped) / np.where(area > 0, area, 1)
     shown = visible > 0
     return crop[shown], row[shown], boxes.xyxy_to_xywh(clipped[shown]), visible[shown]

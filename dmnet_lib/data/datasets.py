@@ -168,7 +168,7 @@ def _read(asked: Request, kind: str) -> Split:
         return KINDS[kind](asked)
     except InputError as error:
         others = kinds_in(path) if path.is_dir() else []
-        if others and kind not in others:
+        if others and kind not in others and "it looks like" not in str(error):
             what = f"it looks like {others[0]}: --from {others[0]}, dataset: {others[0]}"
             raise InputError(f"{error}; {what}") from None
         raise
@@ -237,7 +237,7 @@ def split_name(folder_name: str) -> str:
 
 def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
     """Return the root and the splits meant by a root, or by the folder of one split."""
-    if (path / "annotations").is_dir() or (path / "images").is_dir():
+    if _is_one_split(path):
         return path.resolve().parent, (path.resolve().name,)
     found = {p.parent.name for part in ("images", "annotations") for p in path.glob(f"*/{part}")}
     if not found:
@@ -248,6 +248,10 @@ def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
 def image_paths(folder: Path) -> tuple[Path, ...]:
     """Return the images of a split's folder, sorted by name. Raises InputError where none is."""
     return tuple(_images_of(folder).values())
+
+
+def _is_one_split(folder: Path) -> bool:
+    return (folder / "annotations").is_dir() or (folder / "images").is_dir()
 
 
 def _images_of(folder: Path) -> dict[str, Path]:
@@ -290,9 +294,9 @@ def left_out(folder: Path, names: Sequence[str], what: str) -> list[str]:
 
 
 def _visdrone(asked: Request) -> Split:
-    root, there = locate(asked.path)
-    if root == asked.path and asked.split:
-        there = (asked.split,)
+    root, there = asked.path, (asked.split,)
+    if not asked.split or _is_one_split(root):
+        root, there = locate(root)
     if len(there) > 1:
         raise InputError(f"{asked.path}: holds {', '.join(there)}; say which with --split")
     home, name = split_folder(root, there[0]), split_name(there[0])

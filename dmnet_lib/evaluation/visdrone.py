@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.annotations import SCORE, Annotations
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.evaluation.matching import FALSE, THRESHOLDS, TRUE, drop_in_ignored_regions, match
 
@@ -31,7 +31,7 @@ def evaluate(truth: Annotations, found: Detections) -> dict[str, object]:
     """
     truth, found = drop_in_ignored_regions(truth, found)
     tables = class_tables(truth, found)
-    names, in_class = truth.classes.names, truth.class_ids[:, None] == truth.classes.ids
+    names, in_class = truth.classes.names, _in_class(truth)
     images = np.array([len(np.unique(truth.image_index[rows])) for rows in in_class.T])
     present = np.flatnonzero(images)
     per_class = {names[k]: _means(tables, np.eye(len(names))[k]) for k in present}
@@ -61,9 +61,15 @@ def _means(tables: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, floa
     }
 
 
+def _in_class(truth: Annotations) -> np.ndarray:
+    """Return the [N, K] mask of the rows of each class that recall counts."""
+    counted = ~truth.ignored | (SCORE in truth.extra)  # what other data ignores is not counted
+    return (truth.class_ids[:, None] == truth.classes.ids) & counted[:, None]
+
+
 def class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray]:
     """Return AP, AR1, AR10, AR100, AR500 [classes, thresholds]; ignored regions are dropped."""
-    boxes = [(truth.class_ids == k).sum() for k in truth.classes.ids]
+    boxes = _in_class(truth).sum(axis=0)
     tables = {"AP": np.zeros((len(boxes), len(THRESHOLDS)))}
     for cap, first, outcome in _outcomes(truth, found):
         order = np.argsort(-first.scores, kind="stable")

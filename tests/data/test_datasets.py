@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import fault
-from PIL import Image
+from layouts import BOXES, CLASSES, SIZES, coco_value, pictures, write, xml
 
 from dmnet_lib.core import files
 from dmnet_lib.core.tables import Detections
@@ -16,77 +16,6 @@ from dmnet_lib.data.splits import Split
 from dmnet_lib.evaluation import coco as coco_protocol
 from dmnet_lib.evaluation import visdrone as visdrone_protocol
 
-CLASSES = ("boat", "buoy")
-SIZES = {"a": (40, 30), "b": (32, 24)}
-BOXES = {"a": [("boat", (3, 4, 10, 20)), ("buoy", (1, 2, 4, 5))], "b": [("boat", (0, 0, 8, 6))]}
-
-
-def pictures(folder: Path, suffix: str = ".jpg", stems: tuple[str, ...] = ("a", "b")) -> None:
-    """Images of SIZES, by the last letter of their stems."""
-    for stem in stems:
-        path = folder / f"{stem}{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", SIZES[stem[-1]]).save(path)
-
-
-def coco_value(**changes: object) -> dict:
-    """COCO with ids from 0 and no more than must be; changes go to the first annotation."""
-    images = [
-        {"id": n, "file_name": f"{stem}.jpg", "width": w, "height": h}
-        for n, (stem, (w, h)) in enumerate(SIZES.items())
-    ]
-    rows = [
-        {"image_id": n, "category_id": CLASSES.index(name), "bbox": [*box]}
-        for n, stem in enumerate(SIZES)
-        for name, box in BOXES[stem]
-    ]
-    rows[0] |= changes
-    categories = [{"id": n, "name": name} for n, name in enumerate(CLASSES)]
-    return {"images": images, "annotations": rows, "categories": categories}
-
-
-def write_coco(place: Path) -> None:
-    files.write_json(place, coco_value())
-
-
-def write_yolo(place: Path) -> None:
-    for stem, (w, h) in SIZES.items():
-        rows = [
-            (CLASSES.index(name), (x + bw / 2) / w, (y + bh / 2) / h, bw / w, bh / h)
-            for name, (x, y, bw, bh) in BOXES[stem]
-        ]
-        lines = (" ".join(f"{value:.6g}" for value in row) for row in rows)
-        files.write_text(place / f"{stem}.txt", "\n".join(lines))
-
-
-def xml(stem: str, boxes: list[tuple]) -> str:
-    w, h = SIZES[stem]
-    objects = "".join(
-        f"<object><name>{name}</name><bndbox><xmin>{x + 1}</xmin><ymin>{y + 1}</ymin>"
-        f"<xmax>{x + bw}</xmax><ymax>{y + bh}</ymax></bndbox></object>"
-        for name, (x, y, bw, bh) in boxes
-    )
-    size = f"<size><width>{w}</width><height>{h}</height></size>"
-    return f"<annotation><filename>{stem}.jpg</filename>{size}{objects}</annotation>"
-
-
-def write_voc(place: Path) -> None:
-    for stem, boxes in BOXES.items():
-        files.write_text(place / f"{stem}.xml", xml(stem, boxes))
-    if place.name == "Annotations":
-        files.write_text(place.parent / "ImageSets" / "Main" / "val.txt", "a\nb  1\n")
-
-
-def write_dota(place: Path) -> None:
-    for stem, boxes in BOXES.items():
-        lines = ["imagesource:GoogleEarth", "gsd:0.146"]
-        for name, (x, y, w, h) in boxes:  # a diamond: its corners touch the sides
-            corners = f"{x + w / 2} {y} {x + w} {y + h / 2} {x + w / 2} {y + h} {x} {y + h / 2}"
-            lines.append(f"{corners} {name} 0")
-        files.write_text(place / f"{stem}.txt", "\n".join(lines))
-
-
-WRITE = {"coco": write_coco, "yolo": write_yolo, "voc": write_voc, "dota": write_dota}
 LAYOUTS = [
     ("coco", "annotations/instances_val.json", "val"),
     ("coco", "annotations/instances_val.json", "images/val"),
@@ -104,15 +33,6 @@ LAYOUTS = [
     ("dota", "val/labelTxt", "val/images"),
     ("dota", "labelTxt/val", "images/val"),
 ]
-
-
-def write(root: Path, kind: str, place: str, images: str) -> Path:
-    """Write a data set of a kind; its texts or its json go to place, its images to a folder."""
-    WRITE[kind](root / place)
-    pictures(root / images)
-    if kind == "yolo":
-        files.write_text(root / "data.yaml", "names: [boat, buoy]\n")
-    return root
 
 
 def assert_ours(found: Split, images: Path, name: str = "val") -> None:
@@ -192,16 +112,6 @@ def test_equal_names_in_nested_folders_stay_apart(tmp_path: Path, kind: str) -> 
     assert found.images.paths == tuple(images / f"{stem}.jpg" for stem in stems)
 
 
-def test_images_may_be_of_any_suffix(tmp_path: Path) -> None:
-    suffixes = (".bmp", ".jpeg", ".PNG", ".tif", ".webp")
-    for number, suffix in enumerate(suffixes):
-        pictures(tmp_path / "images", suffix, (f"{number}a",))
-        files.write_text(tmp_path / "labels" / f"{number}a.txt", "0 0.5 0.5 0.5 0.5\n")
-    found = datasets.with_images(datasets.read(tmp_path))
-    assert [path.suffix for path in found.images.paths] == [*suffixes]
-    assert [found.images[i].shape for i in range(5)] == [(30, 40, 3)] * 5
-
-
 def test_odd_ids_and_missing_keys_of_coco_are_no_fault(tmp_path: Path) -> None:
     value = coco_value()
     for key in ("width", "height"):
@@ -238,7 +148,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", [coco_protocol, visdrone_protocol])
-@pytest.mark.parametrize("mark", [{"ignore": 1}, {"iscrowd": 1}, {"score": 0}])
+@pytest.mark.parametrize("mark", [{"ignore": 1}, {"iscrowd": 1}])
 def test_what_is_ignored_counts_as_neither(protocol: object, mark: dict) -> None:
     """Not to be found, and no fault to find: the figures are those of the others alone."""
     table = coco.from_coco(coco_value(**mark))
@@ -305,7 +215,6 @@ def test_dota_s_difficult_objects_are_ignored_and_its_faults_are_named(tmp_path:
     assert table.classes.names == ("ship", "small-vehicle")
     assert table.boxes_xywh.tolist() == [[1.5, 1, 3.5, 4.25], [0, 0, 9, 9]]
     assert table.ignored.tolist() == [True, False]
-    assert table.column("score").tolist() == [0, 1]
     for line, says in {"1 1 5 1 5 5 1": "7 fields", "1 1 5 1 5 5 1 x ship 0": "must be numbers",
                        "0 0.5 0.5 0.2 0.2": "it looks like YOLO's"}.items():  # fmt: skip
         files.write_text(place, f"gsd:1\n{line}")
@@ -343,5 +252,3 @@ def test_of_several_folders_of_voc_one_must_be_said(tmp_path: Path, place: str) 
         write(tmp_path, "voc", f"VOCdevkit/{year}/Annotations", f"VOCdevkit/{year}/JPEGImages")
     assert "give one of VOC" in fault(datasets.read, tmp_path / "VOCdevkit", split="val")
     assert_ours(datasets.load(tmp_path / place, "val"), tmp_path / place / "JPEGImages")
-
-

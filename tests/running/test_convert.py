@@ -73,8 +73,8 @@ def test_yolo_keeps_what_it_can_and_tells_the_rest(tmp_path, convert) -> None:
     split_folder(tmp_path / "val")
     said = convert(tmp_path / "val", "--to", "yolo", "--out", tmp_path / "out")
     assert said[1] == (
-        "dropped, as YOLO has no place for them: 4 rows (1 ignored regions, 1 others, 1 boxes with "
-        "score 0, 1 boxes without area); truncation and occlusion of others"
+        "dropped, as --to yolo has no place for it: ignored regions (1), others (1), ignored "
+        "boxes (1), boxes without area (1), occlusion (2), truncation (1)"
     )
     assert said[2] == f"{tmp_path / 'out' / 'labels'}: 3 files, 2 boxes"
     convert(tmp_path / "out", "--to", "visdrone", "--out", tmp_path / "back")
@@ -254,7 +254,7 @@ def test_official_must_know_the_split_where_it_matters(tmp_path, to_coco, refuse
 def test_the_released_tags_are_written_and_read(tmp_path, convert) -> None:
     split_folder(tmp_path / "val")
     options = ("--to", "voc", "--out", tmp_path / "voc", "--profile", "official")
-    assert "the released tags have no place for score" in convert(tmp_path / "val", *options)[2]
+    assert "has no place for it: occlusion (2), tru" in convert(tmp_path / "val", *options)[2]
     text = (tmp_path / "voc" / "a.1.xml").read_text()
     assert "<depth>0</depth>" in text
     assert "".join(text.split()).count(
@@ -395,7 +395,7 @@ def test_what_has_no_counterpart_is_noted(tmp_path, convert, make, what) -> None
         ("", "", "holds both, full, val; say which with --split"),
         ("both", "", "both: holds visdrone and yolo; expected VisDrone2019"),
         ("val", "--from crops", "crops.json: no such file"),
-        ("val", "--from yolo", "labels: holds no label (.txt)"),
+        ("val", "--from yolo", "a.1.txt:1: 1 fields, expected 5 (class cx cy w h); it looks like"),
         ("a.zip", "", "a.zip: not valid JSON"),
         ("val", "--out {}", "--to coco writes a file, such as val.json"),
         ("val", "--to voc --out {}/a.zip", "a.zip: --to voc writes a folder"),

@@ -194,9 +194,10 @@ def test_what_cannot_be_is_said_in_one_line(root, monkeypatch, refused, more, sa
     assert says in refused(*arguments(root, write_results(root, PERFECT), *more.split()))
 
 
-def test_a_folder_needs_a_split(root, refused) -> None:
+def test_a_folder_of_several_needs_a_split(root, refused) -> None:
+    files.write_text(root / "train" / "annotations" / "a.txt", "")
     told = refused(*arguments(root, write_results(root, PERFECT), truth="."))
-    assert "holds several splits; say which with --split" in told
+    assert "holds train, val; say which with --split" in told
 
 
 @pytest.mark.parametrize("protocol", ["coco", "visdrone"])

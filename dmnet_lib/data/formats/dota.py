@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import parallel
-from dmnet_lib.core.annotations import LIMIT_PX, SCORE, Annotations, from_lists
+from dmnet_lib.core.annotations import LIMIT_PX, Annotations, from_lists
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data.formats import visdrone, voc, yolo
 
@@ -44,7 +44,7 @@ def read(
         class_ids, difficult = np.array([numbers[one] for one in objects], np.int64), rows[:, 4] > 0
         columns.append({
             "boxes_xywh": rows[:, :4], "class_ids": class_ids,
-            "ignored": difficult | (class_ids <= 0), SCORE: 1 - difficult.astype(np.int64),
+            "ignored": difficult | (class_ids <= 0),
         })  # fmt: skip
     return from_lists(names, sizes_wh, columns, classes)
 

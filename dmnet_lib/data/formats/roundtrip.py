@@ -2,9 +2,26 @@
 
 from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
 
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.classes import OTHER, REGION
+from dmnet_lib.data.formats import coco, visdrone, voc, yolo
+
+
+def through(table: Annotations, folder: Path) -> dict[str, Annotations]:
+    """Return the table as each format gives it back, written to folder: VisDrone's text only where
+    it has the classes."""
+    names, sizes_wh, back = table.names, table.sizes_wh, {}
+    if set(table.classes) <= set(visdrone.VISDRONE):
+        visdrone.write_annotations(folder / "visdrone", table)
+        back["visdrone"] = visdrone.read_annotations(folder / "visdrone", names, sizes_wh)
+    coco.write(folder / "coco.json", table)
+    voc.write(folder / "voc", table)
+    yolo.write(folder / "yolo", table)
+    back["coco"] = coco.read(folder / "coco.json")
+    back["voc"] = voc.read(folder / "voc", names)[0]
+    return back | {"yolo": yolo.read(folder / "yolo", names, sizes_wh)}
 
 
 def compare(before: Annotations, after: Annotations) -> dict[str, int | bool]:

@@ -90,6 +90,12 @@ def from_rows(
     return from_table(names, sizes_wh, counts, np.concatenate([np.zeros((0, 8), np.int64), *rows]))
 
 
+def holds(table: Annotations) -> bool:
+    """Tell whether the text has a place for all of a table: classes, whole pixels and columns."""
+    is_known = set(table.classes) <= set(VISDRONE) and set(table.extra) <= set(EXTRAS)
+    return is_known and not (table.boxes_xywh % 1).any()
+
+
 def to_rows(table: Annotations) -> np.ndarray:
     """Return all rows as [N, 8] VisDrone fields, boxes in whole pixels.
 

@@ -196,10 +196,12 @@ def _box(item: ElementTree.Element, where: str) -> list[float]:
     tags = RELEASED_CORNERS if released else CORNERS
     left, top, right, bottom = (_number(boxes[0], tag, f"{where}: bndbox") for tag in tags)
     first = 0 if released else 1
-    width, height = right - left + first, bottom - top + first
+    # What adding and subtracting left behind the sixth decimal was not in the boxes.
+    box = (left - first, top - first, right - left + first, bottom - top + first)
+    left, top, width, height = (round(one, 6) for one in box)
     if width < 0 or height < 0:
         raise InputError(f"{where}: bndbox ends before it begins; {tags[0]} <= {tags[2]} needed")
-    return [left - first, top - first, width, height]
+    return [left, top, width, height]
 
 
 def _number(

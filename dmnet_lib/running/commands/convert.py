@@ -98,7 +98,7 @@ def _lost(table: Annotations, to: str, profile: Profile) -> dict[str, int]:
     if to == "yolo":
         classed = table.class_ids > 0
         lost = _kinds(table) | {
-            "boxes with score 0": int((classed & table.ignored).sum()),
+            "ignored boxes": int((classed & table.ignored).sum()),
             "boxes without area": int((classed & ~table.ignored & ~table.has_class).sum()),
         }
         del lost["boxes"]

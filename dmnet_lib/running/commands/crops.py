@@ -24,8 +24,9 @@ with the largest expected recall gain, by the detector's recall curve (its recal
 
 Cells of --density maps hold objects, so that a map sums to their number at any stride; planned
 crops want maps split by size (`dmnet density --sizes`). Writes crops.json (parameters and regions,
-[x1, y1, x2, y2] in half-open pixels, planned ones in the order chosen), annotations/ (VisDrone's
-text, of its classes), coco.json for `dmnet fuse`, and images/. `dmnet convert` takes the folder."""
+[x1, y1, x2, y2] in half-open pixels, planned ones in the order chosen), coco.json for
+`dmnet fuse`, annotations/ (VisDrone's text, where it has a place for all), and images/. `dmnet
+convert` takes the folder."""
 EXAMPLES = """\
 examples:
   dmnet crops data/VisDrone --split train --window 70x70 --threshold 0.08 --out crops
@@ -124,7 +125,7 @@ def _write_annotations(
     # Thousands of small files keep the disk busy, not this process: it goes on meanwhile.
     with ThreadPoolExecutor(1) as beside:
         texts, waiting = options.out / "annotations", []
-        if set(cut.annotations.classes) <= set(visdrone.VISDRONE):  # coco.json holds others
+        if visdrone.holds(cut.annotations):  # coco.json holds all others
             waiting = [beside.submit(visdrone.write_annotations, texts, cut.annotations)]
         kept = convert.apply(material, options.profile)
         convert.write_coco(options.out / COCO_LIST, kept, options.profile, say)

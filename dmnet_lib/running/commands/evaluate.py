@@ -12,10 +12,9 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import datasets
-from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import Say, SizeOptions, option
+from dmnet_lib.running.commands.common import DataOptions, Say, option
 
 ABOUT = """\
 Score detections by VisDrone's or COCO's protocol: metrics.json holds fractions, the table percent.
@@ -46,9 +45,8 @@ COLUMNS = {
 class Options:
     """Ground truth and detections, how to read them, which images count, and the protocol."""
 
-    ground_truth: Path = option(f"a COCO json, or the folder that holds {datasets.LAYOUT}")
-    split: str | None = option("train, val, test-dev …; of a folder")
-    sizes: SizeOptions
+    ground_truth: Path = option("a COCO json, or a folder of data in any known layout")
+    data: DataOptions
     detections: Path = option("COCO results json, or a folder or zip of VisDrone's or YOLO's text")
     protocol: str = option("whose rules to score by", choices=tuple(COLUMNS))
     out: Path = option("metrics.json")
@@ -76,8 +74,9 @@ class Options:
 
 def run(options: Options, say: Say) -> None:
     """Run the command."""
-    truth, truth_json, odd = _ground_truth(options)
-    images = files.read_json(options.images) if options.images else truth_json
+    split = options.data.read_from(options.ground_truth)
+    truth, odd = split.annotations, [*split.notes, *datasets.remarks(split)]
+    images = files.read_json(options.images) if options.images else split.coco_file
     if images is not None and not isinstance(images, Mapping):
         raise InputError(f"{options.images}: not a COCO file with images and categories")
     found, notes = results.read(
@@ -88,23 +87,11 @@ def run(options: Options, say: Say) -> None:
     notes += odd + more + results.remarks(found, truth.sizes_wh)
     metrics = _score(options, truth, found, notes)
     metrics |= {"detections": len(found), "notes": notes, "profile": options.profile.name}
-    metrics["split"] = options.split or options.ground_truth.stem
+    metrics["split"] = split.name or options.ground_truth.stem
     files.write_json(options.out, metrics)
     for line in _shown(metrics):
         say(line)
     say(f"{options.out}  {len(metrics['per_class'])} classes, {len(notes)} notes")
-
-
-def _ground_truth(options: Options) -> tuple[Annotations, Mapping | None, list[str]]:
-    """Return the annotations, the COCO file that they came from, if they did, and notes."""
-    path = options.ground_truth
-    if path.is_file():
-        value = files.read_json(path)
-        return coco_format.from_coco(value, source=path), value, []
-    if options.split is None:
-        raise InputError(f"{path}: a folder holds several splits; say which with --split")
-    split = datasets.read(path, split=options.split, sizes=options.sizes.read())
-    return split.annotations, None, [*split.notes, *datasets.remarks(split)]
 
 
 def _chosen_images(
