@@ -327,7 +327,7 @@ def _sizes_wh(paths: Sequence[Path]) -> np.ndarray:
 
 def _yolo(asked: Request) -> Split:
     found = _labelled(asked, "yolo", yolo.read)
-    if yolo.classes_of(asked.path):
+    if found.annotations.classes.numbers:
         return found
     note = f"{asked.path}: no {yolo.LIST} or {yolo.DATA}; classes are called by their numbers"
     return replace(found, notes=(*found.notes, note))

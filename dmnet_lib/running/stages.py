@@ -11,12 +11,11 @@ from pathlib import Path
 from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
-from dmnet_lib.data import datasets, splits
+from dmnet_lib.data import splits
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages import pages
 
 NOTEBOOKS = ROOT / "notebooks"
-LAYOUT = "VisDrone2019-DET-train/images, VisDrone2019-DET-train/annotations and the same for val"
 DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it generated
 NOT_RUN = "not run before"
 
@@ -86,8 +85,9 @@ def find_data(experiment: params.Experiment) -> tuple[Path | None, str]:
     if dataset == splits.SCENES:
         return None, dataset
     root = splits.data_root(dataset, str(common["data_root"])).resolve()
-    if not root.is_dir() or not datasets.kinds_in(root):
-        raise InputError(f"{root}: no data there; set {splits.DATA_ROOT} to a folder with {LAYOUT}")
+    if not root.is_dir() or not any(root.iterdir()):
+        hint = f"set {splits.DATA_ROOT} to the folder of your {dataset} data"
+        raise InputError(f"{root}: no data there; {hint}")
     return root, provenance.data_fingerprint(root)
 
 

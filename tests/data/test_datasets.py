@@ -82,6 +82,19 @@ def test_a_data_yaml_says_where_the_images_lie(tmp_path: Path, told: str, folder
     assert_ours(datasets.load(root, "val"), root / folder)
 
 
+def test_yolo_s_names_may_lie_among_the_labels_or_nowhere(tmp_path: Path) -> None:
+    root = write(tmp_path, "yolo", "val", "val")
+    (root / "data.yaml").rename(root / "val" / "data.yaml")
+    assert_ours(datasets.load(root, "val", kind="yolo"), root / "val")
+    files.write_text(root / "val" / "classes.txt", "boat\nbuoy\n")
+    assert_ours(datasets.load(root, "val", kind="yolo"), root / "val")
+    for name in ("classes.txt", "data.yaml"):
+        (root / "val" / name).unlink()
+    found = datasets.load(root, "val", kind="yolo")
+    assert found.annotations.classes.names == ("0", "1")
+    assert "classes are called by their numbers" in found.notes[0]
+
+
 def test_a_layout_may_be_told(tmp_path: Path) -> None:
     root = write(tmp_path, "coco", "labels_val/all.json", "pixels/val/left")
     layout = "labels_{split}/all.json, pixels/{split}/left"

@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import xywh_to_xyxy
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.data.formats import coco, roundtrip, visdrone, voc, yolo
 from dmnet_lib.data.formats.visdrone import VISDRONE, from_rows, to_rows
 
@@ -240,6 +241,14 @@ def test_a_table_comes_back_as_itself_in_any_order() -> None:
     assert roundtrip.compare(only_b, shuffled) == {
         "images": 3, "rows": 3, "same_rows": 3, "same_boxes": 3, "lossless": True,
     }  # fmt: skip
+
+
+def test_a_table_goes_through_every_format_that_has_its_classes(tmp_path: Path) -> None:
+    back = roundtrip.through(SMALL, tmp_path / "ten")
+    lossless = {name: roundtrip.compare(SMALL, one)["lossless"] for name, one in back.items()}
+    assert lossless == {"visdrone": True, "coco": True, "voc": True, "yolo": False}
+    own = replace(split({"a": [ROW]}), classes=Classes(tuple(f"x{k}" for k in range(10))))
+    assert [*roundtrip.through(own, tmp_path / "own")] == ["coco", "voc", "yolo"]
 
 
 ROW = (3, 4, 10, 20, 1, 4, 1, 2)

@@ -57,12 +57,14 @@ def read(
 ) -> Annotations:  # fmt: skip
     """Return the table of labels/<key>.txt; keys are the names by default, sizes_wh is [M, 2].
 
-    Classes are those of classes.txt, else of data.yaml, else they are called by their numbers. An
+    Classes are those of classes.txt, else of data.yaml, in the folder or among the labels, else
+    they are called by their numbers and have none of their own. An
     image without a file has no box, but some image must have one. executor, as `parallel.run`
     takes it, reads the files. Raises InputError that names file and line.
     """
-    classes = classes_of(folder)
-    paths = paths_of(labels or folder / "labels", keys or names)
+    labels = labels or folder / "labels"
+    classes = classes_of(folder) if classes_of(folder) else classes_of(labels)
+    paths = paths_of(labels, keys or names)
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
     most, pairs = len(classes) or MOST_CLASSES, zip(paths, sizes, strict=True)
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
