@@ -63,7 +63,7 @@ def read(
     takes it, reads the files. Raises InputError that names file and line.
     """
     labels = labels or folder / "labels"
-    classes = classes_of(folder) if classes_of(folder) else classes_of(labels)
+    classes = classes_of(folder) or classes_of(labels)
     paths = paths_of(labels, keys or names)
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
     most, pairs = len(classes) or MOST_CLASSES, zip(paths, sizes, strict=True)
