@@ -20,7 +20,7 @@ from dmnet_lib.core.annotations import LIMIT_PX, Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import splits
 from dmnet_lib.data.crop_names import crop_name, parse_crop_name
-from dmnet_lib.data.formats import coco, dota, visdrone, voc, yolo
+from dmnet_lib.data.formats import coco, dota, uavdt, visdrone, voc, yolo
 from dmnet_lib.data.splits import SCENES, Entry, Images, Sizes, Split
 
 CROPS_LIST = "crops.json"
@@ -187,8 +187,8 @@ def kind_of(path: Path) -> str:
     if len(found) != 1:
         raise InputError(
             f"{path}: holds {' and '.join(found) or 'no annotations'}; expected {LAYOUT}, a COCO "
-            f"json, xml of VOC, labels/ of YOLO, labelTxt/ of DOTA or {CROPS_LIST}; say which with "
-            "--from"
+            f"json, xml of VOC, labels/ of YOLO, labelTxt/ of DOTA, *{uavdt.WHOLE} of UAVDT or "
+            f"{CROPS_LIST}; say which with --from"
         )
     return found[0]
 
@@ -203,6 +203,7 @@ def kinds_in(folder: Path) -> list[str]:
                 "*/*/Annotations/*.xml"),
         "yolo": ("labels", yolo.DATA, "*/labels"),
         "dota": ("labelTxt", "*/labelTxt"),
+        "uavdt": uavdt.SIGNS,
         "coco": ("annotations/*.json", "*/_annotations.coco.json"),
     }  # fmt: skip
     for below in (False, True):  # what lies in the folder itself counts first
@@ -513,6 +514,14 @@ def _size_in(
     return size_of
 
 
+def _uavdt(asked: Request) -> Split:
+    table, notes = uavdt.read(asked.path, asked.split)
+    found, folder = list(map(uavdt.file_name, table.names)), asked.path / uavdt.IMAGES
+    paths = Images(tuple(folder / one for one in found)) if folder.is_dir() else None
+    entries = tuple({"file_name": one} for one in found)
+    return Split(asked.split, table, paths, entries, asked.path, tuple(notes))
+
+
 class _CropsOfImage(msgspec.Struct):
     regions: list[tuple[Px, Px, Px, Px]]
     file_name: str | None = None
@@ -591,4 +600,5 @@ KINDS: Mapping[str, Callable[[Request], Split]] = {
     "voc": _voc,
     "yolo": _yolo,
     "dota": _dota,
+    "uavdt": _uavdt,
 }

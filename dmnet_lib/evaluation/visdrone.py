@@ -76,12 +76,10 @@ def class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray]
         recalls = tables.setdefault(f"AR{cap}", np.zeros_like(tables["AP"]))
         for row, class_id in enumerate(truth.classes.ids):
             chosen = outcome[:, order[first.class_ids[order] == class_id]]
-            recall, precision = _curve(chosen, boxes[row])
+            recall, precision = curve(chosen, boxes[row])
             recalls[row] = recall[:, -1]
             if cap == CAPS[-1]:
-                # The area under the curve, precision made non-increasing from the right.
-                falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-                tables["AP"][row] = (np.diff(recall, axis=1) * falling[:, 1:]).sum(axis=1)
+                tables["AP"][row] = area_under(recall, precision)
     return tables
 
 
@@ -98,9 +96,15 @@ def _outcomes(
         yield cap, first, match(truth, first) if whole is None else whole[:, place < cap]
 
 
-def _curve(outcome: np.ndarray, boxes: int) -> tuple[np.ndarray, np.ndarray]:
+def curve(outcome: np.ndarray, boxes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return recall and precision [T, 1 + n] after each of n detections; both start at 0."""
     start = np.zeros((len(outcome), 1))
     true = np.concatenate([start, np.cumsum(outcome == TRUE, axis=1)], axis=1)
     false = np.concatenate([start, np.cumsum(outcome == FALSE, axis=1)], axis=1)
     return true / max(1, boxes), true / np.maximum(1, true + false)
+
+
+def area_under(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Return the area [T] under curves [T, 1 + n], precision made non-increasing from the right."""
+    falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    return (np.diff(recall, axis=1) * falling[:, 1:]).sum(axis=1)

@@ -24,7 +24,7 @@ from dmnet_lib.core.annotations import LIMIT_PX, SCORE, Annotations, in_pixels, 
 from dmnet_lib.core.classes import OTHER, REGION, Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.data.formats import visdrone
+from dmnet_lib.data.formats import uavdt, visdrone
 
 EXTRA_LIST = "ignored_regions_and_others"
 LONGEST_STEM = 200  # bytes; file systems hold 255, with the suffix
@@ -74,8 +74,8 @@ class _Annotation(msgspec.Struct, gc=False):
     ignore: Literal[0, 1] | None = None
     score: Literal[0, 1] | None = None  # by default what the two others say
     truncation: Literal[0, 1] | None = None
-    occlusion: Literal[0, 1, 2, 3, 4] | None = None
-    out_of_view: Literal[0, 1, 2, 3] | None = None
+    occlusion: Literal[-1, 0, 1, 2, 3, 4] | None = None
+    out_of_view: Literal[-1, 0, 1, 2, 3] | None = None
     target_id: Annotated[int, Meta(ge=-LIMIT_PX, lt=LIMIT_PX)] | None = None
 
 
@@ -311,12 +311,12 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
 
 
 def names_of(file_names: Iterable[str]) -> tuple[str, ...]:
-    """Return a name for every image's file name: its stem.
+    """Return a name for every image's file name: its stem, of UAVDT's after that of its sequence.
 
     Where two files share one, it is the path without suffix, then with it, folders joined by "--".
     """
     paths = [PurePosixPath(name.replace("\\", "/")) for name in file_names]
-    kinds = (lambda p: p.stem, lambda p: "--".join(p.with_suffix("").parts),
+    kinds = (lambda p: uavdt.name_in(p) or p.stem, lambda p: "--".join(p.with_suffix("").parts),
              lambda p: "--".join(p.parts))  # fmt: skip
     for kind in kinds:
         names = tuple(kind(path) for path in paths)

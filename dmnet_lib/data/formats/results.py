@@ -1,15 +1,15 @@
 """Detections that any program wrote in, one table over known images out, and back.
 
 Read are COCO results (ultralytics' predictions.json, mmdet, detectron2), VisDrone's or YOLO's text,
-a folder or zip of `<stem>.txt`, and mmdet's predictions, a folder of `<stem>.json`. Programs differ
-in how they call images and count classes. What a file leaves open is settled only if a single
-reading fits, and refused otherwise: with classes or images that are one off, the score would be
-wrong and look right.
+a folder or zip of `<stem>.txt`, UAVDT's, of `<sequence>.txt`, and mmdet's predictions, a folder of
+`<stem>.json`. Programs differ in how they call images and count classes. What a file leaves open is
+settled only if a single reading fits, and refused otherwise: with classes or images that are one
+off, the score would be wrong and look right.
 """
 
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -20,10 +20,10 @@ import numpy as np
 from msgspec import Meta
 
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.classes import OTHER, REGION, Classes, plain
+from dmnet_lib.core.classes import NO_CLASSES, OTHER, REGION, Classes, plain
 from dmnet_lib.core.files import InputError, shortened
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.data.formats import coco, visdrone, yolo
+from dmnet_lib.data.formats import coco, uavdt, visdrone, yolo
 
 SUFFIXES = {*files.IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp"}  # a stem may hold other dots
 # Names that programs give VisDrone's two categories that are no class.
@@ -73,7 +73,7 @@ class _Results:
     categories: list[int]
     category_of: np.ndarray  # [N] places in categories
     table: np.ndarray  # [N, 5] x, y, w, h, score; of YOLO cx, cy, w, h as shares of the image
-    text: str = ""  # "visdrone" or "yolo", whose format says how categories count; "" of json
+    text: str = ""  # "visdrone", "yolo" or "uavdt": how categories count; "" of json
     coco_file: Mapping[str, object] | None = None  # of a whole COCO file, its images and categories
 
 
@@ -86,6 +86,7 @@ def read(
     images: Mapping[str, object] | None = None,
     first_class: int | None = None,
     drop_unknown: bool = False,
+    with_classes: bool = True,
 ) -> tuple[Detections, list[str]]:
     """Return the detections of classes over the images `names`, in file order, and notes in words.
 
@@ -94,14 +95,17 @@ def read(
     file whose annotations have scores is its own. Without it ids must fit the sorted names, from 1
     or from 0. first_class is the category of the first class, 0 or 1, found where only one fits.
     drop_unknown leaves out detections of images not in names. sizes_wh [M, 2] lets boxes be checked
-    for being pixels, x, y, w, h; YOLO's, which are shares, need it. Raises InputError.
+    for being pixels, x, y, w, h; YOLO's, which are shares, need it. With with_classes False all are
+    of one class, whatever the file says; UAVDT's text says nothing. Raises InputError.
     """
-    found = _load(path)
+    found = _load(path, names)
     images = found.coco_file or images  # its ids and categories are its own
     image_numbers, notes = _image_numbers(path, found.images, names, images)
     image_index = image_numbers[found.image_of]
     notes += _check_images(path, found, image_numbers, names, drop_unknown)
-    known, class_notes = _known_classes(path, found, images or {}, classes, first_class)
+    known, class_notes = dict.fromkeys(found.categories, 1), []
+    if with_classes:
+        known, class_notes = _known_classes(path, found, images or {}, classes, first_class)
     class_ids = np.array([known[k] for k in found.categories], np.int64)[found.category_of]
     has_class = class_ids > 0
     notes += class_notes
@@ -114,7 +118,7 @@ def read(
         xywh = _in_pixels(path, xywh, image_index[order], sizes_wh)
     boxes_xyxy = boxes.xywh_to_xyxy(xywh)
     columns = (boxes_xyxy, scores, class_ids[order], image_index[order])
-    table = Detections(tuple(names), *columns, classes)
+    table = Detections(tuple(names), *columns, classes if with_classes else NO_CLASSES)
     if sizes_wh is not None and len(table):
         _check_boxes(path, table, np.asarray(sizes_wh))
     return table, notes
@@ -138,26 +142,30 @@ def write(
     path: Path, found: Detections, ids: Mapping[str, coco.Id] | None = None,
     numbers: Sequence[coco.Id] = (),
 ) -> None:  # fmt: skip
-    """Write COCO results to a .json, else VisDrone's as folder or .zip.
+    """Write COCO results to a .json, else VisDrone's as folder or .zip, UAVDT's of its frames.
 
     ids are of images by name, numbers [K] of categories; both count from 1 by default.
     """
     if path.suffix.lower() == ".json":
         text = coco.results_text(found, ids or coco.image_ids(found.names), numbers)
         files.write_text(path, text)
+    elif path.suffix.lower() != ".zip" and found.names and all(map(uavdt.sequence_of, found.names)):
+        uavdt.write_detections(path, found)
     else:
         visdrone.write_detections(path, found)
 
 
-def _load(path: Path) -> _Results:
+def _load(path: Path, names: Sequence[str]) -> _Results:
     """Return what a results json, a folder or zip of text, or a folder of json holds."""
+    sequences = set(map(uavdt.sequence_of, names))
     if path.is_dir():
         predictions = sorted(path.glob("[!.]*.json"))
         if predictions and not any(path.glob("[!.]*.txt")):
             return _collected(row for file in predictions for row in _rows_of_prediction(file))
-        return _from_text(path, ((p.stem, p.read_bytes()) for p in path.glob("[!.]*.txt")))
+        texts = ((p.stem, p.read_bytes()) for p in path.glob("[!.]*.txt"))
+        return _from_text(path, texts, sequences)
     if path.suffix.lower() == ".zip":
-        return _from_text(path, _unzipped(path))
+        return _from_text(path, _unzipped(path), sequences)
     found, coco_file = _decoded(path, list[_Result] | _WholeFile, RESULTS), None
     if isinstance(found, _WholeFile):
         coco_file = {"images": found.images, "categories": found.categories}
@@ -175,8 +183,11 @@ def _unzipped(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield member.stem, archive.read(name)
 
 
-def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
-    """Return the results of VisDrone's or YOLO's text, in the order of its files' stems."""
+def _from_text(
+    path: Path, texts: Iterable[tuple[str, bytes]], sequences: Collection[str]
+) -> _Results:
+    """Return the results of VisDrone's or YOLO's text, or UAVDT's where a file has the name of one
+    of the sequences, in the order of its files' stems."""
     texts = sorted(texts)
     if not texts:
         raise InputError(f"{path}: holds no .txt file; results as text are one <stem>.txt an image")
@@ -184,9 +195,14 @@ def _from_text(path: Path, texts: Iterable[tuple[str, bytes]]) -> _Results:
         stem, _ = Counter(stem for stem, _ in texts).most_common(1)[0]
         raise InputError(f"{path}: two files are called {stem}.txt; keep one of them")
     is_yolo = yolo.are_results(next((data for _, data in texts if data.strip()), b""))
-    parse_line = yolo.parse_result if is_yolo else visdrone.parse_result
+    kind = "yolo" if is_yolo else "visdrone"
+    if any(stem in sequences for stem, _ in texts):
+        kind = "uavdt"
+    parse_line = {"uavdt": uavdt, "yolo": yolo, "visdrone": visdrone}[kind].parse_result
     rows = (row for text in texts for row in _rows_of_text(path, *text, parse_line))
-    return _collected(rows, text="yolo" if is_yolo else "visdrone")
+    if kind == "uavdt":
+        rows = ((uavdt.frame_name(one, frame), 1, box) for one, frame, box in rows)
+    return _collected(rows, text=kind)
 
 
 def _rows_of_text(
@@ -197,8 +213,8 @@ def _rows_of_text(
         lines = data.decode("utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            *box_and_score, category = parse_line(line, f"{source}:{number}")
-            yield stem, int(category), box_and_score
+            *box_and_score, whole = parse_line(line, f"{source}:{number}")
+            yield stem, int(whole), box_and_score
 
 
 def _rows_of_prediction(path: Path) -> Iterator[Row]:
@@ -254,7 +270,8 @@ def _named(text: Key, by_name: Mapping[str, int]) -> int:
         return -1
     path = PurePosixPath(text.replace("\\", "/"))
     bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
-    known = (text, "--".join(path.parts), "--".join(bare.parts), path.name, bare.name)
+    known = (text, "--".join(path.parts), "--".join(bare.parts), path.name, bare.name,
+             uavdt.name_in(path))  # fmt: skip
     return next((by_name[name] for name in known if name in by_name), -1)
 
 
@@ -301,6 +318,11 @@ def _known_classes(
 ) -> tuple[dict[int, int], list[str]]:  # fmt: skip
     """Return our number of each category in the file, and notes; first_class None is found out."""
     seen, first, notes = sorted(found.categories), first_class, []
+    if found.text == "uavdt":
+        if len(classes) > 1:
+            what = f"UAVDT's text names no class, of {classes}"
+            raise InputError(f"{path}: {what}; give COCO results, or score by --protocol uavdt")
+        return {1: 1}, []
     if first is None and not found.text and images.get("categories"):
         return _classes_of(path, seen, images, classes)
     ours, official = {k: k for k in classes.ids.tolist()}, visdrone.VISDRONE

@@ -12,7 +12,7 @@ import math
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,8 +36,8 @@ FIELD_RANGES = {"x": (-LIMIT_PX, LIMIT_PX), "y": (-LIMIT_PX, LIMIT_PX), "w": (0,
                 "h": (0, LIMIT_PX), "score": (0, 1), "category": (0, 11),
                 "truncation": (0, 1), "occlusion": (0, 2)}  # fmt: skip
 FIELDS = tuple(FIELD_RANGES)
+Ranges = Mapping[str, tuple[int, int]]  # of a line's fields, the least and the greatest
 LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
-MARKS = b"," * (len(FIELDS) - 1) + b"\n"  # of a plain line, without its digits
 CATEGORY_NAMES = {IGNORED: "ignored regions", **dict(enumerate(VISDRONE, 1)), OTHERS: "others"}
 EXTRAS = (SCORE, TRUNCATION, "occlusion")  # the columns of `Annotations.extra`
 MAX_DETECTIONS = 500  # of an image, in the challenge and in its toolkit
@@ -131,16 +131,21 @@ def parse_result(line: str, where: str) -> list[float]:
     if not RESULT_FIELDS <= len(fields) <= len(FIELDS):
         expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}")
+    return result_numbers(fields[:RESULT_FIELDS], "category", f"{where}: {line.strip()[:80]!r}")
+
+
+def result_numbers(fields: Sequence[str], last: str, where: str) -> list[float]:
+    """Return x, y, w, h, score and a whole number, called last, of a line's fields. InputError."""
     try:
-        numbers = [float(field) for field in fields[:RESULT_FIELDS]]
+        numbers = [float(field) for field in fields]
     except ValueError:
-        numbers = [math.nan] * RESULT_FIELDS  # which lies in no range
-    x, y, w, h, score, category = numbers
+        numbers = [math.nan] * len(fields)  # which lies in no range
+    x, y, w, h, score, whole = numbers
     lies = abs(x) < LIMIT_PX and abs(y) < LIMIT_PX and 0 <= w < LIMIT_PX and 0 <= h < LIMIT_PX
-    if lies and 0 <= score <= 1 and category.is_integer():
+    if lies and 0 <= score <= 1 and whole.is_integer():
         return numbers
-    expected = "expected numbers, w and h from 0, score in 0..1, a whole category"
-    raise InputError(f"{where}: {line.strip()[:80]!r}: {expected}")
+    expected = f"expected numbers, w and h from 0, score in 0..1, a whole {last}"
+    raise InputError(f"{where}: {expected}")
 
 
 def write_detections(path: Path, found: Detections) -> None:
@@ -164,14 +169,11 @@ def write_detections(path: Path, found: Detections) -> None:
 
 
 def _result_texts(found: Detections) -> dict[str, str]:
-    table = np.column_stack([boxes.xyxy_to_xywh(found.boxes_xyxy), found.scores])
     is_own = set(found.classes) <= set(VISDRONE)  # other classes keep their numbers
     numbers = map(VISDRONE.id, found.classes or VISDRONE) if is_own else found.classes.ids
     categories = np.array([IGNORED, *numbers])
-    lines = [
-        ",".join(f"{value:.10g}" for value in row) + f",{class_id},-1,-1\n"
-        for row, class_id in zip(table.tolist(), categories[found.class_ids].tolist(), strict=True)
-    ]
+    pairs = zip(spelled(found), categories[found.class_ids].tolist(), strict=True)
+    lines = [f"{box_and_score},{class_id},-1,-1\n" for box_and_score, class_id in pairs]
     first = np.searchsorted(found.image_index, np.arange(len(found.names) + 1))
     return {
         f"{name}.txt": "".join(lines[first[image] : first[image + 1]])
@@ -179,22 +181,31 @@ def _result_texts(found: Detections) -> dict[str, str]:
     }
 
 
-def read(path: Path) -> np.ndarray:
-    """Return the [n, 8] int fields of one file; lines may end with a comma. Raises InputError."""
+def spelled(found: Detections) -> list[str]:
+    """Return every row's `x,y,w,h,score`, in ten significant digits."""
+    table = np.column_stack([boxes.xyxy_to_xywh(found.boxes_xyxy), found.scores])
+    return [",".join(f"{value:.10g}" for value in row) for row in table.tolist()]
+
+
+def read(path: Path, ranges: Ranges = FIELD_RANGES) -> np.ndarray:
+    """Return the int fields [n, 8] of one file, or as many as ranges names, from least to greatest.
+
+    Lines may end with a comma. Raises InputError.
+    """
     with files.reading(path, "a text file", (UnicodeDecodeError,)):
         lines = _content(path).decode("utf-8-sig").splitlines()
     numbered = enumerate(lines, start=1)
-    rows = [_fields(line, f"{path}:{number}") for number, line in numbered if line.strip()]
-    return np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS))
+    rows = [_fields(line, f"{path}:{number}", ranges) for number, line in numbered if line.strip()]
+    return np.array(rows, dtype=np.int64).reshape(-1, len(ranges))
 
 
-def _fields(line: str, where: str) -> list[int]:
+def _fields(line: str, where: str, ranges: Ranges) -> list[int]:
     fields = line.strip().rstrip(",").split(",")
-    if len(fields) != len(FIELDS):
-        expected = f"{len(FIELDS)} ({','.join(FIELDS)})"
+    if len(fields) != len(ranges):
+        expected = f"{len(ranges)} ({','.join(ranges)})"
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}{likeness(line)}")
     row = []
-    for field, (name, (low, high)) in zip(fields, FIELD_RANGES.items(), strict=True):
+    for field, (name, (low, high)) in zip(fields, ranges.items(), strict=True):
         if not (WHOLE.fullmatch(field.strip()) and low <= int(field) <= high):
             allowed = f"a whole number from {low} to {high}"
             raise InputError(f"{where}: {name} is {field.strip()!r}, expected {allowed}")
@@ -216,28 +227,29 @@ def likeness(line: str) -> str:
     return f"; it looks like {kind}'s text, {reader}" if kind else ""
 
 
-def read_all(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+def read_all(paths: Sequence[Path], ranges: Ranges = FIELD_RANGES) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows [M] of each file and all fields [N, 8] int32. Raises InputError as `read`."""
-    counts, tables = [np.zeros(0, np.int64)], [np.zeros((0, 8), np.int32)]
+    counts, tables = [np.zeros(0, np.int64)], [np.zeros((0, len(ranges)), np.int32)]
     for first in range(0, len(paths), FILES_AT_ONCE):
         some = paths[first : first + FILES_AT_ONCE]
-        found = _plain_fields([_content(path) for path in some])
+        found = _plain_fields([_content(path) for path in some], ranges)
         if found is None:  # somewhere there is more than digits and commas, or a fault to name
-            rows = [read(path) for path in some]
+            rows = [read(path, ranges) for path in some]
             found = np.array([len(r) for r in rows]), np.concatenate(rows)
         counts.append(found[0])
-        tables.append(found[1].astype(np.int32))  # FIELD_RANGES fit
+        tables.append(found[1].astype(np.int32))  # all ranges fit
     return np.concatenate(counts), np.concatenate(tables)
 
 
-def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
+def _plain_fields(texts: Sequence[bytes], ranges: Ranges) -> tuple[np.ndarray, np.ndarray] | None:
     """Return counts [M] and fields [N, 8] of texts of nothing but whole numbers, eight a line, else
     None. All are parsed as one text, many times faster than one by one."""
+    line_marks = b"," * (len(ranges) - 1) + b"\n"  # of a plain line, without its digits
     texts = [text.replace(b"\r\n", b"\n").replace(b",\n", b"\n") for text in texts]
     texts = [t if t.endswith(b"\n") or not t else t.rstrip(b",") + b"\n" for t in texts]
     whole = b"".join(texts)
     marks = whole.translate(None, b"0123456789-")
-    if marks != MARKS * (len(marks) // len(MARKS)) or LONE_MINUS.search(whole):
+    if marks != line_marks * (len(marks) // len(line_marks)) or LONE_MINUS.search(whole):
         return None
     try:
         with warnings.catch_warnings():
@@ -246,9 +258,9 @@ def _plain_fields(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | Non
     except (DeprecationWarning, ValueError):
         return None
     counts = np.array([text.count(b"\n") for text in texts])
-    if len(numbers) != len(FIELDS) * counts.sum():
+    if len(numbers) != len(ranges) * counts.sum():
         return None
-    table, (low, high) = numbers.reshape(-1, len(FIELDS)), np.array([*FIELD_RANGES.values()]).T
+    table, (low, high) = numbers.reshape(-1, len(ranges)), np.array([*ranges.values()]).T
     return None if ((table < low) | (table > high)).any() else (counts, table)
 
 

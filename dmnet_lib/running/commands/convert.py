@@ -1,4 +1,4 @@
-"""Annotations in any known format, of images or of crops -> the same in one of four."""
+"""Annotations in any known format, of images or of crops -> the same in one of five."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,14 +12,14 @@ from dmnet_lib.core.classes import OTHER
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.data import datasets, splits
-from dmnet_lib.data.formats import coco, rules, visdrone, voc, yolo
+from dmnet_lib.data.formats import coco, rules, uavdt, visdrone, voc, yolo
 from dmnet_lib.data.splits import Split
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DataOptions, Say, WorkerOptions, option
 
 ABOUT = """\
-Convert annotations of any known kind to VisDrone text, COCO json, Pascal VOC xml or YOLO text, for
-images and for crops. Images are neither decoded nor copied.
+Convert annotations of any known kind to VisDrone text, COCO json, Pascal VOC xml, YOLO text or, of
+UAVDT's frames, UAVDT text, for images and for crops. Images are neither decoded nor copied.
 
 SOURCE is one of
   visdrone  a ROOT with --split, or the folder of one split: annotations/<stem>.txt
@@ -28,15 +28,17 @@ SOURCE is one of
   voc       a folder of <stem>.xml, or one that holds them in Annotations/
   yolo      a folder of labels/<stem>.txt, with classes.txt or data.yaml
   dota      a folder of labelTxt/<stem>.txt: horizontal boxes around its corners
+  uavdt     a folder of <sequence>_gt_whole.txt and <sequence>_gt_ignore.txt, with --split
 Image sizes of visdrone, yolo and dota come from images/ beside, --image-sizes, or image_sizes.json
 in the folder. What a format has no place for is named and counted. In formats without a field for
 it a crop's name says where it lies."""
 EXAMPLES = """\
 example:
   dmnet convert data/VisDrone --split val --to coco --classes 'car: car + van, bus' --out a.json"""
-FORMATS = ("coco", "voc", "yolo", "visdrone")
+FORMATS = ("coco", "voc", "yolo", "visdrone", "uavdt")
 COLUMNS = {  # of `Annotations.extra` that a format has a place for
     "coco": coco.EXTRAS, "voc": visdrone.EXTRAS, "yolo": (), "visdrone": visdrone.EXTRAS,
+    "uavdt": uavdt.EXTRAS,
 }  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def run(options: Options, say: Say) -> None:
         return
     with files.unfinished(options.out):
         WRITERS[options.to](options.out, kept, options.profile, say)
-        if options.to != "voc":  # whose files hold their images' sizes
+        if options.to not in ("voc", "uavdt"):  # whose images' sizes are known
             table = kept.annotations
             sizes = dict(zip(table.names, table.sizes_wh.tolist(), strict=True))
             files.write_json(options.out / splits.SIZES_FILE, sizes, indent=None)
@@ -103,7 +105,9 @@ def _lost(table: Annotations, to: str, profile: Profile) -> dict[str, int]:
         }
         del lost["boxes"]
         table = table.where(table.is_object)
-    if to == "visdrone":
+    if to == "uavdt":
+        lost["class of ignored boxes"] = int((table.ignored & ~table.is_region).sum())
+    if to in ("visdrone", "uavdt"):
         lost["boxes with parts of pixels"] = int((table.boxes_xywh % 1).any(axis=1).sum())
     if to == "voc" and profile.formats.voc_tags == "released":
         columns = ()
@@ -148,7 +152,8 @@ def _check_out(options: Options, kept: Split) -> None:
     if is_file:
         return
     inner, suffix = FOLDERS[options.to]
-    ours = {f"{name}{suffix}" for name in kept.annotations.names}
+    names = kept.annotations.names
+    ours = {f"{name}{suffix}" for name in (*names, *map(uavdt.sequence_of, names))}
     others = {path.name for path in (out / inner).glob(f"*{suffix}")} - ours
     if others:  # they would be read with ours
         what = f"{len(others)} files of other images, first {min(others)}"
@@ -187,5 +192,14 @@ def _write_visdrone(out: Path, kept: Split, profile: Profile, say: Say) -> None:
     say(f"{out / 'annotations'}: {len(table):,} files, {len(table.boxes_xywh):,} rows")
 
 
-WRITERS = {"voc": _write_voc, "yolo": _write_yolo, "visdrone": _write_visdrone}
-FOLDERS = {"voc": ("", ".xml"), "yolo": ("labels", ".txt"), "visdrone": ("annotations", ".txt")}
+def _write_uavdt(out: Path, kept: Split, profile: Profile, say: Say) -> None:
+    table = kept.annotations
+    uavdt.write(out, table)
+    say(f"{out}: {len(table):,} frames, {len(table.boxes_xywh):,} lines")
+
+
+WRITERS = {
+    "voc": _write_voc, "yolo": _write_yolo, "visdrone": _write_visdrone, "uavdt": _write_uavdt
+}  # fmt: skip
+FOLDERS = {"voc": ("", ".xml"), "yolo": ("labels", ".txt"), "visdrone": ("annotations", ".txt"),
+           "uavdt": ("", uavdt.WHOLE)}  # fmt: skip

@@ -17,27 +17,33 @@ from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DataOptions, Say, option
 
 ABOUT = """\
-Score detections by VisDrone's or COCO's protocol: metrics.json holds fractions, the table percent.
+Score detections by VisDrone's, COCO's or UAVDT's protocol: metrics.json holds fractions, the table
+percent.
 
 Detections are COCO results json (ultralytics, mmdet, detectron2), or a folder or zip of VisDrone's
-or YOLO's text, <stem>.txt per image, or of mmdet's predictions, <stem>.json per image. The
-protocols differ by several points on the same detections:
+or YOLO's text, <stem>.txt per image, of UAVDT's, <sequence>.txt, or of mmdet's predictions,
+<stem>.json per image. The protocols differ by several points on the same detections:
   visdrone  as VisDrone's own toolkit: an image's first 500 detections over all classes, in file
             order; the area under every step of the curve; classes weighted by the images that hold
             them (class mean: unweighted, which papers mean)
   coco      as COCO's evaluators: the best 500 of an image and class (and 100 beside it, the default
             of COCO's tools); 101 points of the curve; the unweighted class mean
-Both first drop what lies in ignored regions by half or more."""
+  uavdt     as UAVDT's own toolkit: all detections, of any class, at IoU 0.7; the area under every
+            step of the curve; overall and by class, occlusion and out of view
+The first two drop what lies in ignored regions by half or more, uavdt only what lies wholly inside
+(coco with --set ignored_regions=background: nothing)."""
 EXAMPLES = """\
 example:
   dmnet evaluate --ground-truth data/VisDrone --split val --detections predictions.json \\
       --first-class 0 --protocol visdrone --out metrics.json"""
 
-CAP = 500  # of VisDrone's toolkit, which cannot be set
+CAP = 500  # of VisDrone's toolkit
+CAPS = {"visdrone": (None, CAP), "uavdt": (None,)}  # that may be said, since they cannot be set
 EMPTY = "empty_images"  # of the formats' rules the one that also decides what is scored
 COLUMNS = {
     "visdrone": ("AP", "AP50", "AP75", "AR1", "AR10", "AR100", "AR500"),
     "coco": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR"),
+    "uavdt": ("AP", "TP"),
 }
 
 
@@ -47,7 +53,7 @@ class Options:
 
     ground_truth: Path = option("a COCO json, or a folder of data in any known layout")
     data: DataOptions
-    detections: Path = option("COCO results json, or a folder or zip of VisDrone's or YOLO's text")
+    detections: Path = option("COCO results json, or a folder or zip of others' text")
     protocol: str = option("whose rules to score by", choices=tuple(COLUMNS))
     out: Path = option("metrics.json")
     images: Path | None = option("COCO json of the detections' ids, if not the ground truth")
@@ -67,9 +73,12 @@ class Options:
         if self.out.is_dir():
             raise InputError(f"{self.out}: is a folder; --out takes the metrics file to write")
         other_rules = self.backend or self.profile != official.named("corrected")
-        if self.protocol == "visdrone" and (other_rules or self.max_detections not in (None, CAP)):
+        caps = CAPS.get(self.protocol)
+        if caps and (other_rules or self.max_detections not in caps):
             others = "--profile, --set, --max-detections and --backend"
-            raise InputError(f"the visdrone protocol has rules of its own: leave out {others}")
+            raise InputError(
+                f"the {self.protocol} protocol has rules of its own: leave out {others}"
+            )
 
 
 def run(options: Options, say: Say) -> None:
@@ -82,6 +91,7 @@ def run(options: Options, say: Say) -> None:
     found, notes = results.read(
         options.detections, truth.names, truth.classes, sizes_wh=truth.sizes_wh, images=images,
         first_class=options.first_class, drop_unknown=options.ignore_other_images,
+        with_classes=options.protocol != "uavdt",
     )  # fmt: skip
     truth, found, more = _chosen_images(options, truth, found)
     notes += odd + more + results.remarks(found, truth.sizes_wh)
@@ -91,7 +101,8 @@ def run(options: Options, say: Say) -> None:
     files.write_json(options.out, metrics)
     for line in _shown(metrics):
         say(line)
-    say(f"{options.out}  {len(metrics['per_class'])} classes, {len(notes)} notes")
+    rows, what = _rows(metrics)
+    say(f"{options.out}  {len(rows)} {what}, {len(notes)} notes")
 
 
 def _chosen_images(
@@ -128,8 +139,11 @@ def _names_in(path: Path, known: Sequence[str]) -> list[str]:
 def _score(
     options: Options, truth: Annotations, found: Detections, notes: list[str]
 ) -> dict[str, object]:
-    from dmnet_lib.evaluation import coco, visdrone
+    from dmnet_lib.evaluation import coco, uavdt, visdrone
 
+    if options.protocol == "uavdt":
+        notes.append(uavdt.ATTRIBUTES)
+        return uavdt.evaluate(truth, found)
     if options.protocol == "coco":
         given = {"max_detections": options.max_detections, "backend": options.backend}
         given = {name: value for name, value in given.items() if value is not None}
@@ -152,7 +166,8 @@ def _score(
 def _shown(metrics: Mapping[str, object]) -> Iterator[str]:
     protocol, cap = metrics["protocol"], metrics["max_detections"]
     counts = ", ".join(f"{metrics[k]:,} {k}" for k in ("images", "boxes", "detections"))
-    how = f"{protocol} protocol, {metrics['backend']}, at most {cap} detections"
+    capped = f"at most {cap} detections" if cap else "all detections"
+    how = f"{protocol} protocol, {metrics['backend']}, {capped}"
     yield f"{how}; {metrics['split']}: {counts}"
     columns = COLUMNS[protocol]
     line = "{:<17}" + "{:>7}" * len(columns) + "{:>8}"
@@ -160,9 +175,24 @@ def _shown(metrics: Mapping[str, object]) -> Iterator[str]:
     rows = {"all classes": metrics}
     if protocol == "visdrone":
         rows = {"weighted mean": metrics, "class mean": metrics["macro"]}
+    elif protocol == "uavdt":
+        rows = {"overall": metrics}
     elif cap != 100:
         rows = {f"at {cap}": metrics, "at 100": metrics["at_100"]}
-    for name, row in (rows | metrics["per_class"]).items():
-        cells = ["n/a" if row[c] is None else f"{100 * row[c]:.2f}" for c in columns]
-        yield line.format(name, *cells, row.get("boxes", ""))
+    for name, row in (rows | _rows(metrics)[0]).items():
+        yield line.format(name, *(_cell(row[c]) for c in columns), row.get("boxes", ""))
     yield from (f"note: {note}" for note in metrics["notes"])
+
+
+def _rows(metrics: Mapping[str, object]) -> tuple[Mapping[str, Mapping], str]:
+    """Return the figures of parts of the ground truth by name, and what these parts are."""
+    if metrics["protocol"] == "uavdt":
+        return metrics["by_attribute"], "attributes"
+    return metrics["per_class"], "classes"
+
+
+def _cell(value: float | None) -> str:
+    """Return a fraction in percent, a count as it is."""
+    if value is None:
+        return "n/a"
+    return f"{value}" if isinstance(value, int) else f"{100 * value:.2f}"
