@@ -1,12 +1,14 @@
 """What all tests share: what is kept between runs, one tiny run, and one that never learned."""
 
 import shutil
+import tarfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from shared import SHARED
 
 if TYPE_CHECKING:
     from tiny import Run
@@ -65,3 +67,14 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights.write(folders["detector"] / "detector.safetensors", model)
     files.write_json(folders["detector"] / "detector.json", {"classes": list(VISDRONE)})
     return home
+
+
+@pytest.fixture(scope="session")
+def uavdt_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UAVDT's own annotations, of all 50 sequences."""
+    archive = SHARED / "uavdt-annotations" / "UAVDT-GT.tar.xz"
+    if not archive.is_file():
+        pytest.skip(f"no reference data at {archive}")
+    with tarfile.open(archive) as tar:
+        tar.extractall(root := tmp_path_factory.mktemp("uavdt"), filter="data")
+    return root
