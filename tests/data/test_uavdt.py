@@ -70,7 +70,7 @@ def test_only_frames_with_an_image_count_where_there_are_images(root: Path) -> N
     ("name", "line", "says"),
     [
         ("M9002_gt_whole.txt", "1,1,3,3,8,8,1,1,-1", "_whole.txt:1: category is -1, expected 1 to"),
-        ("M9002_gt_whole.txt", "1,1,3,3,8,8,1,4,0,1", "looks like that of VisDrone's video tracks"),
+        ("M9002_gt_whole.txt", "1,1,3,3,8,8,1,4,0,1", "looks like VisDrone-VID's tracks"),
         ("M9002_gt_whole.txt", "1,3,8,8,1,4,0,1", "8 fields, expected 9 (frame,target_id,left,"),
         ("M9001_gt_ignore.txt", "0,1,3,3,8,8,1,-1,-1", "_ignore.txt:1: frame is '0', expected a"),
     ],

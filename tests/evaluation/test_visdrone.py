@@ -144,7 +144,7 @@ def assert_as_the_toolkit(expected: dict, metrics: dict, left: tuple) -> None:
     for name, value in expected["summary"].items():
         assert 100 * metrics[name] == pytest.approx(value, abs=1e-6), name
     tables = visdrone.class_tables(*left)
-    for row, one in enumerate(visdrone.CLASSES):
+    for row, one in enumerate(VISDRONE):
         images = expected["images_per_class"][row]
         assert metrics["per_class"].get(one, {"images": 0})["images"] == images
         for name in ("AP", "AR1", "AR10", "AR100", "AR500") if images else ():
