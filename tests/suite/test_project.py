@@ -283,4 +283,4 @@ def test_notebooks_and_base_yaml_declare_the_same_parameters() -> None:
 
 def test_classes_are_written_down_once() -> None:
     homes = [p.name for p in SOURCES if '"awning-tricycle",' in p.read_text()]
-    assert homes == ["annotations.py"]
+    assert homes == ["visdrone.py"]

@@ -75,8 +75,7 @@ def read(folder: Path, split: str) -> tuple[Annotations, list[str]]:
     counts, lines = visdrone.read_all(paths, RANGES)
     file = np.repeat(np.arange(len(paths)), counts)
     sequence, is_region = file % len(sequences), file >= len(sequences)
-    if len(no_class := np.flatnonzero(~is_region & (lines[:, -1] < 1))):
-        one = no_class[0]
+    for one in np.flatnonzero(~is_region & (lines[:, -1] < 1))[:1]:
         where = f"{paths[file[one]]}:{one - np.searchsorted(file, file[one]) + 1}"
         what = f"category is {lines[one, -1]}, expected 1 to {len(UAVDT)}"
         raise InputError(f"{where}: {what}; the tracking variant (_gt.txt) names no classes")
@@ -84,24 +83,18 @@ def read(folder: Path, split: str) -> tuple[Annotations, list[str]]:
     frames = [_frames(folder / IMAGES / s, n) for s, n in zip(sequences, lasts, strict=True)]
     known = np.concatenate([FRAMES * k + found for k, found in enumerate(frames)])
     of_line = FRAMES * sequence + lines[:, 0]
-    kept = np.flatnonzero(np.isin(of_line, known))
-    kept = kept[np.argsort(of_line[kept], kind="stable")]
-    lost = len(lines) - len(kept)
-    names = [frame_name(sequences[k // FRAMES], k % FRAMES) for k in known.tolist()]
-    table = _table(names, np.searchsorted(known, of_line[kept]), lines[kept], is_region[kept])
-    return table, [f"{folder}: {lost:,} lines of frames without image, left out"] * (lost > 0)
-
-
-def _table(
-    names: list[str], image_index: np.ndarray, lines: np.ndarray, is_region: np.ndarray
-) -> Annotations:
-    lines = lines.astype(np.int64)
-    return Annotations(
-        tuple(names), np.tile(SIZE_WH, (len(names), 1)),
-        offsets_of(np.bincount(image_index, minlength=len(names))), lines[:, 2:6],
-        np.where(is_region, REGION, lines[:, -1]), is_region, UAVDT,
-        {name: lines[:, list(RANGES).index(name)] for name in EXTRAS},
+    order = np.argsort(of_line, kind="stable")
+    kept = order[np.isin(of_line[order], known)]
+    counts = np.bincount(np.searchsorted(known, of_line[kept]), minlength=len(known))
+    fields = dict(zip(RANGES, lines[kept].astype(np.int64).T, strict=True))
+    table = Annotations(
+        tuple(frame_name(sequences[k // FRAMES], k % FRAMES) for k in known.tolist()),
+        np.tile(SIZE_WH, (len(known), 1)), offsets_of(counts), lines[kept, 2:6].astype(np.int64),
+        np.where(is_region[kept], REGION, fields["category"]), is_region[kept], UAVDT,
+        {name: fields[name] for name in EXTRAS},
     )  # fmt: skip
+    lost = len(lines) - len(kept)
+    return table, [f"{folder}: {lost:,} lines of frames without image, left out"] * (lost > 0)
 
 
 def _home(folder: Path) -> Path:
