@@ -65,9 +65,9 @@ def _attributes(objects: Annotations) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the name of every value of an attribute, and the mask [N] of objects that have it."""
     for number, name in enumerate(objects.classes, start=1):
         yield name, objects.class_ids == number
-    if {"occlusion", "out_of_view"} <= objects.extra.keys():
+    if {"occlusion_level", "out_of_view"} <= objects.extra.keys():
         for column, short, values in (
-            ("occlusion", "occlusion", OCCLUSION), ("out_of_view", "out", OUT_OF_VIEW)
+            ("occlusion_level", "occlusion", OCCLUSION), ("out_of_view", "out", OUT_OF_VIEW)
         ):  # fmt: skip
             for name, value in values.items():
                 yield f"{short}_{name}", objects.extra[column] == value

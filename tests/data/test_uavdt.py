@@ -50,7 +50,7 @@ def test_lines_become_frames_objects_and_ignored_regions(root: Path) -> None:
     assert table.ignored.tolist() == [False, False, True, False, False]
     assert table.extra["target_id"].tolist() == [1, 7, 4, 1, 1]
     assert table.extra["out_of_view"].tolist() == [1, 3, 1, 1, 2]
-    assert table.extra["occlusion"].tolist() == [1, 4, -1, 2, 1]
+    assert table.extra["occlusion_level"].tolist() == [1, 4, -1, 2, 1]
     assert uavdt.read(root, "M9002+M9001")[0].names == table.names
     assert [uavdt.sequence_of(name) for name in (table.names[0], "img000001")] == ["M9001", ""]
 

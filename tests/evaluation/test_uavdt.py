@@ -27,7 +27,7 @@ def truth(*images: list[tuple]) -> Annotations:
     tables = [np.array([(*r, -1, 1)[:7] for r in rows], int).reshape(-1, 7) for rows in images]
     columns = [
         {"boxes_xywh": t[:, :4], "class_ids": t[:, 4], "ignored": t[:, 4] == 0,
-         "occlusion": t[:, 5], "out_of_view": t[:, 6]} for t in tables
+         "occlusion_level": t[:, 5], "out_of_view": t[:, 6]} for t in tables
     ]  # fmt: skip
     names = [f"i{place}" for place in range(len(images))]
     return from_lists(names, [(1024, 540)] * len(images), columns, UAVDT)

@@ -32,7 +32,9 @@ CROP_KEYS = ("file_name", "parent", "x0", "y0", "scale")
 ROWS_AT_ONCE = 50_000  # are spelled out together: some 30 MB
 BOX = "[%s, %s, %s, %s]"
 RESULT = '{"bbox": [%s, %s, %s, %s], "category_id": %s, "image_id": %s, "score": %s}'
-EXTRAS = ("ignore", "occlusion", "out_of_view", "score", "target_id", "truncation")
+EXTRAS = (
+    "ignore", "occlusion", "occlusion_level", "out_of_view", "score", "target_id", "truncation",
+)  # fmt: skip
 Entry = Mapping[str, object]
 Id = int | str
 SizeOf = Callable[[str], tuple[int, int]]  # width and height by file name
@@ -74,7 +76,8 @@ class _Annotation(msgspec.Struct, gc=False):
     ignore: Literal[0, 1] | None = None
     score: Literal[0, 1] | None = None  # by default what the two others say
     truncation: Literal[0, 1] | None = None
-    occlusion: Literal[-1, 0, 1, 2, 3, 4] | None = None
+    occlusion: Literal[0, 1, 2, 3, 4] | None = None
+    occlusion_level: Literal[-1, 0, 1, 2, 3, 4] | None = None
     out_of_view: Literal[-1, 0, 1, 2, 3] | None = None
     target_id: Annotated[int, Meta(ge=-LIMIT_PX, lt=LIMIT_PX)] | None = None
 

@@ -1,9 +1,9 @@
 """UAVDT's folders in, tables out, and back: annotations of sequences, and detections in its text.
 
 A sequence, such as M0203, has a file of objects and one of ignored regions, of lines
-`frame,target_id,left,top,width,height,out_of_view,occlusion,category`, and its images in a folder
-of its own. Its frames, which count from 1, are called `M0203_img000001`. Lines of detections begin
-with `frame,id,left,top,width,height,score` and name no class.
+`frame,target_id,left,top,width,height,out_of_view,occlusion_level,category`, and its images in a
+folder of its own. Its frames, which count from 1, are called `M0203_img000001`. Lines of detections
+begin with `frame,id,left,top,width,height,score` and name no class.
 """
 
 import re
@@ -31,11 +31,11 @@ SIGNS = ("*_gt*.txt", "GT/*_gt*.txt", "*/GT/*_gt*.txt")  # where the text may li
 FRAME = re.compile(r"(M[0-9]{4})_(img([0-9]{6}))")
 FRAMES = 10**6  # which their names can count, in a sequence
 NONE = -1  # category and occlusion of an ignored region
-EXTRAS = ("target_id", "out_of_view", "occlusion")
+EXTRAS = ("target_id", "out_of_view", "occlusion_level")  # whose levels are not VisDrone's
 RANGES = {"frame": (1, FRAMES - 1), "target_id": (-LIMIT_PX, LIMIT_PX),
           "left": (-LIMIT_PX, LIMIT_PX), "top": (-LIMIT_PX, LIMIT_PX),
-          "width": (0, LIMIT_PX), "height": (0, LIMIT_PX),
-          "out_of_view": (NONE, 3), "occlusion": (NONE, 4), "category": (NONE, 3)}  # fmt: skip
+          "width": (0, LIMIT_PX), "height": (0, LIMIT_PX), "out_of_view": (NONE, 3),
+          "occlusion_level": (NONE, 4), "category": (NONE, 3)}  # fmt: skip
 LINE = ",".join(["%d"] * len(RANGES)) + "\n"
 RESULT_FIELDS = 7  # those that count: up to the score
 

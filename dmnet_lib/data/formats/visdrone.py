@@ -103,8 +103,10 @@ def to_rows(table: Annotations) -> np.ndarray:
     """
     categories = np.array([IGNORED, *map(VISDRONE.id, table.classes), OTHERS])
     whole_xywh = np.floor(table.boxes_xywh + 0.5).astype(np.int64)
-    flags = (table.column(name) for name in ("truncation", "occlusion"))
-    return np.column_stack([whole_xywh, table.column(SCORE), categories[table.class_ids], *flags])
+    score, truncation, occlusion = (table.column(name) for name in EXTRAS)
+    occlusion = np.minimum(occlusion, FIELD_RANGES["occlusion"][1])
+    flags = (categories[table.class_ids], truncation, occlusion)
+    return np.column_stack([whole_xywh, score, *flags])
 
 
 def read_annotations(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
