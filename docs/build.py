@@ -63,6 +63,7 @@ def evaluation(metrics: Mapping) -> dict[str, object]:
     first = next(iter(metrics["strategies"].values()))
     subsets = metrics.get("subsets", {}).items()
     shown = {key: metrics[key] for key in ("images", "split", "level")}
+    shown["resampled"] = metrics.get("resampled", f"{metrics['images']} images")
     shown |= {"max_detections": first.get("max_detections")}
     shown |= {"subsets": {name: subset_table(rows, metrics).markdown() for name, rows in subsets}}
     return shown | {"table": findings.strategies(metrics).markdown()}

@@ -21,6 +21,7 @@ STAGES = (
 METRICS, PARAMS, PROVENANCE = "metrics.json", "params.yaml", "provenance.json"
 TIMINGS = "timings.json"  # what differs from machine to machine, and so is not versioned
 NOTEBOOK = "notebook.ipynb"  # the executed one; git keeps results without it
+PUBLISHED = "detections"  # folder of COCO results, a file for each main strategy
 LATEST, INTERACTIVE = "latest.json", "interactive"
 
 

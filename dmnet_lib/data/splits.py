@@ -1,8 +1,9 @@
 """One split: its annotations, and its images decoded on demand; and what it holds, in tables."""
 
 import os
+import re
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,6 +21,8 @@ SCENES = "scenes"  # the dataset that is generated, not taken from a folder
 SIZES_FILE = "image_sizes.json"  # stands in a split's folder for the images that are not there
 DATA_ROOT = "DMNET_DATA_ROOT"  # environment variable: where real data lies on this machine
 MAX_SIDE_PX = 10**6  # no image is so large; keeps whole pixels in int64
+# Names that say which sequence a frame is of: VisDrone's, and UAVDT's with or without its folder.
+SEQUENCE = re.compile(r"(?:.+--)?([0-9]{7}(?=_[0-9]{5}_d_[0-9]+$)|M[0-9]{4}(?=(_|--)img[0-9]{6}$))")
 Sizes = Mapping[str, tuple[int, int]]  # (width, height) by stem
 Entry = Mapping[str, object]
 
@@ -187,6 +190,13 @@ def class_table(table: Annotations) -> "pd.DataFrame":
     for name, share in (("q25", 0.25), ("median", 0.5), ("q75", 0.75)):
         frame[f"side_{name}_px"] = by_class["side"].quantile(share)
     return frame.set_axis([table.classes.name(i) for i in frame.index]).rename_axis("name")
+
+
+def groups_of(names: Iterable[str]) -> np.ndarray:
+    """Return the [M] number of every image's group: frames of one sequence, else itself alone."""
+    keys = [m[1] if (m := SEQUENCE.match(name)) else (name,) for name in names]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], np.int64)
 
 
 def spread(table: Annotations, count: int) -> list[int]:

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dmnet_lib.core import files, tables
+from dmnet_lib.core import files, result_folder, tables
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.official import FusionRules
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
+from dmnet_lib.data.formats import coco, results
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors, fusion
 from dmnet_lib.detection.cache import DetectionCache
@@ -283,6 +284,21 @@ def read(folder: Path) -> dict[str, Outcome]:
             regions = tables.read(folder / f"{_stem(one.name)}_regions.npz", Regions)
             found[one.name] = Outcome(one, detections, regions, **costs)
     return found
+
+
+def publish(folder: Path, found: Mapping[str, Outcome], split: Split) -> None:
+    """Write each strategy's detections on a split as COCO results, for others to score.
+
+    Ids are those of the data's own COCO file, unless it is one of several or its classes are
+    merged; else those that `dmnet convert --to coco` gives.
+    """
+    names, numbers = split.annotations.names, split.annotations.classes.numbers
+    ids = coco.image_ids(names)
+    if numbers and all("id" in entry for entry in split.entries):
+        ids = {name: entry["id"] for name, entry in zip(names, split.entries, strict=True)}
+    for name, one in found.items():
+        path = folder / result_folder.PUBLISHED / f"{_stem(name)}.json"
+        results.write(path, one.detections, ids, numbers)
 
 
 def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) -> Path:

@@ -131,14 +131,19 @@ def precision_recall(found: Matches) -> np.ndarray:
 
 
 def resampling_weights(
-    images: int, *, rng: np.random.Generator, resamples: int = 1000
+    groups: np.ndarray, *, rng: np.random.Generator, resamples: int = 1000
 ) -> np.ndarray:
-    """Return [1 + B, M] weights: the images as they are, then B resamples of them."""
-    as_they_are = np.ones((1, images), dtype=np.int64)
-    if images == 0:
-        return np.repeat(as_they_are, 1 + resamples, axis=0)
-    drawn = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
-    return np.concatenate([as_they_are, drawn])
+    """Return [1 + B, M] weights: the images as they are, then B resamples of their groups [M].
+
+    Images of one group, as frames of a sequence, come together. A single group says nothing of how
+    groups vary: there are no resamples of it.
+    """
+    as_they_are = np.ones((1, len(groups)), dtype=np.int64)
+    known, group = np.unique(groups, return_inverse=True)
+    if len(known) < 2:
+        return as_they_are
+    drawn = rng.multinomial(len(known), np.full(len(known), 1 / len(known)), size=resamples)
+    return np.concatenate([as_they_are, drawn[:, group]])
 
 
 def class_means(precisions: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Detections
+from dmnet_lib.data import splits
 from dmnet_lib.evaluation import bootstrap
 from dmnet_lib.evaluation.difference import Difference, interval
 from dmnet_lib.evaluation.scores import Scores
@@ -102,7 +103,8 @@ def ablation(
 
     found: {variant: {strategy: detections}}, the first variant with all rules and no difference.
     """
-    weights = bootstrap.resampling_weights(len(truth), rng=rng, resamples=resamples)
+    groups = splits.groups_of(truth.names)
+    weights = bootstrap.resampling_weights(groups, rng=rng, resamples=resamples)
     rows, first = [], {}
     for variant, by_name in found.items():
         for name, detections in by_name.items():

@@ -22,7 +22,7 @@ from dmnet_lib.detection import strategies
 from dmnet_lib.evaluation import bootstrap, experiments, seeds
 from dmnet_lib.evaluation.difference import MISSING, NO_INTERVAL, SAME, SIGNIFICANT, Difference
 from dmnet_lib.evaluation.experiments import SCORES, Pair, StrategyRun, versioned_scores
-from dmnet_lib.evaluation.words import Words
+from dmnet_lib.evaluation.words import Words, doubts, sample
 
 Samples = Mapping[str, np.ndarray | float]  # {score: [1 + B] on resamples, or a versioned one}
 SEED, LEVEL = 0, 0.95  # of the bootstrap and its intervals
@@ -187,7 +187,7 @@ def _cautions(table: pd.DataFrame) -> list[str]:
 
 @dataclass
 class Scorer:
-    """Scores strategy runs on resampled images, each once for the same images."""
+    """Scores strategy runs on resampled images or sequences, each once for the same images."""
 
     metrics: Mapping[str, dict]
     resamples: int
@@ -214,14 +214,17 @@ class Scorer:
         places = common(one.truth, two.truth)
         if not len(places):
             return {}, f"{names} share no image with the same truth: they cannot be compared."
-        return self._resampled(one, two, runs, places), self._how(one, two, names, len(places))
+        groups = splits.groups_of([one.truth.names[place] for place in places[:, 0]])
+        found = self._resampled(one, two, runs, places, groups)
+        return found, self._how(one, two, names, groups)
 
     def _resampled(
-        self, one: Experiment, two: Experiment, runs: Iterable[StrategyRun], places: np.ndarray
-    ) -> dict[StrategyRun, Samples]:
-        """Return the `samples` of runs on the images at places [m, 2] in the two splits."""
+        self, one: Experiment, two: Experiment, runs: Iterable[StrategyRun], places: np.ndarray,
+        groups: np.ndarray,
+    ) -> dict[StrategyRun, Samples]:  # fmt: skip
+        """Return the `samples` of runs on the images at places [m, 2], of groups [m], in both."""
         rng = np.random.default_rng(SEED)
-        weights = bootstrap.resampling_weights(len(places), rng=rng, resamples=self.resamples)
+        weights = bootstrap.resampling_weights(groups, rng=rng, resamples=self.resamples)
         tasks = {}
         for run in runs:
             is_first = run.experiment == one.folder.name
@@ -233,14 +236,15 @@ class Scorer:
         self.made.update(zip(todo, made, strict=True))
         return {key[0]: self.made[key] for key in tasks}
 
-    def _how(self, one: Experiment, two: Experiment, names: str, images: int) -> str:
-        most = max(len(one.truth), len(two.truth))
+    def _how(self, one: Experiment, two: Experiment, names: str, groups: np.ndarray) -> str:
+        most, images = max(len(one.truth), len(two.truth)), len(groups)
         shared = f"{images} images" if images == most else f"{images} of {most} images"
         line = (
             f"{names}: scored anew on the {shared} that both have with the same truth, at most "
             f"{one.max_detections} detections per image and class; {LEVEL:.0%} intervals of a "
-            f"paired bootstrap over images, {self.resamples} resamples."
+            f"paired bootstrap, {self.resamples:,} resamples of {sample(groups)}."
         )
+        line = " ".join([line, *doubts(groups)])
         if two.max_detections != one.max_detections:
             line += f" The report of {two.folder.name} has {two.max_detections} detections instead."
         return line

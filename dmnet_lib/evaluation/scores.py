@@ -28,7 +28,8 @@ class Scores:
     """All that was measured of each strategy: both protocols, the crops, the paired intervals.
 
     matched and samples [1 + B]: as `bootstrap.samples` takes and gives them, on the same resamples
-    for all. baselines: the strategy that stands for each of BASELINES that is there.
+    for all. baselines: the strategy that stands for each of BASELINES that is there. groups [M]: of
+    images that were resampled together.
     """
 
     strategies: dict[str, dict[str, object]]
@@ -37,6 +38,7 @@ class Scores:
     samples: dict[str, Samples]
     baselines: dict[str, str]
     level: float
+    groups: np.ndarray
 
     def difference(self, one: str, other: str) -> Difference:
         """Return the paired difference in AP of two strategies."""
@@ -59,7 +61,8 @@ def score(
     level: float,
     rng: np.random.Generator,
 ) -> Scores:
-    """Return the scores of every strategy; intervals are paired over images (`level`, percentile).
+    """Return the scores of every strategy; intervals (`level`, percentile) are paired, over
+    sequences of images where `splits.groups_of` tells them.
 
     AP and its kin follow COCO's protocol, AR500 follows VisDrone's.
     """
@@ -67,13 +70,14 @@ def score(
     for name, one in found.items():
         match = partial(bootstrap.matches, truth, one.detections, max_detections=max_detections)
         matched[name] = {of: match(area_px=bootstrap.AREAS[of]) for of in ("AP", "APs")}
-    weights = bootstrap.resampling_weights(len(truth), rng=rng, resamples=resamples)
+    groups = splits.groups_of(truth.names)
+    weights = bootstrap.resampling_weights(groups, rng=rng, resamples=resamples)
     samples = {name: bootstrap.samples(one, weights) for name, one in matched.items()}
     by_visdrone = {n: visdrone.evaluate(truth, one.detections) for n, one in found.items()}
     strategies = [one.strategy for one in found.values()]
     defaults = {one.method: one.name for one in strategies if one.is_default}
     baselines = {method: defaults[method] for method in BASELINES if method in defaults}
-    scores = Scores({}, by_visdrone, matched, samples, baselines, level)
+    scores = Scores({}, by_visdrone, matched, samples, baselines, level, groups)
     for name, one in found.items():
         about, sampled = one.strategy, samples[name]
         row = coco.evaluate(truth, one.detections, max_detections=max_detections)
@@ -123,8 +127,9 @@ def subset_tables(
         return {}
     tables = {}
     for subset, images in images_of.items():
-        own = bootstrap.resampling_weights(len(images), rng=rng, resamples=resamples)
-        weights = np.zeros((len(own), sum(map(len, images_of.values()))), dtype=np.int64)
+        groups = scores.groups[images]
+        own = bootstrap.resampling_weights(groups, rng=rng, resamples=resamples)
+        weights = np.zeros((len(own), len(scores.groups)), dtype=np.int64)
         weights[:, images] = own
         samples = {name: bootstrap.samples(one, weights) for name, one in scores.matched.items()}
         resampled = replace(scores, samples=samples)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from dmnet_lib.evaluation.difference import Difference
@@ -11,7 +12,7 @@ if TYPE_CHECKING:  # with torch, which reports do not need
     from dmnet_lib.detection.strategies import Outcome
     from dmnet_lib.evaluation.scores import Scores
 
-FEW_IMAGES = 20  # under it an interval over images says little
+FEW_IMAGES, FEW_SEQUENCES = 20, 8  # under them an interval over images or sequences says little
 Rows = Mapping[str, Mapping[str, object]]
 
 
@@ -29,7 +30,20 @@ def best(rows: Rows, names: Iterable[str]) -> str | None:
     return max(practical, key=lambda name: rows[name]["AP"], default=None)
 
 
-def judge(scores: "Scores", main: Sequence[str], *, images: int, reused: bool) -> dict[str, object]:
+def sample(groups: np.ndarray) -> str:
+    """Return what is resampled by groups [M]: `30 images`, or `76 sequences (548 images)`."""
+    images, count = f"{len(groups)} images", len(np.unique(groups))
+    return images if count == len(groups) else f"{count} sequence{'s' * (count > 1)} ({images})"
+
+
+def doubts(groups: np.ndarray) -> list[str]:
+    """Return why an interval over these images, resampled by groups [M], says little."""
+    are_few = len(np.unique(groups)) < min(len(groups), FEW_SEQUENCES)
+    lines = ["Over so few images the interval itself is rough."] * (len(groups) < FEW_IMAGES)
+    return lines + ["Over so few sequences an interval is too narrow."] * are_few
+
+
+def judge(scores: "Scores", main: Sequence[str], *, reused: bool) -> dict[str, object]:
     """Return the verdict: the best strategy that chooses its crops against the best baseline.
 
     Only `main` strategies take part, since they were named before anything was scored. reused says
@@ -39,7 +53,7 @@ def judge(scores: "Scores", main: Sequence[str], *, images: int, reused: bool) -
     chosen = best(rows, [name for name in main if not rows[name]["is_baseline"]])
     rival = best(rows, [name for name in main if rows[name]["is_baseline"]])
     if chosen is None or rival is None:
-        sentence = f"On {images} images there is no pair of strategies to compare."
+        sentence = f"On {sample(scores.groups)} there is no pair of strategies to compare."
         return {"tone": "untold", "sentence": sentence, "against": [], "strategy": best(rows, main)}
     difference = scores.difference(chosen, rival)
     tone, verb = "unclear", "does not differ significantly from"
@@ -50,21 +64,22 @@ def judge(scores: "Scores", main: Sequence[str], *, images: int, reused: bool) -
         f"`{chosen}` {verb} `{rival}`, the best fixed-grid or whole-image baseline, at "
         f"{' instead of '.join(megapixels)} megapixels per image: {difference.words()}"
     )
-    if images < FEW_IMAGES:
-        sentence, tone = f"{sentence}, but {images} images are too few to rely on", "unclear"
+    if few := doubts(scores.groups):
+        sentence += f", but {sample(scores.groups)} are too few to rely on"
+        tone = "unclear"
     elif reused and tone == "wins":
         sentence, tone = f"{sentence}, but on images also used for training or choices", "unclear"
-    caveats = _caveats(rows[chosen], rows[rival], images=images, reused=reused)
+    caveats = _caveats(rows[chosen], rows[rival], few, reused=reused)
     verdict = {"tone": tone, "sentence": f"{sentence}.", "against": caveats}
     return verdict | {"strategy": chosen, "rival": rival} | difference.record()
 
 
 def _caveats(
-    row: Mapping[str, object], other: Mapping[str, object], *, images: int, reused: bool
+    row: Mapping[str, object], other: Mapping[str, object], few: Sequence[str], *, reused: bool
 ) -> list[str]:
     caveats = {
         "Some of these images were used for training or choices too: figures are too good.": reused,
-        "Over so few images the interval itself is rough.": images < FEW_IMAGES,
+        **dict.fromkeys(few, True),
         "It processes more pixels than the baseline.": row["megapixels"] > other["megapixels"],
         "MCNN's own pass over the image comes on top of its megapixels.": row["source"] == "mcnn",
         "The interval covers the sample of images alone: another training may give other figures.":
@@ -73,18 +88,18 @@ def _caveats(
     return [caveat for caveat, holds in caveats.items() if holds]
 
 
-def sentences(scores: "Scores", main: Sequence[str], *, images: int, reused: bool) -> Words:
+def sentences(scores: "Scores", main: Sequence[str], *, reused: bool) -> Words:
     """Return what the strategy table shows: the best of all, and `main` ones against baselines.
 
     Only plans are compared with sliding tiles, which cost far more than other strategies.
     """
-    rows, baselines = scores.strategies, scores.baselines
+    rows, baselines, images = scores.strategies, scores.baselines, sample(scores.groups)
     scored = {name: row["AP"] for name, row in rows.items() if row["AP"] is not None}
     top = max(scored, key=scored.get, default=None)
     if top is None:
-        return Words(f"On {images} images there is no object to find: nothing can be compared.")
+        return Words(f"On {images} there is no object to find: nothing can be compared.")
     lines = [
-        f"On {images} images, `{top}` has the highest AP of {len(rows)} strategies, "
+        f"On {images}, `{top}` has the highest AP of {len(rows)} strategies, "
         f"{scored[top]:.3f}, at {rows[top]['megapixels']:.2f} megapixels per image."
     ]
     for method, other in baselines.items():
@@ -93,7 +108,7 @@ def sentences(scores: "Scores", main: Sequence[str], *, images: int, reused: boo
             if is_compared and name not in (other, baselines.get("global")):
                 difference = Difference.read(rows[name][f"vs_{method}"], level=scores.level)
                 lines.append(f"`{name}` vs `{other}`: {difference.words()}.")
-    lines.append(_gain_per_megapixel({name: rows[name] for name in main}))
+    lines += [_gain_per_megapixel({name: rows[name] for name in main}), *doubts(scores.groups)]
     if reused:
         lines.append("Some images were also used for training or choices: figures are too good.")
     return Words("\n".join(lines))
@@ -114,9 +129,12 @@ def _gain_per_megapixel(rows: Rows) -> str:
 
 
 def subset_roles(
-    names: Sequence[str], *, train_split: str, val_split: str, recall_curve_split: str
+    subsets: Mapping[str, np.ndarray], *, train_split: str, val_split: str, recall_curve_split: str
 ) -> Words:
-    """Return in words what each subset was used for; recall_curve_split is "train" or "val"."""
+    """Return in words what each subset, of images of groups [M], was used for.
+
+    recall_curve_split is "train" or "val".
+    """
     measured_on = train_split if recall_curve_split == "train" else val_split
     roles = {
         "MCNN was trained on it": train_split,
@@ -124,10 +142,10 @@ def subset_roles(
         "the recall curve was measured on it": measured_on,
     }
     lines = []
-    for name in names:
+    for name, groups in subsets.items():
         uses = [use for use, split in roles.items() if name in split.split("+")]
         told = f"{', and '.join(uses)}: figures are too good" if uses else "not used before"
-        lines.append(f"`{name}`: {told}.")
+        lines.append(" ".join([f"`{name}`, {sample(groups)}: {told}.", *doubts(groups)]))
     return Words("\n".join(lines))
 
 

@@ -1,12 +1,14 @@
 """Data folders: both spellings, decoded on demand, and every fault found with its file named."""
 
 import json
+import tarfile
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import GOOD, JPEG, fault, write_split
+from shared import SHARED, needs_data
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations
@@ -100,6 +102,31 @@ def test_examples_spread_from_few_objects_to_many():
     assert splits.spread(table(0, 0, 0), 2) == [0, 1]
     assert splits.spread(table(4), 9) == [0]
     assert splits.spread(table(), 2) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        (["0000001_02999_d_0000005", "0000002_00001_d_0000007", "0000001_03999_d_10000080"],
+         [0, 1, 0]),
+        (["M0203_img000001", "M0205_img000001", "M0203--img000002"], [0, 1, 0]),
+        (["val--0000001_02999_d_0000005", "0000001_00001_d_0000001"], [0, 0]),
+        (["0000001", "0000001_02999_d_0000005", "0000001_02999_d_0000005_10_20"], [0, 1, 2]),
+        (["scene_0001", "M0203_1", "0001_02999_d_5"], [0, 1, 2]),
+        ([], []),
+    ],
+)  # fmt: skip
+def test_frames_of_a_sequence_are_a_group_by_their_names(names: list[str], groups: list[int]):
+    assert splits.groups_of(names).tolist() == groups
+
+
+@needs_data
+def test_the_validation_images_of_visdrone_are_of_76_sequences():
+    path = SHARED / "visdrone-annotations" / "VisDrone2019-DET-val.tar.xz"
+    with tarfile.open(path) as archive:
+        names = [Path(name).stem for name in archive.getnames() if name.endswith(".txt")]
+    groups = splits.groups_of(names)
+    assert (len(names), len(set(groups))) == (548, 76)
 
 
 def test_real_data_may_lie_elsewhere_on_this_machine(monkeypatch: pytest.MonkeyPatch):

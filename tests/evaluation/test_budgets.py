@@ -30,7 +30,7 @@ def scores(own: dict[str, float] | None = None, **averages: float) -> Scores:
                       "megapixels": megapixels, "AP": value, "AP50": value, "APs": None,
                       "intervals": bounds}  # fmt: skip
     baselines = {n.split(" ")[0]: n for n in rows if n in MEGAPIXELS}
-    return Scores(rows, {}, {}, samples, baselines, 0.9)
+    return Scores(rows, {}, {}, samples, baselines, 0.9, np.arange(30))
 
 
 def test_without_plans_there_is_nothing_to_tell():

@@ -181,7 +181,7 @@ def test_real_detector_gives_pycocotools_own_figures(tmp_path: Path) -> None:
             tar.extractall(tmp_path, filter="data")
     sizes = splits.read_image_sizes(SHARED / "visdrone-annotations" / "image_sizes_val.json")
     truth = datasets.read(tmp_path, split="val", sizes=sizes).annotations
-    found, _ = results.read(next(tmp_path.glob("yolo11l*")), truth.names)
+    found, _ = results.read(next(tmp_path.glob("yolo11l*")), truth.names, truth.classes)
     on_disk(tmp_path, truth, found)
     expected = pycocotools_summary(tmp_path)
     metrics = coco.evaluate(truth, found)
@@ -284,8 +284,30 @@ def test_a_weight_is_as_many_copies_of_the_image(seed: int, times: list[int]) ->
 
 def ap_samples(truth: Annotations, *found: Detections) -> list[np.ndarray]:
     """AP of each on the images as they are, and on 200 resamples of them."""
-    weights = bootstrap.resampling_weights(len(truth), rng=np.random.default_rng(7), resamples=200)
+    images, rng = np.arange(len(truth)), np.random.default_rng(7)
+    weights = bootstrap.resampling_weights(images, rng=rng, resamples=200)
     return [bootstrap.bootstrap_samples(bootstrap.matches(truth, f), weights) for f in found]
+
+
+def resampled(groups: list[int]) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return bootstrap.resampling_weights(np.array(groups, int), rng=rng, resamples=50)
+
+
+def test_images_of_a_group_are_resampled_together() -> None:
+    drawn = np.random.default_rng(3).multinomial(4, np.full(4, 1 / 4), size=50)
+    assert np.array_equal(resampled([0, 1, 2, 3])[1:], drawn)  # each its own: as it always was
+    assert np.array_equal(resampled([7, 5, 5, 9, 8, 7])[1:], drawn[:, [1, 0, 0, 3, 2, 1]])
+    assert resampled([2, 2, 2]).tolist() == [[1, 1, 1]] and resampled([]).shape == (1, 0)
+
+
+def test_frames_that_repeat_each_other_narrow_no_interval() -> None:
+    truth, found = made_up(5, images=6)
+    truth, found = repeated(truth, distinct(found, 5), np.full(6, 4))
+    matched, spread = bootstrap.matches(truth, found), []
+    for groups in (np.arange(24) // 4, np.arange(24)):
+        spread.append(bootstrap.bootstrap_samples(matched, resampled(groups)).std())
+    assert spread[0] > 1.5 * spread[1]
 
 
 def test_a_clear_difference_has_an_interval_above_zero():

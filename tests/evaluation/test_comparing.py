@@ -1,5 +1,6 @@
 """Comparing: what differs between finished experiments, with paired intervals and without."""
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from dmnet_lib.core import files, params, provenance
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions
-from dmnet_lib.data import datasets
+from dmnet_lib.data import datasets, splits
 from dmnet_lib.detection.strategies import Outcome, described, write
 from dmnet_lib.evaluation import coco, comparing, experiments
 from dmnet_lib.evaluation.difference import NO_INTERVAL, NOT_SIGNIFICANT, SAME, SIGNIFICANT
@@ -203,6 +204,17 @@ def test_both_are_scored_alike_on_what_they_share(results: Path, one: str, two: 
     made = compare(results, one, two)
     assert told in made.notes[0]
     assert verdicts(made) == {SAME}
+
+
+def test_it_is_said_what_was_resampled(results: Path, monkeypatch: pytest.MonkeyPatch):
+    images = compare(results, "one:odd", "one:even")
+    assert "paired bootstrap, 200 resamples of 12 images." in images.notes[0]
+    monkeypatch.setattr(splits, "SEQUENCE", re.compile("i([01])"))
+    sequences = compare(results, "one:odd", "one:even")
+    assert "200 resamples of 2 sequences (12 images). Over so few images" in sequences.notes[0]
+    assert "Over so few sequences an interval is too narrow." in sequences.notes[0]
+    low, high = (row(made, "even vs odd")["low"] for made in (sequences, images))
+    assert low != high
 
 
 def test_other_scenes_cannot_be_compared(results: Path):

@@ -147,12 +147,31 @@ def test_a_subset_scores_as_its_images_do_by_themselves():
     assert tables["val"]["crops_per_image"].tolist() == [0, 0]
 
 
+def test_frames_of_a_sequence_are_resampled_together():
+    names = tuple(
+        f"000000{sequence}_0000{frame}_d_0000001" for sequence in (1, 2) for frame in "12"
+    )
+    table = replace(truth(), names=names)
+    found = {"global": outcome(table, every=3), "uniform": outcome(table)}
+    scores = score(table, **found)
+    assert wording.sample(scores.groups) == "2 sequences (4 images)"
+    assert len(set(scores.samples["global"]["AP"])) <= 3  # both, or twice one of them
+    alone = {"val": np.arange(2), "train": np.arange(2, 4)}
+    rng = np.random.default_rng(0)
+    tables = scoring.subset_tables(found, alone, scores, resamples=30, rng=rng)
+    assert tables["val"].loc["uniform", "vs_global_difference"] > 0
+    assert np.isnan(tables["val"].loc["uniform", "vs_global_low"])  # one sequence: no interval
+
+
 def test_words_say_what_a_subset_was_used_for():
     splits = {"train_split": "train", "val_split": "train+val", "recall_curve_split": "train"}
-    said = wording.subset_roles(["train", "val", "test-dev"], **splits)
+    groups = {"train": np.arange(30), "val": np.arange(30) // 5, "test-dev": np.zeros(2)}
+    said = wording.subset_roles(groups, **splits)
     assert said.splitlines() == [
-        "`train`: MCNN was trained on it, and MCNN's weights and the thresholds were chosen on it, "
-        "and the recall curve was measured on it: figures are too good.",
-        "`val`: MCNN's weights and the thresholds were chosen on it: figures are too good.",
-        "`test-dev`: not used before.",
+        "`train`, 30 images: MCNN was trained on it, and MCNN's weights and the thresholds were "
+        "chosen on it, and the recall curve was measured on it: figures are too good.",
+        "`val`, 6 sequences (30 images): MCNN's weights and the thresholds were chosen on it: "
+        "figures are too good. Over so few sequences an interval is too narrow.",
+        "`test-dev`, 1 sequence (2 images): not used before. Over so few images the interval "
+        "itself is rough. Over so few sequences an interval is too narrow.",
     ]

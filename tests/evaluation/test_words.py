@@ -23,7 +23,7 @@ def rows(**scores: float | None) -> dict[str, dict[str, object]]:
 
 def judged(
     found: dict[str, dict], main: tuple[str, ...] = MAIN, *, noise: float = 0.001,
-    images: int = 30, reused: bool = False,
+    images: int = 30, reused: bool = False, sequences: int = 30,
 ) -> dict:  # fmt: skip
     """Return the verdict on rows whose samples of AP are drawn around it, each by itself."""
     rng = np.random.default_rng(0)
@@ -31,14 +31,17 @@ def judged(
         name: {"AP": np.append(row["AP"] or np.nan, (row["AP"] or 0) + rng.normal(0, noise, 200))}
         for name, row in found.items()
     }
-    scores = Scores(found, {}, {}, samples, {}, level=0.95)
-    return words.judge(scores, main, images=images, reused=reused)
+    groups = np.arange(images) % sequences
+    scores = Scores(found, {}, {}, samples, {}, level=0.95, groups=groups)
+    return words.judge(scores, main, reused=reused)
 
 
 def judge(
-    noise: float = 0.001, *, images: int = 30, reused: bool = False, **scores: float | None
-) -> dict:
-    return judged(rows(**scores), noise=noise, images=images, reused=reused)
+    noise: float = 0.001, *, images: int = 30, reused: bool = False, sequences: int = 30,
+    **scores: float | None,
+) -> dict:  # fmt: skip
+    given = {"images": images, "reused": reused, "sequences": sequences}
+    return judged(rows(**scores), noise=noise, **given)
 
 
 def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_crops() -> None:
@@ -70,6 +73,9 @@ def test_a_strategy_of_ones_own_is_held_against_the_baselines() -> None:
         ({"reused": True, "mcnn": 0.3, "640": 0.4}, "loses", "loses to"),
         ({"images": 3, "mcnn": 0.1}, "unclear", "but 3 images are too few to rely on."),
         ({"images": 3, "mcnn": 0.4}, "unclear", "but 3 images are too few to rely on."),
+        ({"sequences": 7, "mcnn": 0.4}, "unclear",
+         "but 7 sequences (30 images) are too few to rely on."),
+        ({"sequences": 8, "mcnn": 0.4}, "wins", "significant."),
     ],
 )  # fmt: skip
 def test_a_loss_noise_and_images_seen_before_are_called_so(given: dict, tone: str, said: str):
@@ -78,8 +84,9 @@ def test_a_loss_noise_and_images_seen_before_are_called_so(given: dict, tone: st
 
 
 def test_what_speaks_against_it_is_said() -> None:
-    doubts = ("used for training or choices too", "so few images", "more pixels")
-    given = ({"reused": True}, {"images": 3}, {"640": 0.1, "global": 0.2, "mcnn": 0.3})
+    doubts = ("used for training or choices too", "few images", "few sequences", "more pixels")
+    costly = {"640": 0.1, "global": 0.2, "mcnn": 0.3}
+    given = ({"reused": True}, {"images": 3}, {"sequences": 7}, costly)
     good = "\n".join(judge(mcnn=0.3, **{"640": 0.25})["against"])
     for doubt, one in zip(doubts, given, strict=True):
         assert doubt in "\n".join(judge(**one)["against"]) and doubt not in good
@@ -107,8 +114,8 @@ def compared(reused: bool = False, main: tuple[str, ...] = (), **versus: tuple |
 def told(
     table: dict[str, dict], baselines: dict[str, str], main: tuple[str, ...], reused: bool = False
 ) -> list[str]:
-    scores = Scores(table, {}, {}, {}, baselines, level=0.9)
-    return words.sentences(scores, main, images=5, reused=reused).splitlines()
+    scores = Scores(table, {}, {}, {}, baselines, level=0.9, groups=np.arange(30))
+    return words.sentences(scores, main, reused=reused).splitlines()
 
 
 BELOW, EVEN, ABOVE = (-0.2, -0.3, -0.1), (0.1, -0.1, 0.3), (0.2, 0.1, 0.3)
@@ -128,7 +135,7 @@ def test_a_sentence_follows_the_interval(versus: tuple | None, expected: str) ->
 
 
 def test_the_best_is_named_whoever_it_is():
-    told = "On 5 images, `native` has the highest AP of 3 strategies, 0.500, at 2.00 megapixels"
+    told = "On 30 images, `native` has the highest AP of 3 strategies, 0.500, at 2.00 megapixels"
     assert compared(native=ABOVE, uniform=EVEN)[0] == f"{told} per image."
     assert "`global` has the highest AP of 2 strategies, 0.300" in compared(native=BELOW)[0]
 
@@ -160,7 +167,7 @@ def test_only_plans_are_compared_with_tiles():
 
 
 def test_no_object_is_said():
-    nothing = "On 5 images there is no object to find: nothing can be compared."
+    nothing = "On 30 images there is no object to find: nothing can be compared."
     assert told({"global": {"AP": None}}, {}, ()) == [nothing]
     assert words.Words(f"{nothing}\nb")._repr_markdown_() == f"- {nothing}\n- b"
 

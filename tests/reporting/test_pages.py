@@ -55,6 +55,21 @@ def test_an_empty_notebook_gives_a_whole_page_each_time_the_same(base: Path) -> 
     assert pages.write_stage(base.parent / "stage", base_path=base).read_text() == page
 
 
+def test_published_detections_are_linked_from_both_pages(base: Path) -> None:
+    folder = stage(base.parent / "x" / "06_evaluation" / "k", [])
+    assert "COCO results" not in pages.write_stage(folder, base_path=base).read_text()
+    files.write_text(folder / "detections" / "planned_mcnn_6.json", "[]\n")
+    files.write_json(folder / "metrics.json", {})
+    home = ResultFolder(folder.parents[1]).with_stage("06_evaluation", "k", {}).write().parent
+    of_both = (
+        pages.write_stage(folder, base_path=base),
+        pages.write_experiment(home, base_path=base),
+    )
+    for page, place in zip(of_both, ("", "06_evaluation/k/"), strict=True):
+        link = f'<a href="{place}detections/planned_mcnn_6.json">planned_mcnn_6.json</a>'
+        assert link in page.read_text()
+
+
 def test_no_experiment_gives_an_empty_list(tmp_path: Path) -> None:
     page, listed = pages.write_index(tmp_path)
     assert "<h1>Experiments</h1>" in page.read_text()

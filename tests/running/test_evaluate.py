@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core import files
+from dmnet_lib.core.annotations import merge_classes
+from dmnet_lib.core.boxes import xywh_to_xyxy
+from dmnet_lib.core.tables import Detections, Regions
+from dmnet_lib.data import datasets
 from dmnet_lib.data.formats import results
 from dmnet_lib.data.formats.visdrone import CATEGORY_NAMES, VISDRONE, format_rows
+from dmnet_lib.detection import strategies
+from dmnet_lib.detection.strategies import Outcome, described
+from dmnet_lib.evaluation import coco
 from dmnet_lib.running import cli
 
 SIZES = {"a": [400, 300], "b": [400, 300], "empty": [400, 300]}
@@ -99,6 +106,34 @@ def test_a_perfect_set_scores_1_whatever_its_ids(root, protocol, truth, found) -
     assert metrics["AP"] == pytest.approx(1)
     assert sorted(metrics["per_class"]) == ["car", "motor", "pedestrian"]
     assert (metrics["images"], metrics["boxes"], metrics["detections"]) == (3, 4, 4)
+
+
+@pytest.mark.parametrize("source", ["val", "val.json", "merged"])
+def test_published_detections_score_as_the_run_says(root: Path, source: str) -> None:
+    """By ids of the data's own COCO file; without one, or with merged classes, as converted."""
+    classes = ["--classes", "vehicle: car + van, motor"] if source == "merged" else []
+    if source == "val":
+        split = datasets.read(root, split="val", sizes={n: tuple(wh) for n, wh in SIZES.items()})
+    else:
+        split = datasets.read(root / "val.json")
+        split = split.of(merge_classes(split.annotations, "".join(classes[1:])))
+    table, name = split.annotations, "planned mcnn 6"
+    objects = table.where(table.is_object)
+    boxes_xyxy = xywh_to_xyxy(objects.boxes_xywh) + np.array([0, 0, 3.25, 0])
+    scores = np.linspace(0.9, 0.3, len(boxes_xyxy))
+    found = Detections(table.names, boxes_xyxy, scores, objects.class_ids, objects.image_index)
+    outcome = Outcome(described([name])[name], found, Regions.from_lists([[]] * 3), 1.0, 1.0)
+    strategies.publish(root, {name: outcome}, split)
+    if truth := {"val": "val", "merged": "val.json"}.get(source):
+        given = ["--split", "val", "--image-sizes", root / "sizes.json"] if truth == "val" else []
+        given = ["convert", root if given else root / truth, *given, "--to", "coco", *classes]
+        assert cli.main([*map(str, given), "--out", str(root / "truth.json")]) == 0
+    path = root / "detections" / "planned_mcnn_6.json"
+    metrics = evaluate(root, path, truth="truth.json" if truth else "val.json")
+    assert 0.1 < metrics["AP"] < 1
+    assert metrics["AP"] == pytest.approx(coco.evaluate(table, found)["AP"], abs=1e-12)
+    category = files.read_json(path)[0]["category_id"]
+    assert (category >= 50) == (source == "val.json")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_results_show_each_strategy_and_each_subset_in_percent(tmp_path: Path) -
     assert "| density | 31.3 | n/a |" in page
     assert "| 90.0 | n/a | n/a | +6.3 [+4.1, +8.0] |" in page
     assert "| density | 2.0 | 5.0 | n/a | -1.0 [-2.0, +0.5] |" in page
-    assert "on 21 VisDrone images" in page
+    assert "on 21 VisDrone images" in page and "over the 21 images" in page
 
 
 def test_every_rule_has_a_row_with_what_was_measured(tmp_path: Path) -> None:

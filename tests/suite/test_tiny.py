@@ -96,6 +96,10 @@ def test_a_report_loads_nothing_from_outside(tiny: Run, stage: str | None) -> No
     page = ((tiny.folder(stage) if stage else tiny.home) / "report.html").read_text()
     places = re.findall(r"""(?:src|href)\s*=\s*["']?([^"'\s>]+)|url\(\s*["']?([^"')]+)""", page)
     outside = [a or b for a, b in places if not (a or b).startswith(("#", "data:"))]
+    if stage in (None, "06_evaluation"):  # but for links to what the run leaves for others
+        home, linked = (tiny.folder(stage) if stage else tiny.home), outside
+        assert len(linked) == len(tiny.metrics("06_evaluation")["main"])
+        outside = [place for place in linked if not (home / place).is_file()]
     assert outside == []
     assert "<script" not in page
     assert all('alt=""' not in tag and "alt=" in tag for tag in re.findall(r"<img[^>]*>", page))

@@ -6,7 +6,14 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dmnet_lib.core import files, params, result_folder
-from dmnet_lib.core.result_folder import EVALUATION, NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
+from dmnet_lib.core.result_folder import (
+    EVALUATION,
+    NOTEBOOK,
+    PARAMS,
+    PROVENANCE,
+    PUBLISHED,
+    ResultFolder,
+)
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.difference import MISSING
 from dmnet_lib.reporting.pages import failures, findings, notebooks, render
@@ -93,10 +100,13 @@ def _section(folder: Path, body: Body, name: str, base_path: Path) -> dict[str, 
     made_by = json_or_empty(folder / PROVENANCE)
     of = f" of {made_by['stage']}" if "stage" in made_by else ""
     rows = [("key", folder.name)] * bool(name) + render.flat(made_by)
+    place = f"{name}/{folder.name}/" if name else ""  # seen from the page
+    published = sorted((folder / PUBLISHED).glob("*.json"))
     return {
         "name": name,
         "body": body,
         "anchor": f"{name}-provenance".strip("-"),
+        "published": {path.name: f"{place}{PUBLISHED}/{path.name}" for path in published},
         "parameters": _parameters(folder, base_path, made_by.get("stage", ""), f"Parameters{of}"),
         "provenance": Table(("what", "value"), rows, f"Provenance{of}"),
     }

@@ -22,7 +22,7 @@ COLUMNS = ("strategy", "value", "place", *SWEPT, "AP_low", "AP_high", "experimen
 FIGURE = "sweep"
 CAPTION = (
     "Each strategy over the values; bands of AP are {level:.0%} intervals of a bootstrap over "
-    "images, of each value alone: they overlap more than paired differences do."
+    "{resampled}, of each value alone: they overlap more than paired differences do."
 )
 ALT = "Line plots of AP, containment, crops and megapixels over the values, one line a strategy"
 
@@ -47,10 +47,13 @@ def write(
     names = tuple(name for name in values if name not in about["failed"])
     found = experiments.load(results, names) if names else {}
     table = _table(found, values)
+    measured = [experiments.evaluation(folder) for folder in found.values()]
+    resampled = " or ".join(dict.fromkeys(m.get("resampled", "images") for m in measured))
+    about = {**about, "level": level, "resampled": resampled}
     if len(table):
         figures.show(
             charts.sweep(table, about["parameter"]), home, FIGURE, data=table, alt=ALT,
-            caption=CAPTION.format(level=level),
+            caption=CAPTION.format(**about),
         )  # fmt: skip
     headline = {}
     if table["AP"].notna().any():
@@ -59,7 +62,7 @@ def write(
     first = sorted(found, key=lambda name: values[name] != reference)
     words = _compared(found, first, about["parameter"], results)
     rows = without_nan(table).to_dict("records")
-    keep(home, {**about, "table": rows, "level": level, "words": words}, headline)
+    keep(home, {**about, "table": rows, "words": words}, headline)
     return write_page(home)
 
 
@@ -109,7 +112,8 @@ def write_page(home: Path) -> Path:
     lines += [*about.get("words", ()), *(f"{note}." for note in about["notes"])]
     figure, tables = "", {}
     if len(frame):
-        figure = figures.saved(home, FIGURE, caption=CAPTION.format(level=about["level"]), alt=ALT)
+        caption = CAPTION.format(**{"resampled": "images"} | about)
+        figure = figures.saved(home, FIGURE, caption=caption, alt=ALT)
         tables = {
             what: Table.of_frame(_wide(frame, name), caption=f"{what} of each strategy, by value")
             for name, what in SWEPT.items()
