@@ -23,13 +23,14 @@ SPLITS = scenes.SPLITS
 OWN = "boat: car + van, buoy: pedestrian, swimmer: people"
 AS_BEFORE = "car: car + van, pedestrian, people"
 BEFORE = {"boat": "car", "buoy": "pedestrian", "swimmer": "people"}
-FIVE_LINES = """\
-# Do classes of one's own go all the way?
-common: {{dataset: {kind}, data_root: "{root}", classes: "{classes}"}}
-02_mcnn_training: {{steps: 30, evaluate_every: 15}}
-05_fused_detection: {{steps: 24, batch_size: 4, evaluate_every: 12, budgets: "2, 1, 0.2Mpx"}}
-06_evaluation: {{resamples: 100}}
-"""
+FIVE_LINES = (
+    "# Do classes of one's own go all the way?\n"
+    'common: {{dataset: {kind}, data_root: "{root}", classes: "{classes}"}}\n'
+    "02_mcnn_training: {{steps: 30, evaluate_every: 15}}\n"
+    "05_fused_detection: {{steps: 24, batch_size: 4, evaluate_every: 12, "
+    'budgets: "2, 1, 0.2Mpx", grids: "2x3", tiles_px: "640"}}\n'
+    "06_evaluation: {{resamples: 100}}\n"
+)
 Given = dict[str, Split]
 
 
