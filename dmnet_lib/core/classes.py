@@ -5,8 +5,10 @@ with its annotations and detections. Two numbers are no class: REGION, an area i
 counts, whatever it is; OTHER, an object of a class that is not among the names.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +16,10 @@ from dmnet_lib.core.files import InputError, nearest
 
 REGION, OTHER = 0, -1
 MOST_NAMED = 12  # in a message or a legend: a data set may have hundreds
+# What text files, a name a line, and XML can hold: no control or line break, no space around it.
+NO_NAME = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff"
+NAME = re.compile(rf"(?!\s)[^{NO_NAME}]{{1,200}}(?<!\s)")
+Class = TypeVar("Class", int, str)
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Classes:
     """K names: class k is names[k - 1]. source: where they come from, for messages.
 
     numbers [K]: what the data's own files call them, by default 1..K. Raises ValueError for a name
-    that stands twice.
+    that stands twice, InputError for one that no file could hold.
     """
 
     names: tuple[str, ...] = ()
@@ -31,6 +37,9 @@ class Classes:
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"a class stands twice among {self}")
+        if odd := [name for name in self.names if not NAME.fullmatch(name)]:
+            what = f"a class is called {odd[0]!a:.60}, expected one line without spaces around it"
+            raise InputError(f"{self.source or 'the data'}: {what}")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -39,8 +48,7 @@ class Classes:
         return iter(self.names)
 
     def __str__(self) -> str:
-        more = f" and {len(self) - MOST_NAMED} more" * (len(self) > MOST_NAMED)
-        return ", ".join(self.names[:MOST_NAMED]) + more
+        return listed(self.names)
 
     @property
     def ids(self) -> np.ndarray:
@@ -67,11 +75,10 @@ class Classes:
         """Return the names of the classes that occur among class_ids [N], in their order."""
         return [self.name(k) for k in np.unique(class_ids) if k > 0]
 
-    def most_frequent(self, class_ids: np.ndarray, most: int = MOST_NAMED) -> list[int]:
-        """Return up to `most` of the classes among class_ids [N], the most frequent, in order."""
-        counts = np.bincount(class_ids[class_ids > 0], minlength=len(self) + 1)
-        order = np.argsort(-counts, kind="stable")[:most]
-        return sorted(int(k) for k in order if counts[k])
+    def most_frequent(self, class_ids: np.ndarray) -> list[int]:
+        """Return the most frequent of the classes among class_ids [N], in order."""
+        there, counts = np.unique(class_ids[class_ids > 0], return_counts=True)
+        return most_frequent(dict(zip(there.tolist(), counts.tolist(), strict=True)))
 
     def merged(self, text: str) -> tuple["Classes", np.ndarray]:
         """Return the classes that text names, and for each of ours [K + 1] its new number.
@@ -79,24 +86,47 @@ class Classes:
         Text such as "vehicle: car + van, bus": the name before a colon is that of all after it. A
         class that is not named becomes REGION. Raises InputError for a name that is none, or twice.
         """
-        numbers, names = np.full(len(self) + 1, REGION), []
-        for part in text.split(","):
-            name, colon, members = (word.strip() for word in part.partition(":"))
+        numbers, names, marked = np.full(len(self) + 1, REGION), [], text
+        # A name of ours with such signs stands as a character of no writing in what is taken apart.
+        odd = sorted((own for own in self.names if {*own} & {*",:+"}), key=len, reverse=True)
+        marks = {chr(0xE000 + place): own for place, own in enumerate(odd)}
+        for mark, own in marks.items():
+            marked = marked.replace(own, mark)
+        for part in marked.split(","):
+            name, colon, members = part.partition(":")
+            words = (word.strip() for word in [name, *(members if colon else name).split("+")])
+            name, *members = (marks.get(word, word) for word in words)
             if name in names:
                 raise InputError(f"{name!r} is named twice in {text!r}")
             names.append(name)
-            for member in (one.strip() for one in members.split("+")) if colon else [name]:
+            for member in members:
                 if numbers[self.id(member)] != REGION:
                     raise InputError(f"{member!r} is named twice in {text!r}")
                 numbers[self.id(member)] = len(names)
         return Classes(tuple(names), self.source), numbers
 
-    def plain(self) -> dict[str, int]:
-        """Return the numbers by names without case, hyphens, spaces and underscores."""
-        return {plain(name): number for number, name in enumerate(self.names, start=1)}
+    def like(self, name: str) -> int | None:
+        """Return the number of the class of a name, or of the one that has it as `plain` names."""
+        if name in self.names:
+            return self.id(name)
+        same = [k for k, own in enumerate(self.names, 1) if plain(own) == plain(name) != ""]
+        return same[0] if len(same) == 1 else None
 
 
 NO_CLASSES = Classes()
+
+
+def listed(names: Collection[str]) -> str:
+    """Return the first names with commas between, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join([*names][:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def most_frequent(objects: Mapping[Class, int]) -> list[Class]:
+    """Return the classes of the most objects, up to MOST_NAMED, in the order given."""
+    counts = dict(objects)
+    most = sorted(counts, key=counts.get, reverse=True)[:MOST_NAMED]
+    return [one for one in counts if one in most]
 
 
 def plain(name: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from dmnet_lib.core import boxes, files
-from dmnet_lib.core.classes import Classes, plain
+from dmnet_lib.core.classes import Classes, listed
 from dmnet_lib.core.files import InputError, nearest
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops
@@ -188,11 +188,11 @@ def mapped(
     names: Sequence[str], classes: Classes, class_map: str
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return which of a model's classes count, and what they are in the data; see `Onnx.open`."""
-    ours, found = classes.plain(), {}
+    found = {}
     if not class_map.strip():
-        found = {name: ours[plain(name)] for name in names if plain(name) in ours}
+        found = {name: number for name in names if (number := classes.like(name))}
         if not found:
-            lists = f"the model has {Classes(tuple(dict.fromkeys(names)))}; the data {classes}"
+            lists = f"the model has {listed(dict.fromkeys(names))}; the data {classes}"
             raise InputError(f"no class of the model is one of the data: {lists}; give a class_map")
     for part in class_map.split(",") if class_map.strip() else ():
         theirs, _, own = (word.strip() for word in part.partition(":"))

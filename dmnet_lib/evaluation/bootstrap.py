@@ -163,11 +163,12 @@ def bootstrap_samples(found: Matches, weights: np.ndarray) -> np.ndarray:
 def samples(matched: Mapping[str, Matches], weights: np.ndarray) -> dict[str, np.ndarray]:
     """Return the [B] values of AP, AP50, each other of AREAS in matched, and each class's AP.
 
-    matched is by the names of AREAS. Classes are those that the images of the first weights hold.
+    matched is by the names of AREAS. Classes are those that the images of the first weights hold,
+    but for one that is called like one of the measures.
     """
     whole = average_precisions(matched["AP"], weights)
     values = {"AP": class_means(whole), "AP50": class_means(whole[..., :1])}
     values |= {n: bootstrap_samples(one, weights) for n, one in matched.items() if n != "AP"}
     by_class = whole.mean(axis=2)
     names, there = matched["AP"].classes.names, np.flatnonzero(~np.isnan(by_class[0]))
-    return values | {names[k]: by_class[:, k] for k in there}
+    return values | {names[k]: by_class[:, k] for k in there if names[k] not in values}

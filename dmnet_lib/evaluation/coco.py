@@ -17,15 +17,17 @@ from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.evaluation.matching import drop_in_ignored_regions, require_same_images
 
 PROTOCOL = (
-    "classes 1..10; boxes and detections with half or more of their area in ignored regions are "
-    "dropped first (VisDrone's rule), rows with score 0 are crowds, others are not evaluated; "
+    "the classes of the data; boxes and detections with half or more of their area in ignored "
+    "regions are dropped first (VisDrone's rule), ignored objects are crowds, those of other "
+    "classes are not evaluated; "
     "max_detections is for each image and class, as in COCOeval"
 )
 PROTOCOLS = {  # by the rule for ignored regions
     "dropped": PROTOCOL,
     "background": (
-        "classes 1..10; ignored regions, others and rows with score 0 are background: detections "
-        "there are false; max_detections is for each image and class, as in COCOeval"
+        "the classes of the data; ignored regions and objects, and those of other classes, are "
+        "background: detections there are false; "
+        "max_detections is for each image and class, as in COCOeval"
     ),
 }
 USUAL_MAX = 100  # the max_detections of COCO's own summary, of which papers' figures are

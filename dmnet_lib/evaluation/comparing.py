@@ -14,6 +14,7 @@ import pandas as pd
 
 from dmnet_lib.core import files, parallel, params, provenance
 from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.classes import listed, most_frequent
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import DATASET, DETECTION, EVALUATION, PROVENANCE, ResultFolder
 from dmnet_lib.core.tables import Detections
@@ -74,20 +75,29 @@ class Comparison:
     """One row of COLUMNS a pair of strategy runs and score, and notes on it in sentences.
 
     difference is b - a with its interval, NaN without one; `of` is one of SCORES or a class.
+    objects: how many the first evaluation had of each class.
     """
 
     table: pd.DataFrame
     notes: tuple[str, ...]
+    objects: Mapping[str, int] = field(default_factory=dict)
 
     def cells(self) -> pd.DataFrame:
         """Return the differences as people read them: a row a pair, a column a score."""
         return _spread(self.table, SCORES)
 
     def class_cells(self, *, short: bool = False) -> pd.DataFrame:
-        """Return the same of each class's AP, of main pairs; short marks significant ones by *."""
+        """Return the same of the most frequent classes' AP, of main pairs.
+
+        short gives that of all classes, without intervals, and marks significant ones by *.
+        """
         table = self.table[self.table["main"] & ~self.table["of"].isin(SCORES)]
-        rows = list(dict.fromkeys(table["of"]))
-        return _spread(table, rows, short=short).T.rename_axis("class")
+        objects = {name: self.objects.get(name, 0) for name in table["of"]}
+        shown = list(objects) if short else most_frequent(objects)
+        cells = _spread(table, shown, short=short).T
+        if len(objects) > len(shown):
+            cells.loc[f"and {len(objects) - len(shown)} more"] = ""
+        return cells.rename_axis("class")
 
     def ap_table(self) -> pd.DataFrame:
         """Return the AP of main pairs with a `label` each, as `charts.differences` draws it."""
@@ -125,7 +135,7 @@ def _sentence(rows: pd.DataFrame) -> str:
     line += Difference.read(whole, level=LEVEL).words(whole["verdict"])
     out = rest[rest["verdict"] == SIGNIFICANT]
     told = [f"{of} {gain:+.3f}" for of, gain in zip(out["of"], out["difference"], strict=True)]
-    return f"{line}{'; also significant: ' if told else ''}{', '.join(told)}."
+    return f"{line}{'; also significant: ' if told else ''}{listed(told)}."
 
 
 def compare(
@@ -156,7 +166,8 @@ def compare(
             notes.append(replicates.words(pairs))
     numbers = dict.fromkeys(["a", "b", "difference", "low", "high"], float)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers | {"main": bool})
-    return Comparison(table, tuple(dict.fromkeys([*notes, *_cautions(table)])))
+    objects = experiments.objects_by_class(metrics[names[0]]["strategies"])
+    return Comparison(table, tuple(dict.fromkeys([*notes, *_cautions(table)])), objects)
 
 
 def _rows(

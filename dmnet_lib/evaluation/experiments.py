@@ -154,8 +154,15 @@ def _known(run: StrategyRun, default: str, metrics: Mapping[str, dict]) -> Strat
     return run._replace(strategy=strategy)
 
 
+def objects_by_class(strategies: Mapping[str, dict]) -> dict[str, int]:
+    """Return how many objects of each class the scores of strategies are of."""
+    each = (row.get("per_class", {}).items() for row in strategies.values())
+    return {name: one.get("boxes", 0) for row in each for name, one in row}
+
+
 def versioned_scores(run: StrategyRun, metrics: Mapping[str, dict]) -> pd.Series:
     """Return the SCORES and each class's AP that the metrics of evaluations hold of a run."""
     row = metrics[run.experiment]["strategies"].get(run.strategy, {})
     by_class = {name: values["AP"] for name, values in row.get("per_class", {}).items()}
-    return pd.Series({of: row.get(of) for of in SCORES} | by_class, dtype=float).dropna()
+    whole = {of: row.get(of) for of in SCORES}
+    return pd.Series(whole | by_class | whole, dtype=float).dropna()

@@ -16,9 +16,10 @@ from dmnet_lib.evaluation.matching import FALSE, THRESHOLDS, TRUE, drop_in_ignor
 CAPS = (1, 10, 100, 500)  # detections of an image, over all classes, in the order given
 PROTOCOL = (
     "VisDrone2018-DET-toolkit's rules: boxes and detections with half or more of their area in "
-    "ignored regions are dropped first, detections of rows with score 0 count as nothing (the "
-    "rows count in recall), others are no class; an image's first 1, 10, 100, 500 detections over "
-    "all classes count; means weigh a class by the images that hold it, macro does not"
+    "ignored regions are dropped first, detections of ignored objects count as nothing (the "
+    "objects count in recall), those of other classes do not count; an image's first 1, 10, 100, "
+    "500 detections over all classes count; means weigh a class by the images that hold it, macro "
+    "does not"
 )
 AP50, AP75 = 0, 5  # positions in THRESHOLDS
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from dmnet_lib.core import classes
 from dmnet_lib.detection.strategy import described
 from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES
 from dmnet_lib.reporting.figures import AMBER, BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, PINK, SKY
@@ -86,9 +87,16 @@ def precision_recall(curves: Mapping[str, np.ndarray], recall: np.ndarray) -> Fi
     figure, ((ax,),) = new(width=6, height=4)
     for name, (colour, _) in styles(curves).items():
         ax.plot(recall, curves[name], color=colour, label=name)
-    ax.set(xlabel="recall", ylabel="precision at IoU 0.5, mean over classes", ylim=(0, 1))
+    ax.set(xlabel="recall", ylabel="precision at IoU 0.5", ylim=(0, 1))
     ax.legend(fontsize=8)
     return figure
+
+
+def most_frequent(table: pd.DataFrame, objects: Mapping[str, int]) -> tuple[pd.DataFrame, str]:
+    """Return the rows of the classes of the most objects, and what a caption says of the others."""
+    shown = table.loc[classes.most_frequent(objects)]
+    more = f" And {len(table) - len(shown)} more classes in the table behind."
+    return shown, more * (len(shown) < len(table))
 
 
 def bars(table: pd.DataFrame, *, y_label: str) -> Figure:

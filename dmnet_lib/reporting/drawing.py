@@ -21,7 +21,7 @@ from dmnet_lib.reporting.figures import Boxes
 LONG_PX, OVERLAY_PX = 900, 2000  # longer side of an explorer's picture, and of an overlay
 LINE_PX, LABEL_PX = 2, 13  # of the picture
 LEGEND_PX, LEGEND_FONT_PX = 26, 15  # height of a row of an overlay's legend, and of its letters
-LEGEND_WIDTH_PX = 200  # of an entry
+LEGEND_WIDTH_PX = 200  # of an entry, unless its words are longer
 TINT = 0.45  # opacity of a tinted cell
 HEAT_COLOURS = (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
@@ -102,13 +102,14 @@ def object_layers(image: Annotations, crops_xyxy: np.ndarray) -> tuple[Boxes, ..
 
 
 def _by_class(boxes_xyxy: np.ndarray, class_ids: np.ndarray, classes: Classes) -> tuple[Boxes, ...]:
-    """Return a layer a class, the most frequent ones; the rest are one layer together."""
+    """Return a layer a class, of the most frequent; the rest are one layer together."""
     shown = classes.most_frequent(class_ids)
     layers = [
         Boxes(boxes_xyxy[class_ids == k], figures.class_colour(k), classes.name(k)) for k in shown
     ]
     if (rest := ~np.isin(class_ids, shown)).any():
-        layers.append(Boxes(boxes_xyxy[rest], figures.GREY, "other classes"))
+        more = f"and {len(np.unique(class_ids[rest]))} more"
+        layers.append(Boxes(boxes_xyxy[rest], figures.GREY, more))
     return tuple(layers)
 
 
@@ -135,16 +136,19 @@ def _outline(pen: ImageDraw.ImageDraw, layer: Boxes, places: Sequence[Sequence[f
 
 
 def _with_legend(picture: Image.Image, layers: Sequence[Boxes]) -> Image.Image:
-    columns = max(1, picture.width // LEGEND_WIDTH_PX)
+    font = ImageFont.load_default(LEGEND_FONT_PX)
+    words = [f"{layer.label} {len(layer.boxes_xyxy)}" for layer in layers]
+    longest = max((round(font.getlength(one)) for one in words), default=0)
+    width = max(LEGEND_WIDTH_PX, LEGEND_PX + longest + 10)
+    columns = max(1, picture.width // width)
     height = picture.height + LEGEND_PX * -(-len(layers) // columns)
     sheet = Image.new("RGB", (picture.width, height), "white")
     sheet.paste(picture)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(LEGEND_FONT_PX)
+    pen = ImageDraw.Draw(sheet)
     for number, layer in enumerate(layers):
         row, column = divmod(number, columns)
-        x, y = column * LEGEND_WIDTH_PX, picture.height + row * LEGEND_PX
+        x, y = column * width, picture.height + row * LEGEND_PX
         square = (x + 6, y + 6, x + LEGEND_PX - 6, y + LEGEND_PX - 6)
         pen.rectangle(square, fill=layer.colour, outline="black")
-        words = f"{layer.label} {len(layer.boxes_xyxy)}"
-        pen.text((x + LEGEND_PX, y + LEGEND_PX / 2), words, "black", font, anchor="lm")
+        pen.text((x + LEGEND_PX, y + LEGEND_PX / 2), words[number], "black", font, anchor="lm")
     return sheet

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import PowerNorm, hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -117,8 +117,11 @@ def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
 
 
 def class_colour(class_id: int) -> str:
-    """Return the colour of class 1..K: those of OF_CLASSES, over and over."""
-    return OF_CLASSES[(class_id - 1) % len(OF_CLASSES)]
+    """Return the colour of class 1..K: those of OF_CLASSES, then hues far from one to the next."""
+    if class_id <= len(OF_CLASSES):
+        return OF_CLASSES[class_id - 1]
+    hue = class_id * 0.618034 % 1  # by steps of the golden ratio
+    return to_hex(hsv_to_rgb((hue, 0.75, (0.6, 0.8, 1.0)[class_id % 3])))
 
 
 def density_panel(density: np.ndarray, title: str, *, vmax: float | None = None) -> Panel:

@@ -85,6 +85,14 @@ def test_globox_reads_our_voc_alike_counting_from_one(tmp_path: Path) -> None:
     assert seen == expected_boxes(SMALL, np.ones(5, dtype=bool), (1, 1, 0, 0))
 
 
+def test_voc_keeps_objects_of_no_class_apart_from_those_of_other_names(tmp_path: Path) -> None:
+    table = replace(SMALL, classes=Classes(tuple(f"kind {k}" for k in range(10))))
+    voc.write(tmp_path, table)
+    assert roundtrip.compare(table, voc.read(tmp_path)[0])["lossless"]
+    (tmp_path / "classes.txt").write_text("kind 3\n")
+    assert "does not name kind " in fault(voc.read, tmp_path)
+
+
 def test_globox_reads_our_yolo_alike(tmp_path: Path) -> None:
     assert yolo.write(tmp_path, SMALL) == 3
     for name in SMALL.names:

@@ -1,6 +1,8 @@
 """What must hold for any boxes and tables: conversions undo themselves, order does not matter."""
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dmnet_lib.core import boxes
-from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.annotations import Annotations, from_lists
+from dmnet_lib.core.classes import NAME, OTHER, Classes
 from dmnet_lib.data.formats import coco, roundtrip, rules, visdrone, voc, yolo
-from dmnet_lib.data.formats.visdrone import from_rows, to_rows
+from dmnet_lib.data.formats.visdrone import VISDRONE, from_rows, to_rows
 
 quick = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -25,11 +28,13 @@ ROW = st.tuples(
     PLACES, PLACES, SIDES, SIDES, st.integers(0, 1), st.integers(0, 11), st.integers(0, 1),
     st.integers(0, 2),
 )  # fmt: skip
-IMAGES = st.dictionaries(
-    st.from_regex(r"[a-zA-Z0-9_. -]{0,6}[a-z0-9]", fullmatch=True),
-    st.tuples(SIZE, st.lists(ROW, max_size=5)),
-    max_size=5,
+IMAGE = st.from_regex(r"[a-zA-Z0-9_. -]{0,6}[a-z0-9]", fullmatch=True)
+IMAGES = st.dictionaries(IMAGE, st.tuples(SIZE, st.lists(ROW, max_size=5)), max_size=5)
+SIGNS = "aB 0.-_+,:#%{}[]|!*\"'`<>&$\\水é\u00a0\u200d😀"  # of XML, YAML, JSON, other writing
+NAMES = st.text(st.sampled_from(SIGNS) | st.characters(), min_size=1, max_size=9).filter(
+    lambda name: NAME.fullmatch(name) and name not in visdrone.NO_CLASS
 )
+PARTS = st.floats(-900, 5000).map(lambda px: round(px, 6))  # finer ones are COCO's alone
 
 
 def table_of(images: dict, order: list[str] | None = None) -> Annotations:
@@ -77,18 +82,64 @@ def test_overlaps_do_not_depend_on_order(a: np.ndarray, b: np.ndarray, random: o
 @given(IMAGES, st.sampled_from(["coco", "voc", "visdrone"]))
 def test_any_table_comes_back_whole(tmp_path: Path, images: dict, kind: str) -> None:
     table = table_of(images)
-    if kind == "coco":
-        coco.write(tmp_path / "a.json", table)
-        back = coco.read(tmp_path / "a.json")
-    elif kind == "voc":
-        voc.write(tmp_path, table)
-        back = voc.read(tmp_path, table.names)[0]
-    else:
-        visdrone.write_annotations(tmp_path, table)
-        back = visdrone.read_annotations(tmp_path, table.names, table.sizes_wh)
+    back = there_and_back(tmp_path, table, kind)
     assert roundtrip.compare(table, back)["lossless"]
     np.testing.assert_array_equal(to_rows(back), to_rows(table))  # and in the same order
     assert back.names == table.names
+
+
+@st.composite
+def tables(draw: Callable, names: st.SearchStrategy[str]) -> Annotations:
+    """Any table: some classes, whole or part pixels, objects of classes and of none, ignored."""
+    classes = Classes(tuple(draw(st.lists(names, max_size=4, unique=True))))
+    parts = PARTS if draw(st.booleans()) else PLACES
+    row = st.tuples(
+        parts, parts, parts.map(abs), parts.map(abs), st.integers(OTHER, len(classes)),
+        st.booleans(), st.integers(0, 1), st.integers(0, 2),
+    )  # fmt: skip
+    images = draw(st.dictionaries(IMAGE, st.tuples(SIZE, st.lists(row, max_size=4)), max_size=3))
+    has_extra, columns = draw(st.booleans()), []
+    for name in sorted(images):
+        x, y, w, h, ids, ignored, truncation, occlusion = np.reshape(images[name][1], (-1, 8)).T
+        column = {"boxes_xywh": np.stack([x, y, w, h], axis=1), "class_ids": ids.astype(int)}
+        column["ignored"] = (ignored == 1) | (ids <= 0)
+        extra = {"truncation": truncation.astype(int), "occlusion": occlusion.astype(int)}
+        columns.append(column | (extra if has_extra else {}))
+    return from_lists(sorted(images), [images[n][0] for n in sorted(images)], columns, classes)
+
+
+def there_and_back(folder: Path, table: Annotations, kind: str) -> Annotations:
+    if kind == "coco":
+        coco.write(folder / "a.json", table)
+        return coco.read(folder / "a.json")
+    if kind == "voc":
+        voc.write(folder, table)
+        return voc.read(folder, table.names)[0]
+    if kind == "visdrone":
+        visdrone.write_annotations(folder, table)
+        return visdrone.read_annotations(folder, table.names, table.sizes_wh)
+    yolo.write(folder, table)
+    if kind == "data.yaml":
+        (folder / yolo.LIST).unlink()
+    return yolo.read(folder, table.names, table.sizes_wh)
+
+
+@quick
+@given(st.data(), st.sampled_from(["coco", "voc", "yolo", "data.yaml", "visdrone"]))
+def test_any_classes_ignored_rows_and_parts_of_pixels_come_back(
+    tmp_path: Path, data: st.DataObject, kind: str
+) -> None:
+    table = data.draw(tables(NAMES if kind != "visdrone" else st.sampled_from(VISDRONE.names)))
+    back, kept = there_and_back(tmp_path / kind, table, kind), table
+    if kind in ("yolo", "data.yaml"):  # which have place for objects alone, to six decimals
+        kept = replace(rules.apply(table, rows="objects"), extra={})
+    if kind == "visdrone":  # which has whole pixels
+        kept = replace(table, boxes_xywh=np.floor(table.boxes_xywh + 0.5).astype(int))
+    assert back.names == table.names
+    assert kind == "visdrone" or back.classes == table.classes
+    finest = 1.1e-6 if kind in ("yolo", "data.yaml") else 0
+    np.testing.assert_allclose(back.boxes_xywh, kept.boxes_xywh, rtol=0, atol=finest)
+    assert roundtrip.compare(kept, replace(back, boxes_xywh=kept.boxes_xywh))["lossless"]
 
 
 @quick

@@ -17,6 +17,7 @@ from shared import SHARED, needs_data
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import xywh_to_xyxy
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.tables import Detections, join
 from dmnet_lib.data import datasets, splits
 from dmnet_lib.data.formats import coco as coco_format
@@ -91,6 +92,28 @@ def test_nothing_gives_none_and_without_detections_everything_is_missed(backend:
     assert {name: metrics[name] for name in METRICS} == expected
     assert metrics["per_class"] == {"car": expected | {"boxes": 1}}
     assert metrics["at_100"] == expected
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS, st.permutations(VISDRONE.names))
+def test_renaming_classes_renames_the_metrics_and_changes_no_number(
+    seed: int, order: list[str]
+) -> None:
+    truth, found = made_up(seed)
+    new = dict(zip(VISDRONE, [f"<{name}> & 水: {name}," for name in order], strict=True))
+    renamed = dataclasses.replace(truth, classes=Classes(tuple(new.values())))
+    ours = dataclasses.replace(found, classes=renamed.classes)
+    for protocol in (coco, visdrone):
+        before, after = protocol.evaluate(truth, found), protocol.evaluate(renamed, ours)
+        by_class = {new[name]: row for name, row in before["per_class"].items()}
+        assert after == before | {"per_class": by_class}
+    weights = bootstrap.resampling_weights(len(truth), rng=np.random.default_rng(0), resamples=9)
+    before, after = (
+        bootstrap.samples({"AP": bootstrap.matches(*pair)}, weights)
+        for pair in ((truth, found), (renamed, ours))
+    )
+    assert [new.get(name, name) for name in before] == list(after)
+    np.testing.assert_array_equal([*before.values()], [*after.values()])
 
 
 def test_ground_truth_against_itself_is_one():

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,17 @@ def test_boxes_that_are_all_off_stand_out_and_the_difference_is_that_of_the_prot
     assert whole["low"] <= whole["difference"] <= whole["high"] < 0
     assert whole["verdict"] == SIGNIFICANT
     assert "`moved:native` vs `one:native`: AP -0" in made.words()
+
+
+def test_of_many_classes_the_most_frequent_stand_apart_and_short_has_all(results: Path):
+    made = compare(results, "one", "moved", main_only=True)
+    cars = made.table[made.table["of"] == "car"]
+    many = [cars.assign(of=f"kind {k}") for k in range(200)]
+    whole = replace(made, table=pd.concat(many), objects={f"kind {k}": k % 100 for k in range(99)})
+    cells = whole.class_cells()
+    assert [*cells.index] == [*(f"kind {k}" for k in range(87, 99)), "and 188 more"]
+    assert cells.index.name == "class" and (cells.iloc[-1] == "").all()
+    assert len(whole.class_cells(short=True)) == 200 and "more" not in made.class_cells().index
 
 
 def test_two_strategies_of_one_experiment_are_compared_by_name(results: Path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from explored import BUS, CAR, RULES, picture, told
 
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.density import maps as density
 from dmnet_lib.density.kernels import SigmaRule
 from dmnet_lib.reporting.explore.data import DataExplorer
@@ -107,6 +108,25 @@ def test_splits_of_no_image_no_object_and_one_image(tmp_path, rows) -> None:
     for rule in ("class_wise", "adaptive"):
         maps.controls["rule"].value = rule
     assert maps.errors == []
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_one_class_and_hundreds_can_be_chosen(tmp_path, count) -> None:
+    split = explored.split(tmp_path, [[explored.row(9 + 2 * k, 9, 8, CAR) for k in range(250)]])
+    classes = Classes(tuple(f"<b>{k}" for k in range(count)))
+    ids = np.concatenate([np.arange(200) % count, np.zeros(50, int)]) + 1
+    named = replace(split, annotations=replace(split.annotations, classes=classes, class_ids=ids))
+    data = DataExplorer.show(named, explored.stage("00_dataset", tmp_path / "out"))
+    assert len(data.controls["classes"].options) == count
+    counted = told(data)
+    assert "<b>" not in data.counters.value and counted["&lt;b&gt;0"] == str(50 + 200 // count)
+    assert counted.get("and 188 more") == (None if count == 1 else "188")
+    data.controls["classes"].value = ("<b>0",)
+    assert len(data.view(0).layers) == 1 and data.errors == []
+    stage = explored.stage("01_density_ground_truth", tmp_path / "out")
+    maps = DensityExplorer.show(named, explored.of_split(named), stage, scales_px={}, rules=RULES)
+    maps.controls["class"].value = "<b>0"
+    assert told(maps)["objects"] == str(50 + 200 // count) and maps.errors == []
 
 
 def test_a_grey_image_is_shown(tmp_path) -> None:

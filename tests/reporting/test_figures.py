@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dmnet_lib.core import files
+from dmnet_lib.core.classes import Classes
+from dmnet_lib.core.tables import Detections
 from dmnet_lib.detection.strategy import METHODS
-from dmnet_lib.reporting import charts, figures
+from dmnet_lib.reporting import charts, drawing, figures
 from dmnet_lib.reporting.figures import Boxes, Panel
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -171,6 +174,23 @@ def test_a_budget_curve_goes_from_least_to_most_and_says_each_family_once():
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["global", "planned mcnn", "uniform"]
     assert [ax.get_xscale() for ax in figure.axes[:2]] == ["linear", "log"]
+
+
+def test_of_many_classes_the_most_frequent_are_drawn_and_the_rest_counted():
+    many = Classes(tuple(f"kind {k}" for k in range(1, 201)))
+    ids = np.concatenate([np.arange(1, 201), np.arange(51, 61)])  # ten of them twice
+    columns = (np.zeros((210, 4)), np.ones(210), ids, np.zeros(210, int))
+    layers = drawing.class_layers(replace(table([car(0, 0)] * 210), class_ids=ids, classes=many))
+    told = [(layer.label, len(layer.boxes_xyxy)) for layer in layers]
+    assert told[2:] == [*((f"kind {k}", 2) for k in range(51, 61)), ("and 188 more", 188)]
+    assert len({figures.class_colour(k) for k in range(1, 201)}) == 200
+    legend = drawing.overlay(PHOTO, Detections(("a",), *columns, many), np.zeros((0, 4)))
+    assert legend.shape == (48 + 13 * drawing.LEGEND_PX, 64, 3)
+    counts = pd.DataFrame({"objects": np.bincount(ids)[1:]}, index=many.names)
+    shown, more = charts.most_frequent(counts, counts["objects"])
+    assert [*shown.index] == [label for label, _ in told[:12]] and " 188 more classes" in more
+    shown, more = charts.most_frequent(counts[:1], counts[:1]["objects"])
+    assert (len(shown), more) == (1, "")
 
 
 def test_nothing_to_show_is_a_figure_too(tmp_path: Path):

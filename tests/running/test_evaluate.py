@@ -158,6 +158,19 @@ def test_metrics_say_what_they_are(root, protocol, named, capsys) -> None:
     assert said.splitlines()[-1].endswith("metrics.json  3 classes, 2 notes")
 
 
+def test_any_names_of_classes_stand_in_an_even_table(root, tmp_path, capsys) -> None:
+    value = json.loads((root / "val.json").read_text())
+    for category in value["categories"]:
+        category["name"] = f"{category['name']} of a rather long name"
+    truth = files.write_json(tmp_path / "long.json", value)
+    rows = [(name, [*row[:5], 60 - row[5]]) for name, row in PERFECT]
+    metrics = evaluate(root, write_results(root, rows), truth=str(truth))
+    assert metrics["AP"] == pytest.approx(1)
+    assert next(iter(metrics["per_class"])) == "motor of a rather long name"
+    rows = capsys.readouterr().out.splitlines()[1:-1]
+    assert len({len(row) for row in rows if not row.startswith("note")}) == 1
+
+
 def test_coco_has_its_figures_at_100_beside_those_at_the_cap(root) -> None:
     rows = [("a", [*row[:4], 0, 4]) for row in ROWS["a"]] + PERFECT
     metrics = evaluate(root, write_results(root, rows), "--max-detections", "1")

@@ -253,7 +253,7 @@ def classes_of(value: object, source: Path | str) -> Classes:
 def _numbered(categories: Sequence[_Category], source: Path | str) -> tuple[Classes, dict[Id, int]]:
     """Return the classes, in the order of their ids, and the number of each id."""
     ordered = sorted(categories, key=lambda one: (isinstance(one.id, str), one.id))
-    names = {one.id: one.name or str(one.id) for one in ordered}
+    names = {one.id: one.name.strip() or str(one.id) for one in ordered}
     if len(names) < len(ordered):
         raise InputError(f"{source}: two categories share an id")
     classes, numbers = visdrone.numbered(list(names.values()), f"{source}")
@@ -343,7 +343,7 @@ def unread(value: Mapping[str, object]) -> dict[str, int]:
 def category_names(value: object) -> dict[Id, str]:
     """Return the names of a COCO dictionary's categories by id. Raises InputError."""
     listed = checked(value, _Categories, "the COCO file of the images").categories
-    return {category.id: category.name for category in listed}
+    return {category.id: category.name.strip() or str(category.id) for category in listed}
 
 
 def check_crop(image: Entry, where: str) -> None:

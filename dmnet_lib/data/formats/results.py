@@ -318,6 +318,8 @@ def _known_classes(
 ) -> tuple[dict[int, int], list[str]]:  # fmt: skip
     """Return our number of each category in the file, and notes; first_class None is found out."""
     seen, first, notes = sorted(found.categories), first_class, []
+    if seen and not len(classes):
+        raise InputError(f"{path}: of no class, as the images' own file names none")
     if found.text == "uavdt":
         if len(classes) > 1:
             what = f"UAVDT's text names no class, of {classes}"
@@ -347,8 +349,8 @@ def _classes_of(
 ) -> tuple[dict[int, int], list[str]]:
     """Return our number of each of the COCO file's categories that is seen, by name, and notes."""
     named = coco.category_names(images)
-    ours = NO_CLASS | classes.plain()
-    known = {number: ours.get(plain(named.get(number, ""))) for number in seen}
+    called = {number: named.get(number, "") for number in seen}
+    known = {k: classes.like(name) or NO_CLASS.get(plain(name)) for k, name in called.items()}
     strange = [f"{number} ({named.get(number, 'not there')})" for number in seen
                if known[number] is None]  # fmt: skip
     if strange:

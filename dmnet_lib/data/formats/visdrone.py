@@ -40,8 +40,8 @@ Ranges = Mapping[str, tuple[int, int]]  # of a line's fields, the least and the 
 LINE = ",".join(["%d"] * len(FIELDS)) + "\n"
 CATEGORY_NAMES = {IGNORED: "ignored regions", **dict(enumerate(VISDRONE, 1)), OTHERS: "others"}
 EXTRAS = (SCORE, TRUNCATION, "occlusion")  # the columns of `Annotations.extra`
+NO_CLASS = {CATEGORY_NAMES[IGNORED]: REGION, CATEGORY_NAMES[OTHERS]: OTHER}
 MAX_DETECTIONS = 500  # of an image, in the challenge and in its toolkit
-LONGEST_NAME = 200  # of a class
 DOTA_HEADS = ("imagesource:", "gsd:")  # of the lines that a file of DOTA begins with
 RESULT_FIELDS = 6  # those before truncation and occlusion, which say nothing in results
 
@@ -52,14 +52,11 @@ def numbered(names: Sequence[str], source: str) -> tuple[Classes, dict[str, int]
     "ignored regions" is none; so is "others", where all else is VisDrone's. Raises InputError for a
     name that stands twice.
     """
-    special = {CATEGORY_NAMES[IGNORED]: REGION}
-    if set(names) <= set(CATEGORY_NAMES.values()):
-        special[CATEGORY_NAMES[OTHERS]] = OTHER
+    special = dict(NO_CLASS)
+    if not set(names) <= set(CATEGORY_NAMES.values()):
+        del special[CATEGORY_NAMES[OTHERS]]
     if len(set(names)) < len(names):
         raise InputError(f"{source}: two classes have one name")
-    for name in names:
-        if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
-            raise InputError(f"{source}: a class is called {name[:40]!r}, which is no name")
     classes = Classes(tuple(name for name in names if name not in special), source)
     return classes, {name: number for number, name in enumerate(classes, 1)} | special
 

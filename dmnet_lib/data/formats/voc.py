@@ -96,8 +96,8 @@ def _text(image: Annotations, folder_name: str, file_name: str, *, released: boo
     head = HEAD.format(**names, **size)
     template, first = (RELEASED_OBJECT, 0) if released else (OBJECT, 1)
     objects = []
-    called = [visdrone.CATEGORY_NAMES[visdrone.IGNORED], *map(escape, image.classes)]
-    called.append(visdrone.CATEGORY_NAMES[visdrone.OTHERS])  # OTHER is the last
+    region, other = visdrone.NO_CLASS
+    called = [region, *map(escape, image.classes), other]  # OTHER is the last
     columns = (image.column(name).tolist() for name in (TRUNCATION, SCORE, "occlusion"))
     rows = zip(image.class_ids.tolist(), image.boxes_xywh.tolist(), *columns, strict=True)
     for number, (x, y, w, h), truncation, score, occlusion in rows:
@@ -140,9 +140,10 @@ def numbered(folder: Path, called: Collection[str]) -> tuple[Classes, dict[str, 
     Classes are those of the folder's classes.txt, where there is one, else all names, sorted.
     """
     listed = yolo.classes_of(folder).names
-    if listed and (strange := called - {*listed, *visdrone.CATEGORY_NAMES.values()}):
+    if listed and (strange := called - {*listed, *visdrone.NO_CLASS}):
         raise InputError(f"{folder / yolo.LIST}: does not name {files.shortened(sorted(strange))}")
-    return visdrone.numbered(list(listed or sorted(called)), f"{folder}")
+    classes, numbers = visdrone.numbered(list(listed or sorted(called)), f"{folder}")
+    return classes, visdrone.NO_CLASS | numbers
 
 
 def _columns(

@@ -38,7 +38,7 @@ def write(folder: Path, annotations: Annotations) -> int:
     files.write_text(folder / LIST, "".join(f"{name}\n" for name in annotations.classes))
     # Without `path`, trainers count from the file's own folder.
     data = {"train": "images", "val": "images", "names": dict(enumerate(annotations.classes))}
-    files.write_text(folder / DATA, yaml.safe_dump(data, sort_keys=False))
+    files.write_text(folder / DATA, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
     return int((~annotations.is_object).sum())
 
 
@@ -89,7 +89,7 @@ def classes_of(folder: Path) -> Classes:
     names = [line.strip() for line in lines_of(path) if line.strip()]
     if not names and (folder / DATA).is_file():
         path = folder / DATA
-        names = [str(name) for name in _yaml_names(path)]
+        names = [str(name).strip() for name in _yaml_names(path)]
     if len(set(names)) < len(names):
         raise InputError(f"{path}: a class stands twice")
     return Classes(tuple(names), f"{path}", tuple(range(len(names))))

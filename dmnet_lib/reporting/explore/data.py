@@ -4,6 +4,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from dmnet_lib.core.annotations import Annotations
+from dmnet_lib.core.classes import most_frequent
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.data.splits import Split
@@ -83,14 +84,15 @@ class DataExplorer(desk.Explorer):
         chosen, image = self.chosen, self.truth.image(index)
         here = chosen[slice(*self.truth.offsets[index : index + 2])]
         among = np.isin(self.truth.image_index[chosen], self.images)
-        of_class = {
-            name: np.sum(image.class_ids[here] == image.classes.id(name))
-            for name in self.controls["classes"].value
-        }
+        class_ids, classes = image.class_ids[here], image.classes
+        of_class = {k: np.sum(class_ids == classes.id(k)) for k in self.controls["classes"].value}
+        shown = {name: of_class[name] for name in most_frequent(of_class)}
+        if more := len(of_class) - len(shown):
+            shown[f"and {more} more"] = len(class_ids) - sum(shown.values())
         return {
             "objects shown, of all of this image": f"{here.sum()} of {image.is_object.sum()}",
             "in all images to go through": among.sum(),
-        } | of_class
+        } | shown
 
     def changes(self) -> dict[str, dict[str, object]]:
         chosen = self.controls["classes"].value

@@ -130,7 +130,7 @@ def apply(found: Split, profile: Profile) -> Split:
     rule, formats, table = profile.annotations.score0_dropped, profile.formats, found.annotations
     by_split = formats.rows == "objects" and rule == "some_splits"
     if by_split and not found.name and np.any(table.has_class & table.ignored):
-        raise InputError("rows with score 0 are dropped but on train: say which with --split")
+        raise InputError("ignored objects are dropped but on train: say which with --split")
     # The official conversion drops them on every split but train.
     official_on = () if found.name == "train" else (found.name,)
     drop = official.drops_score0(rule, found.name, official_on=official_on)
@@ -161,7 +161,7 @@ def _check_out(options: Options, kept: Split) -> None:
 
 
 def write_coco(out: Path, kept: Split, profile: Profile, say: Say) -> None:
-    """Write one json of the ten classes, with the rest in a list of its own, and say so."""
+    """Write one json of the classes, with the rest in a list of its own, and say so."""
     first, table = int(profile.formats.image_ids != "from_0"), kept.annotations
     coco.write(out, table, images=kept.entries, first_image_id=first)
     rows, what = _kinds(table)["boxes"], "crops" if kept.is_crops else "images"

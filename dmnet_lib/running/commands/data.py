@@ -11,7 +11,7 @@ ABOUT = """\
 Check every annotation line and, where there are images, each one's header and end; nothing is
 written. Shown are the counts of each split, oddities that real data has, such as boxes that cross
 the border, and the first twenty errors. Without images and sizes, lines alone are checked. An
-evaluated box is of one of the ten classes and has score 1; an image without any is empty."""
+evaluated box is of a class and not ignored; an image without any is empty."""
 EXAMPLES = "example: dmnet data check data/VisDrone --split val --image-sizes sizes_val.json"
 
 

@@ -57,7 +57,7 @@ class Options:
     protocol: str = option("whose rules to score by", choices=tuple(COLUMNS))
     out: Path = option("metrics.json")
     images: Path | None = option("COCO json of the detections' ids, if not the ground truth")
-    first_class: int | None = option("category id of pedestrian", type=int, choices=(0, 1))
+    first_class: int | None = option("category id of the first class", type=int, choices=(0, 1))
     ignore_other_images: bool = option("drop detections on unknown images", action="store_true")
     names: Path | None = option("score only these images: one stem a line")
     only_detected: bool = option("score only images with a detection: for an export of a part of "
@@ -170,8 +170,6 @@ def _shown(metrics: Mapping[str, object]) -> Iterator[str]:
     how = f"{protocol} protocol, {metrics['backend']}, {capped}"
     yield f"{how}; {metrics['split']}: {counts}"
     columns = COLUMNS[protocol]
-    line = "{:<17}" + "{:>7}" * len(columns) + "{:>8}"
-    yield line.format("", *columns, "boxes")
     rows = {"all classes": metrics}
     if protocol == "visdrone":
         rows = {"weighted mean": metrics, "class mean": metrics["macro"]}
@@ -179,7 +177,11 @@ def _shown(metrics: Mapping[str, object]) -> Iterator[str]:
         rows = {"overall": metrics}
     elif cap != 100:
         rows = {f"at {cap}": metrics, "at 100": metrics["at_100"]}
-    for name, row in (rows | _rows(metrics)[0]).items():
+    rows = [*rows.items(), *_rows(metrics)[0].items()]
+    width = max(17, 2 + max(len(name) for name, _ in rows))
+    line = f"{{:<{width}}}" + "{:>7}" * len(columns) + "{:>8}"
+    yield line.format("", *columns, "boxes")
+    for name, row in rows:
         yield line.format(name, *(_cell(row[c]) for c in columns), row.get("boxes", ""))
     yield from (f"note: {note}" for note in metrics["notes"])
 

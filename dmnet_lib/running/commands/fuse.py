@@ -43,7 +43,7 @@ class Options:
     detections: Path = option("detections on them")
     crop_images: Path | None = option("of the crops: a COCO file, or their folder")
     crop_detections: Path | None = option("detections on the crops")
-    first_class: int | None = option("category id of pedestrian", type=int, choices=(0, 1))
+    first_class: int | None = option("category id of the first class", type=int, choices=(0, 1))
     iou: float = option("NMS threshold", type=common.share, default=0.7)
     top: int = option("most per image", type=common.count, default=500)
     truncated_boxes: str = option("boxes that a crop's border cut, seen whole elsewhere",
