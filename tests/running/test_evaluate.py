@@ -165,8 +165,8 @@ def test_any_names_of_classes_stand_in_an_even_table(root, tmp_path, capsys) -> 
     truth = files.write_json(tmp_path / "long.json", value)
     rows = [(name, [*row[:5], 60 - row[5]]) for name, row in PERFECT]
     metrics = evaluate(root, write_results(root, rows), truth=str(truth))
-    assert metrics["AP"] == pytest.approx(1)
-    assert next(iter(metrics["per_class"])) == "motor of a rather long name"
+    assert metrics["AP"] == pytest.approx(3 / 4)  # "others …" is a class like any
+    assert "motor of a rather long name" in metrics["per_class"]
     rows = capsys.readouterr().out.splitlines()[1:-1]
     assert len({len(row) for row in rows if not row.startswith("note")}) == 1
 
