@@ -109,7 +109,7 @@ def _by_class(boxes_xyxy: np.ndarray, class_ids: np.ndarray, classes: Classes) -
     ]
     if (rest := ~np.isin(class_ids, shown)).any():
         more = f"and {len(np.unique(class_ids[rest]))} more"
-        layers.append(Boxes(boxes_xyxy[rest], figures.GREY, more))
+        layers.append(Boxes(boxes_xyxy[rest], figures.PALE, more))
     return tuple(layers)
 
 

@@ -21,7 +21,7 @@ from dmnet_lib.reporting.pages import render
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK, YELLOW = COLOURS
-GREY = "#8C8C8C"
+GREY, PALE = "#8C8C8C", "#D0D0D0"
 # The palette has no ten that show on a photograph beside those of crops and of other rows.
 OF_CLASSES = (ORANGE, AMBER, "#999933", SKY, BLUE, GREEN, "#44AA99", GREY, BLACK, "#882255")
 FIGURES = "figures"  # of a stage's folder; git keeps it
