@@ -107,7 +107,8 @@ def test_renaming_classes_renames_the_metrics_and_changes_no_number(
         before, after = protocol.evaluate(truth, found), protocol.evaluate(renamed, ours)
         by_class = {new[name]: row for name, row in before["per_class"].items()}
         assert after == before | {"per_class": by_class}
-    weights = bootstrap.resampling_weights(len(truth), rng=np.random.default_rng(0), resamples=9)
+    images, rng = np.arange(len(truth)), np.random.default_rng(0)
+    weights = bootstrap.resampling_weights(images, rng=rng, resamples=9)
     before, after = (
         bootstrap.samples({"AP": bootstrap.matches(*pair)}, weights)
         for pair in ((truth, found), (renamed, ours))
