@@ -1,6 +1,12 @@
-"""Any image file -> upright 8-bit RGB pixels, and in words what was done to get there."""
+"""Any image file -> upright 8-bit RGB pixels, and in words what was done to get there; and back.
 
+Sizes and pixels are those of the picture as it is displayed: turned as its EXIF says.
+"""
+
+import io
 import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +16,24 @@ from PIL import ExifTags, Image, ImageOps
 
 from dmnet_lib.core import files
 
-SUFFIXES = (*files.IMAGE_SUFFIXES, ".tif", ".tiff", ".bmp", ".webp")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+SUFFIXES = (*JPEG_SUFFIXES, ".png", ".tif", ".tiff", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # Pillow knows more, which open other programs
+JPEG_START, APP1, PIXELS_START = b"\xff\xd8", b"\xff\xe1", b"\xff\xda"  # markers of a JPEG
+TURNED, SIDEWAYS = range(2, 9), range(5, 9)  # EXIF's orientations; these swap width and height
 ROWS_AT_ONCE = 256  # of a picture of many bits: their floats are in memory together
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image [H, W, 3] uint8 RGB as it is displayed, and notes on what its file was."""
+    """An image [H, W, 3] uint8 RGB as it is displayed, and notes on what its file was.
+
+    sampling is how the file holds colours: "420" has one for four pixels, "444" one for each.
+    """
 
     image: np.ndarray
     notes: tuple[str, ...] = ()
+    sampling: str = "444"
 
 
 def read(path: Path) -> Picture:
@@ -30,38 +43,98 @@ def read(path: Path) -> Picture:
     on white; of several pictures the first counts. Raises InputError for a file that is missing,
     torn, no picture, or larger than Pillow takes (178 megapixels).
     """
+    with _reading(path):
+        data = path.read_bytes()
+        return _read_plain_jpeg(data) or _read_any(io.BytesIO(data))
+
+
+def size_wh(path: Path) -> tuple[int, int]:
+    """Return (width, height) of the displayed picture from a file's header. Raises InputError."""
+    with _reading(path), _opened(path) as opened:
+        width, height = opened.size  # of a TIFF, those of the displayed picture
+        swapped = opened.format != "TIFF" and _orientation(opened) in SIDEWAYS
+    return (height, width) if swapped else (width, height)
+
+
+def is_turned(path: Path) -> bool:
+    """Tell whether a picture is displayed other than its file holds it. Raises InputError."""
+    with _reading(path), _opened(path) as opened:
+        return _orientation(opened) in TURNED
+
+
+def ends_whole(path: Path) -> bool:
+    """Tell whether a JPEG ends with its end marker (FF D9); one cut short does not."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 64))  # a camera may pad the file behind it
+        return b"\xff\xd9" in stream.read()
+
+
+def encode_jpeg(image: np.ndarray, *, quality: int = 92, sampling: str = "444") -> bytes:
+    """Return the JPEG of an [H, W, 3] uint8 RGB image; sampling as in `Picture`."""
+    pixels = np.ascontiguousarray(image)
+    return simplejpeg.encode_jpeg(pixels, quality, "RGB", sampling)
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    what = "a readable JPEG, PNG, TIFF, BMP or WebP; fetch or convert it"
+    return files.reading(path, what, (Exception,), kind="image")
+
+
+@contextmanager
+def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
     with (
-        files.reading(path, "a readable JPEG, PNG, TIFF, BMP or WebP", (Exception,), kind="image"),
         warnings.catch_warnings(action="ignore"),  # of large pictures, and of odd metadata
-        Image.open(path, formats=FORMATS) as opened,
+        Image.open(source, formats=FORMATS) as opened,
     ):
-        orientation = _orientation(opened)
-        notes = ["turned upright, as its EXIF says"] if orientation in range(2, 9) else []
-        if getattr(opened, "n_frames", 1) > 1 and opened.format == "TIFF":
-            notes.append(f"the first of {opened.n_frames} pictures in the file")
-        if opened.format == "TIFF":  # Pillow turns it when it loads it
-            opened.filename = ""  # or it maps the file with the sides of the turned picture
-            opened.load()
-            orientation = 1
-        pixels, words = _pixels(path, opened)
-    stored = Image.fromarray(pixels)
-    stored.getexif()[ExifTags.Base.Orientation] = orientation
-    return Picture(np.array(ImageOps.exif_transpose(stored)), (*notes, *words))
+        yield opened
 
 
 def _orientation(opened: Image.Image) -> int:
     """Return EXIF's orientation, 1 (as it is stored) where it cannot be told."""
     try:
-        return opened.getexif().get(ExifTags.Base.Orientation, 1)
+        # A PNG's own getexif decodes the pixels, in search of EXIF that may not stand behind them.
+        return Image.Image.getexif(opened).get(ExifTags.Base.Orientation, 1)
     except OSError:  # the picture itself is torn
         raise
     except Exception:  # damaged EXIF, for which Pillow has many errors, harms no picture
         return 1
 
 
-def _pixels(path: Path, opened: Image.Image) -> tuple[np.ndarray, list[str]]:
-    if opened.format in ("JPEG", "MPO") and opened.mode in ("RGB", "L"):
-        return simplejpeg.decode_jpeg(path.read_bytes()), []
+def _read_plain_jpeg(data: bytes) -> Picture | None:
+    """Return the picture of a JPEG that simplejpeg, the fastest codec, decodes as displayed."""
+    if not data.startswith(JPEG_START) or _is_turned_jpeg(data):
+        return None
+    height, width, colours, sampling = simplejpeg.decode_jpeg_header(data)
+    too_large = height * width > 2 * (Image.MAX_IMAGE_PIXELS or np.inf)
+    if colours not in ("YCbCr", "Gray", "RGB") or too_large:
+        return None
+    return Picture(simplejpeg.decode_jpeg(data), sampling=sampling)
+
+
+def _is_turned_jpeg(data: bytes) -> bool:
+    """Tell whether a JPEG is turned, for most without Pillow: no EXIF is before their pixels."""
+    place = len(JPEG_START)
+    while data[place : place + 2] not in (APP1, PIXELS_START, b""):
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+    if data[place : place + 2] == PIXELS_START:
+        return False
+    with _opened(io.BytesIO(data)) as opened:
+        return _orientation(opened) in TURNED
+
+
+def _read_any(source: io.BytesIO) -> Picture:
+    with _opened(source) as opened:
+        notes, count = [], opened.n_frames if opened.format == "TIFF" else 1
+        if _orientation(opened) in TURNED:
+            notes.append("turned upright, as its EXIF says")
+            ImageOps.exif_transpose(opened, in_place=True)
+        if count > 1:
+            notes.append(f"the first of {count} pictures in the file")
+        pixels, words = _pixels(opened)
+    return Picture(pixels, (*notes, *words))
+
+
+def _pixels(opened: Image.Image) -> tuple[np.ndarray, list[str]]:
     if opened.mode.startswith("I") or opened.mode == "F":
         return _spread(np.asarray(opened))
     if opened.has_transparency_data:

@@ -81,7 +81,7 @@ def test_a_torn_image_is_named_when_it_is_decoded(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": ""})
     files.write_bytes(folder / "images" / "a.jpg", JPEG[: len(JPEG) // 2])
     images = Images(datasets.image_paths(folder))
-    assert "a.jpg: not a whole image" in fault(images.__getitem__, 0)
+    assert "a.jpg: not a readable JPEG" in fault(images.__getitem__, 0)
 
 
 def test_a_summary_counts_objects_regions_and_empty_images():
