@@ -3,10 +3,9 @@
 Sizes and pixels are those of the picture as it is displayed: turned as its EXIF says.
 """
 
-import io
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from dmnet_lib.core import files
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 SUFFIXES = (*JPEG_SUFFIXES, ".png", ".tif", ".tiff", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # Pillow knows more, which open other programs
-JPEG_START, APP1, PIXELS_START = b"\xff\xd8", b"\xff\xe1", b"\xff\xda"  # markers of a JPEG
+JPEG_START, APP1, SCAN = b"\xff\xd8", b"\xff\xe1", b"\xff\xda"  # markers; SCAN: pixels follow
+HEAD_BYTES = 8192  # of a file: enough to hold the header of most JPEGs
 TURNED, SIDEWAYS = range(2, 9), range(5, 9)  # EXIF's orientations; these swap width and height
 ROWS_AT_ONCE = 256  # of a picture of many bits: their floats are in memory together
 
@@ -43,23 +43,17 @@ def read(path: Path) -> Picture:
     on white; of several pictures the first counts. Raises InputError for a file that is missing,
     torn, no picture, or larger than Pillow takes (178 megapixels).
     """
-    with _reading(path):
-        data = path.read_bytes()
-        return _read_plain_jpeg(data) or _read_any(io.BytesIO(data))
+    return _read_jpeg(path) or _read_any(path)
 
 
 def size_wh(path: Path) -> tuple[int, int]:
     """Return (width, height) of the displayed picture from a file's header. Raises InputError."""
-    with _reading(path), _opened(path) as opened:
-        width, height = opened.size  # of a TIFF, those of the displayed picture
-        swapped = opened.format != "TIFF" and _orientation(opened) in SIDEWAYS
-    return (height, width) if swapped else (width, height)
+    return _header(path)[0]
 
 
 def is_turned(path: Path) -> bool:
     """Tell whether a picture is displayed other than its file holds it. Raises InputError."""
-    with _reading(path), _opened(path) as opened:
-        return _orientation(opened) in TURNED
+    return _header(path)[1]
 
 
 def ends_whole(path: Path) -> bool:
@@ -81,12 +75,25 @@ def _reading(path: Path) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[Image.Image]:
     with (
+        _reading(path),
         warnings.catch_warnings(action="ignore"),  # of large pictures, and of odd metadata
-        Image.open(source, formats=FORMATS) as opened,
+        Image.open(path, formats=FORMATS) as opened,
     ):
         yield opened
+
+
+def _header(path: Path) -> tuple[tuple[int, int], bool]:
+    """Return (width, height) of the displayed picture, and whether its file holds it turned."""
+    with _reading(path), path.open("rb", buffering=0) as stream:
+        head = stream.read(HEAD_BYTES)
+        if _is_plain_jpeg(head) and (found := _jpeg_header(head)):
+            return found[1::-1], False
+    with _opened(path) as opened:
+        orientation, (width, height) = _orientation(opened), opened.size
+        swapped = orientation in SIDEWAYS and opened.format != "TIFF"  # which Pillow swaps itself
+    return (height, width) if swapped else (width, height), orientation in TURNED
 
 
 def _orientation(opened: Image.Image) -> int:
@@ -100,31 +107,37 @@ def _orientation(opened: Image.Image) -> int:
         return 1
 
 
-def _read_plain_jpeg(data: bytes) -> Picture | None:
-    """Return the picture of a JPEG that simplejpeg, the fastest codec, decodes as displayed."""
-    if not data.startswith(JPEG_START) or _is_turned_jpeg(data):
-        return None
-    height, width, colours, sampling = simplejpeg.decode_jpeg_header(data)
-    too_large = height * width > 2 * (Image.MAX_IMAGE_PIXELS or np.inf)
-    if colours not in ("YCbCr", "Gray", "RGB") or too_large:
-        return None
-    return Picture(simplejpeg.decode_jpeg(data), sampling=sampling)
-
-
-def _is_turned_jpeg(data: bytes) -> bool:
-    """Tell whether a JPEG is turned, for most without Pillow: no EXIF is before their pixels."""
-    place = len(JPEG_START)
-    while data[place : place + 2] not in (APP1, PIXELS_START, b""):
+def _is_plain_jpeg(data: bytes) -> bool:
+    """Tell whether data begins as a JPEG whose pixels come before any APP1, which holds EXIF."""
+    place = len(JPEG_START) if data.startswith(JPEG_START) else len(data)
+    while data[place : place + 1] == b"\xff" and data[place : place + 2] not in (APP1, SCAN):
         place += 2 + int.from_bytes(data[place + 2 : place + 4])
-    if data[place : place + 2] == PIXELS_START:
-        return False
-    with _opened(io.BytesIO(data)) as opened:
-        return _orientation(opened) in TURNED
+    return data[place : place + 2] == SCAN
 
 
-def _read_any(source: io.BytesIO) -> Picture:
-    with _opened(source) as opened:
+def _jpeg_header(data: bytes) -> tuple[int, int, str, str] | None:
+    """Return a JPEG's height, width, colours, sampling; None where simplejpeg does not take it."""
+    with suppress(ValueError):
+        height, width, colours, _ = header = simplejpeg.decode_jpeg_header(data)
+        too_large = height * width > 2 * (Image.MAX_IMAGE_PIXELS or np.inf)
+        return header if colours in ("YCbCr", "Gray", "RGB") and not too_large else None
+
+
+def _read_jpeg(path: Path) -> Picture | None:
+    """Return a JPEG's picture by the fastest codec; None of other files, and where it is turned."""
+    with _reading(path):
+        data = path.read_bytes()
+        header = data.startswith(JPEG_START) and _jpeg_header(data)
+    if not header or (not _is_plain_jpeg(data) and is_turned(path)):
+        return None
+    with _reading(path):
+        return Picture(simplejpeg.decode_jpeg(data), sampling=header[3])
+
+
+def _read_any(path: Path) -> Picture:
+    with _opened(path) as opened:
         notes, count = [], opened.n_frames if opened.format == "TIFF" else 1
+        opened.filename = ""  # or Pillow maps a TIFF with the sides of the turned picture
         if _orientation(opened) in TURNED:
             notes.append("turned upright, as its EXIF says")
             ImageOps.exif_transpose(opened, in_place=True)

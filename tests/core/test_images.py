@@ -1,6 +1,7 @@
 """Pictures as people have them: every kind comes as it is displayed, and broken ones are named."""
 
 import re
+from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -165,10 +166,11 @@ def test_what_is_no_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             call(tmp_path / "none.jpg")
         with pytest.raises(InputError, match=r"words.jpg: not a readable"):
             call(tmp_path / "words.jpg")
-    path = saved(tmp_path, "a.png", Image.new("RGB", (60, 60)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(InputError, match=r"exceeds limit of 2000 pixels"):  # told by its header
-        images.read(path)
+    for name, call in product(("a.png", "a.jpg"), (images.read, images.size_wh)):
+        path = saved(tmp_path, name, Image.new("RGB", (60, 60)))
+        with pytest.raises(InputError, match=r"exceeds limit of 2000 pixels"):  # told by its header
+            call(path)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])

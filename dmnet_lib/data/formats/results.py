@@ -253,8 +253,7 @@ def _named(text: Key, by_name: Mapping[str, int]) -> int:
     if not isinstance(text, str):
         return -1
     path = PurePosixPath(text.replace("\\", "/"))
-    # A stem may hold other dots.
-    bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+    bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path  # other dots stay
     known = (text, "--".join(path.parts), "--".join(bare.parts), path.name, bare.name)
     return next((by_name[name] for name in known if name in by_name), -1)
 
