@@ -22,7 +22,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from dmnet_lib.core import files
+from dmnet_lib.core.images import encode_jpeg
 from dmnet_lib.cropping import crops
 
 QUALITY = 95
@@ -105,7 +105,7 @@ def main() -> None:
         "Pillow": pillow_decode,
     } | decoders
     encoders = (
-        both("simplejpeg", partial(files.encode_jpeg, quality=QUALITY))
+        both("simplejpeg", partial(encode_jpeg, quality=QUALITY))
         | both("Pillow", pillow_encode)
         | encoders
     )

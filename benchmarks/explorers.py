@@ -13,7 +13,7 @@ import planned
 import synthetic
 from measure import Plan, Row, Spread
 
-from dmnet_lib.core import files, official, params, provenance
+from dmnet_lib.core import files, images, official, params, provenance
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import regions
 from dmnet_lib.cropping.input_scale import InputScale
@@ -96,7 +96,7 @@ def _split(home: Path, count: int) -> Split:
     names = [str(number) for number in range(count)]  # as `planned.seen` counts them
     table = from_rows(names, np.tile(IMAGE_WH, (count, 1)), rows)
     pixels = rng.integers(0, 256, (*IMAGE_WH[::-1] // 8, 3)).astype(np.uint8)
-    noisy = files.encode_jpeg(np.kron(pixels, np.ones((8, 8, 1), np.uint8)))
+    noisy = images.encode_jpeg(np.kron(pixels, np.ones((8, 8, 1), np.uint8)))
     path = files.write_bytes(home / "0000.jpg", noisy)
     return Split("val", table, Images((path,) * count))
 

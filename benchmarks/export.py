@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import synthetic
 
-from dmnet_lib.core import files, parallel
+from dmnet_lib.core import images, parallel
 from dmnet_lib.cropping import crops, threshold
 from dmnet_lib.cropping import export as exporting
 from dmnet_lib.data import scenes
@@ -35,9 +35,10 @@ MADE_UP = 21  # scenes, where there is no sample
 
 def bare(parent: exporting.Parent, *, folder: Path | None, quality: int) -> None:
     """Decode one image and encode its crops; with a folder, write each plainly."""
-    image, sampling = files.read_sampled(parent.path)
+    picture = images.read(parent.path)
     for name, (x1, y1, x2, y2) in zip(parent.names, parent.regions_xyxy.tolist(), strict=True):
-        data = files.encode_jpeg(image[y1:y2, x1:x2], quality=quality, sampling=sampling)
+        pixels, sampling = picture.image[y1:y2, x1:x2], picture.sampling
+        data = images.encode_jpeg(pixels, quality=quality, sampling=sampling)
         if folder:
             (folder / f"{name}.jpg").write_bytes(data)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files
+from dmnet_lib.core.images import size_wh
 from dmnet_lib.data import scenes
 from dmnet_lib.data.formats.visdrone import VISDRONE
 
@@ -60,7 +61,7 @@ class Data:
         if self.sizes_path:
             return {n: tuple(size) for n, size in files.read_json(self.sizes_path).items()}
         images = (self.folder / "images").iterdir()
-        return {path.stem: files.image_size_wh(path) for path in images}
+        return {path.stem: size_wh(path) for path in images}
 
 
 def annotated(home: Path, split: str, count: int) -> Data:

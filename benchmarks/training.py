@@ -23,7 +23,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 
-from dmnet_lib.core import files, weights
+from dmnet_lib.core import images, weights
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import threshold
 from dmnet_lib.cropping.input_scale import InputScale
@@ -48,7 +48,7 @@ class Uncached:
         self.paths = paths
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return files.read_image(self.paths[index])
+        return images.read(self.paths[index]).image
 
 
 class Patches(Dataset):

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, images
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.data.formats.visdrone import VISDRONE, from_rows
 
 GOOD = "1,2,3,4,1,4,0,0\n"
-JPEG = files.encode_jpeg(np.full((12, 16, 3), 90, np.uint8))
+JPEG = images.encode_jpeg(np.full((12, 16, 3), 90, np.uint8))
 
 
 def write_split(folder: Path, texts: dict[str, str]) -> Path:

@@ -1,8 +1,7 @@
-"""Paths to values and back: files are written whole or not at all, and images are decoded here."""
+"""Paths to values and back: files are written whole or not at all."""
 
 import difflib
 import errno
-import io
 import json
 import os
 import tempfile
@@ -13,14 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import simplejpeg
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-JPEG_SUFFIXES = (".jpg", ".jpeg")
-IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
-# What the decoders raise for a broken image; Pillow has a SyntaxError for some parts of a PNG.
-BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file's model lies here
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
@@ -163,37 +156,3 @@ def inside(folder: Path, name: str) -> Path:
     if not path.is_relative_to(folder.resolve()):
         raise InputError(f"{name}: leads out of {folder}")
     return path
-
-
-def image_size_wh(path: Path) -> tuple[int, int]:
-    """Return (width, height) from an image's header, without decoding it."""
-    with reading(path, "a readable image", BROKEN, kind="image"), Image.open(path) as image:
-        return image.size
-
-
-def ends_whole(path: Path) -> bool:
-    """Tell whether a JPEG ends with its end marker (FF D9); one cut short does not."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - 64))  # a camera may pad the file behind it
-        return b"\xff\xd9" in stream.read()
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Return the [H, W, 3] uint8 RGB image. Raises InputError for a missing or torn file."""
-    return read_sampled(path)[0]
-
-
-def read_sampled(path: Path) -> tuple[np.ndarray, str]:
-    """Return an image as `read_image` does, and how its colours are sampled: "420", "444" …"""
-    with reading(path, "a whole image; fetch it again", BROKEN, kind="image"):
-        data = path.read_bytes()
-        if path.suffix.lower() in JPEG_SUFFIXES:
-            return simplejpeg.decode_jpeg(data), simplejpeg.decode_jpeg_header(data)[3]
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB")), "444"
-
-
-def encode_jpeg(image: np.ndarray, *, quality: int = 92, sampling: str = "444") -> bytes:
-    """Return the JPEG of an [H, W, 3] uint8 RGB image; sampling "420": a colour for four pixels."""
-    pixels = np.ascontiguousarray(image)
-    return simplejpeg.encode_jpeg(pixels, quality, "RGB", sampling)

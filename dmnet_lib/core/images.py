@@ -1,6 +1,11 @@
-"""Any image file -> upright 8-bit RGB pixels, and in words what was done to get there."""
+"""Any image file -> upright 8-bit RGB pixels, and in words what was done to get there; and back.
+
+Sizes and pixels are those of the picture as it is displayed: turned as its EXIF says.
+"""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +15,25 @@ from PIL import ExifTags, Image, ImageOps
 
 from dmnet_lib.core import files
 
-SUFFIXES = (*files.IMAGE_SUFFIXES, ".tif", ".tiff", ".bmp", ".webp")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+SUFFIXES = (*JPEG_SUFFIXES, ".png", ".tif", ".tiff", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # Pillow knows more, which open other programs
+JPEG_START, APP1, SCAN = b"\xff\xd8", b"\xff\xe1", b"\xff\xda"  # markers; SCAN: pixels follow
+HEAD_BYTES = 8192  # of a file: enough to hold the header of most JPEGs
+TURNED, SIDEWAYS = range(2, 9), range(5, 9)  # EXIF's orientations; these swap width and height
 ROWS_AT_ONCE = 256  # of a picture of many bits: their floats are in memory together
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image [H, W, 3] uint8 RGB as it is displayed, and notes on what its file was."""
+    """An image [H, W, 3] uint8 RGB as it is displayed, and notes on what its file was.
+
+    sampling is how the file holds colours: "420" has one for four pixels, "444" one for each.
+    """
 
     image: np.ndarray
     notes: tuple[str, ...] = ()
+    sampling: str = "444"
 
 
 def read(path: Path) -> Picture:
@@ -30,38 +43,111 @@ def read(path: Path) -> Picture:
     on white; of several pictures the first counts. Raises InputError for a file that is missing,
     torn, no picture, or larger than Pillow takes (178 megapixels).
     """
+    return _read_jpeg(path) or _read_any(path)
+
+
+def size_wh(path: Path) -> tuple[int, int]:
+    """Return (width, height) of the displayed picture from a file's header. Raises InputError."""
+    return _header(path)[0]
+
+
+def is_turned(path: Path) -> bool:
+    """Tell whether a picture is displayed other than its file holds it. Raises InputError."""
+    return _header(path)[1]
+
+
+def ends_whole(path: Path) -> bool:
+    """Tell whether a JPEG ends with its end marker (FF D9); one cut short does not."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 64))  # a camera may pad the file behind it
+        return b"\xff\xd9" in stream.read()
+
+
+def encode_jpeg(image: np.ndarray, *, quality: int = 92, sampling: str = "444") -> bytes:
+    """Return the JPEG of an [H, W, 3] uint8 RGB image; sampling as in `Picture`."""
+    pixels = np.ascontiguousarray(image)
+    return simplejpeg.encode_jpeg(pixels, quality, "RGB", sampling)
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    what = "a readable JPEG, PNG, TIFF, BMP or WebP; fetch or convert it"
+    return files.reading(path, what, (Exception,), kind="image")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     with (
-        files.reading(path, "a readable JPEG, PNG, TIFF, BMP or WebP", (Exception,), kind="image"),
+        _reading(path),
         warnings.catch_warnings(action="ignore"),  # of large pictures, and of odd metadata
         Image.open(path, formats=FORMATS) as opened,
     ):
-        orientation = _orientation(opened)
-        notes = ["turned upright, as its EXIF says"] if orientation in range(2, 9) else []
-        if getattr(opened, "n_frames", 1) > 1 and opened.format == "TIFF":
-            notes.append(f"the first of {opened.n_frames} pictures in the file")
-        if opened.format == "TIFF":  # Pillow turns it when it loads it
-            opened.filename = ""  # or it maps the file with the sides of the turned picture
-            opened.load()
-            orientation = 1
-        pixels, words = _pixels(path, opened)
-    stored = Image.fromarray(pixels)
-    stored.getexif()[ExifTags.Base.Orientation] = orientation
-    return Picture(np.array(ImageOps.exif_transpose(stored)), (*notes, *words))
+        yield opened
+
+
+def _header(path: Path) -> tuple[tuple[int, int], bool]:
+    """Return (width, height) of the displayed picture, and whether its file holds it turned."""
+    with _reading(path), path.open("rb", buffering=0) as stream:
+        head = stream.read(HEAD_BYTES)
+        if _is_plain_jpeg(head) and (found := _jpeg_header(head)):
+            return found[1::-1], False
+    with _opened(path) as opened:
+        orientation, (width, height) = _orientation(opened), opened.size
+        swapped = orientation in SIDEWAYS and opened.format != "TIFF"  # which Pillow swaps itself
+    return (height, width) if swapped else (width, height), orientation in TURNED
 
 
 def _orientation(opened: Image.Image) -> int:
     """Return EXIF's orientation, 1 (as it is stored) where it cannot be told."""
     try:
-        return opened.getexif().get(ExifTags.Base.Orientation, 1)
+        # A PNG's own getexif decodes the pixels, in search of EXIF that may not stand behind them.
+        return Image.Image.getexif(opened).get(ExifTags.Base.Orientation, 1)
     except OSError:  # the picture itself is torn
         raise
     except Exception:  # damaged EXIF, for which Pillow has many errors, harms no picture
         return 1
 
 
-def _pixels(path: Path, opened: Image.Image) -> tuple[np.ndarray, list[str]]:
-    if opened.format in ("JPEG", "MPO") and opened.mode in ("RGB", "L"):
-        return simplejpeg.decode_jpeg(path.read_bytes()), []
+def _is_plain_jpeg(data: bytes) -> bool:
+    """Tell whether data begins as a JPEG whose pixels come before any APP1, which holds EXIF."""
+    place = len(JPEG_START) if data.startswith(JPEG_START) else len(data)
+    while data[place : place + 1] == b"\xff" and data[place : place + 2] not in (APP1, SCAN):
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+    return data[place : place + 2] == SCAN
+
+
+def _jpeg_header(data: bytes) -> tuple[int, int, str, str] | None:
+    """Return a JPEG's height, width, colours, sampling; None where simplejpeg does not take it."""
+    with suppress(ValueError):
+        height, width, colours, _ = header = simplejpeg.decode_jpeg_header(data)
+        too_large = height * width > 2 * (Image.MAX_IMAGE_PIXELS or np.inf)
+        return header if colours in ("YCbCr", "Gray", "RGB") and not too_large else None
+
+
+def _read_jpeg(path: Path) -> Picture | None:
+    """Return a JPEG's picture by the fastest codec; None of other files, and where it is turned."""
+    with _reading(path):
+        data = path.read_bytes()
+        header = data.startswith(JPEG_START) and _jpeg_header(data)
+    if not header or (not _is_plain_jpeg(data) and is_turned(path)):
+        return None
+    with _reading(path):
+        return Picture(simplejpeg.decode_jpeg(data), sampling=header[3])
+
+
+def _read_any(path: Path) -> Picture:
+    with _opened(path) as opened:
+        notes, count = [], opened.n_frames if opened.format == "TIFF" else 1
+        opened.filename = ""  # or Pillow maps a TIFF with the sides of the turned picture
+        if _orientation(opened) in TURNED:
+            notes.append("turned upright, as its EXIF says")
+            ImageOps.exif_transpose(opened, in_place=True)
+        if count > 1:
+            notes.append(f"the first of {count} pictures in the file")
+        pixels, words = _pixels(opened)
+    return Picture(pixels, (*notes, *words))
+
+
+def _pixels(opened: Image.Image) -> tuple[np.ndarray, list[str]]:
     if opened.mode.startswith("I") or opened.mode == "F":
         return _spread(np.asarray(opened))
     if opened.has_transparency_data:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, parallel
+from dmnet_lib.core import files, images, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import crops
 
@@ -38,10 +38,10 @@ class Exported:
 
 def parents_of(cut: crops.CropAnnotations, paths: Sequence[Path]) -> list[Parent]:
     """Return the images that have crops; paths are those of all images."""
-    images, first = np.unique(cut.parents, return_index=True)
+    owners, first = np.unique(cut.parents, return_index=True)
     return [
-        Parent(paths[image], cut.regions_xyxy[start:end], cut.annotations.names[start:end])
-        for image, (start, end) in zip(images, pairwise([*first, len(cut.parents)]), strict=True)
+        Parent(paths[owner], cut.regions_xyxy[start:end], cut.annotations.names[start:end])
+        for owner, (start, end) in zip(owners, pairwise([*first, len(cut.parents)]), strict=True)
     ]
 
 
@@ -67,17 +67,18 @@ def _export_one(parent: Parent, *, folder: Path, quality: int) -> tuple[int, int
     if not todo:
         return 0, kept, ""
     try:
-        image, sampling = files.read_sampled(parent.path)
+        picture = images.read(parent.path)
     except InputError as error:
         return 0, kept, str(error)
-    height, width = image.shape[:2]
+    height, width = picture.image.shape[:2]
     right, bottom = parent.regions_xyxy[:, 2:].max(axis=0)
     if right > width or bottom > height:
         told = f"{parent.path}: {width} x {height} px, yet a crop reaches to {right}, {bottom}"
         return 0, kept, told
     for row in todo:
-        pixels = crops.cut(image, parent.regions_xyxy[row])
-        files.write_bytes(paths[row], files.encode_jpeg(pixels, quality=quality, sampling=sampling))
+        pixels = crops.cut(picture.image, parent.regions_xyxy[row])
+        data = images.encode_jpeg(pixels, quality=quality, sampling=picture.sampling)
+        files.write_bytes(paths[row], data)
     return len(todo), kept, ""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, parallel
+from dmnet_lib.core import images, parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import datasets, splits
@@ -128,10 +128,10 @@ def _image_sizes(
 def _size_or_fault(path: Path) -> tuple[int, int] | str:
     """Return (width, height) of a valid image, of another what is wrong with it."""
     try:
-        size_wh = files.image_size_wh(path)
+        size_wh = images.size_wh(path)
     except InputError as error:
         return str(error)
-    if path.suffix.lower() in files.JPEG_SUFFIXES and not files.ends_whole(path):
+    if path.suffix.lower() in images.JPEG_SUFFIXES and not images.ends_whole(path):
         return f"{path}: corrupted JPEG, its end is missing; fetch it again"
     return size_wh
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from dmnet_lib.core import annotations, files, official, parallel
+from dmnet_lib.core import annotations, files, images, official, parallel
 from dmnet_lib.core.annotations import LIMIT_PX, Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import splits
@@ -323,7 +323,7 @@ def _visdrone(asked: Request) -> Split:
 
 
 def _sizes_wh(paths: Sequence[Path]) -> np.ndarray:
-    return np.array([files.image_size_wh(path) for path in paths], np.int64).reshape(-1, 2)
+    return np.array([images.size_wh(path) for path in paths], np.int64).reshape(-1, 2)
 
 
 def _yolo(asked: Request) -> Split:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, images
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError, shortened
 
@@ -43,7 +43,7 @@ class Images:
     def __getitem__(self, index: int) -> np.ndarray:
         """Return image `index` as [H, W, 3] uint8 RGB. Raises InputError for a corrupted file."""
         if index not in self._kept:
-            self._kept[index] = files.read_image(self.paths[index])
+            self._kept[index] = images.read(self.paths[index]).image
             size = sum(image.nbytes for image in self._kept.values())
             while size > self.max_bytes // self.sharers and len(self._kept) > 1:
                 size -= self._kept.popitem(last=False)[1].nbytes
@@ -108,7 +108,7 @@ def images_in(folder: Path) -> dict[str, Path]:
 
     Raises InputError where two differ in their suffix alone.
     """
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in files.IMAGE_SUFFIXES)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.SUFFIXES)
     keys = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
     key, count = Counter(keys).most_common(1)[0] if keys else ("", 0)
     if count > 1:
@@ -119,7 +119,7 @@ def images_in(folder: Path) -> dict[str, Path]:
 def size_of(name: str, sizes: Sizes | None, path: Path | None) -> tuple[int, int]:
     """Return (width, height) from the image's header, without one from the given sizes."""
     if path is not None:
-        return files.image_size_wh(path)
+        return images.size_wh(path)
     if sizes is None or name not in sizes:
         raise InputError(f"{name}: neither an image nor a size in the image sizes given")
     return sizes[name]

@@ -1,11 +1,13 @@
 """Pictures as people have them: every kind comes as it is displayed, and broken ones are named."""
 
 import re
+from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
 from dmnet_lib.core import files, images
@@ -30,16 +32,31 @@ def saved(folder: Path, name: str, picture: Image.Image, **options: object) -> P
     return folder / name
 
 
-def test_a_plain_jpeg_is_as_the_decoder_has_it(tmp_path: Path, colours: np.ndarray) -> None:
-    path = saved(tmp_path, "a.jpg", Image.fromarray(colours), quality=90)
+def exif(orientation: int) -> Image.Exif:
+    found = Image.Exif()
+    found[ORIENTATION] = orientation
+    return found
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0" * 20])
+def test_a_plain_jpeg_is_read_without_pillow(
+    tmp_path: Path, colours: np.ndarray, monkeypatch: pytest.MonkeyPatch, padding: bytes
+) -> None:
+    data = images.encode_jpeg(colours, sampling="420")
+    path = files.write_bytes(tmp_path / "a.JPG", data + padding)
+    assert images.size_wh(path) == (64, 40)
+    assert images.ends_whole(path)
+    monkeypatch.setattr(Image, "open", Mock(side_effect=AssertionError))
     found = images.read(path)
-    np.testing.assert_array_equal(found.image, files.read_image(path))
-    assert found.notes == ()
+    np.testing.assert_array_equal(found.image, simplejpeg.decode_jpeg(data))
+    assert (found.notes, found.sampling) == ((), "420")
+    assert np.abs(found.image.astype(int) - colours).max() < 40
 
 
-@pytest.mark.parametrize("orientation", range(2, 9))
-@pytest.mark.parametrize("name", ["RGB.png", "RGB.jpg", "RGB.tif", "L.tif", "CMYK.tif", "RGBA.tif",
-                                  "I;16.tif"])  # fmt: skip
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["RGB.png", "RGB.jpg", "RGB.tif", "RGB.webp", "L.tif", "L.jpg",
+                                  "CMYK.tif", "CMYK.jpg", "RGBA.tif", "RGBA.png", "P.png",
+                                  "I;16.tif", "I;16.png"])  # fmt: skip
 def test_exif_turns_are_made(
     tmp_path: Path, colours: np.ndarray, orientation: int, name: str
 ) -> None:
@@ -47,15 +64,27 @@ def test_exif_turns_are_made(
     picture = Image.fromarray(colours).convert("L" if mode == "I;16" else mode)
     if mode == "I;16":
         picture = Image.fromarray(np.asarray(picture).astype(np.uint16) * 200)
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    plain = {"quality": 100, "subsampling": 0}
-    found = images.read(saved(tmp_path, f"turned_{name}", picture, exif=exif, **plain))
-    turned = picture.transpose(TURNS[orientation - 2])
+    plain = {"quality": 100, "subsampling": 0, "lossless": True}
+    path = saved(tmp_path, f"turned_{name}", picture, exif=exif(orientation), **plain)
+    found, is_turned = images.read(path), orientation > 1
+    turned = picture.transpose(TURNS[orientation - 2]) if is_turned else picture
     displayed = images.read(saved(tmp_path, name, turned, **plain))
+    assert images.size_wh(path) == found.image.shape[1::-1] == turned.size
+    assert images.is_turned(path) == is_turned
     tolerance = 4 if name.endswith("jpg") else 0
     assert np.abs(found.image.astype(int) - displayed.image).max() <= tolerance
-    assert found.notes == ("turned upright, as its EXIF says", *displayed.notes)
+    assert found.notes == ("turned upright, as its EXIF says",) * is_turned + displayed.notes
+
+
+def test_exif_is_found_behind_another_program_s_segment(
+    tmp_path: Path, colours: np.ndarray
+) -> None:
+    """Such as one that holds a small JPEG of its own, with pixels."""
+    path = saved(tmp_path, "a.jpg", Image.fromarray(colours), exif=exif(6))
+    inner = images.encode_jpeg(colours[:8, :8])
+    segment = b"\xff\xed" + (len(inner) + 2).to_bytes(2) + inner
+    path.write_bytes(images.JPEG_START + segment + path.read_bytes()[2:])
+    assert images.size_wh(path) == images.read(path).image.shape[1::-1] == (40, 64)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGB", "CMYK", "YCbCr"])
@@ -123,26 +152,35 @@ def test_a_torn_file_is_named_in_one_line(tmp_path: Path, suffix: str, kept: flo
     with pytest.raises(InputError, match=re.escape(str(path))) as error:
         images.read(path)
     assert "\n" not in str(error.value)
+    assert suffix != "jpg" or not images.ends_whole(path)
 
 
 def test_what_is_no_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "words.jpg").write_text("not a picture")
     (tmp_path / "a.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
     for path in (tmp_path, tmp_path / "words.jpg", tmp_path / "a.eps"):
-        with pytest.raises(InputError, match=r"not a readable JPEG, PNG, TIFF, BMP or WebP \("):
+        with pytest.raises(InputError, match=r"not a readable JPEG, PNG, TIFF, BMP or WebP; .* \("):
             images.read(path)  # for an eps, Pillow would run another program
-    with pytest.raises(InputError, match="no such image"):
-        images.read(tmp_path / "none.jpg")
-    path = saved(tmp_path, "a.png", Image.new("RGB", (60, 60)))
+    for call in (images.read, images.size_wh, images.is_turned):
+        with pytest.raises(InputError, match="no such image"):
+            call(tmp_path / "none.jpg")
+        with pytest.raises(InputError, match=r"words.jpg: not a readable"):
+            call(tmp_path / "words.jpg")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(InputError, match=r"exceeds limit of 2000 pixels"):  # told by its header
-        images.read(path)
+    for name, call in product(("a.png", "a.jpg"), (images.read, images.size_wh)):
+        path = saved(tmp_path, name, Image.new("RGB", (60, 60)))
+        with pytest.raises(InputError, match=r"exceeds limit of 2000 pixels"):  # told by its header
+            call(path)
 
 
-def test_damaged_exif_harms_no_picture(tmp_path: Path, colours: np.ndarray) -> None:
-    exif = b"Exif\x00\x00MM\x00*\xff\xff\xff\xff"
-    path = saved(tmp_path, "a.jpg", Image.fromarray(colours), exif=exif)
-    assert images.read(path).image.shape == colours.shape
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_damaged_exif_harms_no_picture(tmp_path: Path, colours: np.ndarray, suffix: str) -> None:
+    for damaged in (b"MM\x00*\xff\xff\xff\xff", exif(6).tobytes()[6:20], b"", b"?" * 30):
+        options = {"exif": b"Exif\x00\x00" + damaged}
+        path = saved(tmp_path, f"a.{suffix}", Image.fromarray(colours), **options)
+        assert images.read(path).image.shape == colours.shape
+        assert images.size_wh(path) == (64, 40)
+        assert not images.is_turned(path)
 
 
 def test_whatever_pillow_raises_for_a_damaged_file_names_it(

@@ -8,7 +8,7 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from dmnet_lib.core import files, parallel
+from dmnet_lib.core import images, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import export
 
@@ -37,10 +37,10 @@ def test_crops_are_their_part_of_the_image(parents: list, tmp_path: Path) -> Non
     done = export.export(parents, tmp_path / "out")
     assert done == export.Exported(written=6, kept=0, unreadable=())
     for parent in parents:
-        image = files.read_image(parent.path).astype(int)
+        image = images.read(parent.path).image.astype(int)
         for name, (x1, y1, x2, y2) in zip(parent.names, REGIONS, strict=True):
             path = tmp_path / "out" / f"{name}.jpg"
-            assert np.abs(files.read_image(path) - image[y1:y2, x1:x2]).max() < 12
+            assert np.abs(images.read(path).image - image[y1:y2, x1:x2]).max() < 12
             assert simplejpeg.decode_jpeg_header(path.read_bytes())[3] == "420"
 
 
@@ -78,7 +78,7 @@ def test_a_torn_image_is_told_and_the_others_are_cut(parents: list, tmp_path: Pa
         done = export.export(parents, tmp_path / "out", executor=executor)
     assert done.written == 4
     assert len(done.unreadable) == 1
-    assert "1.jpg: not a whole image" in done.unreadable[0]
+    assert "1.jpg: not a readable JPEG" in done.unreadable[0]
     assert sorted(contents(tmp_path / "out")) == ["0_a.jpg", "0_b.jpg", "2_a.jpg", "2_b.jpg"]
 
 
@@ -93,7 +93,23 @@ def test_a_grey_jpeg_stays_grey(tmp_path: Path) -> None:
     Image.fromarray(np.full((48, 64), 90, np.uint8)).save(tmp_path / "g.jpg")
     parent = export.Parent(tmp_path / "g.jpg", REGIONS[:1], ("g_a",))
     assert export.export([parent], tmp_path / "out").written == 1
-    assert np.all(files.read_image(tmp_path / "out" / "g_a.jpg") == 90)
+    assert np.all(images.read(tmp_path / "out" / "g_a.jpg").image == 90)
+
+
+def test_a_turned_image_is_cut_as_it_is_displayed(tmp_path: Path) -> None:
+    pixels, exif = np.zeros((48, 64, 3), np.uint8), Image.Exif()
+    pixels[40:, :30] = 255  # displayed at the left and above, when turned clockwise
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "t.jpg", quality=95, exif=exif)
+    parent = export.Parent(
+        tmp_path / "t.jpg", np.array([[0, 0, 8, 30], [8, 30, 48, 64]]), ("a", "b")
+    )
+    assert export.export([parent], tmp_path / "out").written == 2
+    white, black = (images.read(tmp_path / "out" / f"{name}.jpg") for name in "ab")
+    assert white.image.shape == (30, 8, 3)
+    assert black.image.shape == (34, 40, 3)
+    assert white.image.min() > 250 > 9 > black.image.max()
+    assert (white.notes, black.notes) == ((), ())
 
 
 def test_a_name_does_not_leave_the_folder(parents: list, tmp_path: Path) -> None:

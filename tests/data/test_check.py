@@ -9,7 +9,7 @@ import pytest
 from builders import GOOD, JPEG, write_split
 from shared import SHARED, needs_data
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, images
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data.check import check_splits
 from dmnet_lib.running import cli
@@ -42,12 +42,12 @@ def test_check_finds_every_fault_and_goes_on(tmp_path: Path):
 
 def test_a_jpeg_without_its_end_is_found_without_decoding(tmp_path: Path):
     """Its header is whole, so its size can be read."""
-    large = files.encode_jpeg(
+    large = images.encode_jpeg(
         np.random.default_rng(0).integers(0, 255, (99, 99, 3), dtype=np.uint8)
     )
     folder = write_split(tmp_path / "val", {"a": GOOD})
     path = files.write_bytes(folder / "images" / "a.jpg", large[: len(large) // 2])
-    assert files.image_size_wh(path) == (99, 99)
+    assert images.size_wh(path) == (99, 99)
     assert "a.jpg: corrupted JPEG" in check_splits(tmp_path).errors[0]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import GOOD, JPEG, fault, write_split
+from PIL import Image
 from shared import SHARED, needs_data
 
 from dmnet_lib.core import files
@@ -62,6 +63,36 @@ def test_two_images_of_one_name_are_refused_also_when_others_stand_between(tmp_p
     assert "two images are called a;" in fault(datasets.load, tmp_path, "val")
 
 
+def test_images_of_every_format_lie_in_one_folder(tmp_path: Path):
+    names = ("a.bmp", "b.TIF", "c.webp", "d.png", "e.jpeg", "f.tiff")
+    folder = write_split(tmp_path / "val", {name[0]: GOOD for name in names})
+    for name in names:
+        (folder / "images" / f"{name[0]}.jpg").unlink()
+        Image.new("RGB", (16, 12), "white").save(folder / "images" / name)
+    split = datasets.load(tmp_path, "val")
+    assert split.file_names() == list(names)
+    assert split.annotations.sizes_wh.tolist() == [[16, 12]] * len(names)
+    assert all(split.images[i].min() > 250 for i in range(len(names)))
+
+
+def test_a_label_lies_where_a_turned_picture_shows_its_object(tmp_path: Path):
+    pixels, exif = np.zeros((40, 60, 3), np.uint8), Image.Exif()
+    pixels[30:, :20] = 255  # of 60 x 40 px as stored; displayed 40 x 60, at the left above
+    exif[0x0112] = 6
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(pixels).save(tmp_path / "images" / "a.jpg", quality=95, exif=exif)
+    files.write_text(tmp_path / "labels" / "a.txt", f"0 {5 / 40} {10 / 60} {10 / 40} {20 / 60}\n")
+    split = datasets.load(tmp_path, "", kind="yolo")
+    assert split.annotations.sizes_wh.tolist() == [[40, 60]]
+    ((x, y, w, h),) = split.annotations.boxes_xywh.astype(int)
+    assert (x, y, w, h) == (0, 0, 10, 20)
+    image = split.images[0].copy()
+    assert image[y : y + h, x : x + w].min() > 250
+    image[y : y + h, x : x + w] = 0
+    assert image.max() < 9
+
+
 @pytest.mark.parametrize("size", [[0, 5], [5], [5, 5.0], [True, 5], [10**30, 5], "5x5", None])
 def test_a_size_that_is_none_is_named(tmp_path: Path, size: object) -> None:
     path = files.write_json(tmp_path / "sizes.json", {"a": [3, 4], "b": size})
@@ -83,7 +114,7 @@ def test_a_torn_image_is_named_when_it_is_decoded(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": ""})
     files.write_bytes(folder / "images" / "a.jpg", JPEG[: len(JPEG) // 2])
     images = Images(datasets.image_paths(folder))
-    assert "a.jpg: not a whole image" in fault(images.__getitem__, 0)
+    assert "a.jpg: not a readable JPEG" in fault(images.__getitem__, 0)
 
 
 def test_a_summary_counts_objects_regions_and_empty_images():

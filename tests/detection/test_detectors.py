@@ -15,6 +15,7 @@ from torch import nn
 
 from dmnet_lib.core import files, weights
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.images import encode_jpeg
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.formats.visdrone import VISDRONE
@@ -100,7 +101,7 @@ def test_views_of_one_padded_size_go_together_and_find_what_each_finds_alone() -
 @pytest.mark.suite
 def test_workers_find_what_this_process_finds(tmp_path: Path) -> None:
     """Also by several passes, each with its own regions; the decoded images stay here."""
-    path = files.write_bytes(tmp_path / "a.jpg", files.encode_jpeg(picture(), quality=95))
+    path = files.write_bytes(tmp_path / "a.jpg", encode_jpeg(picture(), quality=95))
     images = Images((path,) * 3)
     some = Regions.from_lists([[[0, 0, 30, 20]], NONE, [[5, 5, 60, 40], [0, 0, 9, 9]]])
     passes = [

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core import files, images, params, provenance
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data import datasets, splits
@@ -38,7 +38,7 @@ def draw(root: Path, splits: Mapping[str, range], *, shift: int = 0) -> Path:
             lines = [f"{x},{y},{w},{h},1,{c},0,0\n" for x, y, w, h, c in table]
             files.write_text(folder / "annotations" / f"i{number:02d}.txt", "".join(lines))
             grey = np.full((SIDE, SIDE, 3), 128, np.uint8)
-            files.write_bytes(folder / "images" / f"i{number:02d}.jpg", files.encode_jpeg(grey))
+            files.write_bytes(folder / "images" / f"i{number:02d}.jpg", images.encode_jpeg(grey))
     return root
 
 

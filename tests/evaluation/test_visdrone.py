@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared import SHARED, needs_data
 
-from dmnet_lib.core import boxes, files
+from dmnet_lib.core import boxes, files, images
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections
@@ -172,7 +172,7 @@ def test_sample_gives_the_toolkits_numbers():
     detections = SHARED.parent / "golden" / "visdrone_toolkit" / "sample_val_detections"
     if not detections.is_dir():
         pytest.skip(f"no reference detections at {detections}")
-    sizes = {p.stem: files.image_size_wh(p) for p in (split / "images").glob("*.jpg")}
+    sizes = {p.stem: images.size_wh(p) for p in (split / "images").glob("*.jpg")}
     assert_as_the_toolkit(*golden("sample_val", detections, split / "annotations", sizes))
 
 

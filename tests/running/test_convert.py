@@ -11,7 +11,7 @@ import pytest
 from shared import SHARED, needs_data
 from torchvision.datasets import CocoDetection, VOCDetection
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, images
 from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.data.formats import yolo
 from dmnet_lib.data.formats.visdrone import format_rows
@@ -20,7 +20,7 @@ from dmnet_lib.running import cli
 GOLDEN = SHARED.parent / "golden"
 
 SIZE = {"width": 40, "height": 30}
-JPEG = files.encode_jpeg(np.full((30, 40, 3), 90, np.uint8))
+JPEG = images.encode_jpeg(np.full((30, 40, 3), 90, np.uint8))
 # Objects, one over the border, a crowd, an ignored region, others, a box without area, no box.
 TEXTS = {
     "a.1": "3,4,10,20,1,4,1,2\n-2,0,9,9,1,10,0,1\n1,1,5,5,0,2,0,0\n",
@@ -288,7 +288,7 @@ def golden_crops(folder: Path, split: str) -> Path:
     listed = {}
     for path in images.iterdir():
         regions = [crop["xyxy"] for crop in reference[path.stem]]
-        width, height = files.image_size_wh(path)
+        width, height = images.size_wh(path)
         size = {"width": width, "height": height, "file_name": path.name}
         listed[path.stem] = size | {"regions": regions}
         for crop in reference[path.stem]:

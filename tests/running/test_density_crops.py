@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, images
 from dmnet_lib.cropping import recall
 from dmnet_lib.data.formats import coco
 from dmnet_lib.density import maps as density
@@ -18,7 +18,7 @@ from dmnet_lib.running.commands import common
 
 ROWS = "10,10,20,20,1,4,0,0\n12,40,9,9,1,1,0,1\n0,0,15,15,0,0,0,0\n"
 SIZE_WH = (120, 90)
-JPEG = files.encode_jpeg(np.zeros((480, 640, 3), np.uint8))
+JPEG = images.encode_jpeg(np.zeros((480, 640, 3), np.uint8))
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "data" / "VisDrone2019-DET-val"
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     for stem, text in (("a", ROWS), ("b", "")):
-        files.write_bytes(folder / "images" / f"{stem}.jpg", files.encode_jpeg(pixels))
+        files.write_bytes(folder / "images" / f"{stem}.jpg", images.encode_jpeg(pixels))
         files.write_text(folder / "annotations" / f"{stem}.txt", text)
     return tmp_path / "data"
 
@@ -112,7 +112,7 @@ def test_a_torn_image_is_one_line_and_the_others_are_cut(root, tmp_path, refused
     (split / "annotations" / "b.txt").write_text(ROWS)
     (split / "images" / "b.jpg").write_bytes((split / "images" / "a.jpg").read_bytes()[:900])
     told = refused(*of_split("crops", root, tmp_path / "c"))
-    assert "b.jpg: not a whole image" in told
+    assert "b.jpg: not a readable JPEG" in told
     assert "1 images gave no crops, the others did" in told
     assert {path.name[0] for path in (tmp_path / "c" / "images").iterdir()} == {"a"}
     assert run("convert", tmp_path / "c", "--to", "coco", "--out", tmp_path / "c.json") == 0

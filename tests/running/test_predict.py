@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmnet_lib.core import boxes, files
+from dmnet_lib.core import boxes, files, images
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco, results
 from dmnet_lib.data.formats.visdrone import VISDRONE
@@ -40,7 +40,7 @@ def noise(size_wh: tuple[int, int] = (430, 350), seed: int = 0) -> np.ndarray:
 
 
 def jpeg(path: Path, pixels: np.ndarray) -> Path:
-    return files.write_bytes(path, files.encode_jpeg(pixels))
+    return files.write_bytes(path, images.encode_jpeg(pixels))
 
 
 def turned(path: Path, pixels: np.ndarray) -> Path:
@@ -89,7 +89,7 @@ def test_a_folder_as_people_have_it(untrained_run, tmp_path) -> None:
     assert sizes == others | {"large.png": LARGE_WH}
     for folder, suffix in (("visdrone", "txt"), ("overlays", "jpg")):
         assert sorted(p.name for p in (out / folder).iterdir()) == [f"{n}.{suffix}" for n in names]
-    assert max(files.image_size_wh(out / "overlays" / "large.jpg")) == 2000
+    assert max(images.size_wh(out / "overlays" / "large.jpg")) == 2000
     # Kilobytes, the most that any child of this process has had.
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < MOST_MEMORY
 

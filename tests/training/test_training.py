@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from dmnet_lib.core import files, params, weights
+from dmnet_lib.core import files, images, params, weights
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.core.tables import Regions
@@ -81,7 +81,7 @@ def scene(folder: Path, corners: list[tuple[int, int]], *, size_wh: tuple[int, i
     pixels = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
     for x, y in corners:
         pixels[y : y + SIDE, x : x + SIDE] = 255
-    path = files.write_bytes(folder / "a.jpg", files.encode_jpeg(pixels, quality=100))
+    path = files.write_bytes(folder / "a.jpg", images.encode_jpeg(pixels, quality=100))
     rows = [builders.car(x, y, SIDE, SIDE) for x, y in corners]
     return Split("train", builders.table(rows, size_wh=size_wh), Images((path,)))
 

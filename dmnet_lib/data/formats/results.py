@@ -22,10 +22,10 @@ from msgspec import Meta
 from dmnet_lib.core import boxes, files
 from dmnet_lib.core.classes import NO_CLASSES, OTHER, REGION, Classes, plain
 from dmnet_lib.core.files import InputError, shortened
+from dmnet_lib.core.images import SUFFIXES
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco, uavdt, visdrone, yolo
 
-SUFFIXES = {*files.IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp"}  # a stem may hold other dots
 # Names that programs give VisDrone's two categories that are no class.
 NO_CLASS = {"ignored": REGION, "ignoredregion": REGION, "ignoredregions": REGION, "other": OTHER,
             "others": OTHER}  # fmt: skip
@@ -269,7 +269,7 @@ def _named(text: Key, by_name: Mapping[str, int]) -> int:
     if not isinstance(text, str):
         return -1
     path = PurePosixPath(text.replace("\\", "/"))
-    bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+    bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path  # other dots stay
     known = (text, "--".join(path.parts), "--".join(bare.parts), path.name, bare.name,
              uavdt.name_in(path))  # fmt: skip
     return next((by_name[name] for name in known if name in by_name), -1)

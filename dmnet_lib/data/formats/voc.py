@@ -24,6 +24,7 @@ from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import LIMIT_PX, SCORE, TRUNCATION, Annotations, from_lists
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.images import SUFFIXES
 from dmnet_lib.data.formats import coco, visdrone, yolo
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -172,7 +173,7 @@ def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray, list[str]
     )
     suffix = Path(root.findtext("filename") or "").suffix
     items = [_row(item, f"{path}: object {n}") for n, item in enumerate(root.iter("object"), 1)]
-    known = suffix if suffix.lower() in files.IMAGE_SUFFIXES else ".jpg"
+    known = suffix if suffix.lower() in SUFFIXES else ".jpg"
     rows = np.array([row for _, row in items], np.float64).reshape(-1, 7)
     return (width, height), known, rows, [name for name, _ in items]
 

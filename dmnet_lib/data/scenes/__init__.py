@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
-from dmnet_lib.core import boxes, files, parallel
+from dmnet_lib.core import boxes, files, images, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data.formats import visdrone
 from dmnet_lib.data.formats.visdrone import IGNORED, OTHERS
@@ -174,7 +174,7 @@ def _write_one(root: Path, seed: int, which: tuple[str, int]) -> None:
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     made = scene(rng, empty=index % EMPTY_EVERY == EMPTY_AT)
     image, text = _paths(root, split, index)
-    files.write_bytes(image, files.encode_jpeg(made.image))
+    files.write_bytes(image, images.encode_jpeg(made.image))
     files.write_text(text, visdrone.format_rows(made.rows))
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import ipywidgets as widgets
 import numpy as np
 
-from dmnet_lib.core import files, params
+from dmnet_lib.core import images, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.provenance import Stage
@@ -209,7 +209,7 @@ class Explorer:
         view, name = self.view(index), self.truth.names[index]
         counted = ", ".join(f"{len(layer.boxes_xyxy)} {layer.label}" for layer in view.layers)
         picture = drawing.painted(self.sheet(index), view)
-        jpeg = files.encode_jpeg(np.asarray(picture), quality=QUALITY, sampling="420")
+        jpeg = images.encode_jpeg(np.asarray(picture), quality=QUALITY, sampling="420")
         shown = {"data": base64.b64encode(jpeg).decode(), "picture": picture}
         shown |= {"layers": view.layers, "alt": f"Image {name}: {counted or 'no boxes'}"}
         self.picture.value = render.html("explorer_picture", **shown)

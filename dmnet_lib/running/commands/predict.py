@@ -155,7 +155,7 @@ def _write(name: str, picture: Picture, one: "Prediction", options: Options) -> 
 
         overlay = drawing.overlay(picture.image, shown, one.regions.boxes_xyxy)
         path = files.inside(options.out / OVERLAYS, f"{name}.jpg")
-        files.write_bytes(path, files.encode_jpeg(overlay))
+        files.write_bytes(path, images.encode_jpeg(overlay))
     notes = "".join(f"; {note}" for note in one.notes)
     cost = f"{one.megapixels:.2f} megapixels, {one.seconds:.2f} s"
     return f"{name}: {len(shown)} objects, {len(one.regions)} crops, {cost}{notes}"
