@@ -26,7 +26,12 @@ UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
 
 class InputError(ValueError):
-    """The input is at fault: the message names the file, the place and the remedy in one line."""
+    """The input is at fault: the message names the file, the place and the remedy in one line.
+
+    others are the messages of further faults, where several files were read.
+    """
+
+    others: tuple[str, ...] = ()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -171,11 +176,11 @@ def image_size_wh(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def ends_whole(path: Path) -> bool:
-    """Tell whether a JPEG ends with its end marker (FF D9); one cut short does not."""
+def ends_whole(path: Path, marker: bytes = b"\xff\xd9") -> bool:
+    """Tell whether a file ends with a marker, by default a JPEG's; one cut short does not."""
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - 64))  # a camera may pad the file behind it
-        return b"\xff\xd9" in stream.read()
+        return marker in stream.read()
 
 
 def read_image(path: Path) -> np.ndarray:

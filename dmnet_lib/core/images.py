@@ -49,6 +49,13 @@ def read(path: Path) -> Picture:
     return Picture(np.array(ImageOps.exif_transpose(stored)), (*notes, *words))
 
 
+def is_turned(path: Path) -> bool:
+    """Tell whether EXIF says that a picture is not displayed as it is stored."""
+    reading = files.reading(path, "a readable image", (Exception,), kind="image")
+    with reading, Image.open(path) as opened:
+        return _orientation(opened) in range(2, 9)
+
+
 def _orientation(opened: Image.Image) -> int:
     """Return EXIF's orientation, 1 (as it is stored) where it cannot be told."""
     try:
