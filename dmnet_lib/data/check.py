@@ -93,7 +93,7 @@ def check_splits(
         try:
             home, table, own = read(Request(root, name, sizes, executor, layout), found)
         except InputError as error:
-            found.errors += [str(error), *error.others]
+            found.errors.extend([str(error), *error.others])
             continue
         paths[split] = own
         found.counts[split] = splits.counts(table) | {"images": max(len(own), len(table))}
@@ -141,7 +141,7 @@ def _any(kind: str, asked: Request, found: Check) -> tuple[Path, Annotations, Pa
         return home, table, {}
     paths = dict(zip(table.names, split.images.paths, strict=True))
     there = {name: path for name, path in paths.items() if path.is_file()}
-    remedy = "fetch them, or take them out of the annotations"
+    remedy = "fetch them, or take them from the annotations"
     found.note(home, "annotated images that are not there", paths.keys() - there.keys(), remedy)
     stated = dict(zip(table.names, map(tuple, table.sizes_wh.tolist()), strict=True))
     _image_sizes(home, there, stated, asked, found)

@@ -147,6 +147,7 @@ def test_annotations_alone_are_checked_with_or_without_sizes(tmp_path: Path):
     found = check_splits(tmp_path, sizes=sizes)
     assert [text.split(": ")[1] for text in found.notes + found.errors] == [
         "1 images with 1 boxes crossing the image's border (b)",
+        "2 images with 2 boxes covering the whole image (a, b)",
         "1 annotation files without an image and without a size (d)",
     ]
     files.write_json(tmp_path / "val" / "image_sizes.json", sizes | {"d": (9, 9)})
@@ -254,7 +255,7 @@ def test_sizes_that_a_file_states_otherwise_and_images_that_are_not_there(
     (folder / "images" / "c.jpg").rename(folder / "images" / "z.jpg")
     found = check_splits(folder)
     assert told(found.errors) == [
-        "1 annotated images that are not there (c): fetch them, or take them out of the annotations",
+        "1 annotated images that are not there (c): fetch them, or take them from the annotations",
         "1 images whose size is not the size given (b): correct the size, or boxes are off",
     ]
     assert told(found.notes) == ["1 images of no split checked here (z.jpg)"]
