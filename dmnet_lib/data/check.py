@@ -70,17 +70,17 @@ class Check:
 
 
 def check_splits(
-    root: Path | Source, names: tuple[str, ...] = (), *, kind: str = "",
+    root: Path | Source, names: tuple[str, ...] = (), *, kind: str = "", layout: str = "",
     sizes: Sizes | None = None, executor: Executor | None = None,
 ) -> Check:  # fmt: skip
     """Check every image and annotation file of the splits, by default of all that root holds.
 
-    root may also be one split, kind is one of `datasets.KINDS` where it does not show. Images are
-    not decoded: a header that cannot be read and a missing end are errors. sizes, (width, height)
-    by name, stand in for images that are not there. executor, as `parallel.run` takes it, reads
-    the files. Raises InputError.
+    root may also be one split; kind and layout are as of `datasets.read`. Images are not decoded: a
+    header that cannot be read and a missing end are errors. sizes, (width, height) by name, stand
+    in for images that are not there. executor, as `parallel.run` takes it, reads the files. Raises
+    InputError.
     """
-    found, layout, paths = Check(), "", {}
+    found, paths = Check(), {}
     if isinstance(root, Source):
         root, kind, layout = root.root, root.kind, root.layout
     kind = kind or ("visdrone" if "visdrone" in datasets.kinds_in(root) else datasets.kind_of(root))
@@ -88,7 +88,8 @@ def check_splits(
     names = tuple(part for name in names for part in name.split("+"))
     if not names and kind == "visdrone":
         root, names = datasets.locate(root)
-    for name in dict.fromkeys(names or datasets.splits_in(root, kind)):  # val may serve as test
+    names = dict.fromkeys(names or datasets.splits_in(root, kind, layout))  # val may serve as test
+    for name in names:
         split = datasets.split_name(name) or root.resolve().stem
         try:
             home, table, own = read(Request(root, name, sizes, executor, layout), found)

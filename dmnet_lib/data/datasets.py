@@ -254,11 +254,12 @@ def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
     return path, tuple(split_name(folder) for folder in sorted(found))
 
 
-def splits_in(path: Path, kind: str) -> tuple[str, ...]:
+def splits_in(path: Path, kind: str, layout: str = "") -> tuple[str, ...]:
     """Return the names of the splits in a path of a kind but VisDrone's; "" where it is one."""
     own, text = TEXTS.get(kind, ("", "Annotations")), SLOW.get(kind, "")
     is_one = path.is_file() or (text and any(any((path / part).glob(text)) for part in own))
-    for pattern in PLACES.get(kind, ()):
+    given = layout.partition(",")[0].strip().replace("{split}", "{}")
+    for pattern in [given] if "{}" in given else PLACES.get(kind, ()):
         if is_one and pattern == "{}":
             break
         there = path.glob(pattern.format("*"))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import GOOD, JPEG, write_split
+from layouts import LAYOUTS
+from layouts import write as write_layout
 from PIL import Image
 from shared import SHARED, needs_data
 
@@ -162,22 +164,19 @@ def test_sizes_that_are_not_the_images_are_an_error(tmp_path: Path):
     ]
 
 
-@pytest.mark.parametrize("kind", ["coco", "yolo", "voc"])
-def test_every_kind_is_counted_alike(tmp_path: Path, kind: str) -> None:
-    small = (0, 0, 2, 2, 1, 0)
-    folder = write(tmp_path / "val", kind, [BOAT, BOAT[:2] + small[2:]], [SWIMMER, BOAT], [])
-    found = check_splits(folder)
-    assert (found.errors, list(found.counts)) == ([], ["val"])
-    assert found.counts["val"]["images"] == 3
-    assert found.counts["val"]["images_without_objects"] == 1
-    assert found.classes["val"] == {
-        "boat": {"objects": 3, "median_side_px": 4, "small_share": 1},
-        "swimmer": {"objects": 1, "median_side_px": 2, "small_share": 1},
+@pytest.mark.parametrize(("kind", "place", "images"), LAYOUTS)
+def test_every_layout_is_found_and_counted(tmp_path: Path, kind, place, images) -> None:
+    root = write_layout(tmp_path / "val", kind, place, images)
+    found = check_splits(root)
+    ((split, counts),) = found.counts.items()
+    assert (found.errors, found.notes, split.removesuffix("2017")) == ([], [], "val")
+    assert counts["images"] == 2
+    assert found.classes[split] == {
+        "boat": {"objects": 2, "median_side_px": 10.535, "small_share": 1},
+        "buoy": {"objects": 1, "median_side_px": 4.472, "small_share": 1},
     }
-    assert found.lines()[1].endswith(": boat 3 (4 px, 100%), swimmer 1 (2 px, 100%)")
-    assert found.notes == []
-    source = Source(kind, folder, "annotations/{split}.json, images" if kind == "coco" else "")
-    assert check_splits(source, ("val",) if kind == "coco" else ("",)).counts == found.counts
+    assert found.lines()[1].endswith(": boat 2 (11 px, 100%), buoy 1 (4 px, 100%)")
+    assert check_splits(Source(kind, root), ("val",)).counts == {"val": counts}
 
 
 def test_repeated_boxes_are_noted_but_for_ignored_ones(tmp_path: Path):

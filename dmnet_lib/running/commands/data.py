@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
-from dmnet_lib.data import check, datasets
-from dmnet_lib.running.commands.common import Say, SizeOptions, WorkerOptions, option
+from dmnet_lib.data import check
+from dmnet_lib.running.commands.common import KindOptions, Say, WorkerOptions, option
 
 ABOUT = """\
 Check every annotation and, where there are images, each one's header, end and size; only --json is
@@ -22,21 +22,19 @@ example: dmnet data check data/VisDrone --split val --image-sizes sizes_val.json
 
 
 @dataclass(frozen=True)
-class Options:
-    """The splits to check: the data that hold them, their names, none for all, and their kind."""
+class Options(KindOptions):
+    """The splits to check: the data that hold them, and their names, none for all."""
 
     what: str = option("check", flag="", choices=["check"], metavar="check")
     root: Path = option("the folder of the splits, or of one, or a COCO json", "", metavar="ROOT")
     names: tuple[str, ...] = option("may be repeated", "--split", action="append", default=[])
-    kind: str = option("what ROOT is", "--from", choices=tuple(datasets.KINDS), default="")
     json: Path | None = option("write all of it, with every name, here too", metavar="FILE")
-    sizes: SizeOptions
     workers: WorkerOptions
 
 
 def run(options: Options, say: Say) -> None:
     """Run the command."""
-    given = {"kind": options.kind, "sizes": options.sizes.read()}
+    given = {"kind": options.kind, "layout": options.layout, "sizes": options.sizes.read()}
     with options.workers.lend() as executor:
         found = check.check_splits(options.root, options.names, executor=executor, **given)
     if options.json:
