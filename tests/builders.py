@@ -15,10 +15,13 @@ JPEG = images.encode_jpeg(np.full((12, 16, 3), 90, np.uint8))
 
 
 def write_split(folder: Path, texts: dict[str, str]) -> Path:
-    """Write images of 16x12 pixels with these annotation texts; return the split's folder."""
+    """Write images of 16x12 pixels with these annotation texts; return the split's folder.
+
+    No two images are of the same bytes.
+    """
     (folder / "annotations").mkdir(parents=True)
     for stem, text in texts.items():
-        files.write_bytes(folder / "images" / f"{stem}.jpg", JPEG)
+        files.write_bytes(folder / "images" / f"{stem}.jpg", JPEG + stem.encode())
         files.write_text(folder / "annotations" / f"{stem}.txt", text)
     return folder
 

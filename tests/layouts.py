@@ -9,6 +9,24 @@ from dmnet_lib.core import files
 CLASSES = ("boat", "buoy")
 SIZES = {"a": (40, 30), "b": (32, 24)}
 BOXES = {"a": [("boat", (3, 4, 10, 20)), ("buoy", (1, 2, 4, 5))], "b": [("boat", (0, 0, 8, 6))]}
+# Kind, where its texts or its json are, and where its images are.
+LAYOUTS = [
+    ("coco", "annotations/instances_val.json", "val"),
+    ("coco", "annotations/instances_val.json", "images/val"),
+    ("coco", "annotations/instances_val2017.json", "val2017"),
+    ("coco", "annotations/val.json", "images"),
+    ("coco", "val/_annotations.coco.json", "val"),  # roboflow's
+    ("coco", "val.json", "."),
+    ("yolo", "labels/val", "images/val"),  # ultralytics'
+    ("yolo", "val/labels", "val/images"),  # roboflow's
+    ("yolo", "val", "val"),
+    ("voc", "val", "val"),
+    ("voc", "val/Annotations", "val/images"),
+    ("voc", "Annotations", "JPEGImages"),
+    ("voc", "VOCdevkit/VOC2012/Annotations", "VOCdevkit/VOC2012/JPEGImages"),
+    ("dota", "val/labelTxt", "val/images"),
+    ("dota", "labelTxt/val", "images/val"),
+]
 
 
 def pictures(folder: Path, suffix: str = ".jpg", stems: tuple[str, ...] = ("a", "b")) -> None:

@@ -19,7 +19,12 @@ UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
 
 class InputError(ValueError):
-    """The input is at fault: the message names the file, the place and the remedy in one line."""
+    """The input is at fault: the message names the file, the place and the remedy in one line.
+
+    others are the messages of further faults, where several files were read.
+    """
+
+    others: tuple[str, ...] = ()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

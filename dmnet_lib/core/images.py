@@ -14,12 +14,14 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 
 from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 SUFFIXES = (*JPEG_SUFFIXES, ".png", ".tif", ".tiff", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # Pillow knows more, which open other programs
 JPEG_START, APP1, SCAN = b"\xff\xd8", b"\xff\xe1", b"\xff\xda"  # markers; SCAN: pixels follow
 HEAD_BYTES = 8192  # of a file: enough to hold the header of most JPEGs
+MARKERS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}  # with which files end
 TURNED, SIDEWAYS = range(2, 9), range(5, 9)  # EXIF's orientations; these swap width and height
 ROWS_AT_ONCE = 256  # of a picture of many bits: their floats are in memory together
 
@@ -36,6 +38,16 @@ class Picture:
     sampling: str = "444"
 
 
+@dataclass(frozen=True)
+class Header:
+    """The size of the displayed picture, Pillow's format and mode, whether it is stored turned."""
+
+    size_wh: tuple[int, int]
+    format: str
+    mode: str
+    is_turned: bool
+
+
 def read(path: Path) -> Picture:
     """Return the picture in a file, known by its content and not by its suffix.
 
@@ -48,19 +60,31 @@ def read(path: Path) -> Picture:
 
 def size_wh(path: Path) -> tuple[int, int]:
     """Return (width, height) of the displayed picture from a file's header. Raises InputError."""
-    return _header(path)[0]
+    return header(path).size_wh
 
 
-def is_turned(path: Path) -> bool:
-    """Tell whether a picture is displayed other than its file holds it. Raises InputError."""
-    return _header(path)[1]
+def header(path: Path) -> Header:
+    """Return what an image's header tells, without decoding it. Raises InputError."""
+    with _reading(path), path.open("rb", buffering=0) as stream:
+        head = stream.read(HEAD_BYTES)
+        if _is_plain_jpeg(head) and (found := _jpeg_header(head)):
+            return Header(found[1::-1], "JPEG", "L" if found[2] == "Gray" else "RGB", False)
+    with _opened(path) as opened:
+        orientation, (width, height) = _orientation(opened), opened.size
+        swapped = orientation in SIDEWAYS and opened.format != "TIFF"  # which Pillow swaps itself
+        size = (height, width) if swapped else (width, height)
+        return Header(size, opened.format, opened.mode, orientation in TURNED)
 
 
-def ends_whole(path: Path) -> bool:
-    """Tell whether a JPEG ends with its end marker (FF D9); one cut short does not."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - 64))  # a camera may pad the file behind it
-        return b"\xff\xd9" in stream.read()
+def require_whole(path: Path, kind: str) -> None:
+    """Raise InputError where an image of a format, as `Header.format`, is cut short."""
+    if marker := MARKERS.get(kind):
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 64))  # a camera may pad the file behind it
+            if marker not in stream.read():
+                raise InputError(f"{path}: corrupted {kind}, its end is missing; fetch it again")
+    else:
+        read(path)
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int = 92, sampling: str = "444") -> bytes:
@@ -82,18 +106,6 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         Image.open(path, formats=FORMATS) as opened,
     ):
         yield opened
-
-
-def _header(path: Path) -> tuple[tuple[int, int], bool]:
-    """Return (width, height) of the displayed picture, and whether its file holds it turned."""
-    with _reading(path), path.open("rb", buffering=0) as stream:
-        head = stream.read(HEAD_BYTES)
-        if _is_plain_jpeg(head) and (found := _jpeg_header(head)):
-            return found[1::-1], False
-    with _opened(path) as opened:
-        orientation, (width, height) = _orientation(opened), opened.size
-        swapped = orientation in SIDEWAYS and opened.format != "TIFF"  # which Pillow swaps itself
-    return (height, width) if swapped else (width, height), orientation in TURNED
 
 
 def _orientation(opened: Image.Image) -> int:
@@ -127,11 +139,11 @@ def _read_jpeg(path: Path) -> Picture | None:
     """Return a JPEG's picture by the fastest codec; None of other files, and where it is turned."""
     with _reading(path):
         data = path.read_bytes()
-        header = data.startswith(JPEG_START) and _jpeg_header(data)
-    if not header or (not _is_plain_jpeg(data) and is_turned(path)):
+        found = data.startswith(JPEG_START) and _jpeg_header(data)
+    if not found or (not _is_plain_jpeg(data) and header(path).is_turned):
         return None
     with _reading(path):
-        return Picture(simplejpeg.decode_jpeg(data), sampling=header[3])
+        return Picture(simplejpeg.decode_jpeg(data), sampling=found[3])
 
 
 def _read_any(path: Path) -> Picture:

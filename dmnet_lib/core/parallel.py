@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -138,6 +139,24 @@ def run(
     total = len(items) if isinstance(items, Sized) else None
     found = map(function, items) if executor is None else _spread(executor, function, items, chunk)
     return progress(found, label, total=total)
+
+
+def every(function: Callable[[Item], Result], items: Iterable[Item], **how: object) -> list[Result]:
+    """Return the results of `run`, which takes how. Raises InputError of the first fault, with the
+    `others`, when all items were tried."""
+    results = list(run(partial(attempt, function), items, **how))
+    if faults := [one for one in results if isinstance(one, InputError)]:
+        faults[0].others = tuple(map(str, faults[1:]))
+        raise faults[0]
+    return results
+
+
+def attempt(function: Callable[[Item], Result], item: Item) -> Result | InputError:
+    """Return function(item), or the InputError that it raises."""
+    try:
+        return function(item)
+    except InputError as error:
+        return InputError(f"{error}")  # without the frames that the other one holds
 
 
 def progress(items: Iterable[Item], label: str, *, total: int | None = None) -> Iterator[Item]:

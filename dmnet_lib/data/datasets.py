@@ -37,6 +37,11 @@ COCO_IMAGES = ("{}", "images/{}", "{}/images", "images", "{}2017", "images/{}201
 SLOW = {"voc": "*.xml", "yolo": "*.txt", "dota": "*.txt"}
 # Where text lies that goes with images: the last `images` of their path is called so.
 TEXTS = {"yolo": ("labels", "annotations"), "dota": ("labelTxt", "annfiles", "annotations")}
+# What a folder of several splits has of each; see `locate` for VisDrone's.
+PLACES = {"coco": COCO_FILES, "voc": ("{}/Annotations", "{}")} | {
+    kind: (*(f"{part}/{{}}" for part in parts), *(f"{{}}/{part}" for part in parts), "{}")
+    for kind, parts in TEXTS.items()
+}
 FIRST = 20  # images are looked for, to find their folder
 Px = Annotated[int, msgspec.Meta(ge=0, lt=LIMIT_PX)]
 
@@ -76,15 +81,19 @@ class Source:
         return cls(*(str(given[one.name]) for one in fields(cls)))
 
     @property
+    def kind(self) -> str:
+        """One of KINDS; scenes are of VisDrone's."""
+        return "visdrone" if self.dataset == SCENES else self.dataset
+
+    @property
     def root(self) -> Path:
         """The folder of the data: DMNET_DATA_ROOT, but for scenes, else what is declared."""
         return splits.data_root(self.dataset, self.data_root)
 
     def load(self, split: str, *, limit: int = 0) -> Split:
         """Return a split with images; see the function `load`."""
-        kind = "visdrone" if self.dataset == SCENES else self.dataset
         given = {"layout": self.layout, "limit": limit, "classes": self.classes}
-        return load(self.root, split, kind=kind, **given)
+        return load(self.root, split, kind=self.kind, **given)
 
 
 def load(
@@ -212,9 +221,9 @@ def kinds_in(folder: Path) -> list[str]:
         )]  # fmt: skip
         if found:
             return found[:1] if below else found
-    images = (p for p in folder.glob("*.*") if p.suffix.lower() in files.IMAGE_SUFFIXES)
+    pictures = (p for p in folder.glob("*.*") if p.suffix.lower() in images.SUFFIXES)
     weak = {  # a json may be about something else, such as sizes; the last has no annotations
-        "yolo": any(path.with_suffix(".txt").is_file() for path in images),
+        "yolo": any(path.with_suffix(".txt").is_file() for path in pictures),
         "coco": any(folder.glob("*.json")),
         "visdrone": any(one for sign in ("images", "*/images") for one in folder.glob(sign)),
     }
@@ -246,16 +255,35 @@ def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
     return path, tuple(split_name(folder) for folder in sorted(found))
 
 
+def splits_in(path: Path, kind: str, layout: str = "") -> tuple[str, ...]:
+    """Return the names of the splits in a path of a kind but VisDrone's; "" where it is one."""
+    own, text = TEXTS.get(kind, ("", "Annotations")), SLOW.get(kind, "")
+    is_one = path.is_file() or (text and any(any((path / part).glob(text)) for part in own))
+    given = layout.partition(",")[0].strip().replace("{split}", "{}")
+    for pattern in [given] if "{}" in given else PLACES.get(kind, ()):
+        if is_one and pattern == "{}":
+            break
+        there = path.glob(pattern.format("*"))
+        if text:
+            there = (p for p in there if any(p.glob(text) if pattern == "{}" else p.rglob(text)))
+        before, after = pattern.split("{}")
+        names = {p.relative_to(path).as_posix() for p in there}
+        if names:
+            return tuple(sorted(n.removeprefix(before).removesuffix(after) for n in names))
+    return ("",)
+
+
 def image_paths(folder: Path) -> tuple[Path, ...]:
     """Return the images of a split's folder, sorted by name. Raises InputError where none is."""
-    return tuple(_images_of(folder).values())
+    return tuple(images_of(folder).values())
 
 
 def _is_one_split(folder: Path) -> bool:
     return (folder / "annotations").is_dir() or (folder / "images").is_dir()
 
 
-def _images_of(folder: Path) -> dict[str, Path]:
+def images_of(folder: Path) -> dict[str, Path]:
+    """Return the images of a split's folder by key. Raises InputError where none is."""
     found = splits.images_in(folder / "images")
     if not found:
         raise InputError(f"{folder / 'images'}: no image (.jpg, .png …) found; expected {LAYOUT}")
@@ -290,7 +318,7 @@ def remarks(found: Split) -> list[str]:
 
 def left_out(folder: Path, names: Sequence[str], what: str) -> list[str]:
     """Return a note if there are files in folder/annotations that belong to none of the names."""
-    spare = {*_keys(folder / "annotations", "*.txt")} - set(names)
+    spare = {*keys_in(folder / "annotations", "*.txt")} - set(names)
     return [splits.some(folder, f"annotation files {what}, left out", spare)] if spare else []
 
 
@@ -301,7 +329,7 @@ def _visdrone(asked: Request) -> Split:
     if len(there) > 1:
         raise InputError(f"{asked.path}: holds {', '.join(there)}; say which with --split")
     home, name = split_folder(root, there[0]), split_name(there[0])
-    images = _images_of(home) if (home / "images").is_dir() else {}
+    images = images_of(home) if (home / "images").is_dir() else {}
     keys, paths = list(images), tuple(images.values())
     names = coco.names_of(f"{key}.jpg" for key in keys)
     texts = [home / "annotations" / f"{key}.txt" for key in keys]
@@ -343,10 +371,12 @@ def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]
     path, notes = asked.path, []
     folder, labels, name = _label_folders(asked, TEXTS[kind])
     images = splits.images_in(folder)
-    labelled = {*_keys(labels, "*.txt")} - {yolo.LIST.removesuffix(".txt")}
+    labelled = {*keys_in(labels, "*.txt")} - {yolo.LIST.removesuffix(".txt")}
     keys = sorted(images or labelled)
     if images and (spare := labelled - set(images)):
         notes.append(splits.some(labels, "label files without image, left out", spare))
+    if bare := images.keys() - labelled:
+        notes.append(splits.some(folder, "images without label file, taken as empty", bare))
     if not labelled:
         raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
     sizes, names = asked.sizes, coco.names_of(f"{key}.jpg" for key in keys)
@@ -355,7 +385,8 @@ def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]
         if spare := set(sizes) - set(names):
             notes.append(splits.some(path, "image sizes without label file, left out", spare))
     pairs = zip(names, keys, strict=True)
-    sizes_wh = np.array([splits.size_of(name, sizes, images.get(key)) for name, key in pairs])
+    given = [(name, sizes, images.get(key)) for name, key in pairs]
+    sizes_wh = np.array(parallel.every(lambda one: splits.size_of(*one), given))
     how = {"labels": labels, "keys": keys, "executor": asked.executor}
     table = read_labels(path, names, sizes_wh, **how)
     found = [images.get(key, folder / f"{key}.jpg") for key in keys]
@@ -391,7 +422,8 @@ def _beside(images: Path, parts: Sequence[str]) -> Path | None:
     return next((one for one in there if one.is_dir()), None)
 
 
-def _keys(folder: Path, pattern: str) -> list[str]:
+def keys_in(folder: Path, pattern: str) -> list[str]:
+    """Return the files below a folder, as paths in it without suffix."""
     return [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob(pattern)]
 
 

@@ -152,7 +152,7 @@ def need_sizes(folder: Path, sizes: Sizes | None) -> Sizes:
     return sizes
 
 
-def some(folder: Path, what: str, names: Collection[str]) -> str:
+def some(folder: Path | str, what: str, names: Collection[str]) -> str:
     """Return how many of them there are in folder, and which."""
     return f"{folder}: {len(names):,} {what} ({shortened(sorted(names))})"
 

@@ -1,5 +1,6 @@
 """Checks of data folders: every fault is found, with its file named, and the rest is counted."""
 
+import io
 import json
 import tarfile
 from pathlib import Path
@@ -7,12 +8,54 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import GOOD, JPEG, write_split
+from layouts import LAYOUTS
+from layouts import write as write_layout
+from PIL import Image
 from shared import SHARED, needs_data
 
 from dmnet_lib.core import files, images
+from dmnet_lib.core.annotations import Annotations, from_lists
+from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
-from dmnet_lib.data.check import check_splits
+from dmnet_lib.data.check import Check, check_splits
+from dmnet_lib.data.datasets import Source
+from dmnet_lib.data.formats import coco, voc, yolo
 from dmnet_lib.running import cli
+
+BOATS = Classes(("boat", "buoy", "swimmer"))
+BOAT, SWIMMER = (1, 1, 4, 4, 1, 0), (2, 3, 2, 2, 3, 0)
+
+
+def boats(*images: list[tuple]) -> Annotations:
+    """An image of 16x12 pixels, a, b …, for each list of (x, y, w, h, class, ignored)."""
+    rows = [np.array(image, np.int64).reshape(-1, 6) for image in images]
+    columns = [
+        {"boxes_xywh": r[:, :4], "class_ids": r[:, 4], "ignored": r[:, 5] == 1} for r in rows
+    ]
+    return from_lists("abcdefgh"[: len(rows)], np.array([[16, 12]] * len(rows)), columns, BOATS)
+
+
+def write(folder: Path, kind: str, *images: list[tuple], **pictures: bytes) -> Path:
+    """Write a data set of one split; its images are JPEGs unless pictures has others by name."""
+    table = boats(*images)
+    {"coco": lambda: coco.write(folder / "annotations" / "val.json", table),
+     "yolo": lambda: yolo.write(folder, table),
+     "voc": lambda: voc.write(folder / "Annotations", table)}[kind]()  # fmt: skip
+    for name in table.names:
+        data = pictures.get(name, JPEG + f"{folder}{name}".encode()[-40:])
+        files.write_bytes(folder / "images" / f"{name}.jpg", data)
+    return folder
+
+
+def encoded(pixels: np.ndarray, kind: str, *, mode: str = "", **options: object) -> bytes:
+    buffer, image = io.BytesIO(), Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def told(lines: list[str]) -> list[str]:
+    """The lines without the place, before the first ": "."""
+    return [line.partition(": ")[2] for line in lines]
 
 
 def test_a_valid_folder_has_no_error(tmp_path: Path):
@@ -22,7 +65,8 @@ def test_a_valid_folder_has_no_error(tmp_path: Path):
     assert (found.errors, found.notes) == ([], [])
     assert found.lines() == [
         "val: 2 images, 1 objects, 0 ignored regions, 0 other ignored annotations, "
-        "1 images without objects"
+        "1 images without objects",
+        "val, objects (median side, share under 32 px): car 1 (3 px, 100%)",
     ]
 
 
@@ -63,6 +107,7 @@ def test_what_real_data_has_is_noted_and_no_error(tmp_path: Path):
         f"{folder}: 1 images with 1 boxes without area (a)",
         f"{folder}: 1 images with 2 boxes crossing the image's border (a)",
         f"{folder}: 1 images with 1 boxes wholly outside the image (a)",
+        f"{folder}: 1 images with 1 boxes covering the whole image (a)",
     ]
 
 
@@ -82,7 +127,8 @@ def test_annotations_of_other_data_or_none_are_one_error(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": GOOD, "b": GOOD})
     for stem in "ab":
         (folder / "annotations" / f"{stem}.txt").rename(folder / "annotations" / f"{stem}.xml")
-    assert [error.split(": ")[1] for error in check_splits(tmp_path).errors] == [
+    found = check_splits(tmp_path, kind="visdrone")
+    assert [error.split(": ")[1] for error in found.errors] == [
         "no annotation (.txt) found; expected VisDrone2019-DET-<split>/images and .../annotations "
         "(or <split>/images and .../annotations)"
     ]
@@ -103,6 +149,7 @@ def test_annotations_alone_are_checked_with_or_without_sizes(tmp_path: Path):
     found = check_splits(tmp_path, sizes=sizes)
     assert [text.split(": ")[1] for text in found.notes + found.errors] == [
         "1 images with 1 boxes crossing the image's border (b)",
+        "2 images with 2 boxes covering the whole image (a, b)",
         "1 annotation files without an image and without a size (d)",
     ]
     files.write_json(tmp_path / "val" / "image_sizes.json", sizes | {"d": (9, 9)})
@@ -115,6 +162,136 @@ def test_sizes_that_are_not_the_images_are_an_error(tmp_path: Path):
     assert [error.split(": ")[1] for error in found.errors] == [
         "1 images whose size is not the size given (b)"
     ]
+
+
+@pytest.mark.parametrize(("kind", "place", "images"), LAYOUTS)
+def test_every_layout_is_found_and_counted(tmp_path: Path, kind, place, images) -> None:
+    root = write_layout(tmp_path / "val", kind, place, images)
+    found = check_splits(root)
+    ((split, counts),) = found.counts.items()
+    assert (found.errors, found.notes, split.removesuffix("2017")) == ([], [], "val")
+    assert counts["images"] == 2
+    assert found.classes[split] == {
+        "boat": {"objects": 2, "median_side_px": 10.535, "small_share": 1},
+        "buoy": {"objects": 1, "median_side_px": 4.472, "small_share": 1},
+    }
+    assert found.lines()[1].endswith(": boat 2 (11 px, 100%), buoy 1 (4 px, 100%)")
+    assert check_splits(Source(kind, root), ("val",)).counts == {"val": counts}
+
+
+def test_repeated_boxes_are_noted_but_for_ignored_ones(tmp_path: Path):
+    other = (*BOAT[:4], 2, 0)
+    images = [BOAT, SWIMMER, BOAT, other, BOAT], [BOAT, (*BOAT[:5], 1), (*BOAT[:5], 1)], [BOAT]
+    found = check_splits(write(tmp_path / "val", "coco", *images))
+    assert told(found.notes) == ["1 images with 2 boxes like another of their class (a)"]
+    half = boats(*images)
+    half = from_lists(half.names, half.sizes_wh, [
+        {"boxes_xywh": one.boxes_xywh + 0.5, "class_ids": one.class_ids, "ignored": one.ignored}
+        for one in half
+    ], BOATS)  # fmt: skip
+    coco.write(tmp_path / "val" / "annotations" / "val.json", half)
+    assert check_splits(tmp_path / "val").notes == found.notes
+
+
+def test_images_of_the_same_bytes_are_noted_within_and_across_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_split(tmp_path / "train", dict.fromkeys("abc", GOOD))
+    write_split(tmp_path / "val", dict.fromkeys(["b", "d", "long name"], GOOD))
+    (folder / "images" / "c.jpg").write_bytes((folder / "images" / "a.jpg").read_bytes())
+    read, digest = [], files.digest
+    monkeypatch.setattr(files, "digest", lambda path: read.append(path.stem) or digest(path))
+    assert check_splits(tmp_path).notes == [
+        "train, val: 1 images of the same bytes as another of their split (train/a = train/c)",
+        "train, val: 1 images of the same bytes as one of another split (train/b = val/b)",
+    ]
+    assert sorted(read) == ["a", "b", "b", "c", "d"]  # "long name" has another size
+
+
+def test_classes_that_a_split_lacks_are_noted_where_it_has_objects(tmp_path: Path):
+    for split, boxes in {"train": [[BOAT, SWIMMER]], "val": [[BOAT]], "test": [[]]}.items():
+        write(tmp_path / split, "yolo", *boxes)
+    files.write_text(tmp_path / "classes.txt", "boat\nbuoy\nswimmer\n")
+    found = check_splits(tmp_path)
+    assert list(found.counts) == ["test", "train", "val"]
+    assert "val: 1 classes without object, which another split has (swimmer)" in found.notes
+    assert not [note for note in found.notes if "classes" in note and "val" not in note]
+
+
+def test_colours_and_turned_images_are_counted(tmp_path: Path):
+    colours = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures = {
+        "a": encoded(colours, "JPEG", mode="L"), "b": encoded(colours, "JPEG", mode="CMYK"),
+        "c": encoded(colours, "PNG", mode="P"), "d": encoded(colours, "PNG", mode="RGBA"),
+        "e": encoded(colours[..., 0].astype(np.uint16) * 99, "PNG"), "f": encoded(colours, "BMP"),
+        "g": encoded(colours, "JPEG", exif=exif),
+    }  # fmt: skip
+    folder = write(tmp_path / "val", "yolo", *[[BOAT]] * 7, **pictures)
+    assert told(check_splits(folder).notes) == [
+        "1 images grey (a)", "1 images in CMYK (b)", "1 images with a palette (c)",
+        "1 images with alpha (d)", "1 images of 16 bits (e)",
+        "1 images turned by EXIF, taken as displayed (g)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "TIFF"])
+def test_a_torn_image_of_any_format_is_an_error(tmp_path: Path, kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    whole = encoded(noise, kind)
+    folder = write(tmp_path / "val", "coco", [BOAT], [BOAT], a=whole, b=whole[: len(whole) - 99])
+    (error,) = check_splits(folder).errors
+    assert f"{folder / 'images' / 'b.jpg'}: " in error
+
+
+@pytest.mark.parametrize("kind", ["coco", "voc"])
+def test_sizes_that_a_file_states_otherwise_and_images_that_are_not_there(
+    tmp_path: Path, kind: str
+) -> None:
+    wide = images.encode_jpeg(np.zeros((12, 20, 3), np.uint8))
+    folder = write(tmp_path / "val", kind, [BOAT], [BOAT], [BOAT], b=wide)
+    (folder / "images" / "c.jpg").rename(folder / "images" / "z.jpg")
+    found = check_splits(folder)
+    assert told(found.errors) == [
+        "1 annotated images that are not there (c): fetch them, or take them from the annotations",
+        "1 images whose size is not the size given (b): correct the size, or boxes are off",
+    ]
+    assert told(found.notes) == ["1 images of no split checked here (z.jpg)"]
+
+
+def test_yolo_goes_by_the_images(tmp_path: Path):
+    folder = write(tmp_path / "val", "yolo", [BOAT], [BOAT])
+    (folder / "images" / "b.jpg").rename(folder / "images" / "z.jpg")
+    found = check_splits(folder)
+    assert (found.errors, found.counts["val"]["images"]) == ([], 2)
+    assert told(found.notes) == [
+        "1 label files without image, left out (b)",
+        "1 images without label file, taken as empty (z)",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["yolo", "voc"])
+def test_every_label_that_cannot_be_read_is_told(tmp_path: Path, kind: str) -> None:
+    folder = write(tmp_path / "val", kind, [BOAT], [BOAT], [BOAT])
+    labels = sorted([*folder.glob("labels/*.txt"), *folder.glob("Annotations/*.xml")])
+    for path in (labels[0], labels[2]):
+        path.write_text("0 0.5 <")
+    errors = check_splits(folder).errors
+    assert [path.name in error for path, error in zip(labels[::2], errors, strict=True)] == [
+        True
+    ] * 2
+
+
+def test_json_holds_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_split(tmp_path / "val", dict.fromkeys("abcde", "0,0,17,5,1,4,0,0\n"))
+    (folder / "annotations" / "e.txt").unlink()
+    path = tmp_path / "check.json"
+    assert cli.main(["data", "check", str(tmp_path), "--json", str(path)]) == 1
+    assert "(a, b, c, …)" in capsys.readouterr().out
+    whole = Check(**json.loads(path.read_text()))
+    assert whole.names[whole.notes[0]] == ["a", "b", "c", "d"]
+    assert (len(whole.errors), whole.classes["val"]["car"]["objects"]) == (1, 4)
 
 
 @pytest.mark.suite

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import fault
-from layouts import BOXES, CLASSES, SIZES, coco_value, pictures, write, xml
+from layouts import BOXES, CLASSES, LAYOUTS, SIZES, coco_value, pictures, write, xml
 
 from dmnet_lib.core import files
 from dmnet_lib.core.tables import Detections
@@ -15,24 +15,6 @@ from dmnet_lib.data.formats import coco, dota, yolo
 from dmnet_lib.data.splits import Split
 from dmnet_lib.evaluation import coco as coco_protocol
 from dmnet_lib.evaluation import visdrone as visdrone_protocol
-
-LAYOUTS = [
-    ("coco", "annotations/instances_val.json", "val"),
-    ("coco", "annotations/instances_val.json", "images/val"),
-    ("coco", "annotations/instances_val2017.json", "val2017"),
-    ("coco", "annotations/val.json", "images"),
-    ("coco", "val/_annotations.coco.json", "val"),  # roboflow's
-    ("coco", "val.json", "."),
-    ("yolo", "labels/val", "images/val"),  # ultralytics'
-    ("yolo", "val/labels", "val/images"),  # roboflow's
-    ("yolo", "val", "val"),
-    ("voc", "val", "val"),
-    ("voc", "val/Annotations", "val/images"),
-    ("voc", "Annotations", "JPEGImages"),
-    ("voc", "VOCdevkit/VOC2012/Annotations", "VOCdevkit/VOC2012/JPEGImages"),
-    ("dota", "val/labelTxt", "val/images"),
-    ("dota", "labelTxt/val", "images/val"),
-]
 
 
 def assert_ours(found: Split, images: Path, name: str = "val") -> None:

@@ -27,8 +27,9 @@ def table(*counts: int) -> Annotations:
 
 def test_no_folder_no_split_and_no_image_are_named(tmp_path: Path):
     load = partial(datasets.load, kind="visdrone")
-    assert "nowhere: no split found; expected" in fault(check.check_splits, tmp_path / "nowhere")
-    assert "no split found; expected" in fault(check.check_splits, tmp_path)
+    assert "nowhere: no such file or folder" in fault(check.check_splits, tmp_path / "nowhere")
+    assert "holds no annotations; expected" in fault(check.check_splits, tmp_path)
+    assert "no split found" in fault(check.check_splits, tmp_path, kind="visdrone")
     assert "no folder for split 'val'; expected" in fault(load, tmp_path, "val")
     (tmp_path / "val").mkdir()
     assert "no annotation (.txt) found" in fault(load, tmp_path, "val")

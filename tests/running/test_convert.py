@@ -352,7 +352,8 @@ def test_a_yolo_dataset_says_its_classes(tmp_path, convert, names) -> None:
         files.write_text(folder / "data.yaml", names)
     options = ("--split", "train", "--to", "visdrone", "--out", tmp_path / "out")
     said = convert(folder, *options)
-    assert not [line for line in said if line.startswith("note")]
+    (note,) = [line for line in said if line.startswith("note")]
+    assert note.endswith("1 images without label file, taken as empty (b)")
     assert texts(tmp_path / "out") == {"a": "15,12,10,6,1,4,0,0\n", "b": ""}
 
 

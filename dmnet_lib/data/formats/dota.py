@@ -32,7 +32,7 @@ def read(
     Raises InputError that names file and line.
     """
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
-    images = list(parallel.run(_read_image, yolo.paths_of(labels, keys), **how))
+    images = parallel.every(_read_image, yolo.paths_of(labels, keys), **how)
     called = {name for _, objects in images for name in objects}
     for path in folder.rglob("*.txt"):
         of_split = path.parent.name == labels.name or path.parents[1] == labels.parent

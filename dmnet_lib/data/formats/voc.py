@@ -126,7 +126,7 @@ def read(
             raise InputError(f"{folder}: holds no xml file")
     paths = [*(files.inside(folder, f"{key}.xml") for key in keys), *others]
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "xml files"}
-    images = list(parallel.run(_read_image, paths, **how))
+    images = parallel.every(_read_image, paths, **how)
     classes, numbers = numbered(folder, {name for *_, objects in images for name in objects})
     images = images[: len(keys)]
     file_names = [key + suffix for key, (_, suffix, *_) in zip(keys, images, strict=True)]

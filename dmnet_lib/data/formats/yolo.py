@@ -68,7 +68,7 @@ def read(
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
     most, pairs = len(classes) or MOST_CLASSES, zip(paths, sizes, strict=True)
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
-    images = list(parallel.run(partial(_read_image, classes=most), list(pairs), **how))
+    images = parallel.every(partial(_read_image, classes=most), list(pairs), **how)
     if not len(classes):
         used = max((one["class_ids"].max(initial=0) for one in images), default=0)
         classes = Classes(tuple(map(str, range(used))), f"{folder}")

@@ -134,15 +134,21 @@ class SizeOptions:
 
 
 @dataclass(frozen=True)
-class DataOptions:
-    """How data is read: its split, its kind, where its files lie, and image sizes."""
+class KindOptions:
+    """How data is read: its kind, where its files lie, and image sizes."""
 
-    split: str = option("train, val, test-dev …; not needed where there is one", default="")
     kind: str = option("what the data is, if not seen from its files", "--from",
         choices=tuple(datasets.KINDS), default="")  # fmt: skip
     layout: str = option("of coco, if unusual: JSON,FOLDER with {split}", metavar="PATHS",
         default="")  # fmt: skip
     sizes: SizeOptions
+
+
+@dataclass(frozen=True)
+class DataOptions(KindOptions):
+    """The same, and the split that is read."""
+
+    split: str = option("train, val, test-dev …; not needed where there is one", default="")
 
     def read_from(self, path: Path, **how: object) -> splits.Split:
         """Return what path holds; how as of `datasets.read`."""

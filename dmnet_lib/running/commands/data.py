@@ -1,36 +1,44 @@
-"""A folder of splits -> what is wrong with it: errors, oddities and counts of each split."""
+"""A data set of any kind -> what is wrong with it: errors, oddities and counts of each split."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import check
-from dmnet_lib.running.commands.common import Say, SizeOptions, WorkerOptions, option
+from dmnet_lib.running.commands.common import KindOptions, Say, WorkerOptions, option
 
 ABOUT = """\
-Check every annotation line and, where there are images, each one's header and end; nothing is
-written. Shown are the counts of each split, oddities that real data has, such as boxes that cross
-the border, and the first twenty errors. Without images and sizes, lines alone are checked. An
-evaluated box is of a class and not ignored; an image without any is empty."""
-EXAMPLES = "example: dmnet data check data/VisDrone --split val --image-sizes sizes_val.json"
+Check every annotation and, where there are images, each one's header, end and size; only --json is
+written. Shown are the counts of each split and its most frequent classes, notes on what real data
+has, and the first twenty errors. An error, such as a torn image or a label that cannot be read,
+stops a run; a note does not: boxes that cross the border, are repeated or cover the image, images
+without labels or of the same bytes (also across splits), turned by EXIF, grey or in CMYK, classes
+that a split lacks. An object is of a class, has an area and is not ignored; an image without any
+is empty. Without images and sizes, VisDrone's lines alone are checked."""
+EXAMPLES = """\
+example: dmnet data check data/VisDrone --split val --image-sizes sizes_val.json
+         dmnet data check annotations/instances_val.json --json check.json"""
 
 
 @dataclass(frozen=True)
-class Options:
-    """The splits to check: the folder that holds them, and their names, none for all."""
+class Options(KindOptions):
+    """The splits to check: the data that hold them, and their names, none for all."""
 
     what: str = option("check", flag="", choices=["check"], metavar="check")
-    root: Path = option("the folder of the splits, or of one", flag="", metavar="ROOT")
+    root: Path = option("the folder of the splits, or of one, or a COCO json", "", metavar="ROOT")
     names: tuple[str, ...] = option("may be repeated", "--split", action="append", default=[])
-    sizes: SizeOptions
+    json: Path | None = option("write all of it, with every name, here too", metavar="FILE")
     workers: WorkerOptions
 
 
 def run(options: Options, say: Say) -> None:
     """Run the command."""
-    sizes = options.sizes.read()
+    given = {"kind": options.kind, "layout": options.layout, "sizes": options.sizes.read()}
     with options.workers.lend() as executor:
-        found = check.check_splits(options.root, options.names, sizes=sizes, executor=executor)
+        found = check.check_splits(options.root, options.names, executor=executor, **given)
+    if options.json:
+        files.write_json(options.json, asdict(found))
     for line in found.lines():
         say(line)
     if found.errors:
