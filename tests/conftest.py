@@ -16,10 +16,12 @@ SUITE = ("suite", "browser", "benchmarks", "training")  # whole programs and tra
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what does not belong to the fast part."""
+    """Mark what is not of the fast part; one worker does a file, or all that shares the tiny run."""
     for item in items:
         if item.path.relative_to(Path(__file__).parent).parts[0] in SUITE:
+            shares_run = "tiny" in getattr(item, "fixturenames", ())
             item.add_marker(pytest.mark.suite)
+            item.add_marker(pytest.mark.xdist_group("tiny" if shares_run else item.path.stem))
 
 
 @pytest.fixture(scope="session")
