@@ -16,7 +16,7 @@ SUITE = ("suite", "browser", "benchmarks", "training")  # whole programs and tra
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is not of the fast part; one worker does a file, or all that shares the tiny run."""
+    """Mark what is not of the fast part; one worker does a file, or what shares the tiny run."""
     for item in items:
         if item.path.relative_to(Path(__file__).parent).parts[0] in SUITE:
             shares_run = "tiny" in getattr(item, "fixturenames", ())
