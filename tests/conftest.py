@@ -16,12 +16,10 @@ SUITE = ("suite", "browser", "benchmarks", "training")  # whole programs and tra
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is not of the fast part; one worker does a file, or what shares the tiny run."""
+    """Mark what does not belong to the fast part."""
     for item in items:
         if item.path.relative_to(Path(__file__).parent).parts[0] in SUITE:
-            shares_run = "tiny" in getattr(item, "fixturenames", ())
             item.add_marker(pytest.mark.suite)
-            item.add_marker(pytest.mark.xdist_group("tiny" if shares_run else item.path.stem))
 
 
 @pytest.fixture(scope="session")
