@@ -29,7 +29,7 @@ FIGURES = {  # name in docs/figures: experiment, stage, name of the stage's figu
     "demo_budgets": (DEMO, EVALUATION, "budgets"),
     "offtheshelf_budgets": (OFF_THE_SHELF, EVALUATION, "budgets"),
 }
-README_ROWS = ("global", "native", "sliding 640", "density mcnn", "planned detector 6")
+README_ROWS = ("global", "sliding 640", "sliding 480", "density mcnn", "planned detector 6")
 README_MARKS = ("<!-- results -->\n", "<!-- end -->")
 SUBSET_COLUMNS = ("AP", "AP50", "APs")
 PLAN_COLUMNS = ("predicted_recall", "containment_rate", "truncated_rate", "coverage",

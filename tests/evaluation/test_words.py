@@ -56,6 +56,17 @@ def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_cr
     assert told["low"] < told["difference"] < told["high"]
 
 
+def test_a_better_baseline_at_other_settings_is_told() -> None:
+    found = rows(mcnn=0.3, **{"640": 0.25})
+    found["sliding 480"] = found["sliding 640"] | {"AP": 0.31, "megapixels": 7.6}
+    told = judged(found)
+    assert told["rival"] == "sliding 640"
+    assert told["against"][0] == (
+        "Of all baselines `sliding 480` has the highest AP, 0.310 at 7.60 megapixels per image."
+    )
+    assert not any("Of all baselines" in doubt for doubt in judge(mcnn=0.3)["against"])
+
+
 def test_a_strategy_of_ones_own_is_held_against_the_baselines() -> None:
     found = rows(**{"640": 0.25}) | {"mine": {"AP": 0.3, "megapixels": 1.0, "kind": "custom"}}
     found["mine"] |= {"source": None, "is_baseline": False, "is_upper_bound": False}
