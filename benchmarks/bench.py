@@ -9,6 +9,7 @@ and these versions. A benchmark whose result is not the reference's ends the run
 
 import argparse
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -18,11 +19,10 @@ from pathlib import Path
 
 import detections_at_scale
 import explorers
-import export
 import measure
 import planned
 import preparation
-from measure import Plan, Row, Spread
+from measure import Plan, Row, Run, Spread
 
 from dmnet_lib.core import files, parallel, provenance
 from dmnet_lib.core.files import InputError
@@ -32,8 +32,8 @@ OUT = files.ROOT / "benchmarks" / "results.json"
 
 def crop_export(plan: Plan) -> list[Row]:
     """Writing the sample's crops, beside a bare loop that decodes and encodes them."""
-    repeat = 1 if plan.is_quick else 10
-    found = export.measure(runs=plan.runs or 1, repeat=repeat, jobs=parallel.cores())
+    sizes = {"runs": plan.runs or 1, "repeat": 1 if plan.is_quick else 10, "jobs": parallel.cores()}
+    found = json.loads(_alone(f"export.measure(**{sizes!r})", "export").said.splitlines()[-1])
     ours, other = (
         Spread.of([found["crops"] / taken for taken in found["times"][name]])
         for name in ("export", "bare")
@@ -46,14 +46,16 @@ def crop_export(plan: Plan) -> list[Row]:
 def training(plan: Plan) -> list[Row]:
     """Training steps of both networks, beside a plain loop, in a process of their own."""
     sizes = {"rounds": 1, "steps": 2, "images": 2} if plan.is_quick else {}
-    code = (
-        "import json, pathlib, training; "
-        f"found = training.measure(pathlib.Path({str(plan.fresh('training'))!r}), **{sizes!r}); "
-        "print(json.dumps(found))"
-    )
-    place = {"PYTHONPATH": str(Path(__file__).parent)}
-    run = measure.command(sys.executable, "-c", code, watched=True, environment=place)
+    folder = f"pathlib.Path({str(plan.fresh('training'))!r})"
+    run = _alone(f"training.measure({folder}, **{sizes!r})", "training", watched=True)
     return training_rows(json.loads(run.said.splitlines()[-1]), run.peak_mb)
+
+
+def _alone(call: str, module: str, *, watched: bool = False) -> Run:
+    """Print what a call returns in a process of its own: workers import no other benchmark."""
+    code = f"import json, pathlib, {module}; print(json.dumps({call}))"
+    place = {"PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    return measure.command(sys.executable, "-c", code, watched=watched, environment=place)
 
 
 def training_rows(found: dict[str, dict], peak_mb: float) -> list[Row]:

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 SUITE = ("suite", "browser", "benchmarks", "training")  # whole programs and trainings
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what does not belong to the fast part."""
+    """Mark what does not belong to the fast part, and what one worker runs, in its order."""
     for item in items:
         if item.path.relative_to(Path(__file__).parent).parts[0] in SUITE:
             item.add_marker(pytest.mark.suite)
+            group = "tiny" if "tiny" in item.fixturenames else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,9 @@ class Detections:
     def of_images(self, images: Sequence[int]) -> "Detections":
         """Return the table of the chosen images (rising positions) alone, counted anew."""
         chosen = np.asarray(images, np.int64)
-        rows = self.select(np.isin(self.image_index, chosen))
+        ends = (np.searchsorted(self.image_index, chosen, side) for side in ("left", "right"))
+        of_images = [np.arange(*pair) for pair in zip(*ends, strict=True)]
+        rows = self.select(np.concatenate([np.zeros(0, np.int64), *of_images]))
         names = tuple(self.names[i] for i in chosen)
         return replace(rows, names=names, image_index=np.searchsorted(chosen, rows.image_index))
 

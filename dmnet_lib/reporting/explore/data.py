@@ -24,6 +24,9 @@ class DataExplorer(desk.Explorer):
         truth = split.annotations
         ignored = truth.image_index[truth.is_region]
         self.has_ignored = np.bincount(ignored, minlength=len(truth)) > 0
+        # Of all rows of the split, so not at each move.
+        self.image_index, self.sides_px = truth.image_index, truth.sides_px
+        self.is_object = truth.is_object
         super().__init__(split, stage, self._controls(truth))
 
     def _controls(self, truth: Annotations) -> dict[str, widgets.Widget]:
@@ -52,17 +55,16 @@ class DataExplorer(desk.Explorer):
             "show_others": desk.check("rows that do not count"),
         }  # fmt: skip
 
-    @property
-    def chosen(self) -> np.ndarray:
-        """The [N] mask of the rows that are objects of the chosen classes and sides."""
+    def _chosen(self) -> np.ndarray:
+        """Return the [N] mask of the rows that are objects of the chosen classes and sides."""
         numbers = [self.truth.classes.id(name) for name in self.controls["classes"].value]
         low, high = self.controls["sides"].value
-        sides_px, wanted = self.truth.sides_px, np.isin(self.truth.class_ids, numbers)
-        return self.truth.is_object & wanted & (low <= sides_px) & (sides_px < high)
+        wanted = np.isin(self.truth.class_ids, numbers)
+        return self.is_object & wanted & (low <= self.sides_px) & (self.sides_px < high)
 
     def follow_controls(self) -> None:
-        here = self.index or 0
-        counts = np.bincount(self.truth.image_index[self.chosen], minlength=len(self.truth))
+        here, self.chosen = self.index or 0, self._chosen()
+        counts = np.bincount(self.image_index[self.chosen], minlength=len(self.truth))
         low, high = self.controls["objects"].value
         # With a class or size chosen, images that have none of it are of no interest.
         low = max(low, int(self.moved("classes") or self.moved("sides")))
@@ -83,7 +85,7 @@ class DataExplorer(desk.Explorer):
     def counts(self, index: int, view: View) -> dict[str, object]:
         chosen, image = self.chosen, self.truth.image(index)
         here = chosen[slice(*self.truth.offsets[index : index + 2])]
-        among = np.isin(self.truth.image_index[chosen], self.images)
+        among = np.isin(self.image_index[chosen], self.images)
         class_ids, classes = image.class_ids[here], image.classes
         of_class = {k: np.sum(class_ids == classes.id(k)) for k in self.controls["classes"].value}
         shown = {name: of_class[name] for name in most_frequent(of_class)}
