@@ -284,9 +284,9 @@ def test_the_coco_content_of_embedded_scenes_is_the_released_one(tmp_path, to_co
 def golden_crops(folder: Path, split: str) -> Path:
     """A folder of the crops that the released scripts cut of a split of the sample."""
     reference = json.loads((GOLDEN / "crops_70x70_0.08.json").read_text())
-    images = SHARED / "visdrone-sample" / f"VisDrone2019-DET-{split}" / "images"
+    home = SHARED / "visdrone-sample" / f"VisDrone2019-DET-{split}" / "images"
     listed = {}
-    for path in images.iterdir():
+    for path in home.iterdir():
         regions = [crop["xyxy"] for crop in reference[path.stem]]
         width, height = images.size_wh(path)
         size = {"width": width, "height": height, "file_name": path.name}
