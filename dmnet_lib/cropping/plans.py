@@ -150,11 +150,9 @@ def of_files(paths: Sequence[Path], sizes_wh: np.ndarray, bins: Bins) -> Iterato
 
 
 def _read(path: Path, size_wh: np.ndarray, count: int) -> tuple[np.ndarray, float]:
-    cells = density.read(path)
-    cells = cells[None] if cells.ndim == 2 else cells
-    if cells.ndim == 3 and len(cells) != count:
+    cells, stride = density.read_of_image(path, size_wh)
+    if len(cells) != count:
         raise InputError(f"{path}: holds maps of {len(cells)} sizes, not {count}: see --size-edges")
-    stride = density.stride_of(cells.sum(axis=0) if cells.ndim == 3 else cells, size_wh, path)
     cells, stride = planning.regrid(cells, stride=stride)
     if cells.min(initial=0) < 0:
         raise InputError(f"{path}: a density map holds a cell that is negative")
