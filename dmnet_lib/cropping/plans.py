@@ -117,21 +117,16 @@ def _plans(
 
 
 def of_truth(
-    points: Points,
-    bins: Bins,
-    *,
-    stride: float = planning.CELL_PX,
-    kernel: KernelRules = CORRECTED.kernel,
+    points: Points, bins: Bins, *, kernel: KernelRules = CORRECTED.kernel
 ) -> Iterator[PlanTask]:
     """Yield what is to be planned where the true density is known."""
     for index, size_wh in enumerate(points.sizes_wh):
         image = points.of_image(index)
-        yield PlanTask(size_wh, partial(_drawn, image, bins, stride, kernel))
+        yield PlanTask(size_wh, partial(_drawn, image, bins, kernel))
 
 
-def _drawn(
-    image: Points, bins: Bins, stride: float, kernel: KernelRules
-) -> tuple[np.ndarray, float]:
+def _drawn(image: Points, bins: Bins, kernel: KernelRules) -> tuple[np.ndarray, float]:
+    stride = planning.CELL_PX
     return density.by_size(image, 0, bins, stride=stride, kernel=kernel), stride
 
 
