@@ -56,7 +56,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     source = options.source
     files.require_finished(source)
     kind = options.data.kind or datasets.kind_of(source)

@@ -65,7 +65,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     source, profile = options.source.read(say, annotated=options.density is None), options.profile
     table, folder, points, paths = source.annotations, options.density, None, []
     if source.images is None and options.images:
