@@ -5,7 +5,6 @@ too good by that.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 
 import numpy as np
 import pandas as pd
@@ -33,13 +32,11 @@ def collect(
     scale: InputScale,
     *,
     cache: DetectionCache = strategies.NO_CACHE,
-    executor: Executor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return `of_passes` for a split's objects, each shown at many sizes."""
     shown = regions_at_many_sizes(split.annotations.sizes_wh, scale)
     views = {str(n): Views(one, scale) for n, one in enumerate(shown)}
-    how = {"cache": cache, "executor": executor, "label": "recall curve"}
-    passes = strategies.run(detector, split, views, **how)
+    passes = strategies.run(detector, split, views, cache=cache, label="recall curve")
     return of_passes(split.annotations, list(passes.values()))
 
 
