@@ -37,7 +37,6 @@ PYRAMID_WIDTH = 32
 PAD_TO = 32  # the coarsest stride of both architectures: views are padded to a multiple of it
 BATCH_PX = 4_000_000  # of views that go through the network together: bounds its memory
 Target = dict[str, torch.Tensor] | None
-ImageViews = tuple[np.ndarray, np.ndarray]  # regions [r, 4], and the factors [r] on their size
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [n, 4] xyxy, scores [n], class ids [n]
 NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
@@ -233,15 +232,15 @@ class Views:
         """Return the [R] factors by which the regions are resampled."""
         return self.input_scale.scales(self.sides_wh)
 
-    def by_image(self, images: int) -> list[ImageViews]:
+    def by_image(self, images: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return each image's regions [r, 4] and the factors [r] that resample them."""
         borders = np.searchsorted(self.regions.image_index, np.arange(1, images))
         columns = (self.regions.boxes_xyxy, self.scales())
         return list(zip(*(np.split(column, borders) for column in columns), strict=True))
 
     def megapixels(self, images: int) -> float:
-        """Return the mean megapixels per image through the detector."""
-        return self.input_scale.megapixels(self.sides_wh, images=images)
+        """Return the mean megapixels per image through the detector; 0 for no image."""
+        return float(self.input_scale.pixels(self.sides_wh).sum() / max(1, images) / 1e6)
 
 
 def detect(
