@@ -31,7 +31,7 @@ def collect(
     split: Split,
     scale: InputScale,
     *,
-    cache: DetectionCache = strategies.NO_CACHE,
+    cache: DetectionCache | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return `of_passes` for a split's objects, each shown at many sizes."""
     shown = regions_at_many_sizes(split.annotations.sizes_wh, scale)

@@ -27,7 +27,6 @@ from dmnet_lib.detection.strategy import SHOWN_SCORE, Strategy, described
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
 LISTING = "strategies.json"
 ABLATION = "ablation"  # folder of what the fusion gives without some of its rules
-NO_CACHE = DetectionCache()
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def run_whole_images(
     split: Split,
     rule: Rule,
     *,
-    cache: DetectionCache = NO_CACHE,
+    cache: DetectionCache | None = None,
 ) -> dict[str, InferencePass]:
     """Return the passes `global`, at the input size, and `native`, at full resolution, where the
     network takes any size."""
@@ -97,7 +96,7 @@ def run_crops(
     rule: Rule,
     *,
     records: Mapping[str, Strategy] | None = None,
-    cache: DetectionCache = NO_CACHE,
+    cache: DetectionCache | None = None,
 ) -> dict[str, InferencePass]:
     """Return the pass over each strategy's crops.
 
@@ -119,19 +118,22 @@ def run(
     split: Split,
     passes: Mapping[str, Views],
     *,
-    cache: DetectionCache = NO_CACHE,
+    cache: DetectionCache | None = None,
     label: str = "inference",
 ) -> dict[str, InferencePass]:
     """Return what each pass finds, cached or now."""
     names = split.annotations.names
-    found = {name: cache.get(views, names, detector.classes) for name, views in passes.items()}
+    found = {
+        name: cache and cache.get(views, names, detector.classes) for name, views in passes.items()
+    }
     new = [name for name in passes if found[name] is None]
     if new:
         views = [passes[name] for name in new]
         answers = detectors.detect(detector, split.images, names, views, label=label)
         for name, answer in zip(new, answers, strict=True):
             found[name] = answer
-            cache.put(passes[name], names, *answer)
+            if cache:
+                cache.put(passes[name], names, *answer)
     return {
         name: InferencePass(
             **vars(seen),
