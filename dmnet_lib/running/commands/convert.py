@@ -35,8 +35,7 @@ it a crop's name says where it lies."""
 EXAMPLES = """\
 example:
   dmnet convert data/VisDrone --split val --to coco --classes 'car: car + van, bus' --out a.json"""
-FORMATS = ("coco", "voc", "yolo", "visdrone", "uavdt")
-COLUMNS = {  # of `Annotations.extra` that a format has a place for
+COLUMNS = {  # by format that is written, of `Annotations.extra` what it has a place for
     "coco": coco.EXTRAS, "voc": visdrone.EXTRAS, "yolo": (), "visdrone": visdrone.EXTRAS,
     "uavdt": uavdt.EXTRAS,
 }  # fmt: skip
@@ -47,7 +46,7 @@ class Options:
     """What to convert, to which format, and where; the split is one of SOURCE's, or what it is."""
 
     source: Path = option("what to convert", flag="", metavar="SOURCE")
-    to: str = option("the format to write", choices=FORMATS)
+    to: str = option("the format to write", choices=tuple(COLUMNS))
     out: Path = option("a file for coco, else a folder")
     classes: str = option("merged, limited; objects of others become ignored regions", default="")
     data: DataOptions
