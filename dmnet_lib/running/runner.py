@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest import mock
 
 import filelock
 import nbformat
@@ -201,11 +200,7 @@ def _execute(job: Job, stage: str, work: Path) -> None:
         "DMNET_RUN": json.dumps(job.told),
         "PYTHONHASHSEED": "0",
     }
-    with (
-        mock.patch.dict(os.environ, told),  # as before at the end, whatever was set or taken out
-        tempfile.TemporaryDirectory(prefix="dmnet-") as runtime,
-    ):
-        os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook
+    with _environment(told), tempfile.TemporaryDirectory(prefix="dmnet-") as runtime:
         os.environ["JUPYTER_RUNTIME_DIR"] = runtime  # short: a socket's path may have 107 bytes
         papermill.execute_notebook(
             source,
@@ -219,6 +214,18 @@ def _execute(job: Job, stage: str, work: Path) -> None:
             progress_bar={"desc": stage, "disable": None},  # none where there is no terminal
             stderr_file=sys.stderr,
         )
+
+
+@contextlib.contextmanager
+def _environment(told: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(told)
+    os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _check_finished(notebook: Notebook, work: Path) -> None:
