@@ -29,6 +29,7 @@ ADDRESS = re.compile(r"(tcp://)?[^\s:/\[\]]+:[0-9]{1,5}")  # of a dask scheduler
 ANSWER_S = 10  # seconds that a scheduler has to answer
 STOPPED = 130  # what shells give a process that Ctrl-C ended
 STOPS = (signal.SIGINT, signal.SIGTERM)
+_at_work = threading.Event()  # set in a worker while it has a chunk
 
 
 def cores() -> int:
@@ -106,9 +107,12 @@ def _begin(method: str) -> None:
 
 
 def _stop(*_: object) -> NoReturn:
-    """End a worker when it has tidied up."""
+    """End a worker: at once where it is idle, else when it has tidied up, within 3 seconds."""
     for number in STOPS:
         signal.signal(number, lambda *_: None)  # SIG_IGN would tell of a signal on its way
+    if not _at_work.is_set():
+        os._exit(STOPPED)
+    threading.Timer(3, os._exit, [STOPPED]).start()
     raise SystemExit(STOPPED)
 
 
@@ -184,9 +188,12 @@ def _spread(
 
 def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
     try:
+        _at_work.set()
         return [function(item) for item in items]
     except SystemExit:  # of `_stop`; a pool would go on with the next chunk
         os._exit(STOPPED)
+    finally:
+        _at_work.clear()
 
 
 @contextmanager
