@@ -104,12 +104,15 @@ def declared(base_path: Path = BASE) -> dict[str, dict[str, Parameter]]:
     return table
 
 
-def load(path: Path, *, base_path: Path = BASE) -> Experiment:
-    """Return the experiment of a parameter file. Raises InputError that names section and name."""
+def load(path: Path, *, base_path: Path = BASE, text: str | None = None) -> Experiment:
+    """Return the experiment of a parameter file, or of the text that is to be written there.
+
+    Raises InputError that names section and name.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", path.stem):
         raise InputError(f"{path}: rename it: the name may hold letters, digits, _ and - only")
     known, where = declared(base_path), shown(path)
-    text, given = _read(path)
+    text, given = _read(path, text)
     sections = {s: {n: p.default for n, p in names.items()} for s, names in known.items()}
     changed: dict[str, dict[str, Value]] = {}
     for section, values in given.items():
@@ -207,10 +210,10 @@ def shown(path: Path) -> str:
     return str(whole.relative_to(ROOT)) if whole.is_relative_to(ROOT) else str(path)
 
 
-def _read(path: Path) -> tuple[str, dict[str, dict[str, Value]]]:
+def _read(path: Path, text: str | None = None) -> tuple[str, dict[str, dict[str, Value]]]:
     name = shown(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if text is None else text
         table = parse(text)
     except FileNotFoundError:
         raise InputError(f"{name}: no such parameter file") from None

@@ -1,23 +1,13 @@
 """Networks to safetensors and back, never pickles; and what numbers they compute with."""
 
-import copy
-import pickle
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
-from functools import lru_cache, partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import safetensors.torch
 import torch
 from torch import nn
 
-from dmnet_lib.core import files, parallel
-from dmnet_lib.core.parallel import Item, Result
-
-Context = TypeVar("Context")
-Model = TypeVar("Model")
-CHUNK = 4  # items that go to a worker together: the model goes with them
+from dmnet_lib.core import files
 
 
 def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -41,32 +31,6 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     # CPUs stay at float32: with bfloat16 a step takes 0.6 of the time, but maps end 3% further off.
     able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, torch.bfloat16, enabled=able)
-
-
-def map_with(
-    function: Callable[[Model, Context, Item], Result],
-    model: Model,
-    context: Context,
-    items: Iterable[Item],
-    *,
-    executor: Executor | None = None,
-) -> Iterator[Result]:
-    """Yield function(model, context, item) for each item, in order; an executor's work on CPUs."""
-    if executor is None:
-        return map(partial(function, model, context), items)
-    sent = copy.deepcopy(model).cpu() if isinstance(model, nn.Module) else model
-    packed = pickle.dumps(sent)  # bytes: a worker unpacks them once
-    each = partial(_with_packed, function, packed, context)
-    return parallel.run(each, items, executor=executor, chunk=CHUNK)
-
-
-def _with_packed(
-    function: Callable[[Model, Context, Item], Result], packed: bytes, context: Context, item: Item
-) -> Result:
-    return function(_unpacked(packed), context, item)
-
-
-_unpacked = lru_cache(maxsize=1)(pickle.loads)  # in a worker, of bytes that this program made
 
 
 def write(path: Path, model: nn.Module) -> Path:

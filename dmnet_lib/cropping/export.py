@@ -26,14 +26,11 @@ class Parent:
     regions_xyxy: np.ndarray
     names: tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class Exported:
-    """How many crops were written, how many were kept, and which images could not be read."""
-
-    written: int
-    kept: int
-    unreadable: tuple[str, ...]
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if os.path.basename(name) != name:  # noqa: PTH119 (ten times faster than a Path)
+                told = "no name for a file; a crop's is of letters, digits and _"
+                raise InputError(f"{name}: {told}")
 
 
 def parents_of(cut: crops.CropAnnotations, paths: Sequence[Path]) -> list[Parent]:
@@ -47,46 +44,33 @@ def parents_of(cut: crops.CropAnnotations, paths: Sequence[Path]) -> list[Parent
 
 def export(
     parents: Sequence[Parent], folder: Path, *, quality: int = 95, executor: Executor | None = None
-) -> Exported:
+) -> list[InputError]:
     """Write the pixels of every crop to folder/<name>.jpg, colours sampled as in the whole image.
 
-    A crop that is there and not older than its image is kept. An image that cannot be read is
-    listed, and the crops of all others are written. Raises OSError.
+    A crop that is there and not older than its image is kept. Returns what is wrong with images
+    that cannot be read; the crops of all others are written. Raises OSError.
     """
-    task = partial(_export_one, folder=folder, quality=quality)
-    done = list(parallel.run(task, parents, executor=executor, label="images"))
-    written, kept, errors = zip(*done, strict=True) if done else ((), (), ())
-    return Exported(sum(written), sum(kept), tuple(error for error in errors if error))
+    task = partial(parallel.attempt, partial(_export_one, folder=folder, quality=quality))
+    done = parallel.run(task, parents, executor=executor, label="images")
+    return [error for error in done if error]
 
 
-def _export_one(parent: Parent, *, folder: Path, quality: int) -> tuple[int, int, str]:
-    """Write one image's crops; return how many were written, how many kept, and the error."""
-    paths = [folder / f"{_plain(name)}.jpg" for name in parent.names]
+def _export_one(parent: Parent, *, folder: Path, quality: int) -> None:
+    """Write one image's crops. Raises InputError where it cannot be read."""
+    paths = [folder / f"{name}.jpg" for name in parent.names]
     todo = [row for row, path in enumerate(paths) if not _stands(path, parent.path)]
-    kept = len(paths) - len(todo)
     if not todo:
-        return 0, kept, ""
-    try:
-        picture = images.read(parent.path)
-    except InputError as error:
-        return 0, kept, str(error)
+        return
+    picture = images.read(parent.path)
     height, width = picture.image.shape[:2]
     right, bottom = parent.regions_xyxy[:, 2:].max(axis=0)
     if right > width or bottom > height:
-        told = f"{parent.path}: {width} x {height} px, yet a crop reaches to {right}, {bottom}"
-        return 0, kept, told
+        size = f"{width} x {height} px"
+        raise InputError(f"{parent.path}: {size}, yet a crop reaches to {right}, {bottom}")
     for row in todo:
         pixels = crops.cut(picture.image, parent.regions_xyxy[row])
         data = images.encode_jpeg(pixels, quality=quality, sampling=picture.sampling)
         files.write_bytes(paths[row], data)
-    return len(todo), kept, ""
-
-
-def _plain(name: str) -> str:
-    """Return a name that stays in its folder. Raises InputError for one with a folder in it."""
-    if os.path.basename(name) != name:  # noqa: PTH119 (ten times faster than a Path)
-        raise InputError(f"{name}: no name for a file; a crop's is of letters, digits and _")
-    return name
 
 
 def _stands(crop: Path, image: Path) -> bool:

@@ -42,10 +42,6 @@ class InputScale:
             return np.full(len(sides_wh), float(np.prod(self.input_wh)))
         return np.prod(sides_wh, axis=1) * self.scales(sides_wh) ** 2
 
-    def megapixels(self, sides_wh: np.ndarray, *, images: int) -> float:
-        """Return the mean megapixels per image of the views of so many images; 0 for no image."""
-        return float(self.pixels(sides_wh).sum() / max(1, images) / 1e6)
-
 
 def write(path: Path, scale: InputScale, aspect_wh: tuple[float, float]) -> Path:
     """Write how large views are seen, and the shape of the crops that are planned for it."""

@@ -117,21 +117,16 @@ def _plans(
 
 
 def of_truth(
-    points: Points,
-    bins: Bins,
-    *,
-    stride: float = planning.CELL_PX,
-    kernel: KernelRules = CORRECTED.kernel,
+    points: Points, bins: Bins, *, kernel: KernelRules = CORRECTED.kernel
 ) -> Iterator[PlanTask]:
     """Yield what is to be planned where the true density is known."""
     for index, size_wh in enumerate(points.sizes_wh):
         image = points.of_image(index)
-        yield PlanTask(size_wh, partial(_drawn, image, bins, stride, kernel))
+        yield PlanTask(size_wh, partial(_drawn, image, bins, kernel))
 
 
-def _drawn(
-    image: Points, bins: Bins, stride: float, kernel: KernelRules
-) -> tuple[np.ndarray, float]:
+def _drawn(image: Points, bins: Bins, kernel: KernelRules) -> tuple[np.ndarray, float]:
+    stride = planning.CELL_PX
     return density.by_size(image, 0, bins, stride=stride, kernel=kernel), stride
 
 
@@ -150,11 +145,9 @@ def of_files(paths: Sequence[Path], sizes_wh: np.ndarray, bins: Bins) -> Iterato
 
 
 def _read(path: Path, size_wh: np.ndarray, count: int) -> tuple[np.ndarray, float]:
-    cells = density.read(path)
-    cells = cells[None] if cells.ndim == 2 else cells
-    if cells.ndim == 3 and len(cells) != count:
+    cells, stride = density.read_of_image(path, size_wh)
+    if len(cells) != count:
         raise InputError(f"{path}: holds maps of {len(cells)} sizes, not {count}: see --size-edges")
-    stride = density.stride_of(cells.sum(axis=0) if cells.ndim == 3 else cells, size_wh, path)
     cells, stride = planning.regrid(cells, stride=stride)
     if cells.min(initial=0) < 0:
         raise InputError(f"{path}: a density map holds a cell that is negative")

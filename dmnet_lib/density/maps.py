@@ -112,18 +112,23 @@ def paths_of(folder: Path, names: Sequence[str]) -> list[Path]:
     return [there[name] for name in names]
 
 
-def stride_of(cells: np.ndarray, size_wh: np.ndarray, path: Path) -> int:
-    """Return the side of a map's [h, w] cells in whole pixels. InputError where none fits."""
-    if cells.ndim != 2 or cells.dtype.kind not in "fiu" or not np.isfinite(cells).all():
+def read_of_image(path: Path, size_wh: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return an image's map, or maps by size, as [K, h, w], and the side of a cell in whole pixels.
+
+    Raises InputError for what is no map, and where no side fits an image of size_wh.
+    """
+    cells = read(path)
+    cells = cells[None] if cells.ndim == 2 else cells
+    if cells.ndim != 3 or cells.dtype.kind not in "fiu" or not np.isfinite(cells).all():
         raise InputError(f"{path}: expected a map [h, w], or [K, h, w], of finite numbers")
-    wide_high = np.array(cells.shape[::-1])
+    wide_high = np.array(cells.shape[:0:-1])
     stride = max(1, round(size_wh[0] / max(1, wide_high[0])))
     # A network's pooling drops what is left over, so both roundings are known.
     fits = (wide_high == size_wh // stride) | (wide_high == -(-size_wh // stride))
     if not fits.all():
         told = "{} x {} cells do not fit an image of {} x {} px at any whole stride"
-        raise InputError(f"{path}: {told.format(*cells.shape, *size_wh[::-1])}")
-    return stride
+        raise InputError(f"{path}: {told.format(*cells.shape[1:], *size_wh[::-1])}")
+    return cells, stride
 
 
 def write_maps(path: Path, maps: Sequence[np.ndarray]) -> Path:

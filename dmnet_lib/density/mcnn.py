@@ -6,8 +6,6 @@ The paper's has one map; with more channels there is one for each size of object
 import itertools
 import math
 import time
-from concurrent.futures import Executor
-from functools import partial
 
 import numpy as np
 import torch
@@ -98,22 +96,16 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
 
 
 def maps(
-    model: nn.Module, images: Images, count: int, *,
-    input_scale: float, executor: Executor | None = None,
-) -> tuple[list[np.ndarray], np.ndarray]:  # fmt: skip
+    model: nn.Module, images: Images, count: int, *, input_scale: float
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Return `predict` of the first `count` images, and its seconds [M], without decoding."""
-    each = partial(_timed, input_scale=input_scale)
-    found = list(weights.map_with(each, model, images, range(count), executor=executor))
-    return [cells for cells, _ in found], np.array([seconds for _, seconds in found])
-
-
-def _timed(
-    model: nn.Module, images: Images, index: int, *, input_scale: float
-) -> tuple[np.ndarray, float]:
-    image = images[index]
-    start = time.perf_counter()
-    found = predict(model, image, input_scale=input_scale)
-    return found, time.perf_counter() - start
+    found, seconds = [], []
+    for index in range(count):
+        image = images[index]
+        start = time.perf_counter()
+        found.append(predict(model, image, input_scale=input_scale))
+        seconds.append(time.perf_counter() - start)
+    return found, np.array(seconds)
 
 
 def _in_tiles(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.Tensor:

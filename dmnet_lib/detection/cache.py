@@ -19,17 +19,15 @@ from dmnet_lib.detection.detectors import Views
 
 @dataclass(frozen=True)
 class DetectionCache:
-    """A folder whose path stands for a detector, its code and the images; None caches nothing."""
+    """A folder whose path stands for a detector, its code and the images."""
 
-    folder: Path | None = None
+    folder: Path
 
     def get(
         self, views: Views, names: tuple[str, ...], classes: Classes
     ) -> tuple[ViewDetections, np.ndarray] | None:
         """Return what was found in the views, and the seconds [M] it took; None: absent or torn."""
         path = self._path(views, names)
-        if path is None:
-            return None
         with suppress(files.InputError, KeyError, ValueError, IndexError):
             cached, regions = files.read_npz(path), views.regions
             columns = (cached["boxes_xyxy"], cached["scores"], cached["class_ids"])
@@ -43,20 +41,16 @@ class DetectionCache:
         self, views: Views, names: tuple[str, ...], found: ViewDetections, seconds: np.ndarray
     ) -> None:
         """Write what was found in the views, and the seconds [M] it took."""
-        path = self._path(views, names)
-        if path is not None:
-            files.write_npz(
-                path,
-                boxes_xyxy=found.detections.boxes_xyxy,
-                scores=found.detections.scores,
-                class_ids=found.detections.class_ids,
-                view=found.view_index,
-                seconds=seconds,
-            )
+        files.write_npz(
+            self._path(views, names),
+            boxes_xyxy=found.detections.boxes_xyxy,
+            scores=found.detections.scores,
+            class_ids=found.detections.class_ids,
+            view=found.view_index,
+            seconds=seconds,
+        )
 
-    def _path(self, views: Views, names: tuple[str, ...]) -> Path | None:
-        if self.folder is None:
-            return None
+    def _path(self, views: Views, names: tuple[str, ...]) -> Path:
         key = sha256(repr((names, views.input_scale)).encode())
         for column in (views.regions.boxes_xyxy, views.regions.image_index):
             key.update(np.ascontiguousarray(column, np.int64).tobytes())

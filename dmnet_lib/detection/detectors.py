@@ -4,10 +4,8 @@ What finds boxes in views is a `Detector`: torchvision's networks (`Torchvision`
 (`onnx`).
 """
 
-import copy
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,7 +37,6 @@ PYRAMID_WIDTH = 32
 PAD_TO = 32  # the coarsest stride of both architectures: views are padded to a multiple of it
 BATCH_PX = 4_000_000  # of views that go through the network together: bounds its memory
 Target = dict[str, torch.Tensor] | None
-ImageViews = tuple[np.ndarray, np.ndarray]  # regions [r, 4], and the factors [r] on their size
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [n, 4] xyxy, scores [n], class ids [n]
 NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
@@ -136,7 +133,7 @@ def to_input(view: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 class Detector(Protocol):
-    """What finds boxes in views; it can be pickled, and works on a worker's CPU there."""
+    """What finds boxes in views."""
 
     input_wh: tuple[int, int] | None  # the one size in pixels that the network takes; None: any
     classes: Classes  # what the class ids that it finds mean
@@ -156,9 +153,6 @@ class Torchvision:
 
     def __init__(self, model: nn.Module, classes: Classes) -> None:
         self.model, self.classes = model, classes
-
-    def __reduce__(self) -> tuple[type["Torchvision"], tuple[nn.Module, Classes]]:
-        return Torchvision, (copy.deepcopy(self.model).cpu(), self.classes)
 
     @torch.inference_mode()
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
@@ -238,15 +232,15 @@ class Views:
         """Return the [R] factors by which the regions are resampled."""
         return self.input_scale.scales(self.sides_wh)
 
-    def by_image(self, images: int) -> list[ImageViews]:
+    def by_image(self, images: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return each image's regions [r, 4] and the factors [r] that resample them."""
         borders = np.searchsorted(self.regions.image_index, np.arange(1, images))
         columns = (self.regions.boxes_xyxy, self.scales())
         return list(zip(*(np.split(column, borders) for column in columns), strict=True))
 
     def megapixels(self, images: int) -> float:
-        """Return the mean megapixels per image through the detector."""
-        return self.input_scale.megapixels(self.sides_wh, images=images)
+        """Return the mean megapixels per image through the detector; 0 for no image."""
+        return float(self.input_scale.pixels(self.sides_wh).sum() / max(1, images) / 1e6)
 
 
 def detect(
@@ -255,37 +249,26 @@ def detect(
     names: tuple[str, ...],
     passes: Sequence[Views],
     *,
-    executor: Executor | None = None,
     label: str = "",
 ) -> list[tuple[ViewDetections, np.ndarray]]:
     """Return what each pass finds in a split, and the seconds [M] that it spent on each image.
 
-    An image is decoded once for all passes, which their seconds do not count. An executor's workers
-    get images and the model by chunks, and use their CPU. label names the progress bar.
-    Raises ValueError for views whose input_wh is not the detector's.
+    An image is decoded once for all passes, which their seconds do not count. label names the
+    progress bar. Raises ValueError for views whose input_wh is not the detector's.
     """
     for views in passes:
         if views.input_scale.input_wh != detector.input_wh:
             raise ValueError(f"{views.input_scale}, but the detector takes {detector.input_wh}")
     by_image = [views.by_image(len(names)) for views in passes]
-    items = ((n, [of_images[n] for of_images in by_image]) for n in range(len(names)))
-    found = weights.map_with(_detect_image, detector, images, items, executor=executor)
-    bar = tqdm(found, desc=label, total=len(names), unit="image", disable=not label)
-    by_pass = zip(*bar, strict=True) if names else [()] * len(passes)
+    by_pass: list[list[tuple[list[Found], float]]] = [[] for _ in passes]
+    for number in tqdm(range(len(names)), desc=label, unit="image", disable=not label):
+        image = images[number]
+        for of_images, found in zip(by_image, by_pass, strict=True):
+            start = time.perf_counter()
+            here = detect_regions(detector, image, *of_images[number])
+            found.append((here, time.perf_counter() - start))
     pairs = zip(passes, by_pass, strict=True)
     return [_table(names, views, one, detector.classes) for views, one in pairs]
-
-
-def _detect_image(
-    detector: Detector, images: Images, item: tuple[int, list[ImageViews]]
-) -> list[tuple[list[Found], float]]:
-    index, passes = item
-    image, found = images[index], []
-    for regions_xyxy, scales in passes:
-        start = time.perf_counter()
-        here = detect_regions(detector, image, regions_xyxy, scales)
-        found.append((here, time.perf_counter() - start))
-    return found
 
 
 def _table(

@@ -8,9 +8,8 @@ import ast
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib.metadata import version
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,13 +84,14 @@ HEADS = {
 
 @dataclass(frozen=True)
 class Onnx:
-    """A `detectors.Detector` in a file; a worker opens the file anew.
+    """A `detectors.Detector` in a file, opened as session.
 
     output: the name of the answer; columns and class_ids [K]: the classes of the model that count,
     and what each of them is among `classes`, the data's.
     """
 
     path: Path
+    session: "InferenceSession"
     head: Head
     output: str
     columns: tuple[int, ...]
@@ -125,15 +125,7 @@ class Onnx:
         output, head = _head(session, path, size_wh or (128, 96), len(known))
         columns, ids = mapped(known, classes, class_map)
         limits = score_threshold, iou_threshold
-        return cls(path, head, output, columns, ids, classes, *limits, size_wh)
-
-    @cached_property
-    def session(self) -> "InferenceSession":
-        """The model, opened when it is first needed."""
-        return _session(self.path)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name != "session"}
+        return cls(path, session, head, output, columns, ids, classes, *limits, size_wh)
 
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
@@ -206,20 +198,20 @@ def mapped(
 
 
 def _session(path: Path) -> "InferenceSession":
-    """Open a file, on the GPU where there is one; a worker has one thread of the CPU."""
+    """Open a file, on the GPU where there is one."""
     try:
         import onnxruntime
     except ImportError:
         raise InputError("no ONNX Runtime here: pip install -e '.[onnx]'") from None
     if not path.is_file():
         raise InputError(f"{path}: no such model")
-    options, in_worker = onnxruntime.SessionOptions(), parent_process() is not None
+    options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone
-    options.intra_op_num_threads = 1 if in_worker else torch.get_num_threads()
+    options.intra_op_num_threads = torch.get_num_threads()
     # Threads that spin while they wait take the cores from whatever else there is.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     able = onnxruntime.get_available_providers()
-    providers = [name for name in PROVIDERS[in_worker:] if name in able]
+    providers = [name for name in PROVIDERS if name in able]
     # The runtime has its own error for each way in which a file can be wrong.
     with files.reading(path, "a readable ONNX model", (Exception,), kind="model"):
         return onnxruntime.InferenceSession(path, options, providers=providers)

@@ -5,10 +5,9 @@ too good by that.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.annotations import Annotations
@@ -21,9 +20,6 @@ from dmnet_lib.detection import strategies
 from dmnet_lib.detection.cache import DetectionCache
 from dmnet_lib.detection.detectors import Detector, Views
 
-if TYPE_CHECKING:  # pandas takes longer to import than most commands take
-    import pandas as pd
-
 TILE_STEP = 2**0.5
 LEAST_SCORE = 0.05  # of a detection that counts; the curves of higher ones plan as well
 BINS_AN_OCTAVE = 2  # of the table
@@ -35,14 +31,12 @@ def collect(
     split: Split,
     scale: InputScale,
     *,
-    cache: DetectionCache = strategies.NO_CACHE,
-    executor: Executor | None = None,
+    cache: DetectionCache | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return `of_passes` for a split's objects, each shown at many sizes."""
     shown = regions_at_many_sizes(split.annotations.sizes_wh, scale)
     views = {str(n): Views(one, scale) for n, one in enumerate(shown)}
-    how = {"cache": cache, "executor": executor, "label": "recall curve"}
-    passes = strategies.run(detector, split, views, **how)
+    passes = strategies.run(detector, split, views, cache=cache, label="recall curve")
     return of_passes(split.annotations, list(passes.values()))
 
 
@@ -102,13 +96,11 @@ def _held(
     return tuple(np.concatenate(pairs, axis=1))
 
 
-def table(sides_px: np.ndarray, found: np.ndarray) -> "pd.DataFrame":
+def table(sides_px: np.ndarray, found: np.ndarray) -> pd.DataFrame:
     """Return one row half an octave of sides: z_px, found, objects and Wilson's 95% interval.
 
     Objects of one image are alike, so it is too narrow, and only shows which points rest on few.
     """
-    import pandas as pd
-
     octave = np.floor(np.log2(np.maximum(sides_px, 1e-3)) * BINS_AN_OCTAVE) / BINS_AN_OCTAVE
     lows, count = np.unique(octave, return_counts=True)
     share = np.array([found[octave == low].mean() for low in lows])

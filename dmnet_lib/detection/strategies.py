@@ -4,7 +4,6 @@ What a strategy is stands in its `strategy.Strategy` record, which `described` m
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,7 +27,6 @@ from dmnet_lib.detection.strategy import SHOWN_SCORE, Strategy, described
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
 LISTING = "strategies.json"
 ABLATION = "ablation"  # folder of what the fusion gives without some of its rules
-NO_CACHE = DetectionCache()
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,7 @@ def run_whole_images(
     split: Split,
     rule: Rule,
     *,
-    cache: DetectionCache = NO_CACHE,
-    executor: Executor | None = None,
+    cache: DetectionCache | None = None,
 ) -> dict[str, InferencePass]:
     """Return the passes `global`, at the input size, and `native`, at full resolution, where the
     network takes any size."""
@@ -89,7 +86,7 @@ def run_whole_images(
     views = {"global": Views(whole, scale)}
     if detector.input_wh is None:
         views["native"] = Views(whole, replace(scale, input_long_px=FULL_RESOLUTION))
-    return run(detector, split, views, cache=cache, executor=executor, label="whole images")
+    return run(detector, split, views, cache=cache, label="whole images")
 
 
 def run_crops(
@@ -99,8 +96,7 @@ def run_crops(
     rule: Rule,
     *,
     records: Mapping[str, Strategy] | None = None,
-    cache: DetectionCache = NO_CACHE,
-    executor: Executor | None = None,
+    cache: DetectionCache | None = None,
 ) -> dict[str, InferencePass]:
     """Return the pass over each strategy's crops.
 
@@ -110,7 +106,7 @@ def run_crops(
     views = {name: Views(crops, rule.input_scale) for name, crops in by_crops.items()}
     longer = {name: one.prefix_of for name, one in (records or {}).items() if one.prefix_of}
     own = {name: views[name] for name in views if longer.get(name) not in views}
-    passes = run(detector, split, own, cache=cache, executor=executor, label="crops")
+    passes = run(detector, split, own, cache=cache, label="crops")
     return {
         name: passes[name] if name in own else _part(passes[longer[name]], views[name], split)
         for name in by_crops
@@ -122,20 +118,22 @@ def run(
     split: Split,
     passes: Mapping[str, Views],
     *,
-    cache: DetectionCache = NO_CACHE,
-    executor: Executor | None = None,
+    cache: DetectionCache | None = None,
     label: str = "inference",
 ) -> dict[str, InferencePass]:
-    """Return what each pass finds, cached or now; an executor's workers share the images."""
+    """Return what each pass finds, cached or now."""
     names = split.annotations.names
-    found = {name: cache.get(views, names, detector.classes) for name, views in passes.items()}
+    found = {
+        name: cache and cache.get(views, names, detector.classes) for name, views in passes.items()
+    }
     new = [name for name in passes if found[name] is None]
     if new:
-        views, how = [passes[name] for name in new], {"executor": executor, "label": label}
-        answers = detectors.detect(detector, split.images, names, views, **how)
+        views = [passes[name] for name in new]
+        answers = detectors.detect(detector, split.images, names, views, label=label)
         for name, answer in zip(new, answers, strict=True):
             found[name] = answer
-            cache.put(passes[name], names, *answer)
+            if cache:
+                cache.put(passes[name], names, *answer)
     return {
         name: InferencePass(
             **vars(seen),

@@ -81,20 +81,16 @@ def score(
     for name, one in found.items():
         about, sampled = one.strategy, samples[name]
         row = coco.evaluate(truth, one.detections, max_detections=max_detections)
-        row |= {"AR500": by_visdrone[name]["AR500"], **_crops(one, truth)}
+        row |= {"AR500": by_visdrone[name]["AR500"], "megapixels": one.megapixels}
+        row["crops_per_image"] = len(one.regions) / max(1, len(truth))
+        crops = geometry.crop_geometry(truth, one.regions) if len(one.regions) else {}
+        row |= {of: crops.get(of) for of in ("containment_rate", "truncated_rate", "coverage")}
         row |= asdict(about) | {"predicted_recall": one.predicted_recall}
         row |= {"is_baseline": about.is_baseline, "is_upper_bound": about.is_upper_bound}
         ends = {of: interval(sampled[of][1:], level=level) for of in INTERVAL_MEASURES}
         row["intervals"] = {of: list(both) for of, both in ends.items()}
         scores.strategies[name] = row | scores.versus_baselines(name)
     return scores
-
-
-def _crops(one: Outcome, truth: Annotations) -> dict[str, float | None]:
-    names = ("containment_rate", "truncated_rate", "coverage")
-    measured = geometry.crop_geometry(truth, one.regions) if len(one.regions) else {}
-    cost = {"crops_per_image": len(one.regions) / max(1, len(truth)), "megapixels": one.megapixels}
-    return cost | {name: measured.get(name) for name in names}
 
 
 def shown_table(

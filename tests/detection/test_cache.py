@@ -30,10 +30,8 @@ def infer(
     folder: Path | None, rule: Rule = RULE, crops: dict = CROPS, names: tuple = ("a", "b")
 ) -> tuple[dict[str, InferencePass], int]:
     """Return what is seen in crops, and how many views had to be shown for it."""
-    detector = OneBox()
-    passes = strategies.run_crops(
-        detector, split(*names), crops, rule, cache=DetectionCache(folder)
-    )
+    detector, cache = OneBox(), folder and DetectionCache(folder)
+    passes = strategies.run_crops(detector, split(*names), crops, rule, cache=cache)
     return passes, len(detector.seen_wh)
 
 

@@ -1,6 +1,5 @@
 """Detectors in ONNX files: tiny ones, written here, find cells of a colour where they are."""
 
-import pickle
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -231,16 +230,6 @@ def test_a_network_of_any_size_sees_views_padded(tmp_path: Path) -> None:
     assert [columns[0][-1].tolist() for columns in found] == [
         [16, 16, 32, 32], [0, 32, 16, 48], [16, 16, 32, 32]
     ]  # fmt: skip
-
-
-def test_a_worker_opens_the_file_anew(tmp_path: Path) -> None:
-    detector = Onnx.open(colours(tmp_path / "d.onnx"), VISDRONE, "red: car", **RULES)
-    view = square(16, 16, (48, 40))
-    here = detector.find([view])
-    packed = pickle.dumps(detector)
-    assert len(packed) < 1000
-    there = pickle.loads(packed).find([view])
-    np.testing.assert_array_equal(here[0][0], there[0][0])
 
 
 def test_boxes_of_a_file_come_back_to_the_whole_image(tmp_path: Path) -> None:

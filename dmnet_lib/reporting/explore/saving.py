@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) ->
             values[section] = values.get(section, {}) | dict(own)
     told = [f"{name} {value}" for own in changes.values() for name, value in own.items()]
     question = f"What does it change to take {' and '.join(told) or 'these values'}?"
-    found = _read_back(params.text_of(question, values), path)
+    found = params.load(path, text=params.text_of(question, values))
     if not found.changed:
         raise InputError("nothing differs from params/base.yaml yet: move a control first")
     return files.write_text(path, params.text_of(question, found.changed))
@@ -54,13 +53,3 @@ def _of_notebook(stage: Stage) -> Changes:
         params.COMMON: {n: v for n, v in stage.params.items() if n in common},
         stage.name: {n: v for n, v in stage.params.items() if n not in common},
     }
-
-
-def _read_back(text: str, path: Path) -> params.Experiment:
-    """Return the experiment of a text as `dmnet run` reads it. Raises InputError."""
-    with tempfile.TemporaryDirectory() as folder:
-        draft = files.write_text(Path(folder, path.name), text)
-        try:
-            return params.load(draft)
-        except InputError as error:
-            raise InputError(str(error).replace(str(draft), params.shown(path))) from None

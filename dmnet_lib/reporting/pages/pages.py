@@ -6,14 +6,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dmnet_lib.core import files, params, result_folder
-from dmnet_lib.core.result_folder import (
-    EVALUATION,
-    NOTEBOOK,
-    PARAMS,
-    PROVENANCE,
-    PUBLISHED,
-    ResultFolder,
-)
+from dmnet_lib.core.result_folder import NOTEBOOK, PARAMS, PROVENANCE, PUBLISHED, ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.difference import MISSING
 from dmnet_lib.reporting.pages import failures, findings, notebooks, render
@@ -62,7 +55,7 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     page = render.html(
         "experiment",
         title=home.name, question=results.question, sections=sections, failures=failed,
-        found=findings.read(results), evaluation=EVALUATION, headline=headline,
+        found=findings.read(results), evaluation=result_folder.EVALUATION, headline=headline,
     )  # fmt: skip
     return files.write_text(home / PAGE, page)
 

@@ -6,14 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 from pygments.formatters import HtmlFormatter
-
-if TYPE_CHECKING:  # only its type is needed
-    import pandas as pd
 
 STATIC = Path(__file__).parent / "static"
 LONG = 40  # characters of a table's cell from which on it gets room to wrap
@@ -32,7 +29,7 @@ class Table:
     changed: Collection[int] = ()
 
     @classmethod
-    def of_frame(cls, frame: "pd.DataFrame", *, caption: str = "") -> "Table":
+    def of_frame(cls, frame: pd.DataFrame, *, caption: str = "") -> "Table":
         """Return a data frame as a table, its index first."""
         columns = frame.reset_index()
         rows = columns.astype(object).to_numpy().tolist()

@@ -18,7 +18,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     from dmnet_lib.running import runner
 
     say(f"freed {runner.clean(options.experiment) / 1e6:.1f} MB")

@@ -41,7 +41,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     from dmnet_lib.evaluation import experiments
 
     results = result_folder.results_root()

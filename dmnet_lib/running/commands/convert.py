@@ -35,8 +35,7 @@ it a crop's name says where it lies."""
 EXAMPLES = """\
 example:
   dmnet convert data/VisDrone --split val --to coco --classes 'car: car + van, bus' --out a.json"""
-FORMATS = ("coco", "voc", "yolo", "visdrone", "uavdt")
-COLUMNS = {  # of `Annotations.extra` that a format has a place for
+COLUMNS = {  # by format that is written, of `Annotations.extra` what it has a place for
     "coco": coco.EXTRAS, "voc": visdrone.EXTRAS, "yolo": (), "visdrone": visdrone.EXTRAS,
     "uavdt": uavdt.EXTRAS,
 }  # fmt: skip
@@ -47,7 +46,7 @@ class Options:
     """What to convert, to which format, and where; the split is one of SOURCE's, or what it is."""
 
     source: Path = option("what to convert", flag="", metavar="SOURCE")
-    to: str = option("the format to write", choices=FORMATS)
+    to: str = option("the format to write", choices=tuple(COLUMNS))
     out: Path = option("a file for coco, else a folder")
     classes: str = option("merged, limited; objects of others become ignored regions", default="")
     data: DataOptions
@@ -56,14 +55,14 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     source = options.source
     files.require_finished(source)
     kind = options.data.kind or datasets.kind_of(source)
     with options.workers.lend(tasks=datasets.tasks(source, kind)) as executor:
         found = options.data.read_from(source, executor=executor)
     what = "crops" if found.is_crops else "images"
-    say(f"{source}: {len(found.annotations):,} {what}, {_in_words(_kinds(found.annotations))}")
+    counts = ", ".join(f"{n:,} {of}" for of, n in _kinds(found.annotations).items())
+    say(f"{source}: {len(found.annotations):,} {what}, {counts}")
     for note in found.notes:
         say(f"note: {note}")
     if found.unread:
@@ -81,7 +80,7 @@ def run(options: Options, say: Say) -> None:
         write_coco(options.out, kept, options.profile, say)
         return
     with files.unfinished(options.out):
-        WRITERS[options.to](options.out, kept, options.profile, say)
+        _write_files(options, kept, say)
         if options.to not in ("voc", "uavdt"):  # whose images' sizes are known
             table = kept.annotations
             sizes = dict(zip(table.names, table.sizes_wh.tolist(), strict=True))
@@ -115,10 +114,6 @@ def _lost(table: Annotations, to: str, profile: Profile) -> dict[str, int]:
     for name in sorted({*table.extra} - {*columns}):
         lost[name] = int((table.extra[name] != plain.column(name)).sum())
     return {what: count for what, count in lost.items() if count}
-
-
-def _in_words(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
 
 
 def _named(counts: Mapping[str, int]) -> str:
@@ -170,36 +165,28 @@ def write_coco(out: Path, kept: Split, profile: Profile, say: Say) -> None:
     say(f"{out}: {len(table):,} {what}, {rows:,} annotations{more}")
 
 
-def _write_voc(out: Path, kept: Split, profile: Profile, say: Say) -> None:
-    table, tags = kept.annotations, profile.formats.voc_tags
-    voc.write(out, table, file_names=[image["file_name"] for image in kept.entries], voc_tags=tags)
-    if out.name == "Annotations":
-        listing = files.inside(out.parent / "ImageSets/Main", f"{kept.name or 'all'}.txt")
-        files.write_text(listing, "".join(f"{name}\n" for name in table.names))
-        say(f"{listing}: {len(table):,} names")
-    say(f"{out}: {len(table):,} xml files, {len(table.boxes_xywh):,} objects")
+def _write_files(options: Options, kept: Split, say: Say) -> None:
+    """Write a folder of text or xml, and say what it holds."""
+    to, out, table = options.to, options.out, kept.annotations
+    images, rows = len(table), len(table.boxes_xywh)
+    if to == "voc":
+        names = [image["file_name"] for image in kept.entries]
+        voc.write(out, table, file_names=names, voc_tags=options.profile.formats.voc_tags)
+        if out.name == "Annotations":
+            listing = files.inside(out.parent / "ImageSets/Main", f"{kept.name or 'all'}.txt")
+            files.write_text(listing, "".join(f"{name}\n" for name in table.names))
+            say(f"{listing}: {images:,} names")
+        say(f"{out}: {images:,} xml files, {rows:,} objects")
+    elif to == "yolo":
+        dropped = yolo.write(out, table)
+        say(f"{out / 'labels'}: {images:,} files, {rows - dropped:,} boxes")
+    elif to == "visdrone":
+        visdrone.write_annotations(out / "annotations", table)
+        say(f"{out / 'annotations'}: {images:,} files, {rows:,} rows")
+    else:
+        uavdt.write(out, table)
+        say(f"{out}: {images:,} frames, {rows:,} lines")
 
 
-def _write_yolo(out: Path, kept: Split, profile: Profile, say: Say) -> None:
-    table = kept.annotations
-    dropped = yolo.write(out, table)
-    say(f"{out / 'labels'}: {len(table):,} files, {len(table.boxes_xywh) - dropped:,} boxes")
-
-
-def _write_visdrone(out: Path, kept: Split, profile: Profile, say: Say) -> None:
-    table = kept.annotations
-    visdrone.write_annotations(out / "annotations", table)
-    say(f"{out / 'annotations'}: {len(table):,} files, {len(table.boxes_xywh):,} rows")
-
-
-def _write_uavdt(out: Path, kept: Split, profile: Profile, say: Say) -> None:
-    table = kept.annotations
-    uavdt.write(out, table)
-    say(f"{out}: {len(table):,} frames, {len(table.boxes_xywh):,} lines")
-
-
-WRITERS = {
-    "voc": _write_voc, "yolo": _write_yolo, "visdrone": _write_visdrone, "uavdt": _write_uavdt
-}  # fmt: skip
 FOLDERS = {"voc": ("", ".xml"), "yolo": ("labels", ".txt"), "visdrone": ("annotations", ".txt"),
            "uavdt": ("", uavdt.WHOLE)}  # fmt: skip

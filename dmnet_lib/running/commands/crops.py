@@ -65,7 +65,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     source, profile = options.source.read(say, annotated=options.density is None), options.profile
     table, folder, points, paths = source.annotations, options.density, None, []
     if source.images is None and options.images:
@@ -87,8 +86,8 @@ def run(options: Options, say: Say) -> None:
             parents = export.parents_of(cut, source.images.paths)
             with density.lend() as executor:
                 pixels = options.out / "images"
-                done = export.export(parents, pixels, quality=options.quality, executor=executor)
-                unreadable = done.unreadable
+                how = {"quality": options.quality, "executor": executor}
+                unreadable = export.export(parents, pixels, **how)
     if unreadable:
         raise InputError(f"{unreadable[0]}; {len(unreadable)} images gave no crops, the others did")
     _tell(source, chosen, cut, options.out, say)

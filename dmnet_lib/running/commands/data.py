@@ -33,7 +33,6 @@ class Options(KindOptions):
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     given = {"kind": options.kind, "layout": options.layout, "sizes": options.sizes.read()}
     with options.workers.lend() as executor:
         found = check.check_splits(options.root, options.names, executor=executor, **given)

@@ -44,7 +44,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     edges_px = sizes.parse(options.edges)
     annotations = options.source.read(say).annotations
     points = options.kernels.points_of(annotations, options.source, options.profile)
@@ -62,7 +61,11 @@ def run(options: Options, say: Say) -> None:
     bins = sizes.measure(annotations, edges_px)
     if edges_px:
         sizes.write(options.out / SIZES, bins)
-    kept = _draw_all(points, bins, options)
+    draw = partial(_draw, bins=bins, stride=options.stride, kernel=options.profile.kernel)
+    names = [f"{name}.{options.format}" for name in points.names]
+    tasks = [(files.inside(options.out, name), points.of_image(i)) for i, name in enumerate(names)]
+    with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
+        kept = sum(parallel.run(draw, tasks, executor=executor, chunk=4, label="density"))
     files.write_json(options.out / LISTING, {**listed, "objects": counts})
     resumed = f" ({kept} were there)" if kept else ""
     say(f"{options.out}: {len(points.names)} maps{resumed}, {len(points):,} objects")
@@ -85,15 +88,6 @@ def _parameters(
         of_class = {classes.name(class_id): round(px, 3) for class_id, px in sigmas}
         made_by |= {"sigma": None, "class_sigmas_px": of_class}
     return made_by
-
-
-def _draw_all(points: Points, bins: Bins, options: Options) -> int:
-    """Write the maps of all images; return how many were there."""
-    draw = partial(_draw, bins=bins, stride=options.stride, kernel=options.profile.kernel)
-    names = [f"{name}.{options.format}" for name in points.names]
-    tasks = [(files.inside(options.out, name), points.of_image(i)) for i, name in enumerate(names)]
-    with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
-        return sum(parallel.run(draw, tasks, executor=executor, chunk=4, label="density"))
 
 
 def _draw(task: tuple[Path, Points], *, bins: Bins, stride: int, kernel: KernelRules) -> bool:

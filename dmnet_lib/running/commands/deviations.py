@@ -36,7 +36,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     from dmnet_lib.evaluation import deviations  # it loads torch
 
     sizes = options.sizes.read()

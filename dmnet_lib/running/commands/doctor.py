@@ -18,7 +18,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     results = result_folder.results_root()
     home = next(path for path in (results, *results.parents) if path.exists())

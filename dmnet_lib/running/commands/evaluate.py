@@ -82,7 +82,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     split = options.data.read_from(options.ground_truth)
     truth, odd = split.annotations, [*split.notes, *datasets.remarks(split)]
     images = files.read_json(options.images) if options.images else split.coco_file

@@ -63,7 +63,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     images = _images(options.images, options.data)
     whole = _detections(options.detections, images, options, say)
     sizes_wh = images.annotations.sizes_wh

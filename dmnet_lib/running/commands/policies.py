@@ -107,9 +107,8 @@ def _sums_of_map(
 ) -> tuple[np.ndarray, float]:
     """Return the window sums and the sum of one map, given its path and its image's size."""
     path, size_wh = task
-    cells = maps.read(path)
-    cells = cells.sum(axis=0) if cells.ndim == 3 else cells  # maps by size
-    stride = maps.stride_of(cells, size_wh, path)
+    by_size, stride = maps.read_of_image(path, size_wh)
+    cells = by_size.sum(axis=0)
     sums = windows.sums_from_map(cells, size_wh, window_wh, stride=stride)
     return sums, float(cells.sum(dtype=np.float64))
 

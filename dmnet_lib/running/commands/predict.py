@@ -55,7 +55,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     sources = _sources(options.inputs, say)
     if all(path.is_dir() for path in sources):
         raise InputError(f"{options.inputs[0]}: no image or video in it")

@@ -14,7 +14,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     from dmnet_lib.core import result_folder
     from dmnet_lib.evaluation import experiments
     from dmnet_lib.reporting.pages import pages, sweep

@@ -41,7 +41,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     if options.sweep:
         from dmnet_lib.running import sweep_values, sweeps
 

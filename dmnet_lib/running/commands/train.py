@@ -27,7 +27,6 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    """Run the command."""
     from dmnet_lib.core import weights
     from dmnet_lib.training import distributed, jobs
 
