@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 SUITE = ("suite", "browser", "benchmarks", "training")  # whole programs and trainings
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whole runs on data of every kind be asked for: they take a quarter of an hour."""
+    parser.addoption("--thorough", action="store_true", help="run experiments on all kinds of data")
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what does not belong to the fast part, and what one worker runs, in its order."""

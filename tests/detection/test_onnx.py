@@ -11,7 +11,7 @@ import pytest
 from builders import fault
 from shared import SHARED
 
-from dmnet_lib.core import annotations, boxes, files
+from dmnet_lib.core import boxes, files
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
