@@ -24,8 +24,8 @@ import synthetic
 from dmnet_lib.core import images, parallel
 from dmnet_lib.cropping import crops, threshold
 from dmnet_lib.cropping import export as exporting
-from dmnet_lib.data import scenes
-from dmnet_lib.data import splits as datasets
+from dmnet_lib.data import datasets, scenes
+from dmnet_lib.data.splits import Split
 from dmnet_lib.density import points, windows
 
 WINDOW_WH = (70, 70)
@@ -69,7 +69,7 @@ def sample(folder: Path) -> list[exporting.Parent]:
     return [parent for split in splits for parent in cropped(datasets.load(root, split))]
 
 
-def cropped(source: datasets.Split) -> list[exporting.Parent]:
+def cropped(source: Split) -> list[exporting.Parent]:
     """Return the images of one split with their density crops."""
     sums = windows.sums_from_points(points.from_annotations(source.annotations), WINDOW_WH)
     policy = threshold.Policy(WINDOW_WH)
