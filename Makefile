@@ -28,7 +28,7 @@ fast: setup  ## tests without trainings, notebooks and browsers (2 minutes)
 	$(BIN)/pytest -m "not suite" --numprocesses 2
 
 suite: setup  ## tests of trainings, whole runs, notebooks, pages in a browser and benchmarks
-	$(BIN)/pytest -m suite --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest -m suite --numprocesses 2 --dist loadfile
 
 lint: setup  ## check style and formatting
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 SUITE = ("suite", "browser", "benchmarks", "training")  # whole programs and trainings
+TINY = ("test_notebooks", "test_tiny")  # files whose tests look at the tiny run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,14 +23,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="run experiments on all kinds of data")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what does not belong to the fast part, and what one worker runs, in its order."""
+    """Mark what does not belong to the fast part."""
     for item in items:
         if item.path.relative_to(Path(__file__).parent).parts[0] in SUITE:
             item.add_marker(pytest.mark.suite)
-            group = "tiny" if "tiny" in item.fixturenames else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With --dist loadfile, give a worker whole files, and one of them all that share a run."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return "tiny" if Path(path).stem in TINY else path
+
+    return Scheduler(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
