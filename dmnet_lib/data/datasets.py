@@ -273,11 +273,6 @@ def splits_in(path: Path, kind: str, layout: str = "") -> tuple[str, ...]:
     return ("",)
 
 
-def image_paths(folder: Path) -> tuple[Path, ...]:
-    """Return the images of a split's folder, sorted by name. Raises InputError where none is."""
-    return tuple(images_of(folder).values())
-
-
 def _is_one_split(folder: Path) -> bool:
     return (folder / "annotations").is_dir() or (folder / "images").is_dir()
 
@@ -478,15 +473,22 @@ def _coco(asked: Request) -> Split:
     path, folders = _coco_files(asked)
     value = files.read_json(path)
     images = tuple(coco.images_of(value, source=path).values())
-    table = coco.from_coco(value, source=path, sizes=_size_in(folders, images, asked, path))
+    names = [str(image["file_name"]) for image in images]
+    # Where one of the first images lies, the others are.
+    tried = ((one, name) for one in folders for name in names[:FIRST])
+    home = next((one for one, name in tried if (one / name).is_file()), None)
+
+    def size_of(name: str) -> tuple[int, int]:
+        return splits.size_of(Path(name).stem, asked.sizes, home and _below(home, name))
+
+    is_told = home is not None or asked.sizes is not None
+    table = coco.from_coco(value, source=path, sizes=size_of if is_told else None)
     placed = [image for image in images if "parent" in image]
     if 0 < len(placed) < len(images):
         raise InputError(f"{path}: {len(placed)} of {len(images)} images have parents; all or none")
     for image in placed:
         coco.check_crop(image, f"{path}: image {image['file_name']!a}")
-    paths = None
-    if home := _image_home(folders, images):
-        paths = Images(tuple(_below(home, str(image["file_name"])) for image in images))
+    paths = Images(tuple(_below(home, name) for name in names)) if home else None
     listed = {"images": value["images"], "categories": value["categories"]}
     name = asked.split if asked.path.is_dir() else ""
     return Split(name, table, paths, images, path, unread=coco.unread(value), coco_file=listed)
@@ -515,35 +517,12 @@ def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
     raise InputError(f"{path}: no COCO file of split {split!r} ({tried})")
 
 
-def _image_home(folders: Sequence[Path], images: Sequence[Entry]) -> Path | None:
-    """Return the folder in which one of the first images lies; None where none of them has it."""
-    names = [str(image["file_name"]) for image in images[:FIRST]]
-    return next((one for one in folders for name in names if (one / name).is_file()), None)
-
-
 def _below(folder: Path, name: str) -> Path:
     """Return folder/name, which may be a link to anywhere. InputError for a name that leads out."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         raise InputError(f"{name}: leads out of {folder}")
     return folder / path
-
-
-def _size_in(
-    folders: Sequence[Path], images: Sequence[Entry], asked: Request, source: Path
-) -> coco.SizeOf:
-    """Return what tells the size of an image that the COCO file does not: its header, or sizes."""
-    home = _image_home(folders, images)
-
-    def size_of(file_name: str) -> tuple[int, int]:
-        path = home and _below(home, file_name)
-        if not path and asked.sizes is None:
-            raise InputError(
-                f"{source}: {file_name} has no width and height, and no image is there"
-            )
-        return splits.size_of(Path(file_name).stem, asked.sizes, path)
-
-    return size_of
 
 
 def _uavdt(asked: Request) -> Split:

@@ -245,11 +245,6 @@ def from_coco(
     )  # fmt: skip
 
 
-def classes_of(value: object, source: Path | str) -> Classes:
-    """Return the classes of a COCO dictionary. Raises InputError."""
-    return _numbered(checked(value, _Categories, f"{source}").categories, source)[0]
-
-
 def _numbered(categories: Sequence[_Category], source: Path | str) -> tuple[Classes, dict[Id, int]]:
     """Return the classes, in the order of their ids, and the number of each id."""
     ordered = sorted(categories, key=lambda one: (isinstance(one.id, str), one.id))
@@ -271,7 +266,8 @@ def _size_wh(image: Entry, source: Path | str, sizes: SizeOf | None) -> tuple[in
     if image.get("width") and image.get("height"):
         return image["width"], image["height"]
     if sizes is None:
-        raise InputError(f"{source}: {image['file_name']!a:.80} has no width and height")
+        what = f"{image['file_name']!a:.80} has no width and height, and no image is there"
+        raise InputError(f"{source}: {what}")
     return sizes(str(image["file_name"]))
 
 
