@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -21,7 +22,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.data import splits
 from dmnet_lib.data.crop_names import crop_name, parse_crop_name
 from dmnet_lib.data.formats import coco, dota, uavdt, visdrone, voc, yolo
-from dmnet_lib.data.splits import SCENES, Entry, Images, Sizes, Split
+from dmnet_lib.data.splits import SCENES, Entry, Images, Paths, Sizes, Split
 
 CROPS_LIST = "crops.json"
 COCO_LIST = "coco.json"  # of a folder of crops
@@ -50,8 +51,9 @@ Px = Annotated[int, msgspec.Meta(ge=0, lt=LIMIT_PX)]
 class Request:
     """What is asked of a path: a split ("": the only one), and how it is read.
 
-    sizes, (width, height) by name, stand in for images; layout says where the files of COCO lie;
-    annotated False takes images without annotations, as without boxes.
+    sizes, (width, height) by name, stand in for images; executor, as `parallel.run` takes it, reads
+    formats that are slow to parse; layout says where the files of COCO lie; annotated False takes
+    images without annotations, as without boxes.
     """
 
     path: Path
@@ -110,7 +112,14 @@ def load(
         found = _read(Request(Path(root), name, layout=layout), kind)
         if found.name != name:  # or train, val and test would be the same images
             raise InputError(f"{found.home}: no split {name!r}, only images that are not split")
-        parts.append(with_images(found, limit))
+        if found.images is None:
+            raise InputError(f"{found.home}: no images of split {name!r} found there")
+        if limit:
+            found = found.of(found.annotations.of_images(range(len(found.annotations))[:limit]))
+        if missing := [path for path in found.images.paths if not path.is_file()]:
+            count = f"{len(missing):,} of {len(found.annotations):,} images are not there"
+            raise InputError(f"{missing[0]}: no such image ({count})")
+        parts.append(found)
     return _joined(split, parts, classes)
 
 
@@ -121,18 +130,6 @@ def require_same_classes(found: Iterable[Split]) -> None:
         if one.annotations.classes != first.annotations.classes:
             named = [f"{each.name} has {each.annotations.classes}" for each in (first, one)]
             raise InputError(f"{one.home}: {'; '.join(named)}: all splits need the same list")
-
-
-def with_images(found: Split, limit: int = 0) -> Split:
-    """Return the split, or its first `limit` images. Raises InputError where one is not there."""
-    if found.images is None:
-        raise InputError(f"{found.home}: no images of split {found.name!r} found there")
-    if limit:
-        found = found.of(found.annotations.of_images(range(min(limit, len(found.annotations)))))
-    if missing := [path for path in found.images.paths if not path.is_file()]:
-        count = f"{len(missing):,} of {len(found.annotations):,} images are not there"
-        raise InputError(f"{missing[0]}: no such image ({count})")
-    return found
 
 
 def _joined(name: str, found: Sequence[Split], classes: str) -> Split:
@@ -153,16 +150,12 @@ def _joined(name: str, found: Sequence[Split], classes: str) -> Split:
     )  # fmt: skip
 
 
-def read(
-    path: Path, *, kind: str = "", split: str = "", sizes: Sizes | None = None,
-    executor: Executor | None = None, layout: str = "", annotated: bool = True,
-) -> Split:  # fmt: skip
+def read(path: Path, *, kind: str = "", split: str = "", **how: object) -> Split:
     """Return what path holds; kind is one of KINDS, "" sees for itself; the rest as in `Request`.
 
-    What is not split has the name that split gives it. executor, as `parallel.run` takes it, reads
-    formats that are slow to parse. Raises InputError.
+    What is not split has the name that split gives it. Raises InputError.
     """
-    found = _read(Request(path, split, sizes, executor, layout, annotated), kind)
+    found = _read(Request(path, split, **how), kind)
     return replace(found, name=split or found.name)
 
 
@@ -298,7 +291,8 @@ def read_boxes(root: Path, split: str, *, kind: str = "") -> Annotations:
     if (kind or kind_of(root)) != "visdrone":
         return read(root, kind=kind, split=split).annotations
     texts = annotation_paths(split_folder(root, split))
-    return visdrone.read_files(texts, np.zeros((len(texts), 2)))
+    names, no_sizes = [path.stem for path in texts], np.zeros((len(texts), 2))
+    return visdrone.from_table(names, no_sizes, *visdrone.read_all(texts))
 
 
 def remarks(found: Split) -> list[str]:
@@ -311,10 +305,10 @@ def remarks(found: Split) -> list[str]:
     return [f"{found.home}: {outside.sum():,} boxes {hint}"]
 
 
-def left_out(folder: Path, names: Sequence[str], what: str) -> list[str]:
+def left_out(folder: Path, names: Sequence[str], what: str) -> tuple[str, ...]:
     """Return a note if there are files in folder/annotations that belong to none of the names."""
     spare = {*keys_in(folder / "annotations", "*.txt")} - set(names)
-    return [splits.some(folder, f"annotation files {what}, left out", spare)] if spare else []
+    return (splits.some(folder, f"annotation files {what}, left out", spare),) if spare else ()
 
 
 def _visdrone(asked: Request) -> Split:
@@ -324,29 +318,34 @@ def _visdrone(asked: Request) -> Split:
     if len(there) > 1:
         raise InputError(f"{asked.path}: holds {', '.join(there)}; say which with --split")
     home, name = split_folder(root, there[0]), split_name(there[0])
-    images = images_of(home) if (home / "images").is_dir() else {}
-    keys, paths = list(images), tuple(images.values())
+    images, texts = images_of(home) if (home / "images").is_dir() else {}, home / "annotations"
+    is_bare = not asked.annotated and not texts.is_dir()
+    keys = list(images) if images or is_bare else [one.stem for one in annotation_paths(home)]
+
+    def read_texts(names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
+        if is_bare:
+            return visdrone.from_rows(names, sizes_wh, [np.zeros((0, 8), np.int64)] * len(names))
+        paths = [texts / f"{key}.txt" for key in keys]
+        return visdrone.from_table(names, sizes_wh, *visdrone.read_all(paths))
+
+    found = _of_files(replace(asked, path=home), keys, images, home / "images", read_texts)
+    return replace(found, name=name, notes=left_out(home, keys, "without image"))
+
+
+def _of_files(
+    asked: Request, keys: Sequence[str], images: Paths, folder: Path,
+    read_table: Callable[[Sequence[str], np.ndarray], Annotations],
+) -> Split:  # fmt: skip
+    """Return the split of images in a folder, known by keys, whose table read_table returns for
+    their names and sizes."""
+    sizes = asked.sizes if images else splits.need_sizes(asked.path, asked.sizes)
     names = coco.names_of(f"{key}.jpg" for key in keys)
-    texts = [home / "annotations" / f"{key}.txt" for key in keys]
-    if not asked.annotated and not (home / "annotations").is_dir():
-        counts = np.zeros(len(paths), np.int64)
-        table = visdrone.from_table(names, _sizes_wh(paths), counts, np.zeros((0, 8)))
-        return Split(name, table, Images(paths), home=home)
-    if not paths:
-        texts, sizes = annotation_paths(home), splits.need_sizes(home, asked.sizes)
-        sizes_wh = np.array([splits.size_of(path.stem, sizes, None) for path in texts])
-    names = names or [path.stem for path in texts]
-    sizes_wh = _sizes_wh(paths) if paths else sizes_wh
-    table = visdrone.from_table(names, sizes_wh, *visdrone.read_all(texts))
-    found = [path.relative_to(home / "images").as_posix() for path in paths]
-    found = found or [f"{name}.jpg" for name in names]
-    notes = tuple(left_out(home, keys or names, "without image"))
-    entries = _entries(table, found)
-    return Split(name, table, Images(paths) if paths else None, entries, home, notes)
-
-
-def _sizes_wh(paths: Sequence[Path]) -> np.ndarray:
-    return np.array([images.size_wh(path) for path in paths], np.int64).reshape(-1, 2)
+    given = [(name, sizes, images.get(key)) for name, key in zip(names, keys, strict=True)]
+    sizes_wh = parallel.every(lambda one: splits.size_of(*one), given)
+    table = read_table(names, np.array(sizes_wh, np.int64).reshape(-1, 2))
+    paths = [images.get(key, folder / f"{key}.jpg") for key in keys]
+    entries = _entries(table, [one.relative_to(folder).as_posix() for one in paths])
+    return Split("", table, Images(tuple(paths)) if images else None, entries, asked.path)
 
 
 def _yolo(asked: Request) -> Split:
@@ -355,10 +354,6 @@ def _yolo(asked: Request) -> Split:
         return found
     note = f"{asked.path}: no {yolo.LIST} or {yolo.DATA}; classes are called by their numbers"
     return replace(found, notes=(*found.notes, note))
-
-
-def _dota(asked: Request) -> Split:
-    return _labelled(asked, "dota", dota.read)
 
 
 def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]) -> Split:
@@ -374,20 +369,12 @@ def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]
         notes.append(splits.some(folder, "images without label file, taken as empty", bare))
     if not labelled:
         raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
-    sizes, names = asked.sizes, coco.names_of(f"{key}.jpg" for key in keys)
-    if not images:
-        sizes = splits.need_sizes(path, sizes)
-        if spare := set(sizes) - set(names):
-            notes.append(splits.some(path, "image sizes without label file, left out", spare))
-    pairs = zip(names, keys, strict=True)
-    given = [(name, sizes, images.get(key)) for name, key in pairs]
-    sizes_wh = np.array(parallel.every(lambda one: splits.size_of(*one), given))
     how = {"labels": labels, "keys": keys, "executor": asked.executor}
-    table = read_labels(path, names, sizes_wh, **how)
-    found = [images.get(key, folder / f"{key}.jpg") for key in keys]
-    entries = _entries(table, [one.relative_to(folder).as_posix() for one in found])
-    return Split(name, table, Images(tuple(found)) if images else None, entries, path,
-                 tuple(notes))  # fmt: skip
+    found = _of_files(asked, keys, images, folder, partial(read_labels, path, **how))
+    sizes = {} if images else splits.need_sizes(path, asked.sizes)
+    if spare := set(sizes) - set(found.annotations.names):
+        notes.append(splits.some(path, "image sizes without label file, left out", spare))
+    return replace(found, name=name, notes=tuple(notes))
 
 
 def _label_folders(asked: Request, parts: Sequence[str]) -> tuple[Path, Path, str]:
@@ -552,9 +539,9 @@ def _crops(asked: Request) -> Split:
     name = asked.split or str(listed.parameters.get("split") or "")
     images = splits.images_in(path / "images")
     if not (path / "annotations").is_dir():  # of classes that VisDrone's text does not know
-        found = replace(_coco(replace(asked, path=path / COCO_LIST)), name=name)
+        found = _coco(replace(asked, path=path / COCO_LIST))
         paths = tuple(images.get(n, path) for n in found.annotations.names)
-        return replace(found, images=Images(paths) if images else None)
+        return replace(found, name=name, images=Images(paths) if images else None)
     crops = []
     for stem, value in listed.images.items():
         image = coco.checked(value, _CropsOfImage, f"{source}: {stem!a}")
@@ -568,7 +555,7 @@ def _crops(asked: Request) -> Split:
     found = [images[n].name if n in images else f"{n}.jpg" for n in names]
     pairs = zip(found, crops, strict=True)
     entries = tuple(_entry(file_name, parent, region) for file_name, (_, parent, region) in pairs)
-    notes = tuple(left_out(path, names, f"not in {CROPS_LIST}"))
+    notes = left_out(path, names, f"not in {CROPS_LIST}")
     paths = Images(tuple(images.get(n, path) for n in names)) if images else None
     return Split(name, table, paths, entries, notes=notes)
 
@@ -610,6 +597,6 @@ KINDS: Mapping[str, Callable[[Request], Split]] = {
     "coco": _coco,
     "voc": _voc,
     "yolo": _yolo,
-    "dota": _dota,
+    "dota": partial(_labelled, kind="dota", read_labels=dota.read),
     "uavdt": _uavdt,
 }
