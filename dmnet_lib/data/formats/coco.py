@@ -232,10 +232,11 @@ def from_coco(
     image_index = np.array([image for image, *_ in rows], np.int64)
     table = np.array([fields for *_, fields in rows], np.float64).reshape(-1, 6 + len(EXTRAS))
     boxes_xywh, (class_ids, ignored, *extra) = table[:, :4], table[:, 4:].T
-    extra = _told(extra)
+    told = {n: c for n, c in zip(EXTRAS, extra, strict=True) if not np.isnan(c).all()}
+    extra = {name: np.nan_to_num(column).astype(np.int64) for name, column in told.items()}
     if SCORE in extra:  # of a row that has none it is what the other keys say
-        given = table[:, 6 + EXTRAS.index(SCORE)]
-        extra[SCORE] = np.where(np.isnan(given), ignored == 0, extra[SCORE]).astype(np.int64)
+        given = told[SCORE]
+        extra[SCORE] = np.where(np.isnan(given), ignored == 0, given).astype(np.int64)
     return Annotations(
         names_of(image["file_name"] for image in images.values()),
         np.array([_size_wh(image, source, sizes) for image in images.values()]).reshape(-1, 2),
@@ -254,12 +255,6 @@ def _numbered(categories: Sequence[_Category], source: Path | str) -> tuple[Clas
     classes, numbers = visdrone.numbered(list(names.values()), f"{source}")
     own = tuple(one for one, name in names.items() if numbers[name] > 0)
     return replace(classes, numbers=own), {one: numbers[name] for one, name in names.items()}
-
-
-def _told(columns: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the columns of EXTRAS that some row has; NaN, where it has none, becomes 0."""
-    named = zip(EXTRAS, columns, strict=True)
-    return {n: np.nan_to_num(c).astype(np.int64) for n, c in named if not np.isnan(c).all()}
 
 
 def _size_wh(image: Entry, source: Path | str, sizes: SizeOf | None) -> tuple[int, int]:
