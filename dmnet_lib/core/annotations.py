@@ -101,14 +101,10 @@ class Annotations:
     def of_images(self, images: Sequence[int]) -> "Annotations":
         """Return the table of the chosen images (rising positions) alone."""
         chosen = np.asarray(images, np.int64)
-        counts = np.diff(self.offsets)[chosen]
-        return replace(
-            self,
-            names=tuple(self.names[i] for i in chosen),
-            sizes_wh=self.sizes_wh[chosen],
-            offsets=offsets_of(counts),
-            **self.columns(np.isin(self.image_index, chosen)),
-        )
+        kept = self.where(np.isin(self.image_index, chosen))
+        names = tuple(self.names[i] for i in chosen)
+        offsets = offsets_of(np.diff(self.offsets)[chosen])
+        return replace(kept, names=names, sizes_wh=self.sizes_wh[chosen], offsets=offsets)
 
     def columns(self, rows: np.ndarray | slice) -> dict[str, object]:
         """Return the columns of the chosen rows by name, for `replace`."""
