@@ -82,11 +82,8 @@ class Split:
         return any("parent" in entry for entry in self.entries)
 
     def file_names(self) -> list[str]:
-        """Return the images' file names; where nothing tells them, `<name>.jpg`."""
-        if self.entries:
-            return [str(entry["file_name"]) for entry in self.entries]
-        paths = self.images.paths if self.images else ()
-        return [path.name for path in paths] or [f"{name}.jpg" for name in self.annotations.names]
+        """Return the images' file names."""
+        return [str(entry["file_name"]) for entry in self.entries]
 
     def of(self, table: Annotations) -> "Split":
         """Return the same about a table of some of the images, in this order."""
