@@ -419,9 +419,8 @@ def _voc(asked: Request) -> Split:
     keys = [file_name.rpartition(".")[0] for file_name in file_names]
     lists = home.parent / "ImageSets/Main"
     if split and (lists / f"{split}.txt").is_file():
-        with files.reading(lists, "a list of names", (UnicodeDecodeError,)):
-            names = {line.split()[0] for line in (lists / f"{split}.txt").read_text().splitlines()
-                     if line.strip()}  # fmt: skip
+        lines = yolo.lines_of(lists / f"{split}.txt")
+        names = {line.split()[0] for line in lines if line.strip()}
         if strange := names - {*keys, *table.names}:
             raise InputError(splits.some(lists, f"names of {split} without an xml file", strange))
     elif split and lists.is_dir() and not is_part:

@@ -233,10 +233,9 @@ def from_coco(
     table = np.array([fields for *_, fields in rows], np.float64).reshape(-1, 6 + len(EXTRAS))
     boxes_xywh, (class_ids, ignored, *extra) = table[:, :4], table[:, 4:].T
     told = {n: c for n, c in zip(EXTRAS, extra, strict=True) if not np.isnan(c).all()}
+    if SCORE in told:  # of a row that has none it is what the other keys say
+        told[SCORE] = np.where(np.isnan(told[SCORE]), ignored == 0, told[SCORE])
     extra = {name: np.nan_to_num(column).astype(np.int64) for name, column in told.items()}
-    if SCORE in extra:  # of a row that has none it is what the other keys say
-        given = told[SCORE]
-        extra[SCORE] = np.where(np.isnan(given), ignored == 0, given).astype(np.int64)
     return Annotations(
         names_of(image["file_name"] for image in images.values()),
         np.array([_size_wh(image, source, sizes) for image in images.values()]).reshape(-1, 2),
