@@ -101,14 +101,10 @@ class Annotations:
     def of_images(self, images: Sequence[int]) -> "Annotations":
         """Return the table of the chosen images (rising positions) alone."""
         chosen = np.asarray(images, np.int64)
-        counts = np.diff(self.offsets)[chosen]
-        return replace(
-            self,
-            names=tuple(self.names[i] for i in chosen),
-            sizes_wh=self.sizes_wh[chosen],
-            offsets=offsets_of(counts),
-            **self.columns(np.isin(self.image_index, chosen)),
-        )
+        kept = self.where(np.isin(self.image_index, chosen))
+        names = tuple(self.names[i] for i in chosen)
+        offsets = offsets_of(np.diff(self.offsets)[chosen])
+        return replace(kept, names=names, sizes_wh=self.sizes_wh[chosen], offsets=offsets)
 
     def columns(self, rows: np.ndarray | slice) -> dict[str, object]:
         """Return the columns of the chosen rows by name, for `replace`."""
@@ -156,12 +152,13 @@ def from_lists(
 def join(tables: Sequence[Annotations]) -> Annotations:
     """Return the images of all tables as one, classes by name; no two may have the same name."""
     classes = class_names.joined([table.classes for table in tables])
-    known = [_renumbered(table, classes) for table in tables]
     extras = dict.fromkeys(name for table in tables for name in table.extra)
-    images = [
-        {name: getattr(table, name) for name in COLUMNS} | {n: table.column(n) for n in extras}
-        for table in known
-    ]
+    images = []
+    for table in tables:
+        numbers = np.array([REGION, *map(classes.id, table.classes), OTHER])  # OTHER is the last
+        columns = {name: getattr(table, name) for name in COLUMNS}
+        columns |= {"class_ids": numbers[table.class_ids]}
+        images.append(columns | {name: table.column(name) for name in extras})
     rows = from_lists(range(len(images)), np.zeros((len(images), 2)), images, classes)
     return replace(
         rows,
@@ -169,14 +166,6 @@ def join(tables: Sequence[Annotations]) -> Annotations:
         sizes_wh=np.concatenate([rows.sizes_wh[:0], *(table.sizes_wh for table in tables)]),
         offsets=offsets_of(np.concatenate([np.zeros(0), *(np.diff(t.offsets) for t in tables)])),
     )
-
-
-def _renumbered(table: Annotations, classes: Classes) -> Annotations:
-    """Return the table with the numbers that its classes have among others."""
-    if table.classes == classes:
-        return table
-    numbers = np.array([REGION, *map(classes.id, table.classes), OTHER])
-    return replace(table, class_ids=numbers[table.class_ids], classes=classes)
 
 
 def merge_classes(annotations: Annotations, text: str) -> Annotations:

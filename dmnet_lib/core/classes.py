@@ -55,11 +55,6 @@ class Classes:
         """The numbers 1..K."""
         return np.arange(1, len(self) + 1)
 
-    @property
-    def own_numbers(self) -> tuple[int | str, ...]:
-        """What the data's own files call the K classes."""
-        return self.numbers or tuple(range(1, len(self) + 1))
-
     def id(self, name: str) -> int:
         """Return the number of a class. Raises InputError that says the nearest right name."""
         if name not in self.names:

@@ -16,14 +16,13 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.data import datasets, splits
 from dmnet_lib.data.datasets import Request, Source
 from dmnet_lib.data.formats import visdrone
-from dmnet_lib.data.splits import Sizes, some
+from dmnet_lib.data.splits import Paths, Sizes, some
 
 MOST_ERRORS = 20  # that are listed
 SMALL_PX = 32  # side under which COCO calls an object small
 SLACK_PX = 0.01  # by which a box of few decimals may cross the border
 MODES = {"L": "grey", "P": "with a palette", "I": "of 16 bits", "LA": "with alpha",
          "RGBA": "with alpha"}  # fmt: skip
-Paths = Mapping[str, Path]  # by the images' names
 
 
 @dataclass(frozen=True)
@@ -131,8 +130,7 @@ def _visdrone(asked: Request, found: Check) -> tuple[Path, Annotations, Paths]:
 
 def _any(kind: str, asked: Request, found: Check) -> tuple[Path, Annotations, Paths]:
     """Return the same of a split of another kind."""
-    given = {"sizes": asked.sizes, "executor": asked.executor, "layout": asked.layout}
-    split = datasets.read(asked.path, kind=kind, split=asked.split, **given)
+    split = datasets.read(**vars(asked), kind=kind)
     home, table = split.home or asked.path, split.annotations
     found.notes.extend(split.notes)
     if split.images is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -21,7 +22,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.data import splits
 from dmnet_lib.data.crop_names import crop_name, parse_crop_name
 from dmnet_lib.data.formats import coco, dota, uavdt, visdrone, voc, yolo
-from dmnet_lib.data.splits import SCENES, Entry, Images, Sizes, Split
+from dmnet_lib.data.splits import SCENES, Entry, Images, Paths, Sizes, Split
 
 CROPS_LIST = "crops.json"
 COCO_LIST = "coco.json"  # of a folder of crops
@@ -50,8 +51,9 @@ Px = Annotated[int, msgspec.Meta(ge=0, lt=LIMIT_PX)]
 class Request:
     """What is asked of a path: a split ("": the only one), and how it is read.
 
-    sizes, (width, height) by name, stand in for images; layout says where the files of COCO lie;
-    annotated False takes images without annotations, as without boxes.
+    sizes, (width, height) by name, stand in for images; executor, as `parallel.run` takes it, reads
+    formats that are slow to parse; layout says where the files of COCO lie; annotated False takes
+    images without annotations, as without boxes.
     """
 
     path: Path
@@ -110,7 +112,14 @@ def load(
         found = _read(Request(Path(root), name, layout=layout), kind)
         if found.name != name:  # or train, val and test would be the same images
             raise InputError(f"{found.home}: no split {name!r}, only images that are not split")
-        parts.append(with_images(found, limit))
+        if found.images is None:
+            raise InputError(f"{found.home}: no images of split {name!r} found there")
+        if limit:
+            found = found.of(found.annotations.of_images(range(len(found.annotations))[:limit]))
+        if missing := [path for path in found.images.paths if not path.is_file()]:
+            count = f"{len(missing):,} of {len(found.annotations):,} images are not there"
+            raise InputError(f"{missing[0]}: no such image ({count})")
+        parts.append(found)
     return _joined(split, parts, classes)
 
 
@@ -121,18 +130,6 @@ def require_same_classes(found: Iterable[Split]) -> None:
         if one.annotations.classes != first.annotations.classes:
             named = [f"{each.name} has {each.annotations.classes}" for each in (first, one)]
             raise InputError(f"{one.home}: {'; '.join(named)}: all splits need the same list")
-
-
-def with_images(found: Split, limit: int = 0) -> Split:
-    """Return the split, or its first `limit` images. Raises InputError where one is not there."""
-    if found.images is None:
-        raise InputError(f"{found.home}: no images of split {found.name!r} found there")
-    if limit:
-        found = found.of(found.annotations.of_images(range(min(limit, len(found.annotations)))))
-    if missing := [path for path in found.images.paths if not path.is_file()]:
-        count = f"{len(missing):,} of {len(found.annotations):,} images are not there"
-        raise InputError(f"{missing[0]}: no such image ({count})")
-    return found
 
 
 def _joined(name: str, found: Sequence[Split], classes: str) -> Split:
@@ -153,16 +150,12 @@ def _joined(name: str, found: Sequence[Split], classes: str) -> Split:
     )  # fmt: skip
 
 
-def read(
-    path: Path, *, kind: str = "", split: str = "", sizes: Sizes | None = None,
-    executor: Executor | None = None, layout: str = "", annotated: bool = True,
-) -> Split:  # fmt: skip
+def read(path: Path, *, kind: str = "", split: str = "", **how: object) -> Split:
     """Return what path holds; kind is one of KINDS, "" sees for itself; the rest as in `Request`.
 
-    What is not split has the name that split gives it. executor, as `parallel.run` takes it, reads
-    formats that are slow to parse. Raises InputError.
+    What is not split has the name that split gives it. Raises InputError.
     """
-    found = _read(Request(path, split, sizes, executor, layout, annotated), kind)
+    found = _read(Request(path, split, **how), kind)
     return replace(found, name=split or found.name)
 
 
@@ -273,11 +266,6 @@ def splits_in(path: Path, kind: str, layout: str = "") -> tuple[str, ...]:
     return ("",)
 
 
-def image_paths(folder: Path) -> tuple[Path, ...]:
-    """Return the images of a split's folder, sorted by name. Raises InputError where none is."""
-    return tuple(images_of(folder).values())
-
-
 def _is_one_split(folder: Path) -> bool:
     return (folder / "annotations").is_dir() or (folder / "images").is_dir()
 
@@ -303,7 +291,8 @@ def read_boxes(root: Path, split: str, *, kind: str = "") -> Annotations:
     if (kind or kind_of(root)) != "visdrone":
         return read(root, kind=kind, split=split).annotations
     texts = annotation_paths(split_folder(root, split))
-    return visdrone.read_files(texts, np.zeros((len(texts), 2)))
+    names, no_sizes = [path.stem for path in texts], np.zeros((len(texts), 2))
+    return visdrone.from_table(names, no_sizes, *visdrone.read_all(texts))
 
 
 def remarks(found: Split) -> list[str]:
@@ -316,10 +305,10 @@ def remarks(found: Split) -> list[str]:
     return [f"{found.home}: {outside.sum():,} boxes {hint}"]
 
 
-def left_out(folder: Path, names: Sequence[str], what: str) -> list[str]:
+def left_out(folder: Path, names: Sequence[str], what: str) -> tuple[str, ...]:
     """Return a note if there are files in folder/annotations that belong to none of the names."""
     spare = {*keys_in(folder / "annotations", "*.txt")} - set(names)
-    return [splits.some(folder, f"annotation files {what}, left out", spare)] if spare else []
+    return (splits.some(folder, f"annotation files {what}, left out", spare),) if spare else ()
 
 
 def _visdrone(asked: Request) -> Split:
@@ -329,29 +318,34 @@ def _visdrone(asked: Request) -> Split:
     if len(there) > 1:
         raise InputError(f"{asked.path}: holds {', '.join(there)}; say which with --split")
     home, name = split_folder(root, there[0]), split_name(there[0])
-    images = images_of(home) if (home / "images").is_dir() else {}
-    keys, paths = list(images), tuple(images.values())
+    images, texts = images_of(home) if (home / "images").is_dir() else {}, home / "annotations"
+    is_bare = not asked.annotated and not texts.is_dir()
+    keys = list(images) if images or is_bare else [one.stem for one in annotation_paths(home)]
+
+    def read_texts(names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
+        if is_bare:
+            return visdrone.from_rows(names, sizes_wh, [np.zeros((0, 8), np.int64)] * len(names))
+        paths = [texts / f"{key}.txt" for key in keys]
+        return visdrone.from_table(names, sizes_wh, *visdrone.read_all(paths))
+
+    found = _of_files(replace(asked, path=home), keys, images, home / "images", read_texts)
+    return replace(found, name=name, notes=left_out(home, keys, "without image"))
+
+
+def _of_files(
+    asked: Request, keys: Sequence[str], images: Paths, folder: Path,
+    read_table: Callable[[Sequence[str], np.ndarray], Annotations],
+) -> Split:  # fmt: skip
+    """Return the split of images in a folder, known by keys, whose table read_table returns for
+    their names and sizes."""
+    sizes = asked.sizes if images else splits.need_sizes(asked.path, asked.sizes)
     names = coco.names_of(f"{key}.jpg" for key in keys)
-    texts = [home / "annotations" / f"{key}.txt" for key in keys]
-    if not asked.annotated and not (home / "annotations").is_dir():
-        counts = np.zeros(len(paths), np.int64)
-        table = visdrone.from_table(names, _sizes_wh(paths), counts, np.zeros((0, 8)))
-        return Split(name, table, Images(paths), home=home)
-    if not paths:
-        texts, sizes = annotation_paths(home), splits.need_sizes(home, asked.sizes)
-        sizes_wh = np.array([splits.size_of(path.stem, sizes, None) for path in texts])
-    names = names or [path.stem for path in texts]
-    sizes_wh = _sizes_wh(paths) if paths else sizes_wh
-    table = visdrone.from_table(names, sizes_wh, *visdrone.read_all(texts))
-    found = [path.relative_to(home / "images").as_posix() for path in paths]
-    found = found or [f"{name}.jpg" for name in names]
-    notes = tuple(left_out(home, keys or names, "without image"))
-    entries = _entries(table, found)
-    return Split(name, table, Images(paths) if paths else None, entries, home, notes)
-
-
-def _sizes_wh(paths: Sequence[Path]) -> np.ndarray:
-    return np.array([images.size_wh(path) for path in paths], np.int64).reshape(-1, 2)
+    given = [(name, sizes, images.get(key)) for name, key in zip(names, keys, strict=True)]
+    sizes_wh = parallel.every(lambda one: splits.size_of(*one), given)
+    table = read_table(names, np.array(sizes_wh, np.int64).reshape(-1, 2))
+    paths = [images.get(key, folder / f"{key}.jpg") for key in keys]
+    entries = _entries(table, [one.relative_to(folder).as_posix() for one in paths])
+    return Split("", table, Images(tuple(paths)) if images else None, entries, asked.path)
 
 
 def _yolo(asked: Request) -> Split:
@@ -360,10 +354,6 @@ def _yolo(asked: Request) -> Split:
         return found
     note = f"{asked.path}: no {yolo.LIST} or {yolo.DATA}; classes are called by their numbers"
     return replace(found, notes=(*found.notes, note))
-
-
-def _dota(asked: Request) -> Split:
-    return _labelled(asked, "dota", dota.read)
 
 
 def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]) -> Split:
@@ -379,20 +369,12 @@ def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]
         notes.append(splits.some(folder, "images without label file, taken as empty", bare))
     if not labelled:
         raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
-    sizes, names = asked.sizes, coco.names_of(f"{key}.jpg" for key in keys)
-    if not images:
-        sizes = splits.need_sizes(path, sizes)
-        if spare := set(sizes) - set(names):
-            notes.append(splits.some(path, "image sizes without label file, left out", spare))
-    pairs = zip(names, keys, strict=True)
-    given = [(name, sizes, images.get(key)) for name, key in pairs]
-    sizes_wh = np.array(parallel.every(lambda one: splits.size_of(*one), given))
     how = {"labels": labels, "keys": keys, "executor": asked.executor}
-    table = read_labels(path, names, sizes_wh, **how)
-    found = [images.get(key, folder / f"{key}.jpg") for key in keys]
-    entries = _entries(table, [one.relative_to(folder).as_posix() for one in found])
-    return Split(name, table, Images(tuple(found)) if images else None, entries, path,
-                 tuple(notes))  # fmt: skip
+    found = _of_files(asked, keys, images, folder, partial(read_labels, path, **how))
+    sizes = {} if images else splits.need_sizes(path, asked.sizes)
+    if spare := set(sizes) - set(found.annotations.names):
+        notes.append(splits.some(path, "image sizes without label file, left out", spare))
+    return replace(found, name=name, notes=tuple(notes))
 
 
 def _label_folders(asked: Request, parts: Sequence[str]) -> tuple[Path, Path, str]:
@@ -437,9 +419,8 @@ def _voc(asked: Request) -> Split:
     keys = [file_name.rpartition(".")[0] for file_name in file_names]
     lists = home.parent / "ImageSets/Main"
     if split and (lists / f"{split}.txt").is_file():
-        with files.reading(lists, "a list of names", (UnicodeDecodeError,)):
-            names = {line.split()[0] for line in (lists / f"{split}.txt").read_text().splitlines()
-                     if line.strip()}  # fmt: skip
+        lines = yolo.lines_of(lists / f"{split}.txt")
+        names = {line.split()[0] for line in lines if line.strip()}
         if strange := names - {*keys, *table.names}:
             raise InputError(splits.some(lists, f"names of {split} without an xml file", strange))
     elif split and lists.is_dir() and not is_part:
@@ -478,15 +459,22 @@ def _coco(asked: Request) -> Split:
     path, folders = _coco_files(asked)
     value = files.read_json(path)
     images = tuple(coco.images_of(value, source=path).values())
-    table = coco.from_coco(value, source=path, sizes=_size_in(folders, images, asked, path))
+    names = [str(image["file_name"]) for image in images]
+    # Where one of the first images lies, the others are.
+    tried = ((one, name) for one in folders for name in names[:FIRST])
+    home = next((one for one, name in tried if (one / name).is_file()), None)
+
+    def size_of(name: str) -> tuple[int, int]:
+        return splits.size_of(Path(name).stem, asked.sizes, home and _below(home, name))
+
+    is_told = home is not None or asked.sizes is not None
+    table = coco.from_coco(value, source=path, sizes=size_of if is_told else None)
     placed = [image for image in images if "parent" in image]
     if 0 < len(placed) < len(images):
         raise InputError(f"{path}: {len(placed)} of {len(images)} images have parents; all or none")
     for image in placed:
         coco.check_crop(image, f"{path}: image {image['file_name']!a}")
-    paths = None
-    if home := _image_home(folders, images):
-        paths = Images(tuple(_below(home, str(image["file_name"])) for image in images))
+    paths = Images(tuple(_below(home, name) for name in names)) if home else None
     listed = {"images": value["images"], "categories": value["categories"]}
     name = asked.split if asked.path.is_dir() else ""
     return Split(name, table, paths, images, path, unread=coco.unread(value), coco_file=listed)
@@ -515,35 +503,12 @@ def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
     raise InputError(f"{path}: no COCO file of split {split!r} ({tried})")
 
 
-def _image_home(folders: Sequence[Path], images: Sequence[Entry]) -> Path | None:
-    """Return the folder in which one of the first images lies; None where none of them has it."""
-    names = [str(image["file_name"]) for image in images[:FIRST]]
-    return next((one for one in folders for name in names if (one / name).is_file()), None)
-
-
 def _below(folder: Path, name: str) -> Path:
     """Return folder/name, which may be a link to anywhere. InputError for a name that leads out."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         raise InputError(f"{name}: leads out of {folder}")
     return folder / path
-
-
-def _size_in(
-    folders: Sequence[Path], images: Sequence[Entry], asked: Request, source: Path
-) -> coco.SizeOf:
-    """Return what tells the size of an image that the COCO file does not: its header, or sizes."""
-    home = _image_home(folders, images)
-
-    def size_of(file_name: str) -> tuple[int, int]:
-        path = home and _below(home, file_name)
-        if not path and asked.sizes is None:
-            raise InputError(
-                f"{source}: {file_name} has no width and height, and no image is there"
-            )
-        return splits.size_of(Path(file_name).stem, asked.sizes, path)
-
-    return size_of
 
 
 def _uavdt(asked: Request) -> Split:
@@ -573,9 +538,9 @@ def _crops(asked: Request) -> Split:
     name = asked.split or str(listed.parameters.get("split") or "")
     images = splits.images_in(path / "images")
     if not (path / "annotations").is_dir():  # of classes that VisDrone's text does not know
-        found = replace(_coco(replace(asked, path=path / COCO_LIST)), name=name)
+        found = _coco(replace(asked, path=path / COCO_LIST))
         paths = tuple(images.get(n, path) for n in found.annotations.names)
-        return replace(found, images=Images(paths) if images else None)
+        return replace(found, name=name, images=Images(paths) if images else None)
     crops = []
     for stem, value in listed.images.items():
         image = coco.checked(value, _CropsOfImage, f"{source}: {stem!a}")
@@ -589,7 +554,7 @@ def _crops(asked: Request) -> Split:
     found = [images[n].name if n in images else f"{n}.jpg" for n in names]
     pairs = zip(found, crops, strict=True)
     entries = tuple(_entry(file_name, parent, region) for file_name, (_, parent, region) in pairs)
-    notes = tuple(left_out(path, names, f"not in {CROPS_LIST}"))
+    notes = left_out(path, names, f"not in {CROPS_LIST}")
     paths = Images(tuple(images.get(n, path) for n in names)) if images else None
     return Split(name, table, paths, entries, notes=notes)
 
@@ -631,6 +596,6 @@ KINDS: Mapping[str, Callable[[Request], Split]] = {
     "coco": _coco,
     "voc": _voc,
     "yolo": _yolo,
-    "dota": _dota,
+    "dota": partial(_labelled, kind="dota", read_labels=dota.read),
     "uavdt": _uavdt,
 }

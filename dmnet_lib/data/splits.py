@@ -24,6 +24,7 @@ MAX_SIDE_PX = 10**6  # no image is so large; keeps whole pixels in int64
 # Names that say which sequence a frame is of: VisDrone's, and UAVDT's with or without its folder.
 SEQUENCE = re.compile(r"(?:.+--)?([0-9]{7}(?=_[0-9]{5}_d_[0-9]+$)|M[0-9]{4}(?=(_|--)img[0-9]{6}$))")
 Sizes = Mapping[str, tuple[int, int]]  # (width, height) by stem
+Paths = Mapping[str, Path]  # of images, by name or key
 Entry = Mapping[str, object]
 
 
@@ -81,11 +82,8 @@ class Split:
         return any("parent" in entry for entry in self.entries)
 
     def file_names(self) -> list[str]:
-        """Return the images' file names; where nothing tells them, `<name>.jpg`."""
-        if self.entries:
-            return [str(entry["file_name"]) for entry in self.entries]
-        paths = self.images.paths if self.images else ()
-        return [path.name for path in paths] or [f"{name}.jpg" for name in self.annotations.names]
+        """Return the images' file names."""
+        return [str(entry["file_name"]) for entry in self.entries]
 
     def of(self, table: Annotations) -> "Split":
         """Return the same about a table of some of the images, in this order."""

@@ -119,7 +119,7 @@ def test_odd_ids_and_missing_keys_of_coco_are_no_fault(tmp_path: Path) -> None:
         row["image_id"] = called["images"][row["image_id"]]
         row["category_id"] = called["categories"][row["category_id"]]
     path = files.write_json(tmp_path / "val.json", value)
-    assert "a.jpg has no width and height, and no image" in fault(datasets.read, path)
+    assert "'a.jpg' has no width and height, and no image" in fault(datasets.read, path)
     pictures(tmp_path)
     table = datasets.read(path).annotations  # in the order of ids
     assert (table.names, table.classes.names) == (("b", "a"), ("buoy", "boat"))

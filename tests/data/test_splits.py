@@ -103,7 +103,7 @@ def test_a_size_that_is_none_is_named(tmp_path: Path, size: object) -> None:
 def test_decoded_images_stay_in_memory_up_to_a_limit(tmp_path: Path):
     folder = write_split(tmp_path / "val", dict.fromkeys("abc", ""))
     one = 12 * 16 * 3
-    images = Images(datasets.image_paths(folder), max_bytes=2 * one)
+    images = Images(tuple(datasets.images_of(folder).values()), max_bytes=2 * one)
     first = images[0]
     assert images[0] is first
     images[1], images[0], images[2]  # 1 is the one not used for longest
@@ -114,7 +114,7 @@ def test_decoded_images_stay_in_memory_up_to_a_limit(tmp_path: Path):
 def test_a_torn_image_is_named_when_it_is_decoded(tmp_path: Path):
     folder = write_split(tmp_path / "val", {"a": ""})
     files.write_bytes(folder / "images" / "a.jpg", JPEG[: len(JPEG) // 2])
-    images = Images(datasets.image_paths(folder))
+    images = Images(tuple(datasets.images_of(folder).values()))
     assert "a.jpg: not a readable JPEG" in fault(images.__getitem__, 0)
 
 

@@ -232,10 +232,10 @@ def from_coco(
     image_index = np.array([image for image, *_ in rows], np.int64)
     table = np.array([fields for *_, fields in rows], np.float64).reshape(-1, 6 + len(EXTRAS))
     boxes_xywh, (class_ids, ignored, *extra) = table[:, :4], table[:, 4:].T
-    extra = _told(extra)
-    if SCORE in extra:  # of a row that has none it is what the other keys say
-        given = table[:, 6 + EXTRAS.index(SCORE)]
-        extra[SCORE] = np.where(np.isnan(given), ignored == 0, extra[SCORE]).astype(np.int64)
+    told = {n: c for n, c in zip(EXTRAS, extra, strict=True) if not np.isnan(c).all()}
+    if SCORE in told:  # of a row that has none it is what the other keys say
+        told[SCORE] = np.where(np.isnan(told[SCORE]), ignored == 0, told[SCORE])
+    extra = {name: np.nan_to_num(column).astype(np.int64) for name, column in told.items()}
     return Annotations(
         names_of(image["file_name"] for image in images.values()),
         np.array([_size_wh(image, source, sizes) for image in images.values()]).reshape(-1, 2),
@@ -243,11 +243,6 @@ def from_coco(
         in_pixels(boxes_xywh), class_ids.astype(np.int64), ignored == 1,
         classes, extra,
     )  # fmt: skip
-
-
-def classes_of(value: object, source: Path | str) -> Classes:
-    """Return the classes of a COCO dictionary. Raises InputError."""
-    return _numbered(checked(value, _Categories, f"{source}").categories, source)[0]
 
 
 def _numbered(categories: Sequence[_Category], source: Path | str) -> tuple[Classes, dict[Id, int]]:
@@ -261,17 +256,12 @@ def _numbered(categories: Sequence[_Category], source: Path | str) -> tuple[Clas
     return replace(classes, numbers=own), {one: numbers[name] for one, name in names.items()}
 
 
-def _told(columns: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the columns of EXTRAS that some row has; NaN, where it has none, becomes 0."""
-    named = zip(EXTRAS, columns, strict=True)
-    return {n: np.nan_to_num(c).astype(np.int64) for n, c in named if not np.isnan(c).all()}
-
-
 def _size_wh(image: Entry, source: Path | str, sizes: SizeOf | None) -> tuple[int, int]:
     if image.get("width") and image.get("height"):
         return image["width"], image["height"]
     if sizes is None:
-        raise InputError(f"{source}: {image['file_name']!a:.80} has no width and height")
+        what = f"{image['file_name']!a:.80} has no width and height, and no image is there"
+        raise InputError(f"{source}: {what}")
     return sizes(str(image["file_name"]))
 
 

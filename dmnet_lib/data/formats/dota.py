@@ -1,12 +1,9 @@
 """DOTA's text in, a table out: `<name>.txt` of rotated boxes for each image.
 
 A line is `x1 y1 x2 y2 x3 y3 x4 y4 class difficult`, in pixels; before them may stand two lines,
-`imagesource:…` and `gsd:…`. A table's box is the one around the four corners; what is difficult
-counts as neither right nor wrong. The classes are those of classes.txt, where there is one, else
-all names in the data set, sorted.
+`imagesource:…` and `gsd:…`. A table's box is the one around the four corners.
 """
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -39,14 +36,8 @@ def read(
         if of_split and labels not in path.parents:
             called.update(_read_image(path)[1])
     classes, numbers = voc.numbered(folder, called)
-    columns = []
-    for rows, objects in images:
-        class_ids, difficult = np.array([numbers[one] for one in objects], np.int64), rows[:, 4] > 0
-        columns.append({
-            "boxes_xywh": rows[:, :4], "class_ids": class_ids,
-            "ignored": difficult | (class_ids <= 0),
-        })  # fmt: skip
-    return from_lists(names, sizes_wh, columns, classes)
+    tables = [voc.columns(rows, objects, numbers) for rows, objects in images]
+    return from_lists(names, sizes_wh, tables, classes)
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, list[str]]:
@@ -63,10 +54,7 @@ def _row(line: str, where: str) -> tuple[list[float], str]:
     if len(fields) not in (CORNERS + 1, CORNERS + 2):  # some leave `difficult` out
         what = f"{len(fields)} fields, expected x1 y1 x2 y2 x3 y3 x4 y4 class difficult"
         raise InputError(f"{where}: {what}{visdrone.likeness(line)}")
-    try:
-        numbers = [float(one) for one in (*fields[:CORNERS], *fields[CORNERS + 1 :])]
-    except ValueError:
-        numbers = [math.nan]
+    numbers = [*map(visdrone.number, fields[:CORNERS] + fields[CORNERS + 1 :])]
     if not all(abs(one) < LIMIT_PX for one in numbers):
         raise InputError(f"{where}: corners and difficult must be numbers, corners in pixels")
     corners_xy = np.array(numbers[:CORNERS]).reshape(-1, 2)

@@ -1,10 +1,8 @@
 """Detections that any program wrote in, one table over known images out, and back.
 
-Read are COCO results (ultralytics' predictions.json, mmdet, detectron2), VisDrone's or YOLO's text,
-a folder or zip of `<stem>.txt`, UAVDT's, of `<sequence>.txt`, and mmdet's predictions, a folder of
-`<stem>.json`. Programs differ in how they call images and count classes. What a file leaves open is
-settled only if a single reading fits, and refused otherwise: with classes or images that are one
-off, the score would be wrong and look right.
+`dmnet evaluate --help` lists what is read. Programs differ in how they call images and count
+classes. What a file leaves open is settled only if a single reading fits, and refused otherwise:
+with classes or images that are one off, the score would be wrong and look right.
 """
 
 import zipfile
@@ -250,15 +248,9 @@ def _image_numbers(
     by_id, notes = {}, []
     if images is not None:
         entries = coco.images_of(images, source="the COCO file of the images")
-        called = zip(
-            entries.items(),
-            coco.names_of(one["file_name"] for one in entries.values()),
-            strict=True,
-        )
-        by_id = {
-            key: by_name.get(name, _named(image["file_name"], by_name))
-            for (key, image), name in called
-        }
+        file_names = [image["file_name"] for image in entries.values()]
+        called = zip(entries, file_names, coco.names_of(file_names), strict=True)
+        by_id = {key: by_name.get(name, _named(file, by_name)) for key, file, name in called}
     elif ids := {key for key in keys if isinstance(key, int)}:
         by_id, notes = _reading(path, sorted(ids), names)
     return np.array([by_id.get(key, _named(key, by_name)) for key in keys], np.int64), notes

@@ -108,12 +108,8 @@ def to_rows(table: Annotations) -> np.ndarray:
 
 def read_annotations(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
     """Return the table of `<name>.txt` in folder; sizes_wh [M, 2]. Raises InputError."""
-    return read_files([files.inside(folder, f"{name}.txt") for name in names], sizes_wh)
-
-
-def read_files(paths: Sequence[Path], sizes_wh: np.ndarray) -> Annotations:
-    """Return the table of annotation files and the sizes [M, 2] of their images."""
-    return from_table([path.stem for path in paths], sizes_wh, *read_all(paths))
+    paths = [files.inside(folder, f"{name}.txt") for name in names]
+    return from_table(names, sizes_wh, *read_all(paths))
 
 
 def write_annotations(folder: Path, annotations: Annotations) -> None:
@@ -135,16 +131,20 @@ def parse_result(line: str, where: str) -> list[float]:
 
 def result_numbers(fields: Sequence[str], last: str, where: str) -> list[float]:
     """Return x, y, w, h, score and a whole number, called last, of a line's fields. InputError."""
-    try:
-        numbers = [float(field) for field in fields]
-    except ValueError:
-        numbers = [math.nan] * len(fields)  # which lies in no range
-    x, y, w, h, score, whole = numbers
+    x, y, w, h, score, whole = numbers = list(map(number, fields))
     lies = abs(x) < LIMIT_PX and abs(y) < LIMIT_PX and 0 <= w < LIMIT_PX and 0 <= h < LIMIT_PX
     if lies and 0 <= score <= 1 and whole.is_integer():
         return numbers
     expected = f"expected numbers, w and h from 0, score in 0..1, a whole {last}"
     raise InputError(f"{where}: {expected}")
+
+
+def number(field: str) -> float:
+    """Return the number that a field holds, NaN, which lies in no range, where it holds none."""
+    try:
+        return float(field)
+    except ValueError:
+        return math.nan
 
 
 def write_detections(path: Path, found: Detections) -> None:

@@ -4,7 +4,6 @@ VOC's own `truncated` is VisDrone's truncation, and what is `difficult`, which V
 ignored; an element `occlusion` is added, and ignored regions and others are objects of these
 names. VOC counts pixels from 1 and takes both ends in: a box of left x, width w (half-open, from 0)
 is xmin = x + 1, xmax = x + w; parts of pixels stay. A box without width so ends before it begins.
-The classes are those of classes.txt, where there is one, else all names, sorted.
 
 The released scripts have tags of their own: corners x0, y0, x1, y1 from 0 and half-open, always
 truncated, of depth 0. Both kinds are read.
@@ -93,8 +92,7 @@ def write(
 def _text(image: Annotations, folder_name: str, file_name: str, *, released: bool) -> str:
     names = {"folder": escape(folder_name), "file_name": escape(file_name)}
     width, height = image.sizes_wh[0].tolist()
-    size = {"width": width, "height": height, "depth": 0 if released else 3}
-    head = HEAD.format(**names, **size)
+    head = HEAD.format(**names, width=width, height=height, depth=0 if released else 3)
     template, first = (RELEASED_OBJECT, 0) if released else (OBJECT, 1)
     objects = []
     region, other = visdrone.NO_CLASS
@@ -130,9 +128,13 @@ def read(
     classes, numbers = numbered(folder, {name for *_, objects in images for name in objects})
     images = images[: len(keys)]
     file_names = [key + suffix for key, (_, suffix, *_) in zip(keys, images, strict=True)]
-    columns = [_columns(rows, objects, numbers) for *_, rows, objects in images]
+    tables = []
+    for *_, rows, objects in images:
+        difficult, truncation, occlusion = rows[:, 4:].astype(np.int64).T
+        extra = {SCORE: 1 - difficult, TRUNCATION: truncation, "occlusion": occlusion}
+        tables.append(columns(rows, objects, numbers) | extra)
     sizes_wh = [size for size, *_ in images]
-    return from_lists(coco.names_of(file_names), sizes_wh, columns, classes), tuple(file_names)
+    return from_lists(coco.names_of(file_names), sizes_wh, tables, classes), tuple(file_names)
 
 
 def numbered(folder: Path, called: Collection[str]) -> tuple[Classes, dict[str, int]]:
@@ -147,17 +149,13 @@ def numbered(folder: Path, called: Collection[str]) -> tuple[Classes, dict[str, 
     return classes, visdrone.NO_CLASS | numbers
 
 
-def _columns(
+def columns(
     rows: np.ndarray, objects: Sequence[str], numbers: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
-    """Return the columns of an image's rows [n, 7]: x, y, w, h, difficult, truncated, occlusion."""
-    difficult, truncation, occlusion = rows[:, 4:].astype(np.int64).T
+    """Return the columns of an image's objects and their rows: x, y, w, h, difficult, …"""
     class_ids = np.array([numbers[name] for name in objects], np.int64)
-    return {
-        "boxes_xywh": rows[:, :4], "class_ids": class_ids,
-        "ignored": (difficult == 1) | (class_ids <= 0),
-        SCORE: 1 - difficult, TRUNCATION: truncation, "occlusion": occlusion,
-    }  # fmt: skip
+    ignored = (rows[:, 4] > 0) | (class_ids <= 0)
+    return {"boxes_xywh": rows[:, :4], "class_ids": class_ids, "ignored": ignored}
 
 
 def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray, list[str]]:

@@ -1,14 +1,11 @@
 """A YOLO dataset in, a table out, and back: `labels/<stem>.txt`, `classes.txt`, `data.yaml`.
 
 A line is `class cx cy w h`: class from 0, the box's centre and size as shares of the image's size.
-Read are also segmentation lines (the box of the polygon) and a score at a line's end. The format
-has no place for ignored rows, objects of other classes and columns of `extra`: such rows are
-dropped and counted. What is kept comes back exact to the shares' decimals; a box that crosses the
-border keeps its numbers, below 0 or above 1. What a detector found has a score at the end of each
-line; `results` makes detections of it.
+The format has no place for ignored rows, objects of other classes and columns of `extra`: such
+rows are dropped and counted. What is kept comes back exact to the shares' decimals; a box that
+crosses the border keeps its numbers, below 0 or above 1.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -178,17 +175,10 @@ def _numbers(fields: list[str], names: Sequence[str], classes: int, where: str) 
         expected = f"{len(names)} ({' '.join(names)})"
         likeness = visdrone.likeness(" ".join(fields))
         raise InputError(f"{where}: {len(fields)} fields, expected {expected}{likeness}")
-    numbers = [_float(field) for field in fields]
+    numbers = list(map(visdrone.number, fields))
     if not (numbers[0].is_integer() and 0 <= numbers[0] < classes):
         raise InputError(f"{where}: class is {fields[0][:40]!r}, expected 0 to {classes - 1}")
     valid = all(abs(number) < LIMIT for number in numbers) and min(numbers[3:]) >= 0
     if not valid or max(numbers[5:], default=0) > 1:
         raise InputError(f"{where}: cx, cy, w, h must be shares of the image, a score in 0..1")
     return numbers
-
-
-def _float(field: str) -> float:
-    try:
-        return float(field)
-    except ValueError:
-        return math.nan  # which lies in no range

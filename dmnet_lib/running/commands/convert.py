@@ -35,9 +35,10 @@ it a crop's name says where it lies."""
 EXAMPLES = """\
 example:
   dmnet convert data/VisDrone --split val --to coco --classes 'car: car + van, bus' --out a.json"""
-COLUMNS = {  # by format that is written, of `Annotations.extra` what it has a place for
-    "coco": coco.EXTRAS, "voc": visdrone.EXTRAS, "yolo": (), "visdrone": visdrone.EXTRAS,
-    "uavdt": uavdt.EXTRAS,
+FORMATS = {  # that are written: the columns of `extra` they hold, where files lie, how they end
+    "coco": (coco.EXTRAS, "", ""), "voc": (visdrone.EXTRAS, "", ".xml"),
+    "yolo": ((), "labels", ".txt"), "visdrone": (visdrone.EXTRAS, "annotations", ".txt"),
+    "uavdt": (uavdt.EXTRAS, "", uavdt.WHOLE),
 }  # fmt: skip
 
 
@@ -46,7 +47,7 @@ class Options:
     """What to convert, to which format, and where; the split is one of SOURCE's, or what it is."""
 
     source: Path = option("what to convert", flag="", metavar="SOURCE")
-    to: str = option("the format to write", choices=tuple(COLUMNS))
+    to: str = option("the format to write", choices=tuple(FORMATS))
     out: Path = option("a file for coco, else a folder")
     classes: str = option("merged, limited; objects of others become ignored regions", default="")
     data: DataOptions
@@ -95,7 +96,7 @@ def _kinds(table: Annotations) -> dict[str, int]:
 
 def _lost(table: Annotations, to: str, profile: Profile) -> dict[str, int]:
     """Return what a format has no place for, and how many rows hold it: none that is 0."""
-    lost, columns = {}, COLUMNS[to]
+    lost, (columns, *_) = {}, FORMATS[to]
     if to == "yolo":
         classed = table.class_ids > 0
         lost = _kinds(table) | {
@@ -146,7 +147,7 @@ def _check_out(options: Options, kept: Split) -> None:
         raise InputError(f"{out}: --to {options.to} writes {wanted}; choose another --out")
     if is_file:
         return
-    inner, suffix = FOLDERS[options.to]
+    _, inner, suffix = FORMATS[options.to]
     names = kept.annotations.names
     ours = {f"{name}{suffix}" for name in (*names, *map(uavdt.sequence_of, names))}
     others = {path.name for path in (out / inner).glob(f"*{suffix}")} - ours
@@ -186,7 +187,3 @@ def _write_files(options: Options, kept: Split, say: Say) -> None:
     else:
         uavdt.write(out, table)
         say(f"{out}: {images:,} frames, {rows:,} lines")
-
-
-FOLDERS = {"voc": ("", ".xml"), "yolo": ("labels", ".txt"), "visdrone": ("annotations", ".txt"),
-           "uavdt": ("", uavdt.WHOLE)}  # fmt: skip

@@ -80,7 +80,7 @@ def run(options: Options, say: Say) -> None:
     fused = fusion.fuse(parts, names=whole.names, **how)
     entries = zip(whole.names, images.entries, strict=True)
     ids = {name: entry["id"] for name, entry in entries} if images.coco_file else None
-    results.write(options.out, fused, ids, whole.classes.own_numbers)
+    results.write(options.out, fused, ids, whole.classes.numbers)
     counts = " + ".join(f"{len(one):,}" for one in views)
     if options.out.suffix.lower() != ".json":
         fused = fused.top(visdrone.MAX_DETECTIONS)  # as they were written
