@@ -424,7 +424,8 @@ def test_each_network_is_trained_by_one_function(tmp_path: Path) -> None:
             checkpoint=tmp_path / "detector.pt",
         )  # fmt: skip
         assert len(rows) == 2, name
-    about = detectors.write(tmp_path, found, steps=2, val_loss=float(rows["val_loss"].min()))
+    trained = detectors.Torchvision(found, VISDRONE)
+    about = detectors.write(tmp_path, trained, steps=2, val_loss=float(rows["val_loss"].min()))
     assert about == files.read_json(tmp_path / detectors.ABOUT)
     again = weights.read(tmp_path / detectors.WEIGHTS, detectors.build("fcos_small", VISDRONE))
     for key, value in found.state_dict().items():
