@@ -19,7 +19,7 @@ TINY = ("test_notebooks", "test_tiny")  # files whose tests look at the tiny run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let whole runs on data of every kind be asked for: they take a quarter of an hour."""
+    """Let whole runs on data of every kind be asked for: they take half an hour."""
     parser.addoption("--thorough", action="store_true", help="run experiments on all kinds of data")
 
 

@@ -193,7 +193,8 @@ def test_pages_that_a_full_disk_refuses_do_not_hide_why_a_stage_stopped(done, mo
 def test_ctrl_c_ends_the_command_with_130_and_no_half_result(done) -> None:
     experiment = done.experiment("01_sum: {fail: wait}")
     code = (
-        "import sys; from functools import partial; from pathlib import PosixPath\n"
+        "import signal, sys; from functools import partial; from pathlib import PosixPath\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's jobs ignore it
         "from dmnet_lib.running import cli, runner\n"
         f"runner.run = partial(runner.run, **{done.places})\n"
         f"sys.exit(cli.main(['run', '{experiment}']))"
