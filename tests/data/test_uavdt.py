@@ -24,6 +24,13 @@ LINES = {
 }
 
 
+def test_splits_of_a_folder_are_those_that_it_has(root: Path) -> None:
+    assert datasets.splits_in(root, "uavdt") == ("train",)
+    uavdt.write(root, uavdt.read(root, "M9001")[0])
+    files.write_text(root / "M0203_gt_whole.txt", "")
+    assert datasets.splits_in(root, "uavdt") == ("train", "test")
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write(tmp_path, LINES)

@@ -109,6 +109,12 @@ def _home(folder: Path) -> Path:
     raise InputError(f"{folder}: no <sequence>{WHOLE} of UAVDT, nor in GT or <folder>/GT")
 
 
+def splits_in(folder: Path) -> tuple[str, ...]:
+    """Return which of train and test a folder has sequences of. Raises InputError as `read`."""
+    there = {p.name.removesuffix(WHOLE) for p in _home(folder).glob(f"*{WHOLE}")}
+    return ("train",) * bool(there - {*TEST}) + ("test",) * bool(there & {*TEST})
+
+
 def _sequences(home: Path, split: str) -> list[str]:
     """Return the sequences of a split, sorted. Raises InputError where one of them is not there."""
     there = [p.name.removesuffix(WHOLE) for p in home.glob(f"M[0-9][0-9][0-9][0-9]{WHOLE}")]
@@ -116,7 +122,9 @@ def _sequences(home: Path, split: str) -> list[str]:
     chosen = sorted({s for part in split.split("+") for s in splits.get(part, (part,))})
     if missing := [one for one in chosen if one not in there]:
         expected = "a split is train, test, a sequence, or several of them with + between"
-        raise InputError(f"{home}: no {missing[0]}{WHOLE} for split {split!r}; {expected}")
+        raise InputError(
+            f"{home}: no {missing[0]}{WHOLE} for split {split!r}; {expected} (--split)"
+        )
     if not chosen:
         raise InputError(f"{home}: holds no sequence of split {split!r}")
     return chosen
