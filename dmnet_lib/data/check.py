@@ -77,7 +77,7 @@ def check_splits(
     in for images that are not there. executor, as `parallel.run` takes it, reads the files. Raises
     InputError.
     """
-    found, paths = Check(), {}
+    found, paths, lists = Check(), {}, {}
     if isinstance(root, Source):
         root, kind, layout = root.root, root.kind, root.layout
     kind = kind or ("visdrone" if "visdrone" in datasets.kinds_in(root) else datasets.kind_of(root))
@@ -96,7 +96,11 @@ def check_splits(
         paths[split] = own
         found.counts[split] = splits.counts(table) | {"images": max(len(own), len(table))}
         found.classes[split] = _by_class(table)
+        lists.setdefault(table.classes.names, (split, table.classes))
         _note_boxes(home, table, found)
+    if len(lists) > 1:  # a run would stop
+        told = "; ".join(f"{split} has {classes}" for split, classes in lists.values())
+        found.errors.append(f"{root}: {told}: all splits need the same list")
     _note_classes(found)
     _note_files(paths, found)
     _note_copies(paths, executor, found)
