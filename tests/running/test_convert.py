@@ -461,6 +461,15 @@ def test_a_conversion_that_was_stopped_is_not_taken_for_a_whole_one(
 # Classes
 
 
+def test_a_refused_conversion_leaves_a_folder_as_it_was(tmp_path, convert, refused) -> None:
+    folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.2 0.2")
+    files.write_text(folder / "classes.txt", "boat\n")
+    files.write_json(folder / "image_sizes.json", {"a": [40, 30]})
+    convert(folder, "--to", "yolo", "--out", tmp_path / "good")
+    refused(tmp_path / "good", "--to", "visdrone", "--out", tmp_path / "good2")
+    assert not (tmp_path / "good2").exists()
+
+
 def test_classes_are_merged_and_others_become_ignored(tmp_path, convert, refused) -> None:
     """Class 4, a car, becomes a truck; 10, a motor, is not asked for; what was no object stays."""
     folder, out = split_folder(tmp_path / "val"), tmp_path / "out"

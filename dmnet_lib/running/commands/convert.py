@@ -147,6 +147,8 @@ def _check_out(options: Options, kept: Split) -> None:
         raise InputError(f"{out}: --to {options.to} writes {wanted}; choose another --out")
     if is_file:
         return
+    if options.to == "visdrone":  # before anything is written
+        list(map(visdrone.VISDRONE.id, kept.annotations.classes))
     _, inner, suffix = FORMATS[options.to]
     names = kept.annotations.names
     ours = {f"{name}{suffix}" for name in (*names, *map(uavdt.sequence_of, names))}
