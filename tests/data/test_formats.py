@@ -113,16 +113,27 @@ def test_globox_reads_our_yolo_alike(tmp_path: Path) -> None:
 def test_coco_of_others_is_known_by_names_and_may_lack_our_keys():
     foreign = {
         "images": [{"id": 9, "file_name": "train/x.png", "width": 30, "height": 20}],
-        "categories": [{"id": 0, "name": "car"}, {"id": 1, "name": "others"}],
+        "categories": [{"id": k, "name": name} for k, name in enumerate([*VISDRONE, "others"])],
         "annotations": [
-            {"id": 4, "image_id": 9, "category_id": 0, "bbox": [1.4, 2.5, 3, 4], "iscrowd": 1},
-            {"id": 3, "image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4]},
+            {"id": 4, "image_id": 9, "category_id": 3, "bbox": [1.4, 2.5, 3, 4], "iscrowd": 1},
+            {"id": 3, "image_id": 9, "category_id": 10, "bbox": [1, 2, 3, 4]},
         ],
     }
     table = coco.from_coco(foreign)
     assert table.names == ("x",)
     assert to_rows(table).tolist() == [[1, 2, 3, 4, 1, 11, 0, 0], [1, 3, 3, 4, 0, 4, 0, 0]]
     assert table.boxes_xywh.tolist() == [[1, 2, 3, 4], [1.4, 2.5, 3, 4]]
+
+
+def test_a_class_of_one_s_own_may_be_called_others():
+    boxes = [{"id": k, "image_id": 1, "category_id": k, "bbox": [0, 0, 4, 4]} for k in (1, 2)]
+    table = coco.from_coco({
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}],
+        "categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "others"}],
+        "annotations": boxes,
+    })  # fmt: skip
+    assert table.classes.names == ("car", "others")
+    assert table.is_object.all()
 
 
 def test_ids_of_images_may_count_from_zero_and_files_have_any_name():
@@ -172,7 +183,7 @@ def changed(path: list, value: object) -> dict:
         (["images", 0, "file_name"], "b.1.jpg", "two images share"),
         (["images", 0, "id"], 2, "two images share"),
         (["categories", 0, "id"], 2, "two categories share an id"),
-        (["categories", 3, "name"], "van", "two classes have one name"),
+        (["categories", 3, "name"], "van", "two classes are called 'van'"),
         (["annotations", 0, "image_id"], 77, "annotations[0]: image_id is 77"),
         (["annotations", 0, "category_id"], 0, "annotations[0]: category_id is 0"),
         (["annotations", 0, "bbox"], [1, 2, 3], "annotations[0]: Expected `array` of length 4"),

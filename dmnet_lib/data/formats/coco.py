@@ -251,7 +251,7 @@ def _numbered(categories: Sequence[_Category], source: Path | str) -> tuple[Clas
     names = {one.id: one.name.strip() or str(one.id) for one in ordered}
     if len(names) < len(ordered):
         raise InputError(f"{source}: two categories share an id")
-    classes, numbers = visdrone.numbered(list(names.values()), f"{source}")
+    classes, numbers = visdrone.numbered(list(names.values()), f"{source}", are_all=True)
     own = tuple(one for one, name in names.items() if numbers[name] > 0)
     return replace(classes, numbers=own), {one: numbers[name] for one, name in names.items()}
 

@@ -12,6 +12,7 @@ import math
 import re
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -46,17 +47,19 @@ DOTA_HEADS = ("imagesource:", "gsd:")  # of the lines that a file of DOTA begins
 RESULT_FIELDS = 6  # those before truncation and occlusion, which say nothing in results
 
 
-def numbered(names: Sequence[str], source: str) -> tuple[Classes, dict[str, int]]:
+def numbered(
+    names: Sequence[str], source: str, *, are_all: bool = False
+) -> tuple[Classes, dict[str, int]]:
     """Return the classes among names, and the number of every name: its class's, or none's.
 
-    "ignored regions" is none; so is "others", where all else is VisDrone's. Raises InputError for a
-    name that stands twice.
+    "ignored regions" is none; so is "others", where all else is VisDrone's, and all of VisDrone's
+    are there if names are_all of a list. Raises InputError for a name that stands twice.
     """
     special = dict(NO_CLASS)
-    if not set(names) <= set(CATEGORY_NAMES.values()):
+    if set(names) - set(CATEGORY_NAMES.values()) or (are_all and set(VISDRONE) - set(names)):
         del special[CATEGORY_NAMES[OTHERS]]
-    if len(set(names)) < len(names):
-        raise InputError(f"{source}: two classes have one name")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"{source}: two classes are called {twice[0]!r}")
     classes = Classes(tuple(name for name in names if name not in special), source)
     return classes, {name: number for number, name in enumerate(classes, 1)} | special
 
