@@ -86,7 +86,8 @@ class Classes:
         odd = sorted((own for own in self.names if {*own} & {*",:+"}), key=len, reverse=True)
         marks = {chr(0xE000 + place): own for place, own in enumerate(odd)}
         for mark, own in marks.items():
-            marked = marked.replace(own, mark)
+            whole = rf"(^|[,:+])(\s*){re.escape(own)}(?=\s*([,:+]|$))"
+            marked = re.sub(whole, rf"\1\2{mark}", marked)
         for part in marked.split(","):
             name, colon, members = part.partition(":")
             words = (word.strip() for word in [name, *(members if colon else name).split("+")])
