@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
@@ -121,7 +121,7 @@ def reading(
 def read_json(path: Path) -> object:
     """Read JSON. Raises InputError when the file is missing or broken."""
     with reading(path, "valid JSON", (ValueError, RecursionError)):
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> Path:
@@ -153,6 +153,14 @@ def model_path(model_file: str) -> Path:
     if not given:
         raise InputError("architecture onnx needs a model_file: an ONNX detector")
     return ROOT / given
+
+
+def below(folder: Path, name: str) -> Path:
+    """Return folder/name, which may be a link to anywhere. InputError for a name that leads out."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(f"{name}: leads out of {folder}")
+    return folder / path
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -43,7 +43,6 @@ PLACES = {"coco": COCO_FILES, "voc": ("{}/Annotations", "{}")} | {
     kind: (*(f"{part}/{{}}" for part in parts), *(f"{{}}/{part}" for part in parts), "{}")
     for kind, parts in TEXTS.items()
 }
-FIRST = 20  # images are looked for, to find their folder
 Px = Annotated[int, msgspec.Meta(ge=0, lt=LIMIT_PX)]
 
 
@@ -202,7 +201,7 @@ def kinds_in(folder: Path) -> list[str]:
     signs = {
         "visdrone": ("annotations/*.txt", "*/annotations/*.txt"),
         "voc": ("*.xml", "Annotations/*.xml", "*/*.xml", "*/Annotations/*.xml",
-                "*/*/Annotations/*.xml"),
+                "*/*/Annotations/*.xml", "*/Annotations/*/*.xml"),
         "yolo": ("labels", yolo.DATA, "*/labels"),
         "dota": ("labelTxt", "*/labelTxt"),
         "uavdt": uavdt.SIGNS,
@@ -250,6 +249,8 @@ def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
 
 def splits_in(path: Path, kind: str, layout: str = "") -> tuple[str, ...]:
     """Return the names of the splits in a path of a kind but VisDrone's; "" where it is one."""
+    if kind == "uavdt":
+        return uavdt.splits_in(path)
     own, text = TEXTS.get(kind, ("", "Annotations")), SLOW.get(kind, "")
     is_one = path.is_file() or (text and any(any((path / part).glob(text)) for part in own))
     given = layout.partition(",")[0].strip().replace("{split}", "{}")
@@ -461,11 +462,11 @@ def _coco(asked: Request) -> Split:
     images = tuple(coco.images_of(value, source=path).values())
     names = [str(image["file_name"]) for image in images]
     # Where one of the first images lies, the others are.
-    tried = ((one, name) for one in folders for name in names[:FIRST])
+    tried = ((one, name) for one in folders for name in names)
     home = next((one for one, name in tried if (one / name).is_file()), None)
 
     def size_of(name: str) -> tuple[int, int]:
-        return splits.size_of(Path(name).stem, asked.sizes, home and _below(home, name))
+        return splits.size_of(Path(name).stem, asked.sizes, home and files.below(home, name))
 
     is_told = home is not None or asked.sizes is not None
     table = coco.from_coco(value, source=path, sizes=size_of if is_told else None)
@@ -474,7 +475,7 @@ def _coco(asked: Request) -> Split:
         raise InputError(f"{path}: {len(placed)} of {len(images)} images have parents; all or none")
     for image in placed:
         coco.check_crop(image, f"{path}: image {image['file_name']!a}")
-    paths = Images(tuple(_below(home, name) for name in names)) if home else None
+    paths = Images(tuple(files.below(home, name) for name in names)) if home else None
     listed = {"images": value["images"], "categories": value["categories"]}
     name = asked.split if asked.path.is_dir() else ""
     return Split(name, table, paths, images, path, unread=coco.unread(value), coco_file=listed)
@@ -501,14 +502,6 @@ def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
             return one, [*folders, one.parent]
     tried = files.shortened(one.relative_to(path) for one in files_there)
     raise InputError(f"{path}: no COCO file of split {split!r} ({tried})")
-
-
-def _below(folder: Path, name: str) -> Path:
-    """Return folder/name, which may be a link to anywhere. InputError for a name that leads out."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts:
-        raise InputError(f"{name}: leads out of {folder}")
-    return folder / path
 
 
 def _uavdt(asked: Request) -> Split:

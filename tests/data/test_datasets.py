@@ -173,6 +173,24 @@ def test_lines_of_yolo_are_read_as_trainers_write_them(tmp_path: Path, line: str
     assert table.class_ids.tolist() == [4]
 
 
+def test_keypoints_are_no_polygon_and_pixels_no_shares(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "data.yaml", "names: [a]\nkpt_shape: [2, 3]\n")
+    files.write_text(tmp_path / "labels" / "a.txt", "0 .5 .5 .2 .2 .45 .45 2 .55 .55 2")
+    table = yolo.read(tmp_path, ["a"], np.array([[40, 30]]))
+    assert table.boxes_xywh.tolist() == [[16, 12, 8, 6]]
+    files.write_text(tmp_path / "labels" / "a.txt", "0 32 24 10 10")
+    message = fault(yolo.read, tmp_path, ["a"], np.array([[40, 30]]))
+    assert "a.txt:1: cx, cy, w, h are pixels" in message
+
+
+def test_linked_labels_are_read_as_linked_images_are(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", "yolo", "labels/val", "images/val")
+    label = next((root / "labels" / "val").glob("*.txt"))
+    label.rename(tmp_path / "elsewhere.txt")
+    label.symlink_to(tmp_path / "elsewhere.txt")
+    assert datasets.load(root, "val").annotations.names
+
+
 TEXTS = {
     "VisDrone-VID": "1,0,10,20,30,40,1,4,0,0",
     "YOLO": "0 0.5 0.5 0.2 0.2",

@@ -122,7 +122,7 @@ def read(
         keys = sorted(one.relative_to(folder).with_suffix("").as_posix() for one in paths)
         if not keys:
             raise InputError(f"{folder}: holds no xml file")
-    paths = [*(files.inside(folder, f"{key}.xml") for key in keys), *others]
+    paths = [*(files.below(folder, f"{key}.xml") for key in keys), *others]
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "xml files"}
     images = parallel.every(_read_image, paths, **how)
     classes, numbers = numbered(folder, {name for *_, objects in images for name in objects})

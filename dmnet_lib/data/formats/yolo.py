@@ -65,7 +65,8 @@ def read(
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
     most, pairs = len(classes) or MOST_CLASSES, zip(paths, sizes, strict=True)
     how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
-    images = parallel.every(partial(_read_image, classes=most), list(pairs), **how)
+    read_image = partial(_read_image, classes=most, pose=_pose_fields(folder))
+    images = parallel.every(read_image, list(pairs), **how)
     if not len(classes):
         used = max((one["class_ids"].max(initial=0) for one in images), default=0)
         classes = Classes(tuple(map(str, range(used))), f"{folder}")
@@ -74,7 +75,7 @@ def read(
 
 def paths_of(labels: Path, keys: Sequence[str]) -> list[Path]:
     """Return the paths of the texts of images, of which some are there. Raises InputError."""
-    paths = [files.inside(labels, f"{key}.txt") for key in keys]
+    paths = [files.below(labels, f"{key}.txt") for key in keys]
     if keys and not any(path.is_file() for path in paths):
         raise InputError(f"{labels}: has labels for none of {len(keys)} images")
     return paths
@@ -112,6 +113,13 @@ def _yaml(path: Path) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def _pose_fields(folder: Path) -> int:
+    """Return the number of fields of a line with keypoints; 0 where a data.yaml tells of none."""
+    shape = _yaml(folder / DATA).get("kpt_shape")
+    is_shape = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)
+    return len(FIELDS) + shape[0] * shape[1] if is_shape else 0
+
+
 def _yaml_names(path: Path) -> list[object]:
     """Return the class names of a data.yaml: a list, or a mapping from 0, 1, 2 …"""
     names = _yaml(path).get("names")
@@ -127,11 +135,13 @@ def lines_of(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
 
 
-def _read_image(file: tuple[Path, np.ndarray], classes: int) -> dict[str, np.ndarray]:
+def _read_image(
+    file: tuple[Path, np.ndarray], classes: int, pose: int = 0
+) -> dict[str, np.ndarray]:
     """Return the columns of a label file and its image's size; no row where there is no file."""
     path, size_wh = file
     lines = [(n, line.split()) for n, line in enumerate(lines_of(path), start=1) if line.strip()]
-    rows = [_numbers(_as_box(fields), FIELDS, classes, f"{path}:{n}") for n, fields in lines]
+    rows = [_numbers(_as_box(fields, pose), FIELDS, classes, f"{path}:{n}") for n, fields in lines]
     table = np.array(rows).reshape(-1, len(FIELDS))
     corner = table[:, 1:3] - table[:, 3:] / 2
     xywh = np.concatenate([corner, table[:, 3:]], axis=1) * np.tile(size_wh, 2)
@@ -143,9 +153,10 @@ def _read_image(file: tuple[Path, np.ndarray], classes: int) -> dict[str, np.nda
     return {"boxes_xywh": xywh, "class_ids": ids, "ignored": np.zeros(len(table), bool)}
 
 
-def _as_box(fields: list[str]) -> list[str]:
-    """Return class, cx, cy, w, h of a line that may also have a score, or be a polygon's."""
-    if len(fields) == len(RESULT_FIELDS):
+def _as_box(fields: list[str], pose: int) -> list[str]:
+    """Return class, cx, cy, w, h of a line that may also have a score or, as lines of pose fields
+    have, keypoints, or be a polygon's."""
+    if len(fields) in (len(RESULT_FIELDS), pose):
         return fields[: len(FIELDS)]
     if len(fields) < 7 or len(fields) % 2 == 0:
         return fields
@@ -181,4 +192,6 @@ def _numbers(fields: list[str], names: Sequence[str], classes: int, where: str) 
     valid = all(abs(number) < LIMIT for number in numbers) and min(numbers[3:]) >= 0
     if not valid or max(numbers[5:], default=0) > 1:
         raise InputError(f"{where}: cx, cy, w, h must be shares of the image, a score in 0..1")
+    if max(numbers[1:5]) > 1 and not any("." in field for field in fields[1:5]):
+        raise InputError(f"{where}: cx, cy, w, h are pixels, expected shares of the image")
     return numbers
