@@ -174,7 +174,7 @@ def test_classes_count_from_0_or_1(
         ([1, 17], None, "category ids 17 are none of the 10 classes, which count from 1"),
         ([0, 9, 12], 1, "category ids 12 are none of the 10 classes, which count from 1"),
         ([10**30], None, "none of the 10 classes"),
-        (["car"], None, "Expected `int`, got `str` - at `$[0].category_id`"),
+        (["car"], None, "category ids are text (car)"),
     ],
 )
 def test_classes_in_doubt_are_refused(
@@ -196,6 +196,14 @@ def test_categories_are_known_by_the_names_of_their_file(read: Callable) -> None
     assert "COCO file, 12 (person), are none of pedes" in fault(read, [entry(0, 12)], images=images)
     assert "COCO file, 1 (not there), are none of" in fault(read, [entry(0, 1)], images=images)
     assert read([entry(0, 1)], images=images, first_class=0)[0].class_ids.tolist() == [2]
+
+
+def test_ids_of_categories_may_be_text_as_in_their_file(read: Callable, tmp_path: Path) -> None:
+    images = coco_file({"z": 1, "b.1": 2, "c": 3}, [{"id": "cat-a", "name": "bus"}])
+    table, _ = read([entry(3, "cat-a")], images=images)
+    assert table.class_ids.tolist() == [VISDRONE.id("bus")]
+    (tmp_path / "r.json").write_text(json.dumps([entry("c", "cat-a")]))
+    assert "ids are text (cat-a)" in fault(results.read, tmp_path / "r.json", NAMES, VISDRONE)
 
 
 def test_visdrone_text_with_category_0_is_refused(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class _Result(msgspec.Struct, gc=False):
     """One entry of COCO results; bbox is x, y, w, h in pixels."""
 
     image_id: int | str
-    category_id: int
+    category_id: int | str
     bbox: coco.Box
     score: Score
     file_name: str | None = None
@@ -309,6 +309,10 @@ def _known_classes(
     first_class: int | None,
 ) -> tuple[dict[int, int], list[str]]:  # fmt: skip
     """Return our number of each category in the file, and notes; first_class None is found out."""
+    if texts := [number for number in found.categories if isinstance(number, str)]:
+        if not images.get("categories"):
+            raise InputError(f"{path}: category ids are text ({shortened(texts)}); {REMEDY}")
+        return _classes_of(path, sorted(found.categories, key=str), images, classes)
     seen, first, notes = sorted(found.categories), first_class, []
     if seen and not len(classes):
         raise InputError(f"{path}: of no class, as the images' own file names none")
@@ -337,7 +341,7 @@ def _known_classes(
 
 
 def _classes_of(
-    path: Path, seen: list[int], images: Mapping[str, object], classes: Classes
+    path: Path, seen: list[coco.Id], images: Mapping[str, object], classes: Classes
 ) -> tuple[dict[int, int], list[str]]:
     """Return our number of each of the COCO file's categories that is seen, by name, and notes."""
     named = coco.category_names(images)
