@@ -143,7 +143,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", [coco_protocol, visdrone_protocol])
-@pytest.mark.parametrize("mark", [{"ignore": 1}, {"iscrowd": 1}])
+@pytest.mark.parametrize("mark", [{"ignore": 1}, {"iscrowd": 1}, {"iscrowd": True, "ignore": None}])
 def test_what_is_ignored_counts_as_neither(protocol: object, mark: dict) -> None:
     """Not to be found, and no fault to find: the figures are those of the others alone."""
     table = coco.from_coco(coco_value(**mark))

@@ -72,8 +72,8 @@ class _Annotation(msgspec.Struct, gc=False):
     category_id: Id
     bbox: Box
     id: object = None
-    iscrowd: Literal[0, 1] = 0
-    ignore: Literal[0, 1] | None = None
+    iscrowd: Literal[0, 1] | bool | None = None
+    ignore: Literal[0, 1] | bool | None = None
     score: Literal[0, 1] | None = None  # by default what the two others say
     truncation: Literal[0, 1] | None = None
     occlusion: Literal[0, 1, 2, 3, 4] | None = None
@@ -281,7 +281,7 @@ def _rows(
                 what = f"{one.category_id!r:.40}, that of no category"
                 raise InputError(f"{where}: category_id is {what}")
             number = known[one.category_id]
-            counts = 1 - max(one.iscrowd, one.ignore or 0) if one.score is None else one.score
+            counts = 1 - max(one.iscrowd or 0, one.ignore or 0) if one.score is None else one.score
             extra = (getattr(one, name) for name in EXTRAS)
             fields = (*one.bbox, number, not counts or number <= 0, *extra)
             yield images[one.image_id], one.id if type(one.id) is int else place, fields
