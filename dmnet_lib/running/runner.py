@@ -10,16 +10,12 @@ import json
 import os
 import shlex
 import shutil
-import signal
 import sys
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterator
-from concurrent import futures
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import filelock
 import nbformat
@@ -39,30 +35,13 @@ from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 
 REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
 LOCK, OWNER = ".lock", ".owner"  # the second says which process holds the first
-STOP_S = 3.0  # a kernel has to end by itself when it is interrupted
 Say = Callable[[str], None]
-
-_thread = futures.ThreadPoolExecutor(1)  # papermill's, with the event loop of its kernels
 
 
 class KernelManager(AsyncKernelManager):
     """Talks to kernels through sockets in the file system: runs side by side share no ports."""
 
-    known: ClassVar[weakref.WeakSet] = weakref.WeakSet()
     transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc", config=True)
-
-    def __init__(self, **options: object) -> None:
-        super().__init__(**options)
-        self.known.add(self)
-
-    @classmethod
-    def signal_all(cls, number: signal.Signals) -> None:
-        """Send a signal to each running kernel and the processes that it started."""
-        for manager in tuple(cls.known):
-            process = getattr(manager.provisioner, "process", None)
-            if process and process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
 
     @default("ip")
     def _sockets(self) -> str:
@@ -223,8 +202,7 @@ def _execute(job: Job, stage: str, work: Path) -> None:
     }
     with _environment(told), tempfile.TemporaryDirectory(prefix="dmnet-") as runtime:
         os.environ["JUPYTER_RUNTIME_DIR"] = runtime  # short: a socket's path may have 107 bytes
-        _interruptible(
-            papermill.execute_notebook,
+        papermill.execute_notebook(
             source,
             target,
             values,
@@ -236,20 +214,6 @@ def _execute(job: Job, stage: str, work: Path) -> None:
             progress_bar={"desc": stage, "disable": None},  # none where there is no terminal
             stderr_file=sys.stderr,
         )
-
-
-def _interruptible(call: Callable[..., object], *values: object, **options: object) -> None:
-    """Call in papermill's thread: here Ctrl-C ends the wait, in an event loop it could be lost."""
-    called = _thread.submit(call, *values, **options)
-    try:
-        called.result()
-    except KeyboardInterrupt:
-        KernelManager.signal_all(signal.SIGINT)
-        futures.wait([called], timeout=STOP_S)
-        while not called.done():
-            KernelManager.signal_all(signal.SIGKILL)
-            futures.wait([called], timeout=0.5)
-        raise
 
 
 @contextlib.contextmanager
