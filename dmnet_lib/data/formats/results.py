@@ -30,9 +30,9 @@ NO_CLASS = {"ignored": REGION, "ignoredregion": REGION, "ignoredregions": REGION
 RESULTS = "COCO results, a list of {image_id, category_id, bbox, score}"
 PREDICTION = "mmdet's predictions of an image, lists of labels, scores and bboxes"
 REMEDY = "give the COCO file that the detector was run on (--images FILE)"
-Key = int | str  # what a result calls its image by
+Key = int | str  # what a result calls its image or category by
 Score = Annotated[float, Meta(ge=0, le=1)]
-Row = tuple[Key, int, Sequence[float]]  # image, category, (x, y, w, h, score)
+Row = tuple[Key, Key, Sequence[float]]  # image, category, (x, y, w, h, score)
 Json = TypeVar("Json")
 
 
@@ -68,7 +68,7 @@ class _Results:
 
     images: list[Key]
     image_of: np.ndarray  # [N] places in images
-    categories: list[int]
+    categories: list[Key]
     category_of: np.ndarray  # [N] places in categories
     table: np.ndarray  # [N, 5] x, y, w, h, score; of YOLO cx, cy, w, h as shares of the image
     text: str = ""  # "visdrone", "yolo" or "uavdt": how categories count; "" of json
