@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -204,16 +205,25 @@ def read(folder: Path, architecture: str, *, score_threshold: float = 0.05) -> T
 
 
 def detect_regions(
-    detector: Detector, image: np.ndarray, regions_xyxy: np.ndarray, scales: np.ndarray
-) -> list[Found]:
-    """Return what is found in each region [r, 4], resampled by scales [r], in image pixels."""
-    views = [crops.cut(image, r, scale=s) for r, s in zip(regions_xyxy, scales, strict=True)]
-    found, in_image = detector.find(views), []
-    for (boxes_xyxy, *rest), region, view in zip(found, regions_xyxy, views, strict=True):
+    detector: Detector, images: Sequence[np.ndarray],
+    by_image: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> list[list[Found]]:  # fmt: skip
+    """Return what is found in each image's regions [r, 4], resampled by scales [r], in its pixels.
+
+    The views of all images are handed to the detector together.
+    """
+    shown = [
+        (region, crops.cut(image, region, scale=scale))
+        for image, of_image in zip(images, by_image, strict=True)
+        for region, scale in zip(*of_image, strict=True)
+    ]
+    found, in_image = detector.find([view for _, view in shown]), []
+    for (boxes_xyxy, *rest), (region, view) in zip(found, shown, strict=True):
         # Not quite scales: a view's size is whole pixels.
         scale_xy = view.shape[1::-1] / (region[2:] - region[:2])
         in_image.append((boxes.shift(boxes_xyxy / np.tile(scale_xy, 2), region[:2]), *rest))
-    return in_image
+    parts = iter(in_image)
+    return [list(islice(parts, len(regions))) for regions, _ in by_image]
 
 
 @dataclass(frozen=True)
@@ -250,23 +260,28 @@ def detect(
     passes: Sequence[Views],
     *,
     label: str = "",
+    together: int = 1,
 ) -> list[tuple[ViewDetections, np.ndarray]]:
     """Return what each pass finds in a split, and the seconds [M] that it spent on each image.
 
     An image is decoded once for all passes, which their seconds do not count. label names the
-    progress bar. Raises ValueError for views whose input_wh is not the detector's.
+    progress bar; so many images together share the detector's batches. Raises ValueError for views
+    whose input_wh is not the detector's.
     """
     for views in passes:
         if views.input_scale.input_wh != detector.input_wh:
             raise ValueError(f"{views.input_scale}, but the detector takes {detector.input_wh}")
     by_image = [views.by_image(len(names)) for views in passes]
     by_pass: list[list[tuple[list[Found], float]]] = [[] for _ in passes]
-    for number in tqdm(range(len(names)), desc=label, unit="image", disable=not label):
-        image = images[number]
+    firsts = range(0, len(names), together)
+    for first in tqdm(firsts, desc=label, unit="image", disable=not label):
+        numbers = range(first, min(first + together, len(names)))
+        pixels = [images[number] for number in numbers]
         for of_images, found in zip(by_image, by_pass, strict=True):
             start = time.perf_counter()
-            here = detect_regions(detector, image, *of_images[number])
-            found.append((here, time.perf_counter() - start))
+            here = detect_regions(detector, pixels, [of_images[number] for number in numbers])
+            seconds = (time.perf_counter() - start) / len(pixels)
+            found += [(of_image, seconds) for of_image in here]
     pairs = zip(passes, by_pass, strict=True)
     return [_table(names, views, one, detector.classes) for views, one in pairs]
 

@@ -1,16 +1,17 @@
-"""A finished run and an image -> what its pipeline finds there: density, crops, boxes, one call.
+"""A picture -> what a detector finds there, in the whole and in crops where they pay: one call.
 
-    predictor = predict.Predictor.of_run("results/demo")
+    predictor = Predictor.of_detector("yolo.onnx")  # any detector, nothing to train first
+    predictor = Predictor.of_run("results/demo")    # a finished run's networks, threshold and rules
     found = predictor("image.jpg")
 
-The parts are the run's own: the networks and input scale of 02 and 05, the threshold and policy of
-03, the rules of fusion of 05. So on the run's test images the boxes are those of its strategy.
+On a run's test images the boxes are those of its strategy in notebook 05.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,17 +20,24 @@ from torch import nn
 from dmnet_lib.core import files, images, official, result_folder, weights
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.images import Picture
 from dmnet_lib.core.result_folder import CROPS, DENSITY, DETECTION, MCNN, ResultFolder
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.cropping import input_scale, plans, recall
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import CropPlanner
+from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.cropping.threshold import Policy
+from dmnet_lib.data.formats import coco
 from dmnet_lib.density import mcnn, sizes, windows
-from dmnet_lib.detection import density_source, detectors, fusion, onnx, strategies
+from dmnet_lib.detection import density_source, detectors, fusion, onnx, sources, strategies
 from dmnet_lib.detection.detectors import Detector, Views
 from dmnet_lib.detection.strategies import InferencePass, Rule
-from dmnet_lib.detection.strategy import PREDICT, PREDICTABLE, SHOWN_SCORE, Strategy, described
+from dmnet_lib.detection.strategy import PREDICT, SHOWN_SCORE, Strategy, predictable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import supervision
 
 MCNN_WEIGHTS = "mcnn.safetensors"
 NEEDED = {  # files of each stage that predictions need; a clone has figures and metrics alone
@@ -38,6 +46,10 @@ NEEDED = {  # files of each stage that predictions need; a clone has figures and
     CROPS: (input_scale.FILE, result_folder.METRICS, result_folder.PARAMS),
     DETECTION: ("recall.json", detectors.ABOUT, result_folder.PARAMS),
 }
+FUSION_IOU, COARSE_WEIGHT = 0.5, 0.5  # as params/visdrone_offtheshelf.yaml
+MOST_BOXES = 500  # of an image
+SYNTHETIC = "learned on synthetic scenes, so expect little of it on photographs"
+Progress = Callable[[int, int], None]  # images that are done, and all
 
 
 @dataclass(frozen=True)
@@ -59,47 +71,128 @@ class Prediction:
     seconds: float
     notes: tuple[str, ...] = ()
 
-    def shown(self, min_score: float = SHOWN_SCORE) -> Detections:
-        """Return the detections above a score."""
-        return self.detections.select(self.detections.scores > min_score)
+    def above(self, min_score: float = SHOWN_SCORE) -> "Prediction":
+        """Return the same with the detections above a score alone."""
+        shown = self.detections.select(self.detections.scores > min_score)
+        return replace(self, detections=shown)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return one row per detection: class, score, and the box's corners in pixels."""
+        import pandas as pd
+
+        found = self.detections
+        names = [found.classes.name(k) for k in found.class_ids]
+        corners = dict(zip(("x1", "y1", "x2", "y2"), found.boxes_xyxy.T, strict=True))
+        return pd.DataFrame({"class": names, "score": found.scores, **corners})
+
+    def to_coco(self) -> dict[str, list]:
+        """Return a COCO dictionary of the image, whose annotations have scores."""
+        found, (width, height) = self.detections, self.size_wh
+        entry = {"id": 1, "file_name": found.names[0], "width": width, "height": height}
+        return {"images": [entry], "categories": coco.categories_of(found.classes),
+                "annotations": list(coco.detection_entries(found, [1]))}  # fmt: skip
+
+    def to_supervision(self) -> "supervision.Detections":
+        """Return supervision's table; class_id counts from 0. InputError where it is missing."""
+        try:
+            import supervision
+        except ImportError:
+            raise InputError("supervision is not installed: pip install supervision") from None
+        found = self.detections
+        names = np.array([found.classes.name(k) for k in found.class_ids], str)
+        numbers = {"confidence": found.scores, "class_id": found.class_ids - 1}
+        data = {"class_name": names}
+        return supervision.Detections(found.boxes_xyxy.astype(np.float32), **numbers, data=data)
+
+
+@dataclass(frozen=True)
+class DensityModel:
+    """A run's MCNN, the size of its input over the image's, and the rule that crops its maps."""
+
+    mcnn: nn.Module
+    input_scale: float
+    policy: Policy
+    threshold: float
+
+    @property
+    def cell_px(self) -> float:
+        """The side of a density map's cell in pixels of the image."""
+        return mcnn.STRIDE / self.input_scale
+
+    def crops(self, maps: Sequence[np.ndarray], sizes_wh: np.ndarray) -> Regions:
+        """Return the crops of the threshold for maps [K, h, w] of images of sizes_wh [M, 2]."""
+        window_wh = self.policy.window_wh
+        sums = windows.sums_from_maps(maps, sizes_wh, window_wh, stride=self.cell_px)
+        return cropping.split_regions(sums, sizes_wh, threshold=self.threshold, policy=self.policy)
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """The pipeline of a finished run; see `of_run`.
+    """A detector, and where it looks; see `of_detector` and `of_run`.
 
-    mcnn_scale: the size of MCNN's input over the image's. made_by: the experiment's name and the
-    keys of the stages that the parts are from.
+    made_by: what the parts are, for files; notes: what whoever uses it should know.
     """
 
-    mcnn: nn.Module
-    mcnn_scale: float
-    policy: Policy
-    threshold: float
     detector: Detector
     rule: Rule
     planner: CropPlanner
     strategy: Strategy
-    made_by: Mapping[str, str]
+    made_by: Mapping[str, object]
+    density: DensityModel | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of_detector(
+        cls,
+        detector: sources.Source,
+        *,
+        strategy: str = PREDICT,
+        curve: Curve | None = None,
+        input_px: int = 0,
+        max_detections: int = MOST_BOXES,
+        **how: object,
+    ) -> "Predictor":
+        """Return a predictor with a detector that `sources.open_detector`, which has how, opens.
+
+        strategy is as of `strategy.predictable`. The crops are planned by the detector's own recall
+        curve: the one given, or measured by `dmnet calibrate`, or a typical one. input_px is the
+        longer side at which a detector of any input size sees a view. Raises InputError.
+        """
+        record = predictable(strategy)
+        if record.source == "mcnn":
+            raise InputError(f"strategy {strategy!r} needs a finished run, which has an MCNN")
+        found, about = sources.open_detector(detector, **how)
+        if record.name == "native" and found.input_wh:
+            raise InputError(f"strategy native: the detector takes {found.input_wh} px alone")
+        curve, of_curve = (curve, "given") if curve else sources.recall_curve(detector)
+        scale, aspect_wh = sources.input_scale(found, input_px)
+        views = fusion.ViewRules("suppressed", COARSE_WEIGHT)
+        rule = Rule(scale, FUSION_IOU, max_detections, official.CORRECTED.fusion, views)
+        planner = CropPlanner(sizes.plain(sizes.EDGES_PX), curve, scale, aspect_wh)
+        made_by = {**about, "recall_curve": of_curve, "input_px": scale.input_long_px}
+        return cls(found, rule, planner, record, made_by)
 
     @classmethod
     def of_run(
-        cls, run: Path | str, *, strategy: str = PREDICT, device: str = "auto"
+        cls,
+        run: Path | str,
+        *,
+        strategy: str = PREDICT,
+        device: str = "auto",
+        max_detections: int = 0,
     ) -> "Predictor":
         """Return the pipeline of a run's folder, like results/demo.
 
-        A relative path may also count from the project's folder. strategy is one of PREDICTABLE; N
-        is a number of crops, or megapixels like 0.9Mpx. Raises InputError for another one, and for
-        a run that is not finished on this machine.
+        A relative path may also count from the project's folder. strategy is as of
+        `strategy.predictable`; max_detections of an image, 0 for as many as the run keeps. Raises
+        InputError for another strategy, and for a run that is not finished on this machine.
         """
-        record = described([strategy])[strategy]
-        is_planned = record.method in ("planned mcnn", "planned detector")
-        if strategy not in (PREDICT, "global") and not (is_planned and record.budget):
-            raise InputError(f"strategy {strategy!r}: expected {PREDICTABLE}")
+        record = predictable(strategy)
         home = Path(run) if Path(run).exists() else files.ROOT / run
         results = _finished(home)
         with files.reading(home, f"a run of this version; {_remedy(home)}", (KeyError,)):
-            return cls._of_results(results, record, weights.pick_device(device))
+            found = cls._of_results(results, record, weights.pick_device(device))
+        return replace(found, rule=replace(found.rule, top=max_detections or found.rule.top))
 
     @classmethod
     def _of_results(
@@ -108,25 +201,24 @@ class Predictor:
         folders, chosen = results.folders, results.params(DETECTION)
         bins, found = sizes.read(folders[DENSITY] / "sizes.json"), _detector(results, device)
         model = weights.read(folders[MCNN] / MCNN_WEIGHTS, mcnn.MCNN(len(bins))).to(device)
+        density = DensityModel(
+            model, results.params(MCNN)["input_scale"],
+            Policy.of_parameters(results.params(CROPS)),
+            results.metrics(CROPS)["threshold"]["mcnn"],
+        )  # fmt: skip
         scale_file = folders[CROPS] / input_scale.FILE
         scale, aspect_wh = input_scale.read(scale_file, input_wh=found.input_wh)
         rules = official.named(chosen["profile"], chosen["profile_changes"])
         views = fusion.ViewRules(chosen["truncated_boxes"], chosen["coarse_weight"])
+        rule = Rule(scale, chosen["fusion_iou"], chosen["fusion_top"], rules.fusion, views)
+        curve = recall.read(folders[DETECTION] / "recall.json")
+        made_by = {stage: folders[stage].name for stage in NEEDED}
+        is_synthetic = chosen["dataset"] == "scenes" and chosen["architecture"] != "onnx"
         return cls(
-            model, results.params(MCNN)["input_scale"],
-            Policy.of_parameters(results.params(CROPS)),
-            results.metrics(CROPS)["threshold"]["mcnn"], found,
-            Rule(scale, chosen["fusion_iou"], chosen["fusion_top"], rules.fusion, views),
-            CropPlanner(bins, recall.read(folders[DETECTION] / "recall.json"), scale, aspect_wh),
-            strategy,
-            {"experiment": results.home.resolve().name}
-            | {stage: folders[stage].name for stage in NEEDED},
+            found, rule, CropPlanner(bins, curve, scale, aspect_wh), strategy,
+            {"experiment": results.home.resolve().name} | made_by, density,
+            (f"{results.home}: {SYNTHETIC}",) if is_synthetic else (),
         )  # fmt: skip
-
-    @property
-    def cell_px(self) -> float:
-        """The side of a density map's cell in pixels of the image."""
-        return mcnn.STRIDE / self.mcnn_scale
 
     def __call__(self, image: Path | str | np.ndarray, *, name: str = "") -> Prediction:
         """Return what is found in a file, as `images.read` opens it, or in [H, W, 3] uint8 RGB.
@@ -136,47 +228,93 @@ class Predictor:
         if isinstance(image, np.ndarray):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
                 raise InputError(f"expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
-            return self.predict(images.Picture(image), name or "image")
+            return self.predict(Picture(image), name or "image")
         path = Path(image)
         return self.predict(images.read(path), name or path.stem)
 
-    def predict(self, picture: images.Picture, name: str) -> Prediction:
+    def of_files(
+        self, paths: Iterable[Path | str], *, progress: Progress | None = None
+    ) -> Iterable[Prediction]:
+        """Yield what is found in each file; progress is called with the images done, and all."""
+        paths = list(paths)
+        for done, path in enumerate(paths, start=1):
+            yield self(path)
+            if progress:
+                progress(done, len(paths))
+
+    def predict(self, picture: Picture, name: str) -> Prediction:
         """Return what is found in a picture."""
-        start, image = time.perf_counter(), picture.image
-        sizes_wh = np.array([image.shape[1::-1]])
-        at_most_full_size = replace(self.rule.input_scale, max_upscale=1.0)
-        whole = self._pass(image, name, Views(Regions.whole_images(sizes_wh), at_most_full_size))
-        maps = np.zeros((0, 0, 0), np.float32)
+        (found,) = self.predict_together([picture], [name])
+        return found
+
+    def predict_together(
+        self, pictures: Sequence[Picture], names: Sequence[str]
+    ) -> list[Prediction]:
+        """Return what is found in each picture; views of all share the detector's batches.
+
+        seconds are those of all, shared out evenly.
+        """
+        start, pixels = time.perf_counter(), [picture.image for picture in pictures]
+        sizes_wh = np.array([image.shape[1::-1] for image in pixels])
+        whole, whole_cost = self._pass(pixels, names, self._whole_images(sizes_wh))
+        maps = [np.zeros((0, 0, 0), np.float32)] * len(pixels)
         if self.strategy.source == "mcnn":
-            maps = mcnn.predict(self.mcnn, image, input_scale=self.mcnn_scale)
+            scale = self.density.input_scale
+            maps = [mcnn.predict(self.density.mcnn, one, input_scale=scale) for one in pixels]
         regions = self._regions(maps, whole.detections, sizes_wh)
-        crops = self._pass(image, name, Views(regions, self.rule.input_scale))
+        crops, crops_cost = self._pass(pixels, names, Views(regions, self.rule.input_scale))
         fused = strategies.fuse([whole, crops], self.rule)
-        notes = picture.notes
-        if len(fused) == self.rule.top and fused.scores.min() > SHOWN_SCORE:
-            notes += (f"the run keeps the best {self.rule.top} boxes of an image, there are more",)
-        return Prediction(
-            fused, tuple(sizes_wh[0].tolist()), regions, maps, self.cell_px,
-            whole.megapixels + crops.megapixels, time.perf_counter() - start, notes,
-        )  # fmt: skip
+        seconds = (time.perf_counter() - start) / len(pixels)
+        cost = whole_cost + crops_cost
+        return [
+            Prediction(
+                fused.of_images([n]), tuple(sizes_wh[n].tolist()),
+                Regions.from_lists([regions.of_image(n)]), maps[n],
+                self.density.cell_px if self.density else 0.0,
+                cost[n], seconds, picture.notes + self._cut_off(fused.of_image(n)),
+            )
+            for n, picture in enumerate(pictures)
+        ]  # fmt: skip
 
-    def _pass(self, image: np.ndarray, name: str, views: Views) -> InferencePass:
-        ((seen, seconds),) = detectors.detect(self.detector, [image], (name,), [views])
-        return InferencePass(**vars(seen), megapixels=views.megapixels(1), seconds=seconds[0])
+    def _whole_images(self, sizes_wh: np.ndarray) -> Views:
+        scale = replace(self.rule.input_scale, max_upscale=1.0)
+        if self.strategy.name == "native":
+            scale = replace(scale, input_long_px=strategies.FULL_RESOLUTION)
+        return Views(Regions.whole_images(sizes_wh), scale)
 
-    def _regions(self, maps: np.ndarray, whole: Detections, sizes_wh: np.ndarray) -> Regions:
-        if self.strategy.kind == "whole":
+    def _pass(
+        self, pixels: Sequence[np.ndarray], names: Sequence[str], views: Views
+    ) -> tuple[InferencePass, np.ndarray]:
+        """Return what is found in views, and the megapixels [M] that they cost each image."""
+        together = {"together": len(pixels)}
+        ((seen, _),) = detectors.detect(self.detector, pixels, tuple(names), [views], **together)
+        pixels_each = views.input_scale.pixels(views.sides_wh)
+        cost = np.bincount(views.regions.image_index, pixels_each, minlength=len(names)) / 1e6
+        return InferencePass(**vars(seen), megapixels=cost.mean(), seconds=0.0), cost
+
+    def _regions(
+        self, maps: Sequence[np.ndarray], whole: Detections, sizes_wh: np.ndarray
+    ) -> Regions:
+        kind, name = self.strategy.kind, self.strategy.name
+        if kind == "whole":
             return Regions.from_lists([])
-        if self.strategy.kind == "density":
-            policy, limit = self.policy, self.threshold
-            sums = windows.sums_from_maps([maps], sizes_wh, policy.window_wh, stride=self.cell_px)
-            return cropping.split_regions(sums, sizes_wh, threshold=limit, policy=policy)
+        if kind in ("grid", "sliding"):
+            return cropping.control(name, sizes_wh)
+        if kind == "density":
+            return self.density.crops(maps, sizes_wh)
         tasks = density_source.of_detections(whole, sizes_wh, self.planner)
         if self.strategy.source == "mcnn":
-            tasks = plans.of_maps([maps], sizes_wh, stride=self.cell_px)
-        budget = plans.budgets(self.strategy.name.rpartition(" ")[2])
-        (planned,) = plans.split_plans(tasks, self.planner, budget).values()
+            tasks = plans.of_maps(maps, sizes_wh, stride=self.density.cell_px)
+        (planned,) = plans.split_plans(
+            tasks, self.planner, plans.budgets(name.rpartition(" ")[2])
+        ).values()
         return planned.regions
+
+    def _cut_off(self, found: Detections) -> tuple[str, ...]:
+        """Return a note where confident boxes may have been left out."""
+        if len(found) < self.rule.top or found.scores.min() <= SHOWN_SCORE:
+            return ()
+        return (f"the best {self.rule.top} boxes of an image are kept, there are more",)
 
 
 def _finished(home: Path) -> ResultFolder:

@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping.plans import SplitPlan, budgets
 
 SHOWN_SCORE = 0.5  # detections above it are drawn and counted in comparisons
-PREDICT = "density mcnn"  # what `dmnet predict` does unless it is told
-PREDICTABLE = "density mcnn, planned mcnn N, planned detector N, global"
+PREDICT = "planned detector 6"  # what `dmnet predict` does unless it is told
+PREDICTABLE = (
+    "planned N, grid 2x3, tiles 640, global, native; of a run also density mcnn, planned mcnn N"
+)
+SHORT = {"planned": "planned detector", "grid": "uniform", "tiles": "sliding"}  # one may write
 BASELINES = ("whole", "grid", "sliding")  # kinds that see the same views whatever the image shows
 METHODS = {  # method: kind, and source of the density that the crops follow
     "global": ("whole", None),
@@ -76,3 +80,19 @@ def described(
             prefix_of=longer and f"{method} {longer}",
         )  # fmt: skip
     return records
+
+
+def predictable(name: str) -> Strategy:
+    """Return the record of a strategy as `dmnet predict` takes it, see PREDICTABLE.
+
+    N is a number of crops, or megapixels like 0.9Mpx. Raises InputError for another one.
+    """
+    first, *rest = name.split() or [""]
+    shortened = first in SHORT and not {"mcnn", "detector", "oracle"} & set(rest)
+    (one,) = described([" ".join([SHORT[first] if shortened else first, *rest])]).values()
+    needs_number = one.kind in ("planned", "grid", "sliding")
+    if one.kind == "custom" or one.is_upper_bound or one.method == "density top-k":
+        raise InputError(f"strategy {name!r}: expected one of {PREDICTABLE}")
+    if needs_number == (one.name == one.method):
+        raise InputError(f"strategy {name!r}: expected its number, as in {PREDICTABLE}")
+    return one

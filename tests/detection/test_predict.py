@@ -37,12 +37,12 @@ def by_notebooks(one: Predictor, images: list[np.ndarray]) -> dict[str, strategi
     sizes_wh = np.array([image.shape[1::-1] for image in images])
     rows = [np.zeros((0, 8), np.int64)] * len(images)
     split = Split("test", from_rows([f"i{n}" for n in range(len(images))], sizes_wh, rows), images)
-    model, scale, cell_px = one.mcnn, one.mcnn_scale, one.cell_px
+    model, scale, cell_px = one.density.mcnn, one.density.input_scale, one.density.cell_px
     maps, _ = mcnn.maps(model, images, len(images), input_scale=scale)
-    sums = windows.sums_from_maps(maps, sizes_wh, one.policy.window_wh, stride=cell_px)
+    sums = windows.sums_from_maps(maps, sizes_wh, one.density.policy.window_wh, stride=cell_px)
     crops = {
         "density mcnn": threshold.split_regions(
-            sums, sizes_wh, threshold=one.threshold, policy=one.policy
+            sums, sizes_wh, threshold=one.density.threshold, policy=one.density.policy
         )
     }
     whole = strategies.run_whole_images(one.detector, split, one.rule)
@@ -57,7 +57,7 @@ def by_notebooks(one: Predictor, images: list[np.ndarray]) -> dict[str, strategi
     return strategies.outcomes(whole, passes, one.rule)
 
 
-@pytest.mark.parametrize("strategy", ["density mcnn", "global", *NAMED])
+@pytest.mark.parametrize("strategy", ["density mcnn", "global", "native", *NAMED])
 def test_boxes_crops_and_cost_are_those_of_the_notebooks(
     untrained_run: Path, images: list[np.ndarray], strategy: str
 ) -> None:
@@ -65,7 +65,7 @@ def test_boxes_crops_and_cost_are_those_of_the_notebooks(
     expected = by_notebooks(predictor, images)[strategy]
     found = [predictor(image, name=f"i{n}") for n, image in enumerate(images)]
     assert len(expected.detections) > 10
-    assert (len(expected.regions) > 0) == (strategy != "global")
+    assert (len(expected.regions) > 0) == (strategy not in ("global", "native"))
     for n, one in enumerate(found):
         right = expected.detections.of_image(n)
         assert one.detections.names == (f"i{n}",)
@@ -133,7 +133,9 @@ def escape(home: Path) -> None:
     files.write_json(home / "latest.json", latest)
 
 
-@pytest.mark.parametrize("name", ["native", "planned oracle 6", "planned mcnn", "planned mcnn x"])
+@pytest.mark.parametrize(
+    "name", ["planned oracle 6", "planned mcnn", "planned mcnn x", "tiles", "global 2"]
+)
 def test_an_unknown_strategy_is_refused(untrained_run: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"strategy|budget"):
         Predictor.of_run(untrained_run, strategy=name)

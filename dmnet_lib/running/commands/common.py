@@ -174,6 +174,24 @@ class SplitOptions(DataOptions):
 
 
 @dataclass(frozen=True)
+class DetectorOptions:
+    """A detector of one's own, and how it is read."""
+
+    detector: str | None = option("an ONNX file, or torchvision:NAME", metavar="FILE")
+    model_classes: str = option("its classes, if the file names none: coco, or a list", default="")
+    classes: str = option('which to keep: "car, person: pedestrian"', default="")
+    head: str = option("what it answers, if not seen from its outputs: see `dmnet detector`",
+        default="")  # fmt: skip
+    input_px: int = option("longer side of views, for a network of any input size",
+        type=count, default=0)  # fmt: skip
+    device: str = option("auto, cpu, cuda, mps", default="auto")
+
+    def how(self) -> dict[str, object]:
+        """Return how it is opened, as `sources.open_detector` takes it, and input_px."""
+        return {name: value for name, value in vars(self).items() if name != "detector"}
+
+
+@dataclass(frozen=True)
 class WorkerOptions:
     """Who does the work: processes of this machine, or a cluster."""
 

@@ -1,10 +1,13 @@
-"""Images and videos of one's own -> what a finished run finds in them, written as it comes."""
+"""Pictures of one's own -> what a detector finds in the whole and in crops, written as it comes."""
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, count
+from functools import partial
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,148 +16,253 @@ from tqdm import tqdm
 from dmnet_lib.core import files, images, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
-from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import video
-from dmnet_lib.data.formats import coco, visdrone
-from dmnet_lib.detection.strategy import PREDICT, PREDICTABLE, SHOWN_SCORE
+from dmnet_lib.data.formats import visdrone
+from dmnet_lib.data.formats.coco import Entry
+from dmnet_lib.data.formats.visdrone import VISDRONE
+from dmnet_lib.data.journal import Journal
+from dmnet_lib.detection.strategy import PREDICTABLE
 from dmnet_lib.running.commands import common
-from dmnet_lib.running.commands.common import Say, option
+from dmnet_lib.running.commands.common import DetectorOptions, Say, option
 
 if TYPE_CHECKING:
-    from dmnet_lib.detection.predict import Prediction
+    from dmnet_lib.detection.predict import Prediction, Predictor
 
 ABOUT = """\
-Run a finished experiment's pipeline on your own images, with its networks, threshold and rules.
+Detect objects in your own pictures with any detector, in the whole and in crops where they pay.
 
-INPUT is an image (JPEG, PNG, TIFF, BMP, WebP; up to 178 megapixels), a folder of images and videos
-(without its subfolders), or a video. Boxes are in pixels of the image as displayed. Writes
-visdrone/NAME.txt (VisDrone's result text: the best 500 boxes), overlays/NAME.jpg (crops in yellow)
-and, also where it was stopped, detections.json, a COCO file of all boxes with scores. A file that
-cannot be read is named and left out, and the exit status is 1."""
-EXAMPLES = "example: dmnet predict photo.jpg flight/ --run results/demo --out found"
+INPUT is an image (JPEG, PNG, TIFF, BMP, WebP), a folder of images and videos, or a video. With
+--detector nothing is trained first: the detector looks at the whole image, and again at crops that
+are planned by what it finds there. With --run a finished experiment's networks do the work. Boxes
+are in pixels of the image as displayed. Writes detections.json, a COCO file of all boxes with
+scores, and overlays/NAME.jpg (crops in yellow); visdrone/NAME.txt too where the classes are
+VisDrone's. The same command after it was stopped goes on where it was. A file that cannot be read
+is named and left out, and the exit status is 1."""
+EXAMPLES = """\
+examples:
+  dmnet predict photo.jpg flight/ --detector yolo.onnx --out found
+  dmnet predict flight/ --detector yolox.onnx --model-classes coco --classes car --out found
+  dmnet predict flight/ --run results/demo --out found"""
 LISTING, TEXTS, OVERLAYS = "detections.json", "visdrone", "overlays"
 SUFFIXES = (*images.SUFFIXES, *video.SUFFIXES)
 LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame's number
+Shot = tuple[Entry, str, Callable[[], Picture]]  # entry in the listing, results' name, what decodes
 
 
 @dataclass(frozen=True)
 class Options:
-    """Images and videos, the finished run that detects in them, and what is written."""
+    """Pictures, what detects in them and where it looks, and what is written."""
 
     inputs: tuple[Path, ...] = option("what to detect in", flag="", nargs="+", metavar="INPUT")
-    home: Path = option("a finished experiment, like results/demo", "--run", metavar="RUN")
+    detector: DetectorOptions
+    home: Path | None = option("a finished experiment, like results/demo", "--run", metavar="RUN")
     out: Path = option("folder to write to")
-    strategy: str = option(f"{PREDICTABLE}; N: crops, or megapixels as 0.9Mpx", default=PREDICT)
-    min_score: float = option("of boxes to count and draw", type=common.share, default=SHOWN_SCORE)
+    strategy: str = option(PREDICTABLE, default="planned")
+    crops: int = option("of planned: crops an image", type=common.count, default=6)
+    megapixels: float = option("of planned, instead of crops", type=common.positive, default=0.0)
+    min_score: float = option("of boxes to keep", type=common.share, default=0.25)
+    max_detections: int = option("of an image", type=common.count, default=500)
+    recursive: bool = option("subfolders too", action="store_true")
     every: int = option("every so many frames, else one a second", type=common.count, default=0)
     overlays: bool = option("write no pictures", "--no-overlays", action="store_false")
+    together: int = option("images that share the detector's batches", type=common.count, default=1)
+    jobs: int = option("threads that decode", type=common.count, default=1)
 
     def __post_init__(self) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
+        if (self.home is None) == (self.detector.detector is None):
+            raise InputError("say what detects: --detector FILE, or --run RUN, one of both")
+
+    @property
+    def asked(self) -> str:
+        """The strategy with its budget."""
+        if self.strategy not in ("planned", "planned detector", "planned mcnn"):
+            return self.strategy
+        return f"{self.strategy} {f'{self.megapixels:g}Mpx' if self.megapixels else self.crops}"
+
+    def predictor(self) -> "Predictor":
+        """Return what detects, where it looks."""
+        from dmnet_lib.detection.predict import Predictor  # with torch, which help does without
+
+        own, chosen = self.detector, {"strategy": self.asked, "max_detections": self.max_detections}
+        if self.home is not None:
+            return Predictor.of_run(self.home, device=own.device, **chosen)
+        return Predictor.of_detector(own.detector, **own.how(), **chosen)
 
 
 def run(options: Options, say: Say) -> None:
-    sources = _sources(options.inputs, say)
+    sources = _sources(options.inputs, options.recursive, say)
     if all(path.is_dir() for path in sources):
-        raise InputError(f"{options.inputs[0]}: no image or video in it")
-    from dmnet_lib.detection.predict import Predictor  # with torch, which help does without
-
-    predictor = Predictor.of_run(options.home, strategy=options.strategy)
+        below = "" if options.recursive else "; --recursive looks into its subfolders too"
+        raise InputError(f"{options.inputs[0]}: no image or video in it{below}")
+    predictor = options.predictor()
+    for note in predictor.notes:
+        say(f"note: {note}")
     info = {
-        "description": f"dmnet predict, strategy {options.strategy}",
-        "inputs": [str(path) for path in options.inputs],
-        "made_by": dict(predictor.made_by), "strategy": options.strategy,
+        "description": "dmnet predict", "inputs": [str(path) for path in options.inputs],
+        "made_by": dict(predictor.made_by), "strategy": predictor.strategy.name,
+        "min_score": options.min_score, "max_detections": options.max_detections,
+        "every": options.every,
     }  # fmt: skip
-    others = (options.out / TEXTS, options.out / OVERLAYS)
-    common.refuse_others(options.out / LISTING, {"info": info}, *others)
-    found: list[tuple[coco.Entry, Detections]] = []
+    journal = Journal.begin(options.out / LISTING, predictor.detector.classes, info)
+    if journal.done:
+        say(f"note: {options.out}: images that were done before: {len(journal.done)}")
     failed = 0
     try:
-        for shot in parallel.progress(_shots(sources, options.every), "predict"):
-            if isinstance(shot, InputError):
-                failed += 1
-                with tqdm.external_write_mode(sys.stderr):
-                    sys.stderr.write(f"dmnet: {' '.join(str(shot).split())}\n")
-                continue
-            picture, entry = shot
-            name = Path(entry["file_name"]).stem
-            one = predictor.predict(picture, name)
-            line = _write(name, picture, one, options)
-            width, height = one.size_wh
-            entry |= {"id": len(found) + 1, "width": width, "height": height}
-            found.append((entry, one.detections))
-            with tqdm.external_write_mode():
-                say(line)
+        for done in parallel.progress(
+            _predictions(predictor, sources, journal, options), "predict"
+        ):
+            with tqdm.external_write_mode(sys.stderr if isinstance(done, InputError) else None):
+                if isinstance(done, InputError):
+                    failed += 1
+                    sys.stderr.write(f"dmnet: {' '.join(str(done).split())}\n")
+                else:
+                    say(done)
     finally:
-        files.write_text(
-            options.out / LISTING,
-            coco.detections_text(found, predictor.detector.classes, info=info),
-        )
-    boxes = sum(len(one) for _, one in found)
-    say(f"{options.out}: images: {len(found)}, boxes: {boxes:,}")
+        journal.finish(is_whole=False)
+    journal.finish(is_whole=not failed)
+    boxes = sum(journal.done.values())
+    say(f"{options.out}: images: {len(journal.done)}, boxes: {boxes:,}")
     if failed:
         raise InputError(f"{failed} of the inputs could not be read, or not to their end")
 
 
-def _sources(inputs: Sequence[Path], say: Say) -> dict[Path, str]:
-    """Return the files that are meant, or a folder without any, and the name of each's results."""
-    found: list[Path] = []
+@dataclass(frozen=True)
+class Source:
+    """A file that is meant, or a folder without any: its name in the listing, and its results'."""
+
+    path: Path
+    file_name: str
+    name: str
+
+
+def _sources(inputs: Sequence[Path], recursive: bool, say: Say) -> list[Source]:
+    """Return the files that are meant, each once."""
+    found: dict[str, tuple[Path, Path]] = {}  # the file, and the folder that names count from
     for path in inputs:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        # A link that leads nowhere is named, where its suffix is a picture's.
-        own = sorted(one for one in path.iterdir() if one.is_file() or not one.exists())
-        known = [one for one in own if one.suffix.lower() in SUFFIXES and one.name[0] != "."]
-        if len(own) > len(known):
-            say(f"note: {path}: files passed over: {len(own) - len(known)}")
-        found += known or [path]
-    # realpath, unlike Path.resolve, takes a link that leads nowhere.
-    by_place = {os.path.realpath(path): path for path in reversed(found)}
-    return names_of(list(by_place.values())[::-1])
+        files_in = _files_in(path, recursive, say) if path.is_dir() else [path]
+        home = path if path.is_dir() else path.parent
+        for one in files_in or [path]:
+            # realpath, unlike Path.resolve, takes a link that leads nowhere.
+            found.setdefault(os.path.realpath(one), (one, home))
+    names = [os.path.relpath(path, home) for path, home in found.values()]
+    if len({name.casefold() for name in names}) < len(names):  # of several flights, say
+        home = os.path.commonpath([Path(home).absolute() for _, home in found.values()])
+        names = [os.path.relpath(path.absolute(), home) for path, _ in found.values()]
+    paths = [path for path, _ in found.values()]
+    return list(map(Source, paths, names, names_of(names)))
 
 
-def names_of(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return a name for the results of each: stem, else stem_suffix, else stem_2 and so on."""
-    found, taken = {}, set()  # not by case, which some file systems do not tell apart
-    for path in paths:
-        printable = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in path.stem)
-        plain = printable.encode()[:LONGEST_NAME].decode(errors="ignore")
-        names = chain([plain, f"{plain}_{path.suffix[1:]}"], (f"{plain}_{n}" for n in count(2)))
-        found[path] = next(one for one in names if one.casefold() not in taken)
-        taken.add(found[path].casefold())
+def _files_in(folder: Path, recursive: bool, say: Say) -> list[Path]:
+    """Return a folder's images and videos; what is passed over is counted."""
+    # A link that leads nowhere is named, where its suffix is a picture's.
+    below = folder.rglob("*") if recursive else folder.iterdir()
+    own = sorted(one for one in below if one.is_file() or (one.is_symlink() and not one.exists()))
+    known = [one for one in own if one.suffix.lower() in SUFFIXES and one.name[0] != "."]
+    if len(own) > len(known):
+        say(f"note: {folder}: files passed over: {len(own) - len(known)}")
+    return known
+
+
+def names_of(file_names: Sequence[str]) -> list[str]:
+    """Return a name for the results of each file: without suffix, else stem_suffix, else stem_2."""
+    found, taken = [], set()  # not by case, which some file systems do not tell apart
+    for file_name in map(Path, file_names):
+        parts = (_plain(part) for part in (*file_name.parent.parts, file_name.stem))
+        plain = "/".join(part for part in parts if part not in ("", ".", ".."))
+        names = chain(
+            [plain, f"{plain}_{file_name.suffix[1:]}"], (f"{plain}_{n}" for n in count(2))
+        )
+        found.append(next(one for one in names if one.casefold() not in taken))
+        taken.add(found[-1].casefold())
     return found
 
 
-def _shots(sources: dict[Path, str], every: int) -> Iterator[tuple[Picture, dict] | InputError]:
-    """Yield the pictures of all files with their entries in the listing, or what is wrong."""
-    for path, name in sources.items():
-        try:
-            if path.is_dir():
-                yield InputError(f"{path}: no image or video in it")
-            elif path.suffix.lower() in video.SUFFIXES:
-                for one in video.frames(path, every=every):
-                    file_name = f"{name}_frame{one.number:06d}.jpg"
-                    entry = {"file_name": file_name, "source": str(path)}
-                    entry |= {"frame": one.number, "seconds": one.seconds}
-                    yield Picture(one.image), entry
-            else:
-                entry = {"file_name": f"{name}{path.suffix}", "source": str(path)}
-                yield images.read(path), entry
-        except InputError as error:
-            yield error
+def _plain(part: str) -> str:
+    printable = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in part)
+    return printable.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
-def _write(name: str, picture: Picture, one: "Prediction", options: Options) -> str:
-    visdrone.write_detections(options.out / TEXTS, one.detections)
-    shown = one.shown(options.min_score)
+def _predictions(
+    predictor: "Predictor", sources: Sequence[Source], journal: Journal, options: Options
+) -> Iterator[str | InputError]:
+    """Yield a line for each picture once its results are written, or what is wrong with a file."""
+    decoded = _decoded(_shots(sources, journal, options), options.jobs)
+    while some := list(islice(decoded, options.together)):
+        yield from (one for one in some if isinstance(one, InputError))
+        shots = [one for one in some if not isinstance(one, InputError)]
+        if shots:
+            names, pictures = ([shot[n] for shot in shots] for n in (1, 2))
+            found = predictor.predict_together(pictures, names)
+            for (entry, name, picture), one in zip(shots, found, strict=True):
+                yield _write(entry, name, picture, one.above(options.min_score), journal, options)
+
+
+def _shots(
+    sources: Sequence[Source], journal: Journal, options: Options
+) -> Iterator[Shot | InputError]:
+    """Yield what is to be decoded, without what is done."""
+    for one in sources:
+        entry = {"file_name": one.file_name, "source": str(one.path)}
+        if one.path.is_dir():
+            yield InputError(f"{one.path}: no image or video in it")
+        elif one.path.suffix.lower() in video.SUFFIXES:
+            yield from _frames(one, journal, options)
+        elif one.file_name not in journal.done:
+            yield entry, one.name, partial(images.read, one.path)
+
+
+def _frames(source: Source, journal: Journal, options: Options) -> Iterator[Shot | InputError]:
+    try:
+        for one in video.frames(source.path, every=options.every):
+            name = f"{source.name}_frame{one.number:06d}"
+            entry = {"file_name": f"{name}.jpg", "source": str(source.path)}
+            entry |= {"frame": one.number, "seconds": one.seconds}
+            if entry["file_name"] not in journal.done:
+                yield entry, name, partial(Picture, one.image)
+    except InputError as error:
+        yield error
+
+
+def _decoded(
+    shots: Iterator[Shot | InputError], jobs: int
+) -> Iterator[tuple[Entry, str, Picture] | InputError]:
+    """Yield pictures that threads decode while the detector works, one ahead for each thread."""
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting: deque[Future] = deque()
+        for shot in shots:
+            waiting.append(pool.submit(_decode, shot))
+            if len(waiting) > jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _decode(shot: Shot | InputError) -> tuple[Entry, str, Picture] | InputError:
+    if isinstance(shot, InputError):
+        return shot
+    entry, name, read = shot
+    try:
+        return entry, name, read()
+    except InputError as error:
+        return error
+
+
+def _write(
+    entry: Entry, name: str, picture: Picture, one: "Prediction", journal: Journal, options: Options
+) -> str:
+    found = one.detections
+    if set(found.classes) <= set(VISDRONE):
+        visdrone.write_detections(options.out / TEXTS, found)
     if options.overlays:
         from dmnet_lib.reporting import drawing  # with matplotlib
 
-        overlay = drawing.overlay(picture.image, shown, one.regions.boxes_xyxy)
+        overlay = drawing.overlay(picture.image, found, one.regions.boxes_xyxy)
         path = files.inside(options.out / OVERLAYS, f"{name}.jpg")
         files.write_bytes(path, images.encode_jpeg(overlay))
-    notes = "".join(f"; {note}" for note in one.notes)
+    width, height = one.size_wh
+    journal.add(entry | {"width": width, "height": height}, found)
     cost = f"{one.megapixels:.2f} megapixels, {one.seconds:.2f} s"
-    return f"{name}: {len(shown)} objects, {len(one.regions)} crops, {cost}{notes}"
+    notes = "".join(f"; {note}" for note in one.notes)
+    return f"{name}: objects: {len(found)}, crops: {len(one.regions)}, {cost}{notes}"

@@ -1,0 +1,53 @@
+"""A detector and labelled images -> its recall curve, beside its file, where `predict` finds it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmnet_lib.core.files import InputError
+from dmnet_lib.data import splits
+from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands.common import DetectorOptions, Say, option
+
+ABOUT = """\
+Measure how small a detector can find things, on labelled images: its recall curve.
+
+Writes DETECTOR.recall.json, by which `dmnet predict` then plans its crops, and a figure of it,
+DETECTOR.recall.png. Objects are shown to the detector in whole images and in tiles of many sizes;
+one is found where a box of its class overlaps it. What is reported on these images later is too
+good."""
+EXAMPLES = """\
+examples:
+  dmnet calibrate data/VisDrone --split val --detector yolo.onnx
+  dmnet calibrate instances.json --detector yolox.onnx --model-classes coco"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Labelled images, and the detector that looks at them."""
+
+    source: common.SplitOptions
+    detector: DetectorOptions
+    images: int = option("at most so many, evenly spread", type=common.count, default=100)
+
+    def __post_init__(self) -> None:
+        if self.detector.detector is None:
+            raise InputError("say which detector is measured: --detector FILE")
+
+
+def run(options: Options, say: Say) -> None:
+    split = options.source.read(say)
+    table = split.annotations
+    split = split.of(table.of_images(sorted(splits.spread(table, options.images))))
+    if split.images is None or not split.annotations.is_object.any():
+        raise InputError(f"{options.source.root}: a curve needs images, and objects in them")
+    from dmnet_lib.detection import calibrating  # with torch, which help does without
+    from dmnet_lib.reporting import charts
+
+    own = options.detector
+    found = calibrating.measure(own.detector, split, **own.how())
+    path = found.write(Path(own.detector))
+    curves = {"at an IoU of 0.5": found.at_half, "mean over IoU 0.5 to 0.95": found.curve}
+    charts.recall_curves(curves, found.table).savefig(path.with_suffix(".png"), dpi=150)
+    for line in found.words():
+        say(line)
+    say(f"{path}: the curve by which `dmnet predict` plans, and {path.stem}.png, its figure")
