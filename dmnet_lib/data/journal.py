@@ -5,7 +5,7 @@ is stopped, the COCO file is made of them; only the images' names stay in memory
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,10 +42,12 @@ class Journal:
     done: dict[str, int] = field(default_factory=dict)  # by file_name
 
     @classmethod
-    def begin(cls, path: Path, classes: Classes, info: Mapping[str, object]) -> "Journal":
+    def begin(
+        cls, path: Path, classes: Classes, info: Mapping[str, object], others: Sequence[Path] = ()
+    ) -> "Journal":
         """Return the journal of a call, which knows what an earlier one like it has done.
 
-        Raises InputError where the files are there, and of another call.
+        others are what else calls leave there. Raises InputError where it is of another call.
         """
         found = cls(path, classes, json.loads(json.dumps(info)))
         if found._lines.is_file():
@@ -53,6 +55,8 @@ class Journal:
         elif path.is_file():
             before = files.read_json(path)
             found._refuse_other(before.get("info") if isinstance(before, dict) else None)
+        elif any(other.exists() for other in others):
+            found._refuse_other(None)
         return found
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,7 +30,7 @@ def predicted(untrained_run: Path, tmp_path: Path) -> Predict:
     """Run the command on inputs, into tmp_path/out; return its exit status."""
 
     def run(*arguments: object) -> int:
-        given = [*arguments, "--run", untrained_run, "--out", tmp_path / "out"]
+        given = [*arguments, "--run", untrained_run, "--out", tmp_path / "out", "--min-score", 0]
         return cli.main(["predict", *map(str, given)])
 
     return run
@@ -76,7 +77,7 @@ def test_a_folder_as_people_have_it(untrained_run, tmp_path) -> None:
     (folder / "torn.jpg").write_bytes((folder / "good.jpg").read_bytes()[:9000])
     (folder / "words.jpg").write_text("no picture")
     command = [sys.executable, "-m", "dmnet_lib.running.cli", "predict", folder]
-    given = ("--run", untrained_run, "--out", out)
+    given = ("--run", untrained_run, "--out", out, "--strategy", "density mcnn")
     ended = subprocess.run([*command, *given], capture_output=True, text=True)
     assert ended.returncode == 1
     torn, words, last = ended.stderr.splitlines()
@@ -118,7 +119,7 @@ def test_what_is_written_is_what_python_gets(predicted, untrained_run, tmp_path)
     assert coco.images_of(listing(out))[1]["source"] == str(path)
     info = listing(out)["info"]
     assert info["made_by"]["experiment"] == "untrained"
-    assert info["strategy"] == "density mcnn"
+    assert info["strategy"] == "planned detector 6"
 
 
 def test_same_stems_have_results_of_their_own(predicted, tmp_path, capsys) -> None:
@@ -131,8 +132,9 @@ def test_same_stems_have_results_of_their_own(predicted, tmp_path, capsys) -> No
     assert predicted(folder, folder / "below" / "a.jpg", folder / "a.jpg") == 0
     said = capsys.readouterr().out
     assert "files passed over: 2" in said
-    names = sorted(path.stem for path in (tmp_path / "out" / "visdrone").iterdir())
-    assert names == ["A", "a_2", "a_jpg"]
+    texts = tmp_path / "out" / "visdrone"
+    names = sorted(str(path.relative_to(texts)) for path in texts.rglob("*.txt"))
+    assert names == ["A.txt", "a_jpg.txt", "below/a.txt"]
     assert "images: 3" in said.splitlines()[-1]
 
 
@@ -141,8 +143,24 @@ def test_same_stems_have_results_of_their_own(predicted, tmp_path, capsys) -> No
     [("a", "a"), ("a\nb", "a_b"), ("x" * 300, "x" * 150), ("é" * 100, "é" * 75), ("\udcff", "_")],
 )
 def test_a_name_is_one_that_files_can_have(stem, name) -> None:
-    path = Path(f"{stem}.jpg")
-    assert predict.names_of([path]) == {path: name}
+    assert predict.names_of([f"{stem}.jpg"]) == [name]
+    assert predict.names_of([f"{stem}.jpg", f"{stem}.png", f"{stem}.jpg", f"b/{stem}.jpg"]) == [
+        name, f"{name}_png", f"{name}_jpg", f"b/{name}"
+    ]  # fmt: skip
+
+
+def test_two_flights_with_the_same_names_keep_names_that_exist(predicted, tmp_path) -> None:
+    for flight in ("a/one", "a/two"):
+        jpeg(tmp_path / flight / "DJI_0001.JPG", noise())
+    assert predicted(tmp_path / "a") == 1  # without its subfolders
+    assert predicted(tmp_path / "a", "--recursive") == 0
+    out = tmp_path / "out"
+    listed = [one["file_name"] for one in listing(out)["images"]]
+    assert listed == ["one/DJI_0001.JPG", "two/DJI_0001.JPG"]
+    assert (out / "overlays" / "two" / "DJI_0001.jpg").is_file()
+    shutil.rmtree(out)
+    assert predicted(tmp_path / "a" / "one", tmp_path / "a" / "two" / "DJI_0001.JPG") == 0
+    assert [one["file_name"] for one in listing(out)["images"]] == listed
 
 
 def test_nothing_of_another_is_deleted_and_runs_are_not_mixed(predicted, tmp_path, capsys) -> None:
@@ -161,18 +179,34 @@ def test_nothing_of_another_is_deleted_and_runs_are_not_mixed(predicted, tmp_pat
 
 def test_what_was_finished_is_kept_when_it_is_stopped(predicted, tmp_path, monkeypatch) -> None:
     a, b = jpeg(tmp_path / "a.jpg", noise()), jpeg(tmp_path / "b.jpg", noise(seed=1))
-    whole = Predictor.predict
+    whole, seen = Predictor.predict_together, []
 
-    def stopped(self: Predictor, picture: object, name: str) -> object:
-        if name == "b":
+    def stopped(self: Predictor, pictures: object, names: list[str]) -> object:
+        if names == ["b"] and len(seen) < 2:
             raise KeyboardInterrupt
-        return whole(self, picture, name)
+        seen.append(names)
+        return whole(self, pictures, names)
 
-    monkeypatch.setattr(Predictor, "predict", stopped)
+    monkeypatch.setattr(Predictor, "predict_together", stopped)
     assert predicted(a, b) == cli.INTERRUPTED
     assert [one["file_name"] for one in listing(tmp_path / "out")["images"]] == ["a.jpg"]
     assert of_name(tmp_path / "out", "a")
     assert (tmp_path / "out" / "overlays" / "a.jpg").is_file()
+    with (tmp_path / "out" / "detections.json.lines").open("a") as lines:
+        lines.write('{"image": {"file_')  # killed while it wrote
+    seen.append("went on")
+    assert predicted(a, b) == 0
+    assert seen == [["a"], "went on", ["b"]]
+    assert [one["file_name"] for one in listing(tmp_path / "out")["images"]] == ["a.jpg", "b.jpg"]
+    assert of_name(tmp_path / "out", "a") and of_name(tmp_path / "out", "b")
+    assert not list((tmp_path / "out").glob("*.lines"))
+
+
+def test_a_failed_call_leaves_nothing_that_refuses_the_next(predicted, tmp_path) -> None:
+    torn = files.write_bytes(tmp_path / "torn.jpg", b"no picture")
+    assert predicted(torn) == 1
+    assert not (tmp_path / "out").exists()
+    assert predicted(jpeg(tmp_path / "a.jpg", noise())) == 0
 
 
 def test_links_that_lead_nowhere_are_named(predicted, tmp_path, capsys) -> None:

@@ -93,7 +93,7 @@ class Options:
 
 def run(options: Options, say: Say) -> None:
     sources = _sources(options.inputs, options.recursive, say)
-    if all(path.is_dir() for path in sources):
+    if all(one.path.is_dir() for one in sources):
         below = "" if options.recursive else "; --recursive looks into its subfolders too"
         raise InputError(f"{options.inputs[0]}: no image or video in it{below}")
     predictor = options.predictor()
@@ -105,7 +105,8 @@ def run(options: Options, say: Say) -> None:
         "min_score": options.min_score, "max_detections": options.max_detections,
         "every": options.every,
     }  # fmt: skip
-    journal = Journal.begin(options.out / LISTING, predictor.detector.classes, info)
+    others = (options.out / TEXTS, options.out / OVERLAYS)
+    journal = Journal.begin(options.out / LISTING, predictor.detector.classes, info, others)
     if journal.done:
         say(f"note: {options.out}: images that were done before: {len(journal.done)}")
     failed = 0
