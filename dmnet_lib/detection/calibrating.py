@@ -64,12 +64,14 @@ def measure(
 ) -> Calibration:
     """Return what a detector, as `sources.open_detector` opens it, finds of a split's objects.
 
-    Raises InputError where none of the objects' classes is one of the detector's.
+    Raises InputError where none of the data's classes is one of the detector's.
     """
     detector, _ = sources.open_detector(source, onto=split.annotations.classes, **how)
     scale, _ = sources.input_scale(detector, input_px)
-    sides_px, recalls = recall_samples.collect(detector, split, scale)
-    table, found = split.annotations, recalls > 0  # so, one box overlaps by the least threshold
+    # What is of a class that the detector does not know is not missed.
+    table = split.annotations.ignoring(~np.isin(split.annotations.class_ids, detector.class_ids))
+    sides_px, recalls = recall_samples.collect(detector, split.of(table), scale)
+    found = recalls > 0  # so, a box overlaps by the least threshold
     scales = scale.whole_image_scales(table.sizes_wh)[table.image_index]
     about = {
         "on": str(split.home), "split": split.name, "images": len(table), "views": len(sides_px),

@@ -107,7 +107,7 @@ def open_detector(
     if that is given, and returns for each boxes [n, 4] xyxy in its pixels, scores [n] in 0..1 and
     classes [n], counted from 0 in model_classes. Raises InputError.
     """
-    if hasattr(source, "find"):
+    if not isinstance(source, str | Path) and hasattr(source, "find"):
         return source, {"detector": type(source).__name__}
     if callable(source):
         names = onnx.of_model(DETECTOR, None, model_classes)

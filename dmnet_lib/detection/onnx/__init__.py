@@ -2,6 +2,6 @@
 
 from dmnet_lib.detection.onnx.detector import Onnx, load_exported
 from dmnet_lib.detection.onnx.heads import HEADS
-from dmnet_lib.detection.onnx.names import COCO, mapped
+from dmnet_lib.detection.onnx.names import COCO, chosen, mapped, of_model
 
-__all__ = ["COCO", "HEADS", "Onnx", "load_exported", "mapped"]
+__all__ = ["COCO", "HEADS", "Onnx", "chosen", "load_exported", "mapped", "of_model"]
