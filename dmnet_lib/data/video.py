@@ -1,16 +1,21 @@
-"""A video file -> its frames, one at a time and upright. PyAV, an extra, is imported on use."""
+"""A video file -> its frames, one at a time and upright; and pictures -> a video file.
+
+PyAV, an extra, is imported on use.
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    from av.container import InputContainer, OutputContainer
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".ts", ".mpg", ".mpeg")
 SHORT_SECONDS = 0.5  # by which a video may end before its header says
@@ -18,11 +23,13 @@ SHORT_SECONDS = 0.5  # by which a video may end before its header says
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame [H, W, 3] uint8 RGB, its number from 0, and its time in seconds, where it is told."""
+    """A frame [H, W, 3] uint8 RGB, its number from 0, its time in seconds, where it is told, and
+    how many such frames there are a second."""
 
     image: np.ndarray
     number: int
     seconds: float | None
+    rate: Fraction = Fraction(1)
 
 
 def frames(path: Path, *, every: int = 0) -> Iterator[Frame]:
@@ -50,12 +57,13 @@ def _frames(container: "InputContainer", path: Path, every: int) -> Iterator[Fra
         raise InputError(f"{path}: holds no pictures, only sound")
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    step = every or max(1, round(float(stream.average_rate or stream.guessed_rate or 1)))
+    rate = Fraction(stream.average_rate or stream.guessed_rate or 1)
+    step = every or max(1, round(rate))
     count, last = 0, None
     for last in container.decode(stream):
         if count % step == 0:
             turned = np.rot90(last.to_ndarray(format="rgb24"), round(last.rotation / 90))
-            yield Frame(np.ascontiguousarray(turned), count, last.time)
+            yield Frame(np.ascontiguousarray(turned), count, last.time, rate / step)
         count += 1
     message = f"{path}: corrupted: it ends after {count} frames"
     if count < stream.frames:
@@ -63,3 +71,50 @@ def _frames(container: "InputContainer", path: Path, every: int) -> Iterator[Fra
     length = (container.duration or 0) / 1e6  # microseconds; of the stream, not all formats tell it
     if last is None or (last.time is not None and last.time + SHORT_SECONDS < length):
         raise InputError(f"{message} of some {length:.1f} s")
+
+
+@dataclass
+class Writer:
+    """Videos in a folder, to which pictures are added one by one; each is whole once it is closed.
+
+    `with` closes what is open, and leaves nothing of what an error interrupts.
+    """
+
+    folder: Path
+    _open: dict[str, "OutputContainer"] = field(default_factory=dict)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        for name in list(self._open):
+            self.close(name, is_whole=error is None)
+
+    def add(self, name: str, image: np.ndarray, rate: Fraction) -> None:
+        """Add a picture [H, W, 3] uint8 RGB to the video of a name, at so many a second."""
+        import av
+
+        if name not in self._open:
+            path = self._part(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._open[name] = av.open(path, "w", format="mp4")
+            stream = self._open[name].add_stream("h264", rate=rate)
+            stream.height, stream.width = (side - side % 2 for side in image.shape[:2])
+            stream.pix_fmt = "yuv420p"
+        (stream,) = self._open[name].streams.video
+        pixels = np.ascontiguousarray(image[: stream.height, : stream.width])
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        self._open[name].mux(stream.encode(frame))
+
+    def close(self, name: str, *, is_whole: bool = True) -> None:
+        """Finish the video of a name, if there is one, or leave nothing of it."""
+        if container := self._open.pop(name, None):
+            container.mux(container.streams.video[0].encode())
+            container.close()
+            if is_whole:
+                self._part(name).replace(files.inside(self.folder, f"{name}.mp4"))
+            else:
+                self._part(name).unlink()
+
+    def _part(self, name: str) -> Path:
+        return files.inside(self.folder, f"{name}.mp4.part")

@@ -28,9 +28,19 @@ from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.cropping.threshold import Policy
+from dmnet_lib.data import raster
 from dmnet_lib.data.formats import coco
+from dmnet_lib.data.raster import Raster
 from dmnet_lib.density import mcnn, sizes, windows
-from dmnet_lib.detection import density_source, detectors, fusion, onnx, sources, strategies
+from dmnet_lib.detection import (
+    density_source,
+    detectors,
+    fusion,
+    onnx,
+    rasters,
+    sources,
+    strategies,
+)
 from dmnet_lib.detection.detectors import Detector, Views
 from dmnet_lib.detection.strategies import InferencePass, Rule
 from dmnet_lib.detection.strategy import PREDICT, SHOWN_SCORE, Strategy, predictable
@@ -49,6 +59,7 @@ NEEDED = {  # files of each stage that predictions need; a clone has figures and
 FUSION_IOU, COARSE_WEIGHT = 0.5, 0.5  # as params/visdrone_offtheshelf.yaml
 MOST_BOXES = 500  # of an image
 SYNTHETIC = "learned on synthetic scenes, so expect little of it on photographs"
+NO_MAPS = np.zeros((0, 0, 0), np.float32)
 Progress = Callable[[int, int], None]  # images that are done, and all
 
 
@@ -221,7 +232,7 @@ class Predictor:
         )  # fmt: skip
 
     def __call__(self, image: Path | str | np.ndarray, *, name: str = "") -> Prediction:
-        """Return what is found in a file, as `images.read` opens it, or in [H, W, 3] uint8 RGB.
+        """Return what is found in a picture, a raster, or pixels [H, W, 3] uint8 RGB.
 
         name is the image's in `detections`, by default the file's stem. Raises InputError.
         """
@@ -230,7 +241,20 @@ class Predictor:
                 raise InputError(f"expected [H, W, 3] uint8, got {image.shape} {image.dtype}")
             return self.predict(Picture(image), name or "image")
         path = Path(image)
+        if raster.is_raster(path):
+            with raster.opened(path) as opened:
+                return self.of_raster(opened)
         return self.predict(images.read(path), name or path.stem)
+
+    def of_raster(self, opened: Raster, **how: object) -> Prediction:
+        """Return what is found in a raster of any size, block by block; how as `rasters.predict`.
+
+        Raises InputError for a torn file.
+        """
+        found = rasters.predict(self, opened, iou_threshold=self.rule.iou_threshold, **how)
+        crops = Regions.from_lists([found.regions_xyxy])
+        costs = (found.megapixels, found.seconds, found.notes)
+        return Prediction(found.detections, opened.size_wh, crops, NO_MAPS, 0.0, *costs)
 
     def of_files(
         self, paths: Iterable[Path | str], *, progress: Progress | None = None
@@ -257,7 +281,7 @@ class Predictor:
         start, pixels = time.perf_counter(), [picture.image for picture in pictures]
         sizes_wh = np.array([image.shape[1::-1] for image in pixels])
         whole, whole_cost = self._pass(pixels, names, self._whole_images(sizes_wh))
-        maps = [np.zeros((0, 0, 0), np.float32)] * len(pixels)
+        maps = [NO_MAPS] * len(pixels)
         if self.strategy.source == "mcnn":
             scale = self.density.input_scale
             maps = [mcnn.predict(self.density.mcnn, one, input_scale=scale) for one in pixels]

@@ -5,7 +5,8 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from itertools import chain, count, islice
 from pathlib import Path
@@ -16,8 +17,8 @@ from tqdm import tqdm
 from dmnet_lib.core import files, images, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
-from dmnet_lib.data import video
-from dmnet_lib.data.formats import visdrone
+from dmnet_lib.data import raster, video
+from dmnet_lib.data.formats import geojson, visdrone
 from dmnet_lib.data.formats.coco import Entry
 from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.journal import Journal
@@ -43,10 +44,11 @@ examples:
   dmnet predict photo.jpg flight/ --detector yolo.onnx --out found
   dmnet predict flight/ --detector yolox.onnx --model-classes coco --classes car --out found
   dmnet predict flight/ --run results/demo --out found"""
-LISTING, TEXTS, OVERLAYS = "detections.json", "visdrone", "overlays"
-SUFFIXES = (*images.SUFFIXES, *video.SUFFIXES)
+LISTING, TEXTS, OVERLAYS, VIDEOS = "detections.json", "visdrone", "overlays", "videos"
+SUFFIXES = {*images.SUFFIXES, *video.SUFFIXES, *raster.SUFFIXES}
+OVERVIEW_PX = 2000  # longer side of what a raster's boxes are drawn on
 LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame's number
-Shot = tuple[Entry, str, Callable[[], Picture]]  # entry in the listing, results' name, what decodes
+MAPS = ("geojson", "lonlat", "gpkg")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ class Options:
     recursive: bool = option("subfolders too", action="store_true")
     every: int = option("every so many frames, else one a second", type=common.count, default=0)
     overlays: bool = option("write no pictures", "--no-overlays", action="store_false")
+    video: bool = option("write videos with boxes too", action="store_true")
+    bands: str = option("of a raster, to show as red, green, blue: 4,1,2", default="")
+    block_px: int = option("of a raster: side of what is in memory at a time",
+        type=partial(common.count, least=600), default=2048)  # fmt: skip
+    map: str = option("of a raster: geojson in its coordinates, or in longitude and latitude, or a "
+        "GeoPackage", choices=MAPS, default=MAPS[0])  # fmt: skip
     together: int = option("images that share the detector's batches", type=common.count, default=1)
     jobs: int = option("threads that decode", type=common.count, default=1)
 
@@ -103,17 +111,15 @@ def run(options: Options, say: Say) -> None:
         "description": "dmnet predict", "inputs": [str(path) for path in options.inputs],
         "made_by": dict(predictor.made_by), "strategy": predictor.strategy.name,
         "min_score": options.min_score, "max_detections": options.max_detections,
-        "every": options.every,
+        "every": options.every, "bands": options.bands, "block_px": options.block_px,
     }  # fmt: skip
     others = (options.out / TEXTS, options.out / OVERLAYS)
     journal = Journal.begin(options.out / LISTING, predictor.detector.classes, info, others)
     if journal.done:
         say(f"note: {options.out}: images that were done before: {len(journal.done)}")
-    failed = 0
+    failed, work = 0, Work(predictor, journal, video.Writer(options.out / VIDEOS), options)
     try:
-        for done in parallel.progress(
-            _predictions(predictor, sources, journal, options), "predict"
-        ):
+        for done in parallel.progress(work.done(sources), "predict"):
             with tqdm.external_write_mode(sys.stderr if isinstance(done, InputError) else None):
                 if isinstance(done, InputError):
                     failed += 1
@@ -185,50 +191,117 @@ def _plain(part: str) -> str:
     return printable.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
-def _predictions(
-    predictor: "Predictor", sources: Sequence[Source], journal: Journal, options: Options
-) -> Iterator[str | InputError]:
-    """Yield a line for each picture once its results are written, or what is wrong with a file."""
-    decoded = _decoded(_shots(sources, journal, options), options.jobs)
-    while some := list(islice(decoded, options.together)):
-        yield from (one for one in some if isinstance(one, InputError))
-        shots = [one for one in some if not isinstance(one, InputError)]
-        if shots:
-            names, pictures = ([shot[n] for shot in shots] for n in (1, 2))
-            found = predictor.predict_together(pictures, names)
-            for (entry, name, picture), one in zip(shots, found, strict=True):
-                yield _write(entry, name, picture, one.above(options.min_score), journal, options)
+@dataclass(frozen=True)
+class Shot:
+    """A picture that is to be looked at: its entry in the listing, the name of its results, what
+    decodes it, and of a frame its video's name and frames a second."""
+
+    entry: Entry
+    name: str
+    read: Callable[[], Picture | Path]  # a raster stays a path, as it is read by windows
+    video: tuple[str, Fraction] | None = None
 
 
-def _shots(
-    sources: Sequence[Source], journal: Journal, options: Options
-) -> Iterator[Shot | InputError]:
-    """Yield what is to be decoded, without what is done."""
-    for one in sources:
-        entry = {"file_name": one.file_name, "source": str(one.path)}
-        if one.path.is_dir():
-            yield InputError(f"{one.path}: no image or video in it")
-        elif one.path.suffix.lower() in video.SUFFIXES:
-            yield from _frames(one, journal, options)
-        elif one.file_name not in journal.done:
-            yield entry, one.name, partial(images.read, one.path)
+@dataclass(frozen=True)
+class Work:
+    """One call of the command."""
 
+    predictor: "Predictor"
+    journal: Journal
+    videos: video.Writer
+    options: Options
 
-def _frames(source: Source, journal: Journal, options: Options) -> Iterator[Shot | InputError]:
-    try:
-        for one in video.frames(source.path, every=options.every):
-            name = f"{source.name}_frame{one.number:06d}"
-            entry = {"file_name": f"{name}.jpg", "source": str(source.path)}
-            entry |= {"frame": one.number, "seconds": one.seconds}
-            if entry["file_name"] not in journal.done:
-                yield entry, name, partial(Picture, one.image)
-    except InputError as error:
-        yield error
+    def done(self, sources: Sequence[Source]) -> Iterator[str | InputError]:
+        """Yield a line for each picture once its results are written, or what is wrong with it."""
+        decoded = _decoded(self._shots(sources), self.options.jobs)
+        with self.videos:
+            while some := list(islice(decoded, self.options.together)):
+                yield from (one for one in some if isinstance(one, InputError))
+                pairs = [one for one in some if not isinstance(one, InputError)]
+                yield from self._of_pictures([p for p in pairs if isinstance(p[1], Picture)])
+                yield from (self._of_raster(*p) for p in pairs if isinstance(p[1], Path))
+
+    def _shots(self, sources: Sequence[Source]) -> Iterator[Shot | InputError]:
+        """Yield what is to be decoded, without what is done."""
+        for one in sources:
+            entry = {"file_name": one.file_name, "source": str(one.path)}
+            if one.path.is_dir():
+                yield InputError(f"{one.path}: no image or video in it")
+            elif one.path.suffix.lower() in video.SUFFIXES:
+                yield from self._frames(one)
+            elif one.file_name not in self.journal.done:
+                yield Shot(entry, one.name, partial(_read, one.path))
+
+    def _frames(self, source: Source) -> Iterator[Shot | InputError]:
+        try:
+            for one in video.frames(source.path, every=self.options.every):
+                name = f"{source.name}_frame{one.number:06d}"
+                entry = {"file_name": f"{name}.jpg", "source": str(source.path)}
+                entry |= {"frame": one.number, "seconds": one.seconds}
+                # A video with boxes is written from its start, also where another call had begun.
+                if self.options.video or entry["file_name"] not in self.journal.done:
+                    read = partial(Picture, one.image)
+                    yield Shot(entry, name, read, (source.name, one.rate))
+        except InputError as error:
+            yield error
+
+    def _of_pictures(self, pairs: Sequence[tuple[Shot, Picture]]) -> Iterator[str]:
+        if pairs:
+            names, pictures = [shot.name for shot, _ in pairs], [picture for _, picture in pairs]
+            found = self.predictor.predict_together(pictures, names)
+            for (shot, picture), one in zip(pairs, found, strict=True):
+                yield self._write(shot, picture, one)
+
+    def _of_raster(self, shot: Shot, path: Path) -> str | InputError:
+        options, suffix = self.options, "gpkg" if self.options.map == "gpkg" else "geojson"
+        try:
+            with (
+                raster.opened(path, bands=options.bands) as opened,
+                tqdm(desc=shot.name, unit="block", leave=False) as bar,
+            ):
+                one = self.predictor.of_raster(
+                    opened, block_px=options.block_px, progress=partial(_show, bar)
+                )
+                if opened.is_georeferenced:
+                    place = files.inside(options.out, f"{shot.name}.{suffix}")
+                    shown = one.above(options.min_score).detections
+                    geojson.write(place, shown, opened, lonlat=options.map == "lonlat")
+                return self._write(shot, opened.overview(OVERVIEW_PX), one)
+        except InputError as error:
+            return error
+
+    def _write(self, shot: Shot, picture: Picture, found: "Prediction") -> str:
+        """Write what is found; the picture may be a smaller one than the boxes are counted in."""
+        one, options = found.above(self.options.min_score), self.options
+        if set(one.detections.classes) <= set(VISDRONE):
+            visdrone.write_detections(options.out / TEXTS, one.detections)
+        if options.overlays or (options.video and shot.video):
+            self._draw(shot, picture, one)
+        width, height = one.size_wh
+        self.journal.add(shot.entry | {"width": width, "height": height}, one.detections)
+        cost = f"{one.megapixels:.2f} megapixels, {one.seconds:.2f} s"
+        notes = "".join(f"; {note}" for note in one.notes)
+        counts = f"objects: {len(one.detections)}, crops: {len(one.regions)}"
+        return f"{shot.name}: {counts}, {cost}{notes}"
+
+    def _draw(self, shot: Shot, picture: Picture, one: "Prediction") -> None:
+        from dmnet_lib.reporting import drawing  # with matplotlib
+
+        scale = picture.image.shape[1] / one.size_wh[0]
+        found = replace(one.detections, boxes_xyxy=one.detections.boxes_xyxy * scale)
+        drawn = drawing.overlay(picture.image, found, one.regions.boxes_xyxy * scale)
+        if self.options.overlays:
+            path = files.inside(self.options.out / OVERLAYS, f"{shot.name}.jpg")
+            files.write_bytes(path, images.encode_jpeg(drawn))
+        if self.options.video and shot.video:
+            name, rate = shot.video
+            height = round(drawn.shape[1] * one.size_wh[1] / one.size_wh[0])
+            self.videos.add(name, drawn[:height], rate)  # without the legend, which grows
 
 
 def _decoded(
     shots: Iterator[Shot | InputError], jobs: int
-) -> Iterator[tuple[Entry, str, Picture] | InputError]:
+) -> Iterator[tuple[Shot, Picture | Path] | InputError]:
     """Yield pictures that threads decode while the detector works, one ahead for each thread."""
     with ThreadPoolExecutor(jobs) as pool:
         waiting: deque[Future] = deque()
@@ -240,30 +313,17 @@ def _decoded(
             yield waiting.popleft().result()
 
 
-def _decode(shot: Shot | InputError) -> tuple[Entry, str, Picture] | InputError:
-    if isinstance(shot, InputError):
-        return shot
-    entry, name, read = shot
+def _decode(shot: Shot | InputError) -> tuple[Shot, Picture | Path] | InputError:
     try:
-        return entry, name, read()
+        return shot if isinstance(shot, InputError) else (shot, shot.read())
     except InputError as error:
         return error
 
 
-def _write(
-    entry: Entry, name: str, picture: Picture, one: "Prediction", journal: Journal, options: Options
-) -> str:
-    found = one.detections
-    if set(found.classes) <= set(VISDRONE):
-        visdrone.write_detections(options.out / TEXTS, found)
-    if options.overlays:
-        from dmnet_lib.reporting import drawing  # with matplotlib
+def _read(path: Path) -> Picture | Path:
+    return path if raster.is_raster(path) else images.read(path)
 
-        overlay = drawing.overlay(picture.image, found, one.regions.boxes_xyxy)
-        path = files.inside(options.out / OVERLAYS, f"{name}.jpg")
-        files.write_bytes(path, images.encode_jpeg(overlay))
-    width, height = one.size_wh
-    journal.add(entry | {"width": width, "height": height}, found)
-    cost = f"{one.megapixels:.2f} megapixels, {one.seconds:.2f} s"
-    notes = "".join(f"; {note}" for note in one.notes)
-    return f"{name}: objects: {len(found)}, crops: {len(one.regions)}, {cost}{notes}"
+
+def _show(bar: tqdm, done: int, blocks: int) -> None:
+    bar.total = blocks
+    bar.update(done - bar.n)
