@@ -152,7 +152,15 @@ def model_path(model_file: str) -> Path:
     given = os.environ.get(MODEL_FILE) or model_file
     if not given:
         raise InputError("architecture onnx needs a model_file: an ONNX detector")
+    refuse_weights(ROOT / given)
     return ROOT / given
+
+
+def refuse_weights(path: Path) -> None:
+    """Raise InputError that says how to export, for PyTorch's weights in the place of a model."""
+    if path.suffix in (".pt", ".pth"):
+        how = f"`yolo export model={path.name} format=onnx`, or torch.onnx.export"
+        raise InputError(f"{path}: weights of PyTorch, no ONNX model; export them: {how}")
 
 
 def below(folder: Path, name: str) -> Path:

@@ -23,6 +23,7 @@ COMMANDS = {  # each is a module of dmnet_lib.running.commands
     "crops": "density crops of a split: rectangles, annotations, images",
     "convert": "annotations from one format to another: visdrone, coco, voc, yolo",
     "predict": "detect objects in your own images and videos, with a finished run",
+    "detector": "show what a detector in an ONNX file takes and answers",
     "train": "train a network of an experiment, on several GPUs or machines by torchrun",
     "fuse": "detections of whole images and of crops put together",
     "deviations": "what each rule of the official DMNet code changes, measured on your data",

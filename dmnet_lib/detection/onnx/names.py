@@ -1,0 +1,52 @@
+"""The classes of a model by name -> those of the data that they are."""
+
+import ast
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from dmnet_lib.core.classes import Classes, listed
+from dmnet_lib.core.files import InputError, nearest
+
+COCO = tuple(tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["coco"])
+Mapped = tuple[tuple[int, ...], tuple[int, ...]]  # columns of the model's classes, their numbers
+
+
+def of_model(path: Path, own: str | None, given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names given, or the model's own, {number: name} or a list in Python's spelling."""
+    if given:
+        listed = given.split(",") if isinstance(given, str) else given
+        return COCO if given == "coco" else tuple(name.strip() for name in listed)
+    if own is None:
+        raise InputError(f"{path}: names no classes; say names: coco, or a list")
+    try:
+        listed = ast.literal_eval(own)
+        return tuple(str(listed[n]) for n in range(len(listed)))
+    except (ValueError, SyntaxError, TypeError, LookupError):
+        raise InputError(f"{path}: the names of its classes are torn ({own:.60})") from None
+
+
+def mapped(names: Sequence[str], classes: Classes, class_map: str) -> Mapped:
+    """Return which of a model's classes count, and what they are in the data; see `Onnx.open`."""
+    found = {}
+    if not class_map.strip():
+        found = {name: number for name in names if (number := classes.like(name))}
+        if not found:
+            lists = f"the model has {listed(dict.fromkeys(names))}; the data {classes}"
+            raise InputError(f"no class of the model is one of the data: {lists}; give a class_map")
+    for part in class_map.split(",") if class_map.strip() else ():
+        theirs, _, own = (word.strip() for word in part.partition(":"))
+        if theirs not in names:
+            hint = nearest(theirs, names) or f"; there are {listed(names)}"
+            raise InputError(f"{theirs!r} is no class of the model{hint}")
+        if theirs in found:
+            raise InputError(f"{theirs!r} is named twice in {class_map!r}")
+        found[theirs] = classes.id(own or theirs)
+    return tuple(names.index(name) for name in found), tuple(found.values())
+
+
+def chosen(path: Path, names: Sequence[str], class_map: str) -> Classes:
+    """Return the classes that class_map makes of a model's, by default all of them."""
+    parts = [part.partition(":") for part in class_map.split(",")] if class_map.strip() else []
+    own = [(new or old).strip() for old, _, new in parts] or names
+    return Classes(tuple(dict.fromkeys(own)), path.name)

@@ -1,0 +1,93 @@
+"""An ONNX file opened by ONNX Runtime: numbers of pixels in, arrays by name out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
+
+if TYPE_CHECKING:  # an extra; commands that need no such detector do without
+    from onnxruntime import InferenceSession, NodeArg
+
+NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+WHOLE_NUMBERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the first that there is
+
+
+@dataclass(frozen=True)
+class Network:
+    """A file opened as session, with its input of images and perhaps one of their sizes."""
+
+    path: Path
+    session: "InferenceSession"
+    images: "NodeArg"
+    sizes: "NodeArg | None"
+
+    @classmethod
+    def open(cls, path: Path) -> "Network":
+        """Open a file. Raises InputError for one that takes no images, or is no model."""
+        session = _session(path)
+        given = session.get_inputs()
+        images = [one for one in given if one.type in NUMBERS and len(one.shape) == 4]
+        sizes = [one for one in given if one.type in WHOLE_NUMBERS and len(one.shape) == 2]
+        batch, channels = images[0].shape[:2] if images else (0, 0)
+        is_known = len(images) == 1 and len(sizes) < 2 and len(images + sizes) == len(given)
+        if not is_known or channels != 3 or (isinstance(batch, int) and batch != 1):
+            takes = ", ".join(f"{one.name} {one.type} {one.shape}" for one in given)
+            wanted = "floats [1, 3, height, width] and perhaps their sizes [1, 2]"
+            how = "export it with batch 1 or a dynamic one, and channels first"
+            told = f"no detector of images, which takes {wanted}, but {takes}; {how}"
+            raise InputError(f"{path}: {told}")
+        return cls(path, session, images[0], sizes[0] if sizes else None)
+
+    @property
+    def input_wh(self) -> tuple[int, int] | None:
+        """The one size in pixels that it takes; None where it takes any."""
+        height, width = self.images.shape[2:]
+        return (width, height) if isinstance(height, int) and isinstance(width, int) else None
+
+    @property
+    def dtype(self) -> type[np.floating]:
+        """The kind of numbers that it takes."""
+        return NUMBERS[self.images.type]
+
+    def run(
+        self, planes: np.ndarray, outputs: Sequence[str], *, together: bool = False
+    ) -> Iterator[list[np.ndarray]]:
+        """Yield the outputs for planes [B, 3, h, w]: of each alone, or of all at once."""
+        for part in [planes] if together else np.split(planes, len(planes)):
+            feeds = {self.images.name: part}
+            if self.sizes is not None:
+                kind = WHOLE_NUMBERS[self.sizes.type]
+                feeds[self.sizes.name] = np.full((len(part), 2), part.shape[:1:-1], kind)  # (w, h)
+            with files.reading(self.path, "a model that ONNX Runtime can run", (Exception,)):
+                arrays = self.session.run(list(outputs), feeds)
+            yield arrays
+
+
+def _session(path: Path) -> "InferenceSession":
+    """Open a file, on the GPU where there is one."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError("no ONNX Runtime here: pip install -e '.[onnx]'") from None
+    files.refuse_weights(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such model")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    options.intra_op_num_threads = torch.get_num_threads()
+    # Threads that spin while they wait take the cores from whatever else there is.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    able = onnxruntime.get_available_providers()
+    providers = [name for name in PROVIDERS if name in able]
+    what = f"a readable ONNX model for onnxruntime {version('onnxruntime')}"
+    # The runtime has its own error for each way in which a file can be wrong.
+    with files.reading(path, what, (Exception,), kind="model"):
+        return onnxruntime.InferenceSession(path, options, providers=providers)

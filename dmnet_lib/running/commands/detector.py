@@ -1,0 +1,39 @@
+"""An ONNX file -> what detector it is: input, head, pixels and classes, a line each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmnet_lib.running.commands.common import Say, option
+
+ABOUT = """\
+Show what a detector in an ONNX file takes and answers: its input, the head that it is read by, how
+pixels go in, its classes, and whether several views go through it at once."""
+EXAMPLES = """\
+examples:
+  dmnet detector yolo.onnx
+  dmnet detector yolox_nano.onnx --model-classes coco --classes "person: pedestrian, car"
+  dmnet detector other.onnx --head "yolov8, BGR, 0..255"
+
+heads: yolox, yolov5, yolov8, end2end, num_dets, dets, rtdetr, rtdetr_ultralytics, rfdetr, nanodet,
+nanodet_plus, boxes_scores; after one, words change how it takes pixels: centre, corner, stretch,
+RGB, BGR, 0..1, 0..255, imagenet (less ImageNet's mean, over its deviation)."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The file, and what it does not say itself."""
+
+    file: Path = option("an ONNX model", "", metavar="FILE")
+    head: str = option("what it answers by, if not seen from its answers", default="")
+    model_classes: str = option("its classes, if it names none: coco, or NAME, NAME", default="")
+    classes: str = option("those that count, and as what: 'person: pedestrian, car'", default="")
+
+
+def run(options: Options, say: Say) -> None:
+    from dmnet_lib.detection.onnx import Onnx  # it loads torch
+
+    about = {"names": options.model_classes, "head": options.head}
+    rules = {"score_threshold": 0.05, "iou_threshold": 0.7}  # which nothing shown depends on
+    found = Onnx.open(options.file, class_map=options.classes, **about, **rules)
+    for name, words in found.describe().items():
+        say(f"{name:<9} {words}")
