@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -77,13 +78,13 @@ def cropped(source: Split) -> list[exporting.Parent]:
         sums, source.annotations.sizes_wh, threshold=0.08, policy=policy
     )
     cut = crops.annotate(source.annotations, found)
-    return exporting.parents_of(cut, source.images.paths)
+    return exporting.parents_of(cut, source.images.paths, source.annotations.sizes_wh)
 
 
 def repeated(parents: list[exporting.Parent], times: int) -> list[exporting.Parent]:
     """Return the images so many times, their crops under other names each time."""
     return [
-        exporting.Parent(one.path, one.regions_xyxy, tuple(f"{k}_{name}" for name in one.names))
+        replace(one, names=tuple(f"{k}_{name}" for name in one.names))
         for k in range(times)
         for one in parents
     ]

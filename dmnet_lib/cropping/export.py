@@ -16,6 +16,7 @@ import numpy as np
 from dmnet_lib.core import files, images, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import crops
+from dmnet_lib.data import splits
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Parent:
     """One image and what is cut out of it: regions_xyxy [R, 4] int, each with a file's stem."""
 
     path: Path
+    size_wh: np.ndarray  # as annotated
     regions_xyxy: np.ndarray
     names: tuple[str, ...]
 
@@ -33,12 +35,14 @@ class Parent:
                 raise InputError(f"{name}: {told}")
 
 
-def parents_of(cut: crops.CropAnnotations, paths: Sequence[Path]) -> list[Parent]:
-    """Return the images that have crops; paths are those of all images."""
+def parents_of(
+    cut: crops.CropAnnotations, paths: Sequence[Path], sizes_wh: np.ndarray
+) -> list[Parent]:
+    """Return the images that have crops; paths and sizes_wh [M, 2] are those of all images."""
     owners, first = np.unique(cut.parents, return_index=True)
     return [
-        Parent(paths[owner], cut.regions_xyxy[start:end], cut.annotations.names[start:end])
-        for owner, (start, end) in zip(owners, pairwise([*first, len(cut.parents)]), strict=True)
+        Parent(paths[o], sizes_wh[o], cut.regions_xyxy[start:end], cut.annotations.names[start:end])
+        for o, (start, end) in zip(owners, pairwise([*first, len(cut.parents)]), strict=True)
     ]
 
 
@@ -62,11 +66,7 @@ def _export_one(parent: Parent, *, folder: Path, quality: int) -> None:
     if not todo:
         return
     picture = images.read(parent.path)
-    height, width = picture.image.shape[:2]
-    right, bottom = parent.regions_xyxy[:, 2:].max(axis=0)
-    if right > width or bottom > height:
-        size = f"{width} x {height} px"
-        raise InputError(f"{parent.path}: {size}, yet a crop reaches to {right}, {bottom}")
+    splits.require_size(parent.path, picture.image.shape[1::-1], parent.size_wh)
     for row in todo:
         pixels = crops.cut(picture.image, parent.regions_xyxy[row])
         data = images.encode_jpeg(pixels, quality=quality, sampling=picture.sampling)

@@ -43,6 +43,7 @@ PLACES = {"coco": COCO_FILES, "voc": ("{}/Annotations", "{}")} | {
     kind: (*(f"{part}/{{}}" for part in parts), *(f"{{}}/{part}" for part in parts), "{}")
     for kind, parts in TEXTS.items()
 }
+HEADERS = 32  # at most about so many are read where no image is opened: each costs a disk seek
 Px = Annotated[int, msgspec.Meta(ge=0, lt=LIMIT_PX)]
 
 
@@ -249,8 +250,9 @@ def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
 
 def splits_in(path: Path, kind: str, layout: str = "") -> tuple[str, ...]:
     """Return the names of the splits in a path of a kind but VisDrone's; "" where it is one."""
-    if kind == "uavdt":
-        return uavdt.splits_in(path)
+    listing = {"uavdt": uavdt, "voc": voc, "yolo": yolo}.get(kind)
+    if listing and (names := listing.splits_in(path)):
+        return names
     own, text = TEXTS.get(kind, ("", "Annotations")), SLOW.get(kind, "")
     is_one = path.is_file() or (text and any(any((path / part).glob(text)) for part in own))
     given = layout.partition(",")[0].strip().replace("{split}", "{}")
@@ -294,6 +296,15 @@ def read_boxes(root: Path, split: str, *, kind: str = "") -> Annotations:
     texts = annotation_paths(split_folder(root, split))
     names, no_sizes = [path.stem for path in texts], np.zeros((len(texts), 2))
     return visdrone.from_table(names, no_sizes, *visdrone.read_all(texts))
+
+
+def require_sizes(found: Split) -> None:
+    """Raise InputError where one of some images that are there is not of the size annotated."""
+    paths = found.images.paths if found.images else ()
+    for i in range(0, len(paths), len(paths) // HEADERS + 1):
+        size = parallel.attempt(images.size_wh, paths[i])
+        if not isinstance(size, InputError):  # which is of no concern where images are not opened
+            splits.require_size(paths[i], size, found.annotations.sizes_wh[i])
 
 
 def remarks(found: Split) -> list[str]:
@@ -492,9 +503,8 @@ def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
         folders = [r / one.format(n) for r in roots for n in names if n for one in COCO_IMAGES]
         return path, [path.parent / one for one in given[1:]] + folders
     if not split:
-        raise InputError(
-            f"{path}: a folder of COCO files; say which with --split, or give the file"
-        )
+        what = "a folder of COCO files; say which with --split, or give the file"
+        raise InputError(f"{path}: {what}")
     files_there = [path / one for one in given[:1] or (one.format(split) for one in COCO_FILES)]
     folders = [path / one for one in given[1:2] or (one.format(split) for one in COCO_IMAGES)]
     for one in files_there:
@@ -506,10 +516,13 @@ def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
 
 def _uavdt(asked: Request) -> Split:
     table, notes = uavdt.read(asked.path, asked.split)
-    found, folder = list(map(uavdt.file_name, table.names)), asked.path / uavdt.IMAGES
-    paths = Images(tuple(folder / one for one in found)) if folder.is_dir() else None
-    entries = tuple({"file_name": one} for one in found)
-    return Split(asked.split, table, paths, entries, asked.path, tuple(notes))
+    folder, sequences = asked.path / uavdt.IMAGES, set(map(uavdt.sequence_of, table.names))
+    found = (path for one in sequences for path in splits.images_in(folder / one).values())
+    there = {uavdt.name_in(path): path for path in found}
+    paths = tuple(there.get(name, folder / uavdt.file_name(name)) for name in table.names)
+    entries = tuple({"file_name": one.relative_to(folder).as_posix()} for one in paths)
+    images = Images(paths) if folder.is_dir() else None
+    return Split(asked.split, table, images, entries, asked.path, tuple(notes))
 
 
 class _CropsOfImage(msgspec.Struct):

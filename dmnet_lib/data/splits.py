@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -117,10 +117,19 @@ def images_in(folder: Path) -> dict[str, Path]:
 def size_of(name: str, sizes: Sizes | None, path: Path | None) -> tuple[int, int]:
     """Return (width, height) from the image's header, without one from the given sizes."""
     if path is not None:
-        return images.size_wh(path)
+        size = images.size_wh(path)
+        require_size(path, size, (sizes or {}).get(name, size))
+        return size
     if sizes is None or name not in sizes:
         raise InputError(f"{name}: neither an image nor a size in the image sizes given")
     return sizes[name]
+
+
+def require_size(path: Path, size_wh: Sequence[int], stated_wh: Sequence[int]) -> None:
+    """Raise InputError where an image is of another size than annotations or a file state."""
+    if (*size_wh,) != (*stated_wh,):
+        sizes = "{} x {} px, yet {} x {} is stated".format(*size_wh, *stated_wh)
+        raise InputError(f"{path}: {sizes}: correct the size, or boxes are off")
 
 
 def read_image_sizes(path: Path) -> dict[str, tuple[int, int]]:

@@ -43,7 +43,10 @@ def home(tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         nbformat.write(copy, home / "notebooks" / path.name)
     copy = nbformat.read(home / "notebooks" / "00_dataset.ipynb", as_version=4)
     code = nbformat.v4.new_code_cell
-    copy.cells = [code(BREAKING), *copy.cells, code("{}['at the end']")]
+    cells = [one for one in copy.cells if one.cell_type == "code"]
+    last = next(n for n, one in enumerate(cells) if "scenes.prepare" in one.source)
+    show = code("DataExplorer.show(data.load(val_split), stage)")
+    copy.cells = [code(BREAKING), *cells[: last + 1], show, code("{}['at the end']")]
     nbformat.write(copy, home / "notebooks" / "broken.ipynb")
     return home
 
@@ -94,12 +97,13 @@ def test_an_explorer_follows_its_controls_and_saves_what_they_say(
 
 
 def test_saved_parameters_run(home: Path, told: dict[str, str]) -> None:
-    saved = home / "params" / "saved_crops.yaml"
-    assert saved.exists(), "the explorer of the crops did not save it"
+    saved = home / "params" / "saved_density.yaml"
+    assert saved.exists(), "the explorer of the density did not save it"
     command = [sys.executable, "-m", "dmnet_lib.running.cli", "run", str(saved), "--until"]
-    subprocess.run([*command, "03_density_crops"], env=os.environ | told, check=True)
-    (made,) = (home / "results" / "saved_crops" / "03_density_crops").glob("*/metrics.json")
-    asked = params.load(saved).changed["03_density_crops"]
+    stage = "01_density_ground_truth"
+    subprocess.run([*command, stage], env=os.environ | told, check=True)
+    (made,) = (home / "results" / "saved_density" / stage).glob("*/metrics.json")
+    asked = params.load(saved).changed[stage]
     assert result_folder.parameters_of(made.parent).items() >= asked.items()
 
 

@@ -64,8 +64,8 @@ def test_crops_are_complete_though_a_worker_was_lost(
     root: Path, tmp_path: Path, address: str
 ) -> None:
     paths = sorted((root / "val" / "images").iterdir())
-    regions = np.array([[0, 0, 100, 80], [3, 5, 77, 90]])
-    parents = [export.Parent(p, regions, (f"{p.stem}_a", f"{p.stem}_b")) for p in paths]
+    size_wh, regions = np.array([120, 90]), np.array([[0, 0, 100, 80], [3, 5, 77, 90]])
+    parents = [export.Parent(p, size_wh, regions, (f"{p.stem}_a", f"{p.stem}_b")) for p in paths]
     export.export(parents, tmp_path / "one")
     with distributed.Client(address, set_as_default=False) as client:
         victim = next(iter(client.run(os.getpid).values()))

@@ -1,6 +1,7 @@
 """Crop export: the right pixels in whole files, and what happens to torn images and second runs."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import export
 
 REGIONS = np.array([[0, 0, 40, 30], [10, 20, 64, 48]])
+SIZE_WH = np.array([64, 48])
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def parents(tmp_path: Path) -> list[export.Parent]:
         path = tmp_path / f"{number}.jpg"
         Image.fromarray(pixels.astype(np.uint8)).save(path, quality=95, subsampling=2)
         os.utime(path, (1e9, 1e9))
-        found.append(export.Parent(path, REGIONS, (f"{number}_a", f"{number}_b")))
+        found.append(export.Parent(path, SIZE_WH, REGIONS, (f"{number}_a", f"{number}_b")))
     return found
 
 
@@ -77,16 +79,16 @@ def test_a_torn_image_is_told_and_the_others_are_cut(parents: list, tmp_path: Pa
     assert sorted(contents(tmp_path / "out")) == ["0_a.jpg", "0_b.jpg", "2_a.jpg", "2_b.jpg"]
 
 
-def test_a_region_beyond_its_image_is_told(parents: list, tmp_path: Path) -> None:
-    beyond = export.Parent(parents[0].path, REGIONS + 1, parents[0].names)
-    (told,) = export.export([beyond], tmp_path / "out")
-    assert "64 x 48 px, yet a crop reaches to 65, 49" in str(told)
+def test_an_image_of_another_size_than_annotated_is_told(parents: list, tmp_path: Path) -> None:
+    other = replace(parents[0], size_wh=np.array([48, 64]))
+    (told,) = export.export([other], tmp_path / "out")
+    assert "0.jpg: 64 x 48 px, yet 48 x 64 is stated: correct the size" in str(told)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_grey_jpeg_stays_grey(tmp_path: Path) -> None:
     Image.fromarray(np.full((48, 64), 90, np.uint8)).save(tmp_path / "g.jpg")
-    parent = export.Parent(tmp_path / "g.jpg", REGIONS[:1], ("g_a",))
+    parent = export.Parent(tmp_path / "g.jpg", SIZE_WH, REGIONS[:1], ("g_a",))
     assert export.export([parent], tmp_path / "out") == []
     assert np.all(images.read(tmp_path / "out" / "g_a.jpg").image == 90)
 
@@ -96,9 +98,8 @@ def test_a_turned_image_is_cut_as_it_is_displayed(tmp_path: Path) -> None:
     pixels[40:, :30] = 255  # displayed at the left and above, when turned clockwise
     exif[0x0112] = 6
     Image.fromarray(pixels).save(tmp_path / "t.jpg", quality=95, exif=exif)
-    parent = export.Parent(
-        tmp_path / "t.jpg", np.array([[0, 0, 8, 30], [8, 30, 48, 64]]), ("a", "b")
-    )
+    regions = np.array([[0, 0, 8, 30], [8, 30, 48, 64]])
+    parent = export.Parent(tmp_path / "t.jpg", SIZE_WH[::-1], regions, ("a", "b"))
     assert export.export([parent], tmp_path / "out") == []
     white, black = (images.read(tmp_path / "out" / f"{name}.jpg") for name in "ab")
     assert white.image.shape == (30, 8, 3)
@@ -109,7 +110,7 @@ def test_a_turned_image_is_cut_as_it_is_displayed(tmp_path: Path) -> None:
 
 def test_a_name_does_not_leave_the_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.\./b: no name for a file"):
-        export.Parent(tmp_path / "a.jpg", REGIONS, ("a", "../b"))
+        export.Parent(tmp_path / "a.jpg", SIZE_WH, REGIONS, ("a", "../b"))
 
 
 def test_no_crops_are_no_files(tmp_path: Path) -> None:

@@ -270,6 +270,27 @@ def test_sizes_that_a_file_states_otherwise_and_images_that_are_not_there(
     assert told(found.notes) == ["1 images of no split checked here (z.jpg)"]
 
 
+def test_splits_are_those_that_lists_name(tmp_path: Path) -> None:
+    """Of VOC's not those of one class, nor both together; of a data.yaml not one folder twice."""
+    root = write(tmp_path / "voc", "voc", [BOAT], [BOAT], [BOAT])
+    lists = {"train": "a\nb\n", "val": "c\n", "trainval": "a\nb\nc\n", "boat_train": "a 1\nb -1\n"}
+    for name, text in lists.items():
+        files.write_text(root / "ImageSets" / "Main" / f"{name}.txt", text)
+    for place in (root, tmp_path):
+        found = check_splits(place, kind="voc")
+        assert {split: one["images"] for split, one in found.counts.items()} == {
+            "train": 2,
+            "val": 1,
+        }
+    for name in ("one", "two"):
+        write_layout(tmp_path / "yolo", "yolo", f"{name}/labels", f"{name}/images")
+        for path in [*(tmp_path / "yolo" / name).glob("*/*")]:
+            path.rename(path.with_stem(f"{name}_{path.stem}"))
+    told = "train: one/images\nval: two/images\ntest: two/images\nnames: [boat, buoy]\n"
+    files.write_text(tmp_path / "yolo" / "data.yaml", told)
+    assert [*check_splits(tmp_path / "yolo").counts] == ["train", "val"]
+
+
 def test_yolo_goes_by_the_images(tmp_path: Path):
     folder = write(tmp_path / "val", "yolo", [BOAT], [BOAT])
     (folder / "images" / "b.jpg").rename(folder / "images" / "z.jpg")

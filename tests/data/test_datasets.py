@@ -107,6 +107,13 @@ def test_equal_names_in_nested_folders_stay_apart(tmp_path: Path, kind: str) -> 
     assert found.images.paths == tuple(images / f"{stem}.jpg" for stem in stems)
 
 
+def test_joined_names_leave_room_for_a_file_s_suffix(tmp_path: Path) -> None:
+    stems = tuple(f"{letter * 90}/{letter * 90}/{'z' * 30}/a" for letter in "xy")
+    pictures(tmp_path / "images", stems=stems)
+    files.write_text(tmp_path / "labels" / f"{stems[0]}.txt", "0 0.5 0.5 0.2 0.2\n")
+    assert "xx…: with its folders, a name of over 200 bytes" in fault(datasets.read, tmp_path)
+
+
 def test_odd_ids_and_missing_keys_of_coco_are_no_fault(tmp_path: Path) -> None:
     value = coco_value()
     for key in ("width", "height"):

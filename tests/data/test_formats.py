@@ -136,6 +136,22 @@ def test_a_class_of_one_s_own_may_be_called_others():
     assert table.is_object.all()
 
 
+@pytest.mark.parametrize("names", [("boat", "others"), ("car", "others"), ("car", "bus")])
+def test_voc_keeps_a_class_called_others_and_objects_of_none_apart(tmp_path: Path, names) -> None:
+    rows = [(1, 1, 4, 4, 1, 1, 0, 0), (2, 2, 4, 4, 1, 2, 0, 0), (3, 3, 4, 4, 1, 11, 0, 0)]
+    table = replace(split({"a": rows}), classes=Classes(names))
+    voc.write(tmp_path, table)
+    back = voc.read(tmp_path)[0]
+    assert back.classes.names == names
+    assert roundtrip.compare(table, back)["lossless"]
+
+
+def test_sides_of_whole_pixels_may_be_written_with_parts():
+    whole = coco.to_coco(SMALL)
+    whole["images"][0] |= {"width": 1360.0, "height": 765.0}
+    assert coco.to_coco(coco.from_coco(whole)) == coco.to_coco(SMALL)
+
+
 def test_ids_of_images_may_count_from_zero_and_files_have_any_name():
     images = [{"file_name": name} for name in ("x/a.png", "b.1.JPG", "empty.jpg")]
     value = coco.to_coco(SMALL, images=images, first_image_id=0)
@@ -172,12 +188,17 @@ def changed(path: list, value: object) -> dict:
     return whole
 
 
+LONG = "which can be no file's name of up to 200 bytes"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
         (["images"], None, "Expected `array`, got `null` - at `$.images`"),
         (["annotations"], [3], "annotations[0]: Expected `object`, got `int`"),
-        (["images", 0, "height"], 0, "Expected `int` >= 1 - at `$.images[0].height`"),
+        (["images", 0, "height"], 0, "'a.jpg' has width 1360 and height 0; whole pixels from 1"),
+        (["images", 0, "width"], 9.5, "'a.jpg' has width 9.5 and height 765; whole pixels from 1"),
+        (["images", 0, "file_name"], "x" * 300, f"images[0]: file_name is '{'x' * 39}, {LONG}"),
         (["images", 0, "file_name"], "..", "images[0]: file_name is '..', which can be no file's"),
         (["images", 0, "file_name"], "a\x00b.jpg", "images[0]: file_name is 'a\\x00b.jpg', which"),
         (["images", 0, "file_name"], "b.1.jpg", "two images share"),
@@ -244,6 +265,9 @@ def test_malformed_yolo_is_named(tmp_path: Path, line: str, says: str) -> None:
 def test_a_folder_without_files_of_the_format_is_named(tmp_path: Path) -> None:
     assert "holds no xml file" in fault(voc.read, tmp_path)
     assert "x.xml: no such file" in fault(voc.read, tmp_path, ["x"])
+    (tmp_path / "workspace.xml").write_text("<project/>")
+    told = "workspace.xml: XML of something else (<project>), not VOC's <annotation>; move it out"
+    assert told in fault(voc.read, tmp_path)
     assert "has labels for none of 1 images" in fault(yolo.read, tmp_path, ["a"], np.ones((1, 2)))
 
 

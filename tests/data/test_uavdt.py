@@ -63,12 +63,14 @@ def test_lines_become_frames_objects_and_ignored_regions(root: Path) -> None:
 
 
 def test_only_frames_with_an_image_count_where_there_are_images(root: Path) -> None:
-    for name in ("M9001/img000002", "M9001/img000009", "M9002/img000001"):
-        files.write_bytes(root / uavdt.IMAGES / f"{name}.jpg", JPEG)
+    for name in ("M9001/img000002.jpg", "M9001/img000009.PNG", "M9002/img000001.png"):
+        files.write_bytes(root / uavdt.IMAGES / name, JPEG)
     split = datasets.load(root, "train")
     assert split.annotations.names == ("M9001_img000002", "M9001_img000009", "M9002_img000001")
     assert np.diff(split.annotations.offsets).tolist() == [3, 0, 1]
     assert split.notes == (f"{root}: 1 lines of frames without image, left out",)
+    assert [path.suffix for path in split.images.paths] == [".jpg", ".PNG", ".png"]
+    assert split.file_names()[2] == "M9002/img000001.png"
     coco.write(root / "a.json", split.annotations, images=split.entries)
     assert coco.read(root / "a.json").names == split.annotations.names
 

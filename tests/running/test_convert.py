@@ -365,7 +365,12 @@ def test_a_yolo_dataset_without_classes_is_noted(tmp_path, convert) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("- car", "no `names`"), ("names: [truck, truck]", "stands twice"), ("a: [", "YAML")],
+    [
+        ("- car", "no `names`"),
+        ("names: [truck, truck]", "stands twice"),
+        ("a: [", "YAML"),
+        ("names: [car, no]", "class False is no text; yes, no, on, off need quotes"),
+    ],
 )
 def test_a_yolo_dataset_with_odd_classes_is_named(tmp_path, refused, text, says) -> None:
     folder = labels_folder(tmp_path / "set", a="0 0.5 0.5 0.25 0.2\n")
@@ -466,8 +471,13 @@ def test_a_refused_conversion_leaves_a_folder_as_it_was(tmp_path, convert, refus
     files.write_text(folder / "classes.txt", "boat\n")
     files.write_json(folder / "image_sizes.json", {"a": [40, 30]})
     convert(folder, "--to", "yolo", "--out", tmp_path / "good")
-    refused(tmp_path / "good", "--to", "visdrone", "--out", tmp_path / "good2")
-    assert not (tmp_path / "good2").exists()
+    before = sorted((tmp_path / "good").rglob("*"))
+    says = {"visdrone": "'boat' is no class of VisDrone", "uavdt": "a: no frame of UAVDT"}
+    for to, words in says.items():
+        as_car = ("--classes", "car: boat") if to == "uavdt" else ()
+        given = ("--to", to, "--out", tmp_path / "good", *as_car)
+        assert words in refused("convert", folder, *given)
+    assert sorted((tmp_path / "good").rglob("*")) == before
 
 
 def test_classes_are_merged_and_others_become_ignored(tmp_path, convert, refused) -> None:

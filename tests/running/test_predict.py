@@ -77,7 +77,7 @@ def test_a_folder_as_people_have_it(untrained_run, tmp_path) -> None:
     (folder / "torn.jpg").write_bytes((folder / "good.jpg").read_bytes()[:9000])
     (folder / "words.jpg").write_text("no picture")
     command = [sys.executable, "-m", "dmnet_lib.running.cli", "predict", folder]
-    given = ("--run", untrained_run, "--out", out, "--strategy", "density mcnn")
+    given = ("--run", untrained_run, "--out", out, "--strategy", "planned detector 6")
     ended = subprocess.run([*command, *given], capture_output=True, text=True)
     assert ended.returncode == 1
     torn, words, last = ended.stderr.splitlines()

@@ -97,10 +97,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def runs(
     data: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> dict[str, Run]:
-    """A run on each kind of data; unless all are asked for, on YOLO's and without a detector."""
+    """A run on each kind of data; unless all are asked for, on YOLO's and without a network."""
     home, classes = tmp_path_factory.mktemp("runs"), {"visdrone": AS_BEFORE}
     if not pytestconfig.getoption("--thorough"):
-        return {"yolo": finished(home, "yolo", data["yolo"], until="04_format_conversion")}
+        return {"yolo": finished(home, "yolo", data["yolo"], until="01_density_ground_truth")}
     return {kind: finished(home, kind, root, classes.get(kind, "")) for kind, root in data.items()}
 
 

@@ -47,8 +47,8 @@ Value = TypeVar("Value")
 class _Image(msgspec.Struct):
     id: Id
     file_name: str
-    width: Annotated[int, Meta(ge=1, lt=LIMIT_PX)] | None = None
-    height: Annotated[int, Meta(ge=1, lt=LIMIT_PX)] | None = None
+    width: float | None = None
+    height: float | None = None
 
 
 class _Images(msgspec.Struct):
@@ -257,12 +257,15 @@ def _numbered(categories: Sequence[_Category], source: Path | str) -> tuple[Clas
 
 
 def _size_wh(image: Entry, source: Path | str, sizes: SizeOf | None) -> tuple[int, int]:
-    if image.get("width") and image.get("height"):
-        return image["width"], image["height"]
-    if sizes is None:
-        what = f"{image['file_name']!a:.80} has no width and height, and no image is there"
-        raise InputError(f"{source}: {what}")
-    return sizes(str(image["file_name"]))
+    where, told = f"{source}: {image['file_name']!a:.80}", [image.get("width"), image.get("height")]
+    if None in told:
+        if sizes is None:
+            raise InputError(f"{where} has no width and height, and no image is there")
+        return sizes(str(image["file_name"]))
+    if not all(1 <= side < LIMIT_PX and side == int(side) for side in told):  # 64.0 is 64
+        remedy = "whole pixels from 1 are needed, or neither where the image is there"
+        raise InputError(f"{where} has width {told[0]} and height {told[1]}; {remedy}")
+    return int(told[0]), int(told[1])
 
 
 def _rows(
@@ -296,7 +299,7 @@ def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, En
         stem = Path(image.file_name).stem  # it names the files of other formats
         if not stem.strip(".") or not stem.isprintable() or len(stem.encode()) > LONGEST_STEM:
             what = f"file_name is {image.file_name!a:.40}, which can be no file's name"
-            raise InputError(f"{source}: images[{place}]: {what}")
+            raise InputError(f"{source}: images[{place}]: {what} of up to {LONGEST_STEM} bytes")
     images = {image["id"]: image for image in value["images"]}
     if len({image.file_name for image in listed}) < len(listed) or len(images) < len(listed):
         raise InputError(f"{source}: two images share an id or a file name")
@@ -313,6 +316,9 @@ def names_of(file_names: Iterable[str]) -> tuple[str, ...]:
              lambda p: "--".join(p.parts))  # fmt: skip
     for kind in kinds:
         names = tuple(kind(path) for path in paths)
+        if long := [n for n in names if len(n.encode(errors="replace")) > LONGEST_STEM]:
+            what = f"with its folders, a name of over {LONGEST_STEM} bytes; shorten one of them"
+            raise InputError(f"{long[0][:40]}…: {what}")
         if len(set(names)) == len(paths):
             return names
     raise InputError(f"two images would be called {names[0]}: folders and names hold '--'")

@@ -17,6 +17,7 @@ from dmnet_lib.core.annotations import LIMIT_PX, Annotations, offsets_of
 from dmnet_lib.core.classes import REGION, Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
+from dmnet_lib.data import splits
 from dmnet_lib.data.formats import visdrone
 
 UAVDT = Classes(("car", "truck", "bus"), "UAVDT")
@@ -52,7 +53,7 @@ def frame_name(sequence: str, frame: int) -> str:
 
 
 def file_name(name: str) -> str:
-    """Return the path of a frame's image in IMAGES."""
+    """Return the usual path of a frame's image in IMAGES."""
     return f"{name.replace('_', '/')}.jpg"
 
 
@@ -121,10 +122,8 @@ def _sequences(home: Path, split: str) -> list[str]:
     splits = {"test": TEST, "train": sorted(set(there) - set(TEST))}
     chosen = sorted({s for part in split.split("+") for s in splits.get(part, (part,))})
     if missing := [one for one in chosen if one not in there]:
-        expected = "a split is train, test, a sequence, or several of them with + between"
-        raise InputError(
-            f"{home}: no {missing[0]}{WHOLE} for split {split!r}; {expected} (--split)"
-        )
+        expected = "a split is train, test, a sequence, or several of them with + between (--split)"
+        raise InputError(f"{home}: no {missing[0]}{WHOLE} for split {split!r}; {expected}")
     if not chosen:
         raise InputError(f"{home}: holds no sequence of split {split!r}")
     return chosen
@@ -134,7 +133,7 @@ def _frames(images: Path, last: int) -> np.ndarray:
     """Return the rising numbers of the frames of a sequence: with an image, else up to the last."""
     if not images.is_dir():
         return np.arange(1, last + 1)
-    names = sorted(path.stem for path in images.glob("img*.jpg") if name_in(path))
+    names = [path.stem for path in splits.images_in(images).values() if name_in(path)]
     return np.array([name.removeprefix("img") for name in names], np.int64)
 
 
@@ -142,11 +141,17 @@ def write(folder: Path, annotations: Annotations) -> None:
     """Write both files of every sequence, lines by target, then frame, as UAVDT's own are.
 
     All but objects that count becomes an ignored region; columns that the source has not are 0.
-    Raises InputError for an image that is no frame, or a class that UAVDT has not.
+    Raises InputError as `require_fit`.
     """
+    require_fit(annotations)
+    files.write_texts(folder, _texts(annotations))
+
+
+def require_fit(annotations: Annotations) -> None:
+    """Raise InputError for an image that is no frame, or a class that UAVDT has not."""
+    list(map(UAVDT.id, annotations.classes))
     if strange := [name for name in annotations.names if not sequence_of(name)]:
         raise InputError(f"{strange[0]}: no frame of UAVDT, such as {frame_name(TEST[0], 1)}")
-    files.write_texts(folder, _texts(annotations))
 
 
 def _texts(annotations: Annotations) -> Iterator[tuple[str, str]]:

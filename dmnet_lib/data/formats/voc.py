@@ -21,13 +21,15 @@ import numpy as np
 
 from dmnet_lib.core import files, parallel
 from dmnet_lib.core.annotations import LIMIT_PX, SCORE, TRUNCATION, Annotations, from_lists
-from dmnet_lib.core.classes import Classes
+from dmnet_lib.core.classes import OTHER, Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import SUFFIXES
 from dmnet_lib.data.formats import coco, visdrone, yolo
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 RELEASED_CORNERS = ("x0", "y0", "x1", "y1")
+# The last is for a data set with a class that is called "others".
+NO_CLASS = visdrone.NO_CLASS | {"objects of no class": OTHER}
 # Text, not a tree: a split has four million tags, and so they take a tenth of the time.
 HEAD = """\
 <annotation>
@@ -68,12 +70,9 @@ class _NoDoctype(ElementTree.TreeBuilder):
 
 
 def write(
-    folder: Path,
-    annotations: Annotations,
-    *,
-    file_names: Sequence[str] | None = None,
+    folder: Path, annotations: Annotations, *, file_names: Sequence[str] | None = None,
     voc_tags: str = "standard",
-) -> None:
+) -> None:  # fmt: skip
     """Write every image's `<name>.xml`; an image without rows gets one without objects.
 
     file_names, one for each image, are `<name>.jpg` by default. voc_tags "released" writes the
@@ -95,7 +94,8 @@ def _text(image: Annotations, folder_name: str, file_name: str, *, released: boo
     head = HEAD.format(**names, width=width, height=height, depth=0 if released else 3)
     template, first = (RELEASED_OBJECT, 0) if released else (OBJECT, 1)
     objects = []
-    region, other = visdrone.NO_CLASS
+    region, *others = NO_CLASS
+    other = others[others[0] in image.classes]
     called = [region, *map(escape, image.classes), other]  # OTHER is the last
     columns = (image.column(name).tolist() for name in (TRUNCATION, SCORE, "occlusion"))
     rows = zip(image.class_ids.tolist(), image.boxes_xywh.tolist(), *columns, strict=True)
@@ -137,16 +137,25 @@ def read(
     return from_lists(coco.names_of(file_names), sizes_wh, tables, classes), tuple(file_names)
 
 
+def splits_in(folder: Path) -> tuple[str, ...]:
+    """Return the splits that ImageSets/Main lists, but for lists of a class, and for trainval."""
+    homes = [one for depth in ("", "*/", "*/*/") for one in folder.glob(f"{depth}ImageSets/Main")]
+    names = {one.stem for one in homes[0].glob("*.txt")} if len(homes) == 1 else set()
+    parts = {n for n in names for one in names if n.endswith(f"_{one}") or n == f"train{one}"}
+    return tuple(sorted(names - parts))
+
+
 def numbered(folder: Path, called: Collection[str]) -> tuple[Classes, dict[str, int]]:
     """Return the classes of objects called so, and the number of each name. Raises InputError.
 
     Classes are those of the folder's classes.txt, where there is one, else all names, sorted.
     """
     listed = yolo.classes_of(folder).names
-    if listed and (strange := called - {*listed, *visdrone.NO_CLASS}):
+    if listed and (strange := called - {*listed, *NO_CLASS}):
         raise InputError(f"{folder / yolo.LIST}: does not name {files.shortened(sorted(strange))}")
-    classes, numbers = visdrone.numbered(list(listed or sorted(called)), f"{folder}")
-    return classes, visdrone.NO_CLASS | numbers
+    names = listed or sorted(called)
+    classes, numbers = visdrone.numbered(names, f"{folder}", are_all=bool(listed))
+    return classes, NO_CLASS | numbers
 
 
 def columns(
@@ -165,7 +174,8 @@ def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray, list[str]
         parser = ElementTree.XMLParser(target=_NoDoctype())
         root = ElementTree.fromstring(path.read_bytes(), parser=parser)
     if root.tag != "annotation":
-        raise InputError(f"{path}: its root is {root.tag[:40]!r}, expected an annotation of VOC")
+        what = f"XML of something else (<{root.tag[:40]}>), not VOC's <annotation>"
+        raise InputError(f"{path}: {what}; move it out of the folder")
     width, height = (
         int(_number(root, f"size/{tag}", f"{path}", low=1)) for tag in ("width", "height")
     )

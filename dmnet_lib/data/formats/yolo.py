@@ -87,7 +87,7 @@ def classes_of(folder: Path) -> Classes:
     names = [line.strip() for line in lines_of(path) if line.strip()]
     if not names and (folder / DATA).is_file():
         path = folder / DATA
-        names = [str(name).strip() for name in _yaml_names(path)]
+        names = _yaml_names(path)
     if len(set(names)) < len(names):
         raise InputError(f"{path}: a class stands twice")
     return Classes(tuple(names), f"{path}", tuple(range(len(names))))
@@ -106,6 +106,14 @@ def image_folder(folder: Path, split: str) -> Path | None:
     return next((one for one in there if one.is_dir()), None)
 
 
+def splits_in(folder: Path) -> tuple[str, ...]:
+    """Return the splits of which a data.yaml tells folders; none where these are the same."""
+    folder_of, names = partial(image_folder, folder), ("test", "val", "train")
+    told = {parallel.attempt(folder_of, name): name for name in names}
+    told = [name for home, name in told.items() if isinstance(home, Path)]
+    return tuple(sorted(told)) if len(told) > 1 else ()
+
+
 def _yaml(path: Path) -> dict[str, object]:
     text = "\n".join(lines_of(path))
     with files.reading(path, "valid YAML", (yaml.YAMLError, RecursionError, ValueError)):
@@ -120,14 +128,16 @@ def _pose_fields(folder: Path) -> int:
     return len(FIELDS) + shape[0] * shape[1] if is_shape else 0
 
 
-def _yaml_names(path: Path) -> list[object]:
+def _yaml_names(path: Path) -> list[str]:
     """Return the class names of a data.yaml: a list, or a mapping from 0, 1, 2 …"""
     names = _yaml(path).get("names")
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list):
         raise InputError(f"{path}: no `names`, a list of the classes or a mapping from 0, 1, 2 …")
-    return names
+    if odd := [name for name in names if type(name) not in (str, int, float)]:
+        raise InputError(f"{path}: class {odd[0]!r:.40} is no text; yes, no, on, off need quotes")
+    return [str(name).strip() for name in names]
 
 
 def lines_of(path: Path) -> list[str]:

@@ -123,9 +123,9 @@ class Onnx:
         size = "any size" if self.input_wh is None else "{} x {} px".format(*self.input_wh)
         batch = "several views at once" if self.together else "one view at a time"
         after = "NMS follows" if self.head.nms else "without NMS, as it is done inside"
-        pairs = zip(self.columns, self.class_ids, strict=True)
-        named = [(self.names[column], self.classes.name(number)) for column, number in pairs]
-        words = [own if own == new else f"{own} as {new}" for own, new in named]
+        named = [self.classes.name(number) for number in self.class_ids]
+        pairs = zip(named, (self.names[column] for column in self.columns), strict=True)
+        words = [own if own == new else f"{own} as {new}" for new, own in pairs]
         return {
             "file": self.network.path.name,
             "input": f"{self.network.images.name}: {size}, {self.network.dtype.__name__}",

@@ -40,12 +40,12 @@ def head(
     for one, outputs in _fitting(heads, shapes, size_wh, len(names)):
         arrays = with_batch([found[name] for name in outputs], one, size_wh, len(names))
         if not (fault := one.fault(one.read(arrays, len(names)), len(names))):
-            full = all(found[name].ndim == a.ndim for name, a in zip(outputs, arrays, strict=True))
+            full = all(len(shapes[n]) == a.ndim for n, a in zip(outputs, arrays, strict=True))
             together = full and not isinstance(network.images.shape[0], int)
             return one, one.pixels.changed(words), outputs, together
         faults.append(f"{fault} (read as {one.name})")
-    told = faults[0] if faults else _unlike(heads, shapes, size_wh, names)
-    raise InputError(f"{network.path}: {told}")
+    faults.append(_unlike(heads, shapes, size_wh, names))
+    raise InputError(f"{network.path}: {faults[0]}")
 
 
 def with_batch(arrays: Sequence[np.ndarray], head: Head, size_wh: Size, classes: int) -> Arrays:
@@ -66,18 +66,13 @@ def _fitting(
 
 def _unlike(heads: Sequence[Head], shapes: Shapes, size_wh: Size, names: Sequence[str]) -> str:
     """Return what was found and what could be read, or for how many classes it could be."""
-    found = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+    found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
     lengths = {length - more for shape in shapes.values() for length in shape[1:] for more in MORE}
     for count in sorted(lengths & {*range(1, MOST_CLASSES)}):
         if fitting := _fitting(heads, shapes, size_wh, count):
             told = f"{count} classes, as {fitting[0][0].name}, but {len(names)} are named"
             return f"answers {found} for {told} ({listed(names)}); name the model's own"
-    known = "; ".join(f"{one.name} {_told(one, size_wh, len(names))}" for one in heads)
+    expected = {one.name: map(str, one.shapes(size_wh, len(names))) for one in heads}
+    known = "; ".join(f"{name} {' + '.join(arrays)}" for name, arrays in expected.items())
+    known = known.replace("None", "n")  # any length; several in brackets are one of them
     return f"answers {found}; expected for {len(names)} classes {known}. {REMEDY}"
-
-
-def _told(head: Head, size_wh: Size, classes: int) -> str:
-    """Return the shapes of a head in words, n for any length."""
-    shapes = head.shapes(size_wh, classes)
-    lengths = ([(n[0] if isinstance(n, tuple) else n) or "n" for n in shape] for shape in shapes)
-    return " + ".join(f"[{', '.join(map(str, shape))}]" for shape in lengths)

@@ -168,6 +168,7 @@ class SplitOptions(DataOptions):
         annotated False also takes a split without an annotations folder, as one without boxes.
         """
         found = self.read_from(self.root, annotated=annotated)
+        datasets.require_sizes(found)
         for note in (*found.notes, *datasets.remarks(found)):
             say(f"note: {note}")
         return found

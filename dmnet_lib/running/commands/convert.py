@@ -61,6 +61,7 @@ def run(options: Options, say: Say) -> None:
     kind = options.data.kind or datasets.kind_of(source)
     with options.workers.lend(tasks=datasets.tasks(source, kind)) as executor:
         found = options.data.read_from(source, executor=executor)
+    datasets.require_sizes(found)
     what = "crops" if found.is_crops else "images"
     counts = ", ".join(f"{n:,} {of}" for of, n in _kinds(found.annotations).items())
     say(f"{source}: {len(found.annotations):,} {what}, {counts}")
@@ -149,6 +150,8 @@ def _check_out(options: Options, kept: Split) -> None:
         return
     if options.to == "visdrone":  # before anything is written
         list(map(visdrone.VISDRONE.id, kept.annotations.classes))
+    if options.to == "uavdt":
+        uavdt.require_fit(kept.annotations)
     _, inner, suffix = FORMATS[options.to]
     names = kept.annotations.names
     ours = {f"{name}{suffix}" for name in (*names, *map(uavdt.sequence_of, names))}

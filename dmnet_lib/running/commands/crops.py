@@ -83,7 +83,7 @@ def run(options: Options, say: Say) -> None:
     with files.unfinished(options.out):
         _write_annotations(source, cut, options, say)
         if options.images:
-            parents = export.parents_of(cut, source.images.paths)
+            parents = export.parents_of(cut, source.images.paths, table.sizes_wh)
             with density.lend() as executor:
                 pixels = options.out / "images"
                 how = {"quality": options.quality, "executor": executor}

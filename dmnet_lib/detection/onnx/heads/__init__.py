@@ -2,10 +2,9 @@
 
 from dmnet_lib.detection.onnx.head import Head
 from dmnet_lib.detection.onnx.heads.boxes_scores import BoxesScores
+from dmnet_lib.detection.onnx.heads.detr import Rfdetr, Rtdetr, RtdetrUltralytics
 from dmnet_lib.detection.onnx.heads.end2end import Dets, End2End, NumDets
 from dmnet_lib.detection.onnx.heads.nanodet import Nanodet, NanodetPlus
-from dmnet_lib.detection.onnx.heads.rfdetr import Rfdetr
-from dmnet_lib.detection.onnx.heads.rtdetr import Rtdetr, RtdetrUltralytics
 from dmnet_lib.detection.onnx.heads.yolov5 import Yolov5
 from dmnet_lib.detection.onnx.heads.yolov8 import Yolov8
 from dmnet_lib.detection.onnx.heads.yolox import Yolox

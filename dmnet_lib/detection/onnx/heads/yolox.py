@@ -19,17 +19,16 @@ class Yolox(Head):
 
     def read(self, arrays: Arrays, classes: int) -> Raw:
         (raw,) = arrays
-        return Raw(raw[..., :5], raw[..., 5:] * raw[..., 4:5])
+        return Raw(raw[..., :4], raw[..., 5:] * raw[..., 4:5])
 
     def boxes_xyxy(self, raw: Raw, rows: Rows, size_wh: Size) -> np.ndarray:
         at, numbers = cells(size_wh)[rows[1]], raw.boxes[rows].astype(np.float64)
         centres_xy = (numbers[:, :2] + at[:, :2]) * at[:, 2:]
-        sizes_wh = np.exp(np.minimum(numbers[:, 2:4], LOG_LARGEST)) * at[:, 2:]
+        sizes_wh = np.exp(np.minimum(numbers[:, 2:], LOG_LARGEST)) * at[:, 2:]
         return from_centres(np.concatenate([centres_xy, sizes_wh], axis=1))
 
     def fault(self, raw: Raw, classes: int) -> str:
         # An offset is of a few cells; places in pixels are soon more than there are cells a side.
         if np.abs(raw.boxes[..., :2]).max() > np.sqrt(raw.boxes.shape[1]):
             return "its boxes are in pixels already; export it without decoding"
-        objectness = Raw(raw.boxes, raw.boxes[..., 4])
-        return super().fault(objectness, classes) or super().fault(raw, classes)
+        return super().fault(raw, classes)
