@@ -8,9 +8,6 @@ from dmnet_lib.core import parallel, params, provenance, result_folder
 from dmnet_lib.data import splits
 from dmnet_lib.running.commands.common import Say
 
-ABOUT = "Show versions, cores, device, data folders and results on this machine."
-EXAMPLES = "example: dmnet doctor"
-
 
 @dataclass(frozen=True)
 class Options:

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 from dmnet_lib.running.commands.common import Say
 
-ABOUT = "Write all reports and the index again."
-EXAMPLES = "example: dmnet report"
-
 
 @dataclass(frozen=True)
 class Options:
