@@ -122,6 +122,11 @@ def count(text: str, *, least: int = 1, most: int = 10**9) -> int:
 
 
 @dataclass(frozen=True)
+class NoOptions:
+    """The options of a command that has none."""
+
+
+@dataclass(frozen=True)
 class SizeOptions:
     """Files of image sizes, where there are no images."""
 
