@@ -53,13 +53,9 @@ def cut(image: np.ndarray, region_xyxy: np.ndarray, *, scale: float = 1.0) -> np
 
 
 def annotate(
-    annotations: Annotations,
-    regions: Regions,
-    *,
-    min_visible: float = 0.5,
-    rules: CropRules = CORRECTED.crops,
-    drop_score0: bool = True,
-) -> CropAnnotations:
+    annotations: Annotations, regions: Regions, *, min_visible: float = 0.5,
+    rules: CropRules = CORRECTED.crops, drop_score0: bool = True,
+) -> CropAnnotations:  # fmt: skip
     """Return the boxes of each region, shifted to it and, where the region cuts them, clipped.
 
     A cut object is kept from a visible share of min_visible on, marked truncated; one that shows

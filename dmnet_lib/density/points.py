@@ -59,12 +59,9 @@ class Points:
 
 
 def from_annotations(
-    annotations: Annotations,
-    *,
-    sigma_px: float = 15.0,
-    drop_score0: bool = True,
+    annotations: Annotations, *, sigma_px: float = 15.0, drop_score0: bool = True,
     points_at: str = "centre",
-) -> Points:
+) -> Points:  # fmt: skip
     """Return the centre ("pixel": of its pixel) of every object (drop_score0: evaluated ones)."""
     rows = annotations.is_object if drop_score0 else annotations.has_class
     image_index = annotations.image_index[rows]
@@ -74,12 +71,7 @@ def from_annotations(
         xy = np.clip(np.trunc(centres), 0, sizes_wh - 1) + 0.5
     else:
         xy = np.clip(centres, 0, sizes_wh)
-    return Points(
-        names=annotations.names,
-        sizes_wh=annotations.sizes_wh,
-        xy=xy,
-        class_ids=annotations.class_ids[rows],
-        image_index=image_index,
-        sigmas_px=np.full(len(centres), float(sigma_px)),
-        sides_px=annotations.sides_px[rows],
-    )
+    columns = {"xy": xy, "class_ids": annotations.class_ids[rows], "image_index": image_index}
+    columns["sigmas_px"] = np.full(len(centres), float(sigma_px))
+    columns["sides_px"] = annotations.sides_px[rows]
+    return Points(annotations.names, annotations.sizes_wh, **columns)
