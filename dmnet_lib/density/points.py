@@ -46,12 +46,8 @@ class Points:
     def of_image(self, index: int) -> "Points":
         """Return one image's points as a split of that image."""
         here = self.where(self.rows_of(index))
-        return replace(
-            here,
-            names=self.names[index : index + 1],
-            sizes_wh=self.sizes_wh[index : index + 1],
-            image_index=np.zeros(len(here), np.int64),
-        )
+        alone = {name: getattr(self, name)[index : index + 1] for name in ("names", "sizes_wh")}
+        return replace(here, image_index=np.zeros(len(here), np.int64), **alone)
 
     def with_sigmas(self, sigmas_px: np.ndarray | float) -> "Points":
         """Return the same points with other kernel widths ([P] or one for all)."""
