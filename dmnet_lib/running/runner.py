@@ -21,11 +21,9 @@ from unittest import mock
 import filelock
 import nbformat
 import papermill
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.paths import jupyter_runtime_dir
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
-from traitlets import CaselessStrEnum, default
+from traitlets.config import Config
 
 from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
@@ -37,16 +35,6 @@ from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
 LOCK, OWNER = ".lock", ".owner"  # the second says which process holds the first
 Say = Callable[[str], None]
-
-
-class KernelManager(AsyncKernelManager):
-    """Talks to kernels through sockets in the file system: runs side by side share no ports."""
-
-    transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc", config=True)
-
-    @default("ip")
-    def _sockets(self) -> str:
-        return str(Path(jupyter_runtime_dir()) / "kernel")
 
 
 @dataclass(frozen=True)
@@ -201,9 +189,11 @@ def _execute(job: Job, stage: str, work: Path) -> None:
     ):
         os.environ["JUPYTER_RUNTIME_DIR"] = runtime  # short: a socket's path may have 107 bytes
         os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook
+        # Through sockets in the file system, as runs side by side would share ports.
+        sockets = {"transport": "ipc", "ip": f"{runtime}/kernel"}
         papermill.execute_notebook(
             source, target, values, kernel_name="python3", language="python", cwd=str(ROOT),
-            kernel_manager_class=KernelManager, stderr_file=sys.stderr,
+            config=Config(KernelManager=sockets), stderr_file=sys.stderr,
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how it was shut down
             progress_bar={"desc": stage, "disable": None},  # none where there is no terminal
         )  # fmt: skip
