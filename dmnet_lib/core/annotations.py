@@ -85,13 +85,9 @@ class Annotations:
     def image(self, index: int) -> "Annotations":
         """Return the one-image table of image `index` (views, no copies)."""
         first = self.offsets[index]
-        return replace(
-            self,
-            names=self.names[index : index + 1],
-            sizes_wh=self.sizes_wh[index : index + 1],
-            offsets=self.offsets[index : index + 2] - first,
-            **self.columns(slice(first, self.offsets[index + 1])),
-        )
+        rows = self.columns(slice(first, self.offsets[index + 1]))
+        rows |= {name: getattr(self, name)[index : index + 1] for name in ("names", "sizes_wh")}
+        return replace(self, offsets=self.offsets[index : index + 2] - first, **rows)
 
     def where(self, keep: np.ndarray) -> "Annotations":
         """Return the rows of a mask [N] only; every image stays."""

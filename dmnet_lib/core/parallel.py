@@ -123,13 +123,9 @@ def _end_with_parent() -> None:
 
 
 def run(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    *,
-    executor: Executor | None = None,
-    chunk: int = 1,
-    label: str = "",
-) -> Iterator[Result]:
+    function: Callable[[Item], Result], items: Iterable[Item], *,
+    executor: Executor | None = None, chunk: int = 1, label: str = "",
+) -> Iterator[Result]:  # fmt: skip
     """Yield function(item) for each item, in order; nothing is done before the first is asked for.
 
     Without an executor all is done in this process; else `chunk` items go to a worker at a time, as

@@ -214,15 +214,11 @@ def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
     """Return what made a stage; no times, hosts or paths, so that the same run gives no diff."""
     notebook = Path(told.get("notebooks", ROOT / "notebooks")) / f"{stage.name}.ipynb"
     return {
-        "experiment": stage.experiment,
-        "stage": stage.name,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "packages": versions(),
-        "code": notebook_digest(notebook) if notebook.exists() else None,
-        "data": told.get("data"),
+        "experiment": stage.experiment, "stage": stage.name, "data": told.get("data"),
         "upstream": {name: folder.name for name, folder in stage.upstream.items()},
-    }
+        "code": notebook_digest(notebook) if notebook.exists() else None, "packages": versions(),
+        "python": platform.python_version(), "machine": platform.machine(),
+    }  # fmt: skip
 
 
 def _module_path(name: str) -> Path:

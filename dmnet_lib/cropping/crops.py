@@ -53,13 +53,9 @@ def cut(image: np.ndarray, region_xyxy: np.ndarray, *, scale: float = 1.0) -> np
 
 
 def annotate(
-    annotations: Annotations,
-    regions: Regions,
-    *,
-    min_visible: float = 0.5,
-    rules: CropRules = CORRECTED.crops,
-    drop_score0: bool = True,
-) -> CropAnnotations:
+    annotations: Annotations, regions: Regions, *, min_visible: float = 0.5,
+    rules: CropRules = CORRECTED.crops, drop_score0: bool = True,
+) -> CropAnnotations:  # fmt: skip
     """Return the boxes of each region, shifted to it and, where the region cuts them, clipped.
 
     A cut object is kept from a visible share of min_visible on, marked truncated; one that shows
@@ -69,13 +65,13 @@ def annotate(
     """
     whole = annotations.is_object if drop_score0 else annotations.has_class
     parts = [[np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)]]
+    boxes_xyxy = boxes.xywh_to_xyxy(annotations.boxes_xywh)
     for region, row in boxes.pairs(regions.image_index, annotations.image_index):
-        region, row = _meeting(annotations, regions, region, row)
+        around, xyxy = regions.boxes_xyxy[region], boxes_xyxy[row]
+        chosen = boxes.intersection(around, xyxy) > 0
         if rules.cut_objects == "dropped":
-            xyxy = boxes.xywh_to_xyxy(annotations.boxes_xywh[row])
-            held = whole[row] & boxes.holds(regions.boxes_xyxy[region], xyxy)
-            region, row = region[held], row[held]
-        parts.append(_seen(annotations, regions, region, row))
+            chosen &= whole[row] & boxes.holds(around, xyxy)
+        parts.append(_seen(annotations, regions, region[chosen], row[chosen]))
     crop, row, xywh, visible = (np.concatenate(column) for column in zip(*parts, strict=True))
     sizes_wh = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
     places = zip(regions.image_index.tolist(), regions.boxes_xyxy.tolist(), strict=True)
@@ -88,18 +84,6 @@ def annotate(
     table = Annotations(tuple(names), sizes_wh, offsets, classes=annotations.classes, **columns)
     table = table.ignoring(visible < min_visible)
     return CropAnnotations(table, regions.image_index, regions.boxes_xyxy)
-
-
-def _meeting(
-    annotations: Annotations, regions: Regions, crop: np.ndarray, row: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the crop [n] and row [n] of those pairs [P] that meet or touch."""
-    xywh, region = annotations.boxes_xywh[row], regions.boxes_xyxy[crop]
-    meet = np.ones(len(row), dtype=bool)
-    for axis in (0, 1):  # by columns, which is faster than `all` over pairs
-        meet &= xywh[:, axis] <= region[:, 2 + axis]
-        meet &= xywh[:, axis] + xywh[:, 2 + axis] >= region[:, axis]
-    return crop[meet], row[meet]
 
 
 def _seen(

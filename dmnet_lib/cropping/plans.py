@@ -70,12 +70,9 @@ def budgets(text: str) -> dict[str, Budget]:
 
 
 def split_plans(
-    tasks: Iterable[PlanTask],
-    planner: CropPlanner,
-    wanted: Mapping[str, Budget],
-    *,
+    tasks: Iterable[PlanTask], planner: CropPlanner, wanted: Mapping[str, Budget], *,
     executor: Executor | None = None,
-) -> dict[str, SplitPlan]:
+) -> dict[str, SplitPlan]:  # fmt: skip
     """Return the plans of every image by each budget; an executor's workers share the images."""
     wanted = {name: _in_crops(budget, planner.input_scale) for name, budget in wanted.items()}
     # These are planned once, since the first crops of a plan are the plan of fewer.
@@ -161,12 +158,8 @@ def sizes_table(planner: CropPlanner, size_wh: np.ndarray) -> "pd.DataFrame":
 
     scale, sides_px = planner.input_scale, planner.bins.sides_px
     whole, crop = sides_px * scale.whole_image_scales(size_wh), sides_px * scale.max_upscale
-    columns = {
-        "size": planner.bins.labels(),
-        "side_px": sides_px,
-        "z_whole_px": whole,
-        "found_whole": planner.curve(whole),
-        "z_crop_px": crop,
-        "found_crop": planner.curve(crop),
-    }
-    return pd.DataFrame(columns)
+    return pd.DataFrame({
+        "size": planner.bins.labels(), "side_px": sides_px,
+        "z_whole_px": whole, "found_whole": planner.curve(whole),
+        "z_crop_px": crop, "found_crop": planner.curve(crop),
+    })  # fmt: skip

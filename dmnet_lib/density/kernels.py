@@ -74,14 +74,9 @@ def class_scales_px(annotations: Annotations) -> dict[int, float]:
 
 
 def axis_weights(
-    centres: np.ndarray,
-    sigmas: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    *,
-    length: float,
-    kernel: KernelRules = CORRECTED.kernel,
-) -> np.ndarray:
+    centres: np.ndarray, sigmas: np.ndarray, starts: np.ndarray, ends: np.ndarray, *,
+    length: float, kernel: KernelRules = CORRECTED.kernel,
+) -> np.ndarray:  # fmt: skip
     """Return [P, E]: the share of each kernel that lies in each interval of one axis.
 
     centres, sigmas [P]; starts, ends [E]; all in pixels of an axis 0..length. The part of a kernel

@@ -46,13 +46,9 @@ def draw(
 
 
 def by_size(
-    points: Points,
-    index: int,
-    bins: Bins,
-    *,
-    stride: float = 1,
+    points: Points, index: int, bins: Bins, *, stride: float = 1,
     kernel: KernelRules = CORRECTED.kernel,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Return image `index` as [K, h, w] float32 maps, one per size bin; they add up to `draw`'s."""
     image = points.of_image(index)
     numbers = bins.of(image.sides_px)

@@ -46,12 +46,8 @@ class Points:
     def of_image(self, index: int) -> "Points":
         """Return one image's points as a split of that image."""
         here = self.where(self.rows_of(index))
-        return replace(
-            here,
-            names=self.names[index : index + 1],
-            sizes_wh=self.sizes_wh[index : index + 1],
-            image_index=np.zeros(len(here), np.int64),
-        )
+        alone = {name: getattr(self, name)[index : index + 1] for name in ("names", "sizes_wh")}
+        return replace(here, image_index=np.zeros(len(here), np.int64), **alone)
 
     def with_sigmas(self, sigmas_px: np.ndarray | float) -> "Points":
         """Return the same points with other kernel widths ([P] or one for all)."""
@@ -59,12 +55,9 @@ class Points:
 
 
 def from_annotations(
-    annotations: Annotations,
-    *,
-    sigma_px: float = 15.0,
-    drop_score0: bool = True,
+    annotations: Annotations, *, sigma_px: float = 15.0, drop_score0: bool = True,
     points_at: str = "centre",
-) -> Points:
+) -> Points:  # fmt: skip
     """Return the centre ("pixel": of its pixel) of every object (drop_score0: evaluated ones)."""
     rows = annotations.is_object if drop_score0 else annotations.has_class
     image_index = annotations.image_index[rows]
@@ -74,12 +67,7 @@ def from_annotations(
         xy = np.clip(np.trunc(centres), 0, sizes_wh - 1) + 0.5
     else:
         xy = np.clip(centres, 0, sizes_wh)
-    return Points(
-        names=annotations.names,
-        sizes_wh=annotations.sizes_wh,
-        xy=xy,
-        class_ids=annotations.class_ids[rows],
-        image_index=image_index,
-        sigmas_px=np.full(len(centres), float(sigma_px)),
-        sides_px=annotations.sides_px[rows],
-    )
+    columns = {"xy": xy, "class_ids": annotations.class_ids[rows], "image_index": image_index}
+    columns["sigmas_px"] = np.full(len(centres), float(sigma_px))
+    columns["sides_px"] = annotations.sides_px[rows]
+    return Points(annotations.names, annotations.sizes_wh, **columns)

@@ -81,9 +81,10 @@ def _parser(asked: str) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, formatter_class=PLAIN)
         if name == asked:
-            module = _module(name)
-            command.description, command.epilog = module.ABOUT, module.EXAMPLES
-            _module("common").add_arguments(command, module.Options)
+            module, common = _module(name), _module("common")
+            words = vars(module) | common.HELP.get(name, {})
+            command.description, command.epilog = words["ABOUT"], words["EXAMPLES"]
+            common.add_arguments(command, module.Options)
     return parser
 
 

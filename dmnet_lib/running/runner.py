@@ -16,15 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import filelock
 import nbformat
 import papermill
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.paths import jupyter_runtime_dir
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
-from traitlets import CaselessStrEnum, default
+from traitlets.config import Config
 
 from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
@@ -36,16 +35,6 @@ from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
 LOCK, OWNER = ".lock", ".owner"  # the second says which process holds the first
 Say = Callable[[str], None]
-
-
-class KernelManager(AsyncKernelManager):
-    """Talks to kernels through sockets in the file system: runs side by side share no ports."""
-
-    transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc", config=True)
-
-    @default("ip")
-    def _sockets(self) -> str:
-        return str(Path(jupyter_runtime_dir()) / "kernel")
 
 
 @dataclass(frozen=True)
@@ -62,16 +51,10 @@ class Job:
 
 
 def run(
-    params_path: Path,
-    *,
-    say: Say,
-    until: str | None = None,
-    force: bool = False,
-    dry_run: bool = False,
-    notebooks: Path = NOTEBOOKS,
-    results: Path | None = None,
+    params_path: Path, *, say: Say, until: str | None = None, force: bool = False,
+    dry_run: bool = False, notebooks: Path = NOTEBOOKS, results: Path | None = None,
     base_path: Path = params.BASE,
-) -> Path:
+) -> Path:  # fmt: skip
     """Run an experiment's stages up to `until`; return the path of its report.
 
     dry_run only says what would happen, and why. Raises InputError, also where a stage fails.
@@ -200,32 +183,20 @@ def _execute(job: Job, stage: str, work: Path) -> None:
         "DMNET_RUN": json.dumps(job.told),
         "PYTHONHASHSEED": "0",
     }
-    with _environment(told), tempfile.TemporaryDirectory(prefix="dmnet-") as runtime:
+    with (
+        mock.patch.dict(os.environ, told),  # until the block ends, whatever it does to it
+        tempfile.TemporaryDirectory(prefix="dmnet-") as runtime,
+    ):
         os.environ["JUPYTER_RUNTIME_DIR"] = runtime  # short: a socket's path may have 107 bytes
+        os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook
+        # Through sockets in the file system, as runs side by side would share ports.
+        sockets = {"transport": "ipc", "ip": f"{runtime}/kernel"}
         papermill.execute_notebook(
-            source,
-            target,
-            values,
-            kernel_name="python3",
-            language="python",
-            kernel_manager_class=KernelManager,
+            source, target, values, kernel_name="python3", language="python", cwd=str(ROOT),
+            config=Config(KernelManager=sockets), stderr_file=sys.stderr,
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how it was shut down
-            cwd=str(ROOT),
             progress_bar={"desc": stage, "disable": None},  # none where there is no terminal
-            stderr_file=sys.stderr,
-        )
-
-
-@contextlib.contextmanager
-def _environment(told: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(told)
-    os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+        )  # fmt: skip
 
 
 def _check_finished(notebook: Notebook, work: Path) -> None:

@@ -54,12 +54,10 @@ class Sweep:
         """Return what sweep.json says of the sweep before anything was run."""
         pairs = zip(self.runs, self.values, strict=True)
         return {
-            "of": self.base.name,
-            "parameter": self.swept,
+            "of": self.base.name, "parameter": self.swept, "notes": self.notes,
             "runs": [{"experiment": one.name, "value": value} for one, value in pairs],
-            "notes": self.notes,
             "question": f"What does {self.swept} do to {self.base.name}?",
-        }
+        }  # fmt: skip
 
 
 def parse(

@@ -24,15 +24,9 @@ Plans = Mapping[str, Sequence[StagePlan]]  # by experiment
 
 
 def run(
-    sweep: Sweep,
-    *,
-    say: runner.Say,
-    jobs: int = 1,
-    dry_run: bool = False,
-    notebooks: Path = stages.NOTEBOOKS,
-    results: Path | None = None,
-    base_path: Path = params.BASE,
-) -> dict[str, str]:
+    sweep: Sweep, *, say: runner.Say, jobs: int = 1, dry_run: bool = False,
+    notebooks: Path = stages.NOTEBOOKS, results: Path | None = None, base_path: Path = params.BASE,
+) -> dict[str, str]:  # fmt: skip
     """Run each value's experiment up to its evaluation, then compare them.
 
     Returns {experiment: why} of what failed. Raises InputError before anything starts.

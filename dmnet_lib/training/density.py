@@ -137,32 +137,19 @@ def checkpoint(stage: Stage) -> Path:
 
 
 def train_mcnn(
-    train: tuple[Images, Points],
-    val: tuple[Images, Points],
-    bins: Bins,
-    patches: Patches,
-    recipe: loop.Recipe,
-    *,
-    batch_size: int,
-    min_count_ratio: float,
-    device: str,
-    checkpoint: Path,
+    train: tuple[Images, Points], val: tuple[Images, Points], bins: Bins, patches: Patches,
+    recipe: loop.Recipe, *, batch_size: int, min_count_ratio: float, device: str, checkpoint: Path,
     loss_of: Callable[[nn.Module, Batch], torch.Tensor] = loss,
-) -> tuple[nn.Module, pd.DataFrame]:
+) -> tuple[nn.Module, pd.DataFrame]:  # fmt: skip
     """Return MCNN with the weights best on val, and its learning curve."""
     given = {"images": train[0], "points": train[1], "bins": bins, "patches": patches}
-    share = distributed.share(batch_size)
+    batch = {"count": batch_size, "share": distributed.share(batch_size)}
     model = weights.seeded(partial(mcnn.MCNN, len(bins)), recipe.seed)
     limits = {"input_scale": patches.input_scale, "min_count_ratio": min_count_ratio}
     model = model.to(weights.pick_device(device))
     curve = loop.fit(
-        model,
-        recipe,
-        draw_batch=partial(patch_batch, **given, count=batch_size, share=share),
-        loss_of=loss_of,
+        model, recipe, draw_batch=partial(patch_batch, **given, **batch), loss_of=loss_of,
         evaluate=measures(*val, **limits) if distributed.is_first() else None,
-        minimise=BEST,
-        checkpoint=checkpoint,
-        label="MCNN",
-    )
+        minimise=BEST, checkpoint=checkpoint, label="MCNN",
+    )  # fmt: skip
     return model, curve

@@ -148,21 +148,13 @@ def checkpoint(stage: Stage) -> Path:
 
 
 def train_detector(
-    train: tuple[Split, Regions],
-    val: tuple[Split, Regions],
-    patches: Patches,
-    recipe: loop.Recipe,
-    *,
-    architecture: str,
-    score_threshold: float,
-    pretrained: bool,
-    batch_size: int,
-    device: str,
-    checkpoint: Path,
-) -> tuple[nn.Module, pd.DataFrame]:
+    train: tuple[Split, Regions], val: tuple[Split, Regions], patches: Patches,
+    recipe: loop.Recipe, *, architecture: str, score_threshold: float, pretrained: bool,
+    batch_size: int, device: str, checkpoint: Path,
+) -> tuple[nn.Module, pd.DataFrame]:  # fmt: skip
     """Return a detector (`detectors.build`) with the weights best on val, and its curve."""
     given = {"split": train[0], "regions": train[1], "patches": patches}
-    share = distributed.share(batch_size)
+    batch = {"count": batch_size, "share": distributed.share(batch_size)}
     chosen = {"score_threshold": score_threshold, "pretrained": pretrained}
     build = partial(detectors.build, architecture, train[0].annotations.classes, **chosen)
     model = weights.seeded(build, recipe.seed)
@@ -170,13 +162,7 @@ def train_detector(
     if distributed.is_first():
         measured = measures(*val, patches, count=batch_size, seed=recipe.seed)
     curve = loop.fit(
-        model,
-        recipe,
-        draw_batch=partial(patch_batch, **given, count=batch_size, share=share),
-        loss_of=loss,
-        evaluate=measured,
-        minimise="val_loss",
-        checkpoint=checkpoint,
-        label="detector",
-    )
+        model, recipe, draw_batch=partial(patch_batch, **given, **batch), loss_of=loss,
+        evaluate=measured, minimise="val_loss", checkpoint=checkpoint, label="detector",
+    )  # fmt: skip
     return model, curve

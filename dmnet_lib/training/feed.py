@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from dmnet_lib.core import parallel
 from dmnet_lib.core.files import InputError
@@ -20,27 +21,22 @@ AHEAD = 3  # batches that each worker has ready
 JOBS = "DMNET_JOBS"  # environment variable: the number of workers
 
 
-class _Steps(Dataset):
-    """The batch of each step, drawn from the generator of the seed and the step's number."""
-
-    def __init__(self, draw_batch: Draw, seed: int) -> None:
-        self.draw_batch, self.seed = draw_batch, seed
-
-    def __getitem__(self, step: int) -> Batch | InputError:
-        try:
-            return self.draw_batch(np.random.default_rng([self.seed, step]))
-        except InputError as error:  # a loader would wrap its one line in a traceback
-            return error
+def _batch(draw_batch: Draw, seed: int, step: int) -> Batch | InputError:
+    """Return the batch of a step, drawn from the generator of the seed and the step's number."""
+    try:
+        return draw_batch(np.random.default_rng([seed, step]))
+    except InputError as error:  # a loader would wrap its one line in a traceback
+        return error
 
 
 def batches_of(draw_batch: Draw, seed: int, steps: range, device: torch.device) -> Iterator[Batch]:
     """Yield the batch of each step, whatever the number of workers. Raises InputError."""
-    drawn, jobs = _Steps(draw_batch, seed), min(workers(device), len(steps))
-    batches = map(drawn.__getitem__, steps)
+    draw, jobs = partial(_batch, draw_batch, seed), min(workers(device), len(steps))
+    batches = map(draw, steps)
     if jobs:
         batches = DataLoader(
-            drawn, batch_size=None, sampler=steps, num_workers=jobs, prefetch_factor=AHEAD,
-            worker_init_fn=_begin, pin_memory=device.type == "cuda",
+            range(steps.stop), batch_size=None, sampler=steps, collate_fn=draw, num_workers=jobs,
+            prefetch_factor=AHEAD, worker_init_fn=_begin, pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # a loader draws from torch's own otherwise
         )  # fmt: skip
     for batch in batches:

@@ -5,7 +5,6 @@ ends where an unbroken one does, however many workers draw. Under torchrun each 
 share of the batch, gradients are averaged, and the first measures and writes.
 """
 
-import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,19 +46,14 @@ class Recipe:
 
 
 def fit(
-    model: nn.Module,
-    recipe: Recipe,
-    *,
-    draw_batch: Callable[[np.random.Generator], Batch],
+    model: nn.Module, recipe: Recipe, *, draw_batch: Callable[[np.random.Generator], Batch],
     loss_of: Callable[[nn.Module, Batch], torch.Tensor],
     evaluate: Callable[[nn.Module], dict[str, float]] | None,
-    minimise: str | None = None,
-    checkpoint: Path | None = None,
-    label: str = "training",
-) -> pd.DataFrame:
+    minimise: str, checkpoint: Path, label: str,
+) -> pd.DataFrame:  # fmt: skip
     """Train the model in place and return its curve: step, loss and what `evaluate` measured.
 
-    minimise names a measure: the model ends with the weights that had it lowest (None: the last).
+    minimise names a measure, or the loss: the model ends with the weights that had it lowest.
     evaluate may raise InputError to stop a run that has gone wrong. A checkpoint that is there is
     gone on from. Under torchrun only the first process measures, and has the curve and the model.
     """
@@ -100,12 +94,9 @@ def fit(
 
 
 def _step(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    rate: float,
-    loss_of: Callable[[nn.Module, Batch], torch.Tensor],
-    batch: Batch,
-) -> float:
+    model: nn.Module, optimiser: torch.optim.Optimizer, rate: float,
+    loss_of: Callable[[nn.Module, Batch], torch.Tensor], batch: Batch,
+) -> float:  # fmt: skip
     model.train()
     for group in optimiser.param_groups:
         group["lr"] = rate
@@ -128,33 +119,25 @@ class _State:
     best: dict[str, torch.Tensor]
 
     @classmethod
-    def load(
-        cls, path: Path | None, model: nn.Module, optimiser: torch.optim.Optimizer
-    ) -> "_State":
-        if path is None or not path.is_file():
+    def load(cls, path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> "_State":
+        if not path.is_file():
             return cls(0, [], {})
-        try:
+        any_error = (Exception,)  # a torn or foreign file raises a dozen different types
+        with files.reading(path, "a checkpoint of this model; remove it", any_error):
             saved = torch.load(path, weights_only=True, map_location="cpu")
             model.load_state_dict(saved["model"])
             optimiser.load_state_dict(saved["optimiser"])
             return cls(saved["step"], saved["rows"], saved["best"])
-        except Exception as error:  # a torn or foreign file raises a dozen different types
-            first = str(error).partition("\n")[0]
-            told = f"{path}: not a checkpoint of this model; remove it ({first})"
-            raise InputError(told) from None
 
-    def record(self, row: dict[str, float], model: nn.Module, minimise: str | None) -> None:
-        earlier = [r[minimise] for r in self.rows] if minimise else []
+    def record(self, row: dict[str, float], model: nn.Module, minimise: str) -> None:
+        earlier = [r[minimise] for r in self.rows]
         lowest = min((value for value in earlier if not math.isnan(value)), default=math.inf)
         self.rows.append(row)
-        if minimise is None or not self.best or row[minimise] < lowest:
+        if not self.best or row[minimise] < lowest:
             self.best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
 
-    def save(self, path: Path | None, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        if path is None:
-            return
-        buffer = io.BytesIO()
+    def save(self, path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         saved = {"step": self.step, "rows": self.rows, "best": self.best}
         saved |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save(saved, buffer)
-        files.write_bytes(path, buffer.getvalue())
+        with files.whole(path) as stream:
+            torch.save(saved, stream)

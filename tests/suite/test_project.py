@@ -36,6 +36,8 @@ HOMES = {
     "onnxruntime": "detection",
     "av": "data",
     "msgspec": "data",
+    "pyogrio": "data",
+    "rasterio": "data",
     "sahi": None,  # a recipe's alone
 }
 
@@ -259,7 +261,8 @@ def test_every_imported_package_is_required_and_every_requirement_has_a_tested_v
     aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
     aliases |= {"bs4": "nbconvert", "markupsafe": "jinja2"}
-    wanted = project["dependencies"] + extras["cluster"] + extras["onnx"] + extras["video"]
+    own = (extras[name] for name in ("cluster", "onnx", "raster", "video"))
+    wanted = sum(own, project["dependencies"])
     known = {bare(name) for name in wanted} | {*sys.stdlib_module_names, "dmnet_lib"}
     for path in SOURCES:
         packages = {name.split(".")[0] for name in imported(path.read_text())}

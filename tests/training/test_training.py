@@ -1,6 +1,7 @@
 """Training: it goes on where it was killed, stops when it goes wrong, and learns what is there."""
 
 import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -47,8 +48,10 @@ def squared(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
 def train(recipe: Recipe = RECIPE, **changed: object) -> tuple[nn.Module, list[dict]]:
     """Return a small model trained by the recipe, and its curve."""
     model = weights.seeded(layers, 0)
-    usual = {"draw_batch": batch, "loss_of": squared, "evaluate": lambda _: {}}
-    curve = loop.fit(model, recipe, **(usual | changed))
+    usual = {"draw_batch": batch, "loss_of": squared, "evaluate": lambda _: {}, "minimise": "loss"}
+    with tempfile.TemporaryDirectory() as folder:
+        usual |= {"checkpoint": Path(folder) / "c.pt", "label": "training"}
+        curve = loop.fit(model, recipe, **(usual | changed))
     return model, curve.to_dict("records")
 
 
@@ -146,10 +149,11 @@ def test_the_weights_of_the_lowest_measure_are_kept_also_over_a_kill(tmp_path: P
 
 @pytest.mark.parametrize("values", [[math.nan, 2.0, 1.0], [math.nan] * 3, [math.inf] * 3])
 def test_a_measure_that_is_no_number_is_never_the_best_of_several(values: list[float]) -> None:
-    left = iter(values)
+    left, falling = iter(values), iter([3.0, 2.0, 1.0])
     model, rows = train(evaluate=lambda _: {"error": next(left)}, minimise="error")
     assert len(rows) == 3
-    assert equal(model, train()[0]) == (values[-1] == 1.0)
+    last, _ = train(evaluate=lambda _: {"error": next(falling)}, minimise="error")
+    assert equal(model, last) == (values[-1] == 1.0)
 
 
 @pytest.mark.parametrize("how", ["torn", "text", "other model", "other content"])
@@ -389,6 +393,7 @@ def test_a_few_steps_lower_the_detectors_loss(tmp_path: Path):
         fcos(), Recipe(steps=8, learning_rate=0.002, evaluate_every=4),
         draw_batch=partial(detection.patch_batch, **given), loss_of=detection.loss,
         evaluate=detection.measures(**given, draws=1), minimise="val_loss",
+        checkpoint=tmp_path / "c.pt", label="detector",
     )  # fmt: skip
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
 

@@ -1,4 +1,5 @@
-"""One module per command: `ABOUT` and `EXAMPLES` of its help, `Options`, and `run(options, say)`.
+"""One module per command: `Options` and `run(options, say)`; help.toml has `ABOUT` and `EXAMPLES`.
 
-`common` makes arguments of the fields of `Options`, and `Options` of arguments.
+A module has those itself where they are made of what the library knows. `common` makes arguments of
+the fields of `Options`, and `Options` of arguments.
 """

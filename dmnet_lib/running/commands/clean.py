@@ -4,11 +4,6 @@ from dataclasses import dataclass
 
 from dmnet_lib.running.commands.common import Say, option
 
-ABOUT = """\
-Remove superseded, failed and unfinished runs. Without EXPERIMENT also cached detections, which are
-computed again when they are needed."""
-EXAMPLES = "example: dmnet clean demo"
-
 
 @dataclass(frozen=True)
 class Options:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import tomllib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from dmnet_lib.density.points import Points
 
 Say = Callable[[str], None]
 Kind = TypeVar("Kind")  # of options
+HELP = tomllib.loads(Path(__file__).with_name("help.toml").read_text(encoding="utf-8"))
 IMAGES_EACH = 16  # a worker must be worth its start, which takes as long as ten images
 
 
@@ -117,6 +119,11 @@ def count(text: str, *, least: int = 1, most: int = 10**9) -> int:
     if not text.isdecimal() or not least <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, {least} to {most}")
     return int(text)
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a command that has none."""
 
 
 @dataclass(frozen=True)

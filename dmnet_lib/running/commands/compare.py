@@ -13,17 +13,6 @@ if TYPE_CHECKING:  # pandas and torch take longer to import than help should
 
     from dmnet_lib.evaluation.comparing import Comparison
 
-ABOUT = """\
-Compare finished experiments: the parameters that differ, and the measures with an interval each.
-
-Each name is compared with the first, on the images that both have with the same truth; plain names
-by every strategy that both have. Intervals are those of a paired bootstrap over images, or over
-whole sequences where the images' names tell them (VisDrone, UAVDT). A difference is significant
-where its interval excludes 0 and it exceeds the variation of seed replicates (experiments that
-differ by the seed alone), where results hold such. Experiments of which only the versioned files
-are there are compared without intervals."""
-EXAMPLES = 'example: dmnet compare demo:global demo:native "demo:planned mcnn 6" --out comparison'
-
 
 @dataclass(frozen=True)
 class Options:

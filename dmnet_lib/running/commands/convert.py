@@ -17,24 +17,6 @@ from dmnet_lib.data.splits import Split
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DataOptions, Say, WorkerOptions, option
 
-ABOUT = """\
-Convert annotations of any known kind to VisDrone text, COCO json, Pascal VOC xml, YOLO text or, of
-UAVDT's frames, UAVDT text, for images and for crops. Images are neither decoded nor copied.
-
-SOURCE is one of
-  visdrone  a ROOT with --split, or the folder of one split: annotations/<stem>.txt
-  crops     a folder that `dmnet crops` wrote
-  coco      a json file, of images or of crops
-  voc       a folder of <stem>.xml, or one that holds them in Annotations/
-  yolo      a folder of labels/<stem>.txt, with classes.txt or data.yaml
-  dota      a folder of labelTxt/<stem>.txt: horizontal boxes around its corners
-  uavdt     a folder of <sequence>_gt_whole.txt and <sequence>_gt_ignore.txt, with --split
-Image sizes of visdrone, yolo and dota come from images/ beside, --image-sizes, or image_sizes.json
-in the folder. What a format has no place for is named and counted. In formats without a field for
-it a crop's name says where it lies."""
-EXAMPLES = """\
-example:
-  dmnet convert data/VisDrone --split val --to coco --classes 'car: car + van, bus' --out a.json"""
 FORMATS = {  # that are written: the columns of `extra` they hold, where files lie, how they end
     "coco": (coco.EXTRAS, "", ""), "voc": (visdrone.EXTRAS, "", ".xml"),
     "yolo": ((), "labels", ".txt"), "visdrone": (visdrone.EXTRAS, "annotations", ".txt"),

@@ -17,20 +17,6 @@ from dmnet_lib.running.commands import common, convert
 from dmnet_lib.running.commands.common import Say, option
 from dmnet_lib.running.commands.policies import Chosen, DenseOptions, PlanOptions, SplitDensity
 
-ABOUT = """\
-Cut a split where its objects are dense: windows that hold at least --threshold objects join into
-regions, and each region's rectangle becomes a crop. With --policy planned each next crop is the one
-with the largest expected recall gain, by the detector's recall curve (its recall by object size).
-
-Cells of --density maps hold objects, so that a map sums to their number at any stride; planned
-crops want maps split by size (`dmnet density --sizes`). Writes crops.json (parameters and regions,
-[x1, y1, x2, y2] in half-open pixels, planned ones in the order chosen), coco.json for
-`dmnet fuse`, annotations/ (VisDrone's text, where it has a place for all), and images/. `dmnet
-convert` takes the folder."""
-EXAMPLES = """\
-examples:
-  dmnet crops data/VisDrone --split train --window 70x70 --threshold 0.08 --out crops
-  dmnet crops data/VisDrone --split val --policy planned --recall-curve recall.json --out crops"""
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
 
 

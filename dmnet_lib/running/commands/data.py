@@ -8,18 +8,6 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.data import check
 from dmnet_lib.running.commands.common import KindOptions, Say, WorkerOptions, option
 
-ABOUT = """\
-Check every annotation and, where there are images, each one's header, end and size; only --json is
-written. Shown are the counts of each split and its most frequent classes, notes on what real data
-has, and the first twenty errors. An error, such as a torn image or a label that cannot be read,
-stops a run; a note does not: boxes that cross the border, are repeated or cover the image, images
-without labels or of the same bytes (also across splits), turned by EXIF, grey or in CMYK, classes
-that a split lacks. An object is of a class, has an area and is not ignored; an image without any
-is empty. Without images and sizes, VisDrone's lines alone are checked."""
-EXAMPLES = """\
-example: dmnet data check data/VisDrone --split val --image-sizes sizes_val.json
-         dmnet data check annotations/instances_val.json --json check.json"""
-
 
 @dataclass(frozen=True)
 class Options(KindOptions):

@@ -17,15 +17,6 @@ from dmnet_lib.density.sizes import Bins
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, option
 
-ABOUT = """\
-Draw the density maps of a split: every object is one Gaussian of integral 1, so a map sums to the
-number of objects. Writes <stem>.npy, float32 [H, W] (at --stride S: [H/S, W/S], the sums over
-blocks), and density.json: the parameters and each image's objects. A stopped run resumes.
-
---format npz packs a map: `cells`, whole numbers of 16 bits, times `unit`. --sizes 8,16,32 splits
-every map by the side of its objects, the square root of a box's area: [K, H, W], here for sides
-under 8, from 8, from 16 and from 32 px; sizes.json holds what is typical of each size."""
-EXAMPLES = "example: dmnet density data/VisDrone --split val --out maps --stride 4 --sizes 8,16,32"
 LISTING, SIZES = "density.json", "sizes.json"
 
 

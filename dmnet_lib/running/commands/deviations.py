@@ -7,11 +7,6 @@ from dmnet_lib.core import annotations, files, official
 from dmnet_lib.data import datasets
 from dmnet_lib.running.commands.common import Say, SizeOptions, option
 
-ABOUT = """\
-Measure what each rule of the official DMNet code changes: the pipeline runs with the corrected
-rules, and again with one rule taken as in that code. Only annotations are needed; fusion and
-evaluation are measured on synthetic detections made from them. Of results/deviations.json
-`make docs` makes docs/official.md."""
 EXAMPLES = """\
 example: dmnet deviations data/VisDrone --split train val --out results/deviations.json
 

@@ -2,19 +2,11 @@
 
 import platform
 import shutil
-from dataclasses import dataclass
 
 from dmnet_lib.core import parallel, params, provenance, result_folder
 from dmnet_lib.data import splits
+from dmnet_lib.running.commands.common import NoOptions as Options
 from dmnet_lib.running.commands.common import Say
-
-ABOUT = "Show versions, cores, device, data folders and results on this machine."
-EXAMPLES = "example: dmnet doctor"
-
-
-@dataclass(frozen=True)
-class Options:
-    """None: everything is shown."""
 
 
 def run(options: Options, say: Say) -> None:

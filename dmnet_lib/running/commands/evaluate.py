@@ -16,27 +16,6 @@ from dmnet_lib.data.formats import results
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DataOptions, Say, option
 
-ABOUT = """\
-Score detections by VisDrone's, COCO's or UAVDT's protocol: metrics.json holds fractions, the table
-percent.
-
-Detections are COCO results json (ultralytics, mmdet, detectron2), or a folder or zip of VisDrone's
-or YOLO's text, <stem>.txt per image, of UAVDT's, <sequence>.txt, or of mmdet's predictions,
-<stem>.json per image. The protocols differ by several points on the same detections:
-  visdrone  as VisDrone's own toolkit: an image's first 500 detections over all classes, in file
-            order; the area under every step of the curve; classes weighted by the images that hold
-            them (class mean: unweighted, which papers mean)
-  coco      as COCO's evaluators: the best 500 of an image and class (and 100 beside it, the default
-            of COCO's tools); 101 points of the curve; the unweighted class mean
-  uavdt     as UAVDT's own toolkit: all detections, of any class, at IoU 0.7; the area under every
-            step of the curve; overall and by class, occlusion and out of view
-The first two drop what lies in ignored regions by half or more, uavdt only what lies wholly inside
-(coco with --set ignored_regions=background: nothing)."""
-EXAMPLES = """\
-example:
-  dmnet evaluate --ground-truth data/VisDrone --split val --detections predictions.json \\
-      --first-class 0 --protocol visdrone --out metrics.json"""
-
 CAP = 500  # of VisDrone's toolkit
 CAPS = {"visdrone": (None, CAP), "uavdt": (None,)}  # that may be said, since they cannot be set
 EMPTY = "empty_images"  # of the formats' rules the one that also decides what is scored

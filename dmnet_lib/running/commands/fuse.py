@@ -18,19 +18,6 @@ from dmnet_lib.detection.fusion import ViewRules
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DataOptions, Say, option
 
-ABOUT = """\
-Put the detections of whole images and of crops together: crops' boxes move to their place in the
-whole image, NMS suppresses duplicates, and the best boxes of each image are kept.
-
-A crop's entry has parent, x0, y0 and scale, as `dmnet crops` writes them, else they come from its
-file name (stem__x1_y1_x2_y2 or y1_x1_y2_x2_stem). Detections are read as by `dmnet evaluate`.
-Writes COCO results with the ids of --images (FILE.json), or VisDrone's text, sorted by score with
-at most 500 boxes per image (DIR, or FILE.zip, ready to submit)."""
-EXAMPLES = """\
-example:
-  dmnet fuse --images val.json --detections global.json --crop-images crops/coco.json \\
-      --crop-detections crops.json --out fused.json"""
-
 
 @dataclass(frozen=True)
 class Options:

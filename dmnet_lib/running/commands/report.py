@@ -1,16 +1,7 @@
 """Finished experiments -> their reports and the index of them, written again."""
 
-from dataclasses import dataclass
-
+from dmnet_lib.running.commands.common import NoOptions as Options
 from dmnet_lib.running.commands.common import Say
-
-ABOUT = "Write all reports and the index again."
-EXAMPLES = "example: dmnet report"
-
-
-@dataclass(frozen=True)
-class Options:
-    """None: everything is written."""
 
 
 def run(options: Options, say: Say) -> None:

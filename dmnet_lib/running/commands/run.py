@@ -7,18 +7,6 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, option
 
-ABOUT = """\
-Run an experiment's notebooks in order and write its report. Finished stages are cached, also those
-that another experiment finished with the same parameters, code and data.
-
---sweep runs an experiment EXPERIMENT-NAME-VALUE for each value of one parameter, a YAML list, up to
-its evaluation; results/EXPERIMENT-NAME then compares them. A sweep that was stopped resumes, and a
-value that fails stops no other. A parameter that overrules the swept one is set, and named."""
-EXAMPLES = """\
-examples:
-  dmnet run params/demo.yaml --until 03_density_crops
-  dmnet run params/demo.yaml --sweep '05_fused_detection.budgets="6, 2","6, 12"' --jobs 2"""
-
 
 @dataclass(frozen=True)
 class Options:

@@ -6,17 +6,6 @@ from pathlib import Path
 from dmnet_lib.core import params
 from dmnet_lib.running.commands.common import Say, option
 
-ABOUT = """\
-Train a network of an experiment on several GPUs or machines: start this with torchrun, once on each
-machine. Without torchrun it trains as the notebook would; a stopped training resumes.
-
-It needs earlier stages (run --until 01_density_ground_truth for mcnn, --until 03_density_crops for
-detector) and writes the checkpoint that `dmnet run` then takes. The processes divide the batch;
-workers make it, one per core that is left, or DMNET_JOBS=N."""
-EXAMPLES = """\
-example:
-  torchrun --nproc-per-node 4 -m dmnet_lib.running.cli train params/visdrone.yaml --network mcnn"""
-
 
 @dataclass(frozen=True)
 class Options:
