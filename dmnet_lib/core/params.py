@@ -18,7 +18,7 @@ import yaml
 from dmnet_lib.core import files, official
 from dmnet_lib.core.files import ROOT, InputError
 
-BASE = ROOT / "params" / "base.yaml"
+BASE = files.SOURCES / "params" / "base.yaml"
 COMMON = "common"
 Value = bool | int | float | str
 Entry = TypeVar("Entry")

@@ -11,6 +11,10 @@ ABOUT = """\
 Run an experiment's notebooks in order and write its report. Finished stages are cached, also those
 that another experiment finished with the same parameters, code and data.
 
+Results, data and relative paths lie in the project: the nearest folder with params/base.yaml and
+notebooks/ at or above the parameter file, else the working folder, else the clone that dmnet was
+installed from. Without any, the working folder is used, with the notebooks that came with dmnet.
+
 --sweep runs an experiment EXPERIMENT-NAME-VALUE for each value of one parameter, a YAML list, up to
 its evaluation; results/EXPERIMENT-NAME then compares them. A sweep that was stopped resumes, and a
 value that fails stops no other. A parameter that overrules the swept one is set, and named."""
