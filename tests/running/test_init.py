@@ -1,4 +1,4 @@
-"""`dmnet init`: a project of one's own, which it never overwrites; and the project of a command."""
+"""`dmnet init`: a project of one's own, which it never overwrites; and where commands work."""
 
 import os
 from pathlib import Path
@@ -39,3 +39,10 @@ def test_the_project_is_that_of_the_parameter_file(tmp_path: Path, monkeypatch) 
     assert cli.main(["init", str(tmp_path)]) == 0
     cli._enter_project(["run", str(path), "--dry-run"])
     assert os.environ[project.ENVIRONMENT] == str(tmp_path)
+
+
+def test_where_nothing_was_run_no_report_is_written(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("DMNET_RESULTS_ROOT", str(tmp_path / "results"))
+    assert cli.main(["report"]) == 1
+    assert "results: no results; change to the project" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
