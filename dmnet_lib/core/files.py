@@ -13,7 +13,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+from dmnet_lib.core import project
+
+ROOT = project.root()
+SOURCES = project.sources(ROOT)  # of notebooks/ and params/base.yaml
 MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file's model lies here
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
