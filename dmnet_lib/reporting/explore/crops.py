@@ -100,9 +100,6 @@ class CropsExplorer(desk.Explorer):
         return self.value("source"), self.threshold, Policy(self.window_wh, area, padding, rules)
 
     def follow_controls(self) -> None:
-        for name in ("threshold", "window_w", "window_h", "connectivity", "padding", "min_area"):
-            self.controls[name].disabled = self.is_planned
-        self.controls["budget"].disabled = not self.is_planned
         if self.is_planned and len(self.truth):
             self.prepare(self.value("source"))
 

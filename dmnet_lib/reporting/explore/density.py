@@ -34,13 +34,6 @@ class DensityExplorer(desk.Explorer):
         options = [ALL, *self.classes.among(points.class_ids)]
         super().__init__(split, stage, **{"class": {"options": options}})
 
-    def follow_controls(self) -> None:
-        rule = self.value("rule")
-        # Where a point has no neighbour, the adaptive rule takes the fixed width too.
-        self.controls["sigma"].disabled = rule == "class_wise"
-        for name in ("neighbours", "beta"):
-            self.controls[name].disabled = rule != "adaptive"
-
     def of_class(self, class_ids: np.ndarray) -> np.ndarray:
         """Tell of [N] class ids which are of the chosen class."""
         chosen = self.value("class")

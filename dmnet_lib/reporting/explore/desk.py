@@ -21,6 +21,7 @@ from dmnet_lib.reporting.explore import saving
 from dmnet_lib.reporting.pages import render
 
 QUALITY = 85  # of the picture, as JPEG
+OWN = ("kind", "parameter", "when")  # of a control's entry, that its widget does not take
 CONTROLS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
@@ -33,7 +34,7 @@ def controls_of(
         kind, parameter = about["kind"], about.get("parameter")
         start = {"value": given[parameter]} if parameter else {}
         options = looks.get(kind, looks["others"]) | about | start | more.get(name, {})
-        options = {n: value for n, value in options.items() if n not in ("kind", "parameter")}
+        options = {n: value for n, value in options.items() if n not in OWN}
         options.setdefault("tooltip", f"Show {options['description']}")
         if kind in ("IntSlider", "FloatSlider"):  # whose bounds hold the value, whatever it is
             options["min"] = min(options["min"], options["value"])
@@ -118,6 +119,9 @@ class Explorer:
         """Show what the controls say."""
         if self._is_following:
             return
+        for name, about in CONTROLS[self.name].items():
+            for other, values in about.get("when", {}).items():
+                self.controls[name].disabled = self.value(other) not in values
         self._is_following = True  # what is set here calls nobody back
         try:
             self.follow_controls()
