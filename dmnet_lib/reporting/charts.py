@@ -1,7 +1,9 @@
 """Tables of results -> charts: AP over cost, differences with intervals, curves, bars."""
 
 import itertools
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,21 +14,10 @@ from matplotlib.ticker import ScalarFormatter
 from dmnet_lib.core import classes
 from dmnet_lib.detection.strategy import described
 from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES
-from dmnet_lib.reporting.figures import AMBER, BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, PINK, SKY
+from dmnet_lib.reporting.figures import BLACK, BLUE, COLOURS, GREY
 
-# Colour and mark of each method, the same in every figure.
-METHODS = {
-    "global": (BLACK, "o"),
-    "native": (GREY, "s"),
-    "uniform": (SKY, "^"),
-    "sliding": (AMBER, "D"),
-    "density oracle": (PINK, "v"),
-    "density mcnn": ("#882255", "X"),
-    "density top-k": ("#332288", "<"),
-    "planned oracle": (BLUE, "o"),
-    "planned mcnn": (ORANGE, "s"),
-    "planned detector": (GREEN, "P"),
-}
+LOOKS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+METHODS = {method: (colour, mark) for method, (colour, mark) in LOOKS["methods"].items()}
 OTHERS = ("#44AA99", "#999933", "#AA4499", "#F0E442")  # colours of custom methods, in turn
 COSTS = {"crops_per_image": "crops", "megapixels": "megapixels through the detector"}
 SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": "crops per image",
