@@ -4,9 +4,7 @@ Boxes in ignored regions are dropped first (VisDrone2018-DET-toolkit's rule). De
 matched greedily, by falling score, as COCOeval does; ignored objects are crowds.
 """
 
-import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +19,7 @@ from dmnet_lib.cropping.geometry import covered_area
 ANY_AREA = (0.0, np.inf)  # of boxes that count
 EMPTY = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))  # no pairs
 # What the protocols count, in words: `coco`, `visdrone`, and so on.
-PROTOCOLS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+PROTOCOLS = files.values_beside(__file__)
 TRUE, FALSE, SKIPPED = 1, 0, -1  # SKIPPED: matched an ignored object
 
 

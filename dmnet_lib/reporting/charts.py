@@ -1,9 +1,7 @@
 """Tables of results -> charts: AP over cost, differences with intervals, curves, bars."""
 
 import itertools
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,13 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from dmnet_lib.core import classes
+from dmnet_lib.core import classes, files
 from dmnet_lib.detection.strategy import described
 from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES
 from dmnet_lib.reporting.figures import BLACK, BLUE, COLOURS, GREY
 
-LOOKS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-METHODS = {method: (colour, mark) for method, (colour, mark) in LOOKS["methods"].items()}
+METHODS = {method: tuple(look) for method, look in files.values_beside(__file__).items()}
 OTHERS = ("#44AA99", "#999933", "#AA4499", "#F0E442")  # colours of custom methods, in turn
 COSTS = {"crops_per_image": "crops", "megapixels": "megapixels through the detector"}
 SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": "crops per image",

@@ -1,14 +1,12 @@
 """A camera in, what stands where out: clusters, houses, trees and clutter of a made-up scene."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dmnet_lib.core import boxes
+from dmnet_lib.core import boxes, files
 from dmnet_lib.data.formats.visdrone import OTHERS, VISDRONE
 from dmnet_lib.data.scenes import sprites, terrain
 
@@ -30,10 +28,7 @@ class Kind:
     paving: sprites.Colour | None = None  # None: it stands on a road
 
 
-KINDS = {
-    name: Kind(**kind)
-    for name, kind in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items()
-}
+KINDS = {name: Kind(**kind) for name, kind in files.values_beside(__file__).items()}
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,21 @@ Everything is built of upright solids in metres (x forward, y to the right, z up
 oblique projection: the ground's y is foreshortened, height goes straight up on the screen.
 """
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from dmnet_lib.core import files
 from dmnet_lib.data.formats.visdrone import VISDRONE
 
 FORESHORTEN, RISE = 0.75, 0.66  # screen pixels per pixel of ground y and of height: 49 degrees down
 Colour = tuple[int, int, int]
 
 GLASS, TYRE = (38, 44, 52), (24, 24, 26)
-COLOURS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+COLOURS = files.values_beside(__file__)
 PAINTS, CLOTHES, CARGO, CANOPY = (
     np.array(COLOURS[name]) for name in ("paints", "clothes", "cargo", "canopy")
 )

@@ -2,15 +2,13 @@
 
 import base64
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
 
-from dmnet_lib.core import images, params
+from dmnet_lib.core import files, images, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.provenance import Stage
@@ -22,7 +20,7 @@ from dmnet_lib.reporting.pages import render
 
 QUALITY = 85  # of the picture, as JPEG
 OWN = ("kind", "parameter", "when")  # of a control's entry, that its widget does not take
-CONTROLS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+CONTROLS = files.values_beside(__file__)
 
 
 def controls_of(
