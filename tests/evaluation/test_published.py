@@ -6,10 +6,10 @@ FIGURES = ["AP", "AP50", "AP75", "APs", "APm", "APl"]
 
 
 def test_dmnets_own_figures_are_there() -> None:
-    found = published.table().set_index(["dataset", "method", "backbone"])
-    row = found.loc[("VisDrone", "DMNet", "R50")]
+    found = published.table().query("method == 'DMNet'").set_index("dataset")
+    row = found.query("backbone == 'R50'").loc["VisDrone"]
     assert row[FIGURES].tolist() == [28.2, 47.6, 28.9, 19.9, 39.6, 55.8]
-    assert found.loc[("UAVDT", "DMNet"), "AP"].tolist() == [14.7]
+    assert found.loc["UAVDT", "AP"] == 14.7
 
 
 def test_every_figure_is_a_percentage_and_says_how_it_was_made() -> None:
