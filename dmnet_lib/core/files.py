@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -40,6 +41,11 @@ def shortened(names: Iterable[object]) -> str:
     """Return the first three names with commas between, and an ellipsis where there are more."""
     listed = list(names)
     return ", ".join(map(str, listed[:3])) + (", …" if len(listed) > 3 else "")
+
+
+def values_beside(module_file: str) -> dict:
+    """Return what the .toml file beside a module's own file, and named like it, holds."""
+    return tomllib.loads(Path(module_file).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> Path:

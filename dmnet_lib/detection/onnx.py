@@ -5,7 +5,6 @@ already, on a grey ground.
 """
 
 import ast
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,7 +31,7 @@ GREY = 114  # what both are trained with around the view
 LOG_LARGEST = 20.0  # of a size in strides: no view is so large, and numbers stay finite
 NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the first that there is
-COCO = tuple(tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["coco"])
+COCO = tuple(files.values_beside(__file__)["coco"])
 
 
 @dataclass(frozen=True)
