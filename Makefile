@@ -1,5 +1,8 @@
 # `make` alone lists the commands.
-PYTHON ?= python3.11
+# The newest of these that runs (a shim of pyenv may not); make PYTHON=… takes another.
+PYTHONS := python3.14 python3.13 python3.12 python3.11
+RUNS = $(shell $(1) -c "import venv" 2>/dev/null && echo $(1))
+PYTHON ?= $(firstword $(foreach name,$(PYTHONS),$(call RUNS,$(name))) python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -13,7 +16,7 @@ help:  ## list these commands
 # The stamp is written last, so an interrupted set-up starts over. Python compiles what is imported;
 # compiling all that is installed takes a third of the time.
 $(READY): pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 or newer, or run make PYTHON=python3"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 to 3.14, or run make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)

@@ -214,12 +214,14 @@ def seconds(call: Callable[[], object], runs: int) -> Spread:
 
 def machine() -> dict[str, object]:
     """Return what the machine is, but for its name: processor, cores to use, memory in GB."""
+    from dmnet_lib.core import parallel  # here, for a small launcher
+
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": names[0] if names else os.uname().machine,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": parallel.cores(),
         "memory_gb": round(memory / 1e9),
     }
 

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -13,7 +14,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+from dmnet_lib.core import project
+
+ROOT = project.root()
+SOURCES = project.sources(ROOT)  # of notebooks/ and params/base.yaml
 MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file's model lies here
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
@@ -37,6 +41,11 @@ def shortened(names: Iterable[object]) -> str:
     """Return the first three names with commas between, and an ellipsis where there are more."""
     listed = list(names)
     return ", ".join(map(str, listed[:3])) + (", …" if len(listed) > 3 else "")
+
+
+def values_beside(module_file: str) -> dict:
+    """Return what the .toml file beside a module's own file, and named like it, holds."""
+    return tomllib.loads(Path(module_file).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> Path:

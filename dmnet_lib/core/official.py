@@ -3,10 +3,8 @@
 `official` does what the official DMNet code does, number for number, to compare older results.
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, make_dataclass
-from pathlib import Path
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
@@ -33,7 +31,7 @@ class Deviation:
         return tuple(dict.fromkeys((self.corrected, self.official, self.other_value)))
 
 
-RULES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+RULES = files.values_beside(__file__)
 DEVIATIONS = tuple(
     Deviation(name, section, **{"other_value": rule["official"]} | rule)
     for section, rules in RULES.items()

@@ -18,7 +18,7 @@ import yaml
 from dmnet_lib.core import files, official
 from dmnet_lib.core.files import ROOT, InputError
 
-BASE = ROOT / "params" / "base.yaml"
+BASE = files.SOURCES / "params" / "base.yaml"
 COMMON = "common"
 Value = bool | int | float | str
 Entry = TypeVar("Entry")
@@ -205,9 +205,10 @@ def parse(text: str) -> object:
 
 
 def shown(path: Path) -> str:
-    """Return the path as people write it: relative to the project where it lies inside."""
+    """Return the path as people write it: relative to the project where both lie inside."""
     whole = Path(path).resolve()
-    return str(whole.relative_to(ROOT)) if whole.is_relative_to(ROOT) else str(path)
+    is_inside = whole.is_relative_to(ROOT) and Path.cwd().is_relative_to(ROOT)
+    return str(whole.relative_to(ROOT)) if is_inside else str(path)
 
 
 def _read(path: Path, text: str | None = None) -> tuple[str, dict[str, dict[str, Value]]]:

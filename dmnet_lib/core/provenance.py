@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files, params, result_folder
-from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core.files import InputError
+from dmnet_lib.core.project import LIBRARY
 from dmnet_lib.core.result_folder import INTERACTIVE, METRICS, PARAMS, PROVENANCE, ResultFolder
 
-LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "faster-coco-eval", "matplotlib", "numpy", "Pillow", "pycocotools", "scipy", "simplejpeg",
     "torch", "torchvision",
@@ -212,7 +212,7 @@ def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
 
 def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
     """Return what made a stage; no times, hosts or paths, so that the same run gives no diff."""
-    notebook = Path(told.get("notebooks", ROOT / "notebooks")) / f"{stage.name}.ipynb"
+    notebook = Path(told.get("notebooks", files.SOURCES / "notebooks")) / f"{stage.name}.ipynb"
     return {
         "experiment": stage.experiment, "stage": stage.name, "data": told.get("data"),
         "upstream": {name: folder.name for name, folder in stage.upstream.items()},

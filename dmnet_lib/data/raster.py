@@ -161,7 +161,7 @@ def _source(path: Path) -> Iterator["DatasetReader"]:
     try:
         import rasterio
     except ImportError:
-        remedy = "pip install -e '.[raster]'"
+        remedy = "pip install 'dmnet-suite[raster]'"
         raise InputError(f"{path}: reading rasters needs rasterio: {remedy}") from None
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
         with _reading(path), warnings.catch_warnings():

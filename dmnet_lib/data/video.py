@@ -41,7 +41,7 @@ def frames(path: Path, *, every: int = 0) -> Iterator[Frame]:
     try:
         import av
     except ImportError:
-        raise InputError(f"{path}: reading videos needs PyAV: pip install -e '.[video]'") from None
+        raise InputError(f"{path}: videos need PyAV: pip install 'dmnet-suite[video]'") from None
     try:
         with av.open(path) as container:
             yield from _frames(container, path, every)

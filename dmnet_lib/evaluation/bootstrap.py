@@ -148,11 +148,7 @@ def resampling_weights(
 
 def class_means(precisions: np.ndarray) -> np.ndarray:
     """Return the [B] means of `average_precisions` [B, K, T]; NaN where no class has a box."""
-    per_class = precisions.mean(axis=2)
-    present = ~np.isnan(per_class)
-    classes = present.sum(axis=1)
-    total = np.where(present, per_class, 0).sum(axis=1)
-    return np.divide(total, classes, out=np.full(len(per_class), np.nan), where=classes > 0)
+    return np.ma.masked_invalid(precisions.mean(axis=2)).mean(axis=1).filled(np.nan)
 
 
 def bootstrap_samples(found: Matches, weights: np.ndarray) -> np.ndarray:

@@ -12,10 +12,9 @@ from dmnet_lib.data import splits
 from dmnet_lib.evaluation import bootstrap
 from dmnet_lib.evaluation.difference import Difference, interval
 from dmnet_lib.evaluation.scores import Scores
-from dmnet_lib.evaluation.words import Words
 
 ORACLE = "planned oracle"  # method of the plans that follow the true density
-DIFFERENCE = ("difference", "low", "high")  # in AP, with its interval
+DIFFERENCE = ("difference", "low", "high", "verdict")  # in AP, with its interval and what it says
 VERSUS = ("strategy", "control", "cost", *DIFFERENCE)
 
 
@@ -37,7 +36,8 @@ def growth(scores: Scores) -> pd.DataFrame:
             steps.append((min(by_budget), max(by_budget)))
         for fewer, more in steps:
             found = scores.difference(by_budget[more], by_budget[fewer])
-            rows.append({"method": method, "fewer": fewer, "more": more} | found.columns())
+            about = {"method": method, "fewer": fewer, "more": more, "verdict": found.verdict}
+            rows.append(about | found.columns())
     return pd.DataFrame(rows, columns=["method", "fewer", "more", *DIFFERENCE])
 
 
@@ -85,8 +85,9 @@ def _largest_plans(
         costs = {name: row["megapixels"] / other["megapixels"] for name, row in plans.items()}
         affordable = sorted((name for name in plans if costs[name] <= most), key=costs.get)
         for name in {plans[name]["method"]: name for name in affordable}.values():
+            gain = scores.difference(name, control)
             about = {"strategy": name, "control": control, "cost": costs[name]}
-            found.append(about | scores.difference(name, control).columns())
+            found.append(about | {"verdict": gain.verdict} | gain.columns())
     return pd.DataFrame(found, columns=VERSUS)
 
 
@@ -112,36 +113,8 @@ def ablation(
             samples = bootstrap.bootstrap_samples(matched, weights)
             row = {"variant": variant, "strategy": name, "AP": samples[0]}
             if name in first:
-                row |= Difference.between(samples, first[name], level=level).columns()
+                loss = Difference.between(samples, first[name], level=level)
+                row |= {"verdict": loss.verdict} | loss.columns()
             first.setdefault(name, samples)
             rows.append(row)
     return pd.DataFrame(rows, columns=["variant", "strategy", "AP", *DIFFERENCE])
-
-
-def sentences(scores: Scores) -> Words:
-    """Return in words whether AP falls with more crops, the oracle's share, and equal costs."""
-    lines = []
-    for method, rows in growth(scores).groupby("method"):
-        down, up = _steps(rows[rows["high"] < 0]), _steps(rows[rows["low"] > 0])
-        lines.append(f"`{method}`: AP falls significantly {down}, and rises significantly {up}.")
-    for row in share_of_oracle_gain(scores).dropna().itertuples():
-        lines.append(
-            f"With {row.budget} crop{'s' * (row.budget > 1)} `{row.method}` reaches "
-            f"{row.share:.0%} of the gain of `{ORACLE}` over `global` ({scores.level:.0%} interval "
-            f"{row.low:.0%} to {row.high:.0%})."
-        )
-    for table in (versus_density(scores), at_half_cost(scores)):
-        for _, row in table.dropna().iterrows():
-            sources = {scores.strategies[row[name]]["source"] for name in ("strategy", "control")}
-            own = " (MCNN's own pass not counted)" if "mcnn" in sources else ""
-            difference = Difference.read(row, level=scores.level)
-            lines.append(
-                f"`{row['strategy']}` vs `{row['control']}`, at {row['cost']:.0%} of its "
-                f"megapixels through the detector{own}: {difference.words()}."
-            )
-    return Words("\n".join(lines or ["No strategy plans its crops."]))
-
-
-def _steps(rows: pd.DataFrame) -> str:
-    steps = ", ".join(f"{row.fewer} to {row.more}" for row in rows.itertuples())
-    return f"from {steps} crops" if steps else "at no step"

@@ -14,22 +14,10 @@ from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco as coco_format
-from dmnet_lib.evaluation.matching import drop_in_ignored_regions, require_same_images
+from dmnet_lib.evaluation import matching
 
-PROTOCOL = (
-    "the classes of the data; boxes and detections with half or more of their area in ignored "
-    "regions are dropped first (VisDrone's rule), ignored objects are crowds, those of other "
-    "classes are not evaluated; "
-    "max_detections is for each image and class, as in COCOeval"
-)
-PROTOCOLS = {  # by the rule for ignored regions
-    "dropped": PROTOCOL,
-    "background": (
-        "the classes of the data; ignored regions and objects, and those of other classes, are "
-        "background: detections there are false; "
-        "max_detections is for each image and class, as in COCOeval"
-    ),
-}
+PROTOCOLS = matching.PROTOCOLS["coco"]  # by the rule for ignored regions
+PROTOCOL = PROTOCOLS["dropped"]
 USUAL_MAX = 100  # the max_detections of COCO's own summary, of which papers' figures are
 BACKENDS = {
     "faster-coco-eval": (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
@@ -52,10 +40,10 @@ def evaluate(
     w * h. Raises ValueError when truth and found count different images.
     """
     if ignored_regions == "background":
-        require_same_images(truth, found)
+        matching.require_same_images(truth, found)
         truth = truth.where(truth.is_object)
     else:
-        truth, found = drop_in_ignored_regions(truth, found)
+        truth, found = matching.drop_in_ignored_regions(truth, found)
     precision, recall = _accumulate(truth, found, max_detections, backend)
     boxes = np.bincount(truth.class_ids[(truth.class_ids > 0) & ~truth.ignored],
                         minlength=len(truth.classes) + 1)[1:]  # fmt: skip

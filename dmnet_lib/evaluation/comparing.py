@@ -116,15 +116,13 @@ class Comparison:
 
 
 def _spread(table: pd.DataFrame, columns: Sequence[str], *, short: bool = False) -> pd.DataFrame:
-    rows = {}  # one a pair
-    for label, some in table.groupby(LABEL, sort=False):
-        cells = pd.Series([Difference.read(row).cell() for _, row in some.iterrows()], some["of"])
-        if short:
-            marks = np.where(some["verdict"] == SIGNIFICANT, "*", " ")
-            cells = cells.str.partition(" [")[0] + marks
-        rows[label] = cells.to_dict()
-    wide = pd.DataFrame(list(rows.values()), columns=list(columns)).fillna(MISSING)
-    return wide.set_index(pd.MultiIndex.from_tuples(rows, names=LABEL))
+    cells = [Difference.read(row).cell() for _, row in table.iterrows()]
+    if short:
+        marks = np.where(table["verdict"] == SIGNIFICANT, "*", " ")
+        cells = [cell.partition(" [")[0] + mark for cell, mark in zip(cells, marks, strict=True)]
+    named = pd.Series(cells, pd.MultiIndex.from_frame(table[[*LABEL, "of"]]), dtype=object)
+    wide = named.unstack("of", sort=False).reindex(columns=list(columns))
+    return wide.rename_axis(columns=None).fillna(MISSING)
 
 
 def _sentence(rows: pd.DataFrame) -> str:

@@ -30,11 +30,10 @@ class Judged:
         xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object])
         iou = boxes.iou(found.boxes_xyxy, xyxy)
         iou[found.class_ids[:, None] != class_ids[None, :]] = 0.0
+        row, box = np.nonzero(iou >= matching.THRESHOLDS[0])
+        order = np.lexsort((-box, -iou[row, box], row))  # the later one of equals, as in matching
         free = np.ones(len(xyxy), dtype=bool)
-        for row in iou:
-            fits = np.flatnonzero(free & (row >= matching.THRESHOLDS[0]))
-            # The later one of equals, as matching has it.
-            free[fits[len(fits) - 1 - np.argmax(row[fits][::-1])]] = False
+        free[box[order][matching.greedy_pairs(row[order], box[order])]] = False
         fp = self.found.boxes_xyxy[rows & ~self.is_true]
         return {"tp": found.boxes_xyxy, "fp": fp, "fn": xyxy[free]}
 

@@ -18,6 +18,8 @@ from dmnet_lib.cropping.geometry import covered_area
 
 ANY_AREA = (0.0, np.inf)  # of boxes that count
 EMPTY = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))  # no pairs
+# What the protocols count, in words: `coco`, `visdrone`, and so on.
+PROTOCOLS = files.values_beside(__file__)
 TRUE, FALSE, SKIPPED = 1, 0, -1  # SKIPPED: matched an ignored object
 
 

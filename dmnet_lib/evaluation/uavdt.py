@@ -8,22 +8,13 @@ import numpy as np
 from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.evaluation import visdrone
+from dmnet_lib.evaluation import matching, visdrone
 from dmnet_lib.evaluation.matching import EMPTY, FALSE, TRUE, greedy_pairs, require_same_images
 
 LEAST_IOU = 0.7
 OCCLUSION = {"none": 1, "large": 2, "medium": 3, "small": 4}
 OUT_OF_VIEW = {"none": 1, "medium": 2, "small": 3}
-PROTOCOL = (
-    "UAV-benchmark-MOTD's rules for detection: detections that lie wholly inside an ignored region "
-    "are dropped first; all others count, without a cap; they match at an IoU of 0.7 or more, "
-    "whatever their class; AP is the area under every step of the curve over all images"
-)
-ATTRIBUTES = (
-    "by attribute only ground truth of this one value can be matched: detections on other objects "
-    "are false, and recall divides by all ground truth, so figures of rare values are tiny; each "
-    "compares only with the same figure of another detector"
-)
+ATTRIBUTES = matching.PROTOCOLS["uavdt_attributes"]
 
 
 def evaluate(truth: Annotations, found: Detections) -> dict[str, object]:
@@ -54,7 +45,7 @@ def evaluate(truth: Annotations, found: Detections) -> dict[str, object]:
         "detections_counted": len(found),
         "by_attribute": {name: figures(rows) for name, rows in _attributes(objects)},
         "protocol": "uavdt",
-        "protocol_details": f"{PROTOCOL}; {ATTRIBUTES}",
+        "protocol_details": f"{matching.PROTOCOLS['uavdt']}; {ATTRIBUTES}",
         "backend": f"dmnet_lib {version('dmnet-suite')}",
         "images": len(truth),
         "max_detections": None,

@@ -11,16 +11,10 @@ import numpy as np
 
 from dmnet_lib.core.annotations import SCORE, Annotations
 from dmnet_lib.core.tables import Detections
+from dmnet_lib.evaluation import matching
 from dmnet_lib.evaluation.matching import FALSE, THRESHOLDS, TRUE, drop_in_ignored_regions, match
 
 CAPS = (1, 10, 100, 500)  # detections of an image, over all classes, in the order given
-PROTOCOL = (
-    "VisDrone2018-DET-toolkit's rules: boxes and detections with half or more of their area in "
-    "ignored regions are dropped first, detections of ignored objects count as nothing (the "
-    "objects count in recall), those of other classes do not count; an image's first 1, 10, 100, "
-    "500 detections over all classes count; means weigh a class by the images that hold it, macro "
-    "does not"
-)
 AP50, AP75 = 0, 5  # positions in THRESHOLDS
 
 
@@ -42,7 +36,7 @@ def evaluate(truth: Annotations, found: Detections) -> dict[str, object]:
         "macro": _means(tables, images > 0),
         "per_class": per_class,
         "protocol": "visdrone",
-        "protocol_details": PROTOCOL,
+        "protocol_details": matching.PROTOCOLS["visdrone"],
         "backend": f"dmnet_lib {version('dmnet-suite')}",
         "images": len(truth),
         "boxes": int(in_class.sum()),

@@ -1,15 +1,13 @@
-"""The scores of strategies -> sentences: the verdict, each strategy against the baselines, time."""
+"""The scores of strategies -> sentences: the verdict, and each strategy against the baselines."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from dmnet_lib.evaluation.difference import Difference
 
 if TYPE_CHECKING:  # with torch, which reports do not need
-    from dmnet_lib.detection.strategies import Outcome
     from dmnet_lib.evaluation.scores import Scores
 
 FEW_IMAGES, FEW_SEQUENCES = 20, 8  # under them an interval over images or sequences says little
@@ -150,17 +148,4 @@ def subset_roles(
         uses = [use for use, split in roles.items() if name in split.split("+")]
         told = f"{', and '.join(uses)}: figures are too good" if uses else "not used before"
         lines.append(" ".join([f"`{name}`, {sample(groups)}: {told}.", *doubts(groups)]))
-    return Words("\n".join(lines))
-
-
-def latency(table: pd.DataFrame, outcomes: Mapping[str, "Outcome"]) -> Words:
-    """Return the seconds per image of a table's strategies, and which are slower than `native`."""
-    order = sorted(table.index, key=lambda name: outcomes[name].seconds_per_image)
-    times = ", ".join(f"`{name}` {outcomes[name].shown_seconds}" for name in order)
-    lines = [f"Latency in seconds per image on this machine: {times}."]
-    slower = order[order.index("native") + 1 :] if "native" in order else []
-    for name in slower:
-        if table["crops_per_image"][name] > 0:
-            gain = table["AP"][name] - table["AP"]["native"]
-            lines.append(f"`{name}` is slower than `native`, AP {gain:+.3f}.")
     return Words("\n".join(lines))

@@ -9,24 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from dmnet_lib.core import classes
+from dmnet_lib.core import classes, files
 from dmnet_lib.detection.strategy import described
 from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES
-from dmnet_lib.reporting.figures import AMBER, BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, PINK, SKY
+from dmnet_lib.reporting.figures import BLACK, BLUE, COLOURS, GREY
 
-# Colour and mark of each method, the same in every figure.
-METHODS = {
-    "global": (BLACK, "o"),
-    "native": (GREY, "s"),
-    "uniform": (SKY, "^"),
-    "sliding": (AMBER, "D"),
-    "density oracle": (PINK, "v"),
-    "density mcnn": ("#882255", "X"),
-    "density top-k": ("#332288", "<"),
-    "planned oracle": (BLUE, "o"),
-    "planned mcnn": (ORANGE, "s"),
-    "planned detector": (GREEN, "P"),
-}
+METHODS = {method: tuple(look) for method, look in files.values_beside(__file__).items()}
 OTHERS = ("#44AA99", "#999933", "#AA4499", "#F0E442")  # colours of custom methods, in turn
 COSTS = {"crops_per_image": "crops", "megapixels": "megapixels through the detector"}
 SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": "crops per image",

@@ -5,8 +5,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
+
+from dmnet_lib.core import project
 
 INTERRUPTED = 130  # what shells give a command that Ctrl-C ended
 ABOUT = "Density-map guided object detection in aerial images."
@@ -15,6 +18,7 @@ examples:
   dmnet run params/demo.yaml  every notebook of the demo, then its report
   dmnet crops --help          what a command needs and what it writes"""
 COMMANDS = {  # each is a module of dmnet_lib.running.commands
+    "init": "lay out a project of your own: notebooks and parameter files",
     "run": "run an experiment's notebooks in order and write its report",
     "data": "validate a dataset",
     "report": "write all reports and the index again",
@@ -52,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     asked = next((argument for argument in arguments if argument in COMMANDS), "")
+    if asked in ("run", "train"):
+        _enter_project(arguments)
     namespace = _parser(asked).parse_args(arguments)
     command, common = _module(namespace.command), _module("common")
     from dmnet_lib.core.files import InputError  # here, since help needs no numpy
@@ -71,6 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             words = f"{error.filename}: {error.strerror.lower()}"
         sys.stderr.write(f"dmnet: {' '.join(words.split())}\n")
         return 1
+
+
+def _enter_project(arguments: Sequence[str]) -> None:
+    """Make the project of a parameter file the one at work, before the library asks for it."""
+    for given in (Path(argument) for argument in arguments if argument.endswith(".yaml")):
+        found = project.at_or_above(given.parent)
+        if given.is_file() and found not in (None, project.root()):
+            os.environ[project.ENVIRONMENT] = str(found)
 
 
 def _parser(asked: str) -> argparse.ArgumentParser:

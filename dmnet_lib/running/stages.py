@@ -15,7 +15,7 @@ from dmnet_lib.data import splits
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages import pages
 
-NOTEBOOKS = ROOT / "notebooks"
+NOTEBOOKS = files.SOURCES / "notebooks"
 DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it generated
 NOT_RUN = "not run before"
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from dmnet_lib.core import params, provenance, result_folder, tables
-from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core import files, params, provenance, result_folder, tables
+from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Experiment
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.result_folder import CROPS, DENSITY, DETECTION, MCNN, ResultFolder
@@ -76,7 +76,7 @@ def _stage(experiment: Experiment, name: str) -> Stage:
 
 
 def _values(experiment: Experiment, name: str) -> dict[str, params.Value]:
-    names = provenance.parameter_names(ROOT / "notebooks" / f"{name}.ipynb")
+    names = provenance.parameter_names(files.SOURCES / "notebooks" / f"{name}.ipynb")
     return params.of_stage(experiment.sections, name, names)
 
 

@@ -59,5 +59,5 @@ def test_what_is_no_video_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(InputError, match="no such video"):
         list(video.frames(tmp_path / "none.mp4"))
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InputError, match=r"pip install -e '\.\[video\]'"):
+    with pytest.raises(InputError, match=r"pip install 'dmnet-suite\[video\]'"):
         list(video.frames(words))

@@ -199,7 +199,7 @@ def test_without_the_runtime_it_is_said_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     told = fault(Onnx.open, tmp_path / "d.onnx", VISDRONE, **RULES)
-    assert told == "no ONNX Runtime here: pip install -e '.[onnx]'"
+    assert told == "no ONNX Runtime here: pip install 'dmnet-suite[onnx]'"
 
 
 SCORES = np.zeros((1, 84, 8))  # what YOLOX answers for 64x64 and three classes

@@ -1,8 +1,7 @@
 import numpy as np
-import pandas as pd
 import pytest
 
-from dmnet_lib.detection.strategies import Outcome, described
+from dmnet_lib.detection.strategies import described
 from dmnet_lib.evaluation import words
 from dmnet_lib.evaluation.difference import Difference
 from dmnet_lib.evaluation.scores import Scores
@@ -181,21 +180,3 @@ def test_no_object_is_said():
     nothing = "On 30 images there is no object to find: nothing can be compared."
     assert told({"global": {"AP": None}}, {}, ()) == [nothing]
     assert words.Words(f"{nothing}\nb")._repr_markdown_() == f"- {nothing}\n- b"
-
-
-def latency(**seconds: float) -> list[str]:
-    names = ["global", "native", "density mcnn"]
-    table = pd.DataFrame({"AP": [0.1, 0.3, 0.25], "crops_per_image": [0, 0, 4.0]}, index=names)
-    outcomes = {
-        name: Outcome(None, None, None, 0.0, value, time_is_estimated=name == "global")
-        for name, value in seconds.items()
-    }
-    return words.latency(table.loc[list(seconds)], outcomes).splitlines()
-
-
-def test_latency_says_who_is_slower_than_the_whole_image():
-    slow = latency(**{"global": 0.1, "native": 0.2, "density mcnn": 0.5})
-    assert slow[0].endswith("`global` 0.10 (estimated), `native` 0.20, `density mcnn` 0.50.")
-    assert slow[1] == "`density mcnn` is slower than `native`, AP -0.050."
-    assert len(latency(**{"native": 0.2, "density mcnn": 0.15})) == 1
-    assert len(latency(**{"global": 0.1})) == 1

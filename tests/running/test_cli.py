@@ -7,6 +7,7 @@ import sys
 from dmnet_lib.running import cli
 
 HEAVY = ("torch", "matplotlib", "pandas", "pycocotools", "faster_coco_eval", "papermill")
+JUPYTER = ("IPython", "ipykernel", "ipywidgets", "jupyter_client", "nbformat", "papermill")
 
 
 def test_help_of_the_suite_loads_no_numpy_and_that_of_no_command_what_is_slow() -> None:
@@ -23,6 +24,17 @@ def test_help_of_the_suite_loads_no_numpy_and_that_of_no_command_what_is_slow() 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "slow: []" in done.stdout
     assert done.stdout.count("example") >= len(cli.COMMANDS) - 1
+
+
+def test_commands_on_detections_and_annotations_load_no_jupyter() -> None:
+    modules = ("convert", "crops", "density", "evaluate", "fuse", "predict")
+    code = (
+        "import sys\nimport dmnet_lib.detection.predict\nfrom dmnet_lib.running import cli\n"
+        f"for name in {modules}: cli._module(name)\n"
+        f"print('loaded:', [name for name in {JUPYTER} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "loaded: []\n"
 
 
 def test_doctor_runs_where_python_knows_no_affinity(monkeypatch, capsys) -> None:

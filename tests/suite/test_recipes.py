@@ -173,5 +173,5 @@ def test_without_sahi_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "sahi", None)
     notebook = files.read_json(files.ROOT / "notebooks/recipes/sahi.ipynb")
     first = next(c for c in notebook["cells"] if c["cell_type"] == "code")
-    with pytest.raises(AssertionError, match=r"needs SAHI: pip install -e '\.\[sahi\]'"):
+    with pytest.raises(AssertionError, match=r"needs SAHI: pip install 'dmnet-suite\[sahi\]'"):
         exec("".join(first["source"]), {})

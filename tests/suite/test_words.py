@@ -75,7 +75,7 @@ SOURCES = [p for p in sorted(LIBRARY.rglob("*.py")) if not p.is_relative_to(SCEN
 READ = [
     *SOURCES, ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "params").glob("*.yaml")), *sorted((ROOT / "notebooks").rglob("*.ipynb")),
-    *sorted(LIBRARY.rglob("*.j2")),
+    *sorted(LIBRARY.rglob("*.j2")), *sorted(LIBRARY.rglob("*.toml")),
 ]  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def write(path: Path, found: Detections, raster: Raster, *, lonlat: bool = False
     try:
         import pyogrio
     except ImportError:
-        remedy = "pip install -e '.[raster]'"
+        remedy = "pip install 'dmnet-suite[raster]'"
         raise InputError(f"{path}: writing GeoPackage needs pyogrio: {remedy}") from None
     crs, table, stream = raster.source.crs, np.zeros(len(found), WKB), io.BytesIO()
     table["order"], table["head"] = 1, (3, 1, 5)  # little-endian; a polygon, of a ring, of points

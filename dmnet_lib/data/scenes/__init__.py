@@ -6,7 +6,6 @@ split depends on (seed, split, i) alone.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,15 +121,11 @@ def _picture(thing: layout.Thing, view: terrain.View) -> tuple[Image.Image, tupl
     return crown, (round(thing.xy[0] - side / 2), round(thing.xy[1] - side * 0.85))
 
 
-def write(
-    root: Path, *, train: int, val: int, test: int, seed: int, jobs: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:  # fmt: skip
+def write(root: Path, *, train: int, val: int, test: int, seed: int, jobs: int = 0) -> Path:
     """Make the three splits under root in VisDrone's layout and return root; once made, do nothing.
 
     jobs: worker processes, 0 for one a core; they may be spawned, so a script that wants several
-    has to guard its main part by `if __name__ == "__main__"`. progress(done, wanted) is called
-    after every image.
+    has to guard its main part by `if __name__ == "__main__"`.
     Raises InputError when root holds something that this function did not make.
     """
     counts = dict(zip(SPLITS, (train, val, test), strict=True))
@@ -141,27 +136,16 @@ def write(
     _clear(root)
     # Marked as ours from the first file on, so that a killed run can be taken up again.
     files.write_json(root / "scenes.json", label | {"whole": False})
-    for done, _ in enumerate(_run(partial(_write_one, root, seed), wanted, jobs), start=1):
-        if progress:
-            progress(done, len(wanted))
+    with parallel.pool(jobs, tasks=len(wanted) // 4) as executor:  # it must be worth its start
+        made = parallel.run(partial(_write_one, root, seed), wanted, executor=executor, chunk=2)
+        for _ in tqdm(made, desc="scenes", total=len(wanted), unit="image"):
+            pass
     return files.write_json(root / "scenes.json", label).parent
 
 
-def prepare(root: Path, *, dataset: str, train: int, val: int, test: int, seed: int) -> Path:
-    """Return root, with the scenes drawn there first when dataset is "scenes"."""
-    if dataset == "scenes":
-        with tqdm(total=train + val + test, desc="scenes", unit="image") as bar:
-            write(
-                root, train=train, val=val, test=test, seed=seed, progress=lambda *_: bar.update()
-            )
-    return root
-
-
-def _run(
-    job: Callable[[tuple[str, int]], None], wanted: list[tuple[str, int]], jobs: int
-) -> Iterator[None]:
-    with parallel.pool(jobs, tasks=len(wanted) // 4) as executor:  # it must be worth its start
-        yield from parallel.run(job, wanted, executor=executor, chunk=2)
+def prepare(root: Path, *, dataset: str, **wanted: int) -> Path:
+    """Return root, where `write` makes the scenes that are wanted when dataset is "scenes"."""
+    return write(root, **wanted) if dataset == "scenes" else root
 
 
 def _paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
@@ -180,9 +164,8 @@ def _write_one(root: Path, seed: int, which: tuple[str, int]) -> None:
 
 def _version() -> str:
     """Return a digest of the source that draws: other code, other pictures."""
-    sources = [Path(str(module.__file__)) for module in (layout, sprites, terrain)]
-    source = b"".join(path.read_bytes() for path in [*sources, Path(__file__)])
-    return hashlib.sha256(source).hexdigest()[:16]
+    own = sorted(path for path in Path(__file__).parent.iterdir() if path.is_file())
+    return hashlib.sha256(b"".join(path.read_bytes() for path in own)).hexdigest()[:16]
 
 
 def _is_made(root: Path, label: dict[str, object], wanted: list[tuple[str, int]]) -> bool:

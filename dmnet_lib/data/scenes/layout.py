@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dmnet_lib.core import boxes
+from dmnet_lib.core import boxes, files
 from dmnet_lib.data.formats.visdrone import OTHERS, VISDRONE
 from dmnet_lib.data.scenes import sprites, terrain
 
 SCATTERED = 0.1  # share of the objects that stand in no cluster
 SQUARE = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-CROSSWISE, LENGTHWISE = (np.pi / 2, -np.pi / 2), (0.0, np.pi)
 
 
 @dataclass(frozen=True)
@@ -25,24 +24,11 @@ class Kind:
     company: float  # share that stands close to another
     facing: tuple[float, ...]  # headings relative to the cluster's, radians
     turn: float  # standard deviation of the heading, radians
-    paving: sprites.Colour | None  # None: it stands on a road
     mix: dict[str, float]  # weights of the classes
+    paving: sprites.Colour | None = None  # None: it stands on a road
 
 
-KINDS = {
-    "street": Kind((8.0, terrain.LANE_M), 0.62, 0.08, 0.0, LENGTHWISE, 0.04, None, {
-        "car": 40, "van": 13, "truck": 9, "bus": 9, "motor": 12, "bicycle": 5, "tricycle": 6,
-        "awning-tricycle": 6}),
-    "parking": Kind((3.0, 9.5), 0.68, 0.04, 0.0, CROSSWISE, 0.06, (104, 104, 104), {
-        "car": 64, "van": 18, "truck": 7, "bus": 4, "tricycle": 4, "awning-tricycle": 3}),
-    "plaza": Kind((4.4, 5.6), 0.5, 0.35, 0.4, (0.0,), 3.0, (158, 152, 144), {
-        "pedestrian": 58, "people": 28, "bicycle": 6, "motor": 5, "tricycle": 3}),
-    "market": Kind((5.0, 6.4), 0.6, 0.2, 0.3, LENGTHWISE, 0.4, (138, 132, 122), {
-        "pedestrian": 24, "people": 17, "tricycle": 19, "awning-tricycle": 19, "motor": 9,
-        "bicycle": 8, "van": 4}),
-    "rack": Kind((1.7, 6.4), 0.75, 0.07, 0.0, CROSSWISE, 0.15, (126, 124, 122), {
-        "bicycle": 46, "motor": 40, "people": 7, "pedestrian": 7}),
-}  # fmt: skip
+KINDS = {name: Kind(**kind) for name, kind in files.values_beside(__file__).items()}
 
 
 @dataclass(frozen=True)

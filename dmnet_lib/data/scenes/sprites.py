@@ -11,23 +11,17 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
+from dmnet_lib.core import files
 from dmnet_lib.data.formats.visdrone import VISDRONE
 
 FORESHORTEN, RISE = 0.75, 0.66  # screen pixels per pixel of ground y and of height: 49 degrees down
 Colour = tuple[int, int, int]
 
 GLASS, TYRE = (38, 44, 52), (24, 24, 26)
-PAINTS = np.array(
-    [(232, 233, 232), (232, 233, 232), (228, 228, 225), (178, 182, 186), (150, 154, 158),
-     (62, 65, 70), (28, 29, 33), (40, 42, 48), (150, 40, 42), (52, 76, 124), (120, 112, 98),
-     (176, 148, 72), (70, 104, 88)]
-)  # fmt: skip
-CLOTHES = np.array(
-    [(32, 33, 40), (48, 54, 84), (214, 214, 210), (176, 52, 58), (196, 160, 66), (74, 118, 96),
-     (204, 120, 150), (92, 142, 190), (110, 92, 78)]
-)  # fmt: skip
-CARGO = np.array([(60, 120, 160), (170, 92, 60), (212, 210, 200), (78, 128, 96), (150, 140, 120)])
-CANOPY = np.array([(190, 52, 52), (58, 98, 170), (70, 130, 90), (206, 186, 120), (210, 208, 200)])
+COLOURS = files.values_beside(__file__)
+PAINTS, CLOTHES, CARGO, CANOPY = (
+    np.array(COLOURS[name]) for name in ("paints", "clothes", "cargo", "canopy")
+)
 
 
 @dataclass(frozen=True)
@@ -63,9 +57,8 @@ def box(
 
 def raised(solids: Sequence[Solid], height_m: float) -> list[Solid]:
     """Return the same solids, standing height_m above the ground."""
-    return [
-        replace(s, bottom_m=s.bottom_m + height_m, top_m=s.top_m + height_m) for s in solids
-    ]  # fmt: skip
+    lift = ((s, s.bottom_m + height_m, s.top_m + height_m) for s in solids)
+    return [replace(solid, bottom_m=bottom, top_m=top) for solid, bottom, top in lift]
 
 
 def _person(rng: np.random.Generator, hips_m: float, legs: Solid) -> list[Solid]:
@@ -161,14 +154,8 @@ def _bus(rng: np.random.Generator) -> list[Solid]:
     glass = box((-half, half), 2.26, (1.15, 1.85), GLASS, corner_m=0.15)
     top = box((-half, half), 2.28, (1.85, 2.35), paint, (226, 226, 222), corner_m=0.2)
     cooler = box((-0.5 * half, 0.1 * half), 1.3, (2.35, 2.55), (196, 198, 200))
-    return [
-        *axles,
-        body,
-        glass,
-        top,
-        cooler,
-        box((0.5 * half, 0.7 * half), 1.0, (2.35, 2.45), TYRE),
-    ]
+    hatch = box((0.5 * half, 0.7 * half), 1.0, (2.35, 2.45), TYRE)
+    return [*axles, body, glass, top, cooler, hatch]
 
 
 def odd_vehicle(rng: np.random.Generator) -> list[Solid]:
@@ -184,20 +171,16 @@ def clutter(rng: np.random.Generator) -> list[Solid]:
     """Return a thing that looks a little like an object and is none."""
     kind = rng.integers(5)
     if kind == 0:
-        half = rng.uniform(1.3, 3.0)
-        return [
-            box((-half, half), rng.uniform(1.6, 2.3), (0, rng.uniform(0.8, 2.2)), tint(CARGO, rng))
-        ]
+        half, width, height = rng.uniform((1.3, 1.6, 0.8), (3.0, 2.3, 2.2))
+        return [box((-half, half), width, (0, height), tint(CARGO, rng))]
     if kind == 1:
         size, stone = rng.uniform(0.4, 1.4), tint(np.array([(128, 122, 112)]), rng)
         return [box((-size, size), size * 1.5, (0, size * 0.8), stone, corner_m=size * 0.5)]
     if kind == 2:
         return [box((-0.2, 0.2), 0.4, (0, rng.uniform(0.7, 1.8)), tint(CLOTHES, rng), corner_m=0.1)]
     if kind == 3:
-        return [
-            box((-0.9, 0.9), 0.5, (0, 0.55), tint(CARGO, rng)),
-            box((-0.7, 0.2), 0.3, (0.55, 0.9), TYRE),
-        ]
+        frame = box((-0.9, 0.9), 0.5, (0, 0.55), tint(CARGO, rng))
+        return [frame, box((-0.7, 0.2), 0.3, (0.55, 0.9), TYRE)]
     return [box((-1.0, 1.0), 2.0, (1.7, 1.85), tint(CANOPY, rng), corner_m=0.5)]
 
 
@@ -217,10 +200,8 @@ def building(rng: np.random.Generator, half_m: float, width_m: float) -> list[So
     for _ in range(rng.integers(2, 9)):
         size = rng.uniform(0.5, 2.0)
         x, y = rng.uniform(-0.8, 0.8) * half_m, rng.uniform(-0.38, 0.38) * width_m
-        tone = tint(PAINTS[2:6], rng)
-        body.append(
-            box((x - size, x + size), size * 1.1, (height + 0.1, height + 0.9), tone, y_m=y)
-        )
+        ends, z_m = (x - size, x + size), (height + 0.1, height + 0.9)
+        body.append(box(ends, size * 1.1, z_m, tint(PAINTS[2:6], rng), y_m=y))
     return body
 
 

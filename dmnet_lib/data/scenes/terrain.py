@@ -6,14 +6,12 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from dmnet_lib.data.scenes.sprites import FORESHORTEN, on_screen
+from dmnet_lib.data.scenes.sprites import COLOURS, FORESHORTEN, on_screen
 
 SIZES_WH = ((1920, 1080), (2000, 1500))
 LANE_M = 3.2
 ASPHALT = (92, 92, 94)
-GROUNDS = np.array(
-    [(98, 108, 64), (84, 98, 58), (134, 120, 94), (118, 112, 98), (128, 126, 122), (146, 140, 128)]
-)
+GROUNDS = np.array(COLOURS["grounds"])
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,8 @@ class Road:
         self, view: "View", t: tuple[float, float], offset_m: tuple[float, float]
     ) -> list[tuple[float, float]]:
         """Return the four corners of the part between two shares and two offsets."""
-        corners = [
-            (t[0], offset_m[0]),
-            (t[1], offset_m[0]),
-            (t[1], offset_m[1]),
-            (t[0], offset_m[1]),
-        ]
+        (start, end), (left, right) = t, offset_m
+        corners = (start, left), (end, left), (end, right), (start, right)
         return [tuple(self.at(share, view, offset_m=aside)) for share, aside in corners]
 
     def share_per_m(self, t: float, view: "View") -> float:

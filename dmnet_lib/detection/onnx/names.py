@@ -1,14 +1,14 @@
 """The classes of a model by name -> those of the data that they are."""
 
 import ast
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from dmnet_lib.core import files
 from dmnet_lib.core.classes import Classes, listed
 from dmnet_lib.core.files import InputError, nearest
 
-COCO = tuple(tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["coco"])
+COCO = tuple(files.values_beside(__file__)["coco"])
 Mapped = tuple[tuple[int, ...], tuple[int, ...]]  # columns of the model's classes, their numbers
 
 

@@ -76,7 +76,7 @@ def _session(path: Path) -> "InferenceSession":
     try:
         import onnxruntime
     except ImportError:
-        raise InputError("no ONNX Runtime here: pip install -e '.[onnx]'") from None
+        raise InputError("no ONNX Runtime here: pip install 'dmnet-suite[onnx]'") from None
     files.refuse_weights(path)
     if not path.is_file():
         raise InputError(f"{path}: no such model")

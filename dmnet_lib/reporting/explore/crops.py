@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import ClassVar
 
-import ipywidgets as widgets
 import numpy as np
 
 from dmnet_lib.core import result_folder
@@ -27,9 +25,7 @@ from dmnet_lib.reporting.drawing import View, object_layers
 from dmnet_lib.reporting.explore import desk, saving
 from dmnet_lib.reporting.pages import render
 
-MOST_CROPS = 12  # that a plan is made for
-WINDOW_PX = (30, 300)
-DIGITS = 3  # of a threshold
+DIGITS = 3  # of a threshold, as its control shows it
 
 
 @dataclass(frozen=True)
@@ -59,10 +55,6 @@ class CropsExplorer(desk.Explorer):
     """
 
     name = "crops"
-    parameters: ClassVar[dict[str, str]] = {
-        "window_w": "window_w_px", "window_h": "window_h_px", "padding": "padding_px",
-        "min_area": "min_area_px", "budget": "crops_per_image",
-    }  # fmt: skip
 
     def __init__(
         self, split: Split, sources: Mapping[str, Source], stage: Stage, *,
@@ -75,45 +67,13 @@ class CropsExplorer(desk.Explorer):
         self.prepare = lru_cache(len(sources))(self._prepare)
         self.regions = lru_cache(1)(self._regions)
         self.measured = lru_cache(256)(self._measured)
-        super().__init__(split, stage, self._controls(stage.params, threshold))
-
-    def _controls(self, given: Mapping[str, object], threshold: float) -> dict[str, widgets.Widget]:
-        low, high = WINDOW_PX
-        return {
-            "policy": desk.labelled(
-                widgets.Dropdown, "Policy", "The threshold rule, or crops planned by expected gain",
-                options=[("threshold rule", "threshold"), ("planned", "planned")],
-            ),
-            "source": desk.labelled(
-                widgets.Dropdown, "Density", "Whose density: the true one or the network's",
-                options=list(self.sources),
-            ),
-            "threshold": desk.labelled(
-                widgets.FloatLogSlider, "Threshold", "Objects in a window that make it dense",
-                min=min(-2.0, np.log10(threshold)), max=max(1.0, np.log10(threshold)), step=0.02,
-                value=threshold, readout_format=f".{DIGITS}g",
-            ),
-            "window_w": desk.slider(
-                "Window width", "Width of a window, px", low, high, given["window_w_px"], 1),
-            "window_h": desk.slider(
-                "Window height", "Height of a window, px", low, high, given["window_h_px"], 1),
-            "connectivity": desk.labelled(
-                widgets.Dropdown, "Connectivity", "Windows join over sides (4), or corners too (8)",
-                options=[8, 4], value=self.given.rules.connectivity,
-            ),
-            "padding": desk.slider(
-                "Padding", "Added on every side of a region, px", 0, 100, given["padding_px"], 1),
-            "min_area": desk.slider(
-                "Smallest crop", "Smallest area of a region, px²", 0, 40_000,
-                given["min_area_px"], 100),
-            "budget": desk.slider(
-                "Budget", "Planned crops of an image at most", 1, MOST_CROPS,
-                given["crops_per_image"], 1),
-            "show_sums": desk.check("window sums", False),
-            "show_mask": desk.check("dense windows", False),
-            "show_regions": desk.check("crops"),
-            "show_objects": desk.check("objects"),
-        }  # fmt: skip
+        power = np.log10(threshold)
+        super().__init__(
+            split, stage,
+            source={"options": list(sources)},
+            threshold={"min": min(-2.0, power), "max": max(1.0, power), "value": threshold},
+            connectivity={"value": self.given.rules.connectivity},
+        )  # fmt: skip
 
     @property
     def is_planned(self) -> bool:
@@ -140,9 +100,6 @@ class CropsExplorer(desk.Explorer):
         return self.value("source"), self.threshold, Policy(self.window_wh, area, padding, rules)
 
     def follow_controls(self) -> None:
-        for name in ("threshold", "window_w", "window_h", "connectivity", "padding", "min_area"):
-            self.controls[name].disabled = self.is_planned
-        self.controls["budget"].disabled = not self.is_planned
         if self.is_planned and len(self.truth):
             self.prepare(self.value("source"))
 

@@ -1,9 +1,7 @@
 """A split -> the data explorer: its images one by one, by class, size and number of objects."""
 
-import ipywidgets as widgets
 import numpy as np
 
-from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.classes import most_frequent
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
@@ -11,8 +9,6 @@ from dmnet_lib.data.splits import Split
 from dmnet_lib.reporting import figures
 from dmnet_lib.reporting.drawing import View, class_layers
 from dmnet_lib.reporting.explore import desk
-
-SIDES_PX = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 
 
 class DataExplorer(desk.Explorer):
@@ -27,33 +23,14 @@ class DataExplorer(desk.Explorer):
         # Of all rows of the split, so not at each move.
         self.image_index, self.sides_px = truth.image_index, truth.sides_px
         self.is_object = truth.is_object
-        super().__init__(split, stage, self._controls(truth))
-
-    def _controls(self, truth: Annotations) -> dict[str, widgets.Widget]:
         names = truth.classes.among(truth.class_ids[truth.is_object])
         most = int(np.bincount(truth.image_index[truth.is_object], minlength=1).max()) or 1
-        sides = [(f"{side} px", side) for side in SIDES_PX] + [("any", np.inf)]
-        return {
-            "classes": desk.labelled(
-                widgets.SelectMultiple, "Classes",
-                "Classes that are shown and counted; Ctrl or Shift chooses several",
-                options=names, value=names, rows=min(12, max(2, len(names))),
-            ),
-            "sides": desk.labelled(
-                widgets.SelectionRangeSlider, "Object side",
-                "Objects from one side to below the other: √(width · height)",
-                options=sides, value=(0, np.inf),
-            ),
-            "objects": desk.labelled(
-                widgets.IntRangeSlider, "Objects", "Images with so many of these objects",
-                min=0, max=most, value=(0, most),
-            ),
-            "ignored": desk.labelled(
-                widgets.Dropdown, "Ignored regions", "Images with ignored regions, without, or all",
-                options=["all images", "with", "without"],
-            ),
-            "show_others": desk.check("rows that do not count"),
-        }  # fmt: skip
+        rows = min(12, max(2, len(names)))
+        super().__init__(
+            split, stage,
+            classes={"options": names, "value": names, "rows": rows},
+            objects={"max": most, "value": (0, most)},
+        )  # fmt: skip
 
     def _chosen(self) -> np.ndarray:
         """Return the [N] mask of the rows that are objects of the chosen classes and sides."""

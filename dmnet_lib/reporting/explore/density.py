@@ -1,9 +1,7 @@
 """Points of a split -> the density explorer: one image's map by a rule for the kernels' width."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
-import ipywidgets as widgets
 import numpy as np
 
 from dmnet_lib.core import boxes
@@ -18,7 +16,6 @@ from dmnet_lib.reporting.drawing import View
 from dmnet_lib.reporting.explore import desk
 from dmnet_lib.reporting.figures import Boxes
 
-RULES = ("fixed", "class_wise", "adaptive")
 CELL_PX = 2.0  # of the picture; the map is smooth, so nothing finer would be seen
 ALL = "all classes"
 
@@ -27,9 +24,6 @@ class DensityExplorer(desk.Explorer):
     """One image's density over the image, by rule, width and class, and what it sums to."""
 
     name = "density"
-    parameters: ClassVar[dict[str, str]] = {
-        "rule": "sigma_rule", "sigma": "sigma_px", "neighbours": "neighbours", "beta": "beta",
-    }  # fmt: skip
 
     def __init__(
         self, split: Split, points: Points, stage: Stage, *,
@@ -37,37 +31,8 @@ class DensityExplorer(desk.Explorer):
     ) -> None:  # fmt: skip
         self.points, self.scales_px, self.rules = points, dict(scales_px), rules
         self.classes = split.annotations.classes
-        super().__init__(split, stage, self._controls(stage.params))
-
-    def _controls(self, given: Mapping[str, object]) -> dict[str, widgets.Widget]:
-        return {
-            "rule": desk.labelled(
-                widgets.Dropdown, "Sigma rule", "One width, one a class, or by the neighbours",
-                options=RULES, value=given["sigma_rule"],
-            ),
-            "sigma": desk.slider(
-                "Sigma", "Standard deviation for the fixed rule, px", 1.0, 60.0,
-                given["sigma_px"], 0.5),
-            "neighbours": desk.slider(
-                "Neighbours", "Nearest points for the adaptive rule", 1, 12,
-                given["neighbours"], 1),
-            "beta": desk.slider(
-                "Beta", "Adaptive sigma over the mean distance to the neighbours", 0.05, 2.0,
-                given["beta"], 0.05),
-            "class": desk.labelled(
-                widgets.Dropdown, "Class", "Objects whose density is shown",
-                options=[ALL, *self.classes.among(self.points.class_ids)]),
-            "alpha": desk.slider(
-                "Map over image", "0 shows the image alone, 1 the map alone", 0.0, 1.0, 0.6, 0.05),
-            "show_objects": desk.check("objects", False),
-        }  # fmt: skip
-
-    def follow_controls(self) -> None:
-        rule = self.value("rule")
-        # Where a point has no neighbour, the adaptive rule takes the fixed width too.
-        self.controls["sigma"].disabled = rule == "class_wise"
-        for name in ("neighbours", "beta"):
-            self.controls[name].disabled = rule != "adaptive"
+        options = [ALL, *self.classes.among(points.class_ids)]
+        super().__init__(split, stage, **{"class": {"options": options}})
 
     def of_class(self, class_ids: np.ndarray) -> np.ndarray:
         """Tell of [N] class ids which are of the chosen class."""

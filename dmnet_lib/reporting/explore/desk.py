@@ -2,14 +2,13 @@
 
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import ClassVar
 
 import ipywidgets as widgets
 import numpy as np
 
-from dmnet_lib.core import images, params
+from dmnet_lib.core import files, images, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.provenance import Stage
@@ -20,34 +19,25 @@ from dmnet_lib.reporting.explore import saving
 from dmnet_lib.reporting.pages import render
 
 QUALITY = 85  # of the picture, as JPEG
+OWN = ("kind", "parameter", "when")  # of a control's entry, that its widget does not take
+CONTROLS = files.values_beside(__file__)
 
 
-def labelled(kind: type[widgets.Widget], label: str, tip: str, **options: object) -> widgets.Widget:
-    """Return a control with its label and what it does, as all of them look."""
-    look = {"style": {"description_width": "110px"}, "layout": {"width": "390px"}}
-    return kind(description=label, tooltip=tip, **look, **options)
-
-
-def slider(
-    label: str, tip: str, low: float, high: float, value: float, step: float
-) -> widgets.Widget:
-    """Return a slider of whole numbers or of others, as its step is; value is kept within."""
-    kind = widgets.IntSlider if isinstance(step, int) else widgets.FloatSlider
-    low, high = min(low, value), max(high, value)
-    return labelled(kind, label, tip, min=low, max=high, value=value, step=step)
-
-
-def check(label: str, value: bool = True, tip: str = "") -> widgets.Checkbox:
-    """Return a box to tick."""
-    look = {"indent": False, "layout": {"width": "auto", "margin": "0 0.8em 0 0"}}
-    return widgets.Checkbox(description=label, value=value, tooltip=tip or f"Show {label}", **look)
-
-
-def button(label: str, tip: str, act: Callable[[], None]) -> widgets.Button:
-    """Return a button that calls act."""
-    room = {"flex": "0 0 auto", "width": "170px"}
-    made = widgets.Button(description=label, tooltip=tip, layout=room)
-    made.on_click(lambda _: act())
+def controls_of(
+    explorer: str, given: Mapping[str, object], more: Mapping[str, Mapping[str, object]]
+) -> dict[str, widgets.Widget]:
+    """Return the controls of CONTROLS[explorer] for parameters given; more of each by its name."""
+    made, looks = {}, CONTROLS["looks"]
+    for name, about in CONTROLS[explorer].items():
+        kind, parameter = about["kind"], about.get("parameter")
+        start = {"value": given[parameter]} if parameter else {}
+        options = looks.get(kind, looks["others"]) | about | start | more.get(name, {})
+        options = {n: value for n, value in options.items() if n not in OWN}
+        options.setdefault("tooltip", f"Show {options['description']}")
+        if kind in ("IntSlider", "FloatSlider"):  # whose bounds hold the value, whatever it is
+            options["min"] = min(options["min"], options["value"])
+            options["max"] = max(options["max"], options["value"])
+        made[name] = getattr(widgets, kind)(**options)
     return made
 
 
@@ -55,23 +45,28 @@ class Explorer:
     """One explorer: its controls on the left, picture and counters of an image on the right."""
 
     name = ""
-    parameters: ClassVar[dict[str, str]] = {}  # of the stage, by the control that stands for each
 
-    def __init__(self, split: Split, stage: Stage, controls: dict[str, widgets.Widget]) -> None:
+    def __init__(self, split: Split, stage: Stage, **more: Mapping[str, object]) -> None:
+        """Show the first image; more: what desk.toml leaves to the data, by control."""
         self.split, self.stage, self.truth = split, stage, split.annotations
         self.images = np.arange(len(self.truth))  # those to go through
         self.errors: list[str] = []
-        self.own = controls
-        self.first_values = {name: control.value for name, control in controls.items()}
+        self.own = controls_of(self.name, stage.params, more)
+        self.first_values = {name: control.value for name, control in self.own.items()}
         self.sheet = lru_cache(16)(self._sheet)
         self._is_following = False
         self.picture, self.counters, self.fault, self.saved = (
             widgets.HTML().add_class(f"dmnet-{n}")
             for n in ("picture", "counters", "error", "saved")
         )
-        self.controls = self._navigation() | controls | self._saving()
-        for control in (self.controls["image"], *controls.values()):
+        least, count = min(1, len(self.images)), len(self.images)
+        bounds = {"min": least, "max": count, "value": least}
+        self.controls = self.own | controls_of("every", {}, {"image": bounds})
+        for control in (self.controls["image"], *self.own.values()):
             control.observe(lambda _: self._move(), "value")
+        self.controls["previous"].on_click(lambda _: self._step(-1))
+        self.controls["next"].on_click(lambda _: self._step(1))
+        self.controls["save"].on_click(lambda _: self.guarded(self.save))
         self.widget = self._laid_out()
         self._move()
 
@@ -106,7 +101,9 @@ class Explorer:
 
     def changes(self) -> dict[str, dict[str, params.Value]]:
         """Return the parameters whose controls were moved, by section."""
-        moved = {to: self.value(name) for name, to in self.parameters.items() if self.moved(name)}
+        about = CONTROLS[self.name].items()
+        parameters = {name: one["parameter"] for name, one in about if "parameter" in one}
+        moved = {to: self.value(name) for name, to in parameters.items() if self.moved(name)}
         return {self.stage.name: moved}
 
     def go_to(self, index: int) -> None:
@@ -120,6 +117,9 @@ class Explorer:
         """Show what the controls say."""
         if self._is_following:
             return
+        for name, about in CONTROLS[self.name].items():
+            for other, values in about.get("when", {}).items():
+                self.controls[name].disabled = self.value(other) not in values
         self._is_following = True  # what is set here calls nobody back
         try:
             self.follow_controls()
@@ -157,26 +157,8 @@ class Explorer:
     def _repr_mimebundle_(self, **options: object) -> object:
         return self.widget._repr_mimebundle_(**options)
 
-    def _navigation(self) -> dict[str, widgets.Widget]:
-        count, tip = len(self.images), "Number of the image to go to"
-        bounds = {"min": min(1, count), "max": count, "value": min(1, count)}
-        return {
-            "image": labelled(widgets.BoundedIntText, "Image", tip, **bounds),
-            "previous": button("Previous", "Go to the image before", lambda: self._step(-1)),
-            "next": button("Next", "Go to the next image", lambda: self._step(1)),
-        }
-
     def _step(self, by: int) -> None:
         self.controls["image"].value += by  # the control keeps itself within its bounds
-
-    def _saving(self) -> dict[str, widgets.Widget]:
-        tip, act = "Write params/<name>.yaml for dmnet run", lambda: self.guarded(self.save)
-        hint = {"tip": "Name of the parameter file", "placeholder": "my_experiment"}
-        return {
-            "name": labelled(widgets.Text, "Save as", **hint),
-            "save": button("Save as parameters", tip, act),
-            "replace": check("replace", False, "Write over a parameter file of this name"),
-        }
 
     def _laid_out(self) -> widgets.Widget:
         of, wrapped = self.controls, {"flex_flow": "row wrap"}

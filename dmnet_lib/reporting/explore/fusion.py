@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
 
-import ipywidgets as widgets
 import numpy as np
 
 from dmnet_lib.core.provenance import Stage
@@ -28,7 +26,6 @@ class FusionExplorer(desk.Explorer):
     """
 
     name = "fusion"
-    parameters: ClassVar[dict[str, str]] = {"score": "score_threshold", "iou": "fusion_iou"}
 
     def __init__(
         self, split: Split, whole: Mapping[str, InferencePass], crops: Mapping[str, InferencePass],
@@ -36,33 +33,14 @@ class FusionExplorer(desk.Explorer):
     ) -> None:  # fmt: skip
         self.whole, self.crops, self.found, self.rule = whole, crops, found, rule
         self._pair, self._picked = None, None
-        super().__init__(split, stage, self._controls(stage.params, strategy))
-
-    def _controls(self, given: Mapping[str, object], strategy: str) -> dict[str, widgets.Widget]:
-        least = float(given["score_threshold"])
-        return {
-            "strategy": desk.labelled(
-                widgets.Dropdown, "Strategy", "Strategy that is shown",
-                options=list(self.found), value=strategy),
-            "against": desk.labelled(
-                widgets.Dropdown, "Against", "Strategy that it is compared with",
-                options=list(self.found), value="global"),
-            "differ": desk.labelled(
-                widgets.Select, "Differ most",
-                "Images on which the two find most different numbers of objects; choose one",
-                options=[], rows=6),
-            "score": desk.slider(
-                "Score from", "Detections that score less are left out", least,
-                1.0, max(least, SHOWN_SCORE), 0.01),
-            "iou": desk.slider(
-                "Fusion IoU", "Overlap above which the lower-scored of two boxes is dropped", 0.05,
-                1.0, self.rule.iou_threshold, 0.05),
-            "show_crops": desk.check("crops"),
-            "show_global": desk.check("boxes of the whole image", False),
-            "show_local": desk.check("boxes of crops", False),
-            "show_fused": desk.check("fused boxes", False),
-            "show_judged": desk.check("TP, FP and FN"),
-        }  # fmt: skip
+        least, names = float(stage.params["score_threshold"]), list(found)
+        super().__init__(
+            split, stage,
+            strategy={"options": names, "value": strategy},
+            against={"options": names},
+            score={"min": least, "value": max(least, SHOWN_SCORE)},
+            iou={"value": rule.iou_threshold},
+        )  # fmt: skip
 
     def follow_controls(self) -> None:
         pair, differ = (self.value("strategy"), self.value("against")), self.controls["differ"]

@@ -19,20 +19,13 @@ WORST = ("figures/worst.png", "pictures/worst.png")  # the first that is there
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an experiment's evaluation left: its metrics, their table, and its parameters."""
+    """What an evaluation left: metrics, their table, parameters, and what it was made by."""
 
     folder: Path
     metrics: dict
     strategies: Table
     values: dict[str, params.Value]
-
-    def made_by(self) -> str:
-        """Return the versions and the machine that the evaluation was run with, in a line."""
-        told = json_or_empty(self.folder / PROVENANCE)
-        packages = told.get("packages", {})
-        versions = [f"{n} {packages[n]}" for n in ("torch", "faster-coco-eval") if n in packages]
-        python = f"Python {told.get('python', MISSING)} on {told.get('machine', MISSING)}"
-        return ", ".join([python, *versions])
+    made_by: dict
 
     def reused_splits(self) -> list[str]:
         """Return the parts of the test split that were also trained or selected on."""
@@ -81,7 +74,8 @@ def read(results: ResultFolder) -> Evaluated | None:
     if folder is None or "strategies" not in (metrics := json_or_empty(folder / METRICS)):
         return None
     values = result_folder.parameters_of(folder) if (folder / PARAMS).exists() else {}
-    return Evaluated(folder, metrics, strategies(metrics), values)
+    made_by = json_or_empty(folder / PROVENANCE)
+    return Evaluated(folder, metrics, strategies(metrics), values, made_by)
 
 
 def json_or_empty(path: Path) -> dict:

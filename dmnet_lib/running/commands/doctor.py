@@ -3,7 +3,7 @@
 import platform
 import shutil
 
-from dmnet_lib.core import parallel, params, provenance, result_folder
+from dmnet_lib.core import files, parallel, params, provenance, result_folder
 from dmnet_lib.data import splits
 from dmnet_lib.running.commands.common import NoOptions as Options
 from dmnet_lib.running.commands.common import Say
@@ -17,6 +17,7 @@ def run(options: Options, say: Say) -> None:
     say(f"packages  {versions}")
     say(f"cores     {parallel.cores()}")
     say(f"device    {_device()}")
+    say(f"project   {files.ROOT}")
     paths = sorted(params.BASE.parent.glob("*.yaml"))
     declared = [params.load(path).sections[params.COMMON] for path in paths]
     roots = [splits.data_root(str(one["dataset"]), str(one["data_root"])) for one in declared]

@@ -1,5 +1,6 @@
 """Finished experiments -> their reports and the index of them, written again."""
 
+from dmnet_lib.core.files import InputError
 from dmnet_lib.running.commands.common import NoOptions as Options
 from dmnet_lib.running.commands.common import Say
 
@@ -10,7 +11,10 @@ def run(options: Options, say: Say) -> None:
     from dmnet_lib.reporting.pages import pages, sweep
 
     results = result_folder.results_root()
-    for home in result_folder.homes(results):
+    homes = result_folder.homes(results)
+    if not homes:
+        raise InputError(f"{results}: no results; change to the project that you ran, or run one")
+    for home in homes:
         is_sweep = (home / experiments.SWEEP).exists()
         say(f"{(sweep.write_page if is_sweep else pages.write_experiment)(home)}")
     for path in pages.write_index(results):
