@@ -2,9 +2,9 @@
 
     python benchmarks/typical_curve.py ROOT --split train --classes TEXT --map TEXT MODEL...
 
-Each detector is measured as `dmnet calibrate` does it, and counts as much as any other. The curve, and
-those it is made of, go to dmnet_lib/detection/typical.toml. The text of the classes merges the data's,
-that of the map says what the detectors' COCO classes are there.
+Each detector is measured as `dmnet calibrate` does it, and counts as much as any other. The curve,
+and those it is made of, go to dmnet_lib/detection/typical.toml. The text of the classes merges the
+data's, that of the map says what the detectors' COCO classes are there.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
     split = datasets.load(given.root, given.split, classes=given.classes)
     curves = {path.stem: measured(path, split, given.map) for path in given.models}
     for name, curve in (curves | {"typical": typical(list(curves.values()))}).items():
-        print(name, rounded(curve))  # noqa: T201
+        print(name, rounded(curve))
     files.write_text(sources.TYPICAL, text(curves))
 
 
