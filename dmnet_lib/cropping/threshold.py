@@ -92,7 +92,7 @@ def choose(curve: "pd.DataFrame", *, target_containment: float) -> float:
 
 
 def controls(
-    sizes_wh: np.ndarray, *, grids: str = "", tiles_px: str = "", overlap: float
+    sizes_wh: np.ndarray, *, grids: str, tiles_px: str, overlap: float
 ) -> dict[str, Regions]:
     """Return the crops of every image by even grids, and by overlapping tiles.
 
@@ -113,13 +113,14 @@ def controls(
 def control(name: str, sizes_wh: np.ndarray) -> Regions:
     """Return the crops of one strategy of `controls`; tiles share TILE_OVERLAP."""
     method, _, setting = name.partition(" ")
-    given = {"uniform": {"grids": setting}, "sliding": {"tiles_px": setting}}[method]
-    return controls(sizes_wh, overlap=TILE_OVERLAP, **given)[name]
+    asked = {"uniform": "grids", "sliding": "tiles_px"}[method]
+    known = {"grids": "1x1", "tiles_px": "640", "overlap": TILE_OVERLAP, asked: setting}
+    return controls(sizes_wh, **known)[name]
 
 
 def _numbers(text: str, pattern: str, example: str) -> Iterator[tuple[str, list[int]]]:
     """Yield each part of a text with commas, and the numbers in it."""
-    for part in (one.strip() for one in text.split(",") if text):
+    for part in (one.strip() for one in text.split(",")):
         if not (match := re.fullmatch(pattern, part, re.ASCII)):
             raise InputError(f"{part!r} is not understood; expected a text like {example}")
         yield part, [int(number) for number in match.groups()]

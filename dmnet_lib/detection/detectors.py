@@ -205,13 +205,17 @@ def read(folder: Path, architecture: str, *, score_threshold: float = 0.05) -> T
 
 
 def detect_regions(
+    detector: Detector, image: np.ndarray, regions_xyxy: np.ndarray, scales: np.ndarray
+) -> list[Found]:
+    """Return what is found in each region [r, 4], resampled by scales [r], in image pixels."""
+    return _detect_together(detector, [image], [(regions_xyxy, scales)])[0]
+
+
+def _detect_together(
     detector: Detector, images: Sequence[np.ndarray],
     by_image: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> list[list[Found]]:  # fmt: skip
-    """Return what is found in each image's regions [r, 4], resampled by scales [r], in its pixels.
-
-    The views of all images are handed to the detector together.
-    """
+    """Return what is found in each image's regions; the detector gets the views of all together."""
     shown = [
         (region, crops.cut(image, region, scale=scale))
         for image, of_image in zip(images, by_image, strict=True)
@@ -279,7 +283,7 @@ def detect(
         pixels = [images[number] for number in numbers]
         for of_images, found in zip(by_image, by_pass, strict=True):
             start = time.perf_counter()
-            here = detect_regions(detector, pixels, [of_images[number] for number in numbers])
+            here = _detect_together(detector, pixels, [of_images[number] for number in numbers])
             seconds = (time.perf_counter() - start) / len(pixels)
             found += [(of_image, seconds) for of_image in here]
     pairs = zip(passes, by_pass, strict=True)
