@@ -73,6 +73,12 @@ class Raster:
             place = {"window": _window(window_xyxy), "out_shape": shape, "resampling": how}
             return Picture(self._rgb(self.source.read(list(self.bands), **place)), self.notes)
 
+    def overview(self, long_px: int) -> Picture:
+        """Return the whole raster with its longer side at long_px at most."""
+        factor = min(1.0, long_px / max(self.size_wh))
+        width, height = (max(1, round(side * factor)) for side in self.size_wh)
+        return self.read((0, 0, *self.size_wh), (width, height))
+
     def _rgb(self, values: np.ndarray) -> np.ndarray:
         """Return [H, W, 3] uint8 for values [1 or 3, H, W] of the shown bands."""
         if self.palette is not None:
@@ -131,15 +137,20 @@ def _is_photo(source: "DatasetReader") -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Raster]:
+def opened(path: Path, *, bands: str = "") -> Iterator[Raster]:
     """Open a raster; values of other than 8 bits are measured, so that all windows look alike.
 
-    Raises InputError for a file that is missing or no raster, and where rasterio is not installed.
+    bands: the three to show as red, green, blue, or one as grey, like "4, 1, 2"; "" as the file
+    says. Raises InputError for a file that is missing or no raster, for bands that it has not, and
+    where rasterio is not installed.
     """
+    asked = bands
     with _source(path) as source:
         with _reading(path):
             alpha, palette, value_range = _alpha(source), None, None
             bands, notes = _shown_bands(source, alpha)
+        bands = _asked_bands(path, source, asked) if asked else bands
+        with _reading(path):
             if source.colorinterp[bands[0] - 1].name == "palette":
                 known = source.colormap(bands[0])
                 colours = [known.get(value, (0, 0, 0))[:3] for value in range(1 << 16)]
@@ -215,6 +226,14 @@ def _shown_bands(source: "DatasetReader", alpha: int | None) -> tuple[tuple[int,
     left = [f"{n} ({words.get(kinds[n - 1], kinds[n - 1])})" for n in others if n not in shown]
     notes += [f"band {alpha} is alpha: no data where it is 0"] if alpha else []
     return shown, notes + ([f"not shown: band {', '.join(left)}"] if left else [])
+
+
+def _asked_bands(path: Path, source: "DatasetReader", text: str) -> tuple[int, ...]:
+    numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if len(numbers) not in (1, 3) or not {*numbers} <= {*source.indexes}:
+        told = f"expected one or three of {source.count}, such as 1, 2, 3"
+        raise InputError(f"{path}: bands {text!r}: {told}")
+    return tuple(numbers)
 
 
 def _value_range(
