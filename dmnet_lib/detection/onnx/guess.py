@@ -68,10 +68,11 @@ def _unlike(heads: Sequence[Head], shapes: Shapes, size_wh: Size, names: Sequenc
     """Return what was found and what could be read, or for how many classes it could be."""
     found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
     lengths = {length - more for shape in shapes.values() for length in shape[1:] for more in MORE}
-    for count in sorted(lengths & {*range(1, MOST_CLASSES)}):
-        if fitting := _fitting(heads, shapes, size_wh, count):
-            told = f"{count} classes, as {fitting[0][0].name}, but {len(names)} are named"
-            return f"answers {found} for {told} ({listed(names)}); name the model's own"
+    for one in heads:
+        for count in sorted(lengths & {*range(1, MOST_CLASSES)}):
+            if _fitting([one], shapes, size_wh, count):
+                told = f"{count} classes, as {one.name}, but {len(names)} are named"
+                return f"answers {found} for {told} ({listed(names)}); name the model's own"
     expected = {one.name: map(str, one.shapes(size_wh, len(names))) for one in heads}
     known = "; ".join(f"{name} {' + '.join(arrays)}" for name, arrays in expected.items())
     known = known.replace("None", "n")  # any length; several in brackets are one of them

@@ -8,18 +8,6 @@ from dmnet_lib.data import splits
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DetectorOptions, Say, option
 
-ABOUT = """\
-Measure how small a detector can find things, on labelled images: its recall curve.
-
-Writes DETECTOR.recall.json, by which `dmnet predict` then plans its crops, and a figure of it,
-DETECTOR.recall.png. Objects are shown to the detector in whole images and in tiles of many sizes;
-one is found where a box of its class overlaps it. What is reported on these images later is too
-good."""
-EXAMPLES = """\
-examples:
-  dmnet calibrate data/VisDrone --split val --detector yolo.onnx
-  dmnet calibrate instances.json --detector yolox.onnx --model-classes coco"""
-
 
 @dataclass(frozen=True)
 class Options:

@@ -5,19 +5,6 @@ from pathlib import Path
 
 from dmnet_lib.running.commands.common import Say, option
 
-ABOUT = """\
-Show what a detector in an ONNX file takes and answers: its input, the head that it is read by, how
-pixels go in, its classes, and whether several views go through it at once."""
-EXAMPLES = """\
-examples:
-  dmnet detector yolo.onnx
-  dmnet detector yolox_nano.onnx --model-classes coco --classes "person: pedestrian, car"
-  dmnet detector other.onnx --head "yolov8, BGR, 0..255"
-
-heads: yolox, yolov5, yolov8, end2end, num_dets, dets, rtdetr, rtdetr_ultralytics, rfdetr, nanodet,
-nanodet_plus, boxes_scores; after one, words change how it takes pixels: centre, corner, stretch,
-RGB, BGR, 0..1, 0..255, imagenet (less ImageNet's mean, over its deviation)."""
-
 
 @dataclass(frozen=True)
 class Options:

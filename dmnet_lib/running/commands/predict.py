@@ -29,21 +29,6 @@ from dmnet_lib.running.commands.common import DetectorOptions, Say, option
 if TYPE_CHECKING:
     from dmnet_lib.detection.predict import Prediction, Predictor
 
-ABOUT = """\
-Detect objects in your own pictures with any detector, in the whole and in crops where they pay.
-
-INPUT is an image (JPEG, PNG, TIFF, BMP, WebP), a folder of images and videos, or a video. With
---detector nothing is trained first: the detector looks at the whole image, and again at crops that
-are planned by what it finds there. With --run a finished experiment's networks do the work. Boxes
-are in pixels of the image as displayed. Writes detections.json, a COCO file of all boxes with
-scores, and overlays/NAME.jpg (crops in yellow); visdrone/NAME.txt too where the classes are
-VisDrone's. The same command after it was stopped goes on where it was. A file that cannot be read
-is named and left out, and the exit status is 1."""
-EXAMPLES = """\
-examples:
-  dmnet predict photo.jpg flight/ --detector yolo.onnx --out found
-  dmnet predict flight/ --detector yolox.onnx --model-classes coco --classes car --out found
-  dmnet predict flight/ --run results/demo --out found"""
 LISTING, TEXTS, OVERLAYS, VIDEOS = "detections.json", "visdrone", "overlays", "videos"
 SUFFIXES = {*images.SUFFIXES, *video.SUFFIXES, *raster.SUFFIXES}
 OVERVIEW_PX = 2000  # longer side of what a raster's boxes are drawn on
