@@ -1,4 +1,4 @@
-"""A picture -> what a detector finds there, in the whole and in crops where they pay: one call.
+"""A picture -> what a detector finds there, in the whole and in planned crops: one call.
 
     predictor = Predictor.of_detector("yolo.onnx")  # any detector, nothing to train first
     predictor = Predictor.of_run("results/demo")    # a finished run's networks, threshold and rules

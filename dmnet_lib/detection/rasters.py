@@ -10,18 +10,16 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.images import Picture
 from dmnet_lib.core.tables import Detections, join
 from dmnet_lib.data.raster import Raster
 from dmnet_lib.detection import fusion
-
-if TYPE_CHECKING:
-    from dmnet_lib.detection.predict import Predictor
 
 BLOCK_PX, OVERLAP_PX = 2048, 256
 COARSER = 4.0
@@ -29,6 +27,14 @@ CENTRE_ROOM = 0.25  # of a box's side, by which its centre may lie in the neighb
 TOUCH = 0.05  # of a box's longer side, from an inner border at which it counts as cut
 LARGE = 0.75  # of a level's overlap: the longer side of boxes from which the coarser one adds them
 Progress = Callable[[int, int], None]  # is told how many blocks are done, and how many there are
+
+
+class Predictor(Protocol):
+    """What looks at a block as at any picture, such as `predict.Predictor`."""
+
+    def predict(self, picture: Picture, name: str) -> Any:  # noqa: ANN401 (a predict.Prediction)
+        """Return what is found in a picture."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Found:
 
 
 def predict(
-    predictor: "Predictor", raster: Raster, *, block_px: int = BLOCK_PX,
+    predictor: Predictor, raster: Raster, *, block_px: int = BLOCK_PX,
     overlap_px: int = OVERLAP_PX, iou_threshold: float = 0.7, progress: Progress | None = None,
 ) -> Found:  # fmt: skip
     """Return what is found in a raster, best first, under the stem of its file.
@@ -120,7 +126,7 @@ def _spans(side: int, block: float, overlap: float) -> list[tuple[int, int, floa
 
 
 def detect(
-    predictor: "Predictor", raster: Raster, todo: Iterable[Block]
+    predictor: Predictor, raster: Raster, todo: Iterable[Block]
 ) -> Iterator[tuple[Block, Found | None]]:
     """Yield each block with what is found in it; None: it holds no data, or one colour.
 

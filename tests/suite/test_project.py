@@ -38,6 +38,7 @@ HOMES = {
     "msgspec": "data",
     "pyogrio": "data",
     "rasterio": "data",
+    "supervision": "detection",
     "sahi": None,  # a recipe's alone
 }
 
@@ -261,7 +262,7 @@ def test_every_imported_package_is_required_and_every_requirement_has_a_tested_v
     aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
     aliases |= {"bs4": "nbconvert", "markupsafe": "jinja2"}
-    own = (extras[name] for name in ("cluster", "onnx", "raster", "video"))
+    own = (extras[name] for name in ("cluster", "onnx", "raster", "supervision", "video"))
     wanted = sum(own, project["dependencies"])
     known = {bare(name) for name in wanted} | {*sys.stdlib_module_names, "dmnet_lib"}
     for path in SOURCES:
