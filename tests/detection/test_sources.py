@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from scipy import ndimage
 from shared import SHARED
+from torchvision.ops import batched_nms
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, images
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.cropping.recall import Curve
@@ -137,3 +139,37 @@ def test_the_curve_beside_a_file_plans_and_that_of_another_file_is_refused(tmp_p
     files.write_json(beside, {"curve": 3})
     with pytest.raises(InputError, match="not a recall curve"):
         sources.recall_curve(model)
+
+
+@pytest.mark.skipif(not NANO.is_file(), reason=f"no detector at {NANO}")
+def test_a_callable_of_the_same_network_finds_what_the_file_s_adapter_finds() -> None:
+    """YOLOX, run and decoded here with other tools: letterbox, cells, scores, NMS."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(NANO)
+    grids = [np.mgrid[: 416 // s, : 416 // s][::-1].reshape(2, -1).T for s in (8, 16, 32)]
+    strides = np.concatenate([np.full(len(g), s) for g, s in zip(grids, (8, 16, 32), strict=True)])
+
+    def called(views: Sequence[np.ndarray]) -> list[Answer]:
+        answers = []
+        for view in views:
+            padded = np.full((416, 416, 3), 114, np.float32)
+            padded[: view.shape[0], : view.shape[1]] = view[..., ::-1]
+            (raw,) = session.run(None, {"images": padded.transpose(2, 0, 1)[None]})[0]
+            centres = (raw[:, :2] + np.concatenate(grids)) * strides[:, None]
+            half = np.exp(raw[:, 2:4]) * strides[:, None] / 2
+            xyxy = np.concatenate([centres - half, centres + half], axis=1)
+            xyxy = xyxy.clip(0, np.tile(view.shape[1::-1], 2))
+            scores = raw[:, 5:] * raw[:, 4:5]
+            row, number = np.nonzero(scores >= sources.LEAST_SCORE)
+            found = (torch.tensor(one) for one in (xyxy[row], scores[row, number], number))
+            boxes, scores, number = found
+            kept = batched_nms(boxes.float(), scores, number, sources.VIEW_IOU)
+            answers.append((boxes[kept].numpy(), scores[kept].numpy(), number[kept].numpy()))
+        return answers
+
+    image = images.read(next((SHARED / "visdrone-sample").glob("*val/images/*.jpg"))).image
+    given = {"strategy": "grid 2x3", "model_classes": "coco"}
+    by_file = Predictor.of_detector(NANO, **given)(image).above(0.05).to_pandas()
+    by_call = Predictor.of_detector(called, input_wh=(416, 416), **given)(image).above(0.05)
+    assert len(by_file) > 50
+    pandas.testing.assert_frame_equal(by_call.to_pandas(), by_file, atol=0.01, rtol=1e-4)

@@ -5,7 +5,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from itertools import chain, count, islice
@@ -116,6 +116,8 @@ def run(options: Options, say: Say) -> None:
     journal.finish(is_whole=not failed)
     boxes = sum(journal.done.values())
     say(f"{options.out}: images: {len(journal.done)}, boxes: {boxes:,}")
+    if work.counts and not any(work.counts) and hasattr(predictor.detector, "nothing_found"):
+        say(f"note: {predictor.detector.nothing_found()}")
     if failed:
         raise InputError(f"{failed} of the inputs could not be read, or not to their end")
 
@@ -189,12 +191,13 @@ class Shot:
 
 @dataclass(frozen=True)
 class Work:
-    """One call of the command."""
+    """One call of the command; counts: of the boxes of each picture, whatever their scores."""
 
     predictor: "Predictor"
     journal: Journal
     videos: video.Writer
     options: Options
+    counts: list[int] = field(default_factory=list)
 
     def done(self, sources: Sequence[Source]) -> Iterator[str | InputError]:
         """Yield a line for each picture once its results are written, or what is wrong with it."""
@@ -258,6 +261,7 @@ class Work:
     def _write(self, shot: Shot, picture: Picture, found: "Prediction") -> str:
         """Write what is found; the picture may be a smaller one than the boxes are counted in."""
         one, options = found.above(self.options.min_score), self.options
+        self.counts.append(len(found.detections))
         if set(one.detections.classes) <= set(VISDRONE):
             visdrone.write_detections(options.out / TEXTS, one.detections)
         if options.overlays or (options.video and shot.video):
