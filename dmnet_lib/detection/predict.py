@@ -7,6 +7,7 @@
 On a run's test images the boxes are those of its strategy in notebook 05.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.data import raster
-from dmnet_lib.data.formats import coco
+from dmnet_lib.data.formats import coco, geojson
 from dmnet_lib.data.raster import Raster
 from dmnet_lib.density import mcnn, sizes, windows
 from dmnet_lib.detection import (
@@ -102,6 +103,10 @@ class Prediction:
         entry = {"id": 1, "file_name": found.names[0], "width": width, "height": height}
         return {"images": [entry], "categories": coco.categories_of(found.classes),
                 "annotations": list(coco.detection_entries(found, [1]))}  # fmt: skip
+
+    def to_geojson(self, opened: Raster | None = None) -> dict[str, object]:
+        """Return a GeoJSON collection of outlines: on the map of an open raster, else in pixels."""
+        return json.loads("".join(geojson.text(self.detections, opened)))
 
     def to_supervision(self) -> "supervision.Detections":
         """Return supervision's table; class_id counts from 0. InputError where it is missing."""

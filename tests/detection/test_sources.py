@@ -73,6 +73,9 @@ def test_a_prediction_goes_to_other_programs() -> None:
     one = Predictor.of_detector(bright, strategy="global", model_classes=NAMES)(night(), name="a")
     assert one.to_coco()["annotations"][0]["bbox"] == pytest.approx([1200, 1000, 400, 400], abs=4)
     assert one.to_coco()["categories"][1] == {"id": 2, "name": "sun"}
+    (feature,) = one.to_geojson()["features"]
+    assert feature["properties"]["class"] == "sun"
+    assert max(x for x, _ in feature["geometry"]["coordinates"][0]) == pytest.approx(1600, abs=4)
     pytest.importorskip("supervision")
     assert one.to_supervision().data["class_name"].tolist() == ["sun"]
 

@@ -169,6 +169,11 @@ def test_sahi_slices_scenes_too(done: Done, drawn: Path) -> None:
     assert "native" in precisions(metrics)
 
 
+def test_any_function_looks_at_photographs(tmp_path: Path) -> None:
+    for number, found in enumerate(execute("photographs", tmp_path, {"limit": 1}).values()):
+        assert number == 0 and found["boxes"] > 0 and found["crops"] == 6
+
+
 def test_without_sahi_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sahi", None)
     notebook = files.read_json(files.ROOT / "notebooks/recipes/sahi.ipynb")

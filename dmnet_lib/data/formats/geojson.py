@@ -29,7 +29,7 @@ def write(path: Path, found: Detections, raster: Raster, *, lonlat: bool = False
     for a raster without georeference, and where pyogrio is needed and not installed.
     """
     if path.suffix.lower() != ".gpkg":
-        return files.write_text(path, _text(found, raster, lonlat))
+        return files.write_text(path, text(found, raster, lonlat=lonlat))
     try:
         import pyogrio
     except ImportError:
@@ -46,9 +46,11 @@ def write(path: Path, found: Detections, raster: Raster, *, lonlat: bool = False
     return files.write_bytes(path, stream.getvalue())
 
 
-def _rings(found: Detections, raster: Raster, lonlat: bool) -> np.ndarray:
-    """Return the closed outlines [N, 5, 2] of boxes on the map, counter-clockwise."""
+def _rings(found: Detections, raster: Raster | None, lonlat: bool) -> np.ndarray:
+    """Return the closed outlines [N, 5, 2] of boxes on the map, counter-clockwise, or in pixels."""
     corners = found.boxes_xyxy[:, [[0, 3], [2, 3], [2, 1], [0, 1], [0, 3]]]
+    if raster is None:
+        return corners
     if raster.source.transform.determinant > 0:  # mirrored, as no north-up map is
         corners = corners[:, ::-1]
     return raster.to_map(corners.reshape(-1, 2), lonlat=lonlat).reshape(-1, 5, 2)
@@ -60,13 +62,13 @@ def _columns(found: Detections) -> list[np.ndarray]:
     return [np.array(named, object), found.scores.round(4), *found.boxes_xyxy.round(2).T]
 
 
-def _text(found: Detections, raster: Raster, lonlat: bool) -> Iterator[str]:
-    """Yield a FeatureCollection in pieces."""
-    crs = raster.source.crs
+def text(found: Detections, raster: Raster | None, *, lonlat: bool = False) -> Iterator[str]:
+    """Yield a FeatureCollection in pieces; without a raster, of outlines in pixels of the image."""
+    crs = raster and raster.source.crs
     authority = crs.to_authority() if crs else None
     lonlat = lonlat or (bool(crs) and authority in (None, LONLAT))
     outlines = _rings(found, raster, lonlat).tolist()
-    head = {"type": "FeatureCollection", "name": raster.path.stem}
+    head = {"type": "FeatureCollection", "name": found.names[0]}
     if authority and not lonlat:
         name = "urn:ogc:def:crs:{}::{}".format(*authority)
         head["crs"] = {"type": "name", "properties": {"name": name}}
