@@ -3,12 +3,12 @@
     python benchmarks/typical_curve.py ROOT --split train --classes TEXT --map TEXT MODEL...
 
 Each detector is measured as `dmnet calibrate` does it, and counts as much as any other. The curve,
-and those it is made of, go to dmnet_lib/detection/typical.toml. The text of the classes merges the
-data's, that of the map says what the detectors' COCO classes are there.
+those it is made of, and how large the objects are go to dmnet_lib/detection/typical.toml. The text
+of the classes merges the data's, that of the map says what the detectors' COCO classes are there.
 """
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from dmnet_lib.cropping import recall
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data import datasets
 from dmnet_lib.data.splits import Split
+from dmnet_lib.density import sizes
+from dmnet_lib.density.sizes import EDGES_PX, Bins
 from dmnet_lib.detection import calibrating, sources
 
 DIGITS = 4
@@ -38,7 +40,7 @@ def main() -> None:
     curves = {path.stem: measured(path, split, given.map) for path in given.models}
     for name, curve in (curves | {"typical": typical(list(curves.values()))}).items():
         print(name, rounded(curve))
-    files.write_text(sources.TYPICAL, text(curves))
+    files.write_text(sources.TYPICAL, text(curves, sizes.measure(split.annotations, EDGES_PX)))
 
 
 def measured(path: Path, split: Split, class_map: str) -> Curve:
@@ -52,14 +54,17 @@ def typical(curves: list[Curve]) -> Curve:
     return recall.fit(POINTS_PX, np.mean([curve(POINTS_PX) for curve in curves], axis=0))
 
 
-def text(curves: dict[str, Curve]) -> str:
-    """Return the file: the typical curve, the detectors, and the curve of each."""
-    tables = {"curve": typical(list(curves.values()))}
-    tables |= {f"measured.{name}": curve for name, curve in curves.items()}
+def text(curves: dict[str, Curve], bins: Bins) -> str:
+    """Return the file: the typical curve, sizes, the detectors, and the curve of each."""
+    tables = {"curve": rounded(typical(list(curves.values())))}
+    # Alike along both axes, as objects lie at any angle where cameras look down.
+    alike = replace(bins, reach_xy=np.repeat(bins.reach_xy.mean(axis=1, keepdims=True), 2, axis=1))
+    tables["sizes"] = {name: np.round(row, 2).tolist() for name, row in vars(alike).items()}
+    tables |= {f"measured.{name}": rounded(curve) for name, curve in curves.items()}
     lines = ["# Written by benchmarks/typical_curve.py: recall curves on photographs from drones.",
              f"detectors = {list(curves)}".replace("'", '"')]  # fmt: skip
-    for name, curve in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {value}" for key, value in rounded(curve).items())]
+    for name, values in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {value}" for key, value in values.items())]
     return "\n".join(lines) + "\n"
 
 

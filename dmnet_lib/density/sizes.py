@@ -4,7 +4,7 @@ An object's size is its side: the square root of its box's area, in pixels of th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -108,11 +108,21 @@ def measure(annotations: Annotations, edges_px: Sequence[float]) -> Bins:
 
 def write(path: Path, bins: Bins) -> Path:
     """Write bins as JSON."""
-    return files.write_json(path, {name: value.tolist() for name, value in vars(bins).items()})
+    return files.write_json(path, to_lists(bins))
 
 
 def read(path: Path) -> Bins:
     """Read what `write` wrote. Raises InputError for a missing, torn or foreign file."""
     found = files.read_json(path)
     with files.reading(path, "size bins", (AttributeError, TypeError, ValueError)):
-        return Bins(**{name: np.array(value, np.float64) for name, value in found.items()})
+        return of_lists(found)
+
+
+def to_lists(bins: Bins) -> dict[str, list]:
+    """Return bins as values for a file."""
+    return {name: value.tolist() for name, value in vars(bins).items()}
+
+
+def of_lists(found: Mapping[str, list]) -> Bins:
+    """Return the bins of `to_lists`. Raises AttributeError, TypeError or ValueError for others."""
+    return Bins(**{name: np.array(value, np.float64) for name, value in found.items()})

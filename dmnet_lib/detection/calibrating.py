@@ -11,6 +11,8 @@ from dmnet_lib.core import files
 from dmnet_lib.cropping import recall
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data.splits import Split
+from dmnet_lib.density import sizes
+from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import recall_samples, sources
 
 LARGER = (1, 2, 4)  # times that a crop shows objects larger than the whole image does
@@ -21,12 +23,13 @@ SIDES_PX = np.geomspace(1, 1024, 2000)  # among which that is looked for from wh
 class Calibration:
     """The curve that plans, of the mean over AP's IoU thresholds, and the one at an IoU of 0.5.
 
-    table: the points of the latter; whole_px [N]: the sides of the objects in the input where whole
-    images are shown; about: on what it was measured.
+    bins: how large the objects are; table: the points of the latter curve; whole_px [N]: the sides
+    of the objects in the input where whole images are shown; about: on what it was measured.
     """
 
     curve: Curve
     at_half: Curve
+    bins: Bins
     table: pd.DataFrame
     whole_px: np.ndarray
     about: dict[str, object]
@@ -55,7 +58,8 @@ class Calibration:
     def write(self, detector: Path) -> Path:
         """Write the curve beside a detector's file; return where."""
         value = {"detector": files.digest(detector), "curve": asdict(self.curve),
-                 "at_iou_0.5": asdict(self.at_half), "measured": self.about}  # fmt: skip
+                 "sizes": sizes.to_lists(self.bins), "at_iou_0.5": asdict(self.at_half),
+                 "measured": self.about}  # fmt: skip
         return files.write_json(sources.measured_path(detector), value)
 
 
@@ -79,5 +83,6 @@ def measure(
     }  # fmt: skip
     return Calibration(
         recall.fit(sides_px, recalls), recall.fit(sides_px, found),
+        sizes.measure(table, sizes.EDGES_PX),
         recall_samples.table(sides_px, found), (table.sides_px * scales)[table.is_object], about,
     )  # fmt: skip

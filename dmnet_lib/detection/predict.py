@@ -180,11 +180,12 @@ class Predictor:
         found, about = sources.open_detector(detector, **how)
         if record.name == "native" and found.input_wh:
             raise InputError(f"strategy native: the detector takes {found.input_wh} px alone")
-        curve, of_curve = (curve, "given") if curve else sources.recall_curve(detector)
+        known, bins, of_curve = sources.plans_by(detector)
+        curve, of_curve = (curve, "given") if curve else (known, of_curve)
         scale, aspect_wh = sources.input_scale(found, input_px)
         views = fusion.ViewRules("suppressed", COARSE_WEIGHT)
         rule = Rule(scale, FUSION_IOU, max_detections, official.CORRECTED.fusion, views)
-        planner = CropPlanner(sizes.plain(sizes.EDGES_PX), curve, scale, aspect_wh)
+        planner = CropPlanner(bins, curve, scale, aspect_wh)
         made_by = {**about, "recall_curve": of_curve, "input_px": scale.input_long_px}
         return cls(found, rule, planner, record, made_by)
 

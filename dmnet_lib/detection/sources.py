@@ -4,8 +4,7 @@ Its recall curve, by which crops are planned, is the one that `dmnet calibrate` 
 beside the file; else a typical one, of detectors that were measured on photographs (typical.toml).
 """
 
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError, nearest
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.density import sizes
+from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import onnx
 from dmnet_lib.detection.detectors import AsGiven, Detector, Found, Torchvision
 
@@ -26,7 +27,7 @@ Call = Callable[[Sequence[np.ndarray]], Answers]  # views -> boxes xyxy, scores,
 Source = Detector | Call | Path | str
 TORCHVISION = "torchvision:"
 LEAST_SCORE = 0.01  # of a detection: what is uncertain tells where to look closer
-VIEW_IOU = 0.65  # of boxes of one view and class, above which NMS drops the lower-scored one
+VIEW_IOU = 0.5  # of boxes of one view and class, above which NMS drops the lower-scored one
 DETECTOR = Path("the detector")  # what messages call one that is no file
 NO_CLASS = ("__background__", "N/A")  # of torchvision's categories
 INPUT_PX = 640  # the longer side of views for a network that takes any size, unless it is told
@@ -151,17 +152,28 @@ def input_scale(detector: Detector, input_px: int = 0) -> tuple[InputScale, tupl
     return InputScale(max(input_wh), MOST_UPSCALE, detector.input_wh), input_wh
 
 
-def recall_curve(source: Source) -> tuple[Curve, str]:
-    """Return the recall curve of a detector, and where it is from."""
+def plans_by(source: Source) -> tuple[Curve, Bins, str]:
+    """Return the recall curve by which crops are planned for a detector, the sizes of objects, and
+    where both are from."""
     path = measured_path(Path(source)) if isinstance(source, str | Path) else None
-    if path and path.is_file():
-        found = files.read_json(path)
-        with files.reading(path, "a recall curve of `dmnet calibrate`", (TypeError, KeyError)):
-            if found["detector"] == files.digest(Path(source)):
-                return Curve(**found["curve"]), path.name
-            raise InputError(f"{path}: of another detector; run `dmnet calibrate` again")
-    known = tomllib.loads(TYPICAL.read_text())
-    return Curve(**known["curve"]), f"typical of {', '.join(known['detectors'])}"
+    if not path or not path.is_file():
+        known = files.values_beside(TYPICAL)
+        return *_read(known), f"typical of {', '.join(known['detectors'])}"
+    found = files.read_json(path)
+    with files.reading(
+        path,
+        "a recall curve of `dmnet calibrate`",
+        (AttributeError, TypeError, KeyError, ValueError),
+    ):
+        known = found["detector"], *_read(found)
+    if known[0] == files.digest(Path(source)):
+        return *known[1:], path.name
+    raise InputError(f"{path}: of another detector; run `dmnet calibrate` again")
+
+
+def _read(found: Mapping[str, Mapping]) -> tuple[Curve, Bins]:
+    """Return the curve and the sizes of a file of `calibrating` or the typical ones."""
+    return Curve(**found["curve"]), sizes.of_lists(found["sizes"])
 
 
 def measured_path(detector: Path) -> Path:
