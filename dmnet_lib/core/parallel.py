@@ -138,9 +138,9 @@ def run(
 
 
 def every(function: Callable[[Item], Result], items: Iterable[Item], **how: object) -> list[Result]:
-    """Return the results of `run`, which takes how. Raises InputError of the first fault, with the
-    `others`, when all items were tried."""
-    results = list(run(partial(attempt, function), items, **how))
+    """Return the results of `run`, which takes how, CHUNK items a task. Raises InputError of the
+    first fault, with the `others`, when all items were tried."""
+    results = list(run(partial(attempt, function), items, chunk=CHUNK, **how))
     if faults := [one for one in results if isinstance(one, InputError)]:
         faults[0].others = tuple(map(str, faults[1:]))
         raise faults[0]

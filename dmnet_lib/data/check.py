@@ -110,10 +110,7 @@ def check_splits(
 def _visdrone(asked: Request, found: Check) -> tuple[Path, Annotations, Paths]:
     """Return the folder of a split, its annotations and images; faults file by file."""
     folder = datasets.split_folder(asked.path, asked.split)
-    home = folder / "annotations"
-    texts = {key: home / f"{key}.txt" for key in sorted(datasets.keys_in(home, "*.txt"))}
-    if not texts:
-        datasets.annotation_paths(folder)  # says so
+    texts = datasets.texts_of(folder)
     sizes = asked.sizes if asked.sizes is not None else splits.sizes_beside(folder)
     has_images, wanted, paths = (folder / "images").is_dir(), set(texts), {}
     if has_images:

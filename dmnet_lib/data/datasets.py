@@ -281,21 +281,22 @@ def images_of(folder: Path) -> dict[str, Path]:
     return found
 
 
-def annotation_paths(folder: Path) -> list[Path]:
-    """Return the annotation files of a split's folder. Raises InputError where none is."""
-    paths = sorted((folder / "annotations").glob("*.txt"))
-    if not paths:
-        raise InputError(f"{folder / 'annotations'}: no annotation (.txt) found; expected {LAYOUT}")
-    return paths
+def texts_of(folder: Path) -> dict[str, Path]:
+    """Return the annotation files of a split's folder by key. Raises InputError where none is."""
+    home = folder / "annotations"
+    keys = sorted(keys_in(home, "*.txt"))
+    if not keys:
+        raise InputError(f"{home}: no annotation (.txt) found; expected {LAYOUT}")
+    return {key: home / f"{key}.txt" for key in keys}
 
 
 def read_boxes(root: Path, split: str, *, kind: str = "") -> Annotations:
     """Return a split's annotations, for statistics of boxes: VisDrone's image sizes are 0."""
     if (kind or kind_of(root)) != "visdrone":
         return read(root, kind=kind, split=split).annotations
-    texts = annotation_paths(split_folder(root, split))
-    names, no_sizes = [path.stem for path in texts], np.zeros((len(texts), 2))
-    return visdrone.from_table(names, no_sizes, *visdrone.read_all(texts))
+    texts = texts_of(split_folder(root, split))
+    no_sizes = np.zeros((len(texts), 2))
+    return visdrone.from_table(texts, no_sizes, *visdrone.read_all([*texts.values()]))
 
 
 def require_sizes(found: Split) -> None:
@@ -332,7 +333,7 @@ def _visdrone(asked: Request) -> Split:
     home, name = split_folder(root, there[0]), split_name(there[0])
     images, texts = images_of(home) if (home / "images").is_dir() else {}, home / "annotations"
     is_bare = not asked.annotated and not texts.is_dir()
-    keys = list(images) if images or is_bare else [one.stem for one in annotation_paths(home)]
+    keys = list(images if images or is_bare else texts_of(home))
 
     def read_texts(names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
         if is_bare:
@@ -383,9 +384,6 @@ def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]
         raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
     how = {"labels": labels, "keys": keys, "executor": asked.executor}
     found = _of_files(asked, keys, images, folder, partial(read_labels, path, **how))
-    sizes = {} if images else splits.need_sizes(path, asked.sizes)
-    if spare := set(sizes) - set(found.annotations.names):
-        notes.append(splits.some(path, "image sizes without label file, left out", spare))
     return replace(found, name=name, notes=tuple(notes))
 
 

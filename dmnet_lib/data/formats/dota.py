@@ -28,15 +28,14 @@ def read(
     has no box, but some image must have one. executor, as `parallel.run` takes it, reads the files.
     Raises InputError that names file and line.
     """
-    how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
-    images = parallel.every(_read_image, yolo.paths_of(labels, keys), **how)
-    called = {name for _, objects in images for name in objects}
+    paths = yolo.paths_of(labels, keys)
     for path in folder.rglob("*.txt"):
         of_split = path.parent.name == labels.name or path.parents[1] == labels.parent
         if of_split and labels not in path.parents:
-            called.update(_read_image(path)[1])
-    classes, numbers = voc.numbered(folder, called)
-    tables = [voc.columns(rows, objects, numbers) for rows, objects in images]
+            paths.append(path)
+    images = parallel.every(_read_image, paths, executor=executor, label="label files")
+    classes, numbers = voc.numbered(folder, {name for _, objects in images for name in objects})
+    tables = [voc.columns(rows, objects, numbers) for rows, objects in images[: len(keys)]]
     return from_lists(names, sizes_wh, tables, classes)
 
 

@@ -123,8 +123,7 @@ def read(
         if not keys:
             raise InputError(f"{folder}: holds no xml file")
     paths = [*(files.below(folder, f"{key}.xml") for key in keys), *others]
-    how = {"executor": executor, "chunk": parallel.CHUNK, "label": "xml files"}
-    images = parallel.every(_read_image, paths, **how)
+    images = parallel.every(_read_image, paths, executor=executor, label="xml files")
     classes, numbers = numbered(folder, {name for *_, objects in images for name in objects})
     images = images[: len(keys)]
     file_names = [key + suffix for key, (_, suffix, *_) in zip(keys, images, strict=True)]

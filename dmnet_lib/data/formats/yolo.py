@@ -64,9 +64,8 @@ def read(
     paths = paths_of(labels, keys or names)
     sizes = np.asarray(sizes_wh).reshape(-1, 2)
     most, pairs = len(classes) or MOST_CLASSES, zip(paths, sizes, strict=True)
-    how = {"executor": executor, "chunk": parallel.CHUNK, "label": "label files"}
     read_image = partial(_read_image, classes=most, pose=_pose_fields(folder))
-    images = parallel.every(read_image, list(pairs), **how)
+    images = parallel.every(read_image, list(pairs), executor=executor, label="label files")
     if not len(classes):
         used = max((one["class_ids"].max(initial=0) for one in images), default=0)
         classes = Classes(tuple(map(str, range(used))), f"{folder}")
