@@ -119,14 +119,20 @@ def _visdrone(asked: Request, found: Check) -> tuple[Path, Annotations, Paths]:
     remedy = "every image needs a file, an empty one if it has no box"
     found.note(folder, "images without annotation", wanted - set(texts), remedy)
     found.note(folder, "annotation files without image, left out", set(texts) - wanted)
-    table = _table({k: path for k, path in texts.items() if k in wanted}, sizes or {}, found)
+    texts = {key: path for key, path in texts.items() if key in wanted}
     if sizes is None:
         words = "lines were checked, not whether boxes lie in their images"
         found.notes.append(f"{folder}: no images and no image sizes: {words}")
     elif not has_images:
         what = "annotation files without an image and without a size"
-        found.note(folder, what, set(table.names) - set(sizes), "name them in --image-sizes")
-    return folder, table, paths
+        found.note(folder, what, set(texts) - set(sizes), "name them in --image-sizes")
+    sizes_wh = np.array([(sizes or {}).get(key, (0, 0)) for key in texts]).reshape(-1, 2)
+    try:
+        lines = visdrone.read_all([*texts.values()])
+    except InputError:
+        parallel.every(visdrone.read, texts.values())  # names all files at fault
+        raise
+    return folder, visdrone.from_table(texts, sizes_wh, *lines), paths
 
 
 def _any(kind: str, asked: Request, found: Check) -> tuple[Path, Annotations, Paths]:
@@ -144,18 +150,6 @@ def _any(kind: str, asked: Request, found: Check) -> tuple[Path, Annotations, Pa
     stated = dict(zip(table.names, map(tuple, table.sizes_wh.tolist()), strict=True))
     _image_sizes(home, there, stated, asked, found)
     return home, table, there
-
-
-def _table(texts: Paths, sizes: Sizes, found: Check) -> Annotations:
-    """Return the table of those annotation files that can be read; sizes not known are 0."""
-    sizes_wh = np.array([sizes.get(name, (0, 0)) for name in texts]).reshape(-1, 2)
-    try:
-        return visdrone.from_table(texts, sizes_wh, *visdrone.read_all(list(texts.values())))
-    except InputError:  # of one file at least: go through them file by file
-        read = {name: parallel.attempt(visdrone.read, path) for name, path in texts.items()}
-        faults = {name: one for name, one in read.items() if isinstance(one, InputError)}
-        found.errors.extend(map(str, faults.values()))
-        return _table({n: path for n, path in texts.items() if n not in faults}, sizes, found)
 
 
 def _image_sizes(folder: Path, paths: Paths, given: Sizes, asked: Request, found: Check) -> Sizes:
