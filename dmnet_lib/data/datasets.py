@@ -26,23 +26,8 @@ from dmnet_lib.data.splits import SCENES, Entry, Images, Paths, Sizes, Split
 
 CROPS_LIST = "crops.json"
 COCO_LIST = "coco.json"  # of a folder of crops
-SPLIT_FOLDERS = ("VisDrone2019-DET-{}", "{}")
-LAYOUT = (
-    "VisDrone2019-DET-<split>/images and .../annotations (or <split>/images and .../annotations)"
-)
-# Where COCO files and their images usually lie: COCO's own, those of exporters, roboflow's.
-COCO_FILES = ("annotations/instances_{}.json", "annotations/{}.json", "{}/_annotations.coco.json",
-              "{}.json", "{}/annotations.json", "annotations/instances_{}2017.json")  # fmt: skip
-COCO_IMAGES = ("{}", "images/{}", "{}/images", "images", "{}2017", "images/{}2017", ".")
-# Formats that are parsed file by file, and what their files are.
-SLOW = {"voc": "*.xml", "yolo": "*.txt", "dota": "*.txt"}
-# Where text lies that goes with images: the last `images` of their path is called so.
-TEXTS = {"yolo": ("labels", "annotations"), "dota": ("labelTxt", "annfiles", "annotations")}
-# What a folder of several splits has of each; see `locate` for VisDrone's.
-PLACES = {"coco": COCO_FILES, "voc": ("{}/Annotations", "{}")} | {
-    kind: (*(f"{part}/{{}}" for part in parts), *(f"{{}}/{part}" for part in parts), "{}")
-    for kind, parts in TEXTS.items()
-}
+LAYOUTS = files.values_beside(__file__)
+LAYOUT = LAYOUTS["visdrone"]["expected"]
 HEADERS = 32  # at most about so many are read where no image is opened: each costs a disk seek
 Px = Annotated[int, msgspec.Meta(ge=0, lt=LIMIT_PX)]
 
@@ -178,7 +163,8 @@ def _read(asked: Request, kind: str) -> Split:
 
 def tasks(path: Path, kind: str) -> int:
     """Return how many chunks of files there are that workers can share; 0 of a fast format."""
-    return -(-sum(1 for _ in path.rglob(SLOW[kind])) // parallel.CHUNK) if kind in SLOW else 0
+    texts = LAYOUTS.get(kind, {}).get("texts")
+    return -(-sum(1 for _ in path.rglob(texts)) // parallel.CHUNK) if texts else 0
 
 
 def kind_of(path: Path) -> str:
@@ -199,15 +185,7 @@ def kinds_in(folder: Path) -> list[str]:
     """Return the kinds of which a folder has the signs."""
     if (folder / CROPS_LIST).is_file():
         return ["crops"]
-    signs = {
-        "visdrone": ("annotations/*.txt", "*/annotations/*.txt"),
-        "voc": ("*.xml", "Annotations/*.xml", "*/*.xml", "*/Annotations/*.xml",
-                "*/*/Annotations/*.xml", "*/Annotations/*/*.xml"),
-        "yolo": ("labels", yolo.DATA, "*/labels"),
-        "dota": ("labelTxt", "*/labelTxt"),
-        "uavdt": uavdt.SIGNS,
-        "coco": ("annotations/*.json", "*/_annotations.coco.json"),
-    }  # fmt: skip
+    signs = {kind: lies.get("signs", uavdt.SIGNS) for kind, lies in LAYOUTS.items()}
     for below in (False, True):  # what lies in the folder itself counts first
         found = [kind for kind, globs in signs.items() if any(
             any(folder.glob(one)) for one in globs if one.startswith("*/") == below
@@ -225,7 +203,7 @@ def kinds_in(folder: Path) -> list[str]:
 
 def split_folder(root: Path, split: str) -> Path:
     """Return VisDrone's folder of a split. Raises InputError where there is none."""
-    for pattern in SPLIT_FOLDERS:
+    for pattern in LAYOUTS["visdrone"]["places"]:
         folder = root / pattern.format(split)
         if folder.is_dir():
             files.require_finished(folder)
@@ -235,7 +213,7 @@ def split_folder(root: Path, split: str) -> Path:
 
 def split_name(folder_name: str) -> str:
     """Return the name of the split that a folder of this name holds."""
-    return folder_name.removeprefix(SPLIT_FOLDERS[0].format(""))
+    return folder_name.removeprefix(LAYOUTS["visdrone"]["places"][0].format(""))
 
 
 def locate(path: Path) -> tuple[Path, tuple[str, ...]]:
@@ -253,10 +231,11 @@ def splits_in(path: Path, kind: str, layout: str = "") -> tuple[str, ...]:
     listing = {"uavdt": uavdt, "voc": voc, "yolo": yolo}.get(kind)
     if listing and (names := listing.splits_in(path)):
         return names
-    own, text = TEXTS.get(kind, ("", "Annotations")), SLOW.get(kind, "")
-    is_one = path.is_file() or (text and any(any((path / part).glob(text)) for part in own))
+    lies = LAYOUTS.get(kind, {})
+    text, own = lies.get("texts", ""), [path / one for one in lies.get("folders", ())]
+    is_one = path.is_file() or any(any(one.glob(text)) for one in own)
     given = layout.partition(",")[0].strip().replace("{split}", "{}")
-    for pattern in [given] if "{}" in given else PLACES.get(kind, ()):
+    for pattern in [given] if "{}" in given else lies.get("places", ()):
         if is_one and pattern == "{}":
             break
         there = path.glob(pattern.format("*"))
@@ -372,7 +351,7 @@ def _yolo(asked: Request) -> Split:
 def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]) -> Split:
     """Read a dataset, or that part whose labels, a text an image, lie in the split's folder."""
     path, notes = asked.path, []
-    folder, labels, name = _label_folders(asked, TEXTS[kind])
+    folder, labels, name = _label_folders(asked, LAYOUTS[kind]["folders"])
     images = splits.images_in(folder)
     labelled = {*keys_in(labels, "*.txt")} - {yolo.LIST.removesuffix(".txt")}
     keys = sorted(images or labelled)
@@ -440,15 +419,14 @@ def _voc(asked: Request) -> Split:
     images = next((found for one in folders if (found := splits.images_in(one))), {})
     name = split if is_part or names is not None else ""
     found = Split(name, table, None, _entries(table, file_names), home)
+    pairs = list(zip(keys, table.names, strict=True))
     if images:  # that lie in nested folders as their xml does, or do so alone
         nested = zip(coco.names_of(f"{key}.jpg" for key in images), images.values(), strict=True)
         there = {**dict(nested), **images}
-        pairs = zip(keys, table.names, strict=True)
         paths = (there.get(key) or there.get(name, home / f"{key}.jpg") for key, name in pairs)
         found = replace(found, images=Images(tuple(paths)))
     if names is None:
         return found
-    pairs = zip(keys, table.names, strict=True)
     return found.of(table.of_images([i for i, pair in enumerate(pairs) if names & {*pair}]))
 
 
@@ -492,19 +470,19 @@ def _coco(asked: Request) -> Split:
 
 def _coco_files(asked: Request) -> tuple[Path, list[Path]]:
     """Return the COCO file of a split, and the folders in which its images may lie."""
-    path, split = asked.path, asked.split
+    path, split, lies = asked.path, asked.split, LAYOUTS["coco"]
     given = asked.layout.replace("{split}", split).split(",")
     given = [one.strip() for one in given if one.strip()]
     if path.is_file():
         names = [split, path.stem.removeprefix("instances_")]
         roots = [path.parent, path.parent.parent]
-        folders = [r / one.format(n) for r in roots for n in names if n for one in COCO_IMAGES]
+        folders = [r / one.format(n) for r in roots for n in names if n for one in lies["images"]]
         return path, [path.parent / one for one in given[1:]] + folders
     if not split:
         what = "a folder of COCO files; say which with --split, or give the file"
         raise InputError(f"{path}: {what}")
-    files_there = [path / one for one in given[:1] or (one.format(split) for one in COCO_FILES)]
-    folders = [path / one for one in given[1:2] or (one.format(split) for one in COCO_IMAGES)]
+    files_there = [path / one for one in given[:1] or (one.format(split) for one in lies["places"])]
+    folders = [path / one for one in given[1:2] or (one.format(split) for one in lies["images"])]
     for one in files_there:
         if one.is_file():
             return one, [*folders, one.parent]
@@ -517,7 +495,8 @@ def _uavdt(asked: Request) -> Split:
     folder, sequences = asked.path / uavdt.IMAGES, set(map(uavdt.sequence_of, table.names))
     found = (path for one in sequences for path in splits.images_in(folder / one).values())
     there = {uavdt.name_in(path): path for path in found}
-    paths = tuple(there.get(name, folder / uavdt.file_name(name)) for name in table.names)
+    usual = (folder / f"{name.replace('_', '/')}.jpg" for name in table.names)
+    paths = tuple(map(there.get, table.names, usual))
     entries = tuple({"file_name": one.relative_to(folder).as_posix()} for one in paths)
     images = Images(paths) if folder.is_dir() else None
     return Split(asked.split, table, images, entries, asked.path, tuple(notes))

@@ -52,13 +52,8 @@ def frame_name(sequence: str, frame: int) -> str:
     return f"{sequence}_img{frame:06d}"
 
 
-def file_name(name: str) -> str:
-    """Return the usual path of a frame's image in IMAGES."""
-    return f"{name.replace('_', '/')}.jpg"
-
-
 def name_in(path: PurePath) -> str:
-    """Return the name of the frame that lies at a path as `file_name` gives it, else ""."""
+    """Return the name of the frame whose image lies at a path as UAVDT's do, else ""."""
     name = f"{path.parent.name}_{path.stem}"
     return name if FRAME.fullmatch(name) else ""
 

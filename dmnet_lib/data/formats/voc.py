@@ -26,40 +26,9 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import SUFFIXES
 from dmnet_lib.data.formats import coco, visdrone, yolo
 
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
-RELEASED_CORNERS = ("x0", "y0", "x1", "y1")
+TAGS = files.values_beside(__file__)
 # The last is for a data set with a class that is called "others".
 NO_CLASS = visdrone.NO_CLASS | {"objects of no class": OTHER}
-# Text, not a tree: a split has four million tags, and so they take a tenth of the time.
-HEAD = """\
-<annotation>
-  <folder>{folder}</folder>
-  <filename>{file_name}</filename>
-  <size>
-    <width>{width}</width>
-    <height>{height}</height>
-    <depth>{depth}</depth>
-  </size>
-  <segmented>0</segmented>
-"""
-OBJECT = """\
-  <object>
-    <name>{}</name>
-    <pose>Unspecified</pose>
-    <truncated>{}</truncated>
-    <difficult>{}</difficult>
-    <occlusion>{}</occlusion>
-    <bndbox>
-      <xmin>{}</xmin>
-      <ymin>{}</ymin>
-      <xmax>{}</xmax>
-      <ymax>{}</ymax>
-    </bndbox>
-  </object>
-"""
-RELEASED_OBJECT = OBJECT.replace("    <occlusion>{}</occlusion>\n", "")
-for tag, released_tag in zip(CORNERS, RELEASED_CORNERS, strict=True):
-    RELEASED_OBJECT = RELEASED_OBJECT.replace(tag, released_tag)
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -79,20 +48,18 @@ def write(
     tags of the released scripts, which have no place for score, truncation and occlusion.
     """
     file_names = file_names or [f"{name}.jpg" for name in annotations.names]
-    texts = (
-        _text(image, folder.name, file_name, released=voc_tags == "released")
-        for image, file_name in zip(annotations, file_names, strict=True)
-    )
+    pairs = zip(annotations, file_names, strict=True)
+    texts = (_text(image, folder.name, file_name, TAGS[voc_tags]) for image, file_name in pairs)
     names = (f"{name}.xml" for name in annotations.names)
     files.write_texts(folder, zip(names, texts, strict=True))
     files.write_text(folder / yolo.LIST, "".join(f"{name}\n" for name in annotations.classes))
 
 
-def _text(image: Annotations, folder_name: str, file_name: str, *, released: bool) -> str:
+def _text(image: Annotations, folder_name: str, file_name: str, tags: Mapping[str, object]) -> str:
     names = {"folder": escape(folder_name), "file_name": escape(file_name)}
     width, height = image.sizes_wh[0].tolist()
-    head = HEAD.format(**names, width=width, height=height, depth=0 if released else 3)
-    template, first = (RELEASED_OBJECT, 0) if released else (OBJECT, 1)
+    head = tags["head"].format(**names, width=width, height=height)
+    template, first = tags["object"], tags["first_px"]
     objects = []
     region, *others = NO_CLASS
     other = others[others[0] in image.classes]
@@ -100,9 +67,8 @@ def _text(image: Annotations, folder_name: str, file_name: str, *, released: boo
     columns = (image.column(name).tolist() for name in (TRUNCATION, SCORE, "occlusion"))
     rows = zip(image.class_ids.tolist(), image.boxes_xywh.tolist(), *columns, strict=True)
     for number, (x, y, w, h), truncation, score, occlusion in rows:
-        flags = (1, 0) if released else (truncation, 1 - score, occlusion)
         corners = (x + first, y + first, x + w, y + h)
-        objects.append(template.format(called[number], *flags, *corners))
+        objects.append(template.format(called[number], truncation, 1 - score, occlusion, *corners))
     return f"{head}{''.join(objects)}</annotation>\n"
 
 
@@ -201,15 +167,16 @@ def _box(item: ElementTree.Element, where: str) -> list[float]:
     boxes = item.findall("bndbox")
     if len(boxes) != 1:
         raise InputError(f"{where}: {len(boxes)} bndbox, expected one")
-    released = boxes[0].find(RELEASED_CORNERS[0]) is not None
-    tags = RELEASED_CORNERS if released else CORNERS
-    left, top, right, bottom = (_number(boxes[0], tag, f"{where}: bndbox") for tag in tags)
-    first = 0 if released else 1
+    is_released = boxes[0].find(TAGS["released"]["corners"][0]) is not None
+    tags = TAGS["released" if is_released else "standard"]
+    corners, first = tags["corners"], tags["first_px"]
+    left, top, right, bottom = (_number(boxes[0], tag, f"{where}: bndbox") for tag in corners)
     # What adding and subtracting left behind the sixth decimal was not in the boxes.
     box = (left - first, top - first, right - left + first, bottom - top + first)
     left, top, width, height = (round(one, 6) for one in box)
     if width < 0 or height < 0:
-        raise InputError(f"{where}: bndbox ends before it begins; {tags[0]} <= {tags[2]} needed")
+        what = f"bndbox ends before it begins; {corners[0]} <= {corners[2]} needed"
+        raise InputError(f"{where}: {what}")
     return [left, top, width, height]
 
 
