@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from dmnet_lib.core import files
-from dmnet_lib.core.annotations import LIMIT_PX, Annotations, offsets_of
+from dmnet_lib.core.annotations import Annotations, offsets_of
 from dmnet_lib.core.classes import REGION, Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
@@ -21,22 +21,15 @@ from dmnet_lib.data import splits
 from dmnet_lib.data.formats import visdrone
 
 UAVDT = Classes(("car", "truck", "bus"), "UAVDT")
-TEST = (
-    "M0203", "M0205", "M0208", "M0209", "M0403", "M0601", "M0602", "M0606", "M0701", "M0801",
-    "M0802", "M1001", "M1004", "M1007", "M1009", "M1101", "M1301", "M1302", "M1303", "M1401",
-)  # fmt: skip
+VALUES = files.values_beside(__file__)
+TEST, SIGNS, RANGES = VALUES["test"], VALUES["signs"], VALUES["ranges"]
 SIZE_WH = (1024, 540)
 IMAGES = "UAV-benchmark-M"  # folder of the sequences' images
 WHOLE, IGNORE = "_gt_whole.txt", "_gt_ignore.txt"
-SIGNS = ("*_gt*.txt", "GT/*_gt*.txt", "*/GT/*_gt*.txt")  # where the text may lie in a folder
 FRAME = re.compile(r"(M[0-9]{4})_(img([0-9]{6}))")
 FRAMES = 10**6  # which their names can count, in a sequence
 NONE = -1  # category and occlusion of an ignored region
 EXTRAS = ("target_id", "out_of_view", "occlusion_level")  # whose levels are not VisDrone's
-RANGES = {"frame": (1, FRAMES - 1), "target_id": (-LIMIT_PX, LIMIT_PX),
-          "left": (-LIMIT_PX, LIMIT_PX), "top": (-LIMIT_PX, LIMIT_PX),
-          "width": (0, LIMIT_PX), "height": (0, LIMIT_PX), "out_of_view": (NONE, 3),
-          "occlusion_level": (NONE, 4), "category": (NONE, 3)}  # fmt: skip
 LINE = ",".join(["%d"] * len(RANGES)) + "\n"
 RESULT_FIELDS = 7  # those that count: up to the score
 
