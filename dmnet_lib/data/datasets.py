@@ -340,15 +340,7 @@ def _of_files(
     return Split("", table, Images(tuple(paths)) if images else None, entries, asked.path)
 
 
-def _yolo(asked: Request) -> Split:
-    found = _labelled(asked, "yolo", yolo.read)
-    if found.annotations.classes.numbers:
-        return found
-    note = f"{asked.path}: no {yolo.LIST} or {yolo.DATA}; classes are called by their numbers"
-    return replace(found, notes=(*found.notes, note))
-
-
-def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]) -> Split:
+def _labelled(asked: Request, kind: str) -> Split:
     """Read a dataset, or that part whose labels, a text an image, lie in the split's folder."""
     path, notes = asked.path, []
     folder, labels, name = _label_folders(asked, LAYOUTS[kind]["folders"])
@@ -362,7 +354,11 @@ def _labelled(asked: Request, kind: str, read_labels: Callable[..., Annotations]
     if not labelled:
         raise InputError(f"{labels}: holds no label (.txt); --split chooses one of its folders")
     how = {"labels": labels, "keys": keys, "executor": asked.executor}
-    found = _of_files(asked, keys, images, folder, partial(read_labels, path, **how))
+    read_labels = partial({"yolo": yolo, "dota": dota}[kind].read, path, **how)
+    found = _of_files(asked, keys, images, folder, read_labels)
+    if kind == "yolo" and not found.annotations.classes.numbers:
+        names = f"no {yolo.LIST} or {yolo.DATA}"
+        notes.append(f"{path}: {names}; classes are called by their numbers")
     return replace(found, name=name, notes=tuple(notes))
 
 
@@ -578,7 +574,7 @@ KINDS: Mapping[str, Callable[[Request], Split]] = {
     "crops": _crops,
     "coco": _coco,
     "voc": _voc,
-    "yolo": _yolo,
-    "dota": partial(_labelled, kind="dota", read_labels=dota.read),
+    "yolo": partial(_labelled, kind="yolo"),
+    "dota": partial(_labelled, kind="dota"),
     "uavdt": _uavdt,
 }

@@ -55,9 +55,9 @@ def read(
     """Return the table of labels/<key>.txt; keys are the names by default, sizes_wh is [M, 2].
 
     Classes are those of classes.txt, else of data.yaml, in the folder or among the labels, else
-    they are called by their numbers and have none of their own. An
-    image without a file has no box, but some image must have one. executor, as `parallel.run`
-    takes it, reads the files. Raises InputError that names file and line.
+    they are called by their numbers and have none of their own. An image without a file has no box,
+    but some image must have one. executor, as `parallel.run` takes it, reads the files. Raises
+    InputError that names file and line.
     """
     labels = labels or folder / "labels"
     classes = classes_of(folder) or classes_of(labels)
