@@ -76,16 +76,10 @@ class _Results:
 
 
 def read(
-    path: Path,
-    names: Sequence[str],
-    classes: Classes,
-    *,
-    sizes_wh: np.ndarray | None = None,
-    images: Mapping[str, object] | None = None,
-    first_class: int | None = None,
-    drop_unknown: bool = False,
-    with_classes: bool = True,
-) -> tuple[Detections, list[str]]:
+    path: Path, names: Sequence[str], classes: Classes, *, sizes_wh: np.ndarray | None = None,
+    images: Mapping[str, object] | None = None, first_class: int | None = None,
+    drop_unknown: bool = False, with_classes: bool = True,
+) -> tuple[Detections, list[str]]:  # fmt: skip
     """Return the detections of classes over the images `names`, in file order, and notes in words.
 
     An image is known by its name, with or without suffix and folders, or by its id. images is the

@@ -9,13 +9,9 @@ from dmnet_lib.core.annotations import Annotations
 
 
 def apply(
-    annotations: Annotations,
-    *,
-    rows: str = "all",
-    drop_score0: bool = True,
-    oversized_boxes: str = "kept",
-    empty_images: str = "kept",
-) -> Annotations:
+    annotations: Annotations, *, rows: str = "all", drop_score0: bool = True,
+    oversized_boxes: str = "kept", empty_images: str = "kept",
+) -> Annotations:  # fmt: skip
     """Return the table without what the rules leave out; images keep their order.
 
     rows "objects" keeps boxes of a class with an area, and the ignored ones of them only where
