@@ -325,3 +325,15 @@ def test_text_is_the_dictionary_in_sorted_json(factor: float) -> None:
     for options in ({}, {"first_image_id": 0, "images": crops}):
         expected = json.dumps(coco.to_coco(table, **options), sort_keys=True) + "\n"
         assert "".join(coco.text(table, **options)) == expected
+
+
+def test_texts_read_at_once_are_those_read_one_by_one(tmp_path: Path) -> None:
+    """Also where line ends could make up for a blank line in another file."""
+    line = "1,2,3,4,1,4,0,0"
+    for n, text in enumerate((f"{line}\r{line}\n", f"\n{line}\n", f"{line},\r\n", f"+{line}", "")):
+        (tmp_path / f"{n}.txt").write_bytes(text.encode())
+    counts, table = visdrone.read_all(sorted(tmp_path.iterdir()))
+    assert counts.tolist() == [2, 1, 1, 1, 0]
+    assert table.tolist() == [[1, 2, 3, 4, 1, 4, 0, 0]] * 5
+    (tmp_path / "0.txt").write_text(line.replace("3", "3.0"))
+    assert "0.txt:1: w is '3.0'" in fault(visdrone.read_all, sorted(tmp_path.iterdir()))
