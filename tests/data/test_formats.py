@@ -337,3 +337,13 @@ def test_texts_read_at_once_are_those_read_one_by_one(tmp_path: Path) -> None:
     assert table.tolist() == [[1, 2, 3, 4, 1, 4, 0, 0]] * 5
     (tmp_path / "0.txt").write_text(line.replace("3", "3.0"))
     assert "0.txt:1: w is '3.0'" in fault(visdrone.read_all, sorted(tmp_path.iterdir()))
+
+
+def test_boxes_with_certainties_are_truth_as_others_are() -> None:
+    """As predictions that are corrected by hand have them; 0 and 1 say whether a box counts."""
+    boxes = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]} for _ in range(3)]
+    for id_, (one, score) in enumerate(zip(boxes, (0.4, 0, 1), strict=True)):
+        one |= {"id": id_, "score": score}
+    images = [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}]
+    value = {"images": images, "categories": [{"id": 1, "name": "car"}], "annotations": boxes}
+    assert coco.from_coco(value).ignored.tolist() == [False, True, False]

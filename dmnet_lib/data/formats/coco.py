@@ -74,7 +74,7 @@ class _Annotation(msgspec.Struct, gc=False):
     id: object = None
     iscrowd: Literal[0, 1] | bool | None = None
     ignore: Literal[0, 1] | bool | None = None
-    score: Literal[0, 1] | None = None  # by default what the two others say
+    score: int | float | None = None  # 0 or 1, by default what the two others say; else certainty
     truncation: Literal[0, 1] | None = None
     occlusion: Literal[0, 1, 2, 3, 4] | None = None
     occlusion_level: Literal[-1, 0, 1, 2, 3, 4] | None = None
@@ -284,6 +284,8 @@ def _rows(
                 what = f"{one.category_id!r:.40}, that of no category"
                 raise InputError(f"{where}: category_id is {what}")
             number = known[one.category_id]
+            if type(one.score) is not int or one.score not in (0, 1):
+                one.score = None
             counts = 1 - max(one.iscrowd or 0, one.ignore or 0) if one.score is None else one.score
             extra = (getattr(one, name) for name in EXTRAS)
             fields = (*one.bbox, number, not counts or number <= 0, *extra)
