@@ -83,7 +83,9 @@ class Journal:
             raise InputError(f"{self.path.parent}: {what}; remove it or choose another --out")
 
     def add(self, image: Entry, found: Detections) -> None:
-        """Write what is found in an image; its entry needs no id."""
+        """Write what is found in an image, once; its entry needs no id."""
+        if image["file_name"] in self.done:
+            return
         columns = (found.boxes_xyxy.tolist(), found.scores.tolist(), found.class_ids.tolist())
         line = msgspec.json.encode(_Line(image, *columns)) + b"\n"
         if not self._lines.is_file():

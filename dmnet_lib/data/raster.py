@@ -144,13 +144,11 @@ def opened(path: Path, *, bands: str = "") -> Iterator[Raster]:
     says. Raises InputError for a file that is missing or no raster, for bands that it has not, and
     where rasterio is not installed.
     """
-    asked = bands
     with _source(path) as source:
+        asked = _asked_bands(path, source, bands) if bands else ()
         with _reading(path):
             alpha, palette, value_range = _alpha(source), None, None
-            bands, notes = _shown_bands(source, alpha)
-        bands = _asked_bands(path, source, asked) if asked else bands
-        with _reading(path):
+            bands, notes = _shown_bands(source, alpha, asked)
             if source.colorinterp[bands[0] - 1].name == "palette":
                 known = source.colormap(bands[0])
                 colours = [known.get(value, (0, 0, 0))[:3] for value in range(1 << 16)]
@@ -213,12 +211,16 @@ def _alpha(source: "DatasetReader") -> int | None:
     return number if np.isin(values, (0, values.max())).mean() >= ALPHA_SHARE else None
 
 
-def _shown_bands(source: "DatasetReader", alpha: int | None) -> tuple[tuple[int, ...], list[str]]:
+def _shown_bands(
+    source: "DatasetReader", alpha: int | None, asked: tuple[int, ...]
+) -> tuple[tuple[int, ...], list[str]]:
     """Return the numbers of the bands to show, three or one, and notes on these and the others."""
     kinds = [one.name for one in source.colorinterp]
     others, notes = [n for n in source.indexes if n != alpha], []
-    shown = tuple(others[: 3 if len(others) > 2 else 1])
-    if {*COLOURS} <= {*kinds}:
+    shown = asked or tuple(others[: 3 if len(others) > 2 else 1])
+    if asked:
+        notes.append(f"shown: band {', '.join(map(str, asked))}")
+    elif {*COLOURS} <= {*kinds}:
         shown = tuple(kinds.index(colour) + 1 for colour in COLOURS)
     elif len(shown) == 3:
         notes.append(f"bands {shown} as red, green, blue, as the file does not name colours")

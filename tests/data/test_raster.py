@@ -59,6 +59,16 @@ def test_alpha_tells_where_there_are_no_data(tmp_path: Path) -> None:
         assert one.is_empty((0, 0, 40, 60)) and not one.is_empty((0, 0, 41, 60))
 
 
+def test_bands_that_are_asked_for_are_the_ones_that_notes_name(tmp_path: Path) -> None:
+    path = mosaics.write_tif(tmp_path / "a.tif", np.concatenate([RGB, RGB[:2]]).astype(np.uint16))
+    with raster.opened(path, bands="5,1,2") as one:
+        assert one.bands == (5, 1, 2)
+        assert one.notes[:2] == (
+            "shown: band 5, 1, 2",
+            "not shown: band 3 (infrared or other), 4 (infrared or other)",
+        )
+
+
 def test_nodata_of_all_bands_is_empty(tmp_path: Path) -> None:
     bands = RGB.copy()
     bands[:, :30], bands[0, :40] = 7, 7

@@ -170,7 +170,7 @@ def test_a_faulty_map_of_classes_is_named(class_map: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("own", "given", "words"),
     [
-        (None, "", "names no classes; say names: coco, or a list"),
+        (None, "", "names no classes; say them by model_classes: coco, or a list"),
         ("{0: 'red', 2: 'blue'}", "", "the names of its classes are torn"),
         ("red, green", "", "the names of its classes are torn"),
         ("__import__('os')", "", "the names of its classes are torn"),

@@ -204,6 +204,13 @@ def test_what_was_finished_is_kept_when_it_is_stopped(predicted, tmp_path, monke
     assert not list((tmp_path / "out").glob("*.lines"))
 
 
+def test_results_inside_the_input_folder_are_no_inputs(predicted, tmp_path) -> None:
+    jpeg(tmp_path / "a.jpg", noise())
+    for _ in range(2):
+        assert predicted(tmp_path, "--recursive") == 0
+        assert [one["file_name"] for one in listing(tmp_path / "out")["images"]] == ["a.jpg"]
+
+
 def test_a_failed_call_leaves_nothing_that_refuses_the_next(predicted, tmp_path) -> None:
     torn = files.write_bytes(tmp_path / "torn.jpg", b"no picture")
     assert predicted(torn) == 1

@@ -76,6 +76,17 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(tmp_path, capsys, options
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("other", [("--classes", "bus"), ("--head", "yolox, RGB")])
+def test_what_is_read_otherwise_is_not_gone_on_with(tmp_path, capsys, other) -> None:
+    image, torn = sorted(IMAGES.iterdir())[0], tmp_path / "torn.jpg"
+    torn.write_text("no picture")
+    given = (tmp_path / "out", image, torn, "--strategy", "global")
+    assert predict(*given, "--classes", "car") == predict(*given, "--classes", "car") == 1
+    assert "choose another" not in capsys.readouterr().err
+    assert predict(*given, "--classes", "car", *other) == 1
+    assert "choose another --out" in capsys.readouterr().err
+
+
 def test_a_mosaic_gives_boxes_on_the_map(tmp_path, capsys) -> None:
     rasterio = pytest.importorskip("rasterio")
     with rasterio.open(MOSAIC) as mosaic:
@@ -124,7 +135,11 @@ def test_a_video_with_boxes_is_as_long_as_its_frames(tmp_path) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     given = ("--strategy", "global", "--every", 2, "--video", "--min-score", 0.1)
-    assert predict(tmp_path / "out", path, *given) == 0
+    torn = tmp_path / "torn.jpg"
+    torn.write_text("no picture")
+    for _ in range(2):  # the second call goes on, and writes the video anew
+        assert predict(tmp_path / "out", path, torn, *given) == 1
+        assert len(listed(tmp_path / "out")["images"]) == 4
     with av.open(str(tmp_path / "out" / "videos" / "flight.mp4")) as made:
         frames = [frame.to_ndarray(format="rgb24") for frame in made.decode(video=0)]
     assert [frame.shape for frame in frames] == [(360, 640, 3)] * 4

@@ -18,7 +18,7 @@ def of_model(path: Path, own: str | None, given: str | Sequence[str]) -> tuple[s
         listed = given.split(",") if isinstance(given, str) else given
         return COCO if given == "coco" else tuple(name.strip() for name in listed)
     if own is None:
-        raise InputError(f"{path}: names no classes; say names: coco, or a list")
+        raise InputError(f"{path}: names no classes; say them by model_classes: coco, or a list")
     try:
         listed = ast.literal_eval(own)
         return tuple(str(listed[n]) for n in range(len(listed)))

@@ -194,6 +194,11 @@ class DetectorOptions:
         type=count, default=0)  # fmt: skip
     device: str = option("auto, cpu, cuda, mps", default="auto")
 
+    @property
+    def read_as(self) -> list[str]:
+        """What decides which boxes and classes its answers are."""
+        return [self.model_classes, self.classes, self.head]
+
     def how(self) -> dict[str, object]:
         """Return how it is opened, as `sources.open_detector` takes it, and input_px."""
         return {name: value for name, value in vars(self).items() if name != "detector"}

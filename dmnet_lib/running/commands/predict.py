@@ -85,7 +85,7 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    sources = _sources(options.inputs, options.recursive, say)
+    sources = _sources(options, say)
     if all(one.path.is_dir() for one in sources):
         below = "" if options.recursive else "; --recursive looks into its subfolders too"
         raise InputError(f"{options.inputs[0]}: no image or video in it{below}")
@@ -97,6 +97,7 @@ def run(options: Options, say: Say) -> None:
         "made_by": dict(predictor.made_by), "strategy": predictor.strategy.name,
         "min_score": options.min_score, "max_detections": options.max_detections,
         "every": options.every, "bands": options.bands, "block_px": options.block_px,
+        "map": options.map, "read_as": options.detector.read_as,
     }  # fmt: skip
     others = (options.out / TEXTS, options.out / OVERLAYS)
     journal = Journal.begin(options.out / LISTING, predictor.detector.classes, info, others)
@@ -131,11 +132,11 @@ class Source:
     name: str
 
 
-def _sources(inputs: Sequence[Path], recursive: bool, say: Say) -> list[Source]:
+def _sources(options: Options, say: Say) -> list[Source]:
     """Return the files that are meant, each once."""
     found: dict[str, tuple[Path, Path]] = {}  # the file, and the folder that names count from
-    for path in inputs:
-        files_in = _files_in(path, recursive, say) if path.is_dir() else [path]
+    for path in options.inputs:
+        files_in = _files_in(path, options, say) if path.is_dir() else [path]
         home = path if path.is_dir() else path.parent
         for one in files_in or [path]:
             # realpath, unlike Path.resolve, takes a link that leads nowhere.
@@ -148,11 +149,16 @@ def _sources(inputs: Sequence[Path], recursive: bool, say: Say) -> list[Source]:
     return list(map(Source, paths, names, names_of(names)))
 
 
-def _files_in(folder: Path, recursive: bool, say: Say) -> list[Path]:
-    """Return a folder's images and videos; what is passed over is counted."""
+def _files_in(folder: Path, options: Options, say: Say) -> list[Path]:
+    """Return a folder's images and videos; what is passed over is counted.
+
+    What an earlier call wrote is no input, be --out inside the folder.
+    """
     # A link that leads nowhere is named, where its suffix is a picture's.
-    below = folder.rglob("*") if recursive else folder.iterdir()
+    below = folder.rglob("*") if options.recursive else folder.iterdir()
     own = sorted(one for one in below if one.is_file() or (one.is_symlink() and not one.exists()))
+    written = {options.out.absolute() / name for name in (OVERLAYS, VIDEOS)}
+    own = [one for one in own if written.isdisjoint(one.absolute().parents)]
     known = [one for one in own if one.suffix.lower() in SUFFIXES and one.name[0] != "."]
     if len(own) > len(known):
         say(f"note: {folder}: files passed over: {len(own) - len(known)}")
