@@ -7,12 +7,10 @@
 On a run's test images the boxes are those of its strategy in notebook 05.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,7 +28,6 @@ from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.data import raster
-from dmnet_lib.data.formats import coco, geojson
 from dmnet_lib.data.raster import Raster
 from dmnet_lib.density import mcnn, sizes, windows
 from dmnet_lib.detection import (
@@ -43,12 +40,9 @@ from dmnet_lib.detection import (
     strategies,
 )
 from dmnet_lib.detection.detectors import Detector, Views
+from dmnet_lib.detection.prediction import NO_MAPS, Prediction
 from dmnet_lib.detection.strategies import InferencePass, Rule
 from dmnet_lib.detection.strategy import PREDICT, SHOWN_SCORE, Strategy, predictable
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import supervision
 
 MCNN_WEIGHTS = "mcnn.safetensors"
 NEEDED = {  # files of each stage that predictions need; a clone has figures and metrics alone
@@ -60,65 +54,7 @@ NEEDED = {  # files of each stage that predictions need; a clone has figures and
 FUSION_IOU, COARSE_WEIGHT = 0.5, 0.5  # as params/visdrone_offtheshelf.yaml
 MOST_BOXES = 500  # of an image
 SYNTHETIC = "learned on synthetic scenes, so expect little of it on photographs"
-NO_MAPS = np.zeros((0, 0, 0), np.float32)
 Progress = Callable[[int, int], None]  # images that are done, and all
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What is found in one image.
-
-    detections: fused, best first; size_wh: of the image in pixels; regions: the crops; density
-    [K, h, w]: objects per cell of cell_px pixels, one map per size bin (none where the strategy
-    needs none); megapixels through the detector; seconds from pixels to boxes; notes: what was done
-    to open the picture, and whether boxes were left out.
-    """
-
-    detections: Detections
-    size_wh: tuple[int, int]
-    regions: Regions
-    density: np.ndarray
-    cell_px: float
-    megapixels: float
-    seconds: float
-    notes: tuple[str, ...] = ()
-
-    def above(self, min_score: float = SHOWN_SCORE) -> "Prediction":
-        """Return the same with the detections above a score alone."""
-        shown = self.detections.select(self.detections.scores > min_score)
-        return replace(self, detections=shown)
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """Return one row per detection: class, score, and the box's corners in pixels."""
-        import pandas as pd
-
-        found = self.detections
-        names = [found.classes.name(k) for k in found.class_ids]
-        corners = dict(zip(("x1", "y1", "x2", "y2"), found.boxes_xyxy.T, strict=True))
-        return pd.DataFrame({"class": names, "score": found.scores, **corners})
-
-    def to_coco(self) -> dict[str, list]:
-        """Return a COCO dictionary of the image, whose annotations have scores."""
-        found, (width, height) = self.detections, self.size_wh
-        entry = {"id": 1, "file_name": found.names[0], "width": width, "height": height}
-        return {"images": [entry], "categories": coco.categories_of(found.classes),
-                "annotations": list(coco.detection_entries(found, [1]))}  # fmt: skip
-
-    def to_geojson(self, opened: Raster | None = None) -> dict[str, object]:
-        """Return a GeoJSON collection of outlines: on the map of an open raster, else in pixels."""
-        return json.loads("".join(geojson.text(self.detections, opened)))
-
-    def to_supervision(self) -> "supervision.Detections":
-        """Return supervision's table; class_id counts from 0. InputError where it is missing."""
-        try:
-            import supervision
-        except ImportError:
-            raise InputError("supervision is not installed: pip install supervision") from None
-        found = self.detections
-        names = np.array([found.classes.name(k) for k in found.class_ids], str)
-        numbers = {"confidence": found.scores, "class_id": found.class_ids - 1}
-        data = {"class_name": names}
-        return supervision.Detections(found.boxes_xyxy.astype(np.float32), **numbers, data=data)
 
 
 @dataclass(frozen=True)
@@ -257,10 +193,7 @@ class Predictor:
 
         Raises InputError for a torn file.
         """
-        found = rasters.predict(self, opened, iou_threshold=self.rule.iou_threshold, **how)
-        crops = Regions.from_lists([found.regions_xyxy])
-        costs = (found.megapixels, found.seconds, found.notes)
-        return Prediction(found.detections, opened.size_wh, crops, NO_MAPS, 0.0, *costs)
+        return rasters.predict(self, opened, iou_threshold=self.rule.iou_threshold, **how)
 
     def of_files(
         self, paths: Iterable[Path | str], *, progress: Progress | None = None

@@ -7,32 +7,32 @@ read from the overviews: each level is COARSER times as coarse, and the last is 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from dmnet_lib.core import boxes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
-from dmnet_lib.core.tables import Detections, join
+from dmnet_lib.core.tables import Regions, join
 from dmnet_lib.data.raster import Raster
 from dmnet_lib.detection import fusion
+from dmnet_lib.detection.prediction import NO_MAPS, Prediction
 
 BLOCK_PX, OVERLAP_PX = 2048, 256
 COARSER = 4.0
 CENTRE_ROOM = 0.25  # of a box's side, by which its centre may lie in the neighbour's core
 TOUCH = 0.05  # of a box's longer side, from an inner border at which it counts as cut
 LARGE = 0.75  # of a level's overlap: the longer side of boxes from which the coarser one adds them
-Progress = Callable[[int, int], None]  # is told how many blocks are done, and how many there are
 
 
 class Predictor(Protocol):
     """What looks at a block as at any picture, such as `predict.Predictor`."""
 
-    def predict(self, picture: Picture, name: str) -> Any:  # noqa: ANN401 (a predict.Prediction)
+    def predict(self, picture: Picture, name: str) -> Prediction:
         """Return what is found in a picture."""
         ...
 
@@ -71,32 +71,30 @@ class Block:
         return inside & ~cut.any(axis=1) & (longest_px >= self.least_px)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What is found in a block or a raster, in the raster's pixels: boxes, and crops [r, 4]."""
-
-    detections: Detections
-    regions_xyxy: np.ndarray
-    megapixels: float
-    seconds: float
-    notes: tuple[str, ...]
-
-
 def predict(
     predictor: Predictor, raster: Raster, *, block_px: int = BLOCK_PX,
-    overlap_px: int = OVERLAP_PX, iou_threshold: float = 0.7, progress: Progress | None = None,
-) -> Found:  # fmt: skip
+    overlap_px: int = OVERLAP_PX, iou_threshold: float = 0.7, label: str = "",
+) -> Prediction:  # fmt: skip
     """Return what is found in a raster, best first, under the stem of its file.
 
-    iou_threshold: the predictor's own, so that boxes of one block are not thinned twice. Raises
-    InputError for a torn file, and for blocks that the overlap does not fit.
+    iou_threshold: the predictor's own, so that boxes of one block are not thinned twice; label
+    names the progress bar. Raises InputError for a torn file, and for blocks that the overlap does
+    not fit.
     """
     todo, found = blocks(raster.size_wh, block_px=block_px, overlap_px=overlap_px), []
-    for one in detect(predictor, raster, todo):
-        found.append(one)
-        if progress:
-            progress(len(found), len(todo))
-    return fuse(found, raster, iou_threshold=iou_threshold)
+    for block in tqdm(todo, desc=label, unit="block", leave=False, disable=not label):
+        if one := _of_block(predictor, raster, block):
+            found.append(one)
+    notes = dict.fromkeys((*raster.notes, *(note for one in found for note in one.notes)))
+    if len(found) < len(todo):
+        notes[f"blocks without data: {len(todo) - len(found)} of {len(todo)}"] = None
+    names, regions = (raster.path.stem,), [one.regions.boxes_xyxy for one in found]
+    whole = join([one.detections for one in found], names)
+    whole = replace(whole, boxes_xyxy=boxes.clip(whole.boxes_xyxy, raster.size_wh))
+    fused = fusion.fuse([whole], names=names, iou_threshold=iou_threshold, top=max(1, len(whole)))
+    crops = Regions.from_lists([np.concatenate(regions)] if regions else [])
+    cost = (sum(one.megapixels for one in found), sum(one.seconds for one in found))
+    return Prediction(fused, raster.size_wh, crops, NO_MAPS, 0.0, *cost, tuple(notes))
 
 
 def blocks(size_wh: tuple[int, int], *, block_px: int, overlap_px: int) -> list[Block]:
@@ -125,38 +123,16 @@ def _spans(side: int, block: float, overlap: float) -> list[tuple[int, int, floa
     return list(zip(begins, ends, [-math.inf, *borders], [*borders, math.inf], strict=True))
 
 
-def detect(
-    predictor: Predictor, raster: Raster, todo: Iterable[Block]
-) -> Iterator[tuple[Block, Found | None]]:
-    """Yield each block with what is found in it; None: it holds no data, or one colour.
-
-    A stopped run can go on with the blocks that are left. Raises InputError for a torn file.
-    """
-    for block in todo:
-        # Masks of coarse blocks take long, or much memory; of these there are few.
-        is_empty = block.scale == 1 and raster.is_empty(block.window_xyxy)
-        picture = None if is_empty else raster.read(block.window_xyxy, block.size_wh)
-        if picture is None or (picture.image == picture.image[0, 0]).all():
-            yield block, None
-            continue
-        one = predictor.predict(picture, raster.path.stem)
-        moved = block.to_raster(one.detections.boxes_xyxy)
-        own = replace(one.detections, boxes_xyxy=moved).select(block.owns(moved))
-        crops = np.rint(block.to_raster(one.regions.boxes_xyxy)).astype(np.int64)
-        yield block, Found(own, crops, one.megapixels, one.seconds, one.notes)
-
-
-def fuse(
-    results: Sequence[tuple[Block, Found | None]], raster: Raster, *, iou_threshold: float
-) -> Found:
-    """Return the boxes of all blocks inside the raster without duplicates, and the whole cost."""
-    names, found = (raster.path.stem,), [one for _, one in results if one]
-    whole = join([one.detections for one in found], names)
-    whole = replace(whole, boxes_xyxy=boxes.clip(whole.boxes_xyxy, raster.size_wh))
-    fused = fusion.fuse([whole], names=names, iou_threshold=iou_threshold, top=max(1, len(whole)))
-    notes = dict.fromkeys((*raster.notes, *(note for one in found for note in one.notes)))
-    if len(found) < len(results):
-        notes[f"blocks without data: {len(results) - len(found)} of {len(results)}"] = None
-    crops = np.concatenate([np.zeros((0, 4), np.int64), *(one.regions_xyxy for one in found)])
-    cost = (sum(one.megapixels for one in found), sum(one.seconds for one in found))
-    return Found(fused, crops, *cost, tuple(notes))
+def _of_block(predictor: Predictor, raster: Raster, block: Block) -> Prediction | None:
+    """Return what is found in a block, in the raster's pixels; None: no data, or one colour."""
+    # Masks of coarse blocks take long, or much memory; of these there are few.
+    if block.scale == 1 and raster.is_empty(block.window_xyxy):
+        return None
+    picture = raster.read(block.window_xyxy, block.size_wh)
+    if (picture.image == picture.image[0, 0]).all():
+        return None
+    one = predictor.predict(picture, raster.path.stem)
+    moved = block.to_raster(one.detections.boxes_xyxy)
+    own = replace(one.detections, boxes_xyxy=moved).select(block.owns(moved))
+    crops = np.rint(block.to_raster(one.regions.boxes_xyxy))
+    return replace(one, detections=own, regions=Regions.from_lists([crops]))

@@ -54,18 +54,14 @@ def test_blocks_find_each_object_once_and_whole(
     size_wh = (900, 700)
     truth = scattered(size_wh, (6, 12, 25, 40), 50)
     path = mosaics.write_tif(tmp_path / "a.tif", np.moveaxis(marked(size_wh, truth), -1, 0))
-    told = []
+    predictor = mosaics.Marks()
     with raster.opened(path) as one:
-        sizes = {"block_px": block_px, "overlap_px": overlap_px}
-        found = rasters.predict(
-            mosaics.Marks(), one, **sizes, progress=lambda *done: told.append(done)
-        )
+        found = rasters.predict(predictor, one, block_px=block_px, overlap_px=overlap_px)
     np.testing.assert_array_equal(by_place(found.detections.boxes_xyxy), by_place(truth))
     assert found.detections.names == ("a",) and found.detections.classes.names == ("mark",)
-    assert told == [(n, len(told)) for n in range(1, len(told) + 1)]
-    assert found.megapixels == len(told) == 2 * found.seconds
-    assert len(found.regions_xyxy) == len(told)
-    assert (len(told) == 1) == (block_px >= 900)
+    blocks = len(predictor.seen_wh)
+    assert found.megapixels == blocks == len(found.regions) == 2 * found.seconds
+    assert (blocks == 1) == (block_px >= 900)
 
 
 def test_what_is_larger_than_a_block_comes_from_a_coarser_one(tmp_path: Path) -> None:
@@ -94,7 +90,7 @@ def test_blocks_cover_a_raster_and_cores_share_no_point(size_wh: tuple[int, int]
     assert found[-1].window_xyxy == (0, 0, *size_wh) and max(found[-1].size_wh) <= 101
 
 
-def test_blocks_without_data_are_passed_over_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
+def test_blocks_without_data_are_passed_over(tmp_path: Path) -> None:
     image = marked((400, 300), truth := np.array([[30, 40, 50, 60.0], [330, 240, 350, 270]]))
     image[:, 100:300] = 0  # no data
     image[:120, 300:] = 9  # one colour
@@ -102,9 +98,7 @@ def test_blocks_without_data_are_passed_over_and_a_stopped_run_goes_on(tmp_path:
     with raster.opened(path) as one:
         todo = rasters.blocks(one.size_wh, block_px=100, overlap_px=20)
         predictor = mosaics.Marks()
-        first = list(itertools.islice(rasters.detect(predictor, one, todo), 7))
-        rest = list(rasters.detect(predictor, one, todo[len(first) :]))
-        found = rasters.fuse([*first, *rest], one, iou_threshold=0.7)
+        found = rasters.predict(predictor, one, block_px=100, overlap_px=20)
     np.testing.assert_array_equal(by_place(found.detections.boxes_xyxy), by_place(truth))
     empty = len(todo) - len(predictor.seen_wh)
     assert empty >= 5 and found.notes[-1] == f"blocks without data: {empty} of {len(todo)}"

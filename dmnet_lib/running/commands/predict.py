@@ -249,13 +249,9 @@ class Work:
     def _of_raster(self, shot: Shot, path: Path) -> str | InputError:
         options, suffix = self.options, "gpkg" if self.options.map == "gpkg" else "geojson"
         try:
-            with (
-                raster.opened(path, bands=options.bands) as opened,
-                tqdm(desc=shot.name, unit="block", leave=False) as bar,
-            ):
-                one = self.predictor.of_raster(
-                    opened, block_px=options.block_px, progress=partial(_show, bar)
-                )
+            with raster.opened(path, bands=options.bands) as opened:
+                how = {"block_px": options.block_px, "label": shot.name}
+                one = self.predictor.of_raster(opened, **how)
                 if opened.is_georeferenced:
                     place = files.inside(options.out, f"{shot.name}.{suffix}")
                     shown = one.above(options.min_score).detections
@@ -317,8 +313,3 @@ def _decode(shot: Shot | InputError) -> tuple[Shot, Picture | Path] | InputError
 
 def _read(path: Path) -> Picture | Path:
     return path if raster.is_raster(path) else images.read(path)
-
-
-def _show(bar: tqdm, done: int, blocks: int) -> None:
-    bar.total = blocks
-    bar.update(done - bar.n)
