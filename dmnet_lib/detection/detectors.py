@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -208,26 +207,20 @@ def detect_regions(
     detector: Detector, image: np.ndarray, regions_xyxy: np.ndarray, scales: np.ndarray
 ) -> list[Found]:
     """Return what is found in each region [r, 4], resampled by scales [r], in image pixels."""
-    return _detect_together(detector, [image], [(regions_xyxy, scales)])[0]
+    return list(_found(detector, [image] * len(regions_xyxy), regions_xyxy, scales))
 
 
-def _detect_together(
-    detector: Detector, images: Sequence[np.ndarray],
-    by_image: Sequence[tuple[np.ndarray, np.ndarray]],
-) -> list[list[Found]]:  # fmt: skip
-    """Return what is found in each image's regions; the detector gets the views of all together."""
-    shown = [
-        (region, crops.cut(image, region, scale=scale))
-        for image, of_image in zip(images, by_image, strict=True)
-        for region, scale in zip(*of_image, strict=True)
-    ]
-    found, in_image = detector.find([view for _, view in shown]), []
-    for (boxes_xyxy, *rest), (region, view) in zip(found, shown, strict=True):
+def _found(
+    detector: Detector, images: Sequence[np.ndarray], regions_xyxy: np.ndarray, scales: np.ndarray
+) -> Iterator[Found]:
+    """Yield what `detect_regions` does for regions each of its image; all views go together."""
+    shown = zip(images, regions_xyxy, scales, strict=True)
+    shown = [crops.cut(image, region, scale=scale) for image, region, scale in shown]
+    answers = zip(detector.find(shown), regions_xyxy, shown, strict=True)
+    for (boxes_xyxy, *rest), region, view in answers:
         # Not quite scales: a view's size is whole pixels.
         scale_xy = view.shape[1::-1] / (region[2:] - region[:2])
-        in_image.append((boxes.shift(boxes_xyxy / np.tile(scale_xy, 2), region[:2]), *rest))
-    parts = iter(in_image)
-    return [list(islice(parts, len(regions))) for regions, _ in by_image]
+        yield boxes.shift(boxes_xyxy / np.tile(scale_xy, 2), region[:2]), *rest
 
 
 @dataclass(frozen=True)
@@ -245,12 +238,6 @@ class Views:
     def scales(self) -> np.ndarray:
         """Return the [R] factors by which the regions are resampled."""
         return self.input_scale.scales(self.sides_wh)
-
-    def by_image(self, images: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return each image's regions [r, 4] and the factors [r] that resample them."""
-        borders = np.searchsorted(self.regions.image_index, np.arange(1, images))
-        columns = (self.regions.boxes_xyxy, self.scales())
-        return list(zip(*(np.split(column, borders) for column in columns), strict=True))
 
     def megapixels(self, images: int) -> float:
         """Return the mean megapixels per image through the detector; 0 for no image."""
@@ -275,29 +262,31 @@ def detect(
     for views in passes:
         if views.input_scale.input_wh != detector.input_wh:
             raise ValueError(f"{views.input_scale}, but the detector takes {detector.input_wh}")
-    by_image = [views.by_image(len(names)) for views in passes]
-    by_pass: list[list[tuple[list[Found], float]]] = [[] for _ in passes]
+    scales = [views.scales() for views in passes]
+    found: list[list[Found]] = [[] for _ in passes]
+    seconds = np.zeros((len(passes), len(names)))
     firsts = range(0, len(names), together)
     for first in tqdm(firsts, desc=label, unit="image", disable=not label):
-        numbers = range(first, min(first + together, len(names)))
-        pixels = [images[number] for number in numbers]
-        for of_images, found in zip(by_image, by_pass, strict=True):
-            start = time.perf_counter()
-            here = _detect_together(detector, pixels, [of_images[number] for number in numbers])
-            seconds = (time.perf_counter() - start) / len(pixels)
-            found += [(of_image, seconds) for of_image in here]
-    pairs = zip(passes, by_pass, strict=True)
-    return [_table(names, views, one, detector.classes) for views, one in pairs]
+        last = min(first + together, len(names))
+        pixels = {number: images[number] for number in range(first, last)}
+        for number, views in enumerate(passes):
+            start, regions = time.perf_counter(), views.regions
+            rows = slice(*np.searchsorted(regions.image_index, [first, last]))
+            of_rows = [pixels[image] for image in regions.image_index[rows]]
+            found[number] += _found(
+                detector, of_rows, regions.boxes_xyxy[rows], scales[number][rows]
+            )
+            seconds[number, first:last] = (time.perf_counter() - start) / len(pixels)
+    tables = map(partial(_table, names, detector.classes), passes, scales, found)
+    return list(zip(tables, seconds, strict=True))
 
 
 def _table(
-    names: tuple[str, ...], views: Views, found: Sequence[tuple[list[Found], float]],
-    classes: Classes,
-) -> tuple[ViewDetections, np.ndarray]:  # fmt: skip
-    """Return one pass over all images as a table, and its seconds."""
-    parts = [part for of_image, _ in found for part in of_image]
-    columns = (np.concatenate(column) for column in zip(NOTHING, *parts, strict=True))
-    view = np.repeat(np.arange(len(parts)), [len(scores) for _, scores, _ in parts])
+    names: tuple[str, ...], classes: Classes, views: Views, scales: np.ndarray,
+    found: Sequence[Found],
+) -> ViewDetections:  # fmt: skip
+    """Return what is found in each of a pass' views as a table."""
+    columns = (np.concatenate(column) for column in zip(NOTHING, *found, strict=True))
+    view = np.repeat(np.arange(len(found)), [len(scores) for _, scores, _ in found])
     table = Detections(names, *columns, views.regions.image_index[view], classes)
-    seen = ViewDetections(table, view, views.regions, views.scales())
-    return seen, np.array([seconds for _, seconds in found])
+    return ViewDetections(table, view, views.regions, scales)
