@@ -4,7 +4,8 @@ PyAV, an extra, is imported on use.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,48 +74,30 @@ def _frames(container: "InputContainer", path: Path, every: int) -> Iterator[Fra
         raise InputError(f"{message} of some {length:.1f} s")
 
 
-@dataclass
-class Writer:
-    """Videos in a folder, to which pictures are added one by one; each is whole once it is closed.
+class Writer(ExitStack):
+    """Videos in a folder, to which pictures are added one by one, whole once `with` ends.
 
-    `with` closes what is open, and leaves nothing of what an error interrupts.
+    Nothing is left of what an error interrupts.
     """
 
-    folder: Path
-    _open: dict[str, "OutputContainer"] = field(default_factory=dict)
-
-    def __enter__(self) -> "Writer":
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        for name in list(self._open):
-            self.close(name, is_whole=error is None)
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._open: dict[str, OutputContainer] = {}
 
     def add(self, name: str, image: np.ndarray, rate: Fraction) -> None:
         """Add a picture [H, W, 3] uint8 RGB to the video of a name, at so many a second."""
         import av
 
         if name not in self._open:
-            path = self._part(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._open[name] = av.open(path, "w", format="mp4")
-            stream = self._open[name].add_stream("h264", rate=rate)
+            whole = self.enter_context(files.whole(files.inside(self._folder, f"{name}.mp4")))
+            container = self.enter_context(av.open(whole, "w", format="mp4"))
+            stream = container.add_stream("h264", rate=rate)
             stream.height, stream.width = (side - side % 2 for side in image.shape[:2])
             stream.pix_fmt = "yuv420p"
+            self.callback(lambda: container.mux(stream.encode()))  # what it holds back
+            self._open[name] = container
         (stream,) = self._open[name].streams.video
         pixels = np.ascontiguousarray(image[: stream.height, : stream.width])
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         self._open[name].mux(stream.encode(frame))
-
-    def close(self, name: str, *, is_whole: bool = True) -> None:
-        """Finish the video of a name, if there is one, or leave nothing of it."""
-        if container := self._open.pop(name, None):
-            container.mux(container.streams.video[0].encode())
-            container.close()
-            if is_whole:
-                self._part(name).replace(files.inside(self.folder, f"{name}.mp4"))
-            else:
-                self._part(name).unlink()
-
-    def _part(self, name: str) -> Path:
-        return files.inside(self.folder, f"{name}.mp4.part")
