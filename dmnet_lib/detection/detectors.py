@@ -5,7 +5,7 @@ What finds boxes in views is a `Detector`: torchvision's networks (`Torchvision`
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -154,19 +154,20 @@ class Torchvision:
     def __init__(self, model: nn.Module, classes: Classes) -> None:
         self.model, self.classes = model, classes
 
-    @torch.inference_mode()
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
-        device, found = next(self.model.parameters()).device, [NOTHING] * len(views)
-        for batch in batches([padded_wh(view) for view in views]):
-            with weights.mixed_precision(device):
-                answers = self.model([to_input(views[number], device) for number in batch])
-            for number, answer in zip(batch, answers, strict=True):
-                named = answer["labels"] > 0  # FCOS may answer with the background's label
-                columns = (answer[key][named].double() for key in ("boxes", "scores", "labels"))
-                boxes_xyxy, scores, labels = (column.cpu().numpy() for column in columns)
-                found[number] = boxes_xyxy, scores, labels.astype(np.int64)
-        return found
+        return in_batches(views, [padded_wh(view) for view in views], self._found)
+
+    @torch.inference_mode()
+    def _found(self, views: list[np.ndarray], _: tuple[int, int]) -> Iterator[Found]:
+        device = next(self.model.parameters()).device
+        with weights.mixed_precision(device):
+            answers = self.model([to_input(view, device) for view in views])
+        for answer in answers:
+            named = answer["labels"] > 0  # FCOS may answer with the background's label
+            columns = (answer[key][named].double() for key in ("boxes", "scores", "labels"))
+            boxes_xyxy, scores, labels = (column.cpu().numpy() for column in columns)
+            yield boxes_xyxy, scores, labels.astype(np.int64)
 
 
 def padded_wh(view: np.ndarray) -> tuple[int, int]:
@@ -175,14 +176,24 @@ def padded_wh(view: np.ndarray) -> tuple[int, int]:
     return width, height
 
 
-def batches(sizes_wh: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Yield the numbers of views of one size, BATCH_PX pixels at most unless it is one."""
-    by_size: dict[tuple[int, int], list[int]] = {}
+def in_batches(
+    views: Sequence[np.ndarray], sizes_wh: Sequence[tuple[int, int]],
+    find: Callable[[list[np.ndarray], tuple[int, int]], Iterable[Found]],
+) -> list[Found]:  # fmt: skip
+    """Return what is found in each view; those of one size, padded, go through a network together.
+
+    They are BATCH_PX pixels at most, unless it is one.
+    """
+    found, by_size = [NOTHING] * len(views), {}
     for number, size_wh in enumerate(sizes_wh):
         by_size.setdefault(size_wh, []).append(number)
     for (width, height), numbers in by_size.items():
         most = max(1, BATCH_PX // (width * height))
-        yield from (numbers[start : start + most] for start in range(0, len(numbers), most))
+        for batch in (numbers[start : start + most] for start in range(0, len(numbers), most)):
+            answers = find([views[number] for number in batch], (width, height))
+            for number, answer in zip(batch, answers, strict=True):
+                found[number] = answer
+    return found
 
 
 def write(folder: Path, detector: Torchvision, *, steps: int, val_loss: float) -> dict[str, object]:

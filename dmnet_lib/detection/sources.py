@@ -75,18 +75,14 @@ class Called:
         if boxes_xyxy.reshape(-1, 4).shape != (rows, 4) or numbers.shape != (rows,):
             what = f"{boxes_xyxy.shape}, {scores.shape}, {numbers.shape}"
             raise InputError(f"the detector answers {what}, expected [n, 4], [n], [n] for a view")
-        known = np.isin(numbers, np.arange(len(self.class_ids)))
-        if not (known.all() and np.isfinite(boxes_xyxy).all() and _are_shares(scores)):
+        known = np.isin(numbers, np.arange(len(self.class_ids))) & (scores >= 0) & (scores <= 1)
+        if not (known.all() and np.isfinite(boxes_xyxy).all()):
             what = "finite boxes, scores in 0..1 and classes counted from 0"
             raise InputError(f"the detector answers something else than {what}")
         ids = self.class_ids[numbers.astype(np.int64)]
         boxes_xyxy = boxes_xyxy.reshape(-1, 4)
         kept = (ids > 0) & np.all(boxes_xyxy[:, :2] < boxes_xyxy[:, 2:], axis=1)
         return boxes_xyxy[kept], scores[kept], ids[kept]
-
-
-def _are_shares(values: np.ndarray) -> bool:
-    return bool(((values >= 0) & (values <= 1)).all())
 
 
 def open_detector(

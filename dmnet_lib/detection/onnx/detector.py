@@ -10,7 +10,6 @@ import numpy as np
 from dmnet_lib.core import boxes, files
 from dmnet_lib.core.classes import Classes, listed
 from dmnet_lib.core.tables import Detections
-from dmnet_lib.cropping import crops
 from dmnet_lib.detection import detectors, fusion
 from dmnet_lib.detection.detectors import Found
 from dmnet_lib.detection.onnx import guess
@@ -71,16 +70,12 @@ class Onnx:
         return self.network.input_wh
 
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
-        """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
-        fitted = [_fitted(view, self.input_wh) for view in views]
-        sizes_wh = [self.input_wh or detectors.padded_wh(view) for view in fitted]
-        found = [detectors.NOTHING] * len(views)
-        for batch in detectors.batches(sizes_wh):
-            answers = self._found([fitted[n] for n in batch], sizes_wh[batch[0]])
-            for number, (boxes_xyxy, *rest) in zip(batch, answers, strict=True):
-                factor = np.divide(views[number].shape[1::-1], fitted[number].shape[1::-1])
-                found[number] = boxes_xyxy * np.tile(factor, 2), *rest
-        return found
+        """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels.
+
+        Views are input_wh at most, if that is given.
+        """
+        sizes_wh = [self.input_wh or detectors.padded_wh(view) for view in views]
+        return detectors.in_batches(views, sizes_wh, self._found)
 
     def _found(self, views: list[np.ndarray], size_wh: Size) -> list[Found]:
         """Return what is found in views that fit into one input."""
@@ -156,9 +151,3 @@ def load_exported(
     about |= {"head": head} if head else {}
     files.write_json(folder / detectors.ABOUT, about)
     return detector, about
-
-
-def _fitted(view: np.ndarray, input_wh: Size | None) -> np.ndarray:
-    height, width = view.shape[:2]
-    scale = 1.0 if input_wh is None else min(1.0, input_wh[0] / width, input_wh[1] / height)
-    return crops.cut(view, (0, 0, width, height), scale=scale)

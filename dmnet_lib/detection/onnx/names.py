@@ -28,25 +28,29 @@ def of_model(path: Path, own: str | None, given: str | Sequence[str]) -> tuple[s
 
 def mapped(names: Sequence[str], classes: Classes, class_map: str) -> Mapped:
     """Return which of a model's classes count, and what they are in the data; see `Onnx.open`."""
-    found = {}
-    if not class_map.strip():
+    found, wanted = {}, _pairs(class_map)
+    if not wanted:
         found = {name: number for name in names if (number := classes.like(name))}
         if not found:
             lists = f"the model has {listed(dict.fromkeys(names))}; the data {classes}"
             raise InputError(f"no class of the model is one of the data: {lists}; give a class_map")
-    for part in class_map.split(",") if class_map.strip() else ():
-        theirs, _, own = (word.strip() for word in part.partition(":"))
+    for theirs, own in wanted:
         if theirs not in names:
             hint = nearest(theirs, names) or f"; there are {listed(names)}"
             raise InputError(f"{theirs!r} is no class of the model{hint}")
         if theirs in found:
             raise InputError(f"{theirs!r} is named twice in {class_map!r}")
-        found[theirs] = classes.id(own or theirs)
+        found[theirs] = classes.id(own)
     return tuple(names.index(name) for name in found), tuple(found.values())
 
 
 def chosen(path: Path, names: Sequence[str], class_map: str) -> Classes:
     """Return the classes that class_map makes of a model's, by default all of them."""
-    parts = [part.partition(":") for part in class_map.split(",")] if class_map.strip() else []
-    own = [(new or old).strip() for old, _, new in parts] or names
+    own = [own for _, own in _pairs(class_map)] or names
     return Classes(tuple(dict.fromkeys(own)), path.name)
+
+
+def _pairs(class_map: str) -> list[tuple[str, str]]:
+    """Return the model's and the data's name of each class that a text says."""
+    parts = (part.partition(":") for part in class_map.split(",") if class_map.strip())
+    return [(theirs.strip(), (own or theirs).strip()) for theirs, _, own in parts]
