@@ -15,7 +15,6 @@ import numpy as np
 
 from dmnet_lib.core import files
 from dmnet_lib.core.classes import Classes
-from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco
 from dmnet_lib.data.formats.coco import Entry
@@ -52,11 +51,8 @@ class Journal:
         found = cls(path, classes, json.loads(json.dumps(info)))
         if found._lines.is_file():
             found._go_on()
-        elif path.is_file():
-            before = files.read_json(path)
-            found._refuse_other(before.get("info") if isinstance(before, dict) else None)
-        elif any(other.exists() for other in others):
-            found._refuse_other(None)
+        else:
+            files.refuse_others(path, {"info": found.info}, *others)
         return found
 
     @property
@@ -68,7 +64,8 @@ class Journal:
         with self._lines.open("rb+") as stream:
             with files.reading(self._lines, "lines of `dmnet predict`; remove it", (ValueError,)):
                 before = json.loads(stream.readline())
-            self._refuse_other(before)
+            if before != self.info:
+                raise files.other_output(self.path.parent)
             whole = stream.tell()
             for line in stream:
                 with suppress(msgspec.DecodeError):
@@ -76,11 +73,6 @@ class Journal:
                     self.done[str(one.image["file_name"])] = len(one.scores)
                     whole += len(line)
             stream.truncate(whole)
-
-    def _refuse_other(self, info: object) -> None:
-        if info != self.info:
-            what = "output folder exists with other inputs or parameters"
-            raise InputError(f"{self.path.parent}: {what}; remove it or choose another --out")
 
     def add(self, image: Entry, found: Detections) -> None:
         """Write what is found in an image, once; its entry needs no id."""

@@ -21,7 +21,7 @@ from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.core.result_folder import CROPS, DENSITY, DETECTION, MCNN, ResultFolder
-from dmnet_lib.core.tables import Detections, Regions
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import input_scale, plans, recall
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import CropPlanner
@@ -41,7 +41,7 @@ from dmnet_lib.detection import (
 )
 from dmnet_lib.detection.detectors import Detector, Views
 from dmnet_lib.detection.prediction import NO_MAPS, Prediction
-from dmnet_lib.detection.strategies import InferencePass, Rule
+from dmnet_lib.detection.strategies import Rule
 from dmnet_lib.detection.strategy import PREDICT, SHOWN_SCORE, Strategy, predictable
 
 MCNN_WEIGHTS = "mcnn.safetensors"
@@ -219,7 +219,9 @@ class Predictor:
         """
         start, pixels = time.perf_counter(), [picture.image for picture in pictures]
         sizes_wh = np.array([image.shape[1::-1] for image in pixels])
-        whole, whole_cost = self._pass(pixels, names, self._whole_images(sizes_wh))
+        whole_views = strategies.whole_views(sizes_wh, self.rule.input_scale)
+        shown = "native" if self.strategy.name == "native" else "global"
+        whole, whole_cost = self._pass(pixels, names, whole_views[shown])
         maps = [NO_MAPS] * len(pixels)
         if self.strategy.source == "mcnn":
             scale = self.density.input_scale
@@ -239,21 +241,15 @@ class Predictor:
             for n, picture in enumerate(pictures)
         ]  # fmt: skip
 
-    def _whole_images(self, sizes_wh: np.ndarray) -> Views:
-        scale = replace(self.rule.input_scale, max_upscale=1.0)
-        if self.strategy.name == "native":
-            scale = replace(scale, input_long_px=strategies.FULL_RESOLUTION)
-        return Views(Regions.whole_images(sizes_wh), scale)
-
     def _pass(
         self, pixels: Sequence[np.ndarray], names: Sequence[str], views: Views
-    ) -> tuple[InferencePass, np.ndarray]:
+    ) -> tuple[ViewDetections, np.ndarray]:
         """Return what is found in views, and the megapixels [M] that they cost each image."""
         together = {"together": len(pixels)}
         ((seen, _),) = detectors.detect(self.detector, pixels, tuple(names), [views], **together)
         pixels_each = views.input_scale.pixels(views.sides_wh)
         cost = np.bincount(views.regions.image_index, pixels_each, minlength=len(names)) / 1e6
-        return InferencePass(**vars(seen), megapixels=cost.mean(), seconds=0.0), cost
+        return seen, cost
 
     def _regions(
         self, maps: Sequence[np.ndarray], whole: Detections, sizes_wh: np.ndarray

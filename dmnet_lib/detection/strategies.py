@@ -81,12 +81,17 @@ def run_whole_images(
 ) -> dict[str, InferencePass]:
     """Return the passes `global`, at the input size, and `native`, at full resolution, where the
     network takes any size."""
-    whole = Regions.whole_images(split.annotations.sizes_wh)
-    scale = replace(rule.input_scale, max_upscale=1.0)
-    views = {"global": Views(whole, scale)}
-    if detector.input_wh is None:
-        views["native"] = Views(whole, replace(scale, input_long_px=FULL_RESOLUTION))
+    views = whole_views(split.annotations.sizes_wh, rule.input_scale)
+    if detector.input_wh:
+        del views["native"]
     return run(detector, split, views, cache=cache, label="whole images")
+
+
+def whole_views(sizes_wh: np.ndarray, scale: InputScale) -> dict[str, Views]:
+    """Return whole images as `global` and `native` show them, which enlarge nothing."""
+    whole, scale = Regions.whole_images(sizes_wh), replace(scale, max_upscale=1.0)
+    native = replace(scale, input_long_px=FULL_RESOLUTION)
+    return {"global": Views(whole, scale), "native": Views(whole, native)}
 
 
 def run_crops(
@@ -186,7 +191,7 @@ def outcomes(
     return found
 
 
-def fuse(passes: Sequence[InferencePass], rule: Rule) -> Detections:
+def fuse(passes: Sequence[ViewDetections], rule: Rule) -> Detections:
     """Return the boxes of all passes fused by the rule; the first shows whole images."""
     sizes_wh = passes[0].regions.boxes_xyxy[:, 2:]
     return fusion.fuse(

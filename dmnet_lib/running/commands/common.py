@@ -3,7 +3,7 @@
 import argparse
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args
 
-from dmnet_lib.core import files, official, parallel
+from dmnet_lib.core import official, parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
@@ -248,18 +248,3 @@ def parameters(source: SplitOptions, kernels: KernelOptions, profile: Profile) -
     found |= asdict(kernels)
     del found["train_split"]  # it shows in the sigmas
     return found
-
-
-def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> None:
-    """Raise InputError where a folder holds output of other settings: both would be mixed.
-
-    made is what its listing must say; where there is no listing, others must not be there.
-    """
-    if listing.is_file():
-        before = files.read_json(listing)
-        same = isinstance(before, dict) and all(before.get(k) == v for k, v in made.items())
-    else:
-        same = not any(path.exists() for path in others)
-    if not same:
-        what = "output folder exists with other inputs or parameters"
-        raise InputError(f"{listing.parent}: {what}; remove it or choose another --out")

@@ -89,10 +89,10 @@ def _write_listings(source: Split, chosen: Chosen, options: Options) -> None:
         images[name]["regions"] = chosen.regions.of_image(i).tolist()
         if chosen.gains is not None:
             images[name]["gains"] = chosen.gains[i]
-    common.refuse_others(out / CROPS_LIST, {"images": images}, texts, pixels)
+    files.refuse_others(out / CROPS_LIST, {"images": images}, texts, pixels)
     if options.images:
         made_by = {"quality": options.quality}
-        common.refuse_others(out / PIXELS_LIST, made_by, pixels)
+        files.refuse_others(out / PIXELS_LIST, made_by, pixels)
         files.write_json(out / PIXELS_LIST, made_by)
     parameters = {
         **common.parameters(options.source, options.kernels, options.profile),

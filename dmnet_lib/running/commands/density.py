@@ -47,7 +47,7 @@ def run(options: Options, say: Say) -> None:
     if options.kernels.sigma_rule == "class_wise":
         say(f"sigmas in px, of train's objects: {listed['parameters']['class_sigmas_px']}")
     there = [path for suffix in maps.FORMATS for path in options.out.glob(f"*{suffix}")]
-    common.refuse_others(options.out / LISTING, listed, *there)
+    files.refuse_others(options.out / LISTING, listed, *there)
     files.write_json(options.out / LISTING, listed)
     bins = sizes.measure(annotations, edges_px)
     if edges_px:
