@@ -135,26 +135,6 @@ def fuse(
     return together.select(kept).top(top)
 
 
-def to_whole(
-    found: Detections,
-    *,
-    names: tuple[str, ...],
-    parents: np.ndarray,
-    corners_xy: np.ndarray,
-    scales: np.ndarray,
-) -> Detections:
-    """Return detections of K crops moved to their whole images `names`.
-
-    parents [K]: the image of each crop; corners_xy [K, 2]: its corner there, in pixels; scales [K]:
-    the size of the crop as detected on over its size in the image.
-    """
-    crop = found.image_index
-    xyxy = boxes.shift(found.boxes_xyxy / scales[crop][:, None], corners_xy[crop])
-    order = np.argsort(parents[crop], kind="stable")
-    columns = (xyxy, found.scores, found.class_ids, parents[crop])
-    return Detections(names, *(column[order] for column in columns), found.classes)
-
-
 def kept_rows(
     found: Detections, *, iou_threshold: float, rules: FusionRules = CORRECTED.fusion
 ) -> np.ndarray:

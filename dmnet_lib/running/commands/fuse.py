@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from dmnet_lib.core import files
+from dmnet_lib.core import boxes, files
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
@@ -124,15 +124,17 @@ def _crop_views(wholes: Split, options: Options, say: Say) -> ViewDetections:
     for crop in (crops[place] for place in np.flatnonzero(beyond)):
         where = f"{source}: {crop['file_name']}: its corner ({crop['x0']}, {crop['y0']})"
         raise InputError(f"{where} is not in its image, {crop['parent']}")
-    moved = fusion.to_whole(
-        found, names=names, parents=parents, corners_xy=corners_xy, scales=scales
-    )
     ends_xy = corners_xy + sizes_wh / scales[:, None]
     regions_xyxy = np.column_stack([corners_xy, ends_xy]).round().astype(np.int64)
     order = np.argsort(parents, kind="stable")  # views stand by image, and boxes by view
-    view = np.sort(np.argsort(order)[found.image_index])
+    view = np.argsort(order)[found.image_index]
+    rows = np.argsort(view, kind="stable")
+    crop = found.image_index[rows]
+    xyxy = boxes.shift(found.boxes_xyxy[rows] / scales[crop, None], corners_xy[crop])
+    columns = (xyxy, found.scores[rows], found.class_ids[rows], parents[crop])
+    moved = Detections(names, *columns, found.classes)
     regions = Regions(regions_xyxy[order], parents[order])
-    return ViewDetections(moved, view, regions, _seen_at(scales, sizes_wh, options)[order])
+    return ViewDetections(moved, view[rows], regions, _seen_at(scales, sizes_wh, options)[order])
 
 
 def _placed(stem: str, entry: coco.Entry, size_wh: np.ndarray, source: Path) -> coco.Entry:

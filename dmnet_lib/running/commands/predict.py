@@ -213,7 +213,8 @@ class Work:
                 yield from (one for one in some if isinstance(one, InputError))
                 pairs = [one for one in some if not isinstance(one, InputError)]
                 yield from self._of_pictures([p for p in pairs if isinstance(p[1], Picture)])
-                yield from (self._of_raster(*p) for p in pairs if isinstance(p[1], Path))
+                for shot, path in (pair for pair in pairs if isinstance(pair[1], Path)):
+                    yield parallel.attempt(partial(self._of_raster, shot), path)
 
     def _shots(self, sources: Sequence[Source]) -> Iterator[Shot | InputError]:
         """Yield what is to be decoded, without what is done."""
@@ -246,19 +247,16 @@ class Work:
             for (shot, picture), one in zip(pairs, found, strict=True):
                 yield self._write(shot, picture, one)
 
-    def _of_raster(self, shot: Shot, path: Path) -> str | InputError:
+    def _of_raster(self, shot: Shot, path: Path) -> str:
         options, suffix = self.options, "gpkg" if self.options.map == "gpkg" else "geojson"
-        try:
-            with raster.opened(path, bands=options.bands) as opened:
-                how = {"block_px": options.block_px, "label": shot.name}
-                one = self.predictor.of_raster(opened, **how)
-                if opened.is_georeferenced:
-                    place = files.inside(options.out, f"{shot.name}.{suffix}")
-                    shown = one.above(options.min_score).detections
-                    geojson.write(place, shown, opened, lonlat=options.map == "lonlat")
-                return self._write(shot, opened.overview(OVERVIEW_PX), one)
-        except InputError as error:
-            return error
+        with raster.opened(path, bands=options.bands) as opened:
+            how = {"block_px": options.block_px, "label": shot.name}
+            one = self.predictor.of_raster(opened, **how)
+            if opened.is_georeferenced:
+                place = files.inside(options.out, f"{shot.name}.{suffix}")
+                shown = one.above(options.min_score).detections
+                geojson.write(place, shown, opened, lonlat=options.map == "lonlat")
+            return self._write(shot, opened.overview(OVERVIEW_PX), one)
 
     def _write(self, shot: Shot, picture: Picture, found: "Prediction") -> str:
         """Write what is found; the picture may be a smaller one than the boxes are counted in."""
@@ -305,10 +303,9 @@ def _decoded(
 
 
 def _decode(shot: Shot | InputError) -> tuple[Shot, Picture | Path] | InputError:
-    try:
-        return shot if isinstance(shot, InputError) else (shot, shot.read())
-    except InputError as error:
-        return error
+    if isinstance(shot, InputError):
+        return shot
+    return parallel.attempt(lambda one: (one, one.read()), shot)
 
 
 def _read(path: Path) -> Picture | Path:
