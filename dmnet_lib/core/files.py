@@ -127,6 +127,15 @@ def reading(
         raise InputError(f"{path}: not {what} ({words})") from None
 
 
+@contextmanager
+def needing(extra: str, words: str) -> Iterator[None]:
+    """Raise InputError, words and how to install an extra, where what is imported is missing."""
+    try:
+        yield
+    except ImportError:
+        raise InputError(f"{words}: pip install 'dmnet-suite[{extra}]'") from None
+
+
 def read_json(path: Path) -> object:
     """Read JSON. Raises InputError when the file is missing or broken."""
     with reading(path, "valid JSON", (ValueError, RecursionError)):

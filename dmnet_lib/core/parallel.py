@@ -19,6 +19,7 @@ from typing import NoReturn, TypeVar
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 
 Item = TypeVar("Item")
@@ -75,10 +76,8 @@ def cluster(address: str) -> Iterator[Executor]:
     They must have this library and see the same files by the same paths. A task whose worker is
     lost runs again on another. Raises InputError where dask is not installed or none answers.
     """
-    try:
+    with files.needing("cluster", "no dask here"):
         import distributed
-    except ImportError:
-        raise InputError("no dask here: pip install 'dmnet-suite[cluster]'") from None
     if not ADDRESS.fullmatch(address):  # a client of another would hang, and again when it ends
         raise InputError(f"{address}: expected a dask scheduler, such as tcp://host:8786")
     try:

@@ -167,11 +167,8 @@ def opened(path: Path, *, bands: str = "") -> Iterator[Raster]:
 
 @contextmanager
 def _source(path: Path) -> Iterator["DatasetReader"]:
-    try:
+    with files.needing("raster", f"{path}: reading rasters needs rasterio"):
         import rasterio
-    except ImportError:
-        remedy = "pip install 'dmnet-suite[raster]'"
-        raise InputError(f"{path}: reading rasters needs rasterio: {remedy}") from None
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
         with _reading(path), warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)

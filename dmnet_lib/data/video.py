@@ -39,10 +39,8 @@ def frames(path: Path, *, every: int = 0) -> Iterator[Frame]:
     Raises InputError for a file that is missing or no video, after the last whole frame of one that
     is corrupted, and where PyAV is not installed.
     """
-    try:
+    with files.needing("video", f"{path}: videos need PyAV"):
         import av
-    except ImportError:
-        raise InputError(f"{path}: videos need PyAV: pip install 'dmnet-suite[video]'") from None
     try:
         with av.open(path) as container:
             yield from _frames(container, path, every)

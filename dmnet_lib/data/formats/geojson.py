@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files
-from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.raster import Raster
 
@@ -30,11 +29,8 @@ def write(path: Path, found: Detections, raster: Raster, *, lonlat: bool = False
     """
     if path.suffix.lower() != ".gpkg":
         return files.write_text(path, text(found, raster, lonlat=lonlat))
-    try:
+    with files.needing("raster", f"{path}: writing GeoPackage needs pyogrio"):
         import pyogrio
-    except ImportError:
-        remedy = "pip install 'dmnet-suite[raster]'"
-        raise InputError(f"{path}: writing GeoPackage needs pyogrio: {remedy}") from None
     crs, table, stream = raster.source.crs, np.zeros(len(found), WKB), io.BytesIO()
     table["order"], table["head"] = 1, (3, 1, 5)  # little-endian; a polygon, of a ring, of points
     table["ring_xy"] = _rings(found, raster, lonlat)

@@ -139,15 +139,14 @@ class Onnx:
 
 def load_exported(
     folder: Path, classes: Classes, model_file: str, class_map: str, *,
-    names: str, score_threshold: float, iou_threshold: float, head: str = "",
+    names: str, score_threshold: float, iou_threshold: float,
 ) -> tuple[Onnx, dict[str, object]]:  # fmt: skip
     """Return the detector of an ONNX file and what it is, which is also written to the folder."""
     path = files.model_path(model_file)
     thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
-    detector = Onnx.open(path, classes, class_map, names=names, head=head, **thresholds)
+    detector = Onnx.open(path, classes, class_map, names=names, **thresholds)
     about = {"file": path.name, "digest": files.digest(path), "class_map": class_map,
              "names": names, "classes": list(classes), **thresholds,
              "onnxruntime": version("onnxruntime")}  # fmt: skip
-    about |= {"head": head} if head else {}
     files.write_json(folder / detectors.ABOUT, about)
     return detector, about

@@ -73,10 +73,8 @@ class Network:
 
 def _session(path: Path) -> "InferenceSession":
     """Open a file, on the GPU where there is one."""
-    try:
+    with files.needing("onnx", "no ONNX Runtime here"):
         import onnxruntime
-    except ImportError:
-        raise InputError("no ONNX Runtime here: pip install 'dmnet-suite[onnx]'") from None
     files.refuse_weights(path)
     if not path.is_file():
         raise InputError(f"{path}: no such model")
