@@ -75,8 +75,7 @@ class Raster:
 
     def overview(self, long_px: int) -> Picture:
         """Return the whole raster with its longer side at long_px at most."""
-        factor = min(1.0, long_px / max(self.size_wh))
-        width, height = (max(1, round(side * factor)) for side in self.size_wh)
+        height, width = _small_hw(self.source, long_px)
         return self.read((0, 0, *self.size_wh), (width, height))
 
     def _rgb(self, values: np.ndarray) -> np.ndarray:
@@ -188,9 +187,9 @@ def _window(window_xyxy: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int
     return (top, bottom), (left, right)
 
 
-def _small_hw(source: "DatasetReader") -> tuple[int, int]:
-    """Return the size of a sample of the whole raster, which overviews give fast."""
-    factor = max(1, max(source.shape) / SAMPLE_PX)
+def _small_hw(source: "DatasetReader", long_px: int = SAMPLE_PX) -> tuple[int, int]:
+    """Return the size of the whole raster made smaller, which overviews give fast."""
+    factor = max(1, max(source.shape) / long_px)
     return max(1, round(source.height / factor)), max(1, round(source.width / factor))
 
 
