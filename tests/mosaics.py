@@ -97,7 +97,7 @@ def main(path: str, out: str, block_px: str, limit_bytes: str) -> None:
 
     predictor = Marks()
     with raster.opened(Path(path)) as one:
-        found = rasters.predict(predictor, one, block_px=int(block_px))
+        found = rasters.predict(predictor.predict, one, block_px=int(block_px))
         geojson.write(Path(out), found.detections, one)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     told = {"boxes": found.detections.boxes_xyxy.tolist(), "peak_bytes": peak}

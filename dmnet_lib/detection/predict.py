@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from dmnet_lib.core import files, images, official, result_folder, weights
-from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.core.result_folder import CROPS, DENSITY, DETECTION, MCNN, ResultFolder
@@ -30,15 +29,7 @@ from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.data import raster
 from dmnet_lib.data.raster import Raster
 from dmnet_lib.density import mcnn, sizes, windows
-from dmnet_lib.detection import (
-    density_source,
-    detectors,
-    fusion,
-    onnx,
-    rasters,
-    sources,
-    strategies,
-)
+from dmnet_lib.detection import density_source, detectors, fusion, rasters, sources, strategies
 from dmnet_lib.detection.detectors import Detector, Views
 from dmnet_lib.detection.prediction import NO_MAPS, Prediction
 from dmnet_lib.detection.strategies import Rule
@@ -152,7 +143,7 @@ class Predictor:
         cls, results: ResultFolder, strategy: Strategy, device: torch.device
     ) -> "Predictor":
         folders, chosen = results.folders, results.params(DETECTION)
-        bins, found = sizes.read(folders[DENSITY] / "sizes.json"), _detector(results, device)
+        bins, found = sizes.read(folders[DENSITY] / "sizes.json"), sources.of_run(results, device)
         model = weights.read(folders[MCNN] / MCNN_WEIGHTS, mcnn.MCNN(len(bins))).to(device)
         density = DensityModel(
             model, results.params(MCNN)["input_scale"],
@@ -193,7 +184,7 @@ class Predictor:
 
         Raises InputError for a torn file.
         """
-        return rasters.predict(self, opened, iou_threshold=self.rule.iou_threshold, **how)
+        return rasters.predict(self.predict, opened, iou_threshold=self.rule.iou_threshold, **how)
 
     def of_files(
         self, paths: Iterable[Path | str], *, progress: Progress | None = None
@@ -288,21 +279,3 @@ def _finished(home: Path) -> ResultFolder:
 
 def _remedy(home: Path) -> str:
     return f"`dmnet run params/{home.resolve().name}.yaml` first"
-
-
-def _detector(results: ResultFolder, device: torch.device) -> Detector:
-    """Return the run's detector: its weights, or the ONNX file, which must be the run's own."""
-    folder, chosen = results.folder(DETECTION), results.params(DETECTION)
-    architecture, threshold = chosen["architecture"], chosen["score_threshold"]
-    if architecture != "onnx":
-        found = detectors.read(folder, architecture, score_threshold=threshold)
-        found.model.to(device)
-        return found
-    path, about = files.model_path(chosen["model_file"]), files.read_json(folder / detectors.ABOUT)
-    if path.is_file() and files.digest(path) != about["digest"]:
-        other = f"another model than the run's {about['file']}"
-        raise InputError(f"{path}: {other}; set {files.MODEL_FILE} to it")
-    return onnx.Onnx.open(
-        path, Classes(tuple(about["classes"])), chosen["class_map"], names=chosen["model_classes"],
-        score_threshold=threshold, iou_threshold=chosen["fusion_iou"],
-    )  # fmt: skip

@@ -7,9 +7,9 @@ read from the overviews: each level is COARSER times as coarse, and the last is 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -27,14 +27,7 @@ COARSER = 4.0
 CENTRE_ROOM = 0.25  # of a box's side, by which its centre may lie in the neighbour's core
 TOUCH = 0.05  # of a box's longer side, from an inner border at which it counts as cut
 LARGE = 0.75  # of a level's overlap: the longer side of boxes from which the coarser one adds them
-
-
-class Predictor(Protocol):
-    """What looks at a block as at any picture, such as `predict.Predictor`."""
-
-    def predict(self, picture: Picture, name: str) -> Prediction:
-        """Return what is found in a picture."""
-        ...
+Look = Callable[[Picture, str], Prediction]  # at a picture, under a name
 
 
 @dataclass(frozen=True)
@@ -72,7 +65,7 @@ class Block:
 
 
 def predict(
-    predictor: Predictor, raster: Raster, *, block_px: int = BLOCK_PX,
+    look: Look, raster: Raster, *, block_px: int = BLOCK_PX,
     overlap_px: int = OVERLAP_PX, iou_threshold: float = 0.7, label: str = "",
 ) -> Prediction:  # fmt: skip
     """Return what is found in a raster, best first, under the stem of its file.
@@ -83,7 +76,7 @@ def predict(
     """
     todo, found = blocks(raster.size_wh, block_px=block_px, overlap_px=overlap_px), []
     for block in tqdm(todo, desc=label, unit="block", leave=False, disable=not label):
-        if one := _of_block(predictor, raster, block):
+        if one := _of_block(look, raster, block):
             found.append(one)
     notes = dict.fromkeys((*raster.notes, *(note for one in found for note in one.notes)))
     if len(found) < len(todo):
@@ -123,7 +116,7 @@ def _spans(side: int, block: float, overlap: float) -> list[tuple[int, int, floa
     return list(zip(begins, ends, [-math.inf, *borders], [*borders, math.inf], strict=True))
 
 
-def _of_block(predictor: Predictor, raster: Raster, block: Block) -> Prediction | None:
+def _of_block(look: Look, raster: Raster, block: Block) -> Prediction | None:
     """Return what is found in a block, in the raster's pixels; None: no data, or one colour."""
     # Masks of coarse blocks take long, or much memory; of these there are few.
     if block.scale == 1 and raster.is_empty(block.window_xyxy):
@@ -131,7 +124,7 @@ def _of_block(predictor: Predictor, raster: Raster, block: Block) -> Prediction 
     picture = raster.read(block.window_xyxy, block.size_wh)
     if (picture.image == picture.image[0, 0]).all():
         return None
-    one = predictor.predict(picture, raster.path.stem)
+    one = look(picture, raster.path.stem)
     moved = block.to_raster(one.detections.boxes_xyxy)
     own = replace(one.detections, boxes_xyxy=moved).select(block.owns(moved))
     crops = np.rint(block.to_raster(one.regions.boxes_xyxy))

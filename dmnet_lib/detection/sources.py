@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torchvision.models import detection as zoo
 from torchvision.models import get_model, get_model_weights, list_models
 
 from dmnet_lib.core import files, weights
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError, nearest
+from dmnet_lib.core.result_folder import DETECTION, ResultFolder
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.density import sizes
 from dmnet_lib.density.sizes import Bins
-from dmnet_lib.detection import onnx
+from dmnet_lib.detection import detectors, onnx
 from dmnet_lib.detection.detectors import AsGiven, Detector, Found, Torchvision
 
 Answers = Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -137,6 +139,24 @@ def _of_torchvision(name: str, onto: Classes | None, chosen: str, device: str) -
         model.transform = AsGiven(model.transform)
     network = Torchvision(model.eval().to(weights.pick_device(device)), Classes())
     return Called.of(network.find, names, onto, chosen, size_hw and size_hw[::-1])
+
+
+def of_run(results: ResultFolder, device: torch.device) -> Detector:
+    """Return the run's detector: its weights, or the ONNX file, which must be the run's own."""
+    folder, chosen = results.folder(DETECTION), results.params(DETECTION)
+    architecture, threshold = chosen["architecture"], chosen["score_threshold"]
+    if architecture != "onnx":
+        found = detectors.read(folder, architecture, score_threshold=threshold)
+        found.model.to(device)
+        return found
+    path, about = files.model_path(chosen["model_file"]), files.read_json(folder / detectors.ABOUT)
+    if path.is_file() and files.digest(path) != about["digest"]:
+        other = f"another model than the run's {about['file']}"
+        raise InputError(f"{path}: {other}; set {files.MODEL_FILE} to it")
+    return onnx.Onnx.open(
+        path, Classes(tuple(about["classes"])), chosen["class_map"], names=chosen["model_classes"],
+        score_threshold=threshold, iou_threshold=chosen["fusion_iou"],
+    )  # fmt: skip
 
 
 def input_scale(detector: Detector, input_px: int = 0) -> tuple[InputScale, tuple[int, int]]:

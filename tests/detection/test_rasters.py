@@ -56,7 +56,7 @@ def test_blocks_find_each_object_once_and_whole(
     path = mosaics.write_tif(tmp_path / "a.tif", np.moveaxis(marked(size_wh, truth), -1, 0))
     predictor = mosaics.Marks()
     with raster.opened(path) as one:
-        found = rasters.predict(predictor, one, block_px=block_px, overlap_px=overlap_px)
+        found = rasters.predict(predictor.predict, one, block_px=block_px, overlap_px=overlap_px)
     np.testing.assert_array_equal(by_place(found.detections.boxes_xyxy), by_place(truth))
     assert found.detections.names == ("a",) and found.detections.classes.names == ("mark",)
     blocks = len(predictor.seen_wh)
@@ -68,7 +68,7 @@ def test_what_is_larger_than_a_block_comes_from_a_coarser_one(tmp_path: Path) ->
     large = np.array([[300, 200, 700, 480], [20, 500, 160, 690], [10, 10, 22, 22]], float)
     path = mosaics.write_tif(tmp_path / "a.tif", np.moveaxis(marked((900, 700), large), -1, 0))
     with raster.opened(path) as one:
-        found = rasters.predict(mosaics.Marks(), one, block_px=200, overlap_px=60)
+        found = rasters.predict(mosaics.Marks().predict, one, block_px=200, overlap_px=60)
     assert np.abs(by_place(found.detections.boxes_xyxy) - by_place(large)).max() <= 4.5
 
 
@@ -98,7 +98,7 @@ def test_blocks_without_data_are_passed_over(tmp_path: Path) -> None:
     with raster.opened(path) as one:
         todo = rasters.blocks(one.size_wh, block_px=100, overlap_px=20)
         predictor = mosaics.Marks()
-        found = rasters.predict(predictor, one, block_px=100, overlap_px=20)
+        found = rasters.predict(predictor.predict, one, block_px=100, overlap_px=20)
     np.testing.assert_array_equal(by_place(found.detections.boxes_xyxy), by_place(truth))
     empty = len(todo) - len(predictor.seen_wh)
     assert empty >= 5 and found.notes[-1] == f"blocks without data: {empty} of {len(todo)}"
@@ -107,8 +107,8 @@ def test_blocks_without_data_are_passed_over(tmp_path: Path) -> None:
 def test_a_raster_without_data_has_no_objects_and_odd_overlaps_are_refused(tmp_path: Path) -> None:
     path = mosaics.write_tif(tmp_path / "a.tif", np.zeros((3, 90, 70), np.uint8), nodata=0)
     with raster.opened(path) as one:
-        assert len(rasters.predict(mosaics.Marks(), one).detections) == 0
-        words = fault(rasters.predict, mosaics.Marks(), one, block_px=100, overlap_px=50)
+        assert len(rasters.predict(mosaics.Marks().predict, one).detections) == 0
+        words = fault(rasters.predict, mosaics.Marks().predict, one, block_px=100, overlap_px=50)
     assert "overlap 50 px" in words
 
 
@@ -120,7 +120,7 @@ def test_a_real_map_gives_boxes_inside_its_bounds(tmp_path: Path) -> None:
             return super().predict(Picture(image.astype(np.uint8), picture.notes), name)
 
     with raster.opened(SHARED / "geotiff" / "OSBS_029.tif") as one:
-        found = rasters.predict(Dark(), one, block_px=150, overlap_px=40)
+        found = rasters.predict(Dark().predict, one, block_px=150, overlap_px=40)
         geojson.write(tmp_path / "a.geojson", found.detections, one)
         bounds = one.source.bounds
     points = rings(tmp_path / "a.geojson").reshape(-1, 2)
