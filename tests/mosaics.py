@@ -4,7 +4,6 @@ import json
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +12,11 @@ from scipy import ndimage
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.images import Picture
 from dmnet_lib.core.tables import Detections, Regions
+from dmnet_lib.detection.prediction import NO_MAPS, Prediction
 
 MARK = (255, 0, 255)
 PIXEL_M, ORIGIN = 0.05, (404211.9, 3285142.9)  # of UTM zone 17, pixels of 5 cm
 UTM = "EPSG:32617"
-
-
-@dataclass(frozen=True)
-class Found:
-    """What `Marks` finds in a picture."""
-
-    detections: Detections
-    regions: Regions
-    megapixels: float
-    seconds: float
-    notes: tuple[str, ...]
 
 
 class Marks:
@@ -36,7 +25,7 @@ class Marks:
     def __init__(self) -> None:
         self.seen_wh: list[tuple[int, int]] = []
 
-    def predict(self, picture: Picture, name: str) -> Found:
+    def predict(self, picture: Picture, name: str) -> Prediction:
         self.seen_wh.append(picture.image.shape[1::-1])
         labels, count = ndimage.label((np.abs(picture.image - np.array(MARK)) < 60).all(axis=2))
         slices = ndimage.find_objects(labels)
@@ -45,8 +34,9 @@ class Marks:
             (name,), xyxy.reshape(-1, 4), np.full(count, 0.9), np.ones(count, int),
             np.zeros(count, int), Classes(("mark",)),
         )  # fmt: skip
-        size_wh = np.array([picture.image.shape[1::-1]])
-        return Found(table, Regions.whole_images(size_wh), 1.0, 0.5, picture.notes)
+        size_wh = picture.image.shape[1::-1]
+        whole = Regions.whole_images(np.array([size_wh]))
+        return Prediction(table, size_wh, whole, NO_MAPS, 0.0, 1.0, 0.5, picture.notes)
 
 
 def transform():

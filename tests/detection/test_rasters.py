@@ -18,6 +18,7 @@ from dmnet_lib.core.images import Picture
 from dmnet_lib.data import raster, scenes
 from dmnet_lib.data.formats import geojson
 from dmnet_lib.detection import rasters
+from dmnet_lib.detection.prediction import Prediction
 
 pytest.importorskip("rasterio")
 GIGABYTE = 2**30
@@ -115,7 +116,7 @@ def test_a_raster_without_data_has_no_objects_and_odd_overlaps_are_refused(tmp_p
 @needs_data
 def test_a_real_map_gives_boxes_inside_its_bounds(tmp_path: Path) -> None:
     class Dark(mosaics.Marks):
-        def predict(self, picture: Picture, name: str) -> mosaics.Found:
+        def predict(self, picture: Picture, name: str) -> Prediction:
             image = np.where(picture.image.max(axis=2, keepdims=True) < 70, mosaics.MARK, 0)
             return super().predict(Picture(image.astype(np.uint8), picture.notes), name)
 

@@ -53,4 +53,4 @@ def chosen(path: Path, names: Sequence[str], class_map: str) -> Classes:
 def _pairs(class_map: str) -> list[tuple[str, str]]:
     """Return the model's and the data's name of each class that a text says."""
     parts = (part.partition(":") for part in class_map.split(",") if class_map.strip())
-    return [(theirs.strip(), (own or theirs).strip()) for theirs, _, own in parts]
+    return [(theirs.strip(), own.strip() or theirs.strip()) for theirs, _, own in parts]
