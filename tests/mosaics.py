@@ -89,7 +89,10 @@ def main(path: str, out: str, block_px: str, limit_bytes: str) -> None:
     with raster.opened(Path(path)) as one:
         found = rasters.predict(predictor.predict, one, block_px=int(block_px))
         geojson.write(Path(out), found.detections, one)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage, whose most is also that of the process that this one was started by.
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peak = sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     told = {"boxes": found.detections.boxes_xyxy.tolist(), "peak_bytes": peak}
     sys.stdout.write(json.dumps(told | {"notes": found.notes, "calls": len(predictor.seen_wh)}))
 
