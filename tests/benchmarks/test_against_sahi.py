@@ -11,7 +11,7 @@ pytest.importorskip("sahi", reason="SAHI is an extra: .[sahi]")
 import against_sahi
 
 NANO, SAMPLE = SHARED / "models" / "yolox_nano.onnx", SHARED / "visdrone-sample"
-PEOPLE = "pedestrian: pedestrian + people"
+CLASSES = "pedestrian: pedestrian + people, car"
 pytestmark = pytest.mark.skipif(
     not (NANO.is_file() and SAMPLE.is_dir()), reason=f"no real images and model at {SHARED}"
 )
@@ -20,8 +20,10 @@ pytestmark = pytest.mark.skipif(
 def test_each_row_has_what_it_finds_and_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(against_sahi, "SLICES", {"auto": 0})
     monkeypatch.setattr(against_sahi, "MERGES", {"NMS 0.5": against_sahi.MERGES["NMS 0.5"]})
-    monkeypatch.setattr(against_sahi.Setting, "calibrated", lambda _: sources.recall_curve("")[0])
-    given = ("val", "train", PEOPLE, "person: pedestrian, car")
+    monkeypatch.setattr(
+        against_sahi.Setting, "calibrated", lambda _: sources.recall_curve("none")[0]
+    )
+    given = ("val", "train", CLASSES, "person: pedestrian, car")
     setting = against_sahi.Setting(SAMPLE, NANO, *given, limit=1)
     with ThreadPoolExecutor(1) as pool:  # processes of their own take longer to start
         found = against_sahi.measured(setting, pool)
