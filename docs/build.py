@@ -1,6 +1,7 @@
 """Results and measurements in, the generated pages of docs/ and README's table out: `make docs`.
 
-The pages are written whole, from docs/templates: results.md, plans.md, official.md and speed.md.
+The pages are written whole, from docs/templates: results.md, plans.md, sahi.md, official.md and
+speed.md.
 The figures that they and README show go to docs/figures. Run it after experiments and benchmarks.
 """
 
@@ -30,10 +31,13 @@ FIGURES = {  # name in docs/figures: experiment, stage, name of the stage's figu
     "offtheshelf_budgets": (OFF_THE_SHELF, EVALUATION, "budgets"),
 }
 README_ROWS = ("global", "sliding 640", "sliding 480", "density mcnn", "planned detector 6")
-README_MARKS = ("<!-- results -->\n", "<!-- end -->")
+README_END = "<!-- end -->"  # of what stands after a mark like <!-- results -->
 SUBSET_COLUMNS = ("AP", "AP50", "APs")
 PLAN_COLUMNS = ("predicted_recall", "containment_rate", "truncated_rate", "coverage",
                 "truncated_targets")  # fmt: skip
+SAHI_COLUMNS = ("AP", "AP50", "APs", "AP_kept", "vs_best", "calls", "megapixels", "seconds",
+                "cpu_seconds", "peak_mb")  # fmt: skip
+QUIET_LOAD = 1.5  # of one program, and a little
 VERSIONS = ("python", "numpy", "torch", "simplejpeg", "faster-coco-eval")
 
 
@@ -95,6 +99,39 @@ def plans_page(path: Path) -> str:
     return page("plans", table=Table(head, rows).markdown(), **measured)
 
 
+def sahi_page(path: Path) -> str:
+    """Return sahi.md from what `benchmarks/against_sahi.py` wrote."""
+    runs = {name: sahi_run(run) for name, run in files.read_json(path).items()}
+    return page("sahi", runs=runs, max_detections=500)
+
+
+def sahi_run(run: Mapping) -> dict[str, object]:
+    """Return what the page shows of one detector and its images."""
+    has_kept = any(row["AP_kept"] not in (row["AP"], None) for row in run["rows"])
+    columns = [name for name in SAHI_COLUMNS if name != "AP_kept" or has_kept]
+    cells = [(row["name"], *(sahi_cell(row, name) for name in columns)) for row in run["rows"]]
+    heads = {"AP_kept": "AP kept", "vs_best": "vs SAHI's best", "megapixels": "Mpx",
+             "seconds": "s", "cpu_seconds": "CPU s", "peak_mb": "MB"}  # fmt: skip
+    table = Table(("strategy", *(heads.get(name, name) for name in columns)), cells).markdown()
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    load = [round(value, 1) for value in run["load"]]
+    more = {"load": load, "kept": has_kept, "busy": max(run["load"]) > QUIET_LOAD, "table": table}
+    return {**run, **more, "versions": versions}
+
+
+def sahi_cell(row: Mapping, name: str) -> str:
+    """Return one cell: a score in percent, a difference in points, or a cost."""
+    if name == "vs_best":
+        return Difference.read(row[name]).cell(in_points=True)
+    if name == "AP":
+        low, high = (_percent(end) for end in row["intervals"][name])
+        return f"{_percent(row[name])} [{low}, {high}]"
+    if name.startswith("AP"):
+        return _percent(row[name])
+    digits = {"calls": 1, "peak_mb": 0}.get(name, 2)
+    return "n/a" if row[name] is None else f"{row[name]:.{digits}f}"
+
+
 def official_page(path: Path) -> str:
     """Return official.md from what `dmnet deviations` wrote."""
     measured = files.read_json(path)
@@ -140,13 +177,29 @@ def readme_table(metrics: Mapping) -> str:
     return Table.of_frame(shown).markdown()
 
 
-def with_table(readme: str, table: str) -> str:
-    """Return README's text with another table between its marks. InputError without them."""
-    begin, end = README_MARKS
+def readme_sahi(path: Path) -> str:
+    """Return README's line on each detector: as many planned crops beside SAHI at its best."""
+    lines = []
+    for name, run in files.read_json(path).items():
+        rows = {row["name"]: row for row in run["rows"]}
+        ours, best = rows[run["equal"]["calls"]], rows[run["best"]]
+        each = [f"AP {_percent(row['AP'])} at {row['calls']:.1f} calls" for row in (ours, best)]
+        difference = Difference.read(ours["vs_best"]).cell(in_points=True)
+        told = f"*{ours['name']}* has {each[0]}, SAHI at its best {each[1]} ({difference})"
+        if ours["AP_kept"] != ours["AP"]:
+            kept = " and ".join(_percent(row["AP_kept"]) for row in (ours, best))
+            told += f";\n  without the {run['calibrated_on']} images, AP {kept}"
+        lines.append(f"- {name}, {run['images']} images: {told}.\n")
+    return "".join(lines)
+
+
+def with_text(readme: str, mark: str, text: str) -> str:
+    """Return README with another text between a mark and its end. InputError without them."""
+    begin, end = f"<!-- {mark} -->\n", README_END
     if readme.count(begin) != 1 or end not in readme.partition(begin)[2]:
         raise InputError(f"README.md: needs one {begin.strip()} before {end}")
     before, _, rest = readme.partition(begin)
-    return f"{before}{begin}{table}{end}{rest.partition(end)[2]}"
+    return f"{before}{begin}{text}{end}{rest.partition(end)[2]}"
 
 
 def _percent(share: float | None) -> str:
@@ -158,6 +211,7 @@ def main() -> int:
     pages = {
         "results": results_page(RESULTS),
         "plans": plans_page(BENCHMARKS / "plans.json"),
+        "sahi": sahi_page(BENCHMARKS / "against_sahi.json"),
         "official": official_page(RESULTS / "deviations.json"),
         "speed": speed_page(BENCHMARKS / "results.json"),
     }
@@ -168,7 +222,8 @@ def main() -> int:
         (DOCS / "figures").mkdir(exist_ok=True)
         shutil.copyfile(folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}.png")
     readme = ROOT / "README.md"
-    text = with_table(readme.read_text("utf-8"), readme_table(metrics_of(RESULTS, DEMO)))
+    text = with_text(readme.read_text("utf-8"), "results", readme_table(metrics_of(RESULTS, DEMO)))
+    text = with_text(text, "sahi", readme_sahi(BENCHMARKS / "against_sahi.json"))
     files.write_text(readme, text)
     return 0
 

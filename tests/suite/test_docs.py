@@ -71,11 +71,28 @@ def test_planned_crops_stand_beside_each_control(tmp_path: Path) -> None:
     assert "2,000 objects" in page
 
 
+def test_sahi_stands_beside_ours_with_all_costs(tmp_path: Path) -> None:
+    row = {"name": "planned 6", "AP": 0.103, "AP50": 0.2, "APs": None, "AP_kept": 0.09, "calls": 7,
+           "megapixels": 1.2, "seconds": 0.5, "cpu_seconds": 0.25, "peak_mb": 800,
+           "intervals": {"AP": [0.05, None]},
+           "vs_best": {"difference": 0.02, "low": -0.01, "high": 0.05}}  # fmt: skip
+    run = {"images": 4, "objects": 2000, "split": "val", "input_px": 416, "versions": {"sahi": "0"},
+           "machine": {"processor": "P", "cores": 2}, "threads": 1, "load": [0.1, 5.0], "best": "B",
+           "calibrated_on": "train", "equal": {"calls": "planned 6"}, "rows": [row]}  # fmt: skip
+    page = build.sahi_page(files.write_json(tmp_path / "sahi.json", {"Photographs": run}))
+    costs = "| 7.0 | 1.20 | 0.50 | 0.25 | 800 |"
+    assert f"| 10.3 [5.0, n/a] | 20.0 | n/a | 9.0 | +2.0 [-1.0, +5.0] {costs}" in page
+    assert "2,000 objects" in page and "load 0.1 to\n5.0" in page and "AP kept" in page
+
+
 def test_readmes_table_is_put_between_its_marks() -> None:
     text = "a\n<!-- results -->\nold\n<!-- end -->\nb"
-    assert build.with_table(text, "| new |\n") == "a\n<!-- results -->\n| new |\n<!-- end -->\nb"
+    assert (
+        build.with_text(text, "results", "| new |\n")
+        == "a\n<!-- results -->\n| new |\n<!-- end -->\nb"
+    )
     with pytest.raises(InputError, match=r"README\.md: needs one"):
-        build.with_table("nothing", "")
+        build.with_text("nothing", "sahi", "")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +100,7 @@ def test_readmes_table_is_put_between_its_marks() -> None:
     [
         ("results.md", lambda: build.results_page(build.RESULTS)),
         ("plans.md", lambda: build.plans_page(build.BENCHMARKS / "plans.json")),
+        ("sahi.md", lambda: build.sahi_page(build.BENCHMARKS / "against_sahi.json")),
         ("official.md", lambda: build.official_page(build.RESULTS / "deviations.json")),
         ("speed.md", lambda: build.speed_page(build.BENCHMARKS / "results.json")),
     ],
