@@ -45,6 +45,7 @@ from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES
 
 OUT = files.ROOT / "benchmarks" / "against_sahi.json"
 SLICES = {"auto": 0, "512": 512}  # by default get_sliced_prediction's, and `sahi predict`'s
+SMALLER = 0.75  # of the detector's input: slices that are enlarged
 MOST_BOXES, RESAMPLES, LEVEL = 500, 1000, 0.95
 GREEDY, NMS = {"force_postprocess_type": True}, {"postprocess_type": "NMS"}
 MERGES = {  # of SAHI: least score, and what its call is given
@@ -241,12 +242,13 @@ def measured(setting: Setting, pool: Executor) -> dict[str, object]:
     runs, load = Runs(setting, pool), os.getloadavg()
     detector = setting.open(runs.truth)
     input_px = sources.input_scale(detector)[0].input_long_px
-    for name, side in (SLICES | {str(input_px): input_px}).items():
+    own = {str(side): side for side in (input_px, round(input_px * SMALLER))}
+    for name, side in (SLICES | own).items():
         for merge in MERGES:
             runs.add(Row(f"SAHI {name}, {merge}", slice_px=side, merge=merge))
     best = runs.best()
     curve = pool.submit(Setting.calibrated, setting).result()
-    for strategy in (*OURS, f"tiles {input_px}"):
+    for strategy in (*OURS, *(f"tiles {side}" for side in own)):
         runs.add(Row(strategy, strategy))
     like = equal(runs, best, is_fixed=detector.input_wh is not None)
     for strategy in dict.fromkeys(("planned 6", "planned 12", *like.values())):
