@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import recall
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data.splits import Split
@@ -16,7 +17,7 @@ from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import recall_samples, sources
 
 LARGER = (1, 2, 4)  # times that a crop shows objects larger than the whole image does
-SIDES_PX = np.geomspace(1, 1024, 2000)  # among which that is looked for from which half is found
+FEWEST = 50  # objects from which a curve can be told
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Calibration:
     @property
     def half_px(self) -> float | None:
         """The side in the input from which half of the objects are found; None: at none."""
-        enough = SIDES_PX[self.at_half(SIDES_PX) >= 0.5]
+        seen_px = np.geomspace(1, self.table["z_px"].max(), 2000)  # beyond, the curve is a guess
+        enough = seen_px[self.at_half(seen_px) >= 0.5]
         return float(enough[0]) if len(enough) else None
 
     def words(self) -> Iterator[str]:
@@ -45,7 +47,7 @@ class Calibration:
         yield "{images} images, {objects} objects, {views} times shown".format(**self.about)
         half = self.half_px
         if half is None:
-            best = self.at_half(SIDES_PX).max()
+            best = self.at_half(self.table["z_px"]).max()
             yield f"half of the objects are found at no size, {best:.0%} at best"
         else:
             yield f"half of the objects are found from {half:.0f} px on, as the detector sees them"
@@ -68,18 +70,22 @@ def measure(
 ) -> Calibration:
     """Return what a detector, as `sources.open_detector` opens it, finds of a split's objects.
 
-    Raises InputError where none of the data's classes is one of the detector's.
+    Raises InputError where none of the data's classes is one of the detector's, and of less than
+    FEWEST objects, by which no curve could be told.
     """
     detector, _ = sources.open_detector(source, onto=split.annotations.classes, **how)
     scale, _ = sources.input_scale(detector, input_px)
     # What is of a class that the detector does not know is not missed.
     table = split.annotations.ignoring(~np.isin(split.annotations.class_ids, detector.class_ids))
+    if (count := int(table.is_object.sum())) < FEWEST:
+        told = f"{count} objects of the detector's classes in {len(table)} images"
+        raise InputError(f"{split.home}: {told}; a curve needs {FEWEST}: label more")
     sides_px, recalls = recall_samples.collect(detector, split.of(table), scale)
     found = recalls > 0  # so, a box overlaps by the least threshold
     scales = scale.whole_image_scales(table.sizes_wh)[table.image_index]
     about = {
         "on": str(split.home), "split": split.name, "images": len(table), "views": len(sides_px),
-        "objects": int(table.is_object.sum()), "input_px": scale.input_long_px,
+        "objects": count, "input_px": scale.input_long_px,
     }  # fmt: skip
     return Calibration(
         recall.fit(sides_px, recalls), recall.fit(sides_px, found),

@@ -99,12 +99,13 @@ def open_detector(
 ) -> tuple[Detector, dict[str, object]]:
     """Return the detector of an ONNX file, of torchvision:NAME or of a callable, and what it is.
 
-    classes says which to keep, such as "car, truck" or "person: pedestrian", "" all of them;
+    classes says which to keep, such as "car, truck", "person: pedestrian" or "vehicle: car +
+    truck", "" all of them;
     model_classes are the model's, where the file names none: "coco", or a list; head overrides the
     guess from a file's outputs. onto are the classes of the data, where they are to be found. A
-    callable takes views [h, w, 3] uint8 RGB, all of input_wh at most
-    if that is given, and returns for each boxes [n, 4] xyxy in its pixels, scores [n] in 0..1 and
-    classes [n], counted from 0 in model_classes. Raises InputError.
+    callable takes views [h, w, 3] uint8 RGB, all of input_wh at most if that is given, and returns
+    for each boxes [n, 4] xyxy in its pixels, scores [n] in 0..1 and classes [n], counted from 0 in
+    model_classes. Raises InputError.
     """
     if not isinstance(source, str | Path) and hasattr(source, "find"):
         return source, {"detector": type(source).__name__}
@@ -117,7 +118,8 @@ def open_detector(
         return _of_torchvision(name, onto, classes, device), {"detector": str(source)}
     path = Path(source)
     found = onnx.Onnx.open(
-        path, onto, classes, names=model_classes, head=head, score_threshold=LEAST_SCORE,
+        path, onto, classes, names=model_classes, head=head, device=device,
+        score_threshold=LEAST_SCORE,
         iou_threshold=VIEW_IOU,
     )  # fmt: skip
     return found, {"detector": path.name, "digest": files.digest(path)}

@@ -65,6 +65,9 @@ def test_classes_are_kept_and_renamed_by_name() -> None:
     )
     one = found(night()).detections
     assert (one.classes.names, len(one)) == (("orb",), 1)
+    for text in ("lamp: light, sun: light", "light: lamp + sun"):
+        merged = Predictor.of_detector(bright, model_classes=NAMES, classes=text).detector
+        assert (merged.classes.names, merged.class_ids.tolist()) == (("light",), [1, 1])
     with pytest.raises(InputError, match="'moon' is no class of the model"):
         Predictor.of_detector(bright, model_classes=NAMES, classes="moon")
 

@@ -66,6 +66,7 @@ def test_every_strategy_that_needs_no_run(tmp_path, capsys, asked, crops) -> Non
         (("--strategy", "planed"), "expected one of planned N, grid 2x3"),
         (("--classes", "lorry"), "'lorry' is no class of the model"),
         (("--run", "results/demo"), "one of both"),
+        (("--device", "mps"), "ONNX Runtime has auto, cpu here"),
         (("--head", "yolov8"), "yolov8"),
     ],
 )

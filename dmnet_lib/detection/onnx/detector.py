@@ -44,18 +44,19 @@ class Onnx:
     def open(
         cls, path: Path, classes: Classes | None = None, class_map: str = "", *,
         score_threshold: float, iou_threshold: float, names: str | Sequence[str] = "",
-        head: str = "",
+        head: str = "", device: str = "auto",
     ) -> "Onnx":  # fmt: skip
         """Return the detector of a file; boxes from score_threshold on, NMS in each view and class.
 
         classes are the data's; None: those of the model. class_map says which of the model's count,
-        and as what of the data's: "person: pedestrian, car, truck"; "" takes those that both have.
-        names are the model's classes: "" as the file has them, "coco", or names with commas. head
-        is what it answers by, "" as seen from its answers, and how it takes pixels where that
-        differs from the head's: "yolov8, BGR, 0..255". Raises InputError for a file that is
-        missing, torn or no such detector, for an unknown name, and where there is no ONNX Runtime.
+        and as what of the data's: "person: pedestrian, car, truck", or as classes are merged,
+        "vehicle: car + truck"; "" takes those that both have. names are the model's classes: "" as
+        the file has them, "coco", or names with commas. head is what it answers by, "" as seen from
+        its answers, and how it takes pixels where that differs from the head's: "yolov8, BGR,
+        0..255". device is auto, cpu or cuda. Raises InputError for a file that is missing, torn or
+        no such detector, for an unknown name or device, and where there is no ONNX Runtime.
         """
-        network = Network.open(Path(path).absolute())
+        network = Network.open(Path(path).absolute(), device)
         own = network.session.get_modelmeta().custom_metadata_map.get("names")
         known = of_model(network.path, own, names)
         found, pixels, outputs, together = guess.head(network, known, head)

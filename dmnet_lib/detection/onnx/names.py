@@ -28,7 +28,7 @@ def of_model(path: Path, own: str | None, given: str | Sequence[str]) -> tuple[s
 
 def mapped(names: Sequence[str], classes: Classes, class_map: str) -> Mapped:
     """Return which of a model's classes count, and what they are in the data; see `Onnx.open`."""
-    found, wanted = {}, _pairs(class_map)
+    found, wanted = {}, _pairs(class_map, names)
     if not wanted:
         found = {name: number for name in names if (number := classes.like(name))}
         if not found:
@@ -46,11 +46,17 @@ def mapped(names: Sequence[str], classes: Classes, class_map: str) -> Mapped:
 
 def chosen(path: Path, names: Sequence[str], class_map: str) -> Classes:
     """Return the classes that class_map makes of a model's, by default all of them."""
-    own = [own for _, own in _pairs(class_map)] or names
+    own = [own for _, own in _pairs(class_map, names)] or names
     return Classes(tuple(dict.fromkeys(own)), path.name)
 
 
-def _pairs(class_map: str) -> list[tuple[str, str]]:
-    """Return the model's and the data's name of each class that a text says."""
-    parts = (part.partition(":") for part in class_map.split(",") if class_map.strip())
-    return [(theirs.strip(), own.strip() or theirs.strip()) for theirs, _, own in parts]
+def _pairs(class_map: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the model's and the data's name of each class of a text: theirs, theirs: ours, or, as
+    classes of data are merged, ours: theirs + theirs."""
+    found = []
+    for part in class_map.split(",") if class_map.strip() else ():
+        first, _, rest = (word.strip() for word in part.partition(":"))
+        members = [word.strip() for word in rest.split("+")]
+        is_merge = len(members) > 1 and {*members} <= {*names}
+        found += [(one, first) for one in members] if is_merge else [(first, rest or first)]
+    return found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # an extra; commands that need no such detector do without
 
 NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 WHOLE_NUMBERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the first that there is
+PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}  # best first
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class Network:
     sizes: "NodeArg | None"
 
     @classmethod
-    def open(cls, path: Path) -> "Network":
-        """Open a file. Raises InputError for one that takes no images, or is no model."""
-        session = _session(path)
+    def open(cls, path: Path, device: str = "auto") -> "Network":
+        """Open a file; device: auto, cpu or cuda. Raises InputError for one that takes no images,
+        or is no model, and for a device that is not here."""
+        session = _session(path, device)
         given = session.get_inputs()
         images = [one for one in given if one.type in NUMBERS and len(one.shape) == 4]
         sizes = [one for one in given if one.type in WHOLE_NUMBERS and len(one.shape) == 2]
@@ -71,8 +72,8 @@ class Network:
             yield arrays
 
 
-def _session(path: Path) -> "InferenceSession":
-    """Open a file, on the GPU where there is one."""
+def _session(path: Path, device: str) -> "InferenceSession":
+    """Open a file on a device, auto being the GPU where there is one."""
     with files.needing("onnx", "no ONNX Runtime here"):
         import onnxruntime
     files.refuse_weights(path)
@@ -84,7 +85,11 @@ def _session(path: Path) -> "InferenceSession":
     # Threads that spin while they wait take the cores from whatever else there is.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     able = onnxruntime.get_available_providers()
-    providers = [name for name in PROVIDERS if name in able]
+    here = {name: one for name, one in PROVIDERS.items() if one in able}
+    if device not in ("auto", *here):
+        remedy = "; onnxruntime-gpu brings cuda" if device == "cuda" else ""
+        raise InputError(f"device {device}: ONNX Runtime has auto, {', '.join(here)} here{remedy}")
+    providers = list(here.values()) if device == "auto" else [here[device]]
     what = f"a readable ONNX model for onnxruntime {version('onnxruntime')}"
     # The runtime has its own error for each way in which a file can be wrong.
     with files.reading(path, what, (Exception,), kind="model"):

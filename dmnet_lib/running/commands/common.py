@@ -187,12 +187,15 @@ class DetectorOptions:
 
     detector: str | None = option("an ONNX file, or torchvision:NAME", metavar="FILE")
     model_classes: str = option("its classes, if the file names none: coco, or a list", default="")
-    classes: str = option('which to keep: "car, person: pedestrian"', default="")
+    classes: str = option(
+        'which to keep: "car, person: pedestrian", or "vehicle: car + truck"', default=""
+    )
     head: str = option("what it answers, if not seen from its outputs: see `dmnet detector`",
         default="")  # fmt: skip
     input_px: int = option("longer side of views, for a network of any input size",
         type=count, default=0)  # fmt: skip
-    device: str = option("auto, cpu, cuda, mps", default="auto")
+    device: str = option("where the network runs", choices=("auto", "cpu", "cuda", "mps"),
+        default="auto")  # fmt: skip
 
     @property
     def read_as(self) -> list[str]:
