@@ -105,7 +105,7 @@ class Row:
         """Return what finds boxes in pixels."""
         if self.merge:
             return _sahi(detector, self.slice_px, *MERGES[self.merge])
-        given = {"curve": self.curve or sources.recall_curve(detector)[0]}
+        given = {"curve": self.curve}  # none: the typical one
         if self.strategy.startswith(TOP_K):
             budget = self.strategy.removeprefix(TOP_K)
             return _ours(Densest.of_detector(detector, strategy=f"planned{budget}", **given))
