@@ -16,6 +16,10 @@ Nothing is imported before it is asked for.
 """
 
 import importlib
+import os
+
+# Threads that spin while they wait take the cores from other work; read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 EXPORTS = {  # name here: module, and its name there
     "Annotations": ("core.annotations", "Annotations"),

@@ -16,6 +16,7 @@ def parameters_cell(notebook: dict, stage: str) -> str:
     """Return the source that a stage's parameters cell must have."""
     known, used = params.declared(), _names(notebook)
     used |= {"dataset"} if "data_root" in used else set()  # both say where the data lies
+    used |= {"numerics"} if "device" in used else set()  # both say what networks compute with
     common = [one for name, one in known[params.COMMON].items() if name in used]
     return "\n".join(_line(parameter) for parameter in (*common, *known[stage].values()))
 

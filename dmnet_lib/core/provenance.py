@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, params, result_folder
+from dmnet_lib.core import files, images, numerics, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.project import LIBRARY
 from dmnet_lib.core.result_folder import INTERACTIVE, METRICS, PARAMS, PROVENANCE, ResultFolder
@@ -29,7 +29,7 @@ PACKAGES = (
     "faster-coco-eval", "matplotlib", "numpy", "Pillow", "pycocotools", "scipy", "simplejpeg",
     "torch", "torchvision",
 )  # fmt: skip
-TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml", ".csv")
+TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml")  # that annotations are read from
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one size apart
 # Parameters that decide no weights: where the data lies, what is shown, and what comes after.
@@ -102,13 +102,15 @@ def notebook_digest(path: Path) -> str:
 
 
 def data_fingerprint(root: Path) -> str:
-    """Return a digest of a folder, the same on every machine: of all names but hidden ones, sizes,
-    every byte of text files, and the head and tail of the others. Links are followed."""
+    """Return a digest of a folder's images and texts, the same on every machine: of names, sizes,
+    every byte of texts, and the head and tail of images. Links are followed.
+
+    What else is there, such as logs and hidden files, is never read as data and does not count."""
     whole = sha256()
     names = glob.iglob("**", root_dir=root, recursive=True)  # noqa: PTH207 (no hidden ones)
     for name in sorted(Path(name).as_posix() for name in names):
         path = root / name
-        if path.is_dir():
+        if path.suffix.lower() not in (*TEXT_SUFFIXES, *images.SUFFIXES) or path.is_dir():
             continue
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -141,14 +143,16 @@ class Stage:
         """Return the file where training keeps its state, named by all that decides the weights."""
         chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
         code = code_digest("from dmnet_lib.training import density, detection, loop")
-        key = digest([self.name, chosen, [*map(files.digest, inputs)], code])
+        kind = numerics.kind(self.params)
+        key = digest([self.name, chosen, [*map(files.digest, inputs)], code, kind])
         return self.results / ".cache/checkpoints" / f"{name}-{key}.pt"
 
     def detection_cache(self, *inputs: Path) -> Path:
         """Return the folder where detections are cached, named by all that decides them."""
         chosen = [self.params.get(name) for name in ("device", "classes", "score_threshold")]
         code = code_digest("from dmnet_lib.detection import cache, onnx")
-        key = digest([[*map(files.digest, inputs)], chosen, code, versions()])
+        kind = numerics.kind(self.params)
+        key = digest([[*map(files.digest, inputs)], chosen, code, versions(), kind])
         return self.results / DETECTIONS / key
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
@@ -181,11 +185,13 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     experiment = os.environ.get("DMNET_EXPERIMENT", "demo")
     out, upstream = _place(experiment, name)
     stage = Stage(name, experiment, result_folder.results_root(), out, chosen, upstream)
+    numerics.settle(chosen)
     out.mkdir(parents=True, exist_ok=True)
     (out / METRICS).unlink(missing_ok=True)  # run again, it is unfinished until they are written
     declared = {n: value for n, value in told.get("declared", {}).items() if n in chosen}
     files.write_text(out / PARAMS, params.dump(chosen | declared))
     files.write_json(out / PROVENANCE, _provenance(stage, told))
+    files.write_json(out / result_folder.MACHINE, numerics.machine(chosen))
     return stage
 
 
@@ -218,6 +224,7 @@ def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
         "upstream": {name: folder.name for name, folder in stage.upstream.items()},
         "code": notebook_digest(notebook) if notebook.exists() else None, "packages": versions(),
         "python": platform.python_version(), "machine": platform.machine(),
+        "numerics": numerics.kind(stage.params),
     }  # fmt: skip
 
 

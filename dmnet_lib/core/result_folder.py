@@ -19,7 +19,8 @@ STAGES = (
     "04_format_conversion", "05_fused_detection", "06_evaluation", "07_compare_experiments",
 )  # fmt: skip
 METRICS, PARAMS, PROVENANCE = "metrics.json", "params.yaml", "provenance.json"
-TIMINGS = "timings.json"  # what differs from machine to machine, and so is not versioned
+# What differs from machine to machine, and so is not versioned.
+TIMINGS, MACHINE = "timings.json", "machine.json"
 NOTEBOOK = "notebook.ipynb"  # the executed one; git keeps results without it
 PUBLISHED = "detections"  # folder of COCO results, a file for each main strategy
 LATEST, INTERACTIVE = "latest.json", "interactive"

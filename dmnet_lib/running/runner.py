@@ -25,7 +25,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from dmnet_lib.core import files, params, provenance, result_folder
+from dmnet_lib.core import files, numerics, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, ResultFolder
 from dmnet_lib.reporting.pages import failures, pages
@@ -182,6 +182,7 @@ def _execute(job: Job, stage: str, work: Path) -> None:
         "DMNET_UPSTREAM": json.dumps(upstream),
         "DMNET_RUN": json.dumps(job.told),
         "PYTHONHASHSEED": "0",
+        **numerics.environment(values),
     }
     with (
         mock.patch.dict(os.environ, told),  # until the block ends, whatever it does to it

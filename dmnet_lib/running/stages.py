@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet_lib.core import files, params, provenance, result_folder
+from dmnet_lib.core import files, numerics, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
 from dmnet_lib.data import splits
@@ -125,6 +125,7 @@ def _made_of(
         "params": {n: value for n, value in values.items() if n != "data_root"},
         "code": provenance.notebook_digest(notebook.path),
         "data": data,
+        "numerics": numerics.kind(values),
         "upstream": {need: keys[need] for need in notebook.needs},
     }
     if values.get("architecture") == "onnx":
@@ -170,6 +171,8 @@ def _difference(folder: Path, made_of: Mapping[str, object]) -> str:
     new, keys = made_of["params"], was.get("upstream", {})
     moved = [name for name in sorted(new) if name not in old or old[name] != new[name]]
     found = [f"changed parameters: {', '.join(moved)}"] if moved else []
-    found += [f"changed {kind}" for kind in ("code", "data") if was.get(kind) != made_of[kind]]
+    found += [
+        f"changed {kind}" for kind in ("code", "data", "numerics") if was.get(kind) != made_of[kind]
+    ]
     found += [f"new {need}" for need, key in made_of["upstream"].items() if keys.get(need) != key]
     return "; ".join(found) or NOT_RUN

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from dmnet_lib.core import files, images, parallel
+from dmnet_lib.core import files, images, numerics, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.data import raster, video
@@ -76,6 +76,8 @@ class Options:
 
     def predictor(self) -> "Predictor":
         """Return what detects, where it looks."""
+        if self.home is not None:  # it finds what the run found
+            numerics.settle({}, restart=True)
         from dmnet_lib.detection.predict import Predictor  # with torch, which help does without
 
         own, chosen = self.detector, {"strategy": self.asked, "max_detections": self.max_detections}

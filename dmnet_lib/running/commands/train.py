@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet_lib.core import params
+from dmnet_lib.core import numerics, params
 from dmnet_lib.running.commands.common import Say, option
 
 
@@ -16,10 +16,11 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
+    experiment = params.load(options.params)
+    numerics.settle(experiment.sections[params.COMMON], restart=True)
     from dmnet_lib.core import weights
     from dmnet_lib.training import distributed, jobs
 
-    experiment = params.load(options.params)
     device = weights.pick_device(str(experiment.sections[params.COMMON]["device"]))
     with distributed.joined(device):
         path = jobs.train(experiment, options.network)

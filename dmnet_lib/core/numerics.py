@@ -1,0 +1,100 @@
+"""A stage's parameters in, the class of its networks' numbers out: pinned, or this machine's.
+
+Sums of floats depend on a processor's vector instructions and on the number of threads. `portable`
+pins both to what x86-64 processors under Linux have had for ten years, so that all give the same
+bytes. What cannot be pinned has a name, which enters the stage's key.
+"""
+
+import os
+import platform
+import re
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from dmnet_lib.core import parallel
+
+PORTABLE, THREADS = "portable", 2  # steps of training end otherwise on 1 or 4 threads
+HERE = f"{platform.system()} {platform.machine()}"
+NUMPY = "NPY_DISABLE_CPU_FEATURES"
+PINNED = {  # read by torch and its libraries when they first compute, by numpy when it is imported
+    "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": str(THREADS),
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    NUMPY: "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4",
+}  # fmt: skip
+
+
+def environment(values: Mapping[str, object]) -> dict[str, str]:
+    """Return the variables with which a stage's process starts; parameters may say `fast`."""
+    return PINNED if values.get("numerics", PORTABLE) == PORTABLE else {}
+
+
+def settle(values: Mapping[str, object], *, restart: bool = False) -> None:
+    """Pin what this process computes with, unless the parameters say `fast`.
+
+    Where numpy was imported too early for that, restart begins this program again, else it is said.
+    """
+    if not environment(values):
+        return
+    is_late = "numpy" in sys.modules and os.environ.get(NUMPY) != PINNED[NUMPY]
+    os.environ |= PINNED
+    if is_late and any(name.startswith("avx512") for name in features()):
+        if restart:
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        told = "numpy computes with AVX-512 here, so the last digits may differ from `dmnet run`'s"
+        warnings.warn(told, stacklevel=3)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(THREADS)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def features() -> list[str]:
+    """Return the processor's vector instructions by Linux's names; none where they are unknown."""
+    known = Path("/proc/cpuinfo")
+    found = re.search(
+        r"^(flags|Features)\s*:(.*)", known.read_text() if known.exists() else "", re.M
+    )
+    names = found[2].split() if found else ()
+    return sorted(name for name in names if re.match("sse4|avx|fma|amx|asimd|sve", name))
+
+
+def kind(values: Mapping[str, object]) -> str:
+    """Return what a stage's numbers depend on beside its parameters, code, data and packages."""
+    has_avx2 = HERE == "Linux x86_64" and {"avx2", "fma"} <= {*features()}
+    own = " ".join([HERE, *features()])
+    found = [PORTABLE if has_avx2 else own]
+    if "device" in values:
+        where, is_pinned = _device(str(values["device"])), environment(values)
+        if not is_pinned:
+            found = [own, f"threads: {os.environ.get('OMP_NUM_THREADS') or parallel.cores()}"]
+        elif values.get("architecture") == "onnx":  # ONNX Runtime takes what the processor has
+            found = [own]
+        found += [where] if where != "cpu" else []
+    return "; ".join(found)
+
+
+def _device(name: str) -> str:
+    """Return where networks run: cpu, or the name of the GPU."""
+    if name == "cpu":
+        return name
+    import torch
+
+    from dmnet_lib.core import weights
+
+    device = weights.pick_device(name)
+    is_there = device.type == "cuda" and torch.cuda.is_available()
+    return torch.cuda.get_device_name(device) if is_there else device.type
+
+
+def machine(values: Mapping[str, object]) -> dict[str, object]:
+    """Return what this machine is, which is not versioned: the same results come from others."""
+    driver, torch = Path("/proc/driver/nvidia/version"), sys.modules.get("torch")
+    return {
+        "system": HERE, "features": features(), "cores": parallel.cores(),
+        "threads": torch.get_num_threads() if torch else None,
+        "device": _device(str(values["device"])) if "device" in values else None,
+        "driver": driver.read_text().splitlines()[0] if driver.exists() else None,
+    }  # fmt: skip
