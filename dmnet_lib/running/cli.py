@@ -20,6 +20,7 @@ examples:
 COMMANDS = {  # each is a module of dmnet_lib.running.commands
     "init": "lay out a project of your own: notebooks and parameter files",
     "run": "run an experiment's notebooks in order and write its report",
+    "verify": "run an experiment again elsewhere, and compare what comes out",
     "data": "validate a dataset",
     "report": "write all reports and the index again",
     "clean": "remove superseded, failed and unfinished runs, and cached detections",
