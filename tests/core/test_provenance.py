@@ -87,7 +87,8 @@ def test_the_data_fingerprint_sees_content_not_times(tmp_path: Path) -> None:
     files.write_text(text, "1" * 20000)
     first = provenance.data_fingerprint(tmp_path / "d")
     os.utime(image, (1, 1))
-    files.write_text(tmp_path / "d" / ".DS_Store", "noise")
+    for noise in (".DS_Store", "run.log", "images/Thumbs.db", "train.zip"):
+        files.write_text(tmp_path / "d" / noise, "noise")
     assert provenance.data_fingerprint(tmp_path / "d") == first
     seen = {first}
     changed = [(image, bytes(19999) + b"x"), (image, b"x" + bytes(19999)), (image, bytes(20001))]
@@ -115,7 +116,7 @@ def test_begin_twice_writes_the_same_bytes() -> None:
         stage.write_metrics({"a": 1})  # begun again, a stage is unfinished
     first, second = found
     assert first == second
-    assert sorted(first) == ["params.yaml", "provenance.json"]
+    assert sorted(first) == ["machine.json", "params.yaml", "provenance.json"]
     assert str(files.ROOT) not in "".join(map(str, first.values()))
 
 
