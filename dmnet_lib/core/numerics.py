@@ -47,8 +47,8 @@ def settle(values: Mapping[str, object], *, restart: bool = False) -> None:
         warnings.warn(told, stacklevel=3)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(THREADS)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        if torch.cuda.is_available():  # CPUs always are deterministic; the call takes seconds
+            torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def features() -> list[str]:
@@ -67,8 +67,10 @@ def kind(values: Mapping[str, object]) -> str:
     own = " ".join([HERE, *features()])
     found = [PORTABLE if has_avx2 else own]
     if "device" in values:
-        where, is_pinned = _device(str(values["device"])), environment(values)
-        if not is_pinned:
+        from dmnet_lib.core import weights  # with torch
+
+        where = weights.device_name(str(values["device"]))
+        if not environment(values):
             found = [own, f"threads: {os.environ.get('OMP_NUM_THREADS') or parallel.cores()}"]
         elif values.get("architecture") == "onnx":  # ONNX Runtime takes what the processor has
             found = [own]
@@ -76,25 +78,9 @@ def kind(values: Mapping[str, object]) -> str:
     return "; ".join(found)
 
 
-def _device(name: str) -> str:
-    """Return where networks run: cpu, or the name of the GPU."""
-    if name == "cpu":
-        return name
-    import torch
-
-    from dmnet_lib.core import weights
-
-    device = weights.pick_device(name)
-    is_there = device.type == "cuda" and torch.cuda.is_available()
-    return torch.cuda.get_device_name(device) if is_there else device.type
-
-
-def machine(values: Mapping[str, object]) -> dict[str, object]:
-    """Return what this machine is, which is not versioned: the same results come from others."""
+def machine() -> dict[str, object]:
+    """Return what this machine is, which is not versioned: others give the same results."""
     driver, torch = Path("/proc/driver/nvidia/version"), sys.modules.get("torch")
-    return {
-        "system": HERE, "features": features(), "cores": parallel.cores(),
-        "threads": torch.get_num_threads() if torch else None,
-        "device": _device(str(values["device"])) if "device" in values else None,
-        "driver": driver.read_text().splitlines()[0] if driver.exists() else None,
-    }  # fmt: skip
+    threads = torch.get_num_threads() if torch else None
+    about = {"system": HERE, "features": features(), "cores": parallel.cores(), "threads": threads}
+    return about | {"driver": driver.read_text().splitlines()[0] if driver.exists() else None}

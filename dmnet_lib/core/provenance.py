@@ -191,7 +191,7 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     declared = {n: value for n, value in told.get("declared", {}).items() if n in chosen}
     files.write_text(out / PARAMS, params.dump(chosen | declared))
     files.write_json(out / PROVENANCE, _provenance(stage, told))
-    files.write_json(out / result_folder.MACHINE, numerics.machine(chosen))
+    files.write_json(out / result_folder.MACHINE, numerics.machine())
     return stage
 
 

@@ -26,6 +26,13 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def device_name(name: str) -> str:
+    """Return the kind of device that a name picks, and of a GPU what it is called."""
+    device = pick_device(name)
+    is_there = device.type == "cuda" and torch.cuda.is_available()
+    return torch.cuda.get_device_name(device) if is_there else device.type
+
+
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Return what lets a network compute in bfloat16 where the device is made for it."""
     # CPUs stay at float32: with bfloat16 a step takes 0.6 of the time, but maps end 3% further off.

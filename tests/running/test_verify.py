@@ -43,7 +43,7 @@ def test_equal_results_pass_also_without_weights(
         ("metrics.json", '{"AP": {"global": 0.5}, "counts": [1, 3]}',
          "metrics.json: AP.global 0.25 | 0.5, counts.1 2 | 3"),
         ("figures/curve.csv", "step,loss\n1,0.6\n", "figures/curve.csv: other bytes"),
-        ("figures/more.csv", "", "figures/more.csv: missing in {home}/01_train/k"),
+        ("figures/more.csv", "", "figures/more.csv: missing in {home}/01_train/k/figures"),
         ("net.safetensors", "others", "net.safetensors: other bytes"),
     ],
 )  # fmt: skip
