@@ -19,7 +19,8 @@ PORTABLE, THREADS = "portable", 2  # steps of training end otherwise on 1 or 4 t
 HERE = f"{platform.system()} {platform.machine()}"
 NUMPY = "NPY_DISABLE_CPU_FEATURES"
 PINNED = {  # read by torch and its libraries when they first compute, by numpy when it is imported
-    "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",  # it takes AVX2 for an answer on Intel's processors alone
     "OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": str(THREADS),
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     NUMPY: "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4",
@@ -54,9 +55,8 @@ def settle(values: Mapping[str, object], *, restart: bool = False) -> None:
 def features() -> list[str]:
     """Return the processor's vector instructions by Linux's names; none where they are unknown."""
     known = Path("/proc/cpuinfo")
-    found = re.search(
-        r"^(flags|Features)\s*:(.*)", known.read_text() if known.exists() else "", re.M
-    )
+    text = known.read_text() if known.exists() else ""
+    found = re.search(r"^(flags|Features)\s*:(.*)", text, re.MULTILINE)
     names = found[2].split() if found else ()
     return sorted(name for name in names if re.match("sse4|avx|fma|amx|asimd|sve", name))
 
