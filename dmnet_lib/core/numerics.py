@@ -32,7 +32,7 @@ def environment(values: Mapping[str, object]) -> dict[str, str]:
     return PINNED if values.get("numerics", PORTABLE) == PORTABLE else {}
 
 
-def settle(values: Mapping[str, object], *, restart: bool = False) -> None:
+def pin(values: Mapping[str, object], *, restart: bool = False) -> None:
     """Pin what this process computes with, unless the parameters say `fast`.
 
     Where numpy was imported too early for that, restart begins this program again, else it is said.

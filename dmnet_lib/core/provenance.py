@@ -185,7 +185,7 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     experiment = os.environ.get("DMNET_EXPERIMENT", "demo")
     out, upstream = _place(experiment, name)
     stage = Stage(name, experiment, result_folder.results_root(), out, chosen, upstream)
-    numerics.settle(chosen)
+    numerics.pin(chosen)
     out.mkdir(parents=True, exist_ok=True)
     (out / METRICS).unlink(missing_ok=True)  # run again, it is unfinished until they are written
     declared = {n: value for n, value in told.get("declared", {}).items() if n in chosen}

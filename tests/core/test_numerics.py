@@ -41,17 +41,17 @@ def test_what_is_pinned_is_one_class_and_the_rest_is_called_by_the_machine(on) -
 def test_an_early_numpy_is_told_where_it_may_compute_otherwise(on, monkeypatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)  # its threads stay as they are
     on("avx2", "avx512f", "fma")
-    numerics.settle(FAST)
+    numerics.pin(FAST)
     monkeypatch.setenv(numerics.NUMPY, "")
     with pytest.warns(UserWarning, match="AVX-512"):
-        numerics.settle(NETWORK)
+        numerics.pin(NETWORK)
     assert os.environ["ATEN_CPU_CAPABILITY"] == "avx2"
-    numerics.settle(NETWORK)  # it began with the variables
+    numerics.pin(NETWORK)  # it began with the variables
     begun = []
     monkeypatch.setattr(os, "execv", lambda *command: begun.append(command) or sys.exit())
     monkeypatch.setenv(numerics.NUMPY, "")
     with pytest.raises(SystemExit):
-        numerics.settle(NETWORK, restart=True)
+        numerics.pin(NETWORK, restart=True)
     assert begun[0][1][1:] == sys.orig_argv[1:]
 
 

@@ -15,7 +15,7 @@ import numpy as np, torch
 from dmnet_lib.core import numerics, weights
 from dmnet_lib.density import mcnn
 from dmnet_lib.training import density
-numerics.settle({"numerics": sys.argv[1]})  # as a notebook does, after its imports
+numerics.pin({"numerics": sys.argv[1]})  # as a notebook does, after its imports
 rng = np.random.default_rng(0)
 model = weights.seeded(lambda: mcnn.MCNN(2), 0)
 optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)

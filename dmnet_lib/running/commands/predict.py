@@ -77,7 +77,7 @@ class Options:
     def predictor(self) -> "Predictor":
         """Return what detects, where it looks."""
         if self.home is not None:  # it finds what the run found
-            numerics.settle({}, restart=True)
+            numerics.pin({}, restart=True)
         from dmnet_lib.detection.predict import Predictor  # with torch, which help does without
 
         own, chosen = self.detector, {"strategy": self.asked, "max_detections": self.max_detections}
