@@ -10,6 +10,7 @@ import numpy as np
 from dmnet_lib.core import boxes, files
 from dmnet_lib.core.classes import Classes, listed
 from dmnet_lib.core.tables import Detections
+from dmnet_lib.cropping import crops
 from dmnet_lib.detection import detectors, fusion
 from dmnet_lib.detection.detectors import Found
 from dmnet_lib.detection.onnx import guess
@@ -73,10 +74,16 @@ class Onnx:
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels.
 
-        Views are input_wh at most, if that is given.
+        Views that are larger than input_wh are shown smaller.
         """
-        sizes_wh = [self.input_wh or detectors.padded_wh(view) for view in views]
-        return detectors.in_batches(views, sizes_wh, self._found)
+        fitted = [_fitted(view, self.input_wh) for view in views]
+        sizes_wh = [self.input_wh or detectors.padded_wh(view) for view in fitted]
+        found = detectors.in_batches(fitted, sizes_wh, self._found)
+        for number, (view, shown) in enumerate(zip(views, fitted, strict=True)):
+            factor_xy = np.divide(view.shape[1::-1], shown.shape[1::-1])
+            boxes_xyxy, *rest = found[number]
+            found[number] = boxes_xyxy * np.tile(factor_xy, 2), *rest
+        return found
 
     def _found(self, views: list[np.ndarray], size_wh: Size) -> list[Found]:
         """Return what is found in views that fit into one input."""
@@ -151,3 +158,9 @@ def load_exported(
              "onnxruntime": version("onnxruntime")}  # fmt: skip
     files.write_json(folder / detectors.ABOUT, about)
     return detector, about
+
+
+def _fitted(view: np.ndarray, input_wh: Size | None) -> np.ndarray:
+    height, width = view.shape[:2]
+    scale = 1.0 if input_wh is None else min(1.0, input_wh[0] / width, input_wh[1] / height)
+    return view if scale == 1.0 else crops.cut(view, (0, 0, width, height), scale=scale)
