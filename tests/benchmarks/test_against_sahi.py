@@ -20,9 +20,7 @@ pytestmark = pytest.mark.skipif(
 def test_each_row_has_what_it_finds_and_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(against_sahi, "SLICES", {"auto": 0})
     monkeypatch.setattr(against_sahi, "MERGES", {"NMS 0.5": against_sahi.MERGES["NMS 0.5"]})
-    monkeypatch.setattr(
-        against_sahi.Setting, "calibrated", lambda _: sources.recall_curve("none")[0]
-    )
+    monkeypatch.setattr(against_sahi.Setting, "calibrated", lambda _: sources.plans_by("none")[0])
     given = ("val", "train", CLASSES, "person: pedestrian, car")
     setting = against_sahi.Setting(SAMPLE, NANO, *given, limit=1)
     with ThreadPoolExecutor(1) as pool:  # processes of their own take longer to start
