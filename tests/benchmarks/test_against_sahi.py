@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 def test_each_row_has_what_it_finds_and_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(against_sahi, "SLICES", {"auto": 0})
+    monkeypatch.setattr(against_sahi, "SMALLER", 1.0)
     monkeypatch.setattr(against_sahi, "MERGES", {"NMS 0.5": against_sahi.MERGES["NMS 0.5"]})
     monkeypatch.setattr(against_sahi.Setting, "calibrated", lambda _: sources.plans_by("none")[0])
     given = ("val", "train", CLASSES, "person: pedestrian, car")
