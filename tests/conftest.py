@@ -1,6 +1,5 @@
 """What all tests share: what is kept between runs, one tiny run, and one that never learned."""
 
-import os
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -11,13 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from shared import SHARED
 
-from dmnet_lib.core import numerics
-
 if TYPE_CHECKING:
     from tiny import Run
 
 
-os.environ[numerics.NUMPY] = numerics.PINNED[numerics.NUMPY]  # or a command starts pytest again
 SUITE = ("suite", "browser", "benchmarks", "training")  # whole programs and trainings
 TINY = ("test_notebooks", "test_tiny")  # files whose tests look at the tiny run
 

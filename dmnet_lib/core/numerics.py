@@ -13,8 +13,6 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from dmnet_lib.core import parallel
-
 PORTABLE, THREADS = "portable", 2  # steps of training end otherwise on 1 or 4 threads
 HERE = f"{platform.system()} {platform.machine()}"
 NUMPY = "NPY_DISABLE_CPU_FEATURES"
@@ -32,24 +30,27 @@ def environment(values: Mapping[str, object]) -> dict[str, str]:
     return PINNED if values.get("numerics", PORTABLE) == PORTABLE else {}
 
 
-def pin(values: Mapping[str, object], *, restart: bool = False) -> None:
+def pin(values: Mapping[str, object]) -> None:
     """Pin what this process computes with, unless the parameters say `fast`.
 
-    Where numpy was imported too early for that, restart begins this program again, else it is said.
+    It is said where numpy was imported too early for that: see `before_numpy`.
     """
     if not environment(values):
         return
     is_late = "numpy" in sys.modules and os.environ.get(NUMPY) != PINNED[NUMPY]
     os.environ |= PINNED
     if is_late and any(name.startswith("avx512") for name in features()):
-        if restart:
-            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
         told = "numpy computes with AVX-512 here, so the last digits may differ from `dmnet run`'s"
         warnings.warn(told, stacklevel=3)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(THREADS)
         if torch.cuda.is_available():  # CPUs always are deterministic; the call takes seconds
             torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def before_numpy() -> None:
+    """Set what numpy reads when it is imported, in a program that pins later."""
+    os.environ[NUMPY] = PINNED[NUMPY]
 
 
 def features() -> list[str]:
@@ -71,7 +72,7 @@ def kind(values: Mapping[str, object]) -> str:
 
         where = weights.device_name(str(values["device"]))
         if not environment(values):
-            found = [own, f"threads: {os.environ.get('OMP_NUM_THREADS') or parallel.cores()}"]
+            found = [own, f"threads: {os.environ.get('OMP_NUM_THREADS') or _cores()}"]
         elif values.get("architecture") == "onnx":  # ONNX Runtime takes what the processor has
             found = [own]
         found += [where] if where != "cpu" else []
@@ -82,5 +83,11 @@ def machine() -> dict[str, object]:
     """Return what this machine is, which is not versioned: others give the same results."""
     driver, torch = Path("/proc/driver/nvidia/version"), sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None
-    about = {"system": HERE, "features": features(), "cores": parallel.cores(), "threads": threads}
+    about = {"system": HERE, "features": features(), "cores": _cores(), "threads": threads}
     return about | {"driver": driver.read_text().splitlines()[0] if driver.exists() else None}
+
+
+def _cores() -> int:
+    from dmnet_lib.core import parallel  # with numpy, which `before_numpy` comes before
+
+    return parallel.cores()

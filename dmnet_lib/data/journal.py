@@ -6,7 +6,6 @@ is stopped, the COCO file is made of them; only the images' names stay in memory
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dmnet_lib.data.formats import coco
 from dmnet_lib.data.formats.coco import Entry
 
 LINES = ".lines"  # ends the name of the file of lines, beside the COCO file
+LINES_ARE = "lines of `dmnet predict`; remove it to begin anew"
 
 
 class _Line(msgspec.Struct):
@@ -62,16 +62,18 @@ class Journal:
     def _go_on(self) -> None:
         """Take what an earlier call has done, and cut off a line that it could not finish."""
         with self._lines.open("rb+") as stream:
-            with files.reading(self._lines, "lines of `dmnet predict`; remove it", (ValueError,)):
+            with files.reading(self._lines, LINES_ARE, (ValueError,)):
                 before = json.loads(stream.readline())
             if before != self.info:
                 raise files.other_output(self.path.parent)
             whole = stream.tell()
             for line in stream:
-                with suppress(msgspec.DecodeError):
+                if not line.endswith(b"\n"):
+                    break
+                with files.reading(self._lines, LINES_ARE, (msgspec.MsgspecError,)):
                     one = msgspec.json.decode(line, type=_Line)
-                    self.done[str(one.image["file_name"])] = len(one.scores)
-                    whole += len(line)
+                self.done[str(one.image["file_name"])] = len(one.scores)
+                whole += len(line)
             stream.truncate(whole)
 
     def add(self, image: Entry, found: Detections) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from dmnet_lib.core import project
+from dmnet_lib.core import numerics, project
 
 INTERRUPTED = 130  # what shells give a command that Ctrl-C ended
 ABOUT = "Density-map guided object detection in aerial images."
@@ -59,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = next((argument for argument in arguments if argument in COMMANDS), "")
     if asked in ("run", "train"):
         _enter_project(arguments)
+    if asked in ("predict", "train"):
+        numerics.before_numpy()
     namespace = _parser(asked).parse_args(arguments)
     command, common = _module(namespace.command), _module("common")
     from dmnet_lib.core.files import InputError  # here, since help needs no numpy

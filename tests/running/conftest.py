@@ -1,10 +1,22 @@
 """Commands run as from a terminal: with what they say, or the one line of why they refuse."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from unittest import mock
 
 import pytest
 
 from dmnet_lib.running import cli
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Undo what commands that pin their numbers set, as they have the process to themselves."""
+    with mock.patch.dict(os.environ):
+        yield
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
 
 
 @pytest.fixture

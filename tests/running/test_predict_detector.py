@@ -125,6 +125,12 @@ def test_a_curve_is_measured_beside_the_detector_and_plans(tmp_path, capsys) -> 
     assert listed(tmp_path / "out")["info"]["made_by"]["recall_curve"] == "nano.recall.json"
 
 
+def test_a_curve_needs_a_file_to_lie_beside(capsys) -> None:
+    for name in ("torchvision:fcos_resnet50_fpn", "none.onnx"):
+        assert run("calibrate", SAMPLE, "--split", "val", "--detector", name) == 1
+        assert f"{name}: a curve lies beside a file" in capsys.readouterr().err
+
+
 def test_a_video_with_boxes_is_as_long_as_its_frames(tmp_path) -> None:
     av = pytest.importorskip("av")
     path, photo = tmp_path / "flight.mp4", Image.open(sorted(IMAGES.iterdir())[0])

@@ -18,8 +18,9 @@ class Options:
     images: int = option("at most so many, evenly spread", type=common.count, default=100)
 
     def __post_init__(self) -> None:
-        if self.detector.detector is None:
-            raise InputError("say which detector is measured: --detector FILE")
+        if self.detector.detector is None or not Path(self.detector.detector).is_file():
+            told = "a curve lies beside a file: --detector takes an ONNX file here"
+            raise InputError(f"{self.detector.detector or 'no detector'}: {told}")
 
 
 def run(options: Options, say: Say) -> None:

@@ -77,7 +77,7 @@ class Options:
     def predictor(self) -> "Predictor":
         """Return what detects, where it looks."""
         if self.home is not None:  # it finds what the run found
-            numerics.pin({}, restart=True)
+            numerics.pin({})
         from dmnet_lib.detection.predict import Predictor  # with torch, which help does without
 
         own, chosen = self.detector, {"strategy": self.asked, "max_detections": self.max_detections}
@@ -105,7 +105,11 @@ def run(options: Options, say: Say) -> None:
     journal = Journal.begin(options.out / LISTING, predictor.detector.classes, info, others)
     if journal.done:
         say(f"note: {options.out}: images that were done before: {len(journal.done)}")
-    failed, work = 0, Work(predictor, journal, video.Writer(options.out / VIDEOS), options)
+    failed, is_whole, work = (
+        0,
+        False,
+        Work(predictor, journal, video.Writer(options.out / VIDEOS), options),
+    )
     try:
         for done in parallel.progress(work.done(sources), "predict"):
             with tqdm.external_write_mode(sys.stderr if isinstance(done, InputError) else None):
@@ -114,9 +118,9 @@ def run(options: Options, say: Say) -> None:
                     sys.stderr.write(f"dmnet: {' '.join(str(done).split())}\n")
                 else:
                     say(done)
+        is_whole = not failed
     finally:
-        journal.finish(is_whole=False)
-    journal.finish(is_whole=not failed)
+        journal.finish(is_whole=is_whole)
     boxes = sum(journal.done.values())
     say(f"{options.out}: images: {len(journal.done)}, boxes: {boxes:,}")
     if work.counts and not any(work.counts) and hasattr(predictor.detector, "nothing_found"):
@@ -247,7 +251,7 @@ class Work:
             names, pictures = [shot.name for shot, _ in pairs], [picture for _, picture in pairs]
             found = self.predictor.predict_together(pictures, names)
             for (shot, picture), one in zip(pairs, found, strict=True):
-                yield self._write(shot, picture, one)
+                yield self._write(shot, lambda picture=picture: picture, one)
 
     def _of_raster(self, shot: Shot, path: Path) -> str:
         options, suffix = self.options, "gpkg" if self.options.map == "gpkg" else "geojson"
@@ -258,16 +262,16 @@ class Work:
                 place = files.inside(options.out, f"{shot.name}.{suffix}")
                 shown = one.above(options.min_score).detections
                 geojson.write(place, shown, opened, lonlat=options.map == "lonlat")
-            return self._write(shot, opened.overview(OVERVIEW_PX), one)
+            return self._write(shot, partial(opened.overview, OVERVIEW_PX), one)
 
-    def _write(self, shot: Shot, picture: Picture, found: "Prediction") -> str:
-        """Write what is found; the picture may be a smaller one than the boxes are counted in."""
+    def _write(self, shot: Shot, see: Callable[[], Picture], found: "Prediction") -> str:
+        """Write what is found; see gives the picture, maybe a smaller one, if it is drawn on."""
         one, options = found.above(self.options.min_score), self.options
         self.counts.append(len(found.detections))
         if set(one.detections.classes) <= set(VISDRONE):
             visdrone.write_detections(options.out / TEXTS, one.detections)
         if options.overlays or (options.video and shot.video):
-            self._draw(shot, picture, one)
+            self._draw(shot, see(), one)
         width, height = one.size_wh
         self.journal.add(shot.entry | {"width": width, "height": height}, one.detections)
         cost = f"{one.megapixels:.2f} megapixels, {one.seconds:.2f} s"

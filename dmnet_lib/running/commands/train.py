@@ -17,7 +17,7 @@ class Options:
 
 def run(options: Options, say: Say) -> None:
     experiment = params.load(options.params)
-    numerics.pin(experiment.sections[params.COMMON], restart=True)
+    numerics.pin(experiment.sections[params.COMMON])
     from dmnet_lib.core import weights
     from dmnet_lib.training import distributed, jobs
 
