@@ -29,7 +29,7 @@ demo: setup  ## run the demo experiment and print where its report is
 test: lint fast suite  ## lint, then run all tests (about 15 minutes)
 
 # Each of the two workers has a core: threads of one would wait for those of the other.
-fast: setup  ## tests without trainings, notebooks and browsers (2 minutes)
+fast: setup  ## tests without trainings, notebooks and browsers (3 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not suite" --numprocesses 2
 
 suite: setup  ## tests of trainings, whole runs, notebooks, pages in a browser and benchmarks

@@ -76,7 +76,8 @@ def measure(
     detector, _ = sources.open_detector(source, onto=split.annotations.classes, **how)
     scale, _ = sources.input_scale(detector, input_px)
     # What is of a class that the detector does not know is not missed.
-    table = split.annotations.ignoring(~np.isin(split.annotations.class_ids, detector.class_ids))
+    known = getattr(detector, "class_ids", detector.classes.ids)
+    table = split.annotations.ignoring(~np.isin(split.annotations.class_ids, known))
     if (count := int(table.is_object.sum())) < FEWEST:
         told = f"{count} objects of the detector's classes in {len(table)} images"
         raise InputError(f"{split.home}: {told}; a curve needs {FEWEST}: label more")

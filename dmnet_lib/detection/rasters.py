@@ -128,6 +128,4 @@ def _of_block(look: Look, raster: Raster, block: Block) -> Prediction | None:
     moved = block.to_raster(one.detections.boxes_xyxy)
     own = replace(one.detections, boxes_xyxy=moved).select(block.owns(moved))
     crops = Regions.from_lists([np.rint(block.to_raster(one.regions.boxes_xyxy))])
-    return replace(
-        one, detections=own, regions=crops, density=NO_MAPS
-    )  # of which many are too large
+    return replace(one, detections=own, regions=crops, density=NO_MAPS)  # maps of all are too many

@@ -177,16 +177,12 @@ def plans_by(source: Source) -> tuple[Curve, Bins, str]:
     if not path or not path.is_file():
         known = files.values_beside(TYPICAL)
         return *_read(known), f"typical of {', '.join(known['detectors'])}"
-    found = files.read_json(path)
-    with files.reading(
-        path,
-        "a recall curve of `dmnet calibrate`",
-        (AttributeError, TypeError, KeyError, ValueError),
-    ):
-        known = found["detector"], *_read(found)
-    if known[0] == files.digest(Path(source)):
-        return *known[1:], path.name
-    raise InputError(f"{path}: of another detector; run `dmnet calibrate` again")
+    found, wrong = files.read_json(path), (AttributeError, TypeError, KeyError, ValueError)
+    with files.reading(path, "a recall curve of `dmnet calibrate`", wrong):
+        digest, curve, bins = found["detector"], *_read(found)
+    if digest != files.digest(Path(source)):
+        raise InputError(f"{path}: of another detector; run `dmnet calibrate` again")
+    return curve, bins, path.name
 
 
 def _read(found: Mapping[str, Mapping]) -> tuple[Curve, Bins]:
