@@ -35,7 +35,7 @@ from dmnet_lib.cropping import plans, top_k
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.data import datasets
 from dmnet_lib.data.splits import Split
-from dmnet_lib.detection import calibrating, density_source, detectors, sources
+from dmnet_lib.detection import calibrating, density_source, detectors, networks, sources
 from dmnet_lib.detection.detectors import Detector
 from dmnet_lib.detection.predict import Predictor
 from dmnet_lib.detection.strategies import Outcome
@@ -80,7 +80,7 @@ class Setting:
         """Return the detector, which finds what the split's classes are."""
         if self.detector.is_dir():
             least = {"score_threshold": sources.LEAST_SCORE}
-            return detectors.read(self.detector, "fcos_small", **least)
+            return networks.read(self.detector, "fcos_small", **least)
         how = {"model_classes": "coco", "classes": self.class_map}
         return sources.open_detector(self.detector, onto=split.annotations.classes, **how)[0]
 

@@ -31,7 +31,7 @@ from dmnet_lib.data import datasets, scenes
 from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import mcnn, points, sizes, windows
-from dmnet_lib.detection import detectors
+from dmnet_lib.detection import networks
 from dmnet_lib.training import density, detection, feed, loop
 
 RATE = 1e-3
@@ -182,7 +182,7 @@ def _detector(split: Split, crops: Regions) -> Job:
 
     given = {"split": split, "regions": crops, "patches": PATCHES}
     draw = partial(detection.patch_batch, **given, count=COUNT["detector"])
-    make = partial(detectors.build, "fcos_small", VISDRONE)
+    make = partial(networks.build, "fcos_small", VISDRONE)
     return Job(make, _contiguous, detection.loss, draw, patches)
 
 

@@ -60,7 +60,7 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dmnet_lib.cropping import input_scale, recall
     from dmnet_lib.data.formats.visdrone import VISDRONE
     from dmnet_lib.density import mcnn, sizes
-    from dmnet_lib.detection import detectors
+    from dmnet_lib.detection import networks
 
     home = tmp_path_factory.mktemp("results") / "untrained"
     stages = {"sizes": result_folder.DENSITY, "density": result_folder.MCNN,
@@ -81,7 +81,7 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     input_scale.write(folders["crops"] / input_scale.FILE, scale, (4, 3))
     recall.write(folders["detector"] / "recall.json", recall.Curve())
     model = weights.seeded(
-        partial(detectors.build, "fcos_small", VISDRONE, score_threshold=0.005), 0
+        partial(networks.build, "fcos_small", VISDRONE, score_threshold=0.005), 0
     )
     weights.write(folders["detector"] / "detector.safetensors", model)
     files.write_json(folders["detector"] / "detector.json", {"classes": list(VISDRONE)})

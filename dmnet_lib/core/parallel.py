@@ -39,6 +39,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
+def threads() -> int:
+    """Return with how many threads this process computes: as torch does, where it is loaded."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else int(os.environ.get("OMP_NUM_THREADS") or cores())
+
+
 @contextmanager
 def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None]:
     """Lend worker processes of one thread each, 0: one a core; None where one would do.

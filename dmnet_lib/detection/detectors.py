@@ -1,135 +1,30 @@
 """Images and regions -> detections in whole-image pixels, and the view that each was seen in.
 
-What finds boxes in views is a `Detector`: torchvision's networks (`Torchvision`), or a file
-(`onnx`).
+What finds boxes in views is a `Detector`: torchvision's `networks`, or a file (`onnx`).
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import nn
-from torchvision.models.detection import FCOS, fasterrcnn_resnet50_fpn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.fcos import FCOSClassificationHead, FCOSHead, FCOSRegressionHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import FeaturePyramidNetwork
 from tqdm import tqdm
 
-from dmnet_lib.core import boxes, files, weights
+from dmnet_lib.core import boxes
 from dmnet_lib.core.classes import Classes
-from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import crops
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Images
 
-WEIGHTS, ABOUT = "detector.safetensors", "detector.json"  # of a finished detector's folder
-ARCHITECTURES = ("fcos_small", "fasterrcnn_resnet50_fpn")
+ABOUT = "detector.json"  # of a finished detector's folder: what it is
 MAX_DETECTIONS = 500  # of one view, as VisDrone scores of one image
-WIDTHS = (16, 24, 48, 64)  # channels at strides 2, 4, 8, 16
-PYRAMID_WIDTH = 32
-PAD_TO = 32  # the coarsest stride of both architectures: views are padded to a multiple of it
+PAD_TO = 32  # the coarsest stride of our `networks`: views are padded to a multiple of it
 BATCH_PX = 4_000_000  # of views that go through the network together: bounds its memory
-Target = dict[str, torch.Tensor] | None
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [n, 4] xyxy, scores [n], class ids [n]
 NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
-
-
-def block(width_in: int, width_out: int, stride: int) -> nn.Sequential:
-    """Return convolution, normalisation, ReLU."""
-    convolution = nn.Conv2d(width_in, width_out, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(width_out), nn.ReLU(inplace=True))
-
-
-class SmallBackbone(nn.Module):
-    """[B, 3, H, W] -> feature maps of 32 channels at strides 4, 8 and 16."""
-
-    out_channels = PYRAMID_WIDTH
-
-    def __init__(self) -> None:
-        super().__init__()
-        stem, *widths = WIDTHS
-        self.stem = block(3, stem, 2)
-        pairs = zip(WIDTHS, widths, strict=False)
-        self.stages = nn.ModuleList(
-            nn.Sequential(block(a, b, 2), block(b, b, 1), block(b, b, 1)) for a, b in pairs
-        )
-        self.pyramid = FeaturePyramidNetwork(widths, PYRAMID_WIDTH)
-
-    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the pyramid's maps, finest first."""
-        found, features = {}, self.stem(pixels)
-        for number, stage in enumerate(self.stages):
-            features = stage(features)
-            found[str(number)] = features
-        return self.pyramid(found)
-
-
-def build(
-    architecture: str, classes: Classes, *, score_threshold: float = 0.05, pretrained: bool = False
-) -> nn.Module:
-    """Return an untrained detector of K classes (labels 1..K; 0 is background).
-
-    fcos_small is made for two CPU cores; fasterrcnn_resnet50_fpn is DMNet's, for a GPU, and with
-    pretrained starts from ImageNet weights (fetched by torchvision). Raises InputError for others.
-    """
-    labels = len(classes) + 1
-    if architecture == "fcos_small":
-        # FCOS (Tian et al., ICCV 2019) on three fine levels, since the objects are small.
-        model = FCOS(
-            SmallBackbone(), num_classes=labels, head=_small_head(labels),
-            anchor_generator=AnchorGenerator(((4,), (8,), (16,)), ((1.0,),) * 3),
-            score_thresh=score_threshold, nms_thresh=0.6, detections_per_img=MAX_DETECTIONS,
-        )  # fmt: skip
-    elif architecture == "fasterrcnn_resnet50_fpn":
-        model = fasterrcnn_resnet50_fpn(
-            weights=None, weights_backbone="DEFAULT" if pretrained else None, num_classes=labels,
-            box_score_thresh=score_threshold, box_detections_per_img=MAX_DETECTIONS,
-        )  # fmt: skip
-    else:
-        raise InputError(f"architecture {architecture!r}: expected {', '.join(ARCHITECTURES)}")
-    model.transform = AsGiven(model.transform)
-    return model.to(memory_format=torch.channels_last)
-
-
-class AsGiven(GeneralizedRCNNTransform):
-    """torchvision's normalisation and padding without its resizing: views come at their scale.
-
-    (Its own switch, _skip_resize, holds in training only; in evaluation it enlarges to 800 px.)
-    """
-
-    def __init__(self, usual: GeneralizedRCNNTransform) -> None:
-        super().__init__(
-            usual.min_size, usual.max_size, usual.image_mean, usual.image_std, size_divisible=PAD_TO
-        )
-
-    def resize(self, image: torch.Tensor, target: Target = None) -> tuple[torch.Tensor, Target]:
-        """Return both as they are."""
-        return image, target
-
-
-def _small_head(labels: int) -> FCOSHead:
-    """Return a head of one convolution a branch: at stride 4 the head is most of the cost."""
-    head = FCOSHead(PYRAMID_WIDTH, 1, labels, num_convs=1)  # the branches are replaced
-    norm = partial(nn.GroupNorm, 8)
-    shape = {"num_anchors": 1, "num_convs": 1, "norm_layer": norm}
-    head.classification_head = FCOSClassificationHead(PYRAMID_WIDTH, num_classes=labels, **shape)
-    head.regression_head = FCOSRegressionHead(PYRAMID_WIDTH, **shape)
-    # Boxes start at 16 px instead of 0, where the ReLU after the regression would not learn.
-    nn.init.constant_(head.regression_head.bbox_reg.bias, 2.0)
-    return head
-
-
-def to_input(view: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Return [3, h, w] float32 in 0..1 for [h, w, 3] uint8 RGB pixels."""
-    planes = torch.from_numpy(np.array(view)).to(device).permute(2, 0, 1)
-    return planes.float() / 255
 
 
 class Detector(Protocol):
@@ -141,33 +36,6 @@ class Detector(Protocol):
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
         ...
-
-
-class Torchvision:
-    """A torchvision detector: views that are padded to one size go through it together.
-
-    Each is then padded as it would be alone, so its boxes are the same.
-    """
-
-    input_wh = None
-
-    def __init__(self, model: nn.Module, classes: Classes) -> None:
-        self.model, self.classes = model, classes
-
-    def find(self, views: Sequence[np.ndarray]) -> list[Found]:
-        """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
-        return in_batches(views, [padded_wh(view) for view in views], self._found)
-
-    @torch.inference_mode()
-    def _found(self, views: list[np.ndarray], _: tuple[int, int]) -> Iterator[Found]:
-        device = next(self.model.parameters()).device
-        with weights.mixed_precision(device):
-            answers = self.model([to_input(view, device) for view in views])
-        for answer in answers:
-            named = answer["labels"] > 0  # FCOS may answer with the background's label
-            columns = (answer[key][named].double() for key in ("boxes", "scores", "labels"))
-            boxes_xyxy, scores, labels = (column.cpu().numpy() for column in columns)
-            yield boxes_xyxy, scores, labels.astype(np.int64)
 
 
 def padded_wh(view: np.ndarray) -> tuple[int, int]:
@@ -194,24 +62,6 @@ def in_batches(
             for number, answer in zip(batch, answers, strict=True):
                 found[number] = answer
     return found
-
-
-def write(folder: Path, detector: Torchvision, *, steps: int, val_loss: float) -> dict[str, object]:
-    """Write a trained network's weights, and what it is; return the latter."""
-    model = detector.model
-    digest = files.digest(weights.write(folder / WEIGHTS, model))
-    parameters = sum(weight.numel() for weight in model.parameters())
-    about = {"weights": WEIGHTS, "digest": digest, "parameters": parameters,
-             "classes": list(detector.classes), "steps": steps, "val_loss": val_loss}  # fmt: skip
-    files.write_json(folder / ABOUT, about)
-    return about
-
-
-def read(folder: Path, architecture: str, *, score_threshold: float = 0.05) -> Torchvision:
-    """Return the detector that `write` left in a folder. Raises InputError."""
-    classes = Classes(tuple(files.read_json(folder / ABOUT)["classes"]))
-    model = build(architecture, classes, score_threshold=score_threshold)
-    return Torchvision(weights.read(folder / WEIGHTS, model), classes)
 
 
 def detect_regions(

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
-from dmnet_lib.core import files, images, official, result_folder, weights
+from dmnet_lib.core import files, images, official, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.core.result_folder import CROPS, DENSITY, DETECTION, MCNN, ResultFolder
@@ -25,20 +24,21 @@ from dmnet_lib.cropping import input_scale, plans, recall
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
-from dmnet_lib.cropping.threshold import Policy
 from dmnet_lib.data import raster
 from dmnet_lib.data.raster import Raster
-from dmnet_lib.density import mcnn, sizes, windows
+from dmnet_lib.density import sizes
 from dmnet_lib.detection import density_source, detectors, fusion, rasters, sources, strategies
 from dmnet_lib.detection.detectors import Detector, Views
 from dmnet_lib.detection.prediction import NO_MAPS, Prediction
 from dmnet_lib.detection.strategies import Rule
 from dmnet_lib.detection.strategy import PREDICT, SHOWN_SCORE, Strategy, predictable
 
-MCNN_WEIGHTS = "mcnn.safetensors"
+if TYPE_CHECKING:
+    from dmnet_lib.detection.density_model import DensityModel
+
 NEEDED = {  # files of each stage that predictions need; a clone has figures and metrics alone
     DENSITY: ("sizes.json",),
-    MCNN: (MCNN_WEIGHTS, result_folder.PARAMS),
+    MCNN: ("mcnn.safetensors", result_folder.PARAMS),
     CROPS: (input_scale.FILE, result_folder.METRICS, result_folder.PARAMS),
     DETECTION: ("recall.json", detectors.ABOUT, result_folder.PARAMS),
 }
@@ -46,27 +46,6 @@ FUSION_IOU, COARSE_WEIGHT = 0.5, 0.5  # as params/visdrone_offtheshelf.yaml
 MOST_BOXES = 500  # of an image
 SYNTHETIC = "learned on synthetic scenes, so expect little of it on photographs"
 Progress = Callable[[int, int], None]  # images that are done, and all
-
-
-@dataclass(frozen=True)
-class DensityModel:
-    """A run's MCNN, the size of its input over the image's, and the rule that crops its maps."""
-
-    mcnn: nn.Module
-    input_scale: float
-    policy: Policy
-    threshold: float
-
-    @property
-    def cell_px(self) -> float:
-        """The side of a density map's cell in pixels of the image."""
-        return mcnn.STRIDE / self.input_scale
-
-    def crops(self, maps: Sequence[np.ndarray], sizes_wh: np.ndarray) -> Regions:
-        """Return the crops of the threshold for maps [K, h, w] of images of sizes_wh [M, 2]."""
-        window_wh = self.policy.window_wh
-        sums = windows.sums_from_maps(maps, sizes_wh, window_wh, stride=self.cell_px)
-        return cropping.split_regions(sums, sizes_wh, threshold=self.threshold, policy=self.policy)
 
 
 @dataclass(frozen=True)
@@ -81,7 +60,7 @@ class Predictor:
     planner: CropPlanner
     strategy: Strategy
     made_by: Mapping[str, object]
-    density: DensityModel | None = None
+    density: "DensityModel | None" = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -135,21 +114,16 @@ class Predictor:
         home = Path(run) if Path(run).exists() else files.ROOT / run
         results = _finished(home)
         with files.reading(home, f"a run of this version; {_remedy(home)}", (KeyError,)):
-            found = cls._of_results(results, record, weights.pick_device(device))
+            found = cls._of_results(results, record, device)
         return replace(found, rule=replace(found.rule, top=max_detections or found.rule.top))
 
     @classmethod
-    def _of_results(
-        cls, results: ResultFolder, strategy: Strategy, device: torch.device
-    ) -> "Predictor":
+    def _of_results(cls, results: ResultFolder, strategy: Strategy, device: str) -> "Predictor":
+        from dmnet_lib.detection.density_model import DensityModel  # torch takes seconds to load
+
         folders, chosen = results.folders, results.params(DETECTION)
         bins, found = sizes.read(folders[DENSITY] / "sizes.json"), sources.of_run(results, device)
-        model = weights.read(folders[MCNN] / MCNN_WEIGHTS, mcnn.MCNN(len(bins))).to(device)
-        density = DensityModel(
-            model, results.params(MCNN)["input_scale"],
-            Policy.of_parameters(results.params(CROPS)),
-            results.metrics(CROPS)["threshold"]["mcnn"],
-        )  # fmt: skip
+        density = DensityModel.of_run(results, len(bins), device)
         scale_file = folders[CROPS] / input_scale.FILE
         scale, aspect_wh = input_scale.read(scale_file, input_wh=found.input_wh)
         rules = official.named(chosen["profile"], chosen["profile_changes"])
@@ -215,8 +189,7 @@ class Predictor:
         whole, whole_cost = self._pass(pixels, names, whole_views[shown])
         maps = [NO_MAPS] * len(pixels)
         if self.strategy.source == "mcnn":
-            scale = self.density.input_scale
-            maps = [mcnn.predict(self.density.mcnn, one, input_scale=scale) for one in pixels]
+            maps = self.density.maps(pixels)
         regions = self._regions(maps, whole.detections, sizes_wh)
         crops, crops_cost = self._pass(pixels, names, Views(regions, self.rule.input_scale))
         fused = strategies.fuse([whole, crops], self.rule)

@@ -9,20 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torchvision.models import detection as zoo
-from torchvision.models import get_model, get_model_weights, list_models
 
-from dmnet_lib.core import files, weights
+from dmnet_lib.core import files
 from dmnet_lib.core.classes import Classes
-from dmnet_lib.core.files import InputError, nearest
+from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import DETECTION, ResultFolder
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.density import sizes
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import detectors, onnx
-from dmnet_lib.detection.detectors import AsGiven, Detector, Found, Torchvision
+from dmnet_lib.detection.detectors import Detector, Found
 
 Answers = Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
 Call = Callable[[Sequence[np.ndarray]], Answers]  # views -> boxes xyxy, scores, classes from 0
@@ -126,31 +123,25 @@ def open_detector(
 
 
 def _of_torchvision(name: str, onto: Classes | None, chosen: str, device: str) -> Called:
-    """Return one of torchvision's detectors with its COCO weights, which torchvision fetches."""
-    if name not in list_models(zoo):
-        hint = nearest(name, list_models(zoo)) or f"; there are {', '.join(list_models(zoo))}"
-        raise InputError(f"torchvision has no detector {name!r}{hint}")
-    names = get_model_weights(name).DEFAULT.meta["categories"]
+    """Return one of torchvision's detectors with its COCO weights."""
+    from dmnet_lib.detection import networks  # with torch, which takes seconds to load
+
+    network, names, input_wh = networks.pretrained(name, device)
     chosen = chosen or ", ".join(one for one in names if one not in NO_CLASS)
-    try:
-        model = get_model(name, weights="DEFAULT")
-    except OSError as error:
-        raise InputError(f"{TORCHVISION}{name}: its weights cannot be fetched ({error})") from None
-    size_hw = model.transform.fixed_size
-    if size_hw is None:
-        model.transform = AsGiven(model.transform)
-    network = Torchvision(model.eval().to(weights.pick_device(device)), Classes())
-    return Called.of(network.find, names, onto, chosen, size_hw and size_hw[::-1])
+    return Called.of(network.find, names, onto, chosen, input_wh)
 
 
-def of_run(results: ResultFolder, device: torch.device) -> Detector:
-    """Return the run's detector: its weights, or the ONNX file, which must be the run's own."""
+def of_run(results: ResultFolder, device: str) -> Detector:
+    """Return the run's detector: its weights, or the ONNX file, which must be the run's own.
+
+    device: auto, cpu or a device of torch. Raises InputError.
+    """
     folder, chosen = results.folder(DETECTION), results.params(DETECTION)
     architecture, threshold = chosen["architecture"], chosen["score_threshold"]
     if architecture != "onnx":
-        found = detectors.read(folder, architecture, score_threshold=threshold)
-        found.model.to(device)
-        return found
+        from dmnet_lib.detection import networks  # with torch, which takes seconds to load
+
+        return networks.read(folder, architecture, score_threshold=threshold, device=device)
     path, about = files.model_path(chosen["model_file"]), files.read_json(folder / detectors.ABOUT)
     if path.is_file() and files.digest(path) != about["digest"]:
         other = f"another model than the run's {about['file']}"

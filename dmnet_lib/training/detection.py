@@ -18,7 +18,7 @@ from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping import crops, input_scale
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Split
-from dmnet_lib.detection import detectors
+from dmnet_lib.detection import networks
 from dmnet_lib.training import distributed, loop
 
 GREY = 114  # fills ignored regions and what lies outside the image
@@ -86,7 +86,7 @@ def _patch(draw: _Draw, split: Split, patches: Patches) -> tuple[torch.Tensor, T
         pixels = pixels[:, ::-1]
     lit = np.clip(pixels * draw.light, 0, 255).astype(np.uint8)
     target = {"boxes": torch.from_numpy(kept).float(), "labels": torch.from_numpy(labels)}
-    return detectors.to_input(lit, torch.device("cpu")), target
+    return networks.to_input(lit, torch.device("cpu")), target
 
 
 def _corner(
@@ -152,11 +152,11 @@ def train_detector(
     recipe: loop.Recipe, *, architecture: str, score_threshold: float, pretrained: bool,
     batch_size: int, device: str, checkpoint: Path,
 ) -> tuple[nn.Module, pd.DataFrame]:  # fmt: skip
-    """Return a detector (`detectors.build`) with the weights best on val, and its curve."""
+    """Return a detector (`networks.build`) with the weights best on val, and its curve."""
     given = {"split": train[0], "regions": train[1], "patches": patches}
     batch = {"count": batch_size, "share": distributed.share(batch_size)}
     chosen = {"score_threshold": score_threshold, "pretrained": pretrained}
-    build = partial(detectors.build, architecture, train[0].annotations.classes, **chosen)
+    build = partial(networks.build, architecture, train[0].annotations.classes, **chosen)
     model = weights.seeded(build, recipe.seed)
     model, measured = model.to(weights.pick_device(device)), None
     if distributed.is_first():

@@ -17,8 +17,9 @@ from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Images
-from dmnet_lib.detection import detectors
-from dmnet_lib.detection.detectors import Torchvision, Views
+from dmnet_lib.detection import detectors, networks
+from dmnet_lib.detection.detectors import Views
+from dmnet_lib.detection.networks import Torchvision
 
 SIZE_WH = (70, 50)
 NONE = np.zeros((0, 4), np.int64)
@@ -30,7 +31,7 @@ def picture() -> np.ndarray:
 
 
 def network(*, score_threshold: float = 0.0) -> nn.Module:
-    build = partial(detectors.build, "fcos_small", VISDRONE, score_threshold=score_threshold)
+    build = partial(networks.build, "fcos_small", VISDRONE, score_threshold=score_threshold)
     return weights.seeded(build, 0).eval()
 
 
@@ -131,9 +132,9 @@ def test_a_view_fits_the_one_size_that_a_network_takes() -> None:
         detectors.detect(model, [picture()], ("a",), [Views(whole(), scale)])
 
 
-@pytest.mark.parametrize("architecture", detectors.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
 def test_a_view_is_padded_and_never_enlarged(architecture: str) -> None:
-    model = detectors.build(architecture, VISDRONE).eval()
+    model = networks.build(architecture, VISDRONE).eval()
     seen = []
     model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
     with torch.inference_mode():
@@ -143,12 +144,12 @@ def test_a_view_is_padded_and_never_enlarged(architecture: str) -> None:
 
 def test_an_unknown_architecture_is_answered_with_those_there_are() -> None:
     with pytest.raises(InputError, match="'yolo': expected fcos_small, fasterrcnn_resnet50_fpn"):
-        detectors.build("yolo", VISDRONE)
+        networks.build("yolo", VISDRONE)
 
 
 def test_input_is_between_zero_and_one_and_the_view_is_left_alone() -> None:
     view = picture()[::-1]
     view.flags.writeable = False
-    found = detectors.to_input(view, torch.device("cpu"))
+    found = networks.to_input(view, torch.device("cpu"))
     assert (found.shape, found.dtype) == ((3, 50, 70), torch.float32)
     np.testing.assert_allclose(found.permute(1, 2, 0).numpy() * 255, view, atol=1e-4)

@@ -16,7 +16,7 @@ from shared import SHARED
 from dmnet_lib.core import files, weights
 from dmnet_lib.data import datasets, scenes
 from dmnet_lib.data.formats.visdrone import VISDRONE
-from dmnet_lib.detection import detectors
+from dmnet_lib.detection import networks
 
 NANO, SAMPLE = SHARED / "models" / "yolox_nano.onnx", SHARED / "visdrone-sample"
 HERE = NANO.is_file() and SAMPLE.is_dir()
@@ -85,9 +85,9 @@ def untrained(home: Path) -> None:
     listed = {"stages": {name: {"key": "k"} for name in ("05_fused_detection", "06_evaluation")}}
     files.write_json(home / "latest.json", listed)
     files.write_json(home / "06_evaluation/k/metrics.json", {"strategies": {}})
-    model = weights.seeded(lambda: detectors.build("fcos_small", VISDRONE), 0)
-    detector = detectors.Torchvision(model, VISDRONE)
-    detectors.write(home / "05_fused_detection/k", detector, steps=0, val_loss=0.0)
+    model = weights.seeded(lambda: networks.build("fcos_small", VISDRONE), 0)
+    detector = networks.Torchvision(model, VISDRONE)
+    networks.write(home / "05_fused_detection/k", detector, steps=0, val_loss=0.0)
 
 
 def precisions(metrics: dict) -> dict[str, float]:

@@ -22,7 +22,7 @@ from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import maps, mcnn, points, sizes
-from dmnet_lib.detection import detectors
+from dmnet_lib.detection import detectors, networks
 from dmnet_lib.training import density, detection, feed, jobs, loop
 from dmnet_lib.training.loop import Recipe
 
@@ -336,7 +336,7 @@ NO_CROP = Regions.from_lists([[]])
 
 
 def fcos() -> nn.Module:
-    return weights.seeded(lambda: detectors.build("fcos_small", VISDRONE), 0)
+    return weights.seeded(lambda: networks.build("fcos_small", VISDRONE), 0)
 
 
 def test_patches_of_an_empty_image_have_no_boxes(tmp_path: Path):
@@ -429,17 +429,17 @@ def test_each_network_is_trained_by_one_function(tmp_path: Path) -> None:
             checkpoint=tmp_path / "detector.pt",
         )  # fmt: skip
         assert len(rows) == 2, name
-    trained = detectors.Torchvision(found, VISDRONE)
-    about = detectors.write(tmp_path, trained, steps=2, val_loss=float(rows["val_loss"].min()))
+    trained = networks.Torchvision(found, VISDRONE)
+    about = networks.write(tmp_path, trained, steps=2, val_loss=float(rows["val_loss"].min()))
     assert about == files.read_json(tmp_path / detectors.ABOUT)
-    again = weights.read(tmp_path / detectors.WEIGHTS, detectors.build("fcos_small", VISDRONE))
+    again = weights.read(tmp_path / networks.WEIGHTS, networks.build("fcos_small", VISDRONE))
     for key, value in found.state_dict().items():
         assert torch.equal(value, again.state_dict()[key])
 
 
 def test_the_papers_detector_takes_a_training_step() -> None:
     """Views stay at their scale, also where a patch has no box; all losses are finite."""
-    model = detectors.build("fasterrcnn_resnet50_fpn", VISDRONE).train()
+    model = networks.build("fasterrcnn_resnet50_fpn", VISDRONE).train()
     none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
     one = {"boxes": torch.tensor([[8.0, 8, 40, 48]]), "labels": torch.tensor([4])}
     batch = [torch.rand(3, 64, 64), torch.rand(3, 64, 64)], [one, none]

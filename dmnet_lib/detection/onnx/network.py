@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, parallel
 from dmnet_lib.core.files import InputError
 
 if TYPE_CHECKING:  # an extra; commands that need no such detector do without
@@ -81,7 +80,7 @@ def _session(path: Path, device: str) -> "InferenceSession":
         raise InputError(f"{path}: no such model")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = parallel.threads()
     # Threads that spin while they wait take the cores from whatever else there is.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     able = onnxruntime.get_available_providers()
