@@ -14,6 +14,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
@@ -63,13 +64,21 @@ def code_digest(source: str) -> str:
     code = {}
     for name in code_modules(source):
         path = _module_path(name)
-        tree, values = ast.parse(path.read_text(encoding="utf-8")), path.with_suffix(".toml")
-        for node in ast.walk(tree):
-            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            if documented and ast.get_docstring(node):
-                node.body = node.body[1:] or [ast.Pass()]
-        code[name] = [ast.unparse(tree), values.read_text("utf-8") if values.exists() else ""]
+        values = path.with_suffix(".toml")
+        bare = _bare(path.read_text(encoding="utf-8"))
+        code[name] = [bare, values.read_text("utf-8") if values.exists() else ""]
     return digest(code)
+
+
+@cache
+def _bare(source: str) -> str:
+    """Return source without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if documented and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
 
 
 def notebook_code(path: Path) -> str:
@@ -218,11 +227,12 @@ def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
 
 def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
     """Return what made a stage; no times, hosts or paths, so that the same run gives no diff."""
-    notebook = Path(told.get("notebooks", files.SOURCES / "notebooks")) / f"{stage.name}.ipynb"
+    notebook = files.SOURCES / "notebooks" / f"{stage.name}.ipynb"
+    code = told.get("code") or (notebook_digest(notebook) if notebook.exists() else None)
     return {
         "experiment": stage.experiment, "stage": stage.name, "data": told.get("data"),
         "upstream": {name: folder.name for name, folder in stage.upstream.items()},
-        "code": notebook_digest(notebook) if notebook.exists() else None, "packages": versions(),
+        "code": code, "packages": versions(),
         "python": platform.python_version(), "machine": platform.machine(),
         "numerics": numerics.kind(stage.params),
     }  # fmt: skip
@@ -235,6 +245,12 @@ def _module_path(name: str) -> Path:
 
 def _imports(source: str) -> set[str]:
     """Return the dmnet_lib modules that code imports, also inside functions, and their packages."""
+    return {name for name in _imported(source) if _module_path(name).exists()}
+
+
+@cache
+def _imported(source: str) -> frozenset[str]:
+    """Return what code imports of dmnet_lib: modules, their packages, and names of modules."""
     names = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -242,8 +258,7 @@ def _imports(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):  # the library has no relative imports
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     ours = [name.split(".") for name in names if name.partition(".")[0] == LIBRARY.name]
-    heads = {head for parts in ours for head in accumulate(parts, "{}.{}".format)}
-    return {head for head in heads if _module_path(head).exists()}
+    return frozenset(head for parts in ours for head in accumulate(parts, "{}.{}".format))
 
 
 def _plain(value: object, where: str) -> object:

@@ -125,7 +125,7 @@ def _prepare(
     stages.check_names(sources, base_path)
     home, (data_root, data) = results.resolve() / experiment.name, stages.find_data(experiment)
     plans = stages.plan(experiment, sources, home, data=data)
-    told = {"data": data, "base": str(base_path.resolve()), "notebooks": str(notebooks.resolve())}
+    told = {"data": data, "base": str(base_path.resolve())}
     if data_root:  # where the data lies on this machine is not what makes a result
         told["declared"] = {"data_root": experiment.sections[params.COMMON]["data_root"]}
     folders = {step.name: home / step.name / step.key for step in plans}
@@ -175,12 +175,13 @@ def _execute(job: Job, stage: str, work: Path) -> None:
     upstream = {need: str(job.folders[need]) for need in job.notebooks[stage].needs}
     paths = (job.notebooks[stage].path, work / NOTEBOOK)  # papermill takes them as format strings
     source, target = (str(p.resolve()).replace("{", "{{").replace("}", "}}") for p in paths)
+    code = provenance.notebook_digest(job.notebooks[stage].path)
     told = {
         "DMNET_EXPERIMENT": job.experiment.name,
         "DMNET_RESULTS_ROOT": str(job.home.parent),
         "DMNET_STAGE_DIR": str(work),
         "DMNET_UPSTREAM": json.dumps(upstream),
-        "DMNET_RUN": json.dumps(job.told),
+        "DMNET_RUN": json.dumps(job.told | {"code": code}),
         "PYTHONHASHSEED": "0",
         **numerics.environment(values),
     }
