@@ -146,6 +146,11 @@ def _read_jpeg(path: Path) -> Picture | None:
         return Picture(simplejpeg.decode_jpeg(data), sampling=found[3])
 
 
+def of_pillow(image: Image.Image) -> np.ndarray:
+    """Return the upright [H, W, 3] uint8 RGB pixels of a Pillow image, which stays as it is."""
+    return _pixels(ImageOps.exif_transpose(image))[0]
+
+
 def _read_any(path: Path) -> Picture:
     with _opened(path) as opened:
         notes, count = [], opened.n_frames if opened.format == "TIFF" else 1

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from dmnet_lib.core import files, images, official, result_folder
 from dmnet_lib.core.files import InputError
@@ -138,11 +139,16 @@ class Predictor:
             (f"{results.home}: {SYNTHETIC}",) if is_synthetic else (),
         )  # fmt: skip
 
-    def __call__(self, image: Path | str | np.ndarray, *, name: str = "") -> Prediction:
-        """Return what is found in a picture, a raster, or pixels [H, W, 3] uint8 RGB.
+    def __call__(
+        self, image: Path | str | np.ndarray | Image.Image, *, name: str = ""
+    ) -> Prediction:
+        """Return what is found in a picture's or raster's file, a Pillow image, or pixels
+        [H, W, 3] uint8 RGB.
 
         name is the image's in `detections`, by default the file's stem. Raises InputError.
         """
+        if isinstance(image, Image.Image):
+            image = images.of_pillow(image)
         if isinstance(image, np.ndarray):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
                 raise InputError(f"expected [H, W, 3] uint8, got {image.shape} {image.dtype}")

@@ -62,9 +62,12 @@ class Called:
 
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what the callable finds in each view. InputError for an answer of other shapes."""
-        answers = list(self.call(views)) if len(views) else []
+        answers = self.call(views) if len(views) else []
+        answers = [] if answers is None else list(answers)
         if len(answers) != len(views):
             raise InputError(f"the detector answers {len(answers)} times for {len(views)} views")
+        if any(answer is None or len(answer) != 3 for answer in answers):
+            raise InputError("the detector answers something else than boxes, scores, classes")
         return [self._checked(*answer) for answer in answers]
 
     def _checked(self, boxes_xyxy: np.ndarray, scores: np.ndarray, classes: np.ndarray) -> Found:

@@ -1,5 +1,6 @@
 """Any detector: a callable, torchvision's, a file; what it may answer, and whose curve plans."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from PIL import ExifTags, Image
 from scipy import ndimage
 from shared import SHARED
 from torchvision.ops import batched_nms
@@ -16,7 +18,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.density import sizes
-from dmnet_lib.detection import sources
+from dmnet_lib.detection import networks, sources
 from dmnet_lib.detection.predict import Predictor
 
 NANO = SHARED / "models" / "yolox_nano.onnx"
@@ -87,6 +89,9 @@ def test_a_prediction_goes_to_other_programs() -> None:
     ("answer", "words"),
     [
         ([], "0 times for 1 views"),
+        (None, "0 times for 1 views"),
+        ([None], "something else than boxes, scores, classes"),
+        ([np.zeros((3, 6))[:2]], "something else than boxes, scores, classes"),
         ([(np.zeros((2, 4)), np.ones(1), np.zeros(2))], "expected"),
         ([(np.full((1, 4), np.nan), np.ones(1), np.zeros(1))], "finite boxes"),
         ([(np.ones((1, 4)), np.full(1, 7.0), np.zeros(1))], "finite boxes"),
@@ -94,10 +99,20 @@ def test_a_prediction_goes_to_other_programs() -> None:
         ([(np.ones((1, 4)), np.ones(1), np.full(1, 0.5))], "counted from 0"),
     ],
 )
-def test_an_answer_that_cannot_be_is_named(answer: list, words: str) -> None:
+def test_an_answer_that_cannot_be_is_named(answer: object, words: str) -> None:
     predictor = Predictor.of_detector(lambda views: answer, model_classes=NAMES)
     with pytest.raises(InputError, match=words):
         predictor(np.zeros((50, 60, 3), np.uint8))
+
+
+def test_a_pillow_image_is_seen_upright() -> None:
+    predictor = Predictor.of_detector(bright, strategy="global", model_classes=NAMES)
+    turned, exif = Image.fromarray(np.rot90(night()).copy()), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # shown, it is turned back
+    stored = io.BytesIO()
+    turned.save(stored, "PNG", exif=exif)
+    found = predictor(Image.open(stored)).to_pandas()
+    pandas.testing.assert_frame_equal(found, predictor(night()).to_pandas())
 
 
 def test_views_of_several_images_are_handed_over_together() -> None:
@@ -118,9 +133,11 @@ def test_views_of_several_images_are_handed_over_together() -> None:
 
 
 def test_torchvision_s_own_weights_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = sources.get_model
+    whole = networks.get_model
     monkeypatch.setattr(
-        sources, "get_model", lambda name, weights: whole(name, weights=None, weights_backbone=None)
+        networks,
+        "get_model",
+        lambda name, weights: whole(name, weights=None, weights_backbone=None),
     )
     torch.manual_seed(0)
     name = "torchvision:ssdlite320_mobilenet_v3_large"

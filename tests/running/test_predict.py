@@ -1,6 +1,7 @@
 """`dmnet predict`: a folder as people have it, one result an image, and nothing lost or mixed."""
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -225,6 +226,21 @@ def test_links_that_lead_nowhere_are_named(predicted, tmp_path, capsys) -> None:
     assert predicted(tmp_path / "in", tmp_path / "in" / "loop.jpg") == 1
     said = capsys.readouterr().err
     assert "gone.jpg: no such image" in said and "loop.jpg: not a readable" in said
+
+
+def test_a_subfolder_that_cannot_be_read_is_named(predicted, tmp_path, monkeypatch, capsys) -> None:
+    jpeg(tmp_path / "in" / "a.jpg", noise())
+    (tmp_path / "in" / "closed").mkdir()
+    scandir = os.scandir
+
+    def closed(path) -> object:  # not by its mode, which does not keep root out
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert predicted(tmp_path / "in", "--recursive") == 1
+    assert "closed: Permission denied; allow reading it" in capsys.readouterr().err
 
 
 def test_a_folder_without_images_is_named(predicted, tmp_path, capsys) -> None:

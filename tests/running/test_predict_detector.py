@@ -68,6 +68,7 @@ def test_every_strategy_that_needs_no_run(tmp_path, capsys, asked, crops) -> Non
         (("--run", "results/demo"), "one of both"),
         (("--device", "mps"), "ONNX Runtime has auto, cpu here"),
         (("--head", "yolov8"), "yolov8"),
+        (("--strategy", "global", "--crops", "3"), "belong to planned, not to global"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_leaves_nothing(tmp_path, capsys, options, words) -> None:
@@ -157,3 +158,6 @@ def test_what_a_file_is_read_as(capsys) -> None:
     assert run("detector", NANO, "--model-classes", "coco") == 0
     said = capsys.readouterr().out
     assert "416 x 416 px" in said and "yolox" in said and "BGR" in said
+    assert run("detector", NANO) == 1  # whose classes must be known; what it answers is shown
+    said = capsys.readouterr()
+    assert "[1, 3549, 85]" in said.out and "names no classes" in said.err

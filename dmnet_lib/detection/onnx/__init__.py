@@ -3,5 +3,6 @@
 from dmnet_lib.detection.onnx.detector import Onnx, load_exported
 from dmnet_lib.detection.onnx.heads import HEADS
 from dmnet_lib.detection.onnx.names import COCO, chosen, mapped, of_model
+from dmnet_lib.detection.onnx.network import Network
 
-__all__ = ["COCO", "HEADS", "Onnx", "chosen", "load_exported", "mapped", "of_model"]
+__all__ = ["COCO", "HEADS", "Network", "Onnx", "chosen", "load_exported", "mapped", "of_model"]

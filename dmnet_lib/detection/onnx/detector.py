@@ -122,16 +122,13 @@ class Onnx:
             yield xyxy, of_rows, np.array(self.class_ids)[column], view + first
 
     def describe(self) -> dict[str, str]:
-        """Return what the detector is, in words: input, head, pixels, classes …"""
-        size = "any size" if self.input_wh is None else "{} x {} px".format(*self.input_wh)
+        """Return how the network is used, in words: batch, head, pixels, classes."""
         batch = "several views at once" if self.together else "one view at a time"
         after = "NMS follows" if self.head.nms else "without NMS, as it is done inside"
         named = [self.classes.name(number) for number in self.class_ids]
         pairs = zip(named, (self.names[column] for column in self.columns), strict=True)
         words = [own if own == new else f"{own} as {new}" for new, own in pairs]
         return {
-            "file": self.network.path.name,
-            "input": f"{self.network.images.name}: {size}, {self.network.dtype.__name__}",
             "batch": batch, "head": f"{self.head.name}: {', '.join(self.outputs)}; {after}",
             "pixels": str(self.pixels),
             "classes": f"{len(named)} of {len(self.names)}: {listed(words)}",

@@ -57,6 +57,16 @@ class Network:
         """The kind of numbers that it takes."""
         return NUMBERS[self.images.type]
 
+    def describe(self) -> dict[str, str]:
+        """Return what the file is, in words: its name, what it takes and what it answers."""
+        size = "any size" if self.input_wh is None else "{} x {} px".format(*self.input_wh)
+        arrays = (f"{one.name} {one.shape}" for one in self.session.get_outputs())
+        return {
+            "file": self.path.name,
+            "input": f"{self.images.name}: {size}, {self.dtype.__name__}",
+            "answers": ", ".join(arrays),
+        }
+
     def run(
         self, planes: np.ndarray, outputs: Sequence[str], *, together: bool = False
     ) -> Iterator[list[np.ndarray]]:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
@@ -29,6 +29,8 @@ from dmnet_lib.running.commands.common import DetectorOptions, Say, option
 if TYPE_CHECKING:
     from dmnet_lib.detection.predict import Prediction, Predictor
 
+PLANNED = ("planned", "planned detector", "planned mcnn")
+CROPS = 6  # of planned, unless another budget is asked for
 LISTING, TEXTS, OVERLAYS, VIDEOS = "detections.json", "visdrone", "overlays", "videos"
 SUFFIXES = {*images.SUFFIXES, *video.SUFFIXES, *raster.SUFFIXES}
 OVERVIEW_PX = 2000  # longer side of what a raster's boxes are drawn on
@@ -45,7 +47,7 @@ class Options:
     home: Path | None = option("a finished experiment, like results/demo", "--run", metavar="RUN")
     out: Path = option("folder to write to")
     strategy: str = option(PREDICTABLE, default="planned")
-    crops: int = option("of planned: crops an image", type=common.count, default=6)
+    crops: int | None = option("of planned: crops an image (6)", type=common.count)
     megapixels: float = option("of planned, instead of crops", type=common.positive, default=0.0)
     min_score: float = option("of boxes to keep", type=common.share, default=0.25)
     max_detections: int = option("of an image", type=common.count, default=500)
@@ -66,13 +68,18 @@ class Options:
             raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
         if (self.home is None) == (self.detector.detector is None):
             raise InputError("say what detects: --detector FILE, or --run RUN, one of both")
+        if self.home is not None and any(self.detector.read_as):
+            raise InputError("--head, --model-classes and --classes belong to --detector")
+        if self.strategy not in PLANNED and (self.crops or self.megapixels):
+            raise InputError(f"--crops and --megapixels belong to planned, not to {self.strategy}")
 
     @property
     def asked(self) -> str:
         """The strategy with its budget."""
-        if self.strategy not in ("planned", "planned detector", "planned mcnn"):
+        if self.strategy not in PLANNED:
             return self.strategy
-        return f"{self.strategy} {f'{self.megapixels:g}Mpx' if self.megapixels else self.crops}"
+        budget = f"{self.megapixels:g}Mpx" if self.megapixels else self.crops or CROPS
+        return f"{self.strategy} {budget}"
 
     def predictor(self) -> "Predictor":
         """Return what detects, where it looks."""
@@ -161,7 +168,7 @@ def _files_in(folder: Path, options: Options, say: Say) -> list[Path]:
     What an earlier call wrote is no input, be --out inside the folder.
     """
     # A link that leads nowhere is named, where its suffix is a picture's.
-    below = folder.rglob("*") if options.recursive else folder.iterdir()
+    below = folder.iterdir() if not options.recursive else _below(folder)
     own = sorted(one for one in below if one.is_file() or (one.is_symlink() and not one.exists()))
     written = {options.out.absolute() / name for name in (OVERLAYS, VIDEOS)}
     own = [one for one in own if written.isdisjoint(one.absolute().parents)]
@@ -169,6 +176,16 @@ def _files_in(folder: Path, options: Options, say: Say) -> list[Path]:
     if len(own) > len(known):
         say(f"note: {folder}: files passed over: {len(own) - len(known)}")
     return known
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder. Raises InputError for a subfolder that cannot be read."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise InputError(f"{error.filename}: {error.strerror}; allow reading it, or move it away")
+
+    for home, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(home, name) for name in names)
 
 
 def names_of(file_names: Sequence[str]) -> list[str]:
