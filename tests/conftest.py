@@ -19,13 +19,15 @@ TINY = ("test_notebooks", "test_tiny")  # files whose tests look at the tiny run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let whole runs on data of every kind be asked for: they take half an hour."""
-    parser.addoption("--thorough", action="store_true", help="run experiments on all kinds of data")
+    """Let be asked for what takes half an hour: whole runs on data of every kind, and the like."""
+    parser.addoption("--thorough", action="store_true", help="run what is marked thorough too")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what does not belong to the fast part."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what does not belong to the fast part; leave out what is to be asked for."""
     for item in items:
+        if item.get_closest_marker("thorough") and not config.getoption("--thorough"):
+            item.add_marker(pytest.mark.skip(reason="--thorough runs it"))
         if item.path.relative_to(Path(__file__).parent).parts[0] in SUITE:
             item.add_marker(pytest.mark.suite)
 

@@ -67,8 +67,10 @@ def address(home: Path, told: dict[str, str]) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("stage", "name", "moves", "parameter"),
     [
-        ("00_dataset", "data", [("press", "Next"), ("choose", "Classes", "car")], "classes"),
-        ("01_density_ground_truth", "density", [("slide", "Sigma", "PageUp")], "sigma_px"),
+        pytest.param("00_dataset", "data", [("press", "Next"), ("choose", "Classes", "car")],
+                     "classes", marks=pytest.mark.thorough),
+        pytest.param("01_density_ground_truth", "density", [("slide", "Sigma", "PageUp")],
+                     "sigma_px", marks=pytest.mark.thorough),
         ("03_density_crops", "crops", [("slide", "Threshold", "PageUp")], "threshold"),
         ("05_fused_detection", "fusion",
          [("slide", "Score from", key) for key in ("Home", "End")], "score_threshold"),
@@ -96,6 +98,7 @@ def test_an_explorer_follows_its_controls_and_saves_what_they_say(
     assert parameter in {name for values in now.values() for name in values}
 
 
+@pytest.mark.thorough
 def test_saved_parameters_run(home: Path, told: dict[str, str]) -> None:
     saved = home / "params" / "saved_density.yaml"
     assert saved.exists(), "the explorer of the density did not save it"

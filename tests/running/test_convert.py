@@ -430,7 +430,7 @@ def test_refused(tmp_path, refused, source, options, says) -> None:
 
 @pytest.mark.suite
 @needs_data
-@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("split", [pytest.param("train", marks=pytest.mark.thorough), "val"])
 @pytest.mark.parametrize("to", ["coco", "voc"])
 def test_every_official_line_comes_back(tmp_path, convert, split, to) -> None:
     name = f"VisDrone2019-DET-{split}"

@@ -129,10 +129,9 @@ def test_the_same_tables_come_from_every_kind(data: dict[str, Path]) -> None:
             assert one.is_object.all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stage", ["00", "01", "02", "03", "04", "05", "06"])
 def test_figures_do_not_depend_on_the_kind_nor_on_names(runs: dict[str, Run], stage: str) -> None:
-    if len(runs) == 1:
-        pytest.skip("--thorough runs all kinds")
     (stage,) = {path.name for path in runs["coco"].home.glob(f"{stage}_*")}
     wanted = metrics(runs["coco"], stage)
     kinds = ["yolo", "voc"] if stage[:2] == "04" else ["yolo", "voc", "visdrone"]
@@ -151,12 +150,9 @@ def test_reports_name_the_data_s_own_classes(runs: dict[str, Run]) -> None:
             assert not re.search("pedestrian|people|tricycle", path.read_text()), path
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [1, 80])
-def test_one_class_and_eighty_on_six_images(
-    tmp_path: Path, count: int, pytestconfig: pytest.Config
-) -> None:
-    if not pytestconfig.getoption("--thorough"):
-        pytest.skip("--thorough runs it")
+def test_one_class_and_eighty_on_six_images(tmp_path: Path, count: int) -> None:
     names = Classes(tuple(f"kind {number:02d}" for number in range(count)))
 
     def change(table: Annotations) -> Annotations:

@@ -113,7 +113,10 @@ def test_each_figure_has_the_numbers_behind_it(tiny: Run) -> None:
             assert lines > (0 if picture.stem == "differences" else 1)
 
 
-@pytest.mark.parametrize(("network", "tolerance"), [("mcnn", 1e-4), ("detector", 0.1)])
+@pytest.mark.parametrize(
+    ("network", "tolerance"),
+    [("mcnn", 1e-4), pytest.param("detector", 0.1, marks=pytest.mark.thorough)],
+)
 def test_two_processes_under_torchrun_learn_what_the_notebook_learned(
     tiny: Run, tmp_path: Path, network: str, tolerance: float
 ) -> None:

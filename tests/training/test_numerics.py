@@ -41,11 +41,8 @@ def digest(threads: int, numerics: str = "portable", *, one_core: str = "", **to
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux pins threads to cores")
-def test_portable_steps_are_the_same_bytes_and_fast_ones_are_not(
-    pytestconfig: pytest.Config,
-) -> None:
-    if not pytestconfig.getoption("--thorough"):
-        pytest.skip("--thorough runs it: four processes, some minutes beside other work")
+@pytest.mark.thorough  # four processes, some minutes beside other work
+def test_portable_steps_are_the_same_bytes_and_fast_ones_are_not() -> None:
     usual = digest(2)
     assert digest(1) == digest(4, one_core="yes", **LOWER) == usual
     assert digest(1, "fast", **LOWER) != usual
