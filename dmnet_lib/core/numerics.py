@@ -68,15 +68,23 @@ def kind(values: Mapping[str, object]) -> str:
     own = " ".join([HERE, *features()])
     found = [PORTABLE if has_avx2 else own]
     if "device" in values:
-        from dmnet_lib.core import weights  # with torch
-
-        where = weights.device_name(str(values["device"]))
+        where = _device(str(values["device"]))
         if not environment(values):
             found = [own, f"threads: {os.environ.get('OMP_NUM_THREADS') or _cores()}"]
         elif values.get("architecture") == "onnx":  # ONNX Runtime takes what the processor has
             found = [own]
         found += [where] if where != "cpu" else []
     return "; ".join(found)
+
+
+def _device(name: str) -> str:
+    """Return what a device of that name is here, "cpu" without a look where nothing else can be."""
+    accelerators = [path for kind in ("nvidia*", "kfd") for path in Path("/dev").glob(kind)]
+    if HERE.startswith("Linux") and name in ("auto", "cpu") and not accelerators:
+        return "cpu"
+    from dmnet_lib.core import weights  # with torch, which takes seconds to load
+
+    return weights.device_name(name)
 
 
 def machine() -> dict[str, object]:
