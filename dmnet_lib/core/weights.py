@@ -33,11 +33,23 @@ def device_name(name: str) -> str:
     return torch.cuda.get_device_name(device) if is_there else device.type
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Return what lets a network compute in bfloat16 where the device is made for it."""
+def takes_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device computes in bfloat16, channels last, from pinned memory: newer GPUs."""
     # CPUs stay at float32: with bfloat16 a step takes 0.6 of the time, but maps end 3% further off.
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=able)
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Return what lets a network compute in bfloat16 where the device takes it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=takes_bfloat16(device))
+
+
+def placed(model: nn.Module, device: str) -> nn.Module:
+    """Return the model on the device of a name (`pick_device`), laid out as it is fastest there."""
+    place = pick_device(device)
+    if takes_bfloat16(place):
+        model.to(memory_format=torch.channels_last)
+    return model.to(place)
 
 
 def write(path: Path, model: nn.Module) -> Path:

@@ -32,7 +32,7 @@ class DensityModel:
         policy = Policy.of_parameters(results.params(CROPS))
         scale = results.params(MCNN)["input_scale"]
         threshold = results.metrics(CROPS)["threshold"]["mcnn"]
-        return cls(model.to(weights.pick_device(device)), scale, policy, threshold)
+        return cls(weights.placed(model, device), scale, policy, threshold)
 
     @property
     def cell_px(self) -> float:

@@ -4,6 +4,7 @@ Only what trains or uses such a network imports this: torch and torchvision take
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from torchvision.models import detection as zoo
 from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.models.detection import FCOS, fasterrcnn_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.fcos import FCOSClassificationHead, FCOSHead, FCOSRegressionHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 
 from dmnet_lib.core import files, weights
 from dmnet_lib.core.classes import Classes
@@ -68,12 +70,13 @@ class SmallBackbone(nn.Module):
 
 
 def build(
-    architecture: str, classes: Classes, *, score_threshold: float = 0.05, pretrained: bool = False
+    architecture: str, classes: Classes, *, score_threshold: float = 0.05, pretrained: str = "none"
 ) -> nn.Module:
     """Return an untrained detector of K classes (labels 1..K; 0 is background).
 
-    fcos_small is made for two CPU cores; fasterrcnn_resnet50_fpn is DMNet's, for a GPU, and with
-    pretrained starts from ImageNet weights (fetched by torchvision). Raises InputError for others.
+    fcos_small is made for two CPU cores; fasterrcnn_resnet50_fpn is DMNet's, for a GPU. Its start
+    may be fetched by torchvision: pretrained "backbone", of ImageNet, or "coco", all but the last
+    layers. Raises InputError for others, and where nothing can be fetched.
     """
     labels = len(classes) + 1
     if architecture == "fcos_small":
@@ -84,10 +87,7 @@ def build(
             score_thresh=score_threshold, nms_thresh=0.6, detections_per_img=MAX_DETECTIONS,
         )  # fmt: skip
     elif architecture == "fasterrcnn_resnet50_fpn":
-        model = fasterrcnn_resnet50_fpn(
-            weights=None, weights_backbone="DEFAULT" if pretrained else None, num_classes=labels,
-            box_score_thresh=score_threshold, box_detections_per_img=MAX_DETECTIONS,
-        )  # fmt: skip
+        model = _papers_detector(labels, score_threshold, pretrained)
     else:
         raise InputError(f"architecture {architecture!r}: expected {', '.join(ARCHITECTURES)}")
     model.transform = AsGiven(model.transform)
@@ -108,6 +108,21 @@ class AsGiven(GeneralizedRCNNTransform):
     def resize(self, image: torch.Tensor, target: Target = None) -> tuple[torch.Tensor, Target]:
         """Return both as they are."""
         return image, target
+
+
+def _papers_detector(labels: int, score_threshold: float, pretrained: str) -> nn.Module:
+    start = {"weights": "DEFAULT"} if pretrained == "coco" else {"num_classes": labels}
+    start |= {"weights_backbone": "DEFAULT" if pretrained == "backbone" else None}
+    limits = {"box_score_thresh": score_threshold, "box_detections_per_img": MAX_DETECTIONS}
+    with _fetched(f"pretrained: {pretrained}"):
+        model = fasterrcnn_resnet50_fpn(**start, **limits)
+    heads = model.roi_heads
+    if pretrained == "coco":  # its classes are others
+        heads.box_predictor = FastRCNNPredictor(heads.box_head.fc7.out_features, labels)
+    for layer in model.modules():
+        if isinstance(layer, FrozenBatchNorm2d):
+            layer.eps = 1e-5  # 0 for COCO's weights, but `read` builds layers with the usual
+    return model
 
 
 def _small_head(labels: int) -> FCOSHead:
@@ -172,8 +187,16 @@ def read(
     """Return the detector that `write` left in a folder, on a device. Raises InputError."""
     classes = Classes(tuple(files.read_json(folder / ABOUT)["classes"]))
     model = build(architecture, classes, score_threshold=score_threshold)
-    model = weights.read(folder / WEIGHTS, model).to(weights.pick_device(device))
-    return Torchvision(model, classes)
+    return Torchvision(weights.placed(weights.read(folder / WEIGHTS, model), device), classes)
+
+
+@contextmanager
+def _fetched(what: str) -> Iterator[None]:
+    """Raise InputError where torchvision cannot fetch the weights of `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{what}: its weights cannot be fetched ({error})") from None
 
 
 def pretrained(name: str, device: str) -> tuple[Torchvision, list[str], tuple[int, int] | None]:
@@ -182,13 +205,11 @@ def pretrained(name: str, device: str) -> tuple[Torchvision, list[str], tuple[in
     if name not in list_models(zoo):
         hint = nearest(name, list_models(zoo)) or f"; there are {', '.join(list_models(zoo))}"
         raise InputError(f"torchvision has no detector {name!r}{hint}")
-    try:
+    with _fetched(f"torchvision:{name}"):
         model = get_model(name, weights="DEFAULT")
-    except OSError as error:
-        raise InputError(f"torchvision:{name}: its weights cannot be fetched ({error})") from None
     size_hw = model.transform.fixed_size
     if size_hw is None:
         model.transform = AsGiven(model.transform)
-    network = Torchvision(model.eval().to(weights.pick_device(device)), Classes())
+    network = Torchvision(weights.placed(model.eval(), device), Classes())
     names = get_model_weights(name).DEFAULT.meta["categories"]
     return network, names, size_hw and size_hw[::-1]

@@ -21,8 +21,8 @@ NEEDS: dict[str, tuple[str, Value]] = {
     "03_density_crops.target_containment": ("03_density_crops.calibrate", True),
 }
 DRAWN = ("scenes_train", "scenes_val", "scenes_test", "scenes_seed")
-TRAINED = ("steps", "batch_size", "learning_rate", "weight_decay", "evaluate_every", "patch_px",
-           "whole_share", "pretrained")  # fmt: skip
+TRAINED = ("steps", "batch_size", "optimiser", "learning_rate", "decay_at", "weight_decay",
+           "evaluate_every", "patch_px", "whole_share", "pretrained")  # fmt: skip
 # Parameters that count for nothing while another has a value: there is nothing to sweep.
 IDLE: dict[str, tuple[str, Value]] = {
     **{f"00_dataset.{name}": ("common.dataset", "visdrone") for name in DRAWN},

@@ -144,9 +144,8 @@ def train_mcnn(
     """Return MCNN with the weights best on val, and its learning curve."""
     given = {"images": train[0], "points": train[1], "bins": bins, "patches": patches}
     batch = {"count": batch_size, "share": distributed.share(batch_size)}
-    model = weights.seeded(partial(mcnn.MCNN, len(bins)), recipe.seed)
+    model = weights.placed(weights.seeded(partial(mcnn.MCNN, len(bins)), recipe.seed), device)
     limits = {"input_scale": patches.input_scale, "min_count_ratio": min_count_ratio}
-    model = model.to(weights.pick_device(device))
     curve = loop.fit(
         model, recipe, draw_batch=partial(patch_batch, **given, **batch), loss_of=loss_of,
         evaluate=measures(*val, **limits) if distributed.is_first() else None,

@@ -149,7 +149,7 @@ def checkpoint(stage: Stage) -> Path:
 
 def train_detector(
     train: tuple[Split, Regions], val: tuple[Split, Regions], patches: Patches,
-    recipe: loop.Recipe, *, architecture: str, score_threshold: float, pretrained: bool,
+    recipe: loop.Recipe, *, architecture: str, score_threshold: float, pretrained: str,
     batch_size: int, device: str, checkpoint: Path,
 ) -> tuple[nn.Module, pd.DataFrame]:  # fmt: skip
     """Return a detector (`networks.build`) with the weights best on val, and its curve."""
@@ -157,8 +157,7 @@ def train_detector(
     batch = {"count": batch_size, "share": distributed.share(batch_size)}
     chosen = {"score_threshold": score_threshold, "pretrained": pretrained}
     build = partial(networks.build, architecture, train[0].annotations.classes, **chosen)
-    model = weights.seeded(build, recipe.seed)
-    model, measured = model.to(weights.pick_device(device)), None
+    model, measured = weights.placed(weights.seeded(build, recipe.seed), device), None
     if distributed.is_first():
         measured = measures(*val, patches, count=batch_size, seed=recipe.seed)
     curve = loop.fit(

@@ -53,7 +53,7 @@ def together(model: nn.Module) -> nn.Module:
     """Return the model wrapped so that gradients are averaged over the processes."""
     if size() == 1:
         return model
-    if next(model.parameters()).is_cuda:  # a CPU normalises each process's part of the batch
+    if not next(model.parameters()).is_cpu:  # it normalises each process's part of the batch
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # replaces the layers
     return DistributedDataParallel(model)
 

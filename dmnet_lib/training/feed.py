@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from dmnet_lib.core import parallel
+from dmnet_lib.core import parallel, weights
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data.splits import Images
 from dmnet_lib.training import distributed
@@ -36,7 +36,7 @@ def batches_of(draw_batch: Draw, seed: int, steps: range, device: torch.device) 
     if jobs:
         batches = DataLoader(
             range(steps.stop), batch_size=None, sampler=steps, collate_fn=draw, num_workers=jobs,
-            prefetch_factor=AHEAD, worker_init_fn=_begin, pin_memory=device.type == "cuda",
+            prefetch_factor=AHEAD, worker_init_fn=_begin, pin_memory=weights.takes_bfloat16(device),
             generator=torch.Generator(),  # a loader draws from torch's own otherwise
         )  # fmt: skip
     for batch in batches:

@@ -1,5 +1,7 @@
 """An experiment and what its earlier stages left -> a network trained outside of its notebook."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from dmnet_lib.core import files, params, provenance, result_folder, tables
@@ -22,10 +24,14 @@ STAGES = {"mcnn": MCNN, "detector": DETECTION}  # which trains the network
 def train(experiment: Experiment, network: str) -> Path:
     """Train "mcnn" or "detector"; return the notebook's checkpoint. InputError: a stage not run."""
     stage = _stage(experiment, STAGES[network])
-    given = stage.params
-    how = ("steps", "learning_rate", "evaluate_every", "weight_decay", "seed")
-    recipe = Recipe(**{name: given[name] for name in how})
+    recipe = recipe_of(stage.params)
     return (_train_mcnn if network == "mcnn" else _train_detector)(stage, recipe)
+
+
+def recipe_of(given: Mapping[str, params.Value]) -> Recipe:
+    """Return the recipe that is among a stage's parameters."""
+    how = {field.name for field in fields(Recipe)}
+    return Recipe(**{name: value for name, value in given.items() if name in how})
 
 
 def _train_mcnn(stage: Stage, recipe: Recipe) -> Path:

@@ -8,6 +8,8 @@ share of the batch, gradients are averaged, and the first measures and writes.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,24 +25,47 @@ from dmnet_lib.training import distributed, feed
 
 Batch = TypeVar("Batch")
 WARM_UP_SHARE = 0.05  # of all steps, to let the normalisation settle before the full rate
+OPTIMISERS = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, momentum=0.9)}
 GRADIENT_NORM = 10.0  # clips only the outliers that would undo the warm-up
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast: AdamW, a linear warm-up, then a cosine down to zero."""
+    """How long and how fast: a linear warm-up, then a cosine down to zero, or a tenth at shares.
+
+    decay_at are these shares of the steps, as text: "25/42, 35/42"; "" for the cosine. Raises
+    InputError for others.
+    """
 
     steps: int
     learning_rate: float
     evaluate_every: int  # steps; also how often the checkpoint is written
     weight_decay: float = 1e-4
     seed: int = 0
+    optimiser: str = "adamw"
+    decay_at: str = ""
+
+    def __post_init__(self) -> None:
+        self._decays()
+
+    def _decays(self) -> list[float]:
+        """Return the steps at which the rate falls to a tenth."""
+        try:
+            shares = [Fraction(part) for part in self.decay_at.split(",") if self.decay_at.strip()]
+            if not all(0 < share < 1 for share in shares):
+                raise ValueError
+        except (ValueError, ZeroDivisionError):
+            expected = "shares of the steps with commas between, such as 25/42, 35/42"
+            raise InputError(f"decay_at {self.decay_at!r}: expected {expected}") from None
+        return [share * self.steps for share in shares]
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, 0..steps - 1."""
         warm_up = max(1, round(WARM_UP_SHARE * self.steps))
         if step < warm_up:
             return self.learning_rate * (step + 1) / warm_up
+        if decays := self._decays():
+            return self.learning_rate * 0.1 ** sum(step >= at for at in decays)
         done = (step - warm_up) / max(1, self.steps - warm_up)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
@@ -58,10 +83,8 @@ def fit(
     gone on from. Under torchrun only the first process measures, and has the curve and the model.
     """
     device = next(model.parameters()).device
-    if device.type == "cuda":
-        model.to(memory_format=torch.channels_last)
-    weights, decay = model.parameters(), recipe.weight_decay
-    optimiser = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=decay)
+    given = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    optimiser = OPTIMISERS[recipe.optimiser](model.parameters(), **given)
     state = _State.load(checkpoint, model, optimiser)
     distributed.require_same(state.step)
     steps = range(state.step, recipe.steps)

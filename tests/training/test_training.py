@@ -102,6 +102,22 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     assert 0 < rates[-1] < 0.01
 
 
+def test_the_rate_falls_to_a_tenth_at_shares_of_the_steps() -> None:
+    recipe = Recipe(steps=42, learning_rate=1.0, evaluate_every=1, decay_at="25/42, 0.8333")
+    rates = [recipe.rate(step) for step in range(42)]
+    assert rates[2:25] == [1.0] * 23
+    assert rates[25:] == pytest.approx([0.1] * 10 + [0.01] * 7)
+    for text in ("25", "1/0", "25/42 35/42", "0.5,", "-0.5"):
+        with pytest.raises(InputError, match=r"decay_at .*: expected shares of the steps"):
+            Recipe(steps=42, learning_rate=1.0, evaluate_every=1, decay_at=text)
+
+
+def test_both_optimisers_lower_the_loss_each_its_own_way() -> None:
+    ends = [train(replace(RECIPE, optimiser=name))[1][-1]["loss"] for name in loop.OPTIMISERS]
+    assert max(ends) < train(replace(RECIPE, learning_rate=1e-9))[1][-1]["loss"]
+    assert ends[0] != ends[1]
+
+
 def test_the_same_seed_trains_the_same_weights_and_another_does_not():
     (a, rows), (b, _), (other, rarely) = train(), train(), train(Recipe(5, 0.05, 9, seed=4))
     assert equal(a, b)
@@ -415,7 +431,7 @@ def test_each_network_is_trained_by_one_function(tmp_path: Path) -> None:
     at, crops = points.from_annotations(split.annotations), Regions.from_lists([[[0, 0, 64, 64]]])
     recipe = Recipe(steps=2, learning_rate=1e-3, evaluate_every=1)
     given = {"batch_size": 2, "device": "cpu"}
-    detector = {"architecture": "fcos_small", "score_threshold": 0.05, "pretrained": False}
+    detector = {"architecture": "fcos_small", "score_threshold": 0.05, "pretrained": "none"}
     for name in ("first", "again"):
         counted, rows = density.train_mcnn(
             (split.images, at), (split.images, at), ONE, SMALL, recipe, **given,
@@ -435,20 +451,3 @@ def test_each_network_is_trained_by_one_function(tmp_path: Path) -> None:
     again = weights.read(tmp_path / networks.WEIGHTS, networks.build("fcos_small", VISDRONE))
     for key, value in found.state_dict().items():
         assert torch.equal(value, again.state_dict()[key])
-
-
-def test_the_papers_detector_takes_a_training_step() -> None:
-    """Views stay at their scale, also where a patch has no box; all losses are finite."""
-    model = networks.build("fasterrcnn_resnet50_fpn", VISDRONE).train()
-    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
-    one = {"boxes": torch.tensor([[8.0, 8, 40, 48]]), "labels": torch.tensor([4])}
-    batch = [torch.rand(3, 64, 64), torch.rand(3, 64, 64)], [one, none]
-    before = model.roi_heads.box_predictor.cls_score.weight.detach().clone()
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
-    loss = detection.loss(model, batch)
-    assert torch.isfinite(loss)
-    loss.backward()
-    optimiser.step()
-    assert not torch.equal(before, model.roi_heads.box_predictor.cls_score.weight)
-    sizes_hw = model.transform([torch.rand(3, 64, 64)])[0].image_sizes
-    assert sizes_hw == [(64, 64)]
