@@ -50,3 +50,10 @@ def test_a_seed_decides_the_weights_and_leaves_torchs_generator_alone():
     assert torch.equal(torch.rand(1), expected)
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
+
+
+def test_a_gpu_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"model of {device}")
+    assert weights.device_name("cuda") == weights.device_name("auto") == "model of cuda"
+    assert weights.device_name("cpu") == "cpu"
