@@ -21,6 +21,5 @@ def test_a_detectors_layers_cost_what_its_training_step_does() -> None:
     assert found.kept > 64 * 64 * 3
 
 
-@pytest.mark.suite
 def test_the_page_has_the_table() -> None:
     assert f"<!-- gpu -->\n{gpu.table()}<!-- end -->" in gpu.PAGE.read_text(encoding="utf-8")
