@@ -17,7 +17,6 @@ from dmnet_lib.data import datasets, splits
 from dmnet_lib.detection.strategies import Outcome, described, write
 from dmnet_lib.evaluation import coco, comparing, experiments
 from dmnet_lib.evaluation.difference import NO_INTERVAL, NOT_SIGNIFICANT, SAME, SIGNIFICANT
-from dmnet_lib.evaluation.seeds import SEEDED
 from dmnet_lib.running import cli
 
 IMAGES, SIDE = 12, 200
@@ -237,21 +236,6 @@ def test_other_scenes_cannot_be_compared(results: Path):
     assert made.ap_table().empty
 
 
-def test_what_another_seed_moves_as_far_does_not_stand_out(results: Path):
-    replicates = compare(results, "one", "seeded")
-    assert row(replicates, "native")["verdict"] == SEEDED
-    assert "Seed replicates: one and seeded" in replicates.words()
-    small = compare(results, "one:native", "seeded:native", "moved")
-    far = small.table[(small.table["second"] == "moved:native") & (small.table["of"] == "AP")]
-    assert far["verdict"].tolist() == [SIGNIFICANT]  # 4 px are more than the 3 of another seed
-
-
-def test_the_seeds_part_of_a_difference_is_told(results: Path):
-    one, joined = (compare(results, f"{n}:odd", f"{n}:native").words() for n in ("one", "joined"))
-    assert "; another seed moves these differences in AP by up to" in one
-    assert "No seed replicate of joined" in joined
-
-
 @pytest.fixture
 def clone(results: Path, tmp_path: Path) -> Path:
     """The same results as git keeps them."""
@@ -296,7 +280,6 @@ def test_the_command_prints_and_writes_a_page(
     assert cli.main(["compare", "one:native", "seeded", "--out", str(tmp_path / "out")]) == 0
     told = capsys.readouterr().out
     assert "common.seed" in told
-    assert SEEDED in told
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<code>seeded:native</code>" in page
     assert 'src="data:image/png' in page
