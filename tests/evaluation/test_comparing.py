@@ -236,6 +236,29 @@ def test_other_scenes_cannot_be_compared(results: Path):
     assert made.ap_table().empty
 
 
+def test_seeds_are_resampled_with_the_images(results: Path, tmp_path: Path):
+    """A training seed of three that finds less makes the interval reach to what it finds."""
+    several = Path(shutil.copytree(results, tmp_path / "results"))
+    home, seeds = several / "one", {"1": "seeded", "2": "moved"}
+    latest = files.read_json(home / "latest.json")
+    for seed, other in seeds.items():
+        shutil.copytree(
+            several / other / "05_fused_detection" / "k", home / "05_fused_detection" / seed
+        )
+        latest["stages"][f"05_fused_detection seed {seed}"] = {"key": seed}
+    files.write_json(home / "latest.json", latest)
+    path = home / "06_evaluation" / "k" / "metrics.json"
+    before = row(compare(several, "one:native", "even"), "even vs native")  # not evaluated yet
+    files.write_json(path, files.read_json(path) | {"seeds": 3})
+    made = compare(several, "one:global", "native")
+    after = row(compare(several, "one:native", "even"), "even vs native")
+    assert before["b"] - before["a"] != pytest.approx(after["difference"])
+    assert row(made, "native vs global")["verdict"] == NOT_SIGNIFICANT  # one seed finds no more
+    assert "Intervals cover images and 3 training seeds." in made.words()
+    told = compare(several, "one", "fewer").words()
+    assert "images and training seeds, 3 of one, 1 of fewer;" in told
+
+
 @pytest.fixture
 def clone(results: Path, tmp_path: Path) -> Path:
     """The same results as git keeps them."""

@@ -12,6 +12,7 @@ from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection.strategies import Outcome, described
+from dmnet_lib.evaluation import bootstrap
 from dmnet_lib.evaluation import scores as scoring
 from dmnet_lib.evaluation import words as wording
 from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES, strategy_table
@@ -145,6 +146,49 @@ def test_a_subset_scores_as_its_images_do_by_themselves():
             assert tables["val"].loc[name, measure] == pytest.approx(expected[name][measure])
     assert tables["train"]["crops_per_image"].tolist() == [0.5, 0.5]
     assert tables["val"]["crops_per_image"].tolist() == [0, 0]
+
+
+def seeded(table: Annotations, *every: int) -> scoring.Scores:
+    """Scores of two strategies over seeds; `uniform` finds every n-th object, n by seed."""
+    by_seed = [
+        {"global": outcome(table), "uniform": outcome(table, "uniform", every=n, megapixels=n)}
+        for n in every
+    ]
+    rng, how = np.random.default_rng(0), {"max_detections": 500, "resamples": 400, "level": 0.95}
+    return scoring.score(by_seed[0], table, rng=rng, further=by_seed[1:], **how)
+
+
+def test_an_interval_over_seeds_too_is_wider_and_holds_what_lies_between_them():
+    table = truth(images=30)
+    alone, same, spread = (seeded(table, *every) for every in ((2,), (2, 2, 2), (2, 2, 3)))
+    (images, equal, whole) = (
+        one.strategies["uniform"]["vs_global"] for one in (alone, same, spread)
+    )
+    assert equal == pytest.approx(images)
+    by_seed = spread.strategies["uniform"]["AP_by_seed"]
+    assert whole["difference"] == pytest.approx(np.mean(by_seed) - 1)
+    assert whole["low"] < images["low"] and whole["high"] - whole["low"] > np.ptp(by_seed)
+    assert whole["low"] < min(by_seed) - 1 and max(by_seed) - 1 < whole["high"]
+    assert spread.strategies["uniform"]["megapixels"] == pytest.approx(7 / 3)
+    assert spread.strategies["global"]["intervals"]["AP"] == pytest.approx([1, 1])
+
+
+def test_the_seeds_part_of_an_interval_varies_as_a_mean_of_seeds_does():
+    values = [{"AP": np.full(20_001, AP)} for AP in (0.30, 0.31, 0.35)]
+    found = bootstrap.over_seeds(values)["AP"]
+    assert found[0] == pytest.approx(0.32)
+    expected = np.std([0.30, 0.31, 0.35], ddof=1) / np.sqrt(3)
+    assert found[1:].std() == pytest.approx(expected, rel=0.02)
+
+
+def test_it_is_said_whether_an_interval_covers_the_trainings():
+    one, three = (seeded(truth(images=30), *every) for every in ((2,), (2, 2, 3)))
+    main = ["global", "uniform"]
+    assert "images alone; how far another training seed" in wording.seeds_words(one, main)
+    apart, covers = wording.seeds_words(three, main).splitlines()
+    assert apart.endswith("apart (`uniform`).")
+    assert covers == "Intervals cover images and 3 training seeds."
+    assert wording.sample(three.groups, three.seeds) == "30 images and 3 training seeds"
 
 
 def test_frames_of_a_sequence_are_resampled_together():

@@ -1,6 +1,4 @@
-"""Several training seeds on made-up notebooks: what runs once, what runs again, and what is kept."""
-
-from pathlib import Path
+"""Several training seeds on made-up notebooks: what runs once, what runs again, what is kept."""
 
 import projects
 import pytest
