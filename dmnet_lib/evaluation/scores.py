@@ -31,7 +31,7 @@ class Scores:
     matched, of each training seed, and samples [1 + B]: as `bootstrap.samples` takes and gives
     them, on the same resamples for all. Scores and costs are means over seeds. baselines: the
     strategy that stands for each of BASELINES that is there. groups [M]: of images that were
-    resampled together.
+    resampled together. outcomes: what was scored, of each seed.
     """
 
     strategies: dict[str, dict[str, object]]
@@ -41,11 +41,12 @@ class Scores:
     baselines: dict[str, str]
     level: float
     groups: np.ndarray
+    outcomes: Sequence[Mapping[str, Outcome]] = ({},)
 
     @property
     def seeds(self) -> int:
         """How many training seeds the scores are means over."""
-        return len(self.matched)
+        return len(self.outcomes)
 
     def difference(self, one: str, other: str) -> Difference:
         """Return the paired difference in AP of two strategies."""
@@ -87,7 +88,7 @@ def score(
         n: _mean([visdrone.evaluate(truth, one[n].detections) for one in seeds]) for n in found
     }
     samples = _samples(matched, weights)
-    scores = Scores({}, by_visdrone, matched, samples, baselines, level, groups)
+    scores = Scores({}, by_visdrone, matched, samples, baselines, level, groups, seeds)
     for name, one in found.items():
         about, sampled = one.strategy, samples[name]
         rows = [_measured(truth, each[name], max_detections) for each in seeds]
@@ -135,18 +136,13 @@ def _mean(values: Sequence[object]) -> object:
     return None if None in values else float(np.mean(values))
 
 
-def shown_table(
-    table: pd.DataFrame,
-    found: Mapping[str, Outcome],
-    baselines: Mapping[str, str],
-    further: Sequence[Mapping[str, Outcome]] = (),
-) -> pd.DataFrame:
+def shown_table(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     """Return the strategy table as people read it, with the seconds per image."""
     shown = []
     for name in table.index:
-        seconds = np.mean([one[name].seconds_per_image for one in (found, *further)])
-        shown.append(replace(found[name], seconds_per_image=seconds).shown_seconds)
-    return readable(table, baselines).assign(seconds=shown)
+        seconds = np.mean([one[name].seconds_per_image for one in scores.outcomes])
+        shown.append(replace(scores.outcomes[0][name], seconds_per_image=seconds).shown_seconds)
+    return readable(table, scores.baselines).assign(seconds=shown)
 
 
 def subset_images(split: splits.Split) -> dict[str, np.ndarray]:
@@ -159,18 +155,13 @@ def subset_images(split: splits.Split) -> dict[str, np.ndarray]:
 
 
 def subset_tables(
-    found: Mapping[str, Outcome],
     images_of: Mapping[str, np.ndarray],
     scores: Scores,
     *,
     resamples: int,
     rng: np.random.Generator,
-    further: Sequence[Mapping[str, Outcome]] = (),
 ) -> dict[str, pd.DataFrame]:
-    """Return the strategy table of each subset of a joined split; none where it is not joined.
-
-    further: as of `score`.
-    """
+    """Return the strategy table of each subset of a joined split; none where it is not joined."""
     if len(images_of) < 2:
         return {}
     tables = {}
@@ -182,11 +173,11 @@ def subset_tables(
         samples = _samples(scores.matched, weights)
         resampled = replace(scores, samples=samples)
         rows = {}
-        for name in found:
-            index = [one[name].regions.image_index for one in (found, *further)]
-            crops = np.count_nonzero(np.isin(np.concatenate(index), images)) / len(index)
+        for name in samples:
+            indexes = [one[name].regions.image_index for one in scores.outcomes]
+            crops = [np.count_nonzero(np.isin(index, images)) for index in indexes]
             rows[name] = {measure: samples[name][measure][0] for measure in INTERVAL_MEASURES}
-            rows[name]["crops_per_image"] = crops / len(images)
+            rows[name]["crops_per_image"] = np.mean(crops) / len(images)
             rows[name] |= resampled.versus_baselines(name)
         tables[subset] = strategy_table(rows, ("crops_per_image", *INTERVAL_MEASURES))
     return tables
