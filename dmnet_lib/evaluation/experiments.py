@@ -100,11 +100,6 @@ def evaluation(folder: ResultFolder) -> dict:
     return metrics
 
 
-def seeds(folder: ResultFolder) -> int:
-    """Return how many training seeds an evaluation is a mean over."""
-    return evaluation(folder).get("seeds", 1)
-
-
 def budgets(found: Mapping[str, ResultFolder]) -> dict[str, pd.DataFrame]:
     """Return the table behind each evaluation's budget figure, where git or a run left it."""
     file = "figures/budgets.csv"

@@ -8,6 +8,7 @@ from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.running import runner
+from dmnet_lib.running.commands import verify
 
 pytestmark = pytest.mark.usefixtures("no_environment")
 BEGIN = 'stage = provenance.begin("{}", globals())'
@@ -71,6 +72,12 @@ def test_each_seed_has_its_stages_and_what_does_not_depend_on_it_is_shared(done)
     needs = ("00_numbers", "05_found", "05_found seed 1")
     assert made_by["upstream"] == {name: folders[name].name for name in needs}
     assert not (project.latest.home / "failed" / "05_found").exists()
+
+
+def test_verify_compares_the_stages_of_every_seed(done) -> None:
+    latest, said = done[0].latest, []
+    assert verify.compare(latest, latest, sorted(latest.stages), said.append) == []
+    assert "05_found seed 1  the same" in said
 
 
 def test_further_seeds_are_no_stages_of_the_report_and_clean_keeps_them(done) -> None:
