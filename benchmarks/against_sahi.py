@@ -286,7 +286,7 @@ def rows(runs: Runs, best: str) -> list[dict[str, object]]:
     made = []
     for name, row in found.strategies.items():
         shares = {of: row[of] for of in INTERVAL_MEASURES} | {
-            "AP_kept": bootstrap.samples(found.matched[name], kept)["AP"][0]
+            "AP_kept": bootstrap.samples(found.matched[0][name], kept)["AP"][0]
         }
         ends = {of: [_rounded(end, 4) for end in row["intervals"][of]] for of in INTERVAL_MEASURES}
         versus = found.difference(name, best).record() if name != best else {}

@@ -148,6 +148,11 @@ class Stage:
             raise InputError(f"{self.name} builds on {stage}: run notebooks/{stage}.ipynb first")
         return self.upstream[stage]
 
+    def needs_of_seeds(self, stage: str, seeds: int) -> list[Path]:
+        """Return an earlier stage's folder of each training seed; only the runner knows several."""
+        self.needs(stage)
+        return result_folder.of_seeds(self.upstream, stage)[:seeds]
+
     def checkpoint(self, name: str, *inputs: Path) -> Path:
         """Return the file where training keeps its state, named by all that decides the weights."""
         chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}

@@ -1,7 +1,8 @@
 """A finished run's folder -> its stages, their folders, parameters and metrics: the one reader.
 
 `results/<experiment>/latest.json` names the key of each stage that was finished last; the stage's
-files lie in `results/<experiment>/<stage>/<key>/`.
+files lie in `results/<experiment>/<stage>/<key>/`. Where networks were trained with several seeds,
+a stage's entry for a further one is called like `05_fused_detection seed 1`.
 """
 
 import os
@@ -24,6 +25,7 @@ TIMINGS, MACHINE = "timings.json", "machine.json"
 NOTEBOOK = "notebook.ipynb"  # the executed one; git keeps results without it
 PUBLISHED = "detections"  # folder of COCO results, a file for each main strategy
 LATEST, INTERACTIVE = "latest.json", "interactive"
+SEED = " seed "  # behind a stage's name, and before a further training seed
 
 
 def results_root() -> Path:
@@ -34,6 +36,11 @@ def results_root() -> Path:
 def parameters_of(folder: Path) -> dict[str, params.Value]:
     """Return the parameters that a stage's folder was made with. OSError where it has none."""
     return params.parse((folder / PARAMS).read_text(encoding="utf-8"))
+
+
+def of_seeds(folders: Mapping[str, Path], stage: str) -> list[Path]:
+    """Return a stage's folder of each training seed, the first seed's first."""
+    return [path for name, path in folders.items() if name.partition(SEED)[0] == stage]
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class ResultFolder:
         try:
             stages = {name: {"headline": {}} | entry for name, entry in found["stages"].items()}
             for name, entry in stages.items():
-                files.inside(home / name, entry["key"])
+                files.inside(home / name.partition(SEED)[0], entry["key"])
         except (KeyError, TypeError, AttributeError):
             raise InputError(f"{home / LATEST}: damaged; run the experiment again") from None
         return cls(home, found.get("question", ""), found.get("changed", {}), stages)
@@ -67,7 +74,13 @@ class ResultFolder:
     @property
     def folders(self) -> dict[str, Path]:
         """The folder of every finished stage; git may hold its metrics and figures alone."""
-        return {name: self.home / name / str(entry["key"]) for name, entry in self.stages.items()}
+        return {name: path for name, path in self.all_folders.items() if SEED not in name}
+
+    @property
+    def all_folders(self) -> dict[str, Path]:
+        """The same, and those of further training seeds."""
+        keys = {name: str(entry["key"]) for name, entry in self.stages.items()}
+        return {name: self.home / name.partition(SEED)[0] / key for name, key in keys.items()}
 
     def folder(self, stage: str) -> Path:
         """Return a finished stage's folder. Raises InputError where it was not run."""

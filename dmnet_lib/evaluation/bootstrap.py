@@ -4,7 +4,7 @@ Detections are matched once, and AP is computed for as many weightings of the im
 every weight 1 it is COCO's AP. faster-coco-eval does not give its matches image by image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,6 +144,27 @@ def resampling_weights(
         return as_they_are
     drawn = rng.multinomial(len(known), np.full(len(known), 1 / len(known)), size=resamples)
     return np.concatenate([as_they_are, drawn[:, group]])
+
+
+def seed_weights(seeds: int, count: int) -> np.ndarray:
+    """Return [1 + B, S] shares of training seeds, count rows: equal ones, then those of B draws.
+
+    One fewer is drawn than there are, with replacement: of few seeds as many draws would vary less
+    than a mean over seeds does. The draws are the same for all that has so many seeds.
+    """
+    rng = np.random.default_rng([seeds, count])  # not that of the images
+    drawn = rng.multinomial(seeds - 1, np.full(seeds, 1 / seeds), size=count - 1) / (seeds - 1)
+    return np.concatenate([np.full((1, seeds), 1 / seeds), drawn])
+
+
+def over_seeds(by_seed: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the values [1 + B] of all seeds: each is a mean over the seeds drawn with it."""
+    first = by_seed[0]
+    if len(by_seed) == 1:
+        return dict(first)
+    shares = seed_weights(len(by_seed), len(next(iter(first.values()))))
+    values = {of: np.column_stack([one[of] for one in by_seed]) for of in first}
+    return {of: (shares * each).sum(axis=1) for of, each in values.items()}
 
 
 def class_means(precisions: np.ndarray) -> np.ndarray:

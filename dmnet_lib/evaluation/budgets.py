@@ -1,6 +1,7 @@
 """Scores of strategies -> AP over budgets of crops: growth, share of the oracle's gain, fusion."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -92,7 +93,7 @@ def _largest_plans(
 
 
 def ablation(
-    found: Mapping[str, Mapping[str, Detections]],
+    found: Sequence[Mapping[str, Mapping[str, Detections]]],
     truth: Annotations,
     *,
     max_detections: int,
@@ -102,15 +103,18 @@ def ablation(
 ) -> pd.DataFrame:
     """Return, of the variants of the fusion, AP of each strategy and the difference to the first.
 
-    found: {variant: {strategy: detections}}, the first variant with all rules and no difference.
+    found: {variant: {strategy: detections}} of each training seed, the first variant with all rules
+    and no difference.
     """
     groups = splits.groups_of(truth.names)
     weights = bootstrap.resampling_weights(groups, rng=rng, resamples=resamples)
     rows, first = [], {}
-    for variant, by_name in found.items():
-        for name, detections in by_name.items():
-            matched = bootstrap.matches(truth, detections, max_detections=max_detections)
-            samples = bootstrap.bootstrap_samples(matched, weights)
+    match = partial(bootstrap.matches, truth, max_detections=max_detections)
+    for variant, by_name in found[0].items():
+        for name in by_name:
+            matched = [match(one[variant][name]) for one in found]
+            by_seed = [{"AP": bootstrap.bootstrap_samples(one, weights)} for one in matched]
+            samples = bootstrap.over_seeds(by_seed)["AP"]
             row = {"variant": variant, "strategy": name, "AP": samples[0]}
             if name in first:
                 loss = Difference.between(samples, first[name], level=level)

@@ -1,7 +1,8 @@
 """Finished experiments -> the differences between their strategies: intervals, tables, sentences.
 
 Two experiments are scored anew on the images that both have with the same truth, resampled alike
-for both. Where detections or data are missing, the versioned scores are compared.
+for both, and the training seeds of each with them. Where detections or data are missing, the
+versioned scores are compared.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from dmnet_lib.core import files, parallel, params, provenance
+from dmnet_lib.core import files, parallel, params, provenance, result_folder
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.classes import listed, most_frequent
 from dmnet_lib.core.files import InputError
@@ -20,10 +21,10 @@ from dmnet_lib.core.result_folder import DATASET, DETECTION, EVALUATION, PROVENA
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import datasets, splits
 from dmnet_lib.detection import strategies
-from dmnet_lib.evaluation import bootstrap, experiments, seeds
+from dmnet_lib.evaluation import bootstrap, experiments
 from dmnet_lib.evaluation.difference import MISSING, NO_INTERVAL, SAME, SIGNIFICANT, Difference
 from dmnet_lib.evaluation.experiments import SCORES, Pair, StrategyRun, versioned_scores
-from dmnet_lib.evaluation.words import Words, doubts, sample
+from dmnet_lib.evaluation.words import Words, covered, doubts, sample
 
 Samples = Mapping[str, np.ndarray | float]  # {score: [1 + B] on resamples, or a versioned one}
 SEED, LEVEL = 0, 0.95  # of the bootstrap and its intervals
@@ -36,25 +37,31 @@ SCORED = ("sizes_wh", "boxes_xywh", "class_ids", "ignored")  # of the truth, tha
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment: its truth and its detections by strategy, or why it has none of them."""
+    """One experiment: its truth and its detections by strategy, or why it has none of them.
+
+    found: {strategy: detections} of each training seed that its evaluation is a mean over.
+    """
 
     folder: ResultFolder
     max_detections: int  # of an image and class in its evaluation
     truth: Annotations | None = None
-    found: Mapping[str, Detections] = field(default_factory=dict)
+    found: Sequence[Mapping[str, Detections]] = ()
     missing: str = ""
 
 
 def read(folder: ResultFolder) -> Experiment:
     """Return an experiment with its detections and truth, or what is missing of them."""
     cap, name = int(folder.params(EVALUATION)["max_detections"]), folder.name
+    seeds = experiments.evaluation(folder).get("seeds", 1)  # its scores are means over them
+    folders = result_folder.of_seeds(folder.all_folders, DETECTION)[:seeds]
     try:
-        outcomes, truth = strategies.read(folder.folder(DETECTION)), _truth(folder)
+        outcomes, truth = [strategies.read(one) for one in folders], _truth(folder)
     except InputError as error:
         told = str(error).replace(f"{folder.home}/", "")
         again = f"run `dmnet run params/{name}.yaml`, with --force if that is damaged"
         return Experiment(folder, cap, missing=f"what {name} was scored on ({told}); {again}")
-    return Experiment(folder, cap, truth, {n: one.detections for n, one in outcomes.items()})
+    found = [{name: one.detections for name, one in each.items()} for each in outcomes]
+    return Experiment(folder, cap, truth, found)
 
 
 def _truth(folder: ResultFolder) -> Annotations:
@@ -146,49 +153,40 @@ def compare(
 ) -> Comparison:
     """Return how each of `wanted` but the first differs from the first.
 
-    wanted are as `experiments.pairs_of` takes them; others of known serve as seed replicates.
-    Raises InputError for an unknown strategy.
+    wanted are as `experiments.pairs_of` takes them. Raises InputError for an unknown strategy.
     """
     metrics = {name: experiments.evaluation(folder) for name, folder in known.items()}
     names = [StrategyRun.read(text).experiment for text in wanted]
     compared = {name: read(known[name]) for name in dict.fromkeys(names)}
-    replicates = seeds.replicates_of(known, compared, metrics)
     scorer, rows, notes = Scorer(metrics, resamples, executor), [], []
     for name, text in zip(names[1:], wanted[1:], strict=True):
         pairs = experiments.pairs_of(wanted[0], text, metrics, main_only=main_only)
         by_run, note = scorer.scores(compared[names[0]], compared[name], pairs)
-        found = [row for pair in pairs if by_run for row in _rows(pair, by_run, replicates)]
-        rows += found
+        rows += [row for pair in pairs if by_run for row in _rows(pair, by_run)]
         notes.append(note)
-        if not {row["verdict"] for row in found} <= WITHOUT_INTERVAL:
-            notes.append(replicates.words(pairs))
     numbers = dict.fromkeys(["a", "b", "difference", "low", "high"], float)
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers | {"main": bool})
     objects = experiments.objects_by_class(metrics[names[0]]["strategies"])
     return Comparison(table, tuple(dict.fromkeys([*notes, *_cautions(table)])), objects)
 
 
-def _rows(
-    pair: Pair, by_run: Mapping[StrategyRun, Samples], replicates: seeds.SeedReplicates
-) -> list[dict[str, object]]:
+def _rows(pair: Pair, by_run: Mapping[StrategyRun, Samples]) -> list[dict[str, object]]:
     first, second = pair.first, pair.second
     of_each = zip(LABEL, second, first, strict=True)
     about = {name: " vs ".join(dict.fromkeys(both)) for name, *both in of_each}
     about |= {"first": str(first), "second": str(second), "main": pair.is_main}
-    rows, variation = [], replicates.variation(pair)
+    rows = []
     for of in (name for name in by_run[first] if name in by_run[second]):
         a, b = (np.atleast_1d(by_run[run][of]) for run in (first, second))
         found = Difference.between(b, a, level=LEVEL)
-        verdict = found.verdict
-        if found.is_significant and abs(found.value) <= variation.get(of, 0.0) + seeds.ROUNDED:
-            verdict = seeds.SEEDED
-        rows.append(about | {"of": of, "a": a[0], "b": b[0], "verdict": verdict} | found.columns())
+        measured = {"of": of, "a": a[0], "b": b[0], "verdict": found.verdict}
+        rows.append(about | measured | found.columns())
     return rows
 
 
 def _cautions(table: pd.DataFrame) -> list[str]:
     intervals = int((~table["verdict"].isin(WITHOUT_INTERVAL)).sum())
-    lines = ["Intervals cover the sample of images alone, not the seed of the trainings."]
+    lines = []
     if (chance := intervals * (1 - LEVEL)) >= 1:
         lines.append(f"Of {intervals} intervals about {chance:.0f} exclude 0 by chance alone.")
     return lines if intervals else []
@@ -238,12 +236,14 @@ class Scorer:
         for run in runs:
             is_first = run.experiment == one.folder.name
             experiment, own = (one, places[:, 0]) if is_first else (two, places[:, 1])
-            tasks[run, own.tobytes()] = experiment.truth, experiment.found[run.strategy], own
+            for seed, found in enumerate(experiment.found):
+                tasks[run, own.tobytes(), seed] = experiment.truth, found[run.strategy], own
         todo = {key: task for key, task in tasks.items() if key not in self.made}
         score = partial(samples, weights=weights, max_detections=one.max_detections)
         made = parallel.run(score, list(todo.values()), executor=self.executor, label="scored")
         self.made.update(zip(todo, made, strict=True))
-        return {key[0]: self.made[key] for key in tasks}
+        of_run = {run: [self.made[key] for key in tasks if key[0] == run] for run in runs}
+        return {run: bootstrap.over_seeds(by_seed) for run, by_seed in of_run.items()}
 
     def _how(self, one: Experiment, two: Experiment, names: str, groups: np.ndarray) -> str:
         most, images = max(len(one.truth), len(two.truth)), len(groups)
@@ -253,7 +253,12 @@ class Scorer:
             f"{one.max_detections} detections per image and class; {LEVEL:.0%} intervals of a "
             f"paired bootstrap, {self.resamples:,} resamples of {sample(groups)}."
         )
-        line = " ".join([line, *doubts(groups)])
+        seeds = {e.folder.name: len(e.found) for e in (one, two)}
+        told = covered(len(one.found))
+        if len(one.found) != len(two.found):
+            each = ", ".join(f"{count} of {name}" for name, count in seeds.items())
+            told = f"images and training seeds, {each}; one seed does not tell how far others are"
+        line = " ".join([line, *doubts(groups), f"Intervals cover {told}."])
         if two.max_detections != one.max_detections:
             line += f" The report of {two.folder.name} has {two.max_detections} detections instead."
         return line

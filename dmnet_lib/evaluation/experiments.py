@@ -9,7 +9,7 @@ import pandas as pd
 from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
-from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, ResultFolder
+from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, SEED, ResultFolder
 
 SWEEP = "sweep.json"  # in the folder of a sweep: names the experiments of its values
 SCORES = ("AP", "AP50", "APs", "APm", "APl")  # that are compared, and the AP of each class
@@ -78,6 +78,8 @@ def load(
         try:
             if own is not None and name == own.experiment:
                 built_on = {stage: {"key": path.name} for stage, path in own.upstream.items()}
+                latest = ResultFolder.read(homes[name]).stages
+                built_on |= {stage: one for stage, one in latest.items() if SEED in stage}
                 folder = ResultFolder(homes[name], stages=built_on)
             else:
                 folder = ResultFolder.read(homes[name])

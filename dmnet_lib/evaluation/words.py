@@ -10,7 +10,8 @@ from dmnet_lib.evaluation.difference import Difference
 if TYPE_CHECKING:  # with torch, which reports do not need
     from dmnet_lib.evaluation.scores import Scores
 
-FEW_IMAGES, FEW_SEQUENCES = 20, 8  # under them an interval over images or sequences says little
+# Under them an interval over images, sequences or training seeds says little.
+FEW_IMAGES, FEW_SEQUENCES, FEW_SEEDS = 20, 8, 5
 Rows = Mapping[str, Mapping[str, object]]
 
 
@@ -28,10 +29,31 @@ def best(rows: Rows, names: Iterable[str]) -> str | None:
     return max(practical, key=lambda name: rows[name]["AP"], default=None)
 
 
-def sample(groups: np.ndarray) -> str:
+def sample(groups: np.ndarray, seeds: int = 1) -> str:
     """Return what is resampled by groups [M]: `30 images`, or `76 sequences (548 images)`."""
     images, count = f"{len(groups)} images", len(np.unique(groups))
-    return images if count == len(groups) else f"{count} sequence{'s' * (count > 1)} ({images})"
+    told = images if count == len(groups) else f"{count} sequence{'s' * (count > 1)} ({images})"
+    return f"{told} and {seeds} training seeds" if seeds > 1 else told
+
+
+def seeds_words(scores: "Scores", names: Sequence[str]) -> Words:
+    """Return what intervals cover, and how far apart the seeds' AP of these strategies are."""
+    if scores.seeds == 1:
+        return Words(f"Intervals cover {covered(1)}.")
+    by_seed = {name: scores.strategies[name]["AP_by_seed"] for name in names}
+    apart = {name: max(AP) - min(AP) for name, AP in by_seed.items() if None not in AP}
+    line = f"Scores and costs are means over {scores.seeds} training seeds"
+    if apart:
+        most = max(apart, key=apart.get)
+        line += f", whose AP is up to {apart[most]:.3f} apart (`{most}`)"
+    return Words(f"{line}.\nIntervals cover {covered(scores.seeds)}.")
+
+
+def covered(seeds: int) -> str:
+    """Return what an interval over networks of so many training seeds covers."""
+    if seeds > 1:
+        return f"images and {seeds} training seeds"
+    return "images alone; how far another training seed moves a score is not known"
 
 
 def doubts(groups: np.ndarray) -> list[str]:
@@ -67,7 +89,7 @@ def judge(scores: "Scores", main: Sequence[str], *, reused: bool) -> dict[str, o
         tone = "unclear"
     elif reused and tone == "wins":
         sentence, tone = f"{sentence}, but on images also used for training or choices", "unclear"
-    caveats = _caveats(rows[chosen], rows[rival], few, reused=reused)
+    caveats = _caveats(rows[chosen], rows[rival], few, scores.seeds, reused=reused)
     highest = best(rows, [name for name in rows if rows[name]["is_baseline"]])
     if rows[highest]["AP"] > rows[rival]["AP"]:  # at settings that were not named before
         reached = "{AP:.3f} at {megapixels:.2f} megapixels per image".format(**rows[highest])
@@ -77,15 +99,17 @@ def judge(scores: "Scores", main: Sequence[str], *, reused: bool) -> dict[str, o
 
 
 def _caveats(
-    row: Mapping[str, object], other: Mapping[str, object], few: Sequence[str], *, reused: bool
-) -> list[str]:
+    row: Mapping[str, object], other: Mapping[str, object], few: Sequence[str], seeds: int, *,
+    reused: bool,
+) -> list[str]:  # fmt: skip
     caveats = {
         "Some of these images were used for training or choices too: figures are too good.": reused,
         **dict.fromkeys(few, True),
         "It processes more pixels than the baseline.": row["megapixels"] > other["megapixels"],
         "MCNN's own pass over the image comes on top of its megapixels.": row["source"] == "mcnn",
         "The interval covers the sample of images alone: another training may give other figures.":
-            True,
+            seeds == 1,
+        "Over so few training seeds the interval itself is rough.": 1 < seeds < FEW_SEEDS,
     }  # fmt: skip
     return [caveat for caveat, holds in caveats.items() if holds]
 

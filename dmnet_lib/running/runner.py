@@ -44,7 +44,7 @@ class Job:
     experiment: params.Experiment
     notebooks: dict[str, Notebook]
     home: Path
-    folders: dict[str, Path]  # home / stage / key
+    names: frozenset[str]  # of its stages, with those of further training seeds
     data_root: Path | None
     base_path: Path
     told: dict[str, object]
@@ -63,7 +63,7 @@ def run(
     job, plans = _prepare(params_path, notebooks, results, base_path)
     if until and until not in job.notebooks:
         raise InputError(f"--until {until}: no such stage{files.nearest(until, job.notebooks)}")
-    steps = [step for step in plans if not until or step.name <= until]
+    steps = [step for step in plans if not until or step.stage <= until]
     if force:
         steps = [s if s.run else replace(s, run=True, why="forced", source=None) for s in steps]
     if dry_run:
@@ -77,7 +77,7 @@ def run(
                 say(step.words("runs"))
                 if step.run or step.source:
                     _finish(job, step)
-                _note(job, step.name, last=step is steps[-1])
+                _note(job, step, last=step is steps[-1])
         except BaseException:
             with contextlib.suppress(OSError, InputError):  # why it stopped matters more
                 _write_pages(job)
@@ -104,7 +104,7 @@ def clean(experiment: str | None = None, *, results: Path | None = None) -> int:
     freed = 0 if experiment else _remove(root / provenance.DETECTIONS)
     for home in homes:
         with _locked(home):
-            keep = set(ResultFolder.read(home).folders.values())
+            keep = set(ResultFolder.read(home).all_folders.values())
             runs = {path.parent for path in home.glob(f"[0-9][0-9]_*/*/{METRICS}")}
             old = [p for p in runs - keep if p.name != result_folder.INTERACTIVE]
             freed += sum(_remove(folder) for folder in (*old, home / FAILED, home / WORK))
@@ -128,8 +128,8 @@ def _prepare(
     told = {"data": data, "base": str(base_path.resolve())}
     if data_root:  # where the data lies on this machine is not what makes a result
         told["declared"] = {"data_root": experiment.sections[params.COMMON]["data_root"]}
-    folders = {step.name: home / step.name / step.key for step in plans}
-    return Job(experiment, sources, home, folders, data_root, base_path, told), plans
+    names = frozenset(step.name for step in plans)
+    return Job(experiment, sources, home, names, data_root, base_path, told), plans
 
 
 def _finish(job: Job, step: StagePlan) -> None:
@@ -139,11 +139,11 @@ def _finish(job: Job, step: StagePlan) -> None:
             shutil.copytree(step.source, work, copy_function=_link)
         else:
             work.mkdir(parents=True)
-            _execute(job, step.name, work)
-        _check_finished(job.notebooks[step.name], work)
+            _execute(job, step, work)
+        _check_finished(job.notebooks[step.stage], work)
         if not step.source:
             pages.write_stage(work, base_path=job.base_path)
-        final, aside = job.folders[step.name], work.with_name(f"{work.name}.old")
+        final, aside = step.folder, work.with_name(f"{work.name}.old")
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():
             final.rename(aside)
@@ -151,7 +151,7 @@ def _finish(job: Job, step: StagePlan) -> None:
         shutil.rmtree(aside, ignore_errors=True)
     except (PapermillExecutionError, OSError, RuntimeError, ValueError) as error:
         message = _message(error)
-        kept = _keep_failed(job, step.name, work, message)
+        kept = _keep_failed(job, step.stage, work, message)
         see = f"see {params.shown(kept)}, fix it and" if kept else "fix it and"
         line = f"{step.name} stopped: {message}; {see} rerun (it resumes here)"
         raise InputError(line) from error
@@ -167,15 +167,15 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _execute(job: Job, stage: str, work: Path) -> None:
+def _execute(job: Job, step: StagePlan, work: Path) -> None:
     """Run a stage's notebook; the executed one is written into work after each cell."""
-    values = params.of_stage(job.experiment.sections, stage, job.notebooks[stage].names)
+    values, notebook = dict(step.values), job.notebooks[step.stage]
     if job.data_root and "data_root" in values:
         values["data_root"] = str(job.data_root)
-    upstream = {need: str(job.folders[need]) for need in job.notebooks[stage].needs}
-    paths = (job.notebooks[stage].path, work / NOTEBOOK)  # papermill takes them as format strings
+    upstream = {need: str(folder) for need, folder in step.upstream.items()}
+    paths = (notebook.path, work / NOTEBOOK)  # papermill takes them as format strings
     source, target = (str(p.resolve()).replace("{", "{{").replace("}", "}}") for p in paths)
-    code = provenance.notebook_digest(job.notebooks[stage].path)
+    code = provenance.notebook_digest(notebook.path)
     told = {
         "DMNET_EXPERIMENT": job.experiment.name,
         "DMNET_RESULTS_ROOT": str(job.home.parent),
@@ -197,7 +197,7 @@ def _execute(job: Job, stage: str, work: Path) -> None:
             source, target, values, kernel_name="python3", language="python", cwd=str(ROOT),
             config=Config(KernelManager=sockets), stderr_file=sys.stderr,
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how it was shut down
-            progress_bar={"desc": stage, "disable": None},  # none where there is no terminal
+            progress_bar={"desc": step.name, "disable": None},  # none where there is no terminal
         )  # fmt: skip
 
 
@@ -242,16 +242,16 @@ def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
         return None
 
 
-def _note(job: Job, stage: str, *, last: bool) -> None:
+def _note(job: Job, step: StagePlan, *, last: bool) -> None:
     """Enter a finished stage in latest.json and forget its failure."""
-    before, folder = ResultFolder.read(job.home), job.folders[stage]
-    known = {name: old for name, old in before.stages.items() if name in job.notebooks}
+    before = ResultFolder.read(job.home)
+    known = {name: old for name, old in before.stages.items() if name in job.names}
     now = replace(before, stages=known)
     if last or not before.stages:  # until then the headline is the old one's
         now = replace(now, question=job.experiment.question, changed=job.experiment.changed)
-    headline = files.read_json(folder / METRICS).get("headline", {})
-    now.with_stage(stage, folder.name, headline).write()
-    shutil.rmtree(job.home / FAILED / stage, ignore_errors=True)
+    headline = files.read_json(step.folder / METRICS).get("headline", {})
+    now.with_stage(step.name, step.key, headline).write()
+    shutil.rmtree(job.home / FAILED / step.stage, ignore_errors=True)
 
 
 @contextlib.contextmanager

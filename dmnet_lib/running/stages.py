@@ -2,15 +2,18 @@
 
 A stage's key stands for all that makes it: parameters, code, data and the keys of the stages it
 needs. One with a finished folder of its key, in any experiment, is not run again.
+
+A notebook with a parameter `seeds` gets what it needs of so many training seeds: what depends on
+the seed is run for each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core import files, numerics, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
-from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, ResultFolder
+from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, SEED, ResultFolder
 from dmnet_lib.data import splits
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages import pages
@@ -36,13 +39,28 @@ class Notebook:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What happens to one stage, and why; source is another experiment's folder to reuse."""
+    """What happens to one stage, and why; source is another experiment's folder to reuse.
+
+    name: as in latest.json, with a further training seed; values and upstream: what it is told.
+    """
 
     name: str
-    key: str
+    folder: Path
+    values: Mapping[str, params.Value]
+    upstream: Mapping[str, Path]
     run: bool
     why: str
     source: Path | None = None
+
+    @property
+    def stage(self) -> str:
+        """The name without the seed."""
+        return self.folder.parent.name
+
+    @property
+    def key(self) -> str:
+        """What stands for all that makes it."""
+        return self.folder.name
 
     def words(self, verb: str) -> str:
         """Return a line on the stage; verb says what happens to one that is not finished."""
@@ -95,38 +113,62 @@ def plan(
     experiment: params.Experiment, notebooks: Mapping[str, Notebook], home: Path, *, data: str
 ) -> list[StagePlan]:
     """Return what a run does with each stage; home: results/<experiment>, data: of `find_data`."""
-    before, keys, plans = ResultFolder.read(home).folders, {}, []
-    for name, notebook in notebooks.items():
-        values = params.of_stage(experiment.sections, name, notebook.names)
-        made_of = _made_of(notebook, values, home, data, keys)
-        keys[name] = provenance.digest(made_of)
-        folder = home / name / keys[name]
-        generates_scenes = name == min(notebooks) and data == splits.SCENES
+    before, folders, plans = ResultFolder.read(home).all_folders, {}, []
+    for name, values, upstream in _runs(experiment, notebooks, folders):
+        stage = name.partition(SEED)[0]
+        notebook = notebooks[stage]
+        made_of = _made_of(notebook, values, home, data, upstream)
+        folder = home / stage / provenance.digest(made_of)
+        if folder in folders.values():  # the seed plays no part in it
+            continue
+        folders[name] = folder
+        generates_scenes = stage == min(notebooks) and data == splits.SCENES
         scenes_root = ROOT / str(values["data_root"]) if generates_scenes else None
         why, source = _why_unfinished(folder, notebook, scenes_root), None
         if why and not notebook.reads_results:  # such a stage is each experiment's own
-            places = sorted(home.parent.glob(f"*/{name}/{keys[name]}"))
+            places = sorted(home.parent.glob(f"*/{stage}/{folder.name}"))
             whole = (p for p in places if not _why_unfinished(p, notebook, scenes_root))
             source = next(whole, None)
         if source:
             why = f"reused from experiment {source.parents[1].name}"
         elif why == NOT_RUN and name in before:
             why = _difference(before[name], made_of)
-        run = bool(why) and source is None
-        plans.append(StagePlan(name, keys[name], run, why or "same key finished before", source))
+        run, why = bool(why) and source is None, why or "same key finished before"
+        plans.append(StagePlan(name, folder, values, upstream, run, why, source))
     return plans
+
+
+def _runs(
+    experiment: params.Experiment, notebooks: Mapping[str, Notebook], folders: Mapping[str, Path]
+) -> Iterator[tuple[str, dict[str, params.Value], dict[str, Path]]]:
+    """Yield each run of a stage: name, values and upstream folders, of those planned so far."""
+    common, again = experiment.sections.get(params.COMMON, {}), set()
+    first, count = int(common.get("seed", 0)), int(common.get("seeds", 1))
+    for name, notebook in reversed(notebooks.items()):
+        again |= {*notebook.needs} if "seeds" in notebook.names or name in again else set()
+    further = {f"{SEED}{seed}": {"seed": seed} for seed in range(first + 1, first + count)}
+    for name, notebook in notebooks.items():
+        values = params.of_stage(experiment.sections, name, notebook.names)
+        upstream = {need: folders[need] for need in notebook.needs}
+        if "seeds" in notebook.names:
+            named = [f"{need}{suffix}" for need in notebook.needs for suffix in further]
+            upstream |= {need: folders[need] for need in named if need in folders}
+        yield name, values, upstream
+        for suffix, seed in further.items() if name in again else ():
+            own = {need: folders.get(f"{need}{suffix}", folders[need]) for need in notebook.needs}
+            yield f"{name}{suffix}", values | (seed if "seed" in values else {}), own
 
 
 def _made_of(
     notebook: Notebook, values: Mapping[str, params.Value], home: Path, data: str,
-    keys: Mapping[str, str],
+    upstream: Mapping[str, Path],
 ) -> dict[str, object]:  # fmt: skip
     made_of: dict[str, object] = {
         "params": {n: value for n, value in values.items() if n != "data_root"},
         "code": provenance.notebook_digest(notebook.path),
         "data": data,
         "numerics": numerics.kind(values),
-        "upstream": {need: keys[need] for need in notebook.needs},
+        "upstream": {need: folder.name for need, folder in upstream.items()},
     }
     if values.get("architecture") == "onnx":
         made_of["model"] = files.digest(files.model_path(str(values["model_file"])))

@@ -40,7 +40,7 @@ def run(
     plans = {}
     for one in sweep.runs:
         steps = stages.plan(one, sources, results / one.name, data=data)
-        plans[one.name] = [step for step in steps if step.name <= last]
+        plans[one.name] = [step for step in steps if step.stage <= last]
     for note in sweep.notes:
         say(note)
     if dry_run:
@@ -63,7 +63,7 @@ def _tell(plans: Plans, say: runner.Say) -> None:
     seen: dict[tuple[str, str], str] = {}
     for name, steps in plans.items():
         for step in steps:
-            first = seen.setdefault((step.name, step.key), name)
+            first = seen.setdefault((step.stage, step.key), name)
             if step.run and first != name:
                 step = replace(step, run=False, why=f"reused from experiment {first}")
             say(f"{name}: {step.words('would run')}")
@@ -73,7 +73,7 @@ def _run_all(
     begin: Callable[..., str], paths: Sequence[Path], plans: Plans, last: str, jobs: int
 ) -> dict[str, str]:
     """Run what all share with the first, then all but a failed one; return what failed."""
-    alike = [{(step.name, step.key) for step in steps} for steps in plans.values()]
+    alike = [{(step.stage, step.key) for step in steps} for steps in plans.values()]
     shared = max((name for name, _ in set.intersection(*alike)), default="")
     with parallel.pool(jobs, tasks=len(paths)) as executor:
         common = partial(begin, until=shared)

@@ -97,7 +97,7 @@ def test_an_ablation_compares_each_strategy_with_itself_under_all_rules():
     some = whole.select(np.arange(len(whole)) % 3 > 0)
     found = {"all rules": {"a": whole, "b": some}, "fewer": {"a": some, "b": some}}
     rng = np.random.default_rng(0)
-    made = budgets.ablation(found, truth, max_detections=500, resamples=50, level=0.9, rng=rng)
+    made = budgets.ablation([found], truth, max_detections=500, resamples=50, level=0.9, rng=rng)
     rows = made.set_index(["variant", "strategy"])
     assert rows.loc[("all rules", "a"), "AP"] == pytest.approx(1)
     assert pd.isna(rows.loc[("all rules", "a"), "difference"])

@@ -12,6 +12,7 @@ from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.tables import Detections, Regions
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection.strategies import Outcome, described
+from dmnet_lib.evaluation import bootstrap
 from dmnet_lib.evaluation import scores as scoring
 from dmnet_lib.evaluation import words as wording
 from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES, strategy_table
@@ -77,9 +78,9 @@ def test_a_strategy_that_misses_most_lies_below_and_its_crops_are_counted():
 def test_the_shown_table_has_intervals_and_seconds():
     table = truth()
     found = {"global": outcome(table), "uniform": outcome(table, every=3)}
-    scores = score(table, **found)
     found["uniform"] = replace(found["uniform"], seconds_per_image=1, time_is_estimated=True)
-    shown = scoring.shown_table(strategy_table(scores.strategies), found, scores.baselines)
+    scores = score(table, **found)
+    shown = scoring.shown_table(strategy_table(scores.strategies), scores)
     assert shown.loc["global", ["APm", "AP vs global"]].tolist() == ["n/a", "n/a"]
     assert shown.loc["uniform", "AP vs global"].startswith("-0.")
     assert shown["seconds"].tolist() == ["0.10", "1.00 (estimated)"]
@@ -122,7 +123,7 @@ def test_images_of_a_subset_are_told_by_their_parts():
     parts = (("train", 2), ("val", 1))
     found = scoring.subset_images(Split("train+val", truth(images=3), parts=parts))
     assert {name: rows.tolist() for name, rows in found.items()} == {"train": [0, 1], "val": [2]}
-    assert scoring.subset_tables({}, {"val": np.arange(2)}, None, resamples=9, rng=None) == {}
+    assert scoring.subset_tables({"val": np.arange(2)}, None, resamples=9, rng=None) == {}
 
 
 def test_a_subset_scores_as_its_images_do_by_themselves():
@@ -137,7 +138,7 @@ def test_a_subset_scores_as_its_images_do_by_themselves():
         last[name] = replace(found[name], detections=detections.of_images(images["val"]))
     scores = score(whole, **found)
     rng = np.random.default_rng(0)
-    tables = scoring.subset_tables(found, images, scores, resamples=30, rng=rng)
+    tables = scoring.subset_tables(images, scores, resamples=30, rng=rng)
     alone = join([whole.image(place) for place in images["val"]])
     expected = score(alone, **last).strategies
     for name in grids:
@@ -145,6 +146,49 @@ def test_a_subset_scores_as_its_images_do_by_themselves():
             assert tables["val"].loc[name, measure] == pytest.approx(expected[name][measure])
     assert tables["train"]["crops_per_image"].tolist() == [0.5, 0.5]
     assert tables["val"]["crops_per_image"].tolist() == [0, 0]
+
+
+def seeded(table: Annotations, *every: int) -> scoring.Scores:
+    """Scores of two strategies over seeds; `uniform` finds every n-th object, n by seed."""
+    by_seed = [
+        {"global": outcome(table), "uniform": outcome(table, "uniform", every=n, megapixels=n)}
+        for n in every
+    ]
+    rng, how = np.random.default_rng(0), {"max_detections": 500, "resamples": 200, "level": 0.95}
+    return scoring.score(by_seed[0], table, rng=rng, further=by_seed[1:], **how)
+
+
+def test_an_interval_over_seeds_too_is_wider_and_holds_what_lies_between_them():
+    table = truth(images=30)
+    alone, same, spread = (seeded(table, *every) for every in ((2,), (2, 2, 2), (2, 2, 3)))
+    (images, equal, whole) = (
+        one.strategies["uniform"]["vs_global"] for one in (alone, same, spread)
+    )
+    assert equal == pytest.approx(images)
+    by_seed = spread.strategies["uniform"]["AP_by_seed"]
+    assert whole["difference"] == pytest.approx(np.mean(by_seed) - 1)
+    assert whole["low"] < images["low"] and whole["high"] - whole["low"] > np.ptp(by_seed)
+    assert whole["low"] < min(by_seed) - 1 and max(by_seed) - 1 < whole["high"]
+    assert spread.strategies["uniform"]["megapixels"] == pytest.approx(7 / 3)
+    assert spread.strategies["global"]["intervals"]["AP"] == pytest.approx([1, 1])
+
+
+def test_the_seeds_part_of_an_interval_varies_as_a_mean_of_seeds_does():
+    values = [{"AP": np.full(20_001, AP)} for AP in (0.30, 0.31, 0.35)]
+    found = bootstrap.over_seeds(values)["AP"]
+    assert found[0] == pytest.approx(0.32)
+    expected = np.std([0.30, 0.31, 0.35], ddof=1) / np.sqrt(3)
+    assert found[1:].std() == pytest.approx(expected, rel=0.02)
+
+
+def test_it_is_said_whether_an_interval_covers_the_trainings():
+    one, three = (seeded(truth(images=30), *every) for every in ((2,), (2, 2, 3)))
+    main = ["global", "uniform"]
+    assert "images alone; how far another training seed" in wording.seeds_words(one, main)
+    apart, covers = wording.seeds_words(three, main).splitlines()
+    assert apart.endswith("apart (`uniform`).")
+    assert covers == "Intervals cover images and 3 training seeds."
+    assert wording.sample(three.groups, three.seeds) == "30 images and 3 training seeds"
 
 
 def test_frames_of_a_sequence_are_resampled_together():
@@ -158,7 +202,7 @@ def test_frames_of_a_sequence_are_resampled_together():
     assert len(set(scores.samples["global"]["AP"])) <= 3  # both, or twice one of them
     alone = {"val": np.arange(2), "train": np.arange(2, 4)}
     rng = np.random.default_rng(0)
-    tables = scoring.subset_tables(found, alone, scores, resamples=30, rng=rng)
+    tables = scoring.subset_tables(alone, scores, resamples=30, rng=rng)
     assert tables["val"].loc["uniform", "vs_global_difference"] > 0
     assert np.isnan(tables["val"].loc["uniform", "vs_global_low"])  # one sequence: no interval
 

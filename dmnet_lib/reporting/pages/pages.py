@@ -37,7 +37,7 @@ def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
 def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
     """Write report.html of an experiment: verdict, strategies, contents, limits, all stages."""
     results = ResultFolder.read(home)
-    stale, sections = _stale(results.folders), []
+    stale, sections = _stale(results.all_folders), []
     for name, folder in results.folders.items():
         body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
         section = _section(folder, body, name, base_path)

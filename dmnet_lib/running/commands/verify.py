@@ -57,7 +57,7 @@ def compare(first: ResultFolder, second: ResultFolder, names: Sequence[str], say
     """
     wrong, why = [], ""
     for name in names:
-        folders = [results.folders.get(name, results.home / name) for results in (first, second)]
+        folders = [one.all_folders.get(name, one.home / name) for one in (first, second)]
         kinds = [_kind(folder / PROVENANCE) for folder in folders]
         why = why or ("" if kinds[0] == kinds[1] else f"; computed as {kinds[0]} | {kinds[1]}")
         found = "; ".join(_differences(*folders))
