@@ -53,8 +53,9 @@ def read(folder: ResultFolder) -> Experiment:
     """Return an experiment with its detections and truth, or what is missing of them."""
     cap, name = int(folder.params(EVALUATION)["max_detections"]), folder.name
     seeds = experiments.evaluation(folder).get("seeds", 1)  # its scores are means over them
-    folders = result_folder.of_seeds(folder.all_folders, DETECTION)[:seeds]
     try:
+        folder.folder(DETECTION)  # or it was not run
+        folders = result_folder.of_seeds(folder.all_folders, DETECTION)[:seeds]
         outcomes, truth = [strategies.read(one) for one in folders], _truth(folder)
     except InputError as error:
         told = str(error).replace(f"{folder.home}/", "")
