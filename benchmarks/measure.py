@@ -108,7 +108,7 @@ class Row:
     def json(self) -> dict[str, object]:
         """Return its fields, the ratio and whether its limits are held, rounded for a file."""
         told = asdict(self) | {"ratio": self.ratio, "held": self.held}
-        return {name: _rounded(value) for name, value in told.items() if value not in (None, "")}
+        return {name: rounded(value) for name, value in told.items() if value not in (None, "")}
 
 
 def cells(row: Mapping[str, object]) -> tuple[str, ...]:
@@ -226,10 +226,12 @@ def machine() -> dict[str, object]:
     }
 
 
-def _rounded(value: object) -> object:
-    """Return numbers at four digits, also inside a mapping."""
+def rounded(value: object) -> object:
+    """Return numbers at four digits, also inside a mapping or list."""
     if isinstance(value, dict):
-        return {name: _rounded(inner) for name, inner in value.items()}
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 

@@ -134,8 +134,8 @@ def run(
     """Yield function(item) for each item, in order; nothing is done before the first is asked for.
 
     Without an executor all is done in this process; else `chunk` items go to a worker at a time, as
-    they are needed. A label shows progress, in a terminal only. The first error is raised as it
-    was, and no further item is begun. Raises InputError where a worker process died.
+    they are needed. A label shows `progress`. The first error is raised as it was, and no further
+    item is begun. Raises InputError where a worker process died.
     """
     total = len(items) if isinstance(items, Sized) else None
     found = map(function, items) if executor is None else _spread(executor, function, items, chunk)
@@ -161,10 +161,13 @@ def attempt(function: Callable[[Item], Result], item: Item) -> Result | InputErr
 
 
 def progress(items: Iterable[Item], label: str, *, total: int | None = None) -> Iterator[Item]:
-    """Show a bar with rate and time left on standard error while items pass, in a terminal only."""
-    if not label or not sys.stderr.isatty():  # tqdm would start a thread even for a hidden bar
-        return iter(items)
-    return iter(tqdm(items, desc=label, total=total, leave=False))
+    """Show a bar with rate and time left on standard error while items pass, where it is a terminal
+    or a notebook's."""
+    in_terminal = sys.stderr.isatty()
+    if not label or not (in_terminal or "ipykernel" in sys.modules):
+        return iter(items)  # tqdm would start a thread even for a hidden bar
+    often = 0.1 if in_terminal else 2  # s
+    return iter(tqdm(items, desc=label, total=total, leave=False, mininterval=often))
 
 
 def _spread(

@@ -164,7 +164,7 @@ class Stage:
     def detection_cache(self, *inputs: Path) -> Path:
         """Return the folder where detections are cached, named by all that decides them."""
         chosen = [self.params.get(name) for name in ("device", "classes", "score_threshold")]
-        code = code_digest("from dmnet_lib.detection import cache, onnx")
+        code = code_digest("from dmnet_lib.detection import detectors, onnx")
         kind = numerics.kind(self.params)
         key = digest([[*map(files.digest, inputs)], chosen, code, versions(), kind])
         return self.results / DETECTIONS / key

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
 MOST_CROPS = 64  # of a plan in megapixels
+WORTH_A_WORKER = 64  # images to plan, before it is worth to start a process
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,18 @@ def _drawn(image: Points, bins: Bins, kernel: KernelRules) -> tuple[np.ndarray, 
 def of_maps(
     maps: Sequence[np.ndarray], sizes_wh: np.ndarray, *, stride: float
 ) -> Iterator[PlanTask]:
-    """Yield what is to be planned from a network's maps by size, of cells of `stride` px."""
-    for cells, size_wh in zip(maps, sizes_wh, strict=True):
-        yield PlanTask(size_wh, partial(planning.regrid, cells, stride=stride))
+    """Yield what is to be planned from a network's maps by size, of cells of `stride` px.
+
+    For an executor's workers they should be `Stored`, or each is sent all of them.
+    """
+    if len(maps) != len(sizes_wh):
+        raise ValueError(f"{len(maps)} maps of {len(sizes_wh)} images")
+    for index, size_wh in enumerate(sizes_wh):
+        yield PlanTask(size_wh, partial(_regridded, maps, index, stride))
+
+
+def _regridded(maps: Sequence[np.ndarray], index: int, stride: float) -> tuple[np.ndarray, float]:
+    return planning.regrid(maps[index], stride=stride)
 
 
 def of_files(paths: Sequence[Path], sizes_wh: np.ndarray, bins: Bins) -> Iterator[PlanTask]:

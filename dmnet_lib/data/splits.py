@@ -32,27 +32,27 @@ Entry = Mapping[str, object]
 class Images:
     """The decoded images of a split; the most recent ones stay in memory up to max_bytes.
 
-    A copy for another process comes without them, and has its own; processes that work together
-    set `sharers` to their number, and stay within max_bytes together.
+    All splits of a process share this memory. Another process has its own; processes that work
+    together set `sharers` to their number, and stay within max_bytes together.
     """
 
     sharers: ClassVar[int] = 1
+    kept: ClassVar[OrderedDict[tuple[Path, int], np.ndarray]] = OrderedDict()  # by path and time
     paths: tuple[Path, ...]
-    max_bytes: int = 2 * 1024**3
-    _kept: OrderedDict[int, np.ndarray] = field(default_factory=OrderedDict, repr=False)
+    max_bytes: int = 1024**3
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Return image `index` as [H, W, 3] uint8 RGB. Raises InputError for a corrupted file."""
-        if index not in self._kept:
-            self._kept[index] = images.read(self.paths[index]).image
-            size = sum(image.nbytes for image in self._kept.values())
-            while size > self.max_bytes // self.sharers and len(self._kept) > 1:
-                size -= self._kept.popitem(last=False)[1].nbytes
-        self._kept.move_to_end(index)
-        return self._kept[index]
-
-    def __getstate__(self) -> dict[str, object]:
-        return vars(Images(self.paths, self.max_bytes))
+        path = self.paths[index]
+        with files.reading(path, "a readable image", (OSError,), kind="image"):
+            key = path, path.stat().st_mtime_ns
+        if key not in self.kept:
+            self.kept[key] = images.read(path).image
+            size = sum(image.nbytes for image in self.kept.values())
+            while size > self.max_bytes // self.sharers and len(self.kept) > 1:
+                size -= self.kept.popitem(last=False)[1].nbytes
+        self.kept.move_to_end(key)
+        return self.kept[key]
 
 
 @dataclass(frozen=True)

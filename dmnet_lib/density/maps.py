@@ -4,7 +4,8 @@ A cell holds the exact integral of the kernels over its area; `official.KernelRu
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -127,35 +128,44 @@ def read_of_image(path: Path, size_wh: np.ndarray) -> tuple[np.ndarray, int]:
     return cells, stride
 
 
-def write_maps(path: Path, maps: Sequence[np.ndarray]) -> Path:
-    """Write the maps [K, h, w] of a split's M images as one packed npz."""
-    shapes = np.array([one.shape for one in maps], np.int64).reshape(-1, 3)
-    steps, units = zip(*map(_packed, maps), strict=True) if len(maps) else ((), ())
-    flat = np.concatenate([np.zeros(0, np.uint16), *(one.ravel() for one in steps)])
-    return files.write_npz(path, cells=flat, units=np.array(units), shapes=shapes)
+@dataclass(frozen=True)
+class Stored(Sequence[np.ndarray]):
+    """Maps [K, h, w] of a split's images, a file of `write` each, read when they are asked for."""
+
+    paths: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, folder: Path) -> "Stored":
+        """Return the maps of a folder of numbered files; of one that is not there, none."""
+        return cls(tuple(sorted(folder.glob("*.npy"))))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return read(self.paths[index])
 
 
-def read_maps(path: Path) -> list[np.ndarray]:
-    """Return what `write_maps` wrote, float32. Raises InputError for another file."""
-    found = files.read_npz(path)
-    with files.reading(path, "density maps of a split", (KeyError, ValueError)):
-        parts = np.split(found["cells"], np.cumsum(found["shapes"].prod(axis=1)))[:-1]
-        each = zip(parts, found["shapes"], found["units"], strict=True)
-        return [one.reshape(shape) * unit[:, None, None] for one, shape, unit in each]
-
-
-def compare(predicted: list[np.ndarray], true: list[np.ndarray]) -> dict[str, float]:
+def compare(predicted: Iterable[np.ndarray], true: Iterable[np.ndarray]) -> dict[str, float]:
     """Return counts' MAE, RMSE and ratio, and all cells' RMSE and correlation (0 of a constant)."""
-    both = (predicted, true)
-    counts, true_counts = (np.array([m.sum(dtype=np.float64) for m in maps]) for maps in both)
-    cells, true_cells = (np.concatenate([m.ravel() for m in maps]) for maps in both)
-    error = counts - true_counts
-    a, b = (c - c.mean() for c in (cells.astype(np.float64), true_cells.astype(np.float64)))
-    scale = np.sqrt((a**2).sum() * (b**2).sum())
+    counts, cells, squares = [], 0, 0.0
+    means, moments = np.zeros(2), np.zeros((2, 2))  # of predicted and true cells so far
+    for pair in zip(predicted, true, strict=True):
+        a, b = both = np.array([one.ravel() for one in pair], np.float64)
+        counts.append(both.sum(axis=1))
+        squares += float(((a - b) ** 2).sum())
+        # Of two groups of cells: the moments of each, and what their means differ (Chan 1979).
+        off, added = both.mean(axis=1) - means, both.shape[1]
+        both -= both.mean(axis=1, keepdims=True)
+        moments += both @ both.T + np.outer(off, off) * cells * added / (cells + added)
+        means += off * added / (cells + added)
+        cells += added
+    found, there = np.array(counts).T
+    scale = np.sqrt(moments[0, 0] * moments[1, 1])
     return {
-        "mae": float(np.abs(error).mean()),
-        "rmse": float(np.sqrt((error**2).mean())),
-        "cell_rmse": float(np.sqrt(((cells - true_cells).astype(np.float64) ** 2).mean())),
-        "correlation": float((a * b).sum() / scale) if scale > 0 else 0.0,
-        "count_ratio": float(counts.sum() / max(true_counts.sum(), 1e-12)),
+        "mae": float(np.abs(found - there).mean()),
+        "rmse": float(np.sqrt(((found - there) ** 2).mean())),
+        "cell_rmse": float(np.sqrt(squares / cells)),
+        "correlation": float(moments[0, 1] / scale) if scale > 0 else 0.0,
+        "count_ratio": float(found.sum() / max(there.sum(), 1e-12)),
     }

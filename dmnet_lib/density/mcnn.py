@@ -5,14 +5,18 @@ The paper's has one map; with more channels there is one for each size of object
 
 import itertools
 import math
+import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from dmnet_lib.core import weights
+from dmnet_lib.core import parallel, weights
 from dmnet_lib.data.splits import Images
+from dmnet_lib.density import maps
+from dmnet_lib.density.maps import Stored
 
 STRIDE = 4  # two poolings
 MEAN, STD = 114.0, 64.0  # of 8-bit pixels; one pair for all channels
@@ -95,17 +99,20 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
         return found.cpu().numpy() / TARGET_GAIN
 
 
-def maps(
-    model: nn.Module, images: Images, count: int, *, input_scale: float
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return `predict` of the first `count` images, and its seconds [M], without decoding."""
-    found, seconds = [], []
-    for index in range(count):
+def write_maps(
+    folder: Path, model: nn.Module, images: Images, count: int, *, input_scale: float
+) -> tuple[Stored, np.ndarray]:
+    """Write `predict` of the first `count` images to a folder of its own; return the maps, and the
+    seconds [M] that each took, without decoding and writing."""
+    shutil.rmtree(folder, ignore_errors=True)  # of another split, perhaps of more images
+    seconds = np.zeros(count)
+    for index in parallel.progress(range(count), "MCNN's maps"):
         image = images[index]
         start = time.perf_counter()
-        found.append(predict(model, image, input_scale=input_scale))
-        seconds.append(time.perf_counter() - start)
-    return found, np.array(seconds)
+        found = predict(model, image, input_scale=input_scale)
+        seconds[index] = time.perf_counter() - start
+        maps.write(folder / f"{index:06d}.npy", found)
+    return Stored.of(folder), seconds
 
 
 def _in_tiles(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""Detections of an inference pass -> a file, found again by all that decides them.
+"""Detections of a pass over a few images -> a file, found again by all that decides them.
 
 Inference is what most experiments wait for: a notebook that is run again, or with another fusion,
-repeats none of it.
+repeats none of it, and one that was killed goes on where it was.
 """
 
 from contextlib import suppress
@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from dmnet_lib.core import files
-from dmnet_lib.core.classes import Classes
-from dmnet_lib.core.tables import Detections, ViewDetections
-from dmnet_lib.detection.detectors import Views
+from dmnet_lib.core.tables import Regions
+from dmnet_lib.cropping.input_scale import InputScale
+
+# Boxes and the row of regions in which each was seen; the seconds of each image.
+COLUMNS = ("boxes_xyxy", "scores", "class_ids", "view", "seconds")
+Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -23,35 +26,21 @@ class DetectionCache:
 
     folder: Path
 
-    def get(
-        self, views: Views, names: tuple[str, ...], classes: Classes
-    ) -> tuple[ViewDetections, np.ndarray] | None:
-        """Return what was found in the views, and the seconds [M] it took; None: absent or torn."""
-        path = self._path(views, names)
-        with suppress(files.InputError, KeyError, ValueError, IndexError):
-            cached, regions = files.read_npz(path), views.regions
-            columns = (cached["boxes_xyxy"], cached["scores"], cached["class_ids"])
-            table = Detections(names, *columns, regions.image_index[cached["view"]], classes)
-            found = ViewDetections(table, cached["view"], regions, views.scales())
-            if len(cached["seconds"]) == len(names):
-                return found, cached["seconds"]
+    def get(self, names: tuple[str, ...], regions: Regions, scale: InputScale) -> Columns | None:
+        """Return what was found in regions of images, seen by a scale; None: absent or torn."""
+        with suppress(files.InputError):
+            found = files.read_npz(self._path(names, regions, scale))
+            return found if set(found) == set(COLUMNS) else None
         return None
 
     def put(
-        self, views: Views, names: tuple[str, ...], found: ViewDetections, seconds: np.ndarray
+        self, names: tuple[str, ...], regions: Regions, scale: InputScale, found: Columns
     ) -> None:
-        """Write what was found in the views, and the seconds [M] it took."""
-        files.write_npz(
-            self._path(views, names),
-            boxes_xyxy=found.detections.boxes_xyxy,
-            scores=found.detections.scores,
-            class_ids=found.detections.class_ids,
-            view=found.view_index,
-            seconds=seconds,
-        )
+        """Write what was found in regions of images, seen by a scale."""
+        files.write_npz(self._path(names, regions, scale), **found)
 
-    def _path(self, views: Views, names: tuple[str, ...]) -> Path:
-        key = sha256(repr((names, views.input_scale)).encode())
-        for column in (views.regions.boxes_xyxy, views.regions.image_index):
+    def _path(self, names: tuple[str, ...], regions: Regions, scale: InputScale) -> Path:
+        key = sha256(repr((names, scale)).encode())
+        for column in (regions.boxes_xyxy, regions.image_index):
             key.update(np.ascontiguousarray(column, np.int64).tobytes())
         return self.folder / f"{key.hexdigest()[:16]}.npz"

@@ -10,19 +10,20 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
-from tqdm import tqdm
 
-from dmnet_lib.core import boxes
+from dmnet_lib.core import boxes, parallel
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import crops
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.splits import Images
+from dmnet_lib.detection.cache import COLUMNS, Columns, DetectionCache
 
 ABOUT = "detector.json"  # of a finished detector's folder: what it is
 MAX_DETECTIONS = 500  # of one view, as VisDrone scores of one image
 PAD_TO = 32  # the coarsest stride of our `networks`: views are padded to a multiple of it
 BATCH_PX = 4_000_000  # of views that go through the network together: bounds its memory
+SHARD = 8  # images whose detections are cached together: so many a kill loses
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [n, 4] xyxy, scores [n], class ids [n]
 NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
@@ -96,6 +97,13 @@ class Views:
         """The [R, 2] sides of the regions in pixels of their images."""
         return self.regions.boxes_xyxy[:, 2:] - self.regions.boxes_xyxy[:, :2]
 
+    def of_images(self, images: range) -> "Views":
+        """Return the views of successive images alone, counted from the first of them."""
+        index = self.regions.image_index
+        rows = slice(*np.searchsorted(index, [images.start, images.stop]))
+        some = Regions(self.regions.boxes_xyxy[rows], index[rows] - images.start)
+        return Views(some, self.input_scale)
+
     def scales(self) -> np.ndarray:
         """Return the [R] factors by which the regions are resampled."""
         return self.input_scale.scales(self.sides_wh)
@@ -111,25 +119,45 @@ def detect(
     names: tuple[str, ...],
     passes: Sequence[Views],
     *,
+    cache: DetectionCache | None = None,
     label: str = "",
     together: int = 1,
 ) -> list[tuple[ViewDetections, np.ndarray]]:
     """Return what each pass finds in a split, and the seconds [M] that it spent on each image.
 
-    An image is decoded once for all passes, which their seconds do not count. label names the
-    progress bar; so many images together share the detector's batches. Raises ValueError for views
-    whose input_wh is not the detector's.
+    An image is decoded once for all passes, which their seconds do not count. What the cache has of
+    some images is not looked for again. label names the progress bar; so many images together share
+    the detector's batches. Raises ValueError for views whose input_wh is not the detector's.
     """
     for views in passes:
         if views.input_scale.input_wh != detector.input_wh:
             raise ValueError(f"{views.input_scale}, but the detector takes {detector.input_wh}")
-    scales = [views.scales() for views in passes]
+    found: list[list[Columns]] = [[] for _ in passes]
+    for first in parallel.progress(range(0, len(names), step := max(SHARD, together)), label):
+        shard = range(first, min(first + step, len(names)))
+        parts = [views.of_images(shard) for views in passes]
+        keys = [(names[shard.start : shard.stop], *vars(part).values()) for part in parts]
+        seen = [cache and cache.get(*key) for key in keys]
+        new = [number for number, one in enumerate(seen) if one is None]
+        answers = _of_shard(detector, images, shard, [parts[n] for n in new], together)
+        for number, answer in zip(new, answers, strict=True):
+            seen[number] = answer
+            if cache:
+                cache.put(*keys[number], answer)
+        for shards, one in zip(found, seen, strict=True):
+            shards.append(one)
+    return list(map(partial(_joined, names, detector.classes), passes, found))
+
+
+def _of_shard(
+    detector: Detector, images: Images, shard: range, passes: Sequence[Views], together: int
+) -> Iterator[Columns]:
+    """Yield what each pass finds in a shard of the images, from which its regions are counted."""
     found: list[list[Found]] = [[] for _ in passes]
-    seconds = np.zeros((len(passes), len(names)))
-    firsts = range(0, len(names), together)
-    for first in tqdm(firsts, desc=label, unit="image", disable=not label):
-        last = min(first + together, len(names))
-        pixels = {number: images[number] for number in range(first, last)}
+    seconds, scales = np.zeros((len(passes), len(shard))), [views.scales() for views in passes]
+    for first in range(0, len(shard) if passes else 0, together):
+        last = min(first + together, len(shard))
+        pixels = {number: images[shard[number]] for number in range(first, last)}
         for number, views in enumerate(passes):
             start, regions = time.perf_counter(), views.regions
             rows = slice(*np.searchsorted(regions.image_index, [first, last]))
@@ -138,16 +166,20 @@ def detect(
                 detector, of_rows, regions.boxes_xyxy[rows], scales[number][rows]
             )
             seconds[number, first:last] = (time.perf_counter() - start) / len(pixels)
-    tables = map(partial(_table, names, detector.classes), passes, scales, found)
-    return list(zip(tables, seconds, strict=True))
+    for of_views, of_images in zip(found, seconds, strict=True):
+        columns = [np.concatenate(column) for column in zip(NOTHING, *of_views, strict=True)]
+        view = np.repeat(np.arange(len(of_views)), [len(scores) for _, scores, _ in of_views])
+        yield dict(zip(COLUMNS, (*columns, view, of_images), strict=True))
 
 
-def _table(
-    names: tuple[str, ...], classes: Classes, views: Views, scales: np.ndarray,
-    found: Sequence[Found],
-) -> ViewDetections:  # fmt: skip
-    """Return what is found in each of a pass' views as a table."""
-    columns = (np.concatenate(column) for column in zip(NOTHING, *found, strict=True))
-    view = np.repeat(np.arange(len(found)), [len(scores) for _, scores, _ in found])
-    table = Detections(names, *columns, views.regions.image_index[view], classes)
-    return ViewDetections(table, view, views.regions, scales)
+def _joined(
+    names: tuple[str, ...], classes: Classes, views: Views, shards: Sequence[Columns]
+) -> tuple[ViewDetections, np.ndarray]:
+    """Return what is found in a pass' views as a table, and the seconds [M]."""
+    none = dict(zip(COLUMNS, (*NOTHING, np.zeros(0, np.int64), np.zeros(0)), strict=True))
+    *columns, view, seconds = (np.concatenate([one[n] for one in (none, *shards)]) for n in COLUMNS)
+    regions, ends = views.regions, np.cumsum([0] + [len(one["seconds"]) for one in shards])
+    first = np.searchsorted(regions.image_index, ends[:-1])  # region of each shard
+    view += np.repeat(first, [len(one["view"]) for one in shards])
+    table = Detections(names, *columns, regions.image_index[view], classes)
+    return ViewDetections(table, view, regions, views.scales()), seconds

@@ -15,15 +15,23 @@ from dmnet_lib.core.overlaps import THRESHOLDS
 from dmnet_lib.core.tables import Regions, ViewDetections
 from dmnet_lib.cropping import regions
 from dmnet_lib.cropping.input_scale import InputScale
-from dmnet_lib.data.splits import Split
+from dmnet_lib.data.splits import Split, spread
 from dmnet_lib.detection import strategies
 from dmnet_lib.detection.cache import DetectionCache
 from dmnet_lib.detection.detectors import Detector, Views
 
+ENOUGH = 100  # images: thousands of objects, each in dozens of views
 TILE_STEP = 2**0.5
 LEAST_SCORE = 0.05  # of a detection that counts; the curves of higher ones plan as well
 BINS_AN_OCTAVE = 2  # of the table
 NORMAL_95 = 1.96  # standard deviations that hold 95 % of a normal distribution
+
+
+def sample(split: Split) -> Split:
+    """Return a split with ENOUGH of its images, of few and of many objects, or all it has."""
+    if len(split.annotations) <= ENOUGH:
+        return split
+    return split.of(split.annotations.of_images(sorted(spread(split.annotations, ENOUGH))))
 
 
 def collect(

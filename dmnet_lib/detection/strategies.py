@@ -128,24 +128,15 @@ def run(
 ) -> dict[str, InferencePass]:
     """Return what each pass finds, cached or now."""
     names = split.annotations.names
-    found = {
-        name: cache and cache.get(views, names, detector.classes) for name, views in passes.items()
-    }
-    new = [name for name in passes if found[name] is None]
-    if new:
-        views = [passes[name] for name in new]
-        answers = detectors.detect(detector, split.images, names, views, label=label)
-        for name, answer in zip(new, answers, strict=True):
-            found[name] = answer
-            if cache:
-                cache.put(passes[name], names, *answer)
+    how = {"cache": cache, "label": label}
+    found = detectors.detect(detector, split.images, names, [*passes.values()], **how)
     return {
         name: InferencePass(
             **vars(seen),
-            megapixels=passes[name].megapixels(len(names)),
+            megapixels=views.megapixels(len(names)),
             seconds=float(seconds.mean()) if len(names) else 0.0,
         )
-        for name, (seen, seconds) in found.items()
+        for (name, views), (seen, seconds) in zip(passes.items(), found, strict=True)
     }
 
 

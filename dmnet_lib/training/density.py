@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from dmnet_lib.core import result_folder, weights
+from dmnet_lib.core import parallel, result_folder, weights
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.cropping import crops
@@ -118,8 +118,9 @@ def measures(
     true = [density.draw(points, index, stride=stride) for index in range(len(points.names))]
 
     def measure_model(model: nn.Module) -> dict[str, float]:
-        found, _ = mcnn.maps(model, images, len(true), input_scale=input_scale)
-        result = density.compare([one.sum(axis=0) for one in found], true)
+        numbers = parallel.progress(range(len(true)), "MCNN on val")
+        found = (mcnn.predict(model, images[n], input_scale=input_scale) for n in numbers)
+        result = density.compare((one.sum(axis=0) for one in found), true)
         if len(points) and (ratio := result["count_ratio"]) < min_count_ratio:
             held = f"{ratio:.1%} of the objects (min_count_ratio is {min_count_ratio:.1%})"
             remedy = "try another seed, a lower learning_rate or more steps"

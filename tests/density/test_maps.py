@@ -106,23 +106,29 @@ def test_a_packed_map_is_the_map_within_half_a_step(tmp_path: Path, stride: int)
 
 def test_maps_come_back_each_with_its_own_step(tmp_path: Path) -> None:
     one = density.by_size(cloud(), 0, sizes.plain((4.0, 150.0)), stride=4)
-    split = [one, one[:, 2:, 3:] * [[[1]], [[99]], [[0]]], np.zeros((3, 1, 5))]
-    split = [maps.astype(np.float32) for maps in split]
-    again = density.read_maps(density.write_maps(tmp_path / "maps.npz", split))
-    alone = [density.read(density.write(tmp_path / f"a{f}", split[1])) for f in density.FORMATS]
-    for found, cells in zip([*again, *alone], [*split, *split[1:2] * 2], strict=True):
+    cells = (one[:, 2:, 3:] * [[[1]], [[99]], [[0]]]).astype(np.float32)
+    for kind in density.FORMATS:
+        found = density.read(density.write(tmp_path / f"a{kind}", cells))
         assert (found.shape, found.dtype) == (cells.shape, np.float32)
         steps = cells.max(axis=(1, 2), keepdims=True) / density.LEVELS
         assert (np.abs(found - cells) <= 0.51 * steps).all()
-    assert density.read_maps(density.write_maps(tmp_path / "none.npz", [])) == []
 
 
-def test_another_npz_is_no_maps(tmp_path: Path) -> None:
-    whole = {"cells": np.zeros(4), "units": np.ones((1, 1)), "shapes": np.array([[1, 2, 2]])}
-    for odd in ({"cells": np.zeros(3)}, {"units": np.ones((2, 1))}, {"shapes": np.array([4])}):
-        files.write_npz(tmp_path / "a.npz", **(whole | odd))
-        with pytest.raises(files.InputError, match=r"a\.npz: not density maps of a split"):
-            density.read_maps(tmp_path / "a.npz")
+def test_stored_maps_are_read_one_by_one_in_order(tmp_path: Path) -> None:
+    maps = [np.full((2, 3, 4 + n), n, np.float32) for n in range(11)]
+    for number in (10, *range(10)):
+        density.write(tmp_path / f"{number:06d}.npy", maps[number])
+    stored = density.Stored.of(tmp_path)
+    assert (len(stored), len(density.Stored.of(tmp_path / "none"))) == (11, 0)
+    for found, cells in zip(stored, maps, strict=True):
+        np.testing.assert_array_equal(found, cells)
+    (tmp_path / "000003.npy").write_bytes(b"torn")
+    with pytest.raises(files.InputError, match=r"000003\.npy: not a readable npy"):
+        stored[3]
+
+
+def test_an_npz_of_something_else_is_no_map(tmp_path: Path) -> None:
+    files.write_npz(tmp_path / "a.npz", cells=np.zeros(4))
     with pytest.raises(files.InputError, match=r"a\.npz: holds no density map"):
         density.read(tmp_path / "a.npz")
 
@@ -134,6 +140,15 @@ def test_a_map_compared_with_itself_has_no_error():
     assert density.compare(maps, maps) == same
     zeros = [np.zeros((2, 2))]
     assert density.compare(zeros, zeros) == errors | {"correlation": 0, "count_ratio": 0}
+
+
+def test_compared_one_by_one_they_correlate_as_all_cells_together():
+    rng = np.random.default_rng(0)
+    true = [rng.gamma(0.3, size=(n, 7)).astype(np.float32) for n in range(1, 9)]
+    found = [one + rng.normal(0, 0.4, one.shape).astype(np.float32) for one in true]
+    cells = [np.concatenate([one.ravel() for one in maps]) for maps in (found, true)]
+    correlation = density.compare(iter(found), iter(true))["correlation"]
+    assert correlation == pytest.approx(np.corrcoef(*cells)[0, 1], abs=1e-9)
 
 
 def test_errors_of_counts_are_in_objects():

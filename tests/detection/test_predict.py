@@ -38,7 +38,7 @@ def by_notebooks(one: Predictor, images: list[np.ndarray]) -> dict[str, strategi
     rows = [np.zeros((0, 8), np.int64)] * len(images)
     split = Split("test", from_rows([f"i{n}" for n in range(len(images))], sizes_wh, rows), images)
     model, scale, cell_px = one.density.mcnn, one.density.input_scale, one.density.cell_px
-    maps, _ = mcnn.maps(model, images, len(images), input_scale=scale)
+    maps = [mcnn.predict(model, image, input_scale=scale) for image in images]
     sums = windows.sums_from_maps(maps, sizes_wh, one.density.policy.window_wh, stride=cell_px)
     crops = {
         "density mcnn": threshold.split_regions(

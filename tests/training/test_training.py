@@ -340,7 +340,9 @@ def test_a_collapsed_network_stops_the_run(tmp_path: Path):
 def test_maps_are_predicted_and_timed_one_by_one(tmp_path: Path) -> None:
     split = scene(tmp_path, [(20, 14)], size_wh=(80, 64))
     model = weights.seeded(lambda: mcnn.MCNN(2), 0)
-    (found,), seconds = mcnn.maps(model, split.images, 1, input_scale=0.5)
+    files.write_bytes(tmp_path / "maps" / "000009.npy", b"of another split")
+    made, seconds = mcnn.write_maps(tmp_path / "maps", model, split.images, 1, input_scale=0.5)
+    (found,) = made
     assert np.array_equal(found, mcnn.predict(model, split.images[0], input_scale=0.5))
     assert (seconds.shape, seconds.min() > 0) == ((1,), True)
 

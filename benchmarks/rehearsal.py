@@ -1,0 +1,200 @@
+"""All eight stages on as many images as VisDrone has, of its sizes and with its annotations.
+
+    python benchmarks/rehearsal.py ANNOTATIONS MODEL [--share 0.1 1] [--home FOLDER] [--kill]
+
+ANNOTATIONS holds VisDrone2019-DET-{train,val}.tar.xz and image_sizes_{train,val}.json, or the
+folders VisDrone2019-DET-{train,val} with their images; MODEL is an ONNX detector of COCO's classes.
+The pictures are made up: cuts of a few scenes, which cost as much to decode as photographs. Prints
+seconds and peak memory (of all processes, the kernel included) of each stage and writes
+benchmarks/rehearsal.json, of which `make docs` makes a part of docs/scaling.md. --kill then runs
+every stage again, kills it at half its time, and tells how long it takes to go on to the same
+metrics.
+"""
+
+import argparse
+import os
+import struct
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import measure
+import numpy as np
+import psutil
+
+from dmnet_lib.core import files, images
+from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, ResultFolder
+from dmnet_lib.data import scenes, splits
+from dmnet_lib.reporting.pages import pages
+
+OUT = files.ROOT / "benchmarks" / "rehearsal.json"
+FOLDER = "VisDrone2019-DET-{}"
+SPLITS = ("train", "val")
+SCENES, CUTS = 4, 4  # scenes that pictures are cut from; cuts of each size of image
+QUALITY = 80  # of JPEGs: files as large as VisDrone's
+LOOK_EVERY_S = 0.1  # at the memory of processes that run for minutes
+COMMENT = b"\xff\xd8\xff\xfe"  # begins a JPEG that a comment follows
+STAGES = sorted(path.stem for path in (files.ROOT / "notebooks").glob("0*.ipynb"))
+PARAMS = """common:
+  dataset: visdrone
+  data_root: {root}
+  test_split: val
+  classes: "pedestrian: pedestrian + people, bicycle, car: car + van, truck, bus, motor"
+02_mcnn_training:
+  steps: 20
+  evaluate_every: 20
+  min_count_ratio: 0.0  # after so few steps
+03_density_crops:
+  input_long_px: 416
+  max_upscale: 4.0
+  crop_aspect: "1:1"
+05_fused_detection:
+  architecture: onnx
+  model_file: {model}
+  model_classes: coco
+  class_map: "person: pedestrian, bicycle, car, truck, bus, motorcycle: motor"
+  score_threshold: 0.001  # of made-up pictures: as many boxes as 0.01 gives of photographs
+  budgets: "6, 2"
+  grids: "2x3"
+  tiles_px: "640"
+"""
+
+
+def prepare(annotations: Path, root: Path, share: float) -> int:
+    """Make pictures and annotations of a share of both splits below root; return the images."""
+    total, drawn = (
+        0,
+        [scenes.scene(np.random.default_rng(number)).image for number in range(SCENES)],
+    )
+    height, width = np.min([image.shape[:2] for image in drawn], axis=0)
+    ground = np.concatenate([image[:height, :width] for image in drawn], axis=1)
+    for split in SPLITS:
+        texts, sizes = _annotated(annotations, root.with_name("annotated"), split)
+        some = np.linspace(0, len(texts) - 1, max(1, round(share * len(texts)))).astype(int)
+        _write(root / FOLDER.format(split), [texts[number] for number in some], sizes, ground)
+        total += len(some)
+    return total
+
+
+def _annotated(given: Path, unpacked: Path, split: str) -> tuple[list[Path], splits.Sizes]:
+    """Return a split's annotation files, unpacked where they are packed, and its image sizes."""
+    folder = given / FOLDER.format(split)
+    if not folder.is_dir():
+        folder = unpacked / FOLDER.format(split)
+        if not folder.is_dir():
+            with tarfile.open(given / f"{folder.name}.tar.xz") as archive:
+                archive.extractall(unpacked, filter="data")
+    texts, sizes_path = (
+        sorted((folder / "annotations").glob("*.txt")),
+        given / f"image_sizes_{split}.json",
+    )
+    if sizes_path.is_file():
+        return texts, splits.read_image_sizes(sizes_path)
+    return texts, {path.stem: images.size_wh(path) for path in (folder / "images").iterdir()}
+
+
+def _write(folder: Path, texts: list[Path], sizes: splits.Sizes, ground: np.ndarray) -> None:
+    """Write an image for each annotation file; those of one size share a few cuts of ground."""
+    cuts: dict[tuple[int, int], list[bytes]] = {}
+    for name in ("images", "annotations"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for number, text in enumerate(texts):
+        size_wh = sizes[text.stem]
+        if size_wh not in cuts:
+            cuts[size_wh] = list(_cuts(ground, size_wh))
+        told = text.stem.encode()  # a comment, so that no two files are the same
+        head = COMMENT + struct.pack(">H", len(told) + 2) + told
+        jpeg = cuts[size_wh][number % CUTS]
+        (folder / "images" / f"{text.stem}.jpg").write_bytes(head + jpeg[2:])
+        (folder / "annotations" / text.name).write_bytes(text.read_bytes())
+
+
+def _cuts(ground: np.ndarray, size_wh: tuple[int, int]) -> Iterator[bytes]:
+    rng, (width, height) = np.random.default_rng(size_wh), size_wh
+    for _ in range(CUTS):
+        x, y = (int(rng.integers(side)) for side in ground.shape[1::-1])
+        rows, columns = np.arange(y, y + height), np.arange(x, x + width)
+        cut = ground.take(rows, axis=0, mode="wrap").take(columns, axis=1, mode="wrap")
+        yield images.encode_jpeg(cut, quality=QUALITY, sampling="420")
+
+
+def rehearse(params: Path, results: Path) -> list[dict[str, object]]:
+    """Run the stages of a parameter file one by one; return what each took."""
+    rows = []
+    for stage in STAGES:
+        run = measure.dmnet(
+            "run", params, "--until", stage, watched=True, environment=_told(results)
+        )
+        folder = ResultFolder.read(results / params.stem).folder(stage)
+        sizes = {"page_mb": folder / pages.PAGE, "notebook_mb": folder / NOTEBOOK}
+        row = {"stage": stage, "seconds": run.seconds, "peak_mb": run.peak_mb}
+        rows.append(row | {name: path.stat().st_size / 1e6 for name, path in sizes.items()})
+        print(
+            "{stage:28}{seconds:8.0f} s{peak_mb:8.0f} MB{page_mb:7.1f} MB".format(**rows[-1]),
+            flush=True,
+        )
+    return rows
+
+
+def kill(params: Path, results: Path, rows: list[dict[str, object]]) -> None:
+    """Kill each stage at half its time and let it go on; add to its row the seconds of both."""
+    again = results.with_name(f"{results.name}_killed")
+    unbroken = ResultFolder.read(results / params.stem)
+    for row in rows:
+        stage, half = row["stage"], row["seconds"] / 2
+        command = [measure.DMNET, "run", params, "--until", stage]
+        process = psutil.Popen(
+            command,
+            env={**os.environ, **_told(again)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(half)
+        for one in (process, *process.children(recursive=True)):
+            one.kill()
+        process.wait()
+        run = measure.dmnet(*command[1:], environment=_told(again))
+        made = ResultFolder.read(again / params.stem).folder(stage) / METRICS
+        same = made.read_bytes() == (unbroken.folder(stage) / METRICS).read_bytes()
+        row |= {"killed_at_s": half, "went_on_s": run.seconds, "same": same}
+        told = "{stage:28} killed at {killed_at_s:.0f} s, then {went_on_s:.0f} s, same: {same}"
+        print(told.format(**row), flush=True)
+
+
+def _told(results: Path) -> Mapping[str, str]:
+    return {"DMNET_RESULTS_ROOT": str(results)}
+
+
+def main() -> int:
+    """Rehearse each share; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("annotations", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--share", type=float, nargs="+", default=[0.1, 1.0], help="of the images")
+    parser.add_argument("--home", type=Path, default=Path("rehearsal"), help="for 2 GB of files")
+    parser.add_argument("--kill", action="store_true", help="kill each stage, too")
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    measure.LOOK_EVERY_S, shares = LOOK_EVERY_S, []
+    for share in given.share:
+        home, start, load = given.home.resolve() / f"{share:g}", time.monotonic(), os.getloadavg()
+        count = prepare(given.annotations, home / "data", share)
+        print(f"share {share:g}: {count:,} images in {time.monotonic() - start:.0f} s", flush=True)
+        text = PARAMS.format(root=home / "data", model=given.model.resolve())
+        params = files.write_text(home / "rehearsal.yaml", text)
+        rows = rehearse(params, home / "results")
+        if given.kill:
+            kill(params, home / "results", rows)
+        shares.append(
+            {"share": share, "images": count, "stages": rows, "load": [*load, *os.getloadavg()]}
+        )
+        told = {"machine": measure.machine(), "model": given.model.name, "shares": shares}
+        files.write_json(given.out, measure.rounded(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
