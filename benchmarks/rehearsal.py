@@ -63,16 +63,13 @@ PARAMS = """common:
 """
 
 
-def prepare(annotations: Path, root: Path, share: float) -> int:
-    """Make pictures and annotations of a share of both splits below root; return the images."""
-    total, drawn = (
-        0,
-        [scenes.scene(np.random.default_rng(number)).image for number in range(SCENES)],
-    )
+def prepare(annotations: Path, root: Path, share: float) -> None:
+    """Make pictures and annotations of a share of both splits below root."""
+    drawn = [scenes.scene(np.random.default_rng(number)).image for number in range(SCENES)]
     height, width = np.min([image.shape[:2] for image in drawn], axis=0)
     ground = np.concatenate([image[:height, :width] for image in drawn], axis=1)
     for split in SPLITS:
-        texts, sizes = _annotated(annotations, root.with_name("annotated"), split)
+        texts, sizes = _annotated(annotations, root.parents[1] / "annotated", split)
         some = np.linspace(0, len(texts) - 1, max(1, round(share * len(texts)))).astype(int)
         _write(root / FOLDER.format(split), [texts[number] for number in some], sizes, ground)
 
