@@ -133,21 +133,20 @@ def rehearse(params: Path, results: Path) -> list[dict[str, object]]:
     return rows
 
 
-def kill(params: Path, results: Path, rows: list[dict[str, object]]) -> None:
-    """Kill each stage at half its time and let it go on; add to its row the seconds of both."""
-    again = results.with_name(f"{results.name}_killed")
-    unbroken = ResultFolder.read(results / params.stem)
-    for row in rows:
+def kill(params: Path, results: Path) -> list[dict[str, object]]:
+    """Kill each stage at half its time and let it go on; return the rows with the seconds of both.
+
+    "same" says whether it ends with the metrics of the unbroken run.
+    """
+    again, listing = results.with_name("killed"), results.with_suffix(".json")
+    rows, unbroken = files.read_json(listing), ResultFolder.read(results / params.stem)
+    for row in (row for row in rows if "same" not in row):
         stage, half = row["stage"], row["seconds"] / 2
         command = [measure.DMNET, "run", params, "--until", stage]
-        process = psutil.Popen(
-            command,
-            env={**os.environ, **_told(again)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        silent = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+        process = psutil.Popen(command, env={**os.environ, **_told(again)}, **silent)
         time.sleep(half)
-        for one in (process, *process.children(recursive=True)):
+        for one in (*process.children(recursive=True), process):
             one.kill()
         process.wait()
         run = measure.dmnet(*command[1:], environment=_told(again))
@@ -156,6 +155,8 @@ def kill(params: Path, results: Path, rows: list[dict[str, object]]) -> None:
         row |= {"killed_at_s": half, "went_on_s": run.seconds, "same": same}
         told = "{stage:28} killed at {killed_at_s:.0f} s, then {went_on_s:.0f} s, same: {same}"
         print(told.format(**row), flush=True)
+        files.write_json(listing, rows)
+    return rows
 
 
 def _told(results: Path) -> Mapping[str, str]:
@@ -186,7 +187,7 @@ def main() -> int:
         params = files.write_text(home / "rehearsal.yaml", text)
         rows = rehearse(params, home / "results")
         if given.kill:
-            kill(params, home / "results", rows)
+            rows = kill(params, home / "results")
         shares.append({"share": share, "images": count, "stages": rows})
         told = {"machine": measure.machine(), "model": given.model.name, "shares": shares}
         files.write_json(given.out, measure.rounded(told))

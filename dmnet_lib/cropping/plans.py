@@ -82,7 +82,8 @@ def split_plans(
     asked = {n: one for n, one in wanted.items() if n == longest or n not in alone}
     each = partial(_plans, planner=planner, asked=list(asked.values()))
     with threadpool_limits(1):  # products this small are faster without BLAS's own threads
-        found = parallel.run(each, tasks, executor=executor, chunk=4, label="planning")
+        todo = list(tasks)  # their number tells what is left
+        found = parallel.run(each, todo, executor=executor, chunk=4, label="planning")
         columns = list(zip(*found, strict=True)) or [()] * len(asked)
     made = {
         name: SplitPlan([plan for plan, _ in column], np.array([s for _, s in column]))
