@@ -138,11 +138,13 @@ def _three(value: float) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command: seconds, peak memory of all its processes in MB, what it said."""
+    """One run of a command: seconds, peak memory of all its processes in MB, what it said, and the
+    seconds that processors worked for them."""
 
     seconds: float
     peak_mb: float
     said: str
+    cpu_seconds: float
 
 
 def command(
@@ -160,11 +162,11 @@ def command(
         launcher = subprocess.Popen([str(part) for part in started], env=variables)
         together_mb = _watch(launcher) if watched else 0.0
         launcher.wait()
-        seconds, largest_mb, status = json.loads(told.read_text())
+        seconds, cpu_seconds, largest_mb, status = json.loads(told.read_text())
         text = said.read_text(errors="replace")
     if status:
         raise RuntimeError(f"{' '.join(map(str, arguments))}: ended with {status}:\n{text}")
-    return Run(seconds, max(together_mb, largest_mb), text)
+    return Run(seconds, max(together_mb, largest_mb), text, cpu_seconds)
 
 
 def dmnet(
@@ -262,14 +264,16 @@ def _below(pid: int, psutil: object) -> list:
 
 
 def _launch(told: str, said: str, *arguments: str) -> None:
-    """Run arguments; write [seconds, the largest process's peak in MB, exit status] to told."""
+    """Run arguments; write to told [seconds, those of processors, the largest process's peak in MB,
+    exit status]."""
     with Path(said).open("wb") as stream:
         start = time.perf_counter()
         process = subprocess.Popen(arguments, stdout=stream, stderr=subprocess.STDOUT)
         _, status, used = os.wait4(process.pid, 0)
         taken = time.perf_counter() - start
     peak_mb = used.ru_maxrss * (1024 if sys.platform == "linux" else 1) / 1e6
-    Path(told).write_text(json.dumps([taken, peak_mb, os.waitstatus_to_exitcode(status)]))
+    code, worked = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+    Path(told).write_text(json.dumps([taken, worked, peak_mb, code]))
 
 
 if __name__ == "__main__":

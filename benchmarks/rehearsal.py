@@ -124,9 +124,10 @@ def rehearse(params: Path, results: Path) -> list[dict[str, object]]:
         told = {"watched": True, "environment": _told(results)}
         run = measure.dmnet("run", params, "--until", stage, **told)
         folder = ResultFolder.read(results / params.stem).folder(stage)
-        row = {"stage": stage, "seconds": run.seconds, "peak_mb": run.peak_mb}
+        row = {"stage": stage, "peak_mb": run.peak_mb}
+        row |= {"seconds": run.seconds, "cpu_seconds": run.cpu_seconds}
         row |= {"load": os.getloadavg()[1], "page_mb": (folder / pages.PAGE).stat().st_size / 1e6}
-        shown = "{stage:28}{seconds:8.0f} s{peak_mb:8.0f} MB, page {page_mb:.1f} MB"
+        shown = "{stage:25}{seconds:7.0f} s{cpu_seconds:7.0f} CPU s{peak_mb:7.0f} MB, page {page_mb:.1f} MB"
         print(shown.format(**row), flush=True)
         rows.append(row)
         files.write_json(listing, rows)
@@ -153,7 +154,7 @@ def kill(params: Path, results: Path) -> list[dict[str, object]]:
         made = ResultFolder.read(again / params.stem).folder(stage) / METRICS
         same = made.read_bytes() == (unbroken.folder(stage) / METRICS).read_bytes()
         row |= {"killed_at_s": half, "went_on_s": run.seconds, "same": same}
-        told = "{stage:28} killed at {killed_at_s:.0f} s, then {went_on_s:.0f} s, same: {same}"
+        told = "{stage:25} killed at {killed_at_s:.0f} s, then {went_on_s:.0f} s, same: {same}"
         print(told.format(**row), flush=True)
         files.write_json(listing, rows)
     return rows

@@ -1,7 +1,7 @@
 """Results and measurements in, the generated pages of docs/ and README's table out: `make docs`.
 
 The pages are written whole, from docs/templates: results.md, plans.md, sahi.md, official.md and
-speed.md.
+speed.md. README.md and scaling.md have generated parts between marks.
 The figures that they and README show go to docs/figures. Run it after experiments and benchmarks.
 """
 
@@ -37,6 +37,7 @@ PLAN_COLUMNS = ("predicted_recall", "containment_rate", "truncated_rate", "cover
                 "truncated_targets")  # fmt: skip
 SAHI_COLUMNS = ("AP", "AP50", "APs", "AP_kept", "vs_best", "calls", "megapixels", "seconds",
                 "cpu_seconds", "peak_mb")  # fmt: skip
+REHEARSED = "{seconds:,.0f} s ({cpu_seconds:,.0f}), {peak_gb:.1f} GB"  # of a stage
 QUIET_LOAD = 1.5  # of one program, and a little
 VERSIONS = ("python", "numpy", "torch", "simplejpeg", "faster-coco-eval")
 
@@ -168,6 +169,30 @@ def speed_page(path: Path) -> str:
     return page("speed", table=table, versions=versions, **measured["machine"])
 
 
+def rehearsal(path: Path) -> str:
+    """Return scaling.md's part from what `benchmarks/rehearsal.py` wrote of three shares."""
+    measured = files.read_json(path)
+    killed, some, most = measured["shares"]
+    runs = list(zip(*(one["stages"] for one in (killed, some, most)), strict=True))
+    rows = [
+        (
+            few["stage"],
+            *(REHEARSED.format(**one, peak_gb=one["peak_mb"] / 1000) for one in (part, whole)),
+            *(f"{whole[of] / part[of]:.1f}" for of in ("cpu_seconds", "peak_mb")),
+            f"{whole['page_mb']:.1f} MB",
+            "{seconds:,.0f} s: {killed_at_s:,.0f} + {went_on_s:,.0f} s".format(**few),
+        )
+        for few, part, whole in runs
+    ]
+    images = [f"{one['images']:,} images" for one in (some, most, killed)]
+    head = ("stage", *images[:2], "time grows", "memory grows", "page", f"killed, {images[2]}")
+    loads = [round(row["load"], 1) for _, *two in runs for row in two]
+    about = {"load": (min(loads), max(loads)), "times": f"{most['images'] / some['images']:.1f}"}
+    return page(
+        "rehearsal", table=Table(head, rows).markdown(), **about, **measured["machine"], **measured
+    )
+
+
 def readme_table(metrics: Mapping) -> str:
     """Return README's table: five strategies of the demo, each compared with sliding windows."""
     rows = {name: metrics["strategies"][name] for name in README_ROWS}
@@ -194,10 +219,10 @@ def readme_sahi(path: Path) -> str:
 
 
 def with_text(readme: str, mark: str, text: str) -> str:
-    """Return README with another text between a mark and its end. InputError without them."""
+    """Return a page with another text between a mark and its end. InputError without them."""
     begin, end = f"<!-- {mark} -->\n", README_END
     if readme.count(begin) != 1 or end not in readme.partition(begin)[2]:
-        raise InputError(f"README.md: needs one {begin.strip()} before {end}")
+        raise InputError(f"the page needs one {begin.strip()} before {end}")
     before, _, rest = readme.partition(begin)
     return f"{before}{begin}{text}{end}{rest.partition(end)[2]}"
 
@@ -225,6 +250,9 @@ def main() -> int:
     text = with_text(readme.read_text("utf-8"), "results", readme_table(metrics_of(RESULTS, DEMO)))
     text = with_text(text, "sahi", readme_sahi(BENCHMARKS / "against_sahi.json"))
     files.write_text(readme, text)
+    scaling = DOCS / "scaling.md"
+    text = rehearsal(BENCHMARKS / "rehearsal.json")
+    files.write_text(scaling, with_text(scaling.read_text("utf-8"), "rehearsal", text))
     return 0
 
 

@@ -85,13 +85,33 @@ def test_sahi_stands_beside_ours_with_all_costs(tmp_path: Path) -> None:
     assert "2,000 objects" in page and "load 0.1 to\n5.0" in page and "AP kept" in page
 
 
+def test_the_rehearsal_tells_what_grows_and_what_a_kill_costs(tmp_path: Path) -> None:
+    row = {
+        "stage": "01_a",
+        "seconds": 10,
+        "cpu_seconds": 4,
+        "peak_mb": 500,
+        "page_mb": 0.2,
+        "load": 3.04,
+    }
+    killed = row | {"killed_at_s": 5, "went_on_s": 9, "same": True}
+    shares = [
+        {"images": images, "stages": [one]}
+        for images, one in ((14, killed), (70, row), (700, row | {"cpu_seconds": 38}))
+    ]
+    told = {"machine": {"processor": "P", "cores": 2}, "model": "m.onnx", "shares": shares}
+    part = build.rehearsal(files.write_json(tmp_path / "rehearsal.json", told))
+    cells = "10 s (4), 0.5 GB | 10 s (38), 0.5 GB | 9.5 | 1.0 | 0.2 MB | 10 s: 5 + 9 s |"
+    assert f"| 01_a | {cells}" in part and "load 3.0 to 3.0" in part and "10.0 times" in part
+
+
 def test_readmes_table_is_put_between_its_marks() -> None:
     text = "a\n<!-- results -->\nold\n<!-- end -->\nb"
     assert (
         build.with_text(text, "results", "| new |\n")
         == "a\n<!-- results -->\n| new |\n<!-- end -->\nb"
     )
-    with pytest.raises(InputError, match=r"README\.md: needs one"):
+    with pytest.raises(InputError, match="needs one"):
         build.with_text("nothing", "sahi", "")
 
 
