@@ -193,7 +193,10 @@ def _bare(commands: Iterable[Command]) -> list[Command]:
 def _one_by_one(commands: Iterable[Command], watched: bool) -> Run:
     """Run commands one after the other; return the sum of their seconds, the greatest peak."""
     runs = [_dmnet(*command(), watched) for command in commands]
-    return Run(sum(run.seconds for run in runs), max(run.peak_mb for run in runs), "")
+    seconds, cpu_seconds = (
+        sum(getattr(run, of) for run in runs) for of in ("seconds", "cpu_seconds")
+    )
+    return Run(seconds, max(run.peak_mb for run in runs), "", cpu_seconds)
 
 
 def _in_process(commands: Iterable[Command]) -> None:
