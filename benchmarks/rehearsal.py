@@ -127,7 +127,9 @@ def rehearse(params: Path, results: Path) -> list[dict[str, object]]:
         row = {"stage": stage, "peak_mb": run.peak_mb}
         row |= {"seconds": run.seconds, "cpu_seconds": run.cpu_seconds}
         row |= {"load": os.getloadavg()[1], "page_mb": (folder / pages.PAGE).stat().st_size / 1e6}
-        shown = "{stage:25}{seconds:6.0f} s{cpu_seconds:6.0f} CPU s{peak_mb:6.0f} MB, page {page_mb:.1f}"
+        shown = (
+            "{stage:25}{seconds:6.0f} s ({cpu_seconds:.0f}){peak_mb:6.0f} MB, page {page_mb:.1f}"
+        )
         print(shown.format(**row), flush=True)
         rows.append(row)
         files.write_json(listing, rows)
