@@ -1,6 +1,8 @@
 """Detection cache: a pass runs once for all that decides it, and again when any of it changes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from dmnet_lib.data.formats.visdrone import from_rows
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import strategies
 from dmnet_lib.detection.cache import DetectionCache
+from dmnet_lib.detection.detectors import SHARD, Found
 from dmnet_lib.detection.strategies import InferencePass, Rule
 
 RULE = Rule(InputScale(20, 2.0), iou_threshold=0.7, top=500, fusion=CORRECTED.fusion)
@@ -24,6 +27,19 @@ def split(*names: str) -> Split:
     rows = [np.zeros((0, 8), np.int64)] * len(names)
     pixels = [np.zeros((30, 40, 3), np.uint8)] * len(names)
     return Split("test", from_rows(list(names), np.array([[40, 30]] * len(names)), rows), pixels)
+
+
+class Stopped(OneBox):
+    """A detector that is stopped before it has seen so many views."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def find(self, views: Sequence[np.ndarray]) -> list[Found]:
+        if len(self.seen_wh) + len(views) > self.most:
+            raise KeyboardInterrupt
+        return super().find(views)
 
 
 def infer(
@@ -75,6 +91,21 @@ def test_a_torn_file_counts_as_absent_and_is_written_again(tmp_path: Path) -> No
     kept.write_bytes(kept.read_bytes()[:40])
     assert infer(tmp_path)[1] == 3
     assert infer(tmp_path)[1] == 0
+
+
+def test_a_pass_that_was_stopped_goes_on_after_the_last_images_it_finished(tmp_path: Path) -> None:
+    images = split(*map(str, range(2 * SHARD + 1)))
+    crops, cache = {"uniform 1x1": Regions.whole_images(images.annotations.sizes_wh)}, tmp_path
+    infer = partial(strategies.run_crops, split=images, by_crops=crops, rule=RULE)
+    with pytest.raises(KeyboardInterrupt):
+        infer(Stopped(SHARD + 3), cache=DetectionCache(cache))
+    detector = OneBox()
+    found = infer(detector, cache=DetectionCache(cache))["uniform 1x1"]
+    assert len(detector.seen_wh) == SHARD + 1
+    whole = infer(OneBox())["uniform 1x1"]
+    assert found.detections.image_index.tolist() == whole.detections.image_index.tolist()
+    assert found.view_index.tolist() == whole.view_index.tolist() == list(range(2 * SHARD + 1))
+    np.testing.assert_array_equal(found.detections.boxes_xyxy, whole.detections.boxes_xyxy)
 
 
 def test_without_a_folder_nothing_is_cached() -> None:
