@@ -57,9 +57,9 @@ PARAMS = """common:
   model_classes: coco
   class_map: "person: pedestrian, bicycle, car, truck, bus, motorcycle: motor"
   score_threshold: 0.001  # of made-up pictures: as many boxes as 0.01 gives of photographs
-  budgets: "6, 2"
-  grids: "2x3"
-  tiles_px: "640"
+  budgets: "4, 2"
+  grids: "2x2"
+  tiles_px: "960"
 """
 
 
