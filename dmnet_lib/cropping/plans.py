@@ -136,9 +136,7 @@ def of_maps(
 
     For an executor's workers they should be `Stored`, or each is sent all of them.
     """
-    if len(maps) != len(sizes_wh):
-        raise ValueError(f"{len(maps)} maps of {len(sizes_wh)} images")
-    for index, size_wh in enumerate(sizes_wh):
+    for index, size_wh in zip(range(len(maps)), sizes_wh, strict=True):
         yield PlanTask(size_wh, partial(_regridded, maps, index, stride))
 
 
