@@ -82,12 +82,9 @@ def _annotated(given: Path, unpacked: Path, split: str) -> tuple[list[Path], spl
         if not folder.is_dir():
             with tarfile.open(given / f"{folder.name}.tar.xz") as archive:
                 archive.extractall(unpacked, filter="data")
-    texts, sizes_path = (
-        sorted((folder / "annotations").glob("*.txt")),
-        given / f"image_sizes_{split}.json",
-    )
-    if sizes_path.is_file():
-        return texts, splits.read_image_sizes(sizes_path)
+    texts, listed = sorted((folder / "annotations").glob("*.txt")), f"image_sizes_{split}.json"
+    if (given / listed).is_file():
+        return texts, splits.read_image_sizes(given / listed)
     return texts, {path.stem: images.size_wh(path) for path in (folder / "images").iterdir()}
 
 
