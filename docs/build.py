@@ -173,24 +173,24 @@ def rehearsal(path: Path) -> str:
     """Return scaling.md's part from what `benchmarks/rehearsal.py` wrote of three shares."""
     measured = files.read_json(path)
     killed, some, most = measured["shares"]
-    runs = list(zip(*(one["stages"] for one in (killed, some, most)), strict=True))
+    runs = list(zip(some["stages"], most["stages"], strict=True))
     rows = [
         (
-            few["stage"],
+            whole["stage"],
             *(REHEARSED.format(**one, peak_gb=one["peak_mb"] / 1000) for one in (part, whole)),
             *(f"{whole[of] / part[of]:.1f}" for of in ("cpu_seconds", "peak_mb")),
             f"{whole['page_mb']:.1f} MB",
-            "{seconds:,.0f} s: {killed_at_s:,.0f} + {went_on_s:,.0f} s".format(**few),
         )
-        for few, part, whole in runs
+        for part, whole in runs
     ]
-    images = [f"{one['images']:,} images" for one in (some, most, killed)]
-    head = ("stage", *images[:2], "time grows", "memory grows", "page", f"killed, {images[2]}")
-    loads = [round(row["load"], 1) for _, *two in runs for row in two]
-    about = {"load": (min(loads), max(loads)), "times": f"{most['images'] / some['images']:.1f}"}
-    return page(
-        "rehearsal", table=Table(head, rows).markdown(), **about, **measured["machine"], **measured
-    )
+    head = ("stage", *(f"{one['images']:,} images" for one in (some, most)), "time grows",
+            "memory grows", "page")  # fmt: skip
+    loads = [round(row["load"], 1) for pair in runs for row in pair]
+    differ = [row["stage"] for row in killed["stages"] if not row.get("same")]
+    about = {"load": (min(loads), max(loads)), "killed": killed["images"], "differ": differ,
+             "times": f"{most['images'] / some['images']:.1f}"}  # fmt: skip
+    table = Table(head, rows).markdown()
+    return page("rehearsal", table=table, **about, **measured["machine"], **measured)
 
 
 def readme_table(metrics: Mapping) -> str:

@@ -94,15 +94,16 @@ def test_the_rehearsal_tells_what_grows_and_what_a_kill_costs(tmp_path: Path) ->
         "page_mb": 0.2,
         "load": 3.04,
     }
-    killed = row | {"killed_at_s": 5, "went_on_s": 9, "same": True}
-    shares = [
-        {"images": images, "stages": [one]}
-        for images, one in ((14, killed), (70, row), (700, row | {"cpu_seconds": 38}))
-    ]
+    runs = {14: row | {"same": True}, 70: row, 700: row | {"cpu_seconds": 38}}
+    shares = [{"images": images, "stages": [one]} for images, one in runs.items()]
     told = {"machine": {"processor": "P", "cores": 2}, "model": "m.onnx", "shares": shares}
     part = build.rehearsal(files.write_json(tmp_path / "rehearsal.json", told))
-    cells = "10 s (4), 0.5 GB | 10 s (38), 0.5 GB | 9.5 | 1.0 | 0.2 MB | 10 s: 5 + 9 s |"
+    cells = "10 s (4), 0.5 GB | 10 s (38), 0.5 GB | 9.5 | 1.0 | 0.2 MB |"
     assert f"| 01_a | {cells}" in part and "load 3.0 to 3.0" in part and "10.0 times" in part
+    assert "14 images:\nall went on to the same metrics" in part
+    shares[0]["stages"] = [row]
+    files.write_json(tmp_path / "rehearsal.json", told)
+    assert "all but 01_a went on" in build.rehearsal(tmp_path / "rehearsal.json")
 
 
 def test_readmes_table_is_put_between_its_marks() -> None:
@@ -127,3 +128,9 @@ def test_readmes_table_is_put_between_its_marks() -> None:
 )
 def test_the_pages_are_up_to_date(name: str, written: object) -> None:
     assert (build.DOCS / name).read_text() == written()
+
+
+def test_the_rehearsal_in_scaling_is_up_to_date() -> None:
+    page = (build.DOCS / "scaling.md").read_text("utf-8")
+    part = build.rehearsal(build.BENCHMARKS / "rehearsal.json")
+    assert page == build.with_text(page, "rehearsal", part)
