@@ -37,7 +37,7 @@ PLAN_COLUMNS = ("predicted_recall", "containment_rate", "truncated_rate", "cover
                 "truncated_targets")  # fmt: skip
 SAHI_COLUMNS = ("AP", "AP50", "APs", "AP_kept", "vs_best", "calls", "megapixels", "seconds",
                 "cpu_seconds", "peak_mb")  # fmt: skip
-REHEARSED = "{seconds:,.0f} s ({cpu_seconds:,.0f}), {peak_gb:.1f} GB"  # of a stage
+REHEARSED = "{cpu_seconds:,.0f} s, {peak_gb:.1f} GB"  # of a stage
 QUIET_LOAD = 1.5  # of one program, and a little
 VERSIONS = ("python", "numpy", "torch", "simplejpeg", "faster-coco-eval")
 
@@ -188,6 +188,7 @@ def rehearsal(path: Path) -> str:
     loads = [round(row["load"], 1) for pair in runs for row in pair]
     differ = [row["stage"] for row in killed["stages"] if not row.get("same")]
     about = {"load": (min(loads), max(loads)), "killed": killed["images"], "differ": differ,
+             "minutes": round(sum(row["seconds"] for row in most["stages"]) / 60),
              "times": f"{most['images'] / some['images']:.1f}"}  # fmt: skip
     table = Table(head, rows).markdown()
     return page("rehearsal", table=table, **about, **measured["machine"], **measured)

@@ -98,7 +98,7 @@ def test_the_rehearsal_tells_what_grows_and_what_a_kill_costs(tmp_path: Path) ->
     shares = [{"images": images, "stages": [one]} for images, one in runs.items()]
     told = {"machine": {"processor": "P", "cores": 2}, "model": "m.onnx", "shares": shares}
     part = build.rehearsal(files.write_json(tmp_path / "rehearsal.json", told))
-    cells = "10 s (4), 0.5 GB | 10 s (38), 0.5 GB | 9.5 | 1.0 | 0.2 MB |"
+    cells = "4 s, 0.5 GB | 38 s, 0.5 GB | 9.5 | 1.0 | 0.2 MB |"
     assert f"| 01_a | {cells}" in part and "load 3.0 to 3.0" in part and "10.0 times" in part
     assert "14 images:\nall went on to the same metrics" in part
     shares[0]["stages"] = [row]
