@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from dmnet_lib.core import parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import splits
@@ -110,7 +111,8 @@ def ablation(
     weights = bootstrap.resampling_weights(groups, rng=rng, resamples=resamples)
     rows, first = [], {}
     match = partial(bootstrap.matches, truth, max_detections=max_detections)
-    for variant, by_name in found[0].items():
+    variants = found[0].items()
+    for variant, by_name in parallel.progress(variants, "rules", total=len(variants)):
         for name in by_name:
             matched = [match(one[variant][name]) for one in found]
             by_seed = [{"AP": bootstrap.bootstrap_samples(one, weights)} for one in matched]

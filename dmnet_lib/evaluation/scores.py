@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from dmnet_lib.core import parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.cropping import geometry
 from dmnet_lib.data import splits
@@ -113,7 +114,7 @@ def _samples(matched: Sequence[Matched], weights: np.ndarray) -> dict[str, Sampl
     """Return the samples of each strategy over its training seeds, for weights [1 + B, M]."""
     return {
         name: bootstrap.over_seeds([bootstrap.samples(one[name], weights) for one in matched])
-        for name in matched[0]
+        for name in parallel.progress(matched[0], "resamples", total=len(matched[0]))
     }
 
 
