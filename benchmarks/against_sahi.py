@@ -45,6 +45,7 @@ from dmnet_lib.evaluation.strategy_table import INTERVAL_MEASURES
 
 OUT = files.ROOT / "benchmarks" / "against_sahi.json"
 SLICES = {"auto": 0, "512": 512}  # by default get_sliced_prediction's, and `sahi predict`'s
+CLOSE = 1.5  # times that crops are enlarged at most, in the demo that trained a detector
 SMALLER = 0.75  # of the detector's input: slices that are enlarged
 MOST_BOXES, RESAMPLES, LEVEL = 500, 1000, 0.95
 GREEDY, NMS = {"force_postprocess_type": True}, {"postprocess_type": "NMS"}
@@ -93,19 +94,20 @@ class Setting:
 @dataclass(frozen=True)
 class Row:
     """One row: `ours`, a strategy with a recall curve (None: the typical one), or SAHI's call with
-    slices of slice_px (0: of its own choice) and one of MERGES."""
+    slices of slice_px (0: of its own choice) and one of MERGES. max_upscale: of planned crops."""
 
     name: str
     strategy: str = ""
     curve: Curve | None = None
     slice_px: int = 0
     merge: str = ""
+    max_upscale: float = sources.MAX_UPSCALE
 
     def call(self, detector: Detector) -> Call:
         """Return what finds boxes in pixels."""
         if self.merge:
             return _sahi(detector, self.slice_px, *MERGES[self.merge])
-        given = {"curve": self.curve}  # none: the typical one
+        given = {"curve": self.curve, "max_upscale": self.max_upscale}  # no curve: the typical one
         if self.strategy.startswith(TOP_K):
             budget = self.strategy.removeprefix(TOP_K)
             return _ours(Densest.of_detector(detector, strategy=f"planned{budget}", **given))
@@ -255,6 +257,9 @@ def measured(setting: Setting, pool: Executor) -> dict[str, object]:
         if strategy not in runs.found:
             runs.add(Row(strategy, strategy))
         runs.add(Row(f"{strategy}, calibrated", strategy, curve))
+    for strategy in ("planned 6", "planned 12"):  # as one that learned on such images wants it
+        name = f"{strategy}, enlarged {CLOSE:g} times"
+        runs.add(Row(name, strategy, max_upscale=CLOSE))
     return about(runs, detector) | {
         "best": best, "rows": rows(runs, best), "load": [load[0], os.getloadavg()[0]],
         "input_px": input_px, "equal": like,

@@ -72,6 +72,7 @@ class Predictor:
         strategy: str = PREDICT,
         curve: Curve | None = None,
         input_px: int = 0,
+        max_upscale: float = sources.MAX_UPSCALE,
         max_detections: int = MOST_BOXES,
         **how: object,
     ) -> "Predictor":
@@ -79,7 +80,8 @@ class Predictor:
 
         strategy is as of `strategy.predictable`. The crops are planned by the detector's own recall
         curve: the one given, or measured by `dmnet calibrate`, or a typical one. input_px is the
-        longer side at which a detector of any input size sees a view. Raises InputError.
+        longer side at which a detector of any input size sees a view; crops are enlarged
+        max_upscale times at most, 1.5 suits one that learned on drone images. Raises InputError.
         """
         record = predictable(strategy)
         if record.source == "mcnn":
@@ -89,11 +91,12 @@ class Predictor:
             raise InputError(f"strategy native: the detector takes {found.input_wh} px alone")
         known, bins, of_curve = sources.plans_by(detector)
         curve, of_curve = (curve, "given") if curve else (known, of_curve)
-        scale, aspect_wh = sources.input_scale(found, input_px)
+        scale, aspect_wh = sources.input_scale(found, input_px, max_upscale)
         views = fusion.ViewRules("suppressed", COARSE_WEIGHT)
         rule = Rule(scale, FUSION_IOU, max_detections, official.CORRECTED.fusion, views)
         planner = CropPlanner(bins, curve, scale, aspect_wh)
         made_by = {**about, "recall_curve": of_curve, "input_px": scale.input_long_px}
+        made_by |= {"max_upscale": max_upscale}
         return cls(found, rule, planner, record, made_by)
 
     @classmethod

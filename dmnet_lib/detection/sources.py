@@ -30,7 +30,7 @@ VIEW_IOU = 0.5  # of boxes of one view and class, above which NMS drops the lowe
 DETECTOR = Path("the detector")  # what messages call one that is no file
 NO_CLASS = ("__background__", "N/A")  # of torchvision's categories
 INPUT_PX = 640  # the longer side of views for a network that takes any size, unless it is told
-MOST_UPSCALE = 4.0  # of a crop: chosen on real train images
+MAX_UPSCALE = 4.0  # of a crop: chosen on real train images for detectors that learned on COCO
 TYPICAL = Path(__file__).with_name("typical.toml")
 MEASURED = ".recall.json"  # ends the name of a curve's file, beside a detector's
 
@@ -155,13 +155,16 @@ def of_run(results: ResultFolder, device: str) -> Detector:
     )  # fmt: skip
 
 
-def input_scale(detector: Detector, input_px: int = 0) -> tuple[InputScale, tuple[int, int]]:
+def input_scale(
+    detector: Detector, input_px: int = 0, max_upscale: float = MAX_UPSCALE
+) -> tuple[InputScale, tuple[int, int]]:
     """Return how large a detector sees views, and the shape of the crops that suit it.
 
-    input_px is the longer side of views where it takes any size, 0 for INPUT_PX.
+    input_px is the longer side of views where it takes any size, 0 for INPUT_PX; crops are shown
+    max_upscale times as large as they are, at most.
     """
     input_wh = detector.input_wh or (input_px or INPUT_PX,) * 2
-    return InputScale(max(input_wh), MOST_UPSCALE, detector.input_wh), input_wh
+    return InputScale(max(input_wh), max_upscale, detector.input_wh), input_wh
 
 
 def plans_by(source: Source) -> tuple[Curve, Bins, str]:

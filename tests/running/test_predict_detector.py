@@ -9,6 +9,7 @@ from PIL import Image
 from shared import SHARED
 
 from dmnet_lib.core import files
+from dmnet_lib.detection.predict import Predictor
 from dmnet_lib.running import cli
 
 NANO, SAMPLE = SHARED / "models" / "yolox_nano.onnx", SHARED / "visdrone-sample"
@@ -110,6 +111,17 @@ def test_a_mosaic_gives_boxes_on_the_map(tmp_path, capsys) -> None:
         assert np.abs([*ring.min(axis=0), *ring.max(axis=0)] - np.array(expected)).max() < 0.02
     assert (tmp_path / "out" / "OSBS_029.geojson").is_file()
     assert (tmp_path / "out" / "overlays" / "cars.jpg").is_file()
+
+
+def test_crops_are_enlarged_as_far_as_is_said(tmp_path) -> None:
+    image, widths = sorted(IMAGES.iterdir())[0], []
+    for upscale in (0.5, 4.0):
+        how = {"strategy": "planned 6", "max_upscale": upscale, "model_classes": "coco"}
+        crops_xyxy = Predictor.of_detector(NANO, **how)(image).regions.boxes_xyxy
+        widths.append(np.diff(crops_xyxy[:, ::2]).min())
+    assert widths[0] >= 2 * 416 > widths[1]
+    assert predict(tmp_path, image, "--max-upscale", 1.5, "--no-overlays") == 0
+    assert listed(tmp_path)["info"]["made_by"]["max_upscale"] == 1.5
 
 
 @pytest.mark.suite

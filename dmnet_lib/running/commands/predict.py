@@ -49,6 +49,8 @@ class Options:
     strategy: str = option(PREDICTABLE, default="planned")
     crops: int | None = option("of planned: crops an image (6)", type=common.count)
     megapixels: float = option("of planned, instead of crops", type=common.positive, default=0.0)
+    max_upscale: float | None = option("how much larger crops are shown (4); 1.5 for a detector "
+        "that learned on drone images", type=common.positive)  # fmt: skip
     min_score: float = option("of boxes to keep", type=common.share, default=0.25)
     max_detections: int = option("of an image", type=common.count, default=500)
     recursive: bool = option("subfolders too", action="store_true")
@@ -68,8 +70,9 @@ class Options:
             raise InputError(f"{self.out}: is a file; --out takes a folder to write to")
         if (self.home is None) == (self.detector.detector is None):
             raise InputError("say what detects: --detector FILE, or --run RUN, one of both")
-        if self.home is not None and any(self.detector.read_as):
-            raise InputError("--head, --model-classes and --classes belong to --detector")
+        if self.home is not None and any([*self.detector.read_as, self.max_upscale]):
+            own = "--head, --model-classes, --classes and --max-upscale"
+            raise InputError(f"{own} belong to --detector; a run has its own")
         if self.strategy not in PLANNED and (self.crops or self.megapixels):
             raise InputError(f"--crops and --megapixels belong to planned, not to {self.strategy}")
 
@@ -90,6 +93,8 @@ class Options:
         own, chosen = self.detector, {"strategy": self.asked, "max_detections": self.max_detections}
         if self.home is not None:
             return Predictor.of_run(self.home, device=own.device, **chosen)
+        if self.max_upscale:
+            chosen["max_upscale"] = self.max_upscale
         return Predictor.of_detector(own.detector, **own.how(), **chosen)
 
 
