@@ -15,7 +15,8 @@ import rehearsal
 from dmnet_lib.core import files, images
 from dmnet_lib.data import scenes
 
-QUICK = [name for name in bench.BENCHMARKS if name != "training"]  # its steps take a minute
+SLOW = ("training", "crops", "growth")  # the steps of the first take a minute
+QUICK = [name for name in bench.BENCHMARKS if name not in SLOW]
 
 
 @pytest.fixture(scope="module")

@@ -72,8 +72,9 @@ def address(home: Path, told: dict[str, str]) -> Iterator[str]:
         pytest.param("01_density_ground_truth", "density", [("slide", "Sigma", "PageUp")],
                      "sigma_px", marks=pytest.mark.thorough),
         ("03_density_crops", "crops", [("slide", "Threshold", "PageUp")], "threshold"),
-        ("05_fused_detection", "fusion",
-         [("slide", "Score from", key) for key in ("Home", "End")], "score_threshold"),
+        pytest.param("05_fused_detection", "fusion",
+                     [("slide", "Score from", key) for key in ("Home", "End")],
+                     "score_threshold", marks=pytest.mark.thorough),
     ],
 )  # fmt: skip
 def test_an_explorer_follows_its_controls_and_saves_what_they_say(

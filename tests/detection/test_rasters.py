@@ -159,7 +159,7 @@ def test_a_huge_raster_is_read_in_two_gigabytes(
     assert path.stat().st_size < 50e6
     truth_xyxy = by_place(np.concatenate(truth))
     assert len(truth_xyxy) > 100
-    for block_px in (1024, 2048):
+    for block_px in (1024, 2048) if scale == 1 else (2048,):
         out = tmp_path / f"{block_px}.geojson"
         told = limited(path, out, block_px, 2 * GIGABYTE)
         np.testing.assert_array_equal(by_place(np.array(told["boxes"])), truth_xyxy)

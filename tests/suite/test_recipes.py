@@ -72,10 +72,10 @@ def done(
     with ThreadPoolExecutor(2) as pool:
         runs, is_thorough = {}, pytestconfig.getoption("--thorough")
         for name, given in ON_REAL.items() if HERE else ():
-            if name == "own_detector" and not is_thorough:
+            if name != "sahi" and not is_thorough:
                 continue
             runs[name] = pool.submit(execute, name, tmp_path_factory.mktemp("real"), REAL | given)
-        for name in ["own_detector"] if HERE else ON_SCENES:
+        for name in ["own_detector", "other_trainer"] if HERE else ON_SCENES:
             home = tmp_path_factory.mktemp("synthetic")
             untrained(home / "demo")
             counts = {f"scenes_{part}": count for part, count in COUNTS.items()}
@@ -121,6 +121,7 @@ def test_a_detector_of_one_s_own_gains_from_crops_on_real_images(done: Done) -> 
 
 
 @needs_data
+@pytest.mark.thorough
 def test_real_crops_go_to_another_program_and_their_boxes_come_back(done: Done) -> None:
     metrics = done["other_trainer"].result()
     assert metrics["way"] == {"coco": 1.0, "yolo": 1.0}
@@ -158,7 +159,6 @@ def test_the_adapter_is_short_and_finds_something(done: Done) -> None:
     assert found["native"] > 0
 
 
-@enough
 def test_truth_comes_back_from_crops_of_scenes(done: Done) -> None:
     metrics = done["other_trainer scenes"].result()
     assert metrics["way"] == {"coco": 1.0, "yolo": 1.0}
