@@ -26,7 +26,7 @@ setup: $(READY)  ## make the virtual environment (about 2 minutes, 6 GB)
 demo: setup  ## run the demo experiment and print where its report is
 	@$(BIN)/dmnet run params/demo.yaml
 
-test: lint fast suite  ## lint, then run all tests (about 25 minutes on two cores)
+test: lint fast suite  ## lint, then run all tests (about 15 minutes on two cores)
 
 # Each of the two workers has a core: threads of one would wait for those of the other.
 fast: setup  ## tests without trainings, notebooks and browsers (3 minutes)

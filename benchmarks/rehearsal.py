@@ -1,14 +1,14 @@
 """All eight stages on as many images as VisDrone has, of its sizes and with its annotations.
 
-    python benchmarks/rehearsal.py ANNOTATIONS MODEL [--share 0.1 1] [--home FOLDER] [--kill]
+    python benchmarks/rehearsal.py ANNOTATIONS MODEL [--share 0.02 0.1 1] [--home FOLDER]
 
 ANNOTATIONS holds VisDrone2019-DET-{train,val}.tar.xz and image_sizes_{train,val}.json, or the
 folders VisDrone2019-DET-{train,val} with their images; MODEL is an ONNX detector of COCO's classes.
 The pictures are made up: cuts of a few scenes, which cost as much to decode as photographs. Prints
 seconds and peak memory (of all processes, the kernel included) of each stage and writes
-benchmarks/rehearsal.json, of which `make docs` makes a part of docs/scaling.md. --kill then runs
-every stage again, kills it at half its time, and tells how long it takes to go on to the same
-metrics.
+benchmarks/rehearsal.json, of which `make docs` makes a part of docs/scaling.md. Of the first share
+it runs every stage again, kills it at half its time, and tells how long it takes to go on to the
+same metrics.
 """
 
 import argparse
@@ -168,9 +168,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("annotations", type=Path)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--share", type=float, nargs="+", default=[0.1, 1.0], help="of the images")
+    parser.add_argument("--share", type=float, nargs="+", default=[0.02, 0.1, 1.0],
+                        help="of the images; the stages of the first are killed too")  # fmt: skip
     parser.add_argument("--home", type=Path, default=Path("rehearsal"), help="for 2 GB of files")
-    parser.add_argument("--kill", action="store_true", help="kill each stage, too")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     measure.LOOK_EVERY_S, shares = LOOK_EVERY_S, []
@@ -186,7 +186,7 @@ def main() -> int:
         text = PARAMS.format(root=home / "data", model=given.model.resolve())
         params = files.write_text(home / "rehearsal.yaml", text)
         rows = rehearse(params, home / "results")
-        if given.kill:
+        if share == given.share[0]:
             rows = kill(params, home / "results")
         shares.append({"share": share, "images": count, "stages": rows})
         told = {"machine": measure.machine(), "model": given.model.name, "shares": shares}

@@ -27,11 +27,11 @@ BINS_AN_OCTAVE = 2  # of the table
 NORMAL_95 = 1.96  # standard deviations that hold 95 % of a normal distribution
 
 
-def sample(split: Split) -> Split:
-    """Return a split with ENOUGH of its images, of few and of many objects, or all it has."""
-    if len(split.annotations) <= ENOUGH:
+def sample(split: Split, most: int = ENOUGH) -> Split:
+    """Return a split with so many of its images, of few and of many objects, or all it has."""
+    if len(split.annotations) <= most:
         return split
-    return split.of(split.annotations.of_images(sorted(spread(split.annotations, ENOUGH))))
+    return split.of(split.annotations.of_images(sorted(spread(split.annotations, most))))
 
 
 def collect(

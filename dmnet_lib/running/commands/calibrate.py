@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core.files import InputError
-from dmnet_lib.data import splits
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DetectorOptions, Say, option
 
@@ -25,15 +24,15 @@ class Options:
 
 def run(options: Options, say: Say) -> None:
     split = options.source.read(say)
-    table = split.annotations
-    split = split.of(table.of_images(sorted(splits.spread(table, options.images))))
     if split.images is None or not split.annotations.is_object.any():
         raise InputError(f"{options.source.root}: a curve needs images, and objects in them")
-    from dmnet_lib.detection import calibrating  # with torch, which help does without
+    from dmnet_lib.detection import calibrating, recall_samples  # which help does without
     from dmnet_lib.reporting import charts
 
     own = options.detector
-    found = calibrating.measure(own.detector, split, **own.how())
+    found = calibrating.measure(
+        own.detector, recall_samples.sample(split, options.images), **own.how()
+    )
     path = found.write(Path(own.detector))
     curves = {"at an IoU of 0.5": found.at_half, "mean over IoU 0.5 to 0.95": found.curve}
     charts.recall_curves(curves, found.table).savefig(path.with_suffix(".png"), dpi=150)

@@ -88,7 +88,7 @@ class Options:
         """Return what detects, where it looks."""
         if self.home is not None:  # it finds what the run found
             numerics.pin({})
-        from dmnet_lib.detection.predict import Predictor  # with torch, which help does without
+        from dmnet_lib.detection.predict import Predictor  # which help does without
 
         own, chosen = self.detector, {"strategy": self.asked, "max_detections": self.max_detections}
         if self.home is not None:
@@ -117,11 +117,8 @@ def run(options: Options, say: Say) -> None:
     journal = Journal.begin(options.out / LISTING, predictor.detector.classes, info, others)
     if journal.done:
         say(f"note: {options.out}: images that were done before: {len(journal.done)}")
-    failed, is_whole, work = (
-        0,
-        False,
-        Work(predictor, journal, video.Writer(options.out / VIDEOS), options),
-    )
+    work = Work(predictor, journal, video.Writer(options.out / VIDEOS), options)
+    failed, is_whole = 0, False
     try:
         for done in parallel.progress(work.done(sources), "predict"):
             with tqdm.external_write_mode(sys.stderr if isinstance(done, InputError) else None):
