@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fast suite lint bench lab notebooks docs
+.PHONY: help setup demo results test fast suite lint bench lab notebooks docs
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -25,6 +25,13 @@ setup: $(READY)  ## make the virtual environment (about 2 minutes, 6 GB)
 
 demo: setup  ## run the demo experiment and print where its report is
 	@$(BIN)/dmnet run params/demo.yaml
+
+# What is finished is taken over; DMNET_DATA_ROOT and DMNET_MODEL_FILE add real images.
+results: setup  ## run the experiments whose results are kept in git, then `make docs` (an hour)
+	@for name in demo demo_seeds demo_density_training; do $(BIN)/dmnet run params/$$name.yaml || exit 1; done
+	@$(BIN)/dmnet run params/demo.yaml --sweep 03_density_crops.threshold=0.02,0.08,0.3
+	@if [ -n "$$DMNET_MODEL_FILE" ]; then $(BIN)/dmnet run params/visdrone_offtheshelf.yaml; fi
+	@$(MAKE) docs
 
 test: lint fast suite  ## lint, then run all tests (about 15 minutes on two cores)
 

@@ -44,6 +44,9 @@ PARAMS = """common:
   test_split: val
   classes: "pedestrian: pedestrian + people, bicycle, car: car + van, truck, bus, motor"
 02_mcnn_training:
+  input_scale: 0.5
+  patch_px: 128
+  batch_size: 8
   steps: 8
   evaluate_every: 8
   min_count_ratio: 0.0  # after so few steps

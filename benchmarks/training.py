@@ -37,7 +37,7 @@ from dmnet_lib.training import density, detection, feed, loop
 RATE = 1e-3
 CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward")
 PATCHES = detection.Patches(InputScale(640, 1.5), patch_px=160, whole_share=0.3)
-COUNT, MCNN_PATCHES = {"mcnn": 8, "detector": 16}, density.Patches(128, 0.5)  # the demo's
+COUNT, MCNN_PATCHES = {"mcnn": 16, "detector": 16}, density.Patches(64, 0.2)  # the demo's
 BINS = sizes.plain(sizes.EDGES_PX)
 
 

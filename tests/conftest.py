@@ -72,7 +72,8 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part, folder in folders.items():
         known = params.declared()
         own = known[params.COMMON] | known[stages[part]]
-        values = {name: one.default for name, one in own.items()} | {"score_threshold": 0.005}
+        values = {name: one.default for name, one in own.items()}
+        values |= {"score_threshold": 0.005, "input_scale": 0.5}
         files.write_text(folder / result_folder.PARAMS, params.dump(values))
         files.write_json(folder / result_folder.METRICS, {"threshold": {"mcnn": 1.95}})
     sizes.write(folders["sizes"] / "sizes.json", sizes.plain((16.0,)))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from dmnet_lib.core import parallel, weights
@@ -24,7 +25,6 @@ HIDDEN = 64  # channels between the columns and several maps
 TARGET_GAIN = 100.0  # of the output over objects per cell: near 1, where He initialisation begins
 TILED_PX = 4_000_000  # of the network's input: one pass takes some 200 bytes a pixel
 TILE_CELLS = 256  # side of a tile's maps: of 1024 px input
-BAND_PX = 256  # rows or columns that are resampled together
 COLUMNS = {"large": (9, 16), "medium": (7, 20), "small": (5, 24)}  # first kernel, first width
 # How many cells beyond its own a cell of the maps looks: by kernels of 9, and of 7 three times.
 REACH_CELLS = math.ceil((9 // 2 + (2 + 4 + 4) * (7 // 2)) / STRIDE)
@@ -83,15 +83,12 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
     in tiles, which overlap by as far as a cell looks: the same but for rounding, in bounded memory.
     """
     # Up, so that an odd side at one half has the cells that the true map has.
-    size_hw = [max(STRIDE, math.ceil(side * input_scale - 1e-9)) for side in image.shape[:2]]
+    size_wh = [max(STRIDE, math.ceil(side * input_scale - 1e-9)) for side in image.shape[1::-1]]
+    if size_wh != list(image.shape[1::-1]):
+        image = np.array(Image.fromarray(image).resize(size_wh, Image.Resampling.BILINEAR))
     with torch.inference_mode():
-        if math.prod(size_hw) > TILED_PX:
-            found = _in_tiles(model, image, size_hw)
-        else:
-            pixels = to_input(image[None]).to(next(model.parameters()).device)
-            if size_hw != list(image.shape[:2]):
-                pixels = _resized(pixels, *size_hw)
-            found = _output(model, _padded(pixels))
+        pixels = _padded(to_input(image[None]))
+        found = (_in_tiles if math.prod(size_wh) > TILED_PX else _output)(model, pixels)
         # Cut at 0 each by itself, noise around 0 in each of K maps would add up to objects.
         positive = found.clamp(min=0)
         share = found.sum(dim=0).clamp(min=0) / positive.sum(dim=0)
@@ -115,8 +112,7 @@ def write_maps(
     return Stored.of(folder), seconds
 
 
-def _in_tiles(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.Tensor:
-    pixels, device = _padded(_resampled(image, *size_hw)), next(model.parameters()).device
+def _in_tiles(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     height, width = (side // STRIDE for side in pixels.shape[2:])
     bands = []
     for rows in _parts(height, TILE_CELLS):
@@ -125,35 +121,16 @@ def _in_tiles(model: nn.Module, image: np.ndarray, size_hw: list[int]) -> torch.
         for columns in _parts(width, TILE_CELLS):
             x = max(0, columns.start - REACH_CELLS)
             tile = band[..., x * STRIDE : (columns.stop + REACH_CELLS) * STRIDE]
-            cells = _output(model, tile.to(device)).cpu()[:, rows.start - y : rows.stop - y]
+            cells = _output(model, tile).cpu()[:, rows.start - y : rows.stop - y]
             tiles.append(cells[..., columns.start - x : columns.stop - x])
         bands.append(torch.cat(tiles, dim=2))
     return torch.cat(bands, dim=1)
 
 
-def _resampled(image: np.ndarray, height: int, width: int) -> torch.Tensor:
-    """Return the network's input [1, 3, height, width], resampled band by band."""
-    rows = torch.empty(1, 3, image.shape[0], width)
-    for some in _parts(image.shape[0], BAND_PX):
-        band = to_input(image[None, some])
-        rows[:, :, some] = _resized(band, band.shape[2], width)
-    if height == image.shape[0]:
-        return rows
-    found = torch.empty(1, 3, height, width)
-    for some in _parts(width, BAND_PX):
-        found[..., some] = _resized(rows[..., some], height, some.stop - some.start)
-    return found
-
-
 def _parts(length: int, step: int) -> list[slice]:
     """Return slices that cover 0..length, as even as can be and `step` long at most."""
-    # Even, since of a band one pixel wide torch 2.14 resamples something else.
     borders = np.linspace(0, length, -(-length // step) + 1).astype(int).tolist()
     return [slice(first, end) for first, end in itertools.pairwise(borders)]
-
-
-def _resized(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return nn.functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
 
 
 def _padded(pixels: torch.Tensor) -> torch.Tensor:
@@ -162,5 +139,6 @@ def _padded(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _output(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    with weights.mixed_precision(pixels.device):
-        return model(pixels)[0].float()
+    device = next(model.parameters()).device
+    with weights.mixed_precision(device):
+        return model(pixels.to(device))[0].float()

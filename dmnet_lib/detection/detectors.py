@@ -3,6 +3,7 @@
 What finds boxes in views is a `Detector`: torchvision's `networks`, or a file (`onnx`).
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,20 +49,26 @@ def padded_wh(view: np.ndarray) -> tuple[int, int]:
 def in_batches(
     views: Sequence[np.ndarray], sizes_wh: Sequence[tuple[int, int]],
     find: Callable[[list[np.ndarray], tuple[int, int]], Iterable[Found]],
+    *, most_px: int = BATCH_PX, run: Callable[..., Iterable[list[Found]]] = map,
 ) -> list[Found]:  # fmt: skip
     """Return what is found in each view; those of one size, padded, go through a network together.
 
-    They are BATCH_PX pixels at most, unless it is one.
+    They are most_px pixels at most, unless it is one; `run` maps a function over all batches.
     """
-    found, by_size = [NOTHING] * len(views), {}
+    by_size: dict[tuple[int, int], list[int]] = {}
     for number, size_wh in enumerate(sizes_wh):
         by_size.setdefault(size_wh, []).append(number)
-    for (width, height), numbers in by_size.items():
-        most = max(1, BATCH_PX // (width * height))
-        for batch in (numbers[start : start + most] for start in range(0, len(numbers), most)):
-            answers = find([views[number] for number in batch], (width, height))
-            for number, answer in zip(batch, answers, strict=True):
-                found[number] = answer
+    batches = [
+        (size_wh, numbers[start : start + most])
+        for size_wh, numbers in by_size.items()
+        for most in [max(1, most_px // math.prod(size_wh))]
+        for start in range(0, len(numbers), most)
+    ]
+    answers = run(lambda one: list(find([views[n] for n in one[1]], one[0])), batches)
+    found = [NOTHING] * len(views)
+    for (_, numbers), of_batch in zip(batches, answers, strict=True):
+        for number, answer in zip(numbers, of_batch, strict=True):
+            found[number] = answer
     return found
 
 

@@ -23,8 +23,10 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from dmnet_lib.core import files, weights
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError, nearest
+from dmnet_lib.core.weights import side_by_side
 from dmnet_lib.detection.detectors import (
     ABOUT,
+    BATCH_PX,
     MAX_DETECTIONS,
     PAD_TO,
     Found,
@@ -36,6 +38,7 @@ WEIGHTS = "detector.safetensors"  # of a finished detector's folder
 ARCHITECTURES = ("fcos_small", "fasterrcnn_resnet50_fpn")
 WIDTHS = (16, 24, 48, 64)  # channels at strides 2, 4, 8, 16
 PYRAMID_WIDTH = 32
+CPU_BATCH_PX = 1_000_000  # of views that go through together: more is no faster there
 Target = dict[str, torch.Tensor] | None
 
 
@@ -156,7 +159,10 @@ class Torchvision:
 
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
-        return in_batches(views, [padded_wh(view) for view in views], self._found)
+        device = next(self.model.parameters()).device
+        sizes_wh, run = [padded_wh(view) for view in views], partial(side_by_side, device=device)
+        most_px = CPU_BATCH_PX if device.type == "cpu" else BATCH_PX
+        return in_batches(views, sizes_wh, self._found, most_px=most_px, run=run)
 
     @torch.inference_mode()
     def _found(self, views: list[np.ndarray], _: tuple[int, int]) -> Iterator[Found]:

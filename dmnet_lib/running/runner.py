@@ -22,6 +22,7 @@ import filelock
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -34,6 +35,7 @@ from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 
 REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
 LOCK, OWNER = ".lock", ".owner"  # the second says which process holds the first
+ENGINE, WRITE_EVERY_S = "dmnet", 5.0
 Say = Callable[[str], None]
 
 
@@ -48,6 +50,27 @@ class Job:
     data_root: Path | None
     base_path: Path
     told: dict[str, object]
+
+
+class Engine(NBClientEngine):
+    """papermill's, which would check and write the notebook before and after every cell."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: NotebookExecutionManager, *args: object, **kwargs: object
+    ) -> object:
+        """Execute it, written every few seconds; papermill writes it once more at the end."""
+        write = nb_man.save
+
+        def save(**_: object) -> None:
+            if (nb_man.now() - nb_man.last_save_time).total_seconds() > WRITE_EVERY_S:
+                write()
+
+        with mock.patch.object(nb_man, "save", save):
+            return super().execute_managed_notebook(nb_man, *args, **kwargs)
+
+
+papermill_engines.register(ENGINE, Engine)
 
 
 def run(
@@ -168,7 +191,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _execute(job: Job, step: StagePlan, work: Path) -> None:
-    """Run a stage's notebook; the executed one is written into work after each cell."""
+    """Run a stage's notebook; the executed one is written into work."""
     values, notebook = dict(step.values), job.notebooks[step.stage]
     if job.data_root and "data_root" in values:
         values["data_root"] = str(job.data_root)
@@ -194,7 +217,8 @@ def _execute(job: Job, step: StagePlan, work: Path) -> None:
         # Through sockets in the file system, as runs side by side would share ports.
         sockets = {"transport": "ipc", "ip": f"{runtime}/kernel"}
         papermill.execute_notebook(
-            source, target, values, kernel_name="python3", language="python", cwd=str(ROOT),
+            source, target, values, engine_name=ENGINE, kernel_name="python3", language="python",
+            cwd=str(ROOT),
             config=Config(KernelManager=sockets), stderr_file=sys.stderr,
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how it was shut down
             progress_bar={"desc": step.name, "disable": None},  # none where there is no terminal

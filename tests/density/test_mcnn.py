@@ -65,7 +65,6 @@ def test_tiles_are_one_pass(
     plain = mcnn.predict(model, pixels, input_scale=scale)
     monkeypatch.setattr(mcnn, "TILED_PX", 0)
     monkeypatch.setattr(mcnn, "TILE_CELLS", 16)
-    monkeypatch.setattr(mcnn, "BAND_PX", 50)
     found = mcnn.predict(model, pixels, input_scale=scale)
     assert found.shape == plain.shape
     assert plain.max() > 0

@@ -57,7 +57,7 @@ def test_a_plan_saves_its_budget_as_the_main_one(tmp_path, folder) -> None:
     crops = crops_of(tmp_path)
     assert saved(crops, folder, policy="planned", budget=3).changed == {
         CROPS: {"crops_per_image": 3},
-        "05_fused_detection": {"budgets": "3, 6, 2, 4, 8, 12, 0.55Mpx, 0.9Mpx"},
+        "05_fused_detection": {"budgets": "3, 6, 2, 4, 8, 0.55Mpx"},
     }
 
 
