@@ -13,12 +13,13 @@ READY := $(VENV)/.ready
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-# The stamp is written last, so an interrupted set-up starts over. Python compiles what is imported;
-# compiling all that is installed takes a third of the time.
+# The stamp is written last, so an interrupted set-up starts over. What notebooks import is compiled
+# by importing it; compiling all that is installed takes a third of the time.
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 to 3.14, or run make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -c "import dmnet_lib.training.jobs, dmnet_lib.reporting.explore.fusion, papermill"
 	@touch $(READY)
 
 setup: $(READY)  ## make the virtual environment (about 2 minutes, 6 GB)

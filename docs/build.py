@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import measure
 
 DOCS, RESULTS, BENCHMARKS = ROOT / "docs", ROOT / "results", ROOT / "benchmarks"
-DEMO, OFF_THE_SHELF = "demo", "visdrone_offtheshelf"
+DEMO, OFF_THE_SHELF = "demo_seeds", "visdrone_offtheshelf"
 FIGURES = {  # name in docs/figures: experiment, stage, name of the stage's figure
     "fused": (DEMO, DETECTION, "fused"),
     "demo_budgets": (DEMO, EVALUATION, "budgets"),

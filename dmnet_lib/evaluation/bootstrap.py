@@ -4,12 +4,15 @@ Detections are matched once, and AP is computed for as many weightings of the im
 every weight 1 it is COCO's AP. faster-coco-eval does not give its matches image by image.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from dmnet_lib.core import parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.boxes import xywh_to_xyxy
 from dmnet_lib.core.classes import NO_CLASSES, Classes
@@ -104,17 +107,19 @@ def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
     """Return the [B, K, T] AP of classes at THRESHOLDS for weights [B, M]; NaN without a box."""
     weights = np.asarray(weights, dtype=np.float64)
     result = np.full((len(weights), len(found.boxes), len(THRESHOLDS)), np.nan)
-    for k in np.flatnonzero(found.boxes.any(axis=1)):
-        boxes = weights @ found.boxes[k]
+
+    def fill(place: tuple[int, int]) -> None:
+        k, t = place
+        boxes, steps = weights @ found.boxes[k], _steps(found, k, t)
         some = np.flatnonzero(boxes > 0)
-        for t in range(len(THRESHOLDS)):
-            steps = _steps(found, k, t)
-            at_once = max(1, CELLS_AT_ONCE // max(1, steps[0].shape[0]))
-            for first in range(0, len(some), at_once):
-                rows = some[first : first + at_once]
-                result[rows, k, t] = _integral_over_recalls(
-                    *_curves(steps, weights[rows], boxes[rows])
-                )
+        at_once = max(1, CELLS_AT_ONCE // max(1, steps[0].shape[0]))
+        for first in range(0, len(some), at_once):
+            rows = some[first : first + at_once]
+            result[rows, k, t] = _integral_over_recalls(*_curves(steps, weights[rows], boxes[rows]))
+
+    classes = np.flatnonzero(found.boxes.any(axis=1))
+    with ThreadPoolExecutor(parallel.cores()) as threads:  # numpy leaves them its lock
+        list(threads.map(fill, itertools.product(classes, range(len(THRESHOLDS)))))
     return result
 
 
