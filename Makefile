@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 to 3.14, or run make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@$(BIN)/python -c "import dmnet_lib.training.jobs, dmnet_lib.reporting.explore.fusion, papermill"
+	@$(BIN)/python -c "import dmnet_lib.running.runner, dmnet_lib.training.jobs, dmnet_lib.reporting.explore.fusion"
 	@touch $(READY)
 
 setup: $(READY)  ## make the virtual environment (about 2 minutes, 6 GB)
