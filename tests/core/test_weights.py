@@ -1,5 +1,6 @@
 """Weights: what is written is what is read, for the same model only."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,30 @@ def test_a_gpu_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"model of {device}")
     assert weights.device_name("cuda") == weights.device_name("auto") == "model of cuda"
     assert weights.device_name("cpu") == "cpu"
+
+
+def test_a_cpu_computes_two_at_a_time_with_half_of_the_threads_each() -> None:
+    both, before = threading.Barrier(2, timeout=20), torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+
+        def threads(number: int) -> tuple[int, int]:
+            both.wait()  # one alone would wait for ever
+            return number, torch.get_num_threads()
+
+        cpu = torch.device("cpu")
+        assert weights.side_by_side(threads, range(4), cpu) == [(n, 2) for n in range(4)]
+        assert torch.get_num_threads() == 4
+        with pytest.raises(ZeroDivisionError):
+            weights.side_by_side(lambda n: 1 // n, range(2), cpu)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("device", "items"), [("cpu", 1), ("meta", 3)])
+def test_one_item_and_other_devices_have_all_threads(device: str, items: int) -> None:
+    here = threading.get_ident()
+    found = weights.side_by_side(
+        lambda _: threading.get_ident(), range(items), torch.device(device)
+    )
+    assert found == [here] * items
