@@ -81,14 +81,15 @@ def test_each_region_is_seen_at_its_own_scale_and_in_its_own_image() -> None:
 
 
 def test_views_of_one_padded_size_go_together_and_find_what_each_finds_alone() -> None:
-    """Three views are padded to 32x32, two to 64x32, and one stands alone; order is kept."""
+    """Three views become 32x32, two 64x32, one stands alone; batches may swap, views may not."""
     corners = [(30, 20), (60, 30), (25, 24), (40, 30), (31, 31), (70, 50)]
     regions = np.array([[0, 0, *corner] for corner in corners])
     model, batches = network(), []
     model.backbone.register_forward_pre_hook(lambda _, given: batches.append(given[0].shape))
     find = partial(detectors.detect_regions, Torchvision(model, VISDRONE), picture())
     together = find(regions, np.ones(6))
-    assert [tuple(shape) for shape in batches] == [(3, 3, 32, 32), (2, 3, 32, 64), (1, 3, 64, 96)]
+    assert set(map(tuple, batches)) == {(3, 3, 32, 32), (2, 3, 32, 64), (1, 3, 64, 96)}
+    assert len(batches) == 3
     assert all(len(scores) > 10 for _, scores, _ in together)
     for region, found in zip(regions, together, strict=True):
         (alone,) = find(region[None], np.ones(1))
