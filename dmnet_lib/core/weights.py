@@ -1,13 +1,15 @@
 """Networks to safetensors and back, never pickles; and how they compute on each device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import safetensors.torch
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from dmnet_lib.core import files
 
@@ -15,6 +17,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 SIDES = 2  # of a CPU that compute at once
 _sides = ThreadPoolExecutor(SIDES)
+TORCHS_OWN = {  # what torch leaves to MKL, by functions that it computes by itself
+    "sqrt": lambda x: x.rsqrt().reciprocal(),
+    "exp": lambda x: x.expm1() + 1,
+    "log": lambda x: torch.xlogy(1.0, x),
+}
 
 
 def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -46,9 +53,24 @@ def takes_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Return what lets a network compute in bfloat16 where the device takes it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=takes_bfloat16(device))
+@contextmanager
+def computing(device: torch.device) -> Iterator[None]:
+    """Let networks compute as it is fastest on a device, and on CPUs the same on all of them."""
+    if device.type == "cpu":
+        with torch.autocast("cpu", torch.bfloat16, enabled=takes_bfloat16(device)), _WithoutMKL():
+            yield
+    else:
+        with torch.autocast(device.type, torch.bfloat16, enabled=takes_bfloat16(device)):
+            yield
+
+
+class _WithoutMKL(TorchFunctionMode):
+    """Computes TORCHS_OWN without MKL, which begins with an instruction (RSQRTPS) that the
+    processors of each maker answer in their own way."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        name = getattr(function, "__name__", "")
+        return TORCHS_OWN.get(name, function)(*args, **(kwargs or {}))
 
 
 def side_by_side(
@@ -74,10 +96,8 @@ def side_by_side(
 
 def placed(model: nn.Module, device: str) -> nn.Module:
     """Return the model on the device of a name (`pick_device`), laid out as it is fastest there."""
-    place = pick_device(device)
-    if takes_bfloat16(place):
-        model.to(memory_format=torch.channels_last)
-    return model.to(place)
+    # On CPUs, the sums of other layouts depend on the size of the processor's caches too.
+    return model.to(pick_device(device), memory_format=torch.channels_last)
 
 
 def write(path: Path, model: nn.Module) -> Path:

@@ -140,5 +140,5 @@ def _padded(pixels: torch.Tensor) -> torch.Tensor:
 
 def _output(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     device = next(model.parameters()).device
-    with weights.mixed_precision(device):
+    with weights.computing(device):
         return model(pixels.to(device))[0].float()

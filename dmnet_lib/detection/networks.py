@@ -94,7 +94,7 @@ def build(
     else:
         raise InputError(f"architecture {architecture!r}: expected {', '.join(ARCHITECTURES)}")
     model.transform = AsGiven(model.transform)
-    return model.to(memory_format=torch.channels_last)
+    return model
 
 
 class AsGiven(GeneralizedRCNNTransform):
@@ -167,7 +167,7 @@ class Torchvision:
     @torch.inference_mode()
     def _found(self, views: list[np.ndarray], _: tuple[int, int]) -> Iterator[Found]:
         device = next(self.model.parameters()).device
-        with weights.mixed_precision(device):
+        with weights.computing(device):
             answers = self.model([to_input(view, device) for view in views])
         for answer in answers:
             named = answer["labels"] > 0  # FCOS may answer with the background's label

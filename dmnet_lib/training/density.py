@@ -100,7 +100,7 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Return the squared error of gained maps (MCNN, 3.3): of all sizes' sum, and of each size."""
     device = next(model.parameters()).device
     pixels, target = (part.to(device, non_blocking=True) for part in batch)
-    with weights.mixed_precision(device):
+    with weights.computing(device):
         found = model(pixels)
     error = found.float() - target * TARGET_GAIN
     together = torch.mean(error.sum(dim=1) ** 2)

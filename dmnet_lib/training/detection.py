@@ -116,7 +116,7 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     device = next(model.parameters()).device
     to = partial(torch.Tensor.to, device=device, non_blocking=True)
     targets = [{key: to(value) for key, value in target.items()} for target in batch[1]]
-    with weights.mixed_precision(device):
+    with weights.computing(device):
         return sum(model([to(patch) for patch in batch[0]], targets).values())
 
 

@@ -32,7 +32,7 @@ def picture() -> np.ndarray:
 
 def network(*, score_threshold: float = 0.0) -> nn.Module:
     build = partial(networks.build, "fcos_small", VISDRONE, score_threshold=score_threshold)
-    return weights.seeded(build, 0).eval()
+    return weights.placed(weights.seeded(build, 0).eval(), "cpu")
 
 
 def whole() -> Regions:
