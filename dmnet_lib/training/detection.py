@@ -34,8 +34,8 @@ class Patches:
     input_scale: InputScale
     patch_px: int
     whole_share: float  # come from whole images, not from crops
+    scale_jitter: float = 0.35  # natural logarithm of the most that a scale is multiplied by
     object_share: float = 0.8  # lie around an object
-    scale_jitter: float = 0.35  # natural logarithm; native scale then lies inside what is learned
     min_visible: float = 0.4  # share of a box that must show in the patch
 
 

@@ -57,7 +57,9 @@ def _train_detector(stage: Stage, recipe: Recipe) -> Path:
     )
     scale, _ = input_scale.read(made / input_scale.FILE)
     detection.train_detector(
-        train, val, detection.Patches(scale, given["patch_px"], given["whole_share"]), recipe,
+        train, val,
+        detection.Patches(scale, given["patch_px"], given["whole_share"], given["scale_jitter"]),
+        recipe,
         architecture=given["architecture"], score_threshold=given["score_threshold"],
         pretrained=given["pretrained"], batch_size=given["batch_size"], device=given["device"],
         checkpoint=path,
