@@ -59,7 +59,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Run]":
 def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run as `predict` needs it, with networks that have learned nothing."""
     from dmnet_lib.core import files, params, result_folder, weights
-    from dmnet_lib.cropping import input_scale, recall
+    from dmnet_lib.cropping import input_scale, recall, reliability
     from dmnet_lib.data.formats.visdrone import VISDRONE
     from dmnet_lib.density import mcnn, sizes
     from dmnet_lib.detection import networks
@@ -83,6 +83,8 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scale = input_scale.InputScale(320, 1.5)
     input_scale.write(folders["crops"] / input_scale.FILE, scale, (4, 3))
     recall.write(folders["detector"] / "recall.json", recall.Curve())
+    known = reliability.Reliability(0.5, -1.0, -0.5, 0.0, 2.0)
+    reliability.write(folders["detector"] / "reliability.json", known)
     model = weights.seeded(
         partial(networks.build, "fcos_small", VISDRONE, score_threshold=0.005), 0
     )

@@ -20,6 +20,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.cropping.reliability import FLAT, Reliability
 from dmnet_lib.density.sizes import Bins
 
 CELL_PX = 8  # of the maps that are planned on; at 16, crops were clearly worse on real images
@@ -72,14 +73,19 @@ class CropPlanner:
     curve: Curve
     input_scale: InputScale
     aspect_wh: tuple[float, float] = (1.0, 1.0)  # the shape of all crops; InputError unless above 0
+    reliability: Reliability = FLAT  # what is found at a scale counts as far as it is right there
 
     def __post_init__(self) -> None:
         if not all(0 < side < np.inf for side in self.aspect_wh):
             raise InputError("planned crops: both sides of the aspect must be above 0")
 
-    def whole_image_recall(self, size_wh: Sequence[int]) -> np.ndarray:
-        """Return the [K] recall of each size bin in a whole image."""
-        return self.curve(self.bins.sides_px * self.input_scale.whole_image_scales(size_wh))
+    def worth(self, scale: float) -> np.ndarray:
+        """Return the [K] recall of each size bin in a view of a scale, as far as it is right."""
+        return self.curve(self.bins.sides_px * scale) * self.reliability.share(scale)
+
+    def whole_image_worth(self, size_wh: Sequence[int]) -> np.ndarray:
+        """Return the `worth` of a whole image."""
+        return self.worth(self.input_scale.whole_image_scales(size_wh))
 
     def plan(
         self, maps: np.ndarray, size_wh: Sequence[int], budget: Budget, *, stride: float
@@ -96,7 +102,7 @@ class CropPlanner:
         plans = [_Search(self, maps, cells).run(budget, by_pixels=by_pixels) for by_pixels in both]
         chosen, gains = max(plans, key=lambda plan: sum(plan[1]))
         counts = maps.sum(axis=(1, 2), dtype=np.float64)
-        base = float(counts @ self.whole_image_recall(size_wh))
+        base = float(counts @ self.whole_image_worth(size_wh))
         regions = np.array(chosen, np.int64).reshape(-1, 4)
         return Plan(regions, np.array(gains), base, float(counts.sum()))
 
@@ -235,7 +241,7 @@ def _windows(
     reach, stride = planner.bins.reach_xy, cells.stride
     in_x, in_y = cells.inside(0, lefts, side[0], reach), cells.inside(1, tops, side[1], reach)
     scale, cost = planner.input_scale.scales(side), planner.input_scale.pixels(side[None])[0]
-    recall = planner.curve(planner.bins.sides_px * scale).astype(np.float32)
+    recall = planner.worth(scale).astype(np.float32)
     columns, rows = (
         np.column_stack([starts // stride, -(-(starts + length) // stride)]).astype(int)
         for starts, length in ((lefts, side[0]), (tops, side[1]))
@@ -261,7 +267,7 @@ class _Search:
     def __init__(self, planner: CropPlanner, maps: np.ndarray, cells: _Cells) -> None:
         self.planner, self.maps, self.cells = planner, maps, cells
         self.offered = _offered(planner, cells)
-        base = planner.whole_image_recall(cells.size_wh).astype(np.float32)
+        base = planner.whole_image_worth(cells.size_wh).astype(np.float32)
         self.least = max(LEAST_GAIN, LEAST_SHARE * float(maps.sum(dtype=np.float64)))
         self.best = np.repeat(base, maps[0].size).reshape(maps.shape)
         # (bins, rows, columns, recall there before, and after) of each crop taken

@@ -1,4 +1,4 @@
-"""A detector and a labelled split -> its recall curve, and how small it can find, in words."""
+"""A detector and a labelled split -> its recall curve and its reliability, and both in words."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,6 +11,7 @@ from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 from dmnet_lib.cropping import recall
 from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.cropping.reliability import Reliability
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import sizes
 from dmnet_lib.density.sizes import Bins
@@ -24,12 +25,14 @@ FEWEST = 50  # objects from which a curve can be told
 class Calibration:
     """The curve that plans, of the mean over AP's IoU thresholds, and the one at an IoU of 0.5.
 
-    bins: how large the objects are; table: the points of the latter curve; whole_px [N]: the sides
-    of the objects in the input where whole images are shown; about: on what it was measured.
+    reliability: of its scores, by the scale of views; bins: how large the objects are; table: the
+    points of the latter curve; whole_px [N]: the sides of the objects in the input where whole
+    images are shown; about: on what it was measured.
     """
 
     curve: Curve
     at_half: Curve
+    reliability: Reliability
     bins: Bins
     table: pd.DataFrame
     whole_px: np.ndarray
@@ -56,12 +59,14 @@ class Calibration:
             shown = "in whole images" if times == 1 else f"{times} times larger, in crops"
             smaller = f"{(sides_px < half).mean():.0%} are smaller, " if half else ""
             yield f"{shown}: {smaller}{self.at_half(sides_px).mean():.0%} would be found"
+        doubled = self.reliability.share(2 * self.reliability.reference_scale)
+        yield f"a box is right {doubled:.0%} as often in views twice as large as whole images"
 
     def write(self, detector: Path) -> Path:
         """Write the curve beside a detector's file; return where."""
         value = {"detector": files.digest(detector), "curve": asdict(self.curve),
                  "sizes": sizes.to_lists(self.bins), "at_iou_0.5": asdict(self.at_half),
-                 "measured": self.about}  # fmt: skip
+                 "reliability": asdict(self.reliability), "measured": self.about}  # fmt: skip
         return files.write_json(sources.measured_path(detector), value)
 
 
@@ -81,7 +86,8 @@ def measure(
     if (count := int(table.is_object.sum())) < FEWEST:
         told = f"{count} objects of the detector's classes in {len(table)} images"
         raise InputError(f"{split.home}: {told}; a curve needs {FEWEST}: label more")
-    sides_px, recalls = recall_samples.collect(detector, split.of(table), scale)
+    passes = recall_samples.shown(detector, split.of(table), scale)
+    sides_px, recalls = recall_samples.of_passes(table, passes)
     found = recalls > 0  # so, a box overlaps by the least threshold
     scales = scale.whole_image_scales(table.sizes_wh)[table.image_index]
     about = {
@@ -90,6 +96,7 @@ def measure(
     }  # fmt: skip
     return Calibration(
         recall.fit(sides_px, recalls), recall.fit(sides_px, found),
+        recall_samples.fit_reliability(table, passes),
         sizes.measure(table, sizes.EDGES_PX),
         recall_samples.table(sides_px, found), (table.sides_px * scales)[table.is_object], about,
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """Whole-image and crop detections -> fused detections, best first, at most N an image.
 
-`apply_view_rules` comes first where the views of the boxes are known: it treats what a crop's
-border cut, and what another view shows larger. `fuse` joins all and suppresses duplicates.
+`apply_view_rules` comes first where the views of the boxes are known: it lets scores of all views
+mean the same, and treats what a crop's border cut and what another view shows better. `fuse` joins
+all and suppresses duplicates.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, FusionRules
 from dmnet_lib.core.tables import Detections, ViewDetections, join
+from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.cropping.reliability import FLAT, Reliability
 
 # NMS in numpy: importing torchvision takes longer than `dmnet fuse` does for a whole split.
 GROUP_AT_ONCE = 256  # boxes of an image and class compared at a time, which bounds memory
@@ -21,8 +24,8 @@ GROUP_AT_ONCE = 256  # boxes of an image and class compared at a time, which bou
 TOUCH_PX = 2.0  # of the view, from a border at which a box counts as cut
 CUT_ROOM = 0.5  # of the box's side, that another view must show beyond the border
 CUT_SCALE = 0.25  # least scale of a view that shows the object whole, over the box's own
-LARGER = 1.3  # scale from which a view shows an object larger
-LARGER_ROOM = 0.25  # of the box's side, that it must show around the box
+BETTER = 1.3  # times as good as its own view is for a box of its size, is a better one
+BETTER_ROOM = 0.25  # of the box's side, that it must show around the box
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,35 @@ class ViewRules:
     """How boxes count that another view of the image shows better.
 
     truncated_boxes "suppressed": a box at a crop's inner border goes where another view shows the
-    object whole ("kept": it stays). coarse_weight in (0, 1]: the factor on the score of a box whose
-    object another view shows whole and LARGER times as large.
+    object whole ("kept": it stays). view_weight in (0, 1]: the factor on the score of a box whose
+    object another view shows whole and better: by curve, the share of objects of its size there
+    that are found, and by reliability, the share of boxes of that view that are right. Scores are
+    taken as they would be in whole images, by reliability.
     """
 
     truncated_boxes: str = "suppressed"
-    coarse_weight: float = 0.5
+    view_weight: float = 0.5
+    curve: Curve = Curve()  # noqa: RUF009 (frozen)
+    reliability: Reliability = FLAT
 
     def __post_init__(self) -> None:
-        if self.truncated_boxes not in ("suppressed", "kept") or not 0 < self.coarse_weight <= 1:
-            expected = "truncated_boxes suppressed or kept, coarse_weight above 0 and at most 1"
+        if self.truncated_boxes not in ("suppressed", "kept") or not 0 < self.view_weight <= 1:
+            expected = "truncated_boxes suppressed or kept, view_weight above 0 and at most 1"
             raise InputError(f"{self}: expected {expected}")
+
+    @property
+    def keep_all(self) -> bool:
+        """Whether every box stays as it is."""
+        kept = self.truncated_boxes == "kept" and self.view_weight == 1
+        return kept and self.reliability.is_flat
+
+    def quality(self, sides_px: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        """Return how well views of scales [n] show objects with sides_px [n] in the image."""
+        return self.curve(sides_px * scales) * self.reliability.share(scales)
 
 
 Views = tuple[np.ndarray, np.ndarray, np.ndarray]  # regions, images and scales, by image
-AS_RELEASED = ViewRules(truncated_boxes="kept", coarse_weight=1.0)
+AS_RELEASED = ViewRules(truncated_boxes="kept", view_weight=1.0)
 
 
 def apply_view_rules(
@@ -55,7 +72,7 @@ def apply_view_rules(
     The views of all passes of an image of sizes_wh [M, 2] are held against each other: which of
     them shows an object follows from its box alone.
     """
-    if rules == AS_RELEASED or not passes:
+    if rules.keep_all or not passes:
         return [one.detections for one in passes]
     regions_xyxy = np.concatenate([one.regions.boxes_xyxy for one in passes])
     images = np.concatenate([one.regions.image_index for one in passes])
@@ -72,10 +89,11 @@ def _ruled(
     found, scales = seen.detections, seen.scales[seen.view_index]
     side = found.sides_px[:, None]
     size, scores = sizes_wh[found.image_index], found.scores
-    if rules.coarse_weight < 1:
-        room = _grown(found.boxes_xyxy, LARGER_ROOM * side, size)
-        coarse = _shown(found, room, scales * LARGER, views)
-        scores = np.where(coarse, scores * rules.coarse_weight, scores)
+    scores = rules.reliability.as_at_reference(scores, scales)
+    if rules.view_weight < 1:
+        room = _grown(found.boxes_xyxy, BETTER_ROOM * side, size)
+        best, own = _best_quality(found, room, views, rules), rules.quality(side[:, 0], scales)
+        scores = np.where(best > BETTER * own, scores * rules.view_weight, scores)
     kept = np.ones(len(found), bool)
     if rules.truncated_boxes == "suppressed":
         cut = _cut_sides(seen, size)
@@ -99,6 +117,19 @@ def _cut_sides(seen: ViewDetections, size_wh: np.ndarray) -> np.ndarray:
     near = (box - view) * outward <= TOUCH_PX / seen.scales[seen.view_index][:, None]
     inner = np.concatenate([view[:, :2] > 0, view[:, 2:] < size_wh], axis=1)
     return near & inner
+
+
+def _best_quality(
+    found: Detections, whole_xyxy: np.ndarray, views: Views, rules: ViewRules
+) -> np.ndarray:
+    """Return [n]: the best `quality`, for a box, of a view of its image that holds whole_xyxy."""
+    regions_xyxy, images, scales = views
+    best, sides_px = np.zeros(len(found)), found.sides_px
+    for row, view in boxes.pairs(found.image_index, images):
+        held = boxes.holds(regions_xyxy[view], whole_xyxy[row])
+        row, view = row[held], view[held]
+        np.maximum.at(best, row, rules.quality(sides_px[row], scales[view]))
+    return best
 
 
 def _shown(

@@ -21,7 +21,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.core.result_folder import CROPS, DENSITY, DETECTION, MCNN, ResultFolder
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
-from dmnet_lib.cropping import input_scale, plans, recall
+from dmnet_lib.cropping import input_scale, plans, recall, reliability
 from dmnet_lib.cropping import threshold as cropping
 from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.recall import Curve
@@ -43,7 +43,7 @@ NEEDED = {  # files of each stage that predictions need; a clone has figures and
     CROPS: (input_scale.FILE, result_folder.METRICS, result_folder.PARAMS),
     DETECTION: ("recall.json", detectors.ABOUT, result_folder.PARAMS),
 }
-FUSION_IOU, COARSE_WEIGHT = 0.5, 0.5  # as params/visdrone_offtheshelf.yaml
+FUSION_IOU = 0.5  # as params/visdrone_offtheshelf.yaml
 MOST_BOXES = 500  # of an image
 SYNTHETIC = "learned on synthetic scenes, so expect little of it on photographs"
 Progress = Callable[[int, int], None]  # images that are done, and all
@@ -89,12 +89,12 @@ class Predictor:
         found, about = sources.open_detector(detector, **how)
         if record.name == "native" and found.input_wh:
             raise InputError(f"strategy native: the detector takes {found.input_wh} px alone")
-        known, bins, of_curve = sources.plans_by(detector)
+        known, measured, bins, of_curve = sources.plans_by(detector)
         curve, of_curve = (curve, "given") if curve else (known, of_curve)
         scale, aspect_wh = sources.input_scale(found, input_px, max_upscale)
-        views = fusion.ViewRules("suppressed", COARSE_WEIGHT)
+        views = fusion.ViewRules(curve=curve, reliability=measured)
         rule = Rule(scale, FUSION_IOU, max_detections, official.CORRECTED.fusion, views)
-        planner = CropPlanner(bins, curve, scale, aspect_wh)
+        planner = CropPlanner(bins, curve, scale, aspect_wh, measured)
         made_by = {**about, "recall_curve": of_curve, "input_px": scale.input_long_px}
         made_by |= {"max_upscale": max_upscale}
         return cls(found, rule, planner, record, made_by)
@@ -131,13 +131,16 @@ class Predictor:
         scale_file = folders[CROPS] / input_scale.FILE
         scale, aspect_wh = input_scale.read(scale_file, input_wh=found.input_wh)
         rules = official.named(chosen["profile"], chosen["profile_changes"])
-        views = fusion.ViewRules(chosen["truncated_boxes"], chosen["coarse_weight"])
-        rule = Rule(scale, chosen["fusion_iou"], chosen["fusion_top"], rules.fusion, views)
         curve = recall.read(folders[DETECTION] / "recall.json")
+        measured = reliability.FLAT
+        if chosen["calibrate_scores"]:
+            measured = reliability.read(folders[DETECTION] / "reliability.json")
+        views = fusion.ViewRules(chosen["truncated_boxes"], chosen["view_weight"], curve, measured)
+        rule = Rule(scale, chosen["fusion_iou"], chosen["fusion_top"], rules.fusion, views)
         made_by = {stage: folders[stage].name for stage in NEEDED}
         is_synthetic = chosen["dataset"] == "scenes" and chosen["architecture"] != "onnx"
         return cls(
-            found, rule, CropPlanner(bins, curve, scale, aspect_wh), strategy,
+            found, rule, CropPlanner(bins, curve, scale, aspect_wh, measured), strategy,
             {"experiment": results.home.resolve().name} | made_by, density,
             (f"{results.home}: {SYNTHETIC}",) if is_synthetic else (),
         )  # fmt: skip

@@ -1,7 +1,7 @@
-"""A detector and a split -> recall samples: objects by their side in a view, found or missed.
+"""A detector and a split -> objects by side in a view, found or missed; boxes, right or wrong.
 
-From these the recall curve is fitted (`recall.fit`). What is reported later on the same images is
-too good by that.
+From these the recall curve and the reliability of scores are fitted (`recall.fit`,
+`reliability.fit`). What is reported later on the same images is too good by that.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ import pandas as pd
 from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.overlaps import THRESHOLDS
-from dmnet_lib.core.tables import Regions, ViewDetections
-from dmnet_lib.cropping import regions
+from dmnet_lib.core.tables import Detections, Regions, ViewDetections
+from dmnet_lib.cropping import regions, reliability
 from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.cropping.reliability import Reliability
 from dmnet_lib.data.splits import Split, spread
 from dmnet_lib.detection import strategies
 from dmnet_lib.detection.cache import DetectionCache
@@ -34,18 +35,18 @@ def sample(split: Split, most: int = ENOUGH) -> Split:
     return split.of(split.annotations.of_images(sorted(spread(split.annotations, most))))
 
 
-def collect(
-    detector: Detector,
-    split: Split,
-    scale: InputScale,
-    *,
-    cache: DetectionCache | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+def collect(detector: Detector, split: Split, scale: InputScale) -> tuple[np.ndarray, np.ndarray]:
     """Return `of_passes` for a split's objects, each shown at many sizes."""
-    shown = regions_at_many_sizes(split.annotations.sizes_wh, scale)
-    views = {str(n): Views(one, scale) for n, one in enumerate(shown)}
-    passes = strategies.run(detector, split, views, cache=cache, label="recall curve")
-    return of_passes(split.annotations, list(passes.values()))
+    return of_passes(split.annotations, shown(detector, split, scale))
+
+
+def shown(
+    detector: Detector, split: Split, scale: InputScale, *, cache: DetectionCache | None = None
+) -> list[ViewDetections]:
+    """Return what a detector finds in a split's images, and in their tiles of many sizes."""
+    regions_of = regions_at_many_sizes(split.annotations.sizes_wh, scale)
+    views = {str(n): Views(one, scale) for n, one in enumerate(regions_of)}
+    return [*strategies.run(detector, split, views, cache=cache, label="recall curve").values()]
 
 
 def regions_at_many_sizes(sizes_wh: np.ndarray, scale: InputScale) -> list[Regions]:
@@ -91,6 +92,70 @@ def _of_pass(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, np.n
     return sides, (best[:, None] >= THRESHOLDS).mean(axis=1)
 
 
+def fit_reliability(truth: Annotations, passes: Sequence[ViewDetections]) -> Reliability:
+    """Return how reliable the scores of `shown` passes are; the first has whole images."""
+    reference = float(np.median(passes[0].scales))
+    return reliability.fit(*of_boxes(truth, passes), reference_scale=reference)
+
+
+def of_boxes(
+    truth: Annotations, passes: Sequence[ViewDetections]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return scores, scales of the view, right (in 0..1) and weights of all boxes [n] of passes.
+
+    A box is right by the share of THRESHOLDS at which it overlaps an object of its class that no
+    better box of its view has. It counts as often as its view has objects: what is right in empty
+    views says nothing of the crowds that crops are planned for. One in an ignored region does not.
+    """
+    parts = [_of_boxes(truth, seen) for seen in passes]
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def _of_boxes(truth: Annotations, seen: ViewDetections) -> tuple[np.ndarray, ...]:
+    found, rows = seen.detections, np.flatnonzero(truth.is_object)
+    boxes_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh).astype(np.float64)
+    held, _ = _held(truth, boxes_xyxy, seen)
+    objects = np.bincount(held, minlength=len(seen.scales))
+    counts = objects[seen.view_index] * ~_ignored(truth, boxes_xyxy, found)
+    right = np.zeros(len(found))
+    box, iou = _best_pairs(truth, boxes_xyxy, rows, seen)
+    right[box] = (iou[:, None] >= THRESHOLDS).mean(axis=1)
+    return found.scores, seen.scales[seen.view_index], right, counts.astype(np.float64)
+
+
+def _best_pairs(
+    truth: Annotations, boxes_xyxy: np.ndarray, rows: np.ndarray, seen: ViewDetections
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes [n] and their IoU [n] with an object of rows: each box has the one it overlaps
+    most, and of a view's boxes with one object the best by score has it."""
+    found = seen.detections
+    classes = 1 + max(truth.class_ids.max(initial=0), found.class_ids.max(initial=0))
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    parts += overlaps.between(
+        found.image_index * classes + found.class_ids, found.boxes_xyxy,
+        truth.image_index[rows] * classes + truth.class_ids[rows], boxes_xyxy[rows],
+        least=THRESHOLDS[0],
+    )  # fmt: skip
+    box, place, iou = (np.concatenate(column) for column in zip(*parts, strict=True))
+    by_overlap = np.lexsort((-iou, box))
+    first = by_overlap[np.unique(box[by_overlap], return_index=True)[1]]
+    by_score = first[np.argsort(-found.scores[box[first]], kind="stable")]
+    pair = seen.view_index[box[by_score]] * len(rows) + place[by_score]
+    best = by_score[np.unique(pair, return_index=True)[1]]
+    return box[best], iou[best]
+
+
+def _ignored(truth: Annotations, boxes_xyxy: np.ndarray, found: Detections) -> np.ndarray:
+    """Return [n]: whether the centre of a detection lies in an ignored region of its image."""
+    regions_of = np.flatnonzero(~truth.is_object)
+    centres = boxes.centres_xy(boxes.xyxy_to_xywh(found.boxes_xyxy))
+    inside = np.zeros(len(found), bool)
+    for box, place in boxes.pairs(found.image_index, truth.image_index[regions_of]):
+        point = np.tile(centres[box], 2)
+        inside[box[boxes.holds(boxes_xyxy[regions_of[place]], point)]] = True
+    return inside
+
+
 def _held(
     truth: Annotations, shown_xyxy: np.ndarray, seen: ViewDetections
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -119,3 +184,20 @@ def table(sides_px: np.ndarray, found: np.ndarray) -> pd.DataFrame:
     z_px = 2 ** (lows + 0.5 / BINS_AN_OCTAVE)
     columns = {"found": share, "objects": count, "low": middle - half, "high": middle + half}
     return pd.DataFrame({"z_px": z_px} | columns)
+
+
+def reliability_table(
+    truth: Annotations, passes: Sequence[ViewDetections], found: Reliability
+) -> pd.DataFrame:
+    """Return one row per pass: scale over that of whole images, boxes, and the share of them that
+    is right, as measured and as `found` says, weighted as `of_boxes` does."""
+    rows = []
+    for seen in passes:
+        scores, scales, right, weights = of_boxes(truth, [seen])
+        if weights.sum() > 0:
+            scale = float(np.median(seen.scales)) / found.reference_scale
+            row = {"scale": scale, "boxes": len(scores)}
+            row["measured"] = np.average(right, weights=weights)
+            rows.append(row | {"fitted": np.average(found(scores, scales), weights=weights)})
+    columns = ["scale", "boxes", "measured", "fitted"]
+    return pd.DataFrame(rows, columns=columns).sort_values("scale", ignore_index=True)

@@ -16,6 +16,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import DETECTION, ResultFolder
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.cropping.reliability import Reliability
 from dmnet_lib.density import sizes
 from dmnet_lib.density.sizes import Bins
 from dmnet_lib.detection import detectors, onnx
@@ -167,24 +168,26 @@ def input_scale(
     return InputScale(max(input_wh), max_upscale, detector.input_wh), input_wh
 
 
-def plans_by(source: Source) -> tuple[Curve, Bins, str]:
-    """Return the recall curve by which crops are planned for a detector, the sizes of objects, and
-    where both are from."""
+def plans_by(source: Source) -> tuple[Curve, Reliability, Bins, str]:
+    """Return the recall curve and the reliability by which crops are planned for a detector and
+    its boxes are fused, the sizes of objects, and where all are from."""
     path = measured_path(Path(source)) if isinstance(source, str | Path) else None
     if not path or not path.is_file():
         known = files.values_beside(TYPICAL)
         return *_read(known), f"typical of {', '.join(known['detectors'])}"
     found, wrong = files.read_json(path), (AttributeError, TypeError, KeyError, ValueError)
     with files.reading(path, "a recall curve of `dmnet calibrate`", wrong):
-        digest, curve, bins = found["detector"], *_read(found)
+        digest, known = found["detector"], _read(found)
     if digest != files.digest(Path(source)):
         raise InputError(f"{path}: of another detector; run `dmnet calibrate` again")
-    return curve, bins, path.name
+    return *known, path.name
 
 
-def _read(found: Mapping[str, Mapping]) -> tuple[Curve, Bins]:
-    """Return the curve and the sizes of a file of `calibrating` or the typical ones."""
-    return Curve(**found["curve"]), sizes.of_lists(found["sizes"])
+def _read(found: Mapping[str, Mapping]) -> tuple[Curve, Reliability, Bins]:
+    """Return what a file of `calibrating` or the typical one holds; that says of no detector how
+    reliable it is."""
+    reliability = Reliability(**found.get("reliability", {}))
+    return Curve(**found["curve"]), reliability, sizes.of_lists(found["sizes"])
 
 
 def measured_path(detector: Path) -> Path:

@@ -16,6 +16,7 @@ from dmnet_lib.core.official import FusionRules
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import CropPlanner
+from dmnet_lib.cropping.reliability import FLAT
 from dmnet_lib.data.formats import coco, results
 from dmnet_lib.data.splits import Split
 from dmnet_lib.detection import detectors, fusion
@@ -204,8 +205,9 @@ def ablation(
     variants = {
         "all rules": rule.views,
         "truncated boxes kept": replace(rule.views, truncated_boxes="kept"),
-        "no coarse weight": replace(rule.views, coarse_weight=1.0),
-        "neither rule": fusion.AS_RELEASED,
+        "no view weight": replace(rule.views, view_weight=1.0),
+        "scores as they are": replace(rule.views, reliability=FLAT),
+        "no rule": fusion.AS_RELEASED,
     }
     return {
         variant: {

@@ -16,6 +16,7 @@ from dmnet_lib.cropping import planning
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.cropping.planning import Budget, CropPlanner
 from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.cropping.reliability import Reliability
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import sizes
 from dmnet_lib.density.points import Points
@@ -118,7 +119,7 @@ def gains_of(
 
 def value(maps: np.ndarray, size: tuple, crops: np.ndarray, planner: CropPlanner = USUAL) -> float:
     """Objects that the whole image and any of the crops find: each cell's with its best view."""
-    base = planner.whole_image_recall(size) @ maps.sum(axis=(1, 2), dtype=float)
+    base = planner.whole_image_worth(size) @ maps.sum(axis=(1, 2), dtype=float)
     best = gains_of(maps, size, crops, planner, STRIDE).max(axis=0)
     return float(base + best @ maps.ravel().astype(float))
 
@@ -364,3 +365,17 @@ def test_a_plan_of_very_many_objects_ends_and_takes_no_crop_twice() -> None:
         found = USUAL.plan(heavy, (600, 400), budget, stride=STRIDE)
         assert len(np.unique(found.regions_xyxy, axis=0)) == len(found.regions_xyxy)
         assert (found.gains > 0).all()
+
+
+def test_a_plan_ends_where_closer_views_are_seldom_right() -> None:
+    """More crops are no use to a detector that learned at the scale of whole images."""
+    maps, size = clumps(3, (1200, 900)), (1200, 900)
+    scale = float(USUAL.input_scale.whole_image_scales(np.array(size)))
+    wrong = replace(USUAL, reliability=Reliability(scale, -1.0, -3.0, -1.0, 2.0))
+    budget = Budget(crops=8)
+    trusted, doubted = (one.plan(maps, size, budget, stride=STRIDE) for one in (USUAL, wrong))
+    assert len(doubted.regions_xyxy) < len(trusted.regions_xyxy)
+    assert sum(doubted.gains) < sum(trusted.gains)
+    flat = replace(USUAL, reliability=Reliability(scale, -1.0, 1.0, 0.0, 2.0))  # better: no reason
+    same = flat.plan(maps, size, budget, stride=STRIDE)
+    np.testing.assert_array_equal(same.regions_xyxy, trusted.regions_xyxy)

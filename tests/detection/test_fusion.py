@@ -12,6 +12,8 @@ from torchvision.ops import nms
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, FusionRules
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
+from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.cropping.reliability import FLAT, Reliability
 from dmnet_lib.detection import fusion
 from dmnet_lib.detection.fusion import ViewRules, apply_view_rules, fuse, kept_rows
 
@@ -145,7 +147,11 @@ SIZES_WH = np.array([(400, 300), (400, 300)])
 WHOLE = (0, 0, 0, 400, 300, 0.5)
 LEFT = (0, 0, 0, 200, 200, 2.0)
 RIGHT = (0, 150, 0, 350, 200, 2.0)
-SUPPRESSED, HALVED = ViewRules("suppressed", 1.0), ViewRules("kept", 0.5)
+SUPPRESSED = ViewRules("suppressed", 1.0)
+# Half of the objects are found from 20 px of input on, and half of those of 200 px are missed.
+CURVE = Curve(0.8, 20.0, 0.3, 200.0, 0.3)
+WORSE = Reliability(0.5, -1.0, -2.0, -0.3, 2.0)  # the closer, the more boxes are wrong
+HALVED = ViewRules("kept", 0.5, CURVE)
 
 
 def seen(views: list[tuple], *rows: tuple) -> ViewDetections:
@@ -192,22 +198,24 @@ def test_truncated_boxes_are_suppressed_where_another_view_shows_the_object(
         ((0, 180, 50, 199, 80), 0.8),  # no room around it
         ((0, 0, 0, 30, 30), 0.4),  # in the image's corner
         ((0, 360, 50, 380, 80), 0.8),  # in no crop
+        ((0, 40, 40, 140, 140), 0.8),  # shown as well by both
+        ((0, 5, 5, 165, 165), 0.8),  # shown too large by the crop
     ],
 )
-def test_the_score_falls_where_another_view_shows_the_object_larger(
+def test_the_score_falls_where_another_view_shows_the_object_better(
     box: tuple, score: float
 ) -> None:
     whole, crop = seen([WHOLE], (*box, 0.8)), seen([LEFT], (0, 50, 50, 80, 80, 0.6))
     found_whole, found_crop = apply_view_rules([whole, crop], SIZES_WH, HALVED)
     assert found_whole.scores.tolist() == [score]
     assert found_crop.scores.tolist() == [0.6]
-    alike = seen([(*LEFT[:5], 0.6)], (0, 50, 50, 80, 80, 0.6))
+    alike = seen([(*LEFT[:5], 0.52)], (0, 50, 50, 80, 80, 0.6))
     assert apply_view_rules([whole, alike], SIZES_WH, HALVED)[0].scores.tolist() == [0.8]
 
 
 def test_rules_as_released_change_nothing() -> None:
     one = seen([LEFT, RIGHT], (0, 170, 90, 200, 120, 0.9))
-    for rules in (fusion.AS_RELEASED, ViewRules("kept", 1.0)):
+    for rules in (fusion.AS_RELEASED, ViewRules("kept", 1.0, CURVE)):
         (left,) = apply_view_rules([one], SIZES_WH, rules)
         assert left is one.detections
     assert apply_view_rules([], SIZES_WH, ViewRules()) == []
@@ -215,8 +223,47 @@ def test_rules_as_released_change_nothing() -> None:
 
 @pytest.mark.parametrize("rules", [("gone", 0.5), ("kept", 0.0), ("kept", 1.5)])
 def test_odd_rules_are_refused(rules: tuple) -> None:
-    with pytest.raises(InputError, match="suppressed or kept, coarse_weight above 0 and at most 1"):
+    with pytest.raises(InputError, match="suppressed or kept, view_weight above 0 and at most 1"):
         ViewRules(*rules)
+
+
+def test_a_view_that_is_seldom_right_is_no_better_one() -> None:
+    """Small objects are found in the crop alone, but most of its boxes are wrong."""
+    whole, crop = seen([WHOLE], (0, 50, 50, 80, 80, 0.8)), seen([LEFT], (0, 50, 50, 80, 80, 0.8))
+    found_whole, found_crop = apply_view_rules([whole, crop], SIZES_WH, HALVED)
+    assert (found_whole.scores[0], found_crop.scores[0]) == (0.4, 0.8)
+    doubted = replace(HALVED, reliability=Reliability(0.5, -1.0, -4.0, 0.0, 2.0))
+    found_whole, found_crop = apply_view_rules([whole, crop], SIZES_WH, doubted)
+    assert found_whole.scores[0] == pytest.approx(0.8)
+    assert found_crop.scores[0] < 0.1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(-3, 3), st.floats(-2, 2), st.floats(0.2, 5))
+def test_one_view_stays_as_it_is_and_keeps_its_order(
+    seed: int, slope: float, bend: float, steepness: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 250, (20, 2))
+    rows = [(0, *xy, *(xy + rng.uniform(2, 40, 2)), rng.random()) for xy in corners]
+    rules = ViewRules(curve=CURVE, reliability=Reliability(0.5, -1.0, slope, bend, steepness))
+    one = seen([WHOLE], *rows)
+    (same,) = apply_view_rules([one], SIZES_WH, rules)
+    np.testing.assert_allclose(same.scores, one.detections.scores, atol=2e-4)
+    (other,) = apply_view_rules([seen([(*WHOLE[:5], 1.5)], *rows)], SIZES_WH, rules)
+    assert np.all(np.diff(other.scores[np.argsort(one.detections.scores)]) >= 0)
+
+
+def test_the_order_of_passes_changes_nothing() -> None:
+    whole = seen([WHOLE], (0, 50, 50, 80, 80, 0.8), (0, 170, 90, 215, 120, 0.7))
+    crops = seen([LEFT, RIGHT], (0, 50, 50, 81, 80, 0.6), (1, 171, 90, 216, 121, 0.9))
+    rules = ViewRules(curve=CURVE, reliability=WORSE)
+    fused = [
+        fuse(apply_view_rules(passes, SIZES_WH, rules), names=NAMES)
+        for passes in ([whole, crops], [crops, whole])
+    ]
+    np.testing.assert_array_equal(fused[0].boxes_xyxy, fused[1].boxes_xyxy)
+    np.testing.assert_array_equal(fused[0].scores, fused[1].scores)
 
 
 def plainly_settled(passes: list[ViewDetections], rules: ViewRules) -> list[list[tuple]]:
@@ -246,14 +293,15 @@ def plainly_one(one: ViewDetections, row: int, views: list, rules: ViewRules) ->
     scale = one.scales[one.view_index[row]]
     side, near = np.sqrt((x2 - x1) * (y2 - y1)), fusion.TOUCH_PX / scale
 
-    def shown(grow: list[float], least: float) -> bool:
+    def shown_at(grow: list[float]) -> list[float]:
+        """The scales of the views that show the box and so much around it."""
         wide = [max(x1 - grow[0], 0), max(y1 - grow[1], 0)]
         wide += [min(x2 + grow[2], width), min(y2 + grow[3], height)]
-        return any(
-            i == image and s >= least
+        return [
+            s for i, r, s in views
+            if i == image
             and r[0] <= wide[0] and r[1] <= wide[1] and r[2] >= wide[2] and r[3] >= wide[3]
-            for i, r, s in views
-        )  # fmt: skip
+        ]  # fmt: skip
 
     cut = [x1 - left <= near and left > 0, y1 - top <= near and top > 0,
            right - x2 <= near and right < width,
@@ -263,20 +311,26 @@ def plainly_one(one: ViewDetections, row: int, views: list, rules: ViewRules) ->
     if (
         rules.truncated_boxes == "suppressed"
         and any(cut)
-        and shown(whole, scale * fusion.CUT_SCALE)
+        and max(shown_at(whole), default=0) >= scale * fusion.CUT_SCALE
     ):
         return []
-    coarse = shown([side * fusion.LARGER_ROOM] * 4, scale * fusion.LARGER)
-    score = one.detections.scores[row] * (rules.coarse_weight if coarse else 1)
+    own = rules.quality(side, scale)
+    others = [rules.quality(side, s) for s in shown_at([side * fusion.BETTER_ROOM] * 4)]
+    better = max(others, default=0) > own * fusion.BETTER
+    score = rules.reliability.as_at_reference(one.detections.scores[row], scale)
+    score = score * (rules.view_weight if better else 1)
     return [(score, one.detections.boxes_xyxy[row].tolist())]
 
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1), st.sampled_from(["kept", "suppressed"]), st.sampled_from([0.3, 1])
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["kept", "suppressed"]),
+    st.sampled_from([0.3, 1]),
+    st.sampled_from([FLAT, WORSE]),
 )
 def test_views_are_settled_as_one_after_the_other(
-    seed: int, truncated_boxes: str, coarse: float
+    seed: int, truncated_boxes: str, weight: float, reliability: Reliability
 ) -> None:
     rng = np.random.default_rng(seed)
     whole = [(i, 0, 0, 400, 300, 0.5) for i in (0, 1)]
@@ -295,7 +349,7 @@ def test_views_are_settled_as_one_after_the_other(
             edge = [min(box[2], right), min(box[3], bottom)]
             rows.append((view, box[0], box[1], *edge, rng.random()))
         passes.append(seen(views, *rows))
-    rules = ViewRules(truncated_boxes, coarse)
+    rules = ViewRules(truncated_boxes, weight, CURVE, reliability)
     expected = plainly_settled(passes, rules)
     found_now = apply_view_rules(passes, SIZES_WH, rules)
     for kept, wanted in zip(found_now, expected, strict=True):

@@ -153,3 +153,23 @@ def test_a_split_s_objects_are_shown_at_many_sizes() -> None:
     assert sides_px.min() == pytest.approx(2.0)  # the whole image at half its size
     assert sides_px.max() > 4.0
     assert not recalls.any()
+
+
+def test_of_the_boxes_of_a_view_the_best_is_right_and_views_count_by_their_objects() -> None:
+    truth = truth_of(
+        (0, 110, 110, 20, 20, 4), (0, 150, 150, 20, 20, 4), (1, 10, 10, 20, 20, 4),
+        (1, 200, 200, 50, 50, 0),
+    )  # fmt: skip
+    seen = seen_of(
+        [WHOLE, (1, 0, 0, *SIZE_WH, 0.5), (1, 300, 0, 400, 100, 2.0)],
+        (0, 110, 110, 20, 20, 0.9, 4), (0, 111, 110, 20, 20, 0.8, 4),  # one object, two boxes
+        (0, 150, 150, 20, 14, 0.7, 4),  # IoU 0.7
+        (0, 150, 150, 20, 20, 0.6, 5),  # another class
+        (1, 210, 210, 20, 20, 0.5, 4),  # in an ignored region
+        (2, 310, 10, 20, 20, 0.4, 4),  # in a view without objects
+    )  # fmt: skip
+    scores, scales, right, weights = recall_samples.of_boxes(truth, [seen])
+    assert scores.tolist() == [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
+    assert scales.tolist() == [0.5] * 5 + [2.0]
+    np.testing.assert_allclose(right, [1, 0, 0.5, 0, 0, 0])
+    assert weights.tolist() == [2, 2, 2, 2, 0, 0]

@@ -17,6 +17,7 @@ from dmnet_lib.core import files, images
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.cropping.recall import Curve
+from dmnet_lib.cropping.reliability import FLAT, Reliability
 from dmnet_lib.density import sizes
 from dmnet_lib.detection import networks, sources
 from dmnet_lib.detection.predict import Predictor
@@ -151,13 +152,16 @@ def test_torchvision_s_own_weights_are_asked_for_by_name(monkeypatch: pytest.Mon
 
 def test_the_curve_beside_a_file_plans_and_that_of_another_file_is_refused(tmp_path: Path) -> None:
     model = files.write_bytes(tmp_path / "a.onnx", b"model")
-    assert sources.plans_by(model)[2].startswith("typical of ")
+    assert sources.plans_by(model)[3].startswith("typical of ")
     curve = {"top": 0.5, "rise_px": 9.0, "rise_octaves": 1.0, "fall_px": 99.0, "fall_octaves": 1.0}
     beside = tmp_path / "a.recall.json"
     bins = sizes.plain((8.0, 32.0))
     found = {"detector": files.digest(model), "curve": curve, "sizes": sizes.to_lists(bins)}
     files.write_json(beside, found)
-    assert sources.plans_by(model) == (Curve(**curve), bins, "a.recall.json")
+    assert sources.plans_by(model) == (Curve(**curve), FLAT, bins, "a.recall.json")
+    reliable = Reliability(0.5, -1.0, -0.5, 0.0, 2.0)
+    files.write_json(beside, found | {"reliability": vars(reliable)})
+    assert sources.plans_by(model)[1] == reliable
     files.write_bytes(model, b"another")
     with pytest.raises(InputError, match="of another detector; run `dmnet calibrate` again"):
         sources.plans_by(model)

@@ -156,12 +156,12 @@ LEFT = CROP | {"height": 200, "x0": 0, "y0": 0, "scale": 1.0}
     [
         ((), [0.9, 0.8]),
         (("--truncated-boxes", "suppressed"), [0.8]),
-        (("--truncated-boxes", "suppressed", "--coarse-weight", "0.5"), [0.8]),
-        (("--coarse-weight", "0.5", "--input-size", "400"), [0.9, 0.4]),
+        (("--truncated-boxes", "suppressed", "--view-weight", "0.5"), [0.8]),
+        (("--view-weight", "0.5", "--input-size", "100"), [0.9, 0.4]),
     ],
 )
 def test_views_are_held_against_each_other(given, rules, scores) -> None:
-    """A box at the crop's right border is a fragment; one in its middle is larger in the crop."""
+    """A box at the right border of the crop is a fragment; one in its middle is better there."""
     on_whole, on_crop = [(7, 4, [80, 80, 30, 30], 0.8)], [(3, 4, [170, 20, 30, 30], 0.9)]
     rows = fused([*given(LEFT, on_whole=on_whole, on_crop=on_crop), *rules])
     assert sorted((row["score"] for row in rows), reverse=True) == scores
@@ -174,7 +174,7 @@ def test_crops_of_images_in_any_order_keep_their_boxes(given) -> None:
         for n, (parent, x0) in enumerate([("b.jpg", 0), ("a.jpg", 100), ("b.jpg", 200)], start=1)
     ]
     arguments = given(*crops_seen, on_crop=[(n, 4, [10 * n, 20, 8, 8], n / 10) for n in (1, 2, 3)])
-    rows = fused([*arguments, "--truncated-boxes", "suppressed", "--coarse-weight", "0.5"])
+    rows = fused([*arguments, "--truncated-boxes", "suppressed", "--view-weight", "0.5"])
     assert {(row["image_id"], row["bbox"][0], row["score"]) for row in rows} == {
         (8, 10.0, 0.1), (7, 120.0, 0.2), (8, 230.0, 0.3),
     }  # fmt: skip

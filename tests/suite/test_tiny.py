@@ -77,7 +77,13 @@ def test_predictions_are_the_experiment_s_detections(tiny: Run) -> None:
 
 def test_the_ablation_judges_each_rule(tiny: Run) -> None:
     variants = {row["variant"] for row in tiny.metrics("06_evaluation")["ablation"]}
-    assert variants == {"all rules", "truncated boxes kept", "no coarse weight", "neither rule"}
+    assert variants == {
+        "all rules",
+        "truncated boxes kept",
+        "no view weight",
+        "scores as they are",
+        "no rule",
+    }
 
 
 def test_formats_came_back_without_loss(tiny: Run) -> None:

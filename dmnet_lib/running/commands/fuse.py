@@ -35,7 +35,7 @@ class Options:
     top: int = option("most per image", type=common.count, default=500)
     truncated_boxes: str = option("boxes that a crop's border cut, seen whole elsewhere",
         choices=("kept", "suppressed"), default="kept")  # fmt: skip
-    coarse_weight: float = option("factor on the score of a box that another view shows larger",
+    view_weight: float = option("factor on the score of a box that another view shows better",
         type=common.share, default=1.0)  # fmt: skip
     input_size: int | None = option("side to which views are scaled", type=common.count)
     out: Path = option("FILE.json, FILE.zip or DIR")
@@ -59,9 +59,9 @@ def run(options: Options, say: Say) -> None:
     if options.crop_images is not None:
         views.append(_crop_views(images, options, say))
     scales = np.concatenate([one.scales for one in views])
-    if options.coarse_weight < 1 and len(np.unique(scales)) == 1:
-        say("note: all views have one scale, so --coarse-weight changes nothing; give --input-size")
-    view_rules = ViewRules(options.truncated_boxes, options.coarse_weight)
+    if options.view_weight < 1 and len(np.unique(scales)) == 1:
+        say("note: all views have one scale, so --view-weight changes nothing; give --input-size")
+    view_rules = ViewRules(options.truncated_boxes, options.view_weight)
     parts = fusion.apply_view_rules(views, sizes_wh, view_rules)
     how = {"iou_threshold": options.iou, "top": options.top, "rules": options.profile.fusion}
     fused = fusion.fuse(parts, names=whole.names, **how)
