@@ -30,6 +30,9 @@ SHRUNK = 4  # so many times smaller than the input are the smallest views that n
 TAIL = 0.01  # of a crop's gain, that may go on each side of it for a smaller crop
 LEAST_GAIN = 1e-4  # expected objects; what is less is rounding
 LEAST_SHARE = 1e-5  # of all objects; the same where there are very many
+# Chosen on val of the demo: closer views of which so many are right, of those of whole images, are
+# as good; a planner that minded less than that cost a detector of many scales 4 points of AP.
+TRUSTED = 0.7
 
 
 def parse_aspect(text: str) -> tuple[float, float]:
@@ -80,8 +83,9 @@ class CropPlanner:
             raise InputError("planned crops: both sides of the aspect must be above 0")
 
     def worth(self, scale: float) -> np.ndarray:
-        """Return the [K] recall of each size bin in a view of a scale, as far as it is right."""
-        return self.curve(self.bins.sides_px * scale) * self.reliability.share(scale)
+        """Return the [K] recall of each size bin in a view of a scale, less where few are right."""
+        trust = min(1.0, self.reliability.share(scale) / TRUSTED)
+        return self.curve(self.bins.sides_px * scale) * trust
 
     def whole_image_worth(self, size_wh: Sequence[int]) -> np.ndarray:
         """Return the `worth` of a whole image."""

@@ -253,8 +253,8 @@ def test_mcnn_steps_and_predicts_in_bfloat16_as_in_float32(monkeypatch: pytest.M
     for other in found:
         assert other.dtype == np.float32
         np.testing.assert_allclose(other, found[0], atol=0.03 * found[0].max())
-    layouts = [run.model.columns["large"][0].weight.stride()[1] for run in runs]
-    assert layouts == [81, 1]  # channels lie nine by nine apart, then side by side
+    layouts = {run.model.columns["large"][0].weight.stride()[1] for run in runs}
+    assert layouts == {1}  # channels lie side by side
 
 
 @pytest.mark.parametrize("make", [lambda: networks.build("fcos_small", VISDRONE), papers_detector])
