@@ -24,7 +24,8 @@ GROUP_AT_ONCE = 256  # boxes of an image and class compared at a time, which bou
 TOUCH_PX = 2.0  # of the view, from a border at which a box counts as cut
 CUT_ROOM = 0.5  # of the box's side, that another view must show beyond the border
 CUT_SCALE = 0.25  # least scale of a view that shows the object whole, over the box's own
-BETTER = 1.3  # times as good as its own view is for a box of its size, is a better one
+BETTER = 1.3  # times as large, or as good for a box of its size, is what a better view shows
+TRUSTED = 0.8  # as often right as its own view is, may a view be that shows a box larger
 BETTER_ROOM = 0.25  # of the box's side, that it must show around the box
 
 
@@ -34,8 +35,8 @@ class ViewRules:
 
     truncated_boxes "suppressed": a box at a crop's inner border goes where another view shows the
     object whole ("kept": it stays). view_weight in (0, 1]: the factor on the score of a box whose
-    object another view shows whole and better: by curve, the share of objects of its size there
-    that are found, and by reliability, the share of boxes of that view that are right. Scores are
+    object another view shows whole and better: larger and about as often right, or so that more
+    objects of its size are found (by curve) times boxes are right (by reliability). Scores are
     taken as they would be in whole images, by reliability.
     """
 
@@ -92,8 +93,8 @@ def _ruled(
     scores = rules.reliability.as_at_reference(scores, scales)
     if rules.view_weight < 1:
         room = _grown(found.boxes_xyxy, BETTER_ROOM * side, size)
-        best, own = _best_quality(found, room, views, rules), rules.quality(side[:, 0], scales)
-        scores = np.where(best > BETTER * own, scores * rules.view_weight, scores)
+        worse = _shown_better(found, room, scales, views, rules)
+        scores = np.where(worse, scores * rules.view_weight, scores)
     kept = np.ones(len(found), bool)
     if rules.truncated_boxes == "suppressed":
         cut = _cut_sides(seen, size)
@@ -119,17 +120,24 @@ def _cut_sides(seen: ViewDetections, size_wh: np.ndarray) -> np.ndarray:
     return near & inner
 
 
-def _best_quality(
-    found: Detections, whole_xyxy: np.ndarray, views: Views, rules: ViewRules
+def _shown_better(
+    found: Detections, whole_xyxy: np.ndarray, own: np.ndarray, views: Views, rules: ViewRules
 ) -> np.ndarray:
-    """Return [n]: the best `quality`, for a box, of a view of its image that holds whole_xyxy."""
+    """Return [n]: whether a view of their image that holds whole_xyxy shows boxes, seen at scales
+    own [n], better: larger, and about as often right; or of a better `quality`."""
     regions_xyxy, images, scales = views
-    best, sides_px = np.zeros(len(found)), found.sides_px
+    better, sides_px = np.zeros(len(found), bool), found.sides_px
+    quality, right = rules.quality(sides_px, own), rules.reliability.share(own)
     for row, view in boxes.pairs(found.image_index, images):
         held = boxes.holds(regions_xyxy[view], whole_xyxy[row])
         row, view = row[held], view[held]
-        np.maximum.at(best, row, rules.quality(sides_px[row], scales[view]))
-    return best
+        scale, side = scales[view], sides_px[row]
+        trusted = rules.reliability.share(scale) >= TRUSTED * right[row]
+        no_worse = rules.curve(side * scale) >= rules.curve(side * own[row])
+        larger = (scale >= BETTER * own[row]) & trusted & no_worse
+        finer = rules.quality(side, scale) >= BETTER * quality[row]
+        better[row[larger | finer]] = True
+    return better
 
 
 def _shown(

@@ -315,8 +315,14 @@ def plainly_one(one: ViewDetections, row: int, views: list, rules: ViewRules) ->
     ):
         return []
     own = rules.quality(side, scale)
-    others = [rules.quality(side, s) for s in shown_at([side * fusion.BETTER_ROOM] * 4)]
-    better = max(others, default=0) > own * fusion.BETTER
+    right = rules.reliability.share
+
+    def is_better(other: float) -> bool:
+        larger = other >= scale * fusion.BETTER and right(other) >= right(scale) * fusion.TRUSTED
+        larger = larger and rules.curve(side * other) >= rules.curve(side * scale)
+        return larger or rules.quality(side, other) >= own * fusion.BETTER
+
+    better = any(is_better(other) for other in shown_at([side * fusion.BETTER_ROOM] * 4))
     score = rules.reliability.as_at_reference(one.detections.scores[row], scale)
     score = score * (rules.view_weight if better else 1)
     return [(score, one.detections.boxes_xyxy[row].tolist())]
