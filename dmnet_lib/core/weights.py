@@ -95,7 +95,7 @@ def side_by_side(
 
 
 def placed(model: nn.Module, device: str) -> nn.Module:
-    """Return the model on the device of a name (`pick_device`), laid out as it is fastest there."""
+    """Return the model on the device of a name (`pick_device`), its channels laid out last."""
     # On CPUs, the sums of other layouts depend on the size of the processor's caches too.
     return model.to(pick_device(device), memory_format=torch.channels_last)
 
