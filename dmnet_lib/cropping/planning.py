@@ -76,7 +76,7 @@ class CropPlanner:
     curve: Curve
     input_scale: InputScale
     aspect_wh: tuple[float, float] = (1.0, 1.0)  # the shape of all crops; InputError unless above 0
-    reliability: Reliability = FLAT  # views at scales where clearly fewer boxes are right count less
+    reliability: Reliability = FLAT  # views at scales where clearly fewer are right count less
 
     def __post_init__(self) -> None:
         if not all(0 < side < np.inf for side in self.aspect_wh):
