@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,12 +56,9 @@ def takes_bfloat16(device: torch.device) -> bool:
 @contextmanager
 def computing(device: torch.device) -> Iterator[None]:
     """Let networks compute as it is fastest on a device, and on CPUs the same on all of them."""
-    if device.type == "cpu":
-        with torch.autocast("cpu", torch.bfloat16, enabled=takes_bfloat16(device)), _WithoutMKL():
-            yield
-    else:
-        with torch.autocast(device.type, torch.bfloat16, enabled=takes_bfloat16(device)):
-            yield
+    own = _WithoutMKL() if device.type == "cpu" else nullcontext()
+    with torch.autocast(device.type, torch.bfloat16, enabled=takes_bfloat16(device)), own:
+        yield
 
 
 class _WithoutMKL(TorchFunctionMode):
