@@ -36,7 +36,8 @@ END_BYTES = 4096  # of an image's head and tail: enough to tell two JPEGs of one
 # Parameters that decide no weights: where the data lies, what is shown, and what comes after.
 UNTRAINED = (
     "data_root", "examples", "model_file", "model_classes", "class_map", "recall_curve_split",
-    "fusion_iou", "fusion_top", "truncated_boxes", "view_weight", "calibrate_scores", "grids",
+    "fusion_iou", "fusion_top", "truncated_boxes", "view_weight", "calibrate_scores", "votes",
+    "suppression", "grids",
     "tiles_px", "tile_overlap", "budgets",
 )  # fmt: skip
 DETECTIONS = ".cache/detections"  # below the folder of results

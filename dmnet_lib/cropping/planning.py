@@ -32,7 +32,7 @@ LEAST_GAIN = 1e-4  # expected objects; what is less is rounding
 LEAST_SHARE = 1e-5  # of all objects; the same where there are very many
 # Views whose boxes are right so often, as a share of whole images', count in full. Chosen on val;
 # when any difference counted, a detector that learned many scales lost 4 points of AP.
-TRUSTED = 0.7
+FULL_WORTH = 0.7
 
 
 def parse_aspect(text: str) -> tuple[float, float]:
@@ -84,7 +84,7 @@ class CropPlanner:
 
     def worth(self, scale: float) -> np.ndarray:
         """Return the [K] recall of each size bin in a view of a scale, less where few are right."""
-        trust = min(1.0, self.reliability.share(scale) / TRUSTED)
+        trust = min(1.0, self.reliability.share(scale) / FULL_WORTH)
         return self.curve(self.bins.sides_px * scale) * trust
 
     def whole_image_worth(self, size_wh: Sequence[int]) -> np.ndarray:

@@ -35,12 +35,13 @@ class Curve:
     def __call__(self, side_px: np.ndarray | float) -> np.ndarray:
         """Return the share of objects of side_px (any shape, px in the input) that are found."""
         octave = np.log2(np.maximum(side_px, 1e-3))
-        rise = _logistic((octave - np.log2(self.rise_px)) / self.rise_octaves)
-        fall = _logistic((np.log2(self.fall_px) - octave) / self.fall_octaves)
+        rise = logistic((octave - np.log2(self.rise_px)) / self.rise_octaves)
+        fall = logistic((np.log2(self.fall_px) - octave) / self.fall_octaves)
         return self.top * rise * fall
 
 
-def _logistic(x: np.ndarray) -> np.ndarray:
+def logistic(x: np.ndarray | float) -> np.ndarray:
+    """Return 1 / (1 + exp(-x))."""
     return 0.5 * (1 + np.tanh(x / 2))  # does not overflow
 
 
@@ -71,7 +72,7 @@ def _curve(free: np.ndarray) -> Curve:
     """Return the curve of five parameters on scales without bounds."""
     top, rise, rise_width, fall, fall_width = (float(value) for value in free)
     widths = np.exp([rise_width, fall_width])
-    return Curve(float(_logistic(top)), 2.0**rise, float(widths[0]), 2.0**fall, float(widths[1]))
+    return Curve(float(logistic(top)), 2.0**rise, float(widths[0]), 2.0**fall, float(widths[1]))
 
 
 def write(path: Path, curve: Curve) -> Path:

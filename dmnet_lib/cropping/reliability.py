@@ -12,6 +12,7 @@ import numpy as np
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
+from dmnet_lib.cropping.recall import logistic
 
 # A fit is drawn back to what leaves scores as they are, where data says little.
 PRIOR_WEIGHT = 1e-3  # of the squares of the slopes, beside the mean of the log loss
@@ -42,7 +43,7 @@ class Reliability:
 
     def __call__(self, scores: np.ndarray | float, scales: np.ndarray | float) -> np.ndarray:
         """Return the chance that boxes with these scores, seen at these scales, are right."""
-        return _sigmoid(self._logit(scores, scales))
+        return logistic(self._logit(scores, scales))
 
     def as_at_reference(self, scores: np.ndarray, scales: np.ndarray) -> np.ndarray:
         """Return the scores [n] which at reference_scale would be as reliable as these are.
@@ -51,7 +52,7 @@ class Reliability:
         """
         if self.is_flat:
             return scores
-        return _sigmoid((self._logit(scores, scales) - self.level) / self.steepness)
+        return logistic((self._logit(scores, scales) - self.level) / self.steepness)
 
     def share(self, scales: np.ndarray | float) -> np.ndarray:
         """Return the chance of a box with a score of 0.5 at scales, over that at the reference, at
@@ -78,10 +79,6 @@ def logit(scores: np.ndarray | float) -> np.ndarray:
     return np.log(inside / (1 - inside))
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(x / 2))  # does not overflow
-
-
 def fit(
     scores: np.ndarray, scales: np.ndarray, right: np.ndarray, weights: np.ndarray,
     *, reference_scale: float,
@@ -103,7 +100,7 @@ def fit(
     def loss(free: np.ndarray) -> tuple[float, np.ndarray]:
         x = free @ columns
         value = weights @ (np.logaddexp(0, x) - right * x) + drawn @ (free - none) ** 2
-        return value, columns @ (weights * (_sigmoid(x) - right)) + 2 * drawn * (free - none)
+        return value, columns @ (weights * (logistic(x) - right)) + 2 * drawn * (free - none)
 
     bounds = [(-10, 10), (-4, 4), (-3, 3), (0.1, 10)]
     best = minimize(loss, none.astype(float), jac=True, method="L-BFGS-B", bounds=bounds).x
@@ -117,5 +114,6 @@ def write(path: Path, found: Reliability) -> Path:
 
 def read(path: Path) -> Reliability:
     """Read what `write` wrote. Raises InputError for a missing or foreign file."""
+    numbers = files.read_json(path)
     with files.reading(path, "a detector's reliability", (TypeError, ValueError)):
-        return Reliability(**files.read_json(path))
+        return Reliability(**numbers)

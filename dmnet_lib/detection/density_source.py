@@ -15,7 +15,7 @@ from dmnet_lib.cropping.planning import CropPlanner
 from dmnet_lib.cropping.plans import PlanTask
 from dmnet_lib.density import maps as density
 from dmnet_lib.density.kernels import axis_weights
-from dmnet_lib.detection import fusion
+from dmnet_lib.detection import suppressing
 
 # Chosen on real train images.
 LEAST_RECALL = 0.1
@@ -31,7 +31,7 @@ def of_detections(
     Each box stands for score / r(z) objects of its size: so many are there for one that is found.
     They are spread over the box's own side, since its like stand beside it.
     """
-    alone = found.select(fusion.kept_rows(found, iou_threshold=DUPLICATE_IOU))
+    alone = found.select(suppressing.kept_rows(found, iou_threshold=DUPLICATE_IOU))
     for index, size_wh in enumerate(sizes_wh):
         of_image = alone.of_image(index)
         yield PlanTask(size_wh, partial(density_maps, of_image, size_wh, planner))

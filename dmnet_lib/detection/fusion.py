@@ -14,19 +14,19 @@ from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, FusionRules
 from dmnet_lib.core.tables import Detections, ViewDetections, join
-from dmnet_lib.cropping.recall import Curve
-from dmnet_lib.cropping.reliability import FLAT, Reliability
-
-# NMS in numpy: importing torchvision takes longer than `dmnet fuse` does for a whole split.
-GROUP_AT_ONCE = 256  # boxes of an image and class compared at a time, which bounds memory
+from dmnet_lib.cropping.recall import Curve, logistic
+from dmnet_lib.cropping.reliability import FLAT, Reliability, logit
+from dmnet_lib.detection import suppressing
 
 # What `apply_view_rules` goes by, chosen on real train images; notebook 06 shows what the rules do.
 TOUCH_PX = 2.0  # of the view, from a border at which a box counts as cut
 CUT_ROOM = 0.5  # of the box's side, that another view must show beyond the border
 CUT_SCALE = 0.25  # least scale of a view that shows the object whole, over the box's own
 BETTER = 1.3  # times as large, or as good for a box of its size, is what a better view shows
-TRUSTED = 0.8  # as often right as its own view is, may a view be that shows a box larger
+AS_RIGHT = 0.8  # as often right as its own view is, may a view be that shows a box larger
 BETTER_ROOM = 0.25  # of the box's side, that it must show around the box
+VOTE_IOU = 0.5  # overlap of a box with what another view reports, that is a vote for it
+SUREST = 0.95  # recall that a view is taken to have at most, when it reports nothing
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,15 @@ class ViewRules:
     object whole ("kept": it stays). view_weight in (0, 1]: the factor on the score of a box whose
     object another view shows whole and better: larger and about as often right, or so that more
     objects of its size are found (by curve) times boxes are right (by reliability). Scores are
-    taken as they would be in whole images, by reliability.
+    taken as they would be in whole images, by reliability. votes: a box is worth less for each
+    other view that shows it whole, should have found it (by curve), and reports nothing there.
     """
 
     truncated_boxes: str = "suppressed"
     view_weight: float = 0.5
     curve: Curve = Curve()  # noqa: RUF009 (frozen)
     reliability: Reliability = FLAT
+    votes: bool = False
 
     def __post_init__(self) -> None:
         if self.truncated_boxes not in ("suppressed", "kept") or not 0 < self.view_weight <= 1:
@@ -54,7 +56,7 @@ class ViewRules:
     def keep_all(self) -> bool:
         """Whether every box stays as it is."""
         kept = self.truncated_boxes == "kept" and self.view_weight == 1
-        return kept and self.reliability.is_flat
+        return kept and self.reliability.is_flat and not self.votes
 
     def quality(self, sides_px: np.ndarray, scales: np.ndarray) -> np.ndarray:
         """Return how well views of scales [n] show objects with sides_px [n] in the image."""
@@ -78,19 +80,25 @@ def apply_view_rules(
     regions_xyxy = np.concatenate([one.regions.boxes_xyxy for one in passes])
     images = np.concatenate([one.regions.image_index for one in passes])
     scales = np.concatenate([one.scales for one in passes])
-    order = np.argsort(images, kind="stable")
+    order, sizes_wh = np.argsort(images, kind="stable"), np.asarray(sizes_wh)
     views = regions_xyxy[order], images[order], scales[order]
-    return [_ruled(one, views, np.asarray(sizes_wh), rules) for one in passes]
+    missed = [0.0] * len(passes)
+    if rules.votes:
+        missed = _missed(passes, views, np.argsort(order), sizes_wh, rules.curve)
+    return [_ruled(one, views, sizes_wh, rules, at) for one, at in zip(passes, missed, strict=True)]
 
 
 def _ruled(
-    seen: ViewDetections, views: Views, sizes_wh: np.ndarray, rules: ViewRules
+    seen: ViewDetections, views: Views, sizes_wh: np.ndarray, rules: ViewRules, missed: np.ndarray
 ) -> Detections:
-    """Return one pass' boxes without truncated ones, weighted down where others see better."""
+    """Return one pass' boxes without truncated ones, weighted down where others see better, and
+    by the log odds [N] of what other views missed."""
     found, scales = seen.detections, seen.scales[seen.view_index]
     side = found.sides_px[:, None]
     size, scores = sizes_wh[found.image_index], found.scores
     scores = rules.reliability.as_at_reference(scores, scales)
+    if rules.votes:
+        scores = logistic(logit(scores) + missed)
     if rules.view_weight < 1:
         room = _grown(found.boxes_xyxy, BETTER_ROOM * side, size)
         worse = _shown_better(found, room, scales, views, rules)
@@ -104,6 +112,44 @@ def _ruled(
         whole = _grown(found.boxes_xyxy[some], cut[some] * beyond[some], size[some])
         kept[some] = ~_shown(found.select(some), whole, scales[some] * CUT_SCALE, views)
     return replace(found, scores=scores).select(kept)
+
+
+def _missed(
+    passes: Sequence[ViewDetections], views: Views, place: np.ndarray, sizes_wh: np.ndarray,
+    curve: Curve,
+) -> list[np.ndarray]:  # fmt: skip
+    """Return for each box [N] of each pass the log odds against it, of the views that show it whole
+    and report nothing there: the sum of log(1 - recall). Views have their place [R] among views."""
+    boxes_xyxy, image, class_ids, own = _as_columns(passes, place)
+    regions_xyxy, images, scales = views
+    groups = image * (class_ids.max(initial=0) + 1) + class_ids
+    votes = _votes(groups, boxes_xyxy, own, len(scales))
+    sides_px, against = np.sqrt(boxes.area(boxes_xyxy)), np.zeros(len(groups))
+    room = _grown(boxes_xyxy, BETTER_ROOM * sides_px[:, None], sizes_wh[image])
+    for row, view in boxes.pairs(image, images):
+        should = boxes.holds(regions_xyxy[view], room[row]) & (view != own[row])
+        pair = row * len(scales) + view
+        silent = should & (votes[np.searchsorted(votes, pair) % len(votes)] != pair)
+        row, view = row[silent], view[silent]
+        recall = np.minimum(curve(sides_px[row] * scales[view]), SUREST)
+        np.add.at(against, row, np.log1p(-recall))
+    return np.split(against, np.cumsum([len(one) for one in passes])[:-1])
+
+
+def _as_columns(passes: Sequence[ViewDetections], place: np.ndarray) -> list[np.ndarray]:
+    """Return boxes_xyxy, image_index, class_ids and the view's place of all boxes of all passes."""
+    begun = np.cumsum([0] + [len(one.regions) for one in passes])[:-1]
+    own = [place[one.view_index + first] for one, first in zip(passes, begun, strict=True)]
+    names, found = ("boxes_xyxy", "image_index", "class_ids"), [one.detections for one in passes]
+    columns = [[getattr(one, name) for one in found] for name in names]
+    return [np.concatenate(parts) for parts in (*columns, own)]
+
+
+def _votes(groups: np.ndarray, boxes_xyxy: np.ndarray, own: np.ndarray, views: int) -> np.ndarray:
+    """Return, rising, row * views + view for each box and view that reports one like it."""
+    compared = overlaps.between(groups, boxes_xyxy, groups, boxes_xyxy, least=VOTE_IOU)
+    votes = [row * views + own[other] for row, other, _ in compared]
+    return np.unique(np.concatenate([np.array([-1]), *votes]))
 
 
 def _grown(boxes_xyxy: np.ndarray, by_px: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
@@ -132,7 +178,7 @@ def _shown_better(
         held = boxes.holds(regions_xyxy[view], whole_xyxy[row])
         row, view = row[held], view[held]
         scale, side = scales[view], sides_px[row]
-        trusted = rules.reliability.share(scale) >= TRUSTED * right[row]
+        trusted = rules.reliability.share(scale) >= AS_RIGHT * right[row]
         no_worse = rules.curve(side * scale) >= rules.curve(side * own[row])
         larger = (scale >= BETTER * own[row]) & trusted & no_worse
         finer = rules.quality(side, scale) >= BETTER * quality[row]
@@ -160,72 +206,20 @@ def fuse(
     iou_threshold: float = 0.7,
     top: int = 500,
     rules: FusionRules = CORRECTED.fusion,
+    suppression: str = "nms",
 ) -> Detections:
-    """Return all parts put together, doubles removed by NMS, the best `top` of each image.
+    """Return all parts put together, one box an object, the best `top` of each image.
 
     Parts hold boxes in whole-image pixels (DMNet, section 3.4: NMS at 0.7, top 500). The best are
-    taken after the NMS and by score, so the order of the parts changes nothing but ties; for
-    top_rule "misplaced" see `_misplaced`; the other rules are those of `kept_rows`.
+    taken after the suppression (`suppressing.METHODS`) and by score, so the order of the parts
+    changes nothing but ties; for top_rule "misplaced" see `_misplaced`.
     """
     together = join(parts, names)
-    kept = kept_rows(together, iou_threshold=iou_threshold, rules=rules)
+    how = {"iou_threshold": iou_threshold, "rules": rules}
     if rules.top_rule == "misplaced":
+        kept = suppressing.kept_rows(together, **how)
         return together.select(_misplaced(together, kept, top)).by_score()
-    return together.select(kept).top(top)
-
-
-def kept_rows(
-    found: Detections, *, iou_threshold: float, rules: FusionRules = CORRECTED.fusion
-) -> np.ndarray:
-    """Return the rising rows that greedy NMS keeps within each image and class.
-
-    nms "agnostic" lets classes compete. box_end "inclusive" counts one pixel more in widths,
-    heights and intersections. Equal scores count in the order of rows.
-    """
-    classes = found.class_ids if rules.nms == "class_wise" else np.zeros_like(found.class_ids)
-    groups = found.image_index * (classes.max(initial=0) + 1) + classes
-    xyxy = found.boxes_xyxy + np.array([0, 0, 1, 1]) * (rules.box_end == "inclusive")
-    best_first = np.lexsort((-found.scores, groups))
-    kept = _survivors(groups[best_first], xyxy[best_first], iou_threshold)
-    return np.sort(best_first[kept])
-
-
-def _survivors(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
-    """Return the mask [n] that greedy NMS keeps; rows stand best first in each group."""
-    kept, place = np.ones(len(groups), bool), _places(groups)
-    for begin in range(0, place.max(initial=-1) + 1, GROUP_AT_ONCE):
-        rest = np.flatnonzero(kept & (place >= begin))
-        now = place[rest] < begin + GROUP_AT_ONCE
-        best, rest = rest[now], rest[~now]
-        kept[best] = _greedy(groups[best], boxes_xyxy[best], iou_threshold)
-        best = best[kept[best]]
-        compared = (groups[best], boxes_xyxy[best], groups[rest], boxes_xyxy[rest])
-        for _, duplicates, iou in overlaps.between(*compared, least=iou_threshold):
-            kept[rest[duplicates[iou > iou_threshold]]] = False
-    return kept
-
-
-def _places(groups: np.ndarray) -> np.ndarray:
-    """Return the place [n] of every row in its group, from 0; groups rise."""
-    return np.arange(len(groups)) - np.searchsorted(groups, groups)
-
-
-def _greedy(groups: np.ndarray, boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
-    """Return what `_survivors` does, from all pairs that overlap too much at once."""
-    parts = [np.zeros((2, 0), np.int64)]
-    for one, other, iou in overlaps.within(groups, boxes_xyxy, least=iou_threshold):
-        over = iou > iou_threshold
-        parts.append(np.sort([one[over], other[over]], axis=0))
-    better, worse = np.concatenate(parts, axis=1)
-    dropped = np.zeros(len(groups), bool)
-    # A row that no better one overlaps stays and drops its duplicates; then again with the rest.
-    while len(better):
-        doubted = np.zeros(len(groups), bool)
-        doubted[worse] = True
-        dropped[worse[~doubted[better]]] = True
-        is_open = ~(dropped[better] | dropped[worse])
-        better, worse = better[is_open], worse[is_open]
-    return ~dropped
+    return suppressing.suppressed(together, suppression, **how).top(top)
 
 
 def _misplaced(found: Detections, kept: np.ndarray, top: int) -> np.ndarray:
@@ -234,7 +228,7 @@ def _misplaced(found: Detections, kept: np.ndarray, top: int) -> np.ndarray:
     In an image with more than top kept boxes, the places of the best in the kept list (by class,
     then falling score) are used as places among the image's boxes before the NMS.
     """
-    image, place = found.image_index[kept], _places(found.image_index[kept])
+    image, place = found.image_index[kept], suppressing.places(found.image_index[kept])
     listed = kept[np.lexsort((-found.scores[kept], found.class_ids[kept], image))]
     best = np.lexsort((-found.scores[listed], image))[place < top]
     misplaced = np.searchsorted(found.image_index, image[best]) + place[best]

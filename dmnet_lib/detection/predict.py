@@ -135,8 +135,9 @@ class Predictor:
         measured = reliability.FLAT
         if chosen["calibrate_scores"]:
             measured = reliability.read(folders[DETECTION] / "reliability.json")
-        views = fusion.ViewRules(chosen["truncated_boxes"], chosen["view_weight"], curve, measured)
-        rule = Rule(scale, chosen["fusion_iou"], chosen["fusion_top"], rules.fusion, views)
+        ruled = (chosen["truncated_boxes"], chosen["view_weight"], curve, measured)
+        views, how = fusion.ViewRules(*ruled, chosen["votes"]), chosen["suppression"]
+        rule = Rule(scale, chosen["fusion_iou"], chosen["fusion_top"], rules.fusion, views, how)
         made_by = {stage: folders[stage].name for stage in NEEDED}
         is_synthetic = chosen["dataset"] == "scenes" and chosen["architecture"] != "onnx"
         return cls(

@@ -39,6 +39,7 @@ class Rule:
     top: int
     fusion: FusionRules
     views: ViewRules = fusion.AS_RELEASED
+    suppression: str = "nms"  # of suppressing.METHODS
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ def fuse(passes: Sequence[ViewDetections], rule: Rule) -> Detections:
         iou_threshold=rule.iou_threshold,
         top=rule.top,
         rules=rule.fusion,
+        suppression=rule.suppression,
     )
 
 
@@ -201,19 +203,25 @@ def ablation(
     names: Iterable[str],
     rule: Rule,
 ) -> dict[str, dict[str, Detections]]:
-    """Return {variant: {strategy: detections}} of the fusion with all rules, and without some."""
+    """Return {variant: {strategy: detections}} of the fusion with all rules, without some, and with
+    other ways to make one box of several."""
+
+    def with_views(**changes: object) -> Rule:
+        return replace(rule, views=replace(rule.views, **changes))
+
     variants = {
-        "all rules": rule.views,
-        "truncated boxes kept": replace(rule.views, truncated_boxes="kept"),
-        "no view weight": replace(rule.views, view_weight=1.0),
-        "scores as they are": replace(rule.views, reliability=FLAT),
-        "no rule": fusion.AS_RELEASED,
+        "all rules": rule,
+        "truncated boxes kept": with_views(truncated_boxes="kept"),
+        "no view weight": with_views(view_weight=1.0),
+        "scores as they are": with_views(reliability=FLAT),
+        "no rule": replace(rule, views=fusion.AS_RELEASED),
+        "votes of other views": with_views(votes=True),
+        "soft-NMS": replace(rule, suppression="soft_nms"),
+        "weighted boxes": replace(rule, suppression="weighted_boxes"),
     }
     return {
-        variant: {
-            name: fuse([whole["global"], crops[name]], replace(rule, views=views)) for name in names
-        }
-        for variant, views in variants.items()
+        variant: {name: fuse([whole["global"], crops[name]], one) for name in names}
+        for variant, one in variants.items()
     }
 
 

@@ -15,7 +15,8 @@ from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping.recall import Curve
 from dmnet_lib.cropping.reliability import FLAT, Reliability
 from dmnet_lib.detection import fusion
-from dmnet_lib.detection.fusion import ViewRules, apply_view_rules, fuse, kept_rows
+from dmnet_lib.detection.fusion import ViewRules, apply_view_rules, fuse
+from dmnet_lib.detection.suppressing import kept_rows
 
 NAMES = ("a", "b")
 
@@ -318,7 +319,7 @@ def plainly_one(one: ViewDetections, row: int, views: list, rules: ViewRules) ->
     right = rules.reliability.share
 
     def is_better(other: float) -> bool:
-        larger = other >= scale * fusion.BETTER and right(other) >= right(scale) * fusion.TRUSTED
+        larger = other >= scale * fusion.BETTER and right(other) >= right(scale) * fusion.AS_RIGHT
         larger = larger and rules.curve(side * other) >= rules.curve(side * scale)
         return larger or rules.quality(side, other) >= own * fusion.BETTER
 

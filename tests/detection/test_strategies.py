@@ -216,7 +216,7 @@ def test_the_ablation_leaves_out_one_rule_at_a_time_and_comes_back(tmp_path: Pat
     counts = {variant: len(by_name["a"]) for variant, by_name in found.items()}
     assert counts == {
         "all rules": 2, "truncated boxes kept": 3, "no view weight": 2, "scores as they are": 2,
-        "no rule": 3,
+        "no rule": 3, "votes of other views": 2, "soft-NMS": 2, "weighted boxes": 2,
     }  # fmt: skip
     strategies.write_ablation(tmp_path, found)
     back = strategies.read_ablation(tmp_path)

@@ -11,7 +11,7 @@ from dmnet_lib.core import boxes, files
 from dmnet_lib.core.classes import Classes, listed
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops
-from dmnet_lib.detection import detectors, fusion
+from dmnet_lib.detection import detectors, suppressing
 from dmnet_lib.detection.detectors import Found
 from dmnet_lib.detection.onnx import guess
 from dmnet_lib.detection.onnx.head import Head, Size
@@ -99,7 +99,7 @@ class Onnx:
         columns = (column[some] for column in (xyxy, scores, class_ids, view))
         best = Detections(("",) * len(views), *columns)
         if self.head.nms:
-            best = best.select(fusion.kept_rows(best, iou_threshold=self.iou_threshold))
+            best = best.select(suppressing.kept_rows(best, iou_threshold=self.iou_threshold))
         best = best.top(detectors.MAX_DETECTIONS)
         by_view = [best.of_image(number) for number in range(len(views))]
         return [(one.boxes_xyxy, one.scores, one.class_ids) for one in by_view]

@@ -13,7 +13,7 @@ from dmnet_lib.data import datasets
 from dmnet_lib.data.crop_names import parse_crop_name
 from dmnet_lib.data.formats import coco, results, visdrone
 from dmnet_lib.data.splits import Split
-from dmnet_lib.detection import fusion
+from dmnet_lib.detection import fusion, suppressing
 from dmnet_lib.detection.fusion import ViewRules
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DataOptions, Say, option
@@ -37,6 +37,8 @@ class Options:
         choices=("kept", "suppressed"), default="kept")  # fmt: skip
     view_weight: float = option("factor on the score of a box that another view shows better",
         type=common.share, default=1.0)  # fmt: skip
+    suppression: str = option("how boxes of one object become one",
+        choices=suppressing.METHODS, default="nms")  # fmt: skip
     input_size: int | None = option("side to which views are scaled", type=common.count)
     out: Path = option("FILE.json, FILE.zip or DIR")
     profile: Profile = common.rules("fusion")
@@ -64,7 +66,7 @@ def run(options: Options, say: Say) -> None:
     view_rules = ViewRules(options.truncated_boxes, options.view_weight)
     parts = fusion.apply_view_rules(views, sizes_wh, view_rules)
     how = {"iou_threshold": options.iou, "top": options.top, "rules": options.profile.fusion}
-    fused = fusion.fuse(parts, names=whole.names, **how)
+    fused = fusion.fuse(parts, names=whole.names, suppression=options.suppression, **how)
     entries = zip(whole.names, images.entries, strict=True)
     ids = {name: entry["id"] for name, entry in entries} if images.coco_file else None
     results.write(options.out, fused, ids, whole.classes.numbers)
