@@ -28,8 +28,8 @@ demo: setup  ## run the demo experiment and print where its report is
 	@$(BIN)/dmnet run params/demo.yaml
 
 # What is finished is taken over; DMNET_DATA_ROOT and DMNET_MODEL_FILE add real images.
-results: setup  ## run the experiments whose results are kept in git, then `make docs` (an hour)
-	@for name in demo demo_seeds; do $(BIN)/dmnet run params/$$name.yaml || exit 1; done
+results: setup  ## run the experiments whose results are kept in git, then `make docs` (two hours)
+	@for name in demo demo_seeds demo_whole_images; do $(BIN)/dmnet run params/$$name.yaml || exit 1; done
 	@if [ -n "$$DMNET_MODEL_FILE" ]; then $(BIN)/dmnet run params/visdrone_offtheshelf.yaml; fi
 	@$(MAKE) docs
 

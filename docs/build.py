@@ -1,13 +1,13 @@
 """Results and measurements in, the generated pages of docs/ and README's table out: `make docs`.
 
-The pages are written whole, from docs/templates: results.md, plans.md, sahi.md, official.md and
-speed.md. README.md and scaling.md have generated parts between marks.
+The pages are written whole, from docs/templates: results.md, fusion.md, plans.md, sahi.md,
+official.md and speed.md. README.md and scaling.md have generated parts between marks.
 The figures that they and README show go to docs/figures. Run it after experiments and benchmarks.
 """
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
@@ -24,10 +24,11 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import measure
 
 DOCS, RESULTS, BENCHMARKS = ROOT / "docs", ROOT / "results", ROOT / "benchmarks"
-DEMO, OFF_THE_SHELF = "demo_seeds", "visdrone_offtheshelf"
+DEMO, WHOLE, OFF_THE_SHELF = "demo_seeds", "demo_whole_images", "visdrone_offtheshelf"
 FIGURES = {  # name in docs/figures: experiment, stage, name of the stage's figure
     "fused": (DEMO, DETECTION, "fused"),
     "demo_budgets": (DEMO, EVALUATION, "budgets"),
+    "whole_budgets": (WHOLE, EVALUATION, "budgets"),
     "offtheshelf_budgets": (OFF_THE_SHELF, EVALUATION, "budgets"),
 }
 README_ROWS = ("global", "sliding 640", "sliding 480", "density mcnn", "planned detector 6")
@@ -50,9 +51,30 @@ def page(name: str, **values: object) -> str:
 
 
 def results_page(results: Path) -> str:
-    """Return results.md: the demo's strategies, and those of a detector off the shelf."""
-    demo, shelf = (metrics_of(results, name) for name in (DEMO, OFF_THE_SHELF))
-    return page("results", demo=evaluation(demo), shelf=evaluation(shelf))
+    """Return results.md: the demo's strategies, those of a detector that learned from whole images
+    alone, and of one off the shelf."""
+    metrics = (metrics_of(results, name) for name in (DEMO, WHOLE, OFF_THE_SHELF))
+    found = zip(("demo", "whole", "shelf"), map(evaluation, metrics), strict=True)
+    return page("results", **dict(found))
+
+
+def fusion_page(results: Path) -> str:
+    """Return fusion.md: what each rule of the fusion is worth, by strategy and detector."""
+    metrics = {name: metrics_of(results, name) for name in (DEMO, WHOLE, OFF_THE_SHELF)}
+    tables = {name: ablation(one["ablation"]) if one else "" for name, one in metrics.items()}
+    return page("fusion", demo=tables[DEMO], whole=tables[WHOLE], shelf=tables[OFF_THE_SHELF])
+
+
+def ablation(rows: Sequence[Mapping]) -> str:
+    """Return one row a strategy: AP with all rules, and what it gains by each other variant."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        has_none = row["difference"] is None
+        gain = _percent(row["AP"]) if has_none else Difference.read(row).cell(in_points=True)
+        cells.setdefault(row["strategy"], {})[row["variant"]] = gain
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
+    lines = [(name, *(one[variant] for variant in variants)) for name, one in cells.items()]
+    return Table(("strategy", *variants), lines).markdown()
 
 
 def metrics_of(results: Path, experiment: str) -> dict:
@@ -236,6 +258,7 @@ def main() -> int:
     """Write all of it; return the exit status."""
     pages = {
         "results": results_page(RESULTS),
+        "fusion": fusion_page(RESULTS),
         "plans": plans_page(BENCHMARKS / "plans.json"),
         "sahi": sahi_page(BENCHMARKS / "against_sahi.json"),
         "official": official_page(RESULTS / "deviations.json"),

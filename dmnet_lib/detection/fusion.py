@@ -173,15 +173,20 @@ def _shown_better(
     own [n], better: larger, and about as often right; or of a better `quality`."""
     regions_xyxy, images, scales = views
     better, sides_px = np.zeros(len(found), bool), found.sides_px
-    quality, right = rules.quality(sides_px, own), rules.reliability.share(own)
+    # Of each box in its own view, and of each view whatever it shows.
+    own_recall, own_right = rules.curve(sides_px * own), rules.reliability.share(own)
+    own_quality, right = own_recall * own_right, rules.reliability.share(scales)
+    too_large = rules.curve(0.9 * sides_px * own) > own_recall
     for row, view in boxes.pairs(found.image_index, images):
+        may_be = (scales[view] >= own[row]) | (right[view] > own_right[row]) | too_large[row]
+        row, view = row[may_be], view[may_be]
         held = boxes.holds(regions_xyxy[view], whole_xyxy[row])
         row, view = row[held], view[held]
-        scale, side = scales[view], sides_px[row]
-        trusted = rules.reliability.share(scale) >= AS_RIGHT * right[row]
-        no_worse = rules.curve(side * scale) >= rules.curve(side * own[row])
-        larger = (scale >= BETTER * own[row]) & trusted & no_worse
-        finer = rules.quality(side, scale) >= BETTER * quality[row]
+        recall = rules.curve(sides_px[row] * scales[view])
+        trusted = right[view] >= AS_RIGHT * own_right[row]
+        no_worse = recall >= own_recall[row]
+        larger = (scales[view] >= BETTER * own[row]) & trusted & no_worse
+        finer = recall * right[view] >= BETTER * own_quality[row]
         better[row[larger | finer]] = True
     return better
 

@@ -35,7 +35,7 @@ def evaluated(results: Path, experiment: str) -> Path:
 
 
 def test_results_show_each_strategy_and_each_subset_in_percent(tmp_path: Path) -> None:
-    assert build.results_page(tmp_path).count("Not measured yet.") == 2
+    assert build.results_page(tmp_path).count("Not measured yet.") == 3
     page = build.results_page(evaluated(tmp_path, "visdrone_offtheshelf"))
     assert page.count("Not measured yet.") == 1
     assert "| density | 31.3 | n/a |" in page
@@ -120,6 +120,7 @@ def test_readmes_table_is_put_between_its_marks() -> None:
     ("name", "written"),
     [
         ("results.md", lambda: build.results_page(build.RESULTS)),
+        ("fusion.md", lambda: build.fusion_page(build.RESULTS)),
         ("plans.md", lambda: build.plans_page(build.BENCHMARKS / "plans.json")),
         ("sahi.md", lambda: build.sahi_page(build.BENCHMARKS / "against_sahi.json")),
         ("official.md", lambda: build.official_page(build.RESULTS / "deviations.json")),
