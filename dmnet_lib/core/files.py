@@ -1,13 +1,19 @@
-"""Paths to values and back: files are written whole or not at all."""
+"""Paths to values and back: files are written whole or not at all.
+
+What is read may be of others, and broken or hostile: only regular files are opened, and what is too
+large to be meant is refused with the limit and how to raise it. `foreign` reads YAML and archives.
+"""
 
 import difflib
 import errno
 import json
 import os
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -19,6 +25,9 @@ from dmnet_lib.core import project
 ROOT = project.root()
 SOURCES = project.sources(ROOT)  # of notebooks/ and params/base.yaml
 MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file's model lies here
+LIMITS = "DMNET_LIMITS"  # environment variable: a factor for all limits on what is read, 1
+MOST_BYTES = 8 * 10**9  # of a file; JSON and arrays take as much memory at least
+ANY_BYTES = 2**63  # of a file that is not read whole
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
 
@@ -117,12 +126,19 @@ def write_json(path: Path, value: object, *, indent: int | None = 2) -> Path:
 def reading(
     path: Path, what: str, errors: tuple[type[Exception], ...], *, kind: str = "file"
 ) -> Iterator[None]:
-    """Raise InputError of one line for a file that is not there, or for errors: not `what`."""
+    """Raise InputError of one line for a file that is not there, or for errors: not `what`.
+
+    Also for one that does not fit into memory, or is nested too deep.
+    """
     try:
         yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such {kind}") from None
-    except errors as error:
+    except MemoryError:
+        raise InputError(f"{path}: not {what}, or larger than memory") from None
+    except (*errors, RecursionError) as error:
+        if isinstance(error, InputError) and str(error).startswith(f"{path}"):
+            raise
         words = (str(error).splitlines() or [""])[0]
         raise InputError(f"{path}: not {what} ({words})") from None
 
@@ -136,10 +152,64 @@ def needing(extra: str, words: str) -> Iterator[None]:
         raise InputError(f"{words}: pip install 'dmnet-suite[{extra}]'") from None
 
 
+def limit(usual: int) -> float:
+    """Return a limit on what is read, which LIMITS may raise. Raises InputError for no number."""
+    try:
+        return usual * float(os.environ.get(LIMITS) or 1)
+    except ValueError:
+        raise InputError(f"{LIMITS}={os.environ[LIMITS]}: expected a number, such as 10") from None
+
+
+def require_most(where: object, amount: int, most: int, unit: str) -> None:
+    """Raise InputError where there are more bytes, pixels … than are meant; see `limit`."""
+    if amount > limit(most):
+        told = f"{amount:,} {unit}, over the limit of {limit(most):,.0f}"
+        remedy = f"if that is meant, set {LIMITS}={-(-amount // most)}"
+        raise InputError(f"{where}: {told}; {remedy}")
+
+
+def opened(path: Path, *, most: int = MOST_BYTES, buffering: int = 0) -> BinaryIO:
+    """Open a regular file of at most so many bytes. Raises InputError for others, and OSError."""
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!a:.80}: can be no file's name")
+    opener = partial(_checked, most=most)
+    return open(path, "rb", buffering, opener=opener)
+
+
+def _checked(path: str, flags: int, *, most: int) -> int:
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # or a pipe waits for its writer
+    try:
+        about = os.fstat(handle)
+        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):  # open refuses folders
+            raise InputError(f"{path}: no regular file, but a device or a pipe")
+        require_most(path, about.st_size, most, "bytes")
+    except InputError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def require_regular(path: Path) -> None:
+    """Raise InputError, or OSError, for what other libraries should not open by its path."""
+    opened(path, most=ANY_BYTES).close()
+
+
+def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
+    """Read a file of at most so many bytes. Raises InputError for others, and OSError."""
+    with opened(path, most=most) as stream:
+        return stream.read()
+
+
+def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
+    """Read UTF-8, with \\n for every end of a line. Raises as `read_bytes`, UnicodeDecodeError."""
+    text = str(read_bytes(path, most=most), "utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
 def read_json(path: Path) -> object:
     """Read JSON. Raises InputError when the file is missing or broken."""
-    with reading(path, "valid JSON", (ValueError, RecursionError)):
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+    with reading(path, "valid JSON", (ValueError,)):
+        return json.loads(read_text(path))
 
 
 def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> None:
@@ -172,17 +242,10 @@ def write_npz(path: Path, **arrays: np.ndarray) -> Path:
     return path
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read named arrays. Raises InputError when the file is missing, torn or holds pickles."""
-    any_error = (Exception,)  # zipfile, zlib and numpy each have their own for a torn archive
-    with reading(path, "a readable npz of plain arrays", any_error), np.load(path) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
 def digest(path: Path) -> str:
     """Return 12 hex characters that stand for a file's content. Raises InputError if not there."""
     with reading(path, "a readable file", (OSError,)):
-        return sha256(path.read_bytes()).hexdigest()[:12]
+        return sha256(read_bytes(path)).hexdigest()[:12]
 
 
 def model_path(model_file: str) -> Path:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import yaml
 
-from dmnet_lib.core import files, official
+from dmnet_lib.core import files, foreign, official
 from dmnet_lib.core.files import ROOT, InputError
 
 BASE = files.SOURCES / "params" / "base.yaml"
@@ -39,17 +39,18 @@ RANGE = re.compile(rf"([\[(]){BOUND},{BOUND}([\])])")
 CHOICES = re.compile(r"\{([^}]*)\}")
 
 
-class Loader(yaml.SafeLoader):
+class Loader(foreign.Loader):
     """Scalars as YAML 1.2 means them (1e-6 is a number; yes, 010 and 12:30 are text), keys once."""
 
     yaml_implicit_resolvers: dict = {}  # noqa: RUF012 (PyYAML's own way to say it)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        names = [key.value for key, _ in node.value]
-        for position, (key, _) in enumerate(node.value):
-            if key.value in names[:position]:
+        known = set()
+        for key, _ in node.value:
+            if str(key.value) in known:
                 told = f"{key.value} is given twice"
                 raise yaml.constructor.ConstructorError(None, None, told, key.start_mark)
+            known.add(str(key.value))
         return super().construct_mapping(node, deep=deep)
 
 
@@ -168,6 +169,8 @@ def check(parameter: Parameter, value: Value, where: str) -> Value:
         got = TYPES.get(type(value), type(value).__name__)
         got = got if value is None or isinstance(value, dict) else f"{value!r} ({got})"
         raise InputError(f"{where}: expected {expected}, got {got}")
+    if isinstance(value, str) and "\0" in value:  # which no path can hold
+        raise InputError(f"{where}: {value!a:.60} holds a null byte")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{where}: {value} is not a finite number")
     if choices := CHOICES.match(parameter.allowed):
@@ -200,8 +203,8 @@ def words_of(value: Value) -> str:
 
 
 def parse(text: str) -> object:
-    """Return the value of YAML text. Raises yaml.YAMLError or ValueError."""
-    return yaml.load(text, Loader=Loader)
+    """Return the value of YAML text. Raises yaml.YAMLError or RecursionError."""
+    return foreign.parse_yaml(text, loader=Loader)
 
 
 def shown(path: Path) -> str:
@@ -214,12 +217,14 @@ def shown(path: Path) -> str:
 def _read(path: Path, text: str | None = None) -> tuple[str, dict[str, dict[str, Value]]]:
     name = shown(path)
     try:
-        text = path.read_text(encoding="utf-8") if text is None else text
+        text = foreign.read_yaml(path) if text is None else text
         table = parse(text)
     except FileNotFoundError:
         raise InputError(f"{name}: no such parameter file") from None
     except (IsADirectoryError, UnicodeDecodeError):
         raise InputError(f"{name}: not a text file") from None
+    except InputError:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""

@@ -123,7 +123,7 @@ def data_fingerprint(root: Path) -> str:
         if path.suffix.lower() not in (*TEXT_SUFFIXES, *images.SUFFIXES) or path.is_dir():
             continue
         size = path.stat().st_size
-        with path.open("rb") as stream:
+        with files.opened(path, most=files.ANY_BYTES) as stream:
             seen = stream.read(-1 if path.suffix.lower() in TEXT_SUFFIXES else END_BYTES)
             if len(seen) < size:
                 stream.seek(max(END_BYTES, size - END_BYTES))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dmnet_lib.core import files, params
+from dmnet_lib.core import files, foreign, params
 from dmnet_lib.core.files import ROOT, InputError
 
 STAGES = (
@@ -35,7 +35,7 @@ def results_root() -> Path:
 
 def parameters_of(folder: Path) -> dict[str, params.Value]:
     """Return the parameters that a stage's folder was made with. OSError where it has none."""
-    return params.parse((folder / PARAMS).read_text(encoding="utf-8"))
+    return params.parse(foreign.read_yaml(folder / PARAMS))
 
 
 def of_seeds(folders: Mapping[str, Path], stage: str) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from dmnet_lib.core import boxes, files
+from dmnet_lib.core import boxes, files, foreign
 from dmnet_lib.core.classes import NO_CLASSES, Classes
 
 Table = TypeVar("Table")
@@ -160,7 +160,7 @@ def write(path: Path, table: object) -> Path:
 
 def read(path: Path, kind: type[Table]) -> Table:
     """Return what `write` wrote. Raises InputError if missing, torn or another kind of table."""
-    columns = files.read_npz(path)
+    columns = foreign.read_npz(path)
     with files.reading(path, f"a table of {kind.__name__}", (TypeError, ValueError)):
         texts = {name: tuple(columns[name].tolist()) for name in TEXTS & columns.keys()}
         if "classes" in texts:

@@ -107,5 +107,5 @@ def read(path: Path, model: nn.Module) -> nn.Module:
     """Return the model with a file's weights, ready to predict. InputError if torn or another's."""
     errors = (RuntimeError, safetensors.SafetensorError)
     with files.reading(path, "this model's weights", errors, kind="weights"):
-        model.load_state_dict(safetensors.torch.load(path.read_bytes()))
+        model.load_state_dict(safetensors.torch.load(files.read_bytes(path)))
     return model.eval()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, foreign
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, KernelRules
 from dmnet_lib.density.kernels import axis_weights
@@ -20,6 +20,8 @@ from dmnet_lib.density.sizes import Bins
 LEVELS = np.iinfo(np.uint16).max
 REACH = 8.5  # sigmas; further out is less than 1e-16 of a kernel
 TILE = 256  # cells a side; a map is drawn tile by tile, each from the kernels that reach it
+MOST_CELLS = 200_000_000  # of a map, which takes 0.8 GB
+MOST_BYTES_PX = 64  # a pixel, of an image's maps: eight of 8 bytes each
 FORMATS = (".npy", ".npz")  # of files: the map as it is, and packed
 
 
@@ -30,11 +32,19 @@ def edges(length: int, stride: float) -> tuple[np.ndarray, np.ndarray]:
     return borders[:-1], borders[1:]
 
 
+def require_cells(name: str, size_wh: Sequence[int], stride: float) -> None:
+    """Raise InputError for an image of more cells than a map is meant to have."""
+    cells = math.prod(math.ceil(side / stride) for side in size_wh)
+    where = "image {}: {} x {} px".format(name, *size_wh)
+    files.require_most(where, cells, MOST_CELLS, "cells of its density map")
+
+
 def draw(
     points: Points, index: int, *, stride: float = 1, kernel: KernelRules = CORRECTED.kernel
 ) -> np.ndarray:
     """Return image `index` as a [ceil(H / stride), ceil(W / stride)] float32 map of objects."""
     rows, (width, height) = points.rows_of(index), points.sizes_wh[index].tolist()
+    require_cells(points.names[index], (width, height), stride)
     xy, sigmas_px = points.xy[rows], points.sigmas_px[rows]
     in_x = axis_weights(xy[:, 0], sigmas_px, *edges(width, stride), length=width, kernel=kernel)
     in_y = axis_weights(xy[:, 1], sigmas_px, *edges(height, stride), length=height, kernel=kernel)
@@ -89,12 +99,14 @@ def _packed(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(np.rint(cells / unit[..., None, None]), LEVELS).astype(np.uint16), unit
 
 
-def read(path: Path) -> np.ndarray:
-    """Return the map or maps that `write` wrote, or any .npy. Raises InputError."""
+def read(path: Path, *, most: int = files.MOST_BYTES) -> np.ndarray:
+    """Return the map or maps that `write` wrote, or any .npy, of at most so many bytes.
+
+    Raises InputError.
+    """
     if path.suffix == ".npy":
-        with files.reading(path, "a readable npy of numbers", (OSError, ValueError, EOFError)):
-            return np.load(path, allow_pickle=False)
-    found = files.read_npz(path)
+        return foreign.read_npy(path, most=most)
+    found = foreign.read_npz(path, most=most)
     if set(found) != {"cells", "unit"} or found["unit"].shape != found["cells"].shape[:-2]:
         raise InputError(f"{path}: holds no density map; expected one of `dmnet density`")
     return found["cells"] * found["unit"].astype(np.float32)[..., None, None]
@@ -114,7 +126,7 @@ def read_of_image(path: Path, size_wh: np.ndarray) -> tuple[np.ndarray, int]:
 
     Raises InputError for what is no map, and where no side fits an image of size_wh.
     """
-    cells = read(path)
+    cells = read(path, most=MOST_BYTES_PX * int(np.prod(size_wh)) + 10**6)
     cells = cells[None] if cells.ndim == 2 else cells
     if cells.ndim != 3 or cells.dtype.kind not in "fiu" or not np.isfinite(cells).all():
         raise InputError(f"{path}: expected a map [h, w], or [K, h, w], of finite numbers")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, foreign
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
 
@@ -29,7 +29,7 @@ class DetectionCache:
     def get(self, names: tuple[str, ...], regions: Regions, scale: InputScale) -> Columns | None:
         """Return what was found in regions of images, seen by a scale; None: absent or torn."""
         with suppress(files.InputError):
-            found = files.read_npz(self._path(names, regions, scale))
+            found = foreign.read_npz(self._path(names, regions, scale))
             return found if set(found) == set(COLUMNS) else None
         return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dmnet_lib.core import params
+from dmnet_lib.core import foreign, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Experiment, Parameter, Value
 
@@ -98,9 +98,9 @@ def _assigned(text: str, known: Known, option: str) -> tuple[str, list[Value]]:
         raise InputError(f"{option} {text}: expected SECTION.NAME=VALUE, such as common.seed=1")
     parameter = params.find(known, section, name, option)
     # Text stays as it is written: 010 and yes are no numbers and no truths there.
-    loader = yaml.BaseLoader if isinstance(parameter.default, str) else params.Loader
+    loader = foreign.TextLoader if isinstance(parameter.default, str) else params.Loader
     try:
-        found = yaml.load(f"[{given}]", Loader=loader)
+        found = foreign.parse_yaml(f"[{given}]", loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise InputError(f"{given}: expected values; quote one with a comma") from None
     where = f"{option} {section}.{name}"

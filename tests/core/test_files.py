@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, foreign
 from dmnet_lib.core.files import InputError
 
 
@@ -15,7 +15,9 @@ def fail(*_: object) -> NoReturn:
     raise OSError("disk full")
 
 
-@pytest.mark.parametrize(("read", "name"), [(files.read_json, "a.json"), (files.read_npz, "a.npz")])
+@pytest.mark.parametrize(
+    ("read", "name"), [(files.read_json, "a.json"), (foreign.read_npz, "a.npz")]
+)
 def test_a_missing_and_an_empty_file_are_named(tmp_path: Path, read: Callable, name: str) -> None:
     with pytest.raises(InputError, match=f"{name}: no such file"):
         read(tmp_path / name)
@@ -53,7 +55,7 @@ def test_broken_json_is_an_input_error(tmp_path: Path, data: bytes) -> None:
 
 def test_npz_keeps_names_dtypes_and_empty_arrays(tmp_path: Path):
     arrays = {"none": np.zeros((0, 4), np.int64), "words": np.array(["a", "bc"]), "x": np.eye(2)}
-    again = files.read_npz(files.write_npz(tmp_path / "a.npz", **arrays))
+    again = foreign.read_npz(files.write_npz(tmp_path / "a.npz", **arrays))
     for name, array in arrays.items():
         np.testing.assert_array_equal(again[name], array)
         assert again[name].dtype == array.dtype
@@ -68,7 +70,7 @@ def test_npz_never_holds_a_pickle_and_a_torn_one_is_named(tmp_path: Path):
     whole = files.write_npz(tmp_path / "a.npz", x=np.arange(99)).read_bytes()
     for data in (pickled, whole[: len(whole) // 2], b"PK\x03\x04", b"text"):
         with pytest.raises(InputError, match=r"a\.npz: not a readable npz"):
-            files.read_npz(files.write_bytes(tmp_path / "a.npz", data))
+            foreign.read_npz(files.write_bytes(tmp_path / "a.npz", data))
 
 
 def test_lists_are_shortened_and_names_guessed() -> None:

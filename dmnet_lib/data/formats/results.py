@@ -5,7 +5,6 @@ classes. What a file leaves open is settled only if a single reading fits, and r
 with classes or images that are one off, the score would be wrong and look right.
 """
 
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from dmnet_lib.core import boxes, files
+from dmnet_lib.core import boxes, files, foreign
 from dmnet_lib.core.classes import NO_CLASSES, OTHER, REGION, Classes, plain
 from dmnet_lib.core.files import InputError, shortened
 from dmnet_lib.core.images import SUFFIXES
@@ -154,25 +153,16 @@ def _load(path: Path, names: Sequence[str]) -> _Results:
         predictions = sorted(path.glob("[!.]*.json"))
         if predictions and not any(path.glob("[!.]*.txt")):
             return _collected(row for file in predictions for row in _rows_of_prediction(file))
-        texts = ((p.stem, p.read_bytes()) for p in path.glob("[!.]*.txt"))
+        texts = ((p.stem, files.read_bytes(p)) for p in path.glob("[!.]*.txt"))
         return _from_text(path, texts, sequences)
     if path.suffix.lower() == ".zip":
-        return _from_text(path, _unzipped(path), sequences)
+        return _from_text(path, foreign.zipped_texts(path), sequences)
     found, coco_file = _decoded(path, list[_Result] | _WholeFile, RESULTS), None
     if isinstance(found, _WholeFile):
         coco_file = {"images": found.images, "categories": found.categories}
         found = found.annotations
     rows = ((o.file_name or o.image_id, o.category_id, (*o.bbox, o.score)) for o in found)
     return _collected(rows, coco_file=coco_file)
-
-
-def _unzipped(path: Path) -> Iterator[tuple[str, bytes]]:
-    # zipfile, zlib and others each have their own error for a torn archive
-    with files.reading(path, "a readable zip", (Exception,)), zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            member = Path(name)
-            if member.suffix == ".txt" and not member.name.startswith("."):
-                yield member.stem, archive.read(name)
 
 
 def _from_text(
@@ -221,8 +211,8 @@ def _rows_of_prediction(path: Path) -> Iterator[Row]:
 
 
 def _decoded(path: Path, kind: type[Json], what: str) -> Json:
-    with files.reading(path, what, (msgspec.DecodeError, UnicodeDecodeError, RecursionError)):
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+    with files.reading(path, what, (msgspec.DecodeError, UnicodeDecodeError)):
+        return msgspec.json.decode(files.read_bytes(path), type=kind)
 
 
 def _collected(rows: Iterable[Row], **about: object) -> _Results:

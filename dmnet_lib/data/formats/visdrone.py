@@ -194,7 +194,7 @@ def read(path: Path, ranges: Ranges = FIELD_RANGES) -> np.ndarray:
     Lines may end with a comma. Raises InputError.
     """
     with files.reading(path, "a text file", (UnicodeDecodeError,), kind="annotation file"):
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = files.read_text(path).splitlines()
     numbered = enumerate(lines, start=1)
     rows = [_fields(line, f"{path}:{number}", ranges) for number, line in numbered if line.strip()]
     return np.array(rows, dtype=np.int64).reshape(-1, len(ranges))
@@ -246,7 +246,9 @@ def _plain_fields(paths: Sequence[Path], ranges: Ranges) -> tuple[np.ndarray, np
     """Return counts [M] and fields [N, 8] of files of nothing but whole numbers, eight a line, else
     None. All are parsed as one text, many times faster than one by one."""
     try:
-        texts = [path.read_bytes().replace(b"\r\n", b"\n").replace(b",\n", b"\n") for path in paths]
+        texts = [
+            files.read_bytes(path).replace(b"\r\n", b"\n").replace(b",\n", b"\n") for path in paths
+        ]
         texts = [t if t.endswith(b"\n") or not t else t.rstrip(b",") + b"\n" for t in texts]
         counts, whole = np.array([text.count(b"\n") for text in texts]), b"".join(texts)
         lines = io.StringIO(whole.decode("ascii"))

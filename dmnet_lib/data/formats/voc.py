@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from dmnet_lib.core import files, parallel
+from dmnet_lib.core import files, foreign, parallel
 from dmnet_lib.core.annotations import LIMIT_PX, SCORE, TRUNCATION, Annotations, from_lists
 from dmnet_lib.core.classes import OTHER, Classes
 from dmnet_lib.core.files import InputError
@@ -29,13 +29,6 @@ from dmnet_lib.data.formats import coco, visdrone, yolo
 TAGS = files.values_beside(__file__)
 # The last is for a data set with a class that is called "others".
 NO_CLASS = visdrone.NO_CLASS | {"objects of no class": OTHER}
-
-
-class _NoDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type: it may declare entities that grow without end."""
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise InputError("it declares a document type; remove its DOCTYPE lines")
 
 
 def write(
@@ -134,10 +127,7 @@ def columns(
 
 def _read_image(path: Path) -> tuple[tuple[int, int], str, np.ndarray, list[str]]:
     """Return the (width, height), the image's suffix, and [n, 7] rows and names of its objects."""
-    # LookupError: an unknown encoding
-    with files.reading(path, "valid XML", (ElementTree.ParseError, LookupError, ValueError)):
-        parser = ElementTree.XMLParser(target=_NoDoctype())
-        root = ElementTree.fromstring(path.read_bytes(), parser=parser)
+    root = foreign.read_xml(path)
     if root.tag != "annotation":
         what = f"XML of something else (<{root.tag[:40]}>), not VOC's <annotation>"
         raise InputError(f"{path}: {what}; move it out of the folder")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from dmnet_lib.core import boxes, files, parallel
+from dmnet_lib.core import boxes, files, foreign, parallel
 from dmnet_lib.core.annotations import Annotations, from_lists
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
@@ -94,7 +94,7 @@ def classes_of(folder: Path) -> Classes:
 
 def image_folder(folder: Path, split: str) -> Path | None:
     """Return the folder of a split's images, where a data.yaml says it. Raises InputError."""
-    data = _yaml(folder / DATA) if (folder / DATA).is_file() else {}
+    data = _yaml(folder / DATA)
     told, base = data.get(split), folder / str(data.get("path") or "")
     if told is None:
         return None
@@ -114,9 +114,8 @@ def splits_in(folder: Path) -> tuple[str, ...]:
 
 
 def _yaml(path: Path) -> dict[str, object]:
-    text = "\n".join(lines_of(path))
-    with files.reading(path, "valid YAML", (yaml.YAMLError, RecursionError, ValueError)):
-        value = yaml.safe_load(text)
+    with files.reading(path, "valid YAML", (yaml.YAMLError, UnicodeDecodeError)):
+        value = foreign.parse_yaml(foreign.read_yaml(path)) if path.is_file() else {}
     return value if isinstance(value, dict) else {}
 
 
@@ -141,7 +140,7 @@ def _yaml_names(path: Path) -> list[str]:
 
 def lines_of(path: Path) -> list[str]:
     with files.reading(path, "a text file", (UnicodeDecodeError,)):
-        return path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
+        return files.read_text(path).splitlines() if path.is_file() else []
 
 
 def _read_image(

@@ -106,7 +106,7 @@ def _chosen_images(
 
 def _names_in(path: Path, known: Sequence[str]) -> list[str]:
     with files.reading(path, "a text file, one stem a line", (UnicodeDecodeError,)):
-        lines = path.read_text(encoding="utf-8-sig").split()
+        lines = [line.strip() for line in files.read_text(path).splitlines() if line.strip()]
     strange = sorted(set(lines) - set(known))
     if strange or not lines:
         odd = f"{len(strange)} of {len(lines)} are not: {files.shortened(strange)}"
