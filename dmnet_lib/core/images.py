@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
@@ -20,6 +21,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 SUFFIXES = (*JPEG_SUFFIXES, ".png", ".tif", ".tiff", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # Pillow knows more, which open other programs
 JPEG_START, APP1, SCAN = b"\xff\xd8", b"\xff\xe1", b"\xff\xda"  # markers; SCAN: pixels follow
+MOST_PX = 178_956_970  # of a picture, as Pillow has it
 HEAD_BYTES = 8192  # of a file: enough to hold the header of most JPEGs
 MARKERS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}  # with which files end
 TURNED, SIDEWAYS = range(2, 9), range(5, 9)  # EXIF's orientations; these swap width and height
@@ -53,7 +55,7 @@ def read(path: Path) -> Picture:
 
     More than eight bits are spread from the least value to the greatest; what is transparent lies
     on white; of several pictures the first counts. Raises InputError for a file that is missing,
-    torn, no picture, or larger than Pillow takes (178 megapixels).
+    torn, no picture, or of more than MOST_PX pixels.
     """
     return _read_jpeg(path) or _read_any(path)
 
@@ -65,7 +67,7 @@ def size_wh(path: Path) -> tuple[int, int]:
 
 def header(path: Path) -> Header:
     """Return what an image's header tells, without decoding it. Raises InputError."""
-    with _reading(path), path.open("rb", buffering=0) as stream:
+    with _reading(path), files.opened(path) as stream:
         head = stream.read(HEAD_BYTES)
         if _is_plain_jpeg(head) and (found := _jpeg_header(head)):
             return Header(found[1::-1], "JPEG", "L" if found[2] == "Gray" else "RGB", False)
@@ -79,7 +81,7 @@ def header(path: Path) -> Header:
 def require_whole(path: Path, kind: str) -> None:
     """Raise InputError where an image of a format, as `Header.format`, is cut short."""
     if marker := MARKERS.get(kind):
-        with path.open("rb") as stream:
+        with files.opened(path) as stream:
             stream.seek(max(0, path.stat().st_size - 64))  # a camera may pad the file behind it
             if marker not in stream.read():
                 raise InputError(f"{path}: corrupted {kind}, its end is missing; fetch it again")
@@ -102,10 +104,22 @@ def _reading(path: Path) -> AbstractContextManager[None]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     with (
         _reading(path),
+        files.opened(path, buffering=-1) as stream,
         warnings.catch_warnings(action="ignore"),  # of large pictures, and of odd metadata
-        Image.open(path, formats=FORMATS) as opened,
+        _picture(path, stream) as opened,
     ):
         yield opened
+
+
+def _picture(path: Path, stream: BinaryIO) -> Image.Image:
+    """Open a stream of known formats. Raises InputError for a header of too many pixels."""
+    if Image.MAX_IMAGE_PIXELS:  # half of what Pillow opens
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, files.limit(MOST_PX) / 2)
+    try:
+        return Image.open(stream, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        told = str(error).partition(",")[0]
+        raise InputError(f"{path}: {told}; if that is meant, set {files.LIMITS}=10") from None
 
 
 def _orientation(opened: Image.Image) -> int:
@@ -131,14 +145,14 @@ def _jpeg_header(data: bytes) -> tuple[int, int, str, str] | None:
     """Return a JPEG's height, width, colours, sampling; None where simplejpeg does not take it."""
     with suppress(ValueError):
         height, width, colours, _ = header = simplejpeg.decode_jpeg_header(data)
-        too_large = height * width > 2 * (Image.MAX_IMAGE_PIXELS or np.inf)
+        too_large = height * width > files.limit(MOST_PX)
         return header if colours in ("YCbCr", "Gray", "RGB") and not too_large else None
 
 
 def _read_jpeg(path: Path) -> Picture | None:
     """Return a JPEG's picture by the fastest codec; None of other files, and where it is turned."""
     with _reading(path):
-        data = path.read_bytes()
+        data = files.read_bytes(path)
         found = data.startswith(JPEG_START) and _jpeg_header(data)
     if not found or (not _is_plain_jpeg(data) and header(path).is_turned):
         return None

@@ -5,6 +5,7 @@ file has them. Pixels are half-open: the corner of pixel (0, 0) is the origin of
 rasterio, an extra, is imported on use.
 """
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, foreign
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 RASTERS_ALONE = (".vrt", ".jp2")
 SUFFIXES = (".tif", ".tiff", *RASTERS_ALONE)
+STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",
+          b"\xff\xd8\xff", b"\x89PNG")  # fmt: skip
+MOST_PX, MOST_TILE_PX = 100_000_000_000, 500_000_000  # of a raster, which takes days, and of a tile
 LARGE_PX, LARGE_TILED_PX = 178_000_000, 50_000_000  # Pillow's limit; cameras write no tiles
 CACHE_MB = 256  # of decoded tiles; GDAL's default grows with the machine
 SAMPLE_PX = 1024  # longest side of what a raster's values are measured on
@@ -144,6 +148,9 @@ def opened(path: Path, *, bands: str = "") -> Iterator[Raster]:
     where rasterio is not installed.
     """
     with _source(path) as source:
+        files.require_most(path, source.width * source.height, MOST_PX, "pixels")
+        tile_px = max(math.prod(shape) for shape in source.block_shapes)
+        files.require_most(path, tile_px, MOST_TILE_PX, "pixels in a tile")
         asked = _asked_bands(path, source, bands) if bands else ()
         with _reading(path):
             alpha, palette, value_range = _alpha(source), None, None
@@ -168,13 +175,46 @@ def opened(path: Path, *, bands: str = "") -> Iterator[Raster]:
 def _source(path: Path) -> Iterator["DatasetReader"]:
     with files.needing("raster", f"{path}: reading rasters needs rasterio"):
         import rasterio
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, CPL_VSIL_CURL_ALLOWED_FILENAME="none"):
         with _reading(path), warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            path.stat()  # or GDAL says of a missing file what it says of a torn one
+            _require_local(path)
             source = rasterio.open(path)
         with source:
             yield source
+
+
+def _require_local(path: Path) -> None:
+    """Raise ValueError, or OSError, for a raster that is no file of known formats, or not of such.
+
+    GDAL would follow a .vrt to any address, into archives, and into formats that lead further.
+    """
+    waiting, known = [path], set()
+    while waiting:
+        known.add(one := waiting.pop())
+        with files.opened(one, most=files.ANY_BYTES) as stream:
+            head = stream.read(64)
+        if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
+            waiting += {*_sources(one)} - known
+        elif not head.startswith(STARTS):
+            raise ValueError(f"{one.name} is no TIFF, JPEG 2000, JPEG, PNG or VRT")
+
+
+def _sources(path: Path) -> Iterator[Path]:
+    """Yield the files that a VRT is made of. Raises InputError where it leads elsewhere."""
+    root = foreign.read_xml(path)
+    if root.tag != "VRTDataset":
+        raise ValueError(f"XML of something else, <{root.tag:.40}>")
+    for element in root.iter():
+        texts = [element.text or "", *element.attrib.values()]
+        away = [one for one in texts if "/vsi" in one or "://" in one]
+        is_source = element.tag in ("SourceFilename", "SourceDataset")
+        if is_source and not away and not (path.parent / texts[0].strip()).is_file():
+            away = texts
+        if away and element.tag not in ("MDI", "SRS"):  # texts that are shown alone
+            raise InputError(f"{path}: leads to {away[0].strip()!a:.80}, which is no file here")
+        if is_source:
+            yield path.parent / texts[0].strip()
 
 
 def _reading(path: Path) -> AbstractContextManager[None]:

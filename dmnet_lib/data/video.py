@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".ts", ".mpg", ".mpeg")
+# Or a list of other files and addresses, called like a video, has these opened.
+ALONE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mpegts,mpeg"}
 SHORT_SECONDS = 0.5  # by which a video may end before its header says
 
 
@@ -42,7 +44,8 @@ def frames(path: Path, *, every: int = 0) -> Iterator[Frame]:
     with files.needing("video", f"{path}: videos need PyAV"):
         import av
     try:
-        with av.open(path) as container:
+        files.require_regular(path)
+        with av.open(path, options=ALONE) as container:
             yield from _frames(container, path, every)
     except FileNotFoundError:
         raise InputError(f"{path}: no such video") from None

@@ -169,10 +169,13 @@ def test_what_is_no_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(InputError, match=r"words.jpg: not a readable"):
             call(tmp_path / "words.jpg")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr(images, "MOST_PX", 2000)
     for name, call in product(("a.png", "a.jpg"), (images.read, images.size_wh)):
         path = saved(tmp_path, name, Image.new("RGB", (60, 60)))
-        with pytest.raises(InputError, match=r"exceeds limit of 2000 pixels"):  # told by its header
-            call(path)
+        with pytest.raises(InputError, match=r"exceeds limit of 2000 pixels; .*set DMNET_LIMITS="):
+            call(path)  # which its header tells
+    monkeypatch.setenv(files.LIMITS, "2")
+    assert images.read(path).image.shape == images.read(tmp_path / "a.png").image.shape
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
