@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm, hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from PIL import Image
 
 from dmnet_lib.core import boxes, files, result_folder
@@ -76,6 +77,7 @@ def show(
     Photographs that are not ours to pass on go to folder/pictures, which git ignores.
     """
     drawn, png = io.BytesIO(), io.BytesIO()
+    _without_formulas(figure)
     figure.savefig(drawn, format="png", dpi=100)
     picture = Image.open(drawn).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
     picture.save(png, format="PNG", optimize=True)
@@ -88,6 +90,14 @@ def show(
     files.write_bytes(place / f"{name}.png", png.getvalue())
     files.write_text(place / f"{name}.csv", csv)
     return Shown(png.getvalue(), csv, name, caption, alt)
+
+
+def _without_formulas(figure: Figure) -> None:
+    """Let texts, such as the names of classes, show $ as it is, but on log axes numbers."""
+    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    numbers = {one for axis in axes for one in axis.get_ticklabels() if axis.get_scale() == "log"}
+    for text in {*figure.findobj(Text)} - numbers:
+        text.set_parse_math(False)
 
 
 def saved(folder: Path, name: str, *, caption: str, alt: str) -> Shown:

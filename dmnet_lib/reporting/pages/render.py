@@ -46,10 +46,10 @@ class Table:
         return found
 
     def markdown(self) -> str:
-        """Return the table as Markdown, without its caption."""
+        """Return the table as Markdown, without its caption; cells hold no links."""
         lines = [self.head, ["---"] * len(self.head), *self.rows]
         unsafe = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;"})
-        cells = [[str(cell).translate(unsafe) for cell in line] for line in lines]
+        cells = [[str(cell).translate(unsafe).replace("](", "]\\(") for cell in r] for r in lines]
         return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
