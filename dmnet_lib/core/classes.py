@@ -16,8 +16,9 @@ from dmnet_lib.core.files import InputError, nearest
 
 REGION, OTHER = 0, -1
 MOST_NAMED = 12  # in a message or a legend: a data set may have hundreds
-# What text files, a name a line, and XML can hold: no control or line break, no space around it.
-NO_NAME = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff"
+# What text files, a name a line, and XML can hold: no control or line break, no space around it;
+# nor what turns the text behind it in pages and terminals.
+NO_NAME = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff"
 NAME = re.compile(rf"(?!\s)[^{NO_NAME}]{{1,200}}(?<!\s)")
 Class = TypeVar("Class", int, str)
 
@@ -38,7 +39,8 @@ class Classes:
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"a class stands twice among {self}")
         if odd := [name for name in self.names if not NAME.fullmatch(name)]:
-            what = f"a class is called {odd[0]!a:.60}, expected one line without spaces around it"
+            told = "expected one line of 1 to 200 signs, no space around"
+            what = f"a class is called {odd[0]!a:.50}, {told}"
             raise InputError(f"{self.source or 'the data'}: {what}")
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ COMMANDS = {  # each is a module of dmnet_lib.running.commands
     "compare": "differences between finished experiments, with confidence intervals",
     "doctor": "show versions, device, data and results on this machine",
 }
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 PLAIN = argparse.RawDescriptionHelpFormatter
 
 
@@ -49,8 +51,13 @@ class Parser(argparse.ArgumentParser):
 
 def say(line: str) -> None:
     """Write one line to standard output at once."""
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{_harmless(line)}\n")
     sys.stdout.flush()
+
+
+def _harmless(line: str) -> str:
+    """Return a line without what would steer a terminal, such as colours in the name of a file."""
+    return STEERING.sub(lambda sign: ascii(sign[0])[1:-1], line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = str(error)
         if isinstance(error, OSError) and error.filename and error.strerror:
             words = f"{error.filename}: {error.strerror.lower()}"
-        sys.stderr.write(f"dmnet: {' '.join(words.split())}\n")
+        sys.stderr.write(f"dmnet: {_harmless(' '.join(words.split()))}\n")
         return 1
 
 
