@@ -269,7 +269,8 @@ def below(folder: Path, name: str) -> Path:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         raise InputError(f"{name}: leads out of {folder}")
-    return folder / path
+    # On most systems a backslash is a sign like others, though COCO files of Windows mean folders.
+    return folder / name if "\\" in name and (folder / name).is_file() else folder / path
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import msgspec
@@ -445,11 +445,12 @@ def _coco(asked: Request) -> Split:
     images = tuple(coco.images_of(value, source=path).values())
     names = [str(image["file_name"]) for image in images]
     # Where one of the first images lies, the others are.
-    tried = ((one, name) for one in folders for name in names)
-    home = next((one for one, name in tried if (one / name).is_file()), None)
+    tried = ((one, name, name.replace("\\", "/")) for one in folders for name in names)
+    home = next((one for one, *both in tried if any((one / n).is_file() for n in both)), None)
 
     def size_of(name: str) -> tuple[int, int]:
-        return splits.size_of(Path(name).stem, asked.sizes, home and files.below(home, name))
+        stem = PurePosixPath(name.replace("\\", "/")).stem
+        return splits.size_of(stem, asked.sizes, home and files.below(home, name))
 
     is_told = home is not None or asked.sizes is not None
     table = coco.from_coco(value, source=path, sizes=size_of if is_told else None)

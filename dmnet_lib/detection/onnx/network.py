@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # an extra; commands that need no such detector do without
 
 NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 WHOLE_NUMBERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+MOST_SIDE_PX = 8192  # of an input, which is tried with a picture; with this takes 0.8 GB
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}  # best first
 
 
@@ -44,6 +45,8 @@ class Network:
             how = "export it with batch 1 or a dynamic one, and channels first"
             told = f"no detector of images, which takes {wanted}, but {takes}; {how}"
             raise InputError(f"{path}: {told}")
+        sides = [side for side in images[0].shape[2:] if isinstance(side, int)]
+        files.require_most(f"{path}: its input", max(sides, default=0), MOST_SIDE_PX, "px")
         return cls(path, session, images[0], sizes[0] if sizes else None)
 
     @property
