@@ -13,7 +13,6 @@ import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -27,6 +26,8 @@ SOURCES = project.sources(ROOT)  # of notebooks/ and params/base.yaml
 MODEL_FILE = "DMNET_MODEL_FILE"  # environment variable: where a parameter file's model lies here
 LIMITS = "DMNET_LIMITS"  # environment variable: a factor for all limits on what is read, 1
 MOST_BYTES = 8 * 10**9  # of a file; JSON and arrays take as much memory at least
+# A pipe would be waited for; Windows has none, but text files, of which bytes would be changed.
+OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 ANY_BYTES = 2**63  # of a file that is not read whole
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
@@ -172,21 +173,18 @@ def opened(path: Path, *, most: int = MOST_BYTES, buffering: int = 0) -> BinaryI
     """Open a regular file of at most so many bytes. Raises InputError for others, and OSError."""
     if "\0" in str(path):
         raise InputError(f"{str(path)!a:.80}: can be no file's name")
-    opener = partial(_checked, most=most)
-    return open(path, "rb", buffering, opener=opener)
-
-
-def _checked(path: str, flags: int, *, most: int) -> int:
-    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # or a pipe waits for its writer
+    handle = os.open(path, OPENING)
     try:
         about = os.fstat(handle)
-        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):  # open refuses folders
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(about.st_mode):
             raise InputError(f"{path}: no regular file, but a device or a pipe")
         require_most(path, about.st_size, most, "bytes")
-    except InputError:
+        return os.fdopen(handle, "rb", buffering)
+    except BaseException:
         os.close(handle)
         raise
-    return handle
 
 
 def require_regular(path: Path) -> None:

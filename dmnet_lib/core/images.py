@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
@@ -117,6 +117,8 @@ def _picture(path: Path, stream: BinaryIO) -> Image.Image:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, files.limit(MOST_PX) / 2)
     try:
         return Image.open(stream, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError("its content is of none of them") from None
     except Image.DecompressionBombError as error:
         told = str(error).partition(",")[0]
         raise InputError(f"{path}: {told}; if that is meant, set {files.LIMITS}=10") from None

@@ -169,6 +169,8 @@ def check(parameter: Parameter, value: Value, where: str) -> Value:
         got = TYPES.get(type(value), type(value).__name__)
         got = got if value is None or isinstance(value, dict) else f"{value!r} ({got})"
         raise InputError(f"{where}: expected {expected}, got {got}")
+    if kind is int and abs(value) >= 2**63:
+        raise InputError(f"{where}: {value!r:.20}… is too large a number")
     if isinstance(value, str) and "\0" in value:  # which no path can hold
         raise InputError(f"{where}: {value!a:.60} holds a null byte")
     if isinstance(value, float) and not math.isfinite(value):

@@ -10,7 +10,10 @@ from dmnet_lib.core.classes import Classes
 MANY = Classes(tuple(f"kind {k}" for k in range(1, 201)), "a.json")
 
 
-@pytest.mark.parametrize("name", ["", " boat", "boat\t", "a\nb", "a\u2028b", "\ufeffa", "x" * 201])
+ODD = ("", " boat", "boat\t", "a\nb", "a\u2028b", "\ufeffa", "x" * 201, "\x1b[31mred", "\u202egnp")
+
+
+@pytest.mark.parametrize("name", ODD)
 def test_what_no_line_of_a_file_can_hold_is_no_name(name: str) -> None:
     told = fault(Classes, ("car", name), "data.yaml")
     assert told.startswith("data.yaml: a class is called ") and len(told) < 140

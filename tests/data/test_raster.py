@@ -1,5 +1,6 @@
 """Rasters by windows: bands and values as they are shown, places, and which files are rasters."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from builders import fault
 from PIL import Image
 from shared import SHARED, needs_data
 
-from dmnet_lib.core import images
+from dmnet_lib.core import files, images
 from dmnet_lib.data import raster
 
 rasterio = pytest.importorskip("rasterio")
@@ -172,3 +173,35 @@ def test_a_real_map_shows_what_pillow_does() -> None:
     image, notes = shown(path, (0, 0, 400, 400))
     np.testing.assert_array_equal(image, images.read(path).image)
     assert notes == ""
+
+
+VRT = """<VRTDataset rasterXSize="{0}" rasterYSize="{0}"><VRTRasterBand dataType="Byte" band="1">
+<SimpleSource><SourceFilename relativeToVRT="1">{1}</SourceFilename><SourceBand>1</SourceBand>
+</SimpleSource></VRTRasterBand></VRTDataset>"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (VRT.format(60, "/vsicurl/http://127.0.0.1:9/a.tif"), "leads to '/vsicurl/http://"),
+        (VRT.format(60, "http://127.0.0.1:9/a.tif"), "leads to 'http://127.0.0.1:9/a.tif', which"),
+        (VRT.format(60, "/vsizip/a.zip/a.tif"), "leads to '/vsizip/a.zip/a.tif', which is no file"),
+        (VRT.format(60, "gone.tif"), "leads to 'gone.tif', which is no file here"),
+        (VRT.format(60, "wms.xml"), "not a readable raster; .*XML of something else, <GDAL_WMS>"),
+        (VRT.format(60, "raw.tif"), "not a readable raster; .*raw.tif is no TIFF"),
+        ("<GDAL_WMS/>", "not a readable raster; .*XML of something else, <GDAL_WMS>"),
+        (
+            VRT.format(2**31 - 1, "a.tif"),
+            "pixels, over the limit of 100,000,000,000; ",
+        ),
+    ],
+)
+def test_a_vrt_leads_to_local_rasters_alone(tmp_path: Path, text: str, told: str) -> None:
+    mosaics.write_tif(tmp_path / "a.tif", RGB)
+    files.write_text(tmp_path / "wms.xml", "<GDAL_WMS/>")
+    files.write_text(tmp_path / "raw.tif", "root:x:0:0")
+    path = files.write_text(tmp_path / "a.vrt", VRT.format(60, "a.tif"))
+    with raster.opened(path) as one:
+        assert one.overview(60).image.any()
+    files.write_text(path, text)
+    assert re.search(rf"a\.vrt: .*{told}", fault(shown, path))

@@ -266,3 +266,9 @@ def test_a_file_is_named_there_and_told(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "architecture onnx needs a model_file" in fault(load, "", "car", names="coco")
     monkeypatch.setenv(files.MODEL_FILE, str(tmp_path / "none.onnx"))
     assert "none.onnx: no such model" in fault(load, "other.onnx", "car", names="coco")
+
+
+def test_an_input_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    path = answering(tmp_path / "d.onnx", np.zeros((1, 7, 3)), shape=(1, 3, 64, 320_000))
+    told = fault(Onnx.open, path, VISDRONE, **RULES)
+    assert "d.onnx: its input: 320,000 px, over the limit of 8,192; if that is meant, set " in told

@@ -250,3 +250,10 @@ def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():
     assert (left.get_title(), right.get_title()) == ("one", "two")
     assert left.get_ylim() == right.get_ylim()
     assert left.get_xlim() == right.get_xlim()
+
+
+def test_names_of_classes_are_no_formulas(tmp_path: Path) -> None:
+    named = STRATEGIES.iloc[:2][["AP"]].set_axis([r"$\frac$", "$x$ $"])
+    figure = charts.bars(named, y_label=r"$\frac$")
+    assert show(tmp_path, figure).png.startswith(b"\x89PNG")
+    assert not any(text.get_parse_math() for text in figure.axes[0].get_xticklabels())

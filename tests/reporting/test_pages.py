@@ -310,3 +310,11 @@ def test_numbers_are_told_from_words() -> None:
     for text in ("1", "-0.5", "+1.2 [0.3, 2.1]", "1,204", "12%", "-", "n/a", "1e-05"):
         assert Table(("a",), [(text,)]).kinds == ["num"], text
         assert Table(("a",), [(text,), ("2x3",)]).kinds == [""], text
+
+
+def test_markdown_of_a_table_holds_no_links_and_no_tags() -> None:
+    rows = [("![a](http://b.c)", "<b>x</b>|y", "+0.1 [-0.1, +0.3]")]
+    text = Table(("q", "r", "s"), rows).markdown()
+    assert text.splitlines()[2] == (
+        r"| ![a]\(http://b.c) | &lt;b>x&lt;/b>\|y | +0.1 [-0.1, +0.3] |"
+    )

@@ -42,3 +42,11 @@ def test_doctor_runs_where_python_knows_no_affinity(monkeypatch, capsys) -> None
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert cli.main(["doctor"]) == 0
     assert f"cores     {os.cpu_count()}" in capsys.readouterr().out
+
+
+def test_nothing_that_is_said_steers_a_terminal(tmp_path, refused, capsys) -> None:
+    given = ["--ground-truth", tmp_path / "\x1b[31mred\u202e", "--detections", "a"]
+    told = refused("evaluate", *given, "--protocol", "coco", "--out", "m.json")
+    assert "\\x1b[31mred\\u202e: no such file or folder" in told
+    cli.say("\x1b[31m مثال\t½")
+    assert capsys.readouterr().out == "\\x1b[31m مثال\t½\n"

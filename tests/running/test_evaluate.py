@@ -1,10 +1,12 @@
 """`dmnet evaluate`: figures and notes for what can be scored, one line for what cannot."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import JPEG
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import merge_classes
@@ -260,3 +262,22 @@ def test_boxes_with_fractions_are_scored_as_they_are(root, protocol) -> None:
     more = ("--protocol", protocol, "--first-class", "1", "--only-detected")
     metrics = evaluate(root, found, *more, truth="val.json")
     assert metrics["AP"] == 1
+
+
+def test_names_of_images_may_hold_blanks_and_backslashes(tmp_path: Path, said: Callable) -> None:
+    entries = [{"id": n, "file_name": name, "width": 100, "height": 80}
+               for n, name in enumerate((r"day 1\a b.png", "c.png"), 1)]  # fmt: skip
+    boxes = [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 20, 20]} for n in (1, 2)]
+    one = [{"id": 1, "name": "car"}]
+    truth = {"images": entries, "annotations": boxes, "categories": one}
+    files.write_json(tmp_path / "truth.json", truth)
+    files.write_json(tmp_path / "found.json", [boxes[0] | {"score": 0.5}])
+    files.write_text(tmp_path / "names.txt", "\na b\n")
+    places = {"ground-truth": "truth.json", "detections": "found.json", "names": "names.txt"}
+    given = [word for name, place in places.items() for word in (f"--{name}", tmp_path / place)]
+    lines = said("evaluate", *given, "--protocol", "coco", "--out", tmp_path / "metrics.json")
+    assert "note: 1 of 2 images scored: those of names.txt" in lines
+    for name in (r"day 1\a b.png", "day 1/a b.png"):  # as it is called, or as Windows means it
+        files.write_bytes(tmp_path / "images" / name, JPEG)
+        assert datasets.read(tmp_path / "truth.json").images.paths[0] == tmp_path / "images" / name
+        (tmp_path / "images" / name).unlink()

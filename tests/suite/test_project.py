@@ -126,6 +126,60 @@ def test_the_rooms_break_where_they_should(module: str, source: str) -> None:
     assert home_faults("dmnet_lib.cropping.regions", "import matplotlib.pyplot as plt")
 
 
+# What others wrote is read by core.files, core.foreign and core.images, which bound it.
+
+RAW = re.compile(  # calls that open a file themselves
+    r"(.+\.)?open|.+\.(read_text|read_bytes|fromfile|imread|memmap)|(pd|np)\.(load|read|gen)\w*"
+    r"|yaml\.\w*(load|compose)\w*|zipfile\.ZipFile|ElementTree\.(parse|fromstring)"
+    r"|(safetensors\.)?torch\.load|.+\.InferenceSession"
+)
+BOUNDED = re.compile(r"(files\.(read_text|read_bytes)|(onnx\.)?(Network|Onnx)\.open)")
+OPEN = {  # module: the calls that it may make, and why
+    "core.files": "Path(module_file).with_suffix('.toml').read_text, open, os.open",  # own
+    "core.foreign": "yaml.load, zipfile.ZipFile, ElementTree.fromstring, archive.open",
+    "core.images": "Image.open",
+    "core.params": "yaml.compose",  # of base.yaml, which is own
+    "core.numerics": "known.read_text, driver.read_text",  # of the system
+    "core.provenance": "_module_path(name).read_text, path.read_text, values.read_text",  # own code
+    "core.weights": "safetensors.torch.load",  # of bytes that are read
+    "data.formats.visdrone": "zipfile.ZipFile, np.loadtxt",  # to write; of text that is read
+    "data.journal": "self._lines.open",  # what `dmnet predict` wrote beside its output
+    "data.raster": "rasterio.open",  # after _require_local
+    "data.scenes.__init__": "path.read_bytes",  # own code
+    "data.video": "av.open",  # after files.require_regular, or to write
+    "detection.onnx.network": "onnxruntime.InferenceSession",  # of a regular file
+    "evaluation.experiments": "pd.read_csv",  # of finished runs
+    "evaluation.published": "pd.read_csv",  # own
+    "reporting.figures": "Image.open, place.with_suffix('.csv').read_text, "
+                         "place.with_suffix('.png').read_bytes",  # own figures
+    "reporting.pages.findings": "path.read_bytes",  # of finished runs
+    "reporting.pages.notebooks": "template.read_text",  # own
+    "reporting.pages.render": "(STATIC / n).read_text",  # own
+    "running.cli": "os.open",  # of the null device
+    "running.commands.common": "Path(__file__).with_name('help.toml').read_text",  # own
+    "running.commands.init": "(folder / name).read_bytes, shipped[name].read_bytes",  # own
+    "running.runner": "owner.read_text",  # own
+    "training.loop": "torch.load",  # own checkpoint, and no pickle
+}  # fmt: skip
+
+
+def opening(source: str) -> set[str]:
+    """Return the calls by which source opens files without a bound."""
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    texts = {ast.unparse(one) for one in calls}
+    return {one for one in texts if RAW.fullmatch(one) and not BOUNDED.fullmatch(one)}
+
+
+def test_files_of_others_are_opened_in_core_alone() -> None:
+    for path in SOURCES:
+        name = ".".join(path.relative_to(LIBRARY).with_suffix("").parts)
+        allowed = {call for call in OPEN.get(name, "").split(", ") if call}
+        assert opening(path.read_text()) == allowed, f"{name}: use core.files, foreign or images"
+    for line in ("Image.open(p)", "p.read_text()", "yaml.safe_load(t)", "np.load(p)", "open(p)"):
+        assert opening(line)
+    assert not opening("files.read_text(p)")
+
+
 # Notebooks: no outputs, no definitions, nothing hidden in an expression.
 
 
