@@ -20,7 +20,7 @@ from dmnet_lib.density.sizes import Bins
 LEVELS = np.iinfo(np.uint16).max
 REACH = 8.5  # sigmas; further out is less than 1e-16 of a kernel
 TILE = 256  # cells a side; a map is drawn tile by tile, each from the kernels that reach it
-MOST_CELLS = 200_000_000  # of a map, which takes 0.8 GB
+MOST_CELLS = 200_000_000  # of an image's maps, which take 0.8 GB
 MOST_BYTES_PX = 64  # a pixel, of an image's maps: eight of 8 bytes each
 FORMATS = (".npy", ".npz")  # of files: the map as it is, and packed
 
@@ -32,11 +32,11 @@ def edges(length: int, stride: float) -> tuple[np.ndarray, np.ndarray]:
     return borders[:-1], borders[1:]
 
 
-def require_cells(name: str, size_wh: Sequence[int], stride: float) -> None:
-    """Raise InputError for an image of more cells than a map is meant to have."""
-    cells = math.prod(math.ceil(side / stride) for side in size_wh)
+def require_cells(name: str, size_wh: Sequence[int], stride: float, count: int = 1) -> None:
+    """Raise InputError for an image whose maps would have more cells than is meant."""
+    cells = count * math.prod(math.ceil(side / stride) for side in size_wh)
     where = "image {}: {} x {} px".format(name, *size_wh)
-    files.require_most(where, cells, MOST_CELLS, "cells of its density map")
+    files.require_most(where, cells, MOST_CELLS, "cells of its density maps")
 
 
 def draw(
@@ -62,6 +62,7 @@ def by_size(
 ) -> np.ndarray:  # fmt: skip
     """Return image `index` as [K, h, w] float32 maps, one per size bin; they add up to `draw`'s."""
     image = points.of_image(index)
+    require_cells(image.names[0], image.sizes_wh[0].tolist(), stride, len(bins))
     numbers = bins.of(image.sides_px)
     parts = [image.where(numbers == number) for number in range(len(bins))]
     return np.stack([draw(part, 0, stride=stride, kernel=kernel) for part in parts])

@@ -3,17 +3,20 @@
 The last window of a row or column ends at the border, so that all have one size (DMNet's own grid).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from dmnet_lib.core import files
 from dmnet_lib.core.boxes import runs
 from dmnet_lib.core.official import CORRECTED, KernelRules
 from dmnet_lib.density.kernels import axis_weights
 from dmnet_lib.density.points import Points
 
+MOST_WINDOWS = 50_000_000  # of an image, whose sums take 0.4 GB
 COLUMNS_AT_ONCE = 20_000  # of the grids of images, whose weights are held together: some 30 MB
 
 
@@ -28,7 +31,13 @@ class Grid:
 
 
 def grid(size_wh: np.ndarray, window_wh: tuple[int, int], *, step_px: int | None = None) -> Grid:
-    """Return the window grid of an image of size_wh; with step_px windows stand so far apart."""
+    """Return the window grid of an image of size_wh; with step_px windows stand so far apart.
+
+    Raises InputError for one of far too many windows.
+    """
+    counts = [-(-int(n) // (step_px or w)) for n, w in zip(size_wh, window_wh, strict=True)]
+    where = "an image of {} x {} px".format(*size_wh)
+    files.require_most(where, math.prod(counts), MOST_WINDOWS, "windows")
     sides = []
     for length, window in zip(map(int, size_wh), window_wh, strict=True):
         starts = np.clip(np.arange(0, length, step_px or window), 0, max(0, length - window))

@@ -41,7 +41,7 @@ def density_maps(
     of_image: Detections, size_wh: np.ndarray, planner: CropPlanner
 ) -> tuple[np.ndarray, float]:
     """Return the [K, h, w] maps of the detections of one image, and their stride in pixels."""
-    density.require_cells(of_image.names[0], size_wh.tolist(), planning.CELL_PX)
+    density.require_cells(of_image.names[0], size_wh.tolist(), planning.CELL_PX, len(planner.bins))
     sides_px, boxes_xywh = of_image.sides_px, boxes.xyxy_to_xywh(of_image.boxes_xyxy)
     scale = planner.input_scale.whole_image_scales(size_wh)
     counts = of_image.scores / np.maximum(planner.curve(sides_px * scale), LEAST_RECALL)

@@ -378,3 +378,19 @@ def test_sizes_come_with_the_maps(streets, said, refused) -> None:
 def test_wrong_arguments_are_one_line(streets, refused, arguments, words) -> None:
     assert words in refused(*planning_of(streets, "c", *arguments.split()))
     assert not (streets / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "side", "told"),
+    [
+        ("density", 100_000, "10,000,000,000 cells of its density maps, over the limit of 200,000"),
+        ("crops --no-images", 10**9 - 1, "windows, over the limit of 50,000,000; if that is meant"),
+        ("crops --no-images --policy planned", 100_000, "cells of its density maps, over the"),
+    ],
+)
+def test_images_that_no_memory_holds_are_refused(tmp_path, refused, command, side, told) -> None:
+    image = {"id": 1, "file_name": "a.jpg", "width": side, "height": side}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 20]}
+    value = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "car"}]}
+    path, (name, *more) = files.write_json(tmp_path / "a.json", value), command.split()
+    assert told in refused(name, path, "--out", tmp_path / "out", "--jobs", 1, *more)
