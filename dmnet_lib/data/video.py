@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".ts", ".mpg", ".mpeg")
 # Or a list of other files and addresses, called like a video, has these opened.
-ALONE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mpegts,mpeg"}
+ALONE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mpegts,mpeg,mpegvideo"}
 SHORT_SECONDS = 0.5  # by which a video may end before its header says
 
 

@@ -1,5 +1,6 @@
 """Videos, made here: frames by number and time, upright, and corrupted ones are named."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -61,3 +62,12 @@ def test_what_is_no_video_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InputError, match=r"pip install 'dmnet-suite\[video\]'"):
         list(video.frames(words))
+
+
+def test_a_list_of_other_files_is_no_video(tmp_path: Path) -> None:
+    made(tmp_path / "a.mp4")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile a.mp4\n")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name, told in (("list.mp4", "corrupted or not a video"), ("pipe.mp4", "no regular file")):
+        with pytest.raises(InputError, match=f"{name}: {told}"):
+            list(video.frames(tmp_path / name))
