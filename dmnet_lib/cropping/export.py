@@ -4,9 +4,9 @@ simplejpeg is the fastest codec measured (benchmarks/codecs.py); it offers no lo
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -15,18 +15,23 @@ import numpy as np
 
 from dmnet_lib.core import files, images, parallel
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.made import Made, stamp
 from dmnet_lib.cropping import crops
 from dmnet_lib.data import splits
 
 
 @dataclass(frozen=True)
 class Parent:
-    """One image and what is cut out of it: regions_xyxy [R, 4] int, each with a file's stem."""
+    """One image and what is cut out of it: regions_xyxy [R, 4] int, each with a file's stem.
+
+    of: the stamp of the image, and how its crops are written.
+    """
 
     path: Path
     size_wh: np.ndarray  # as annotated
     regions_xyxy: np.ndarray
     names: tuple[str, ...]
+    of: str = ""
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -47,35 +52,45 @@ def parents_of(
 
 
 def export(
-    parents: Sequence[Parent], folder: Path, *, quality: int = 95, executor: Executor | None = None
-) -> list[InputError]:
+    parents: Iterable[Parent], folder: Path, *, quality: int = 95, executor: Executor | None = None,
+    made: Made | None = None,
+) -> list[InputError]:  # fmt: skip
     """Write the pixels of every crop to folder/<name>.jpg, colours sampled as in the whole image.
 
-    A crop that is there and not older than its image is kept. Returns what is wrong with images
-    that cannot be read; the crops of all others are written. Raises OSError.
+    With `made`, whose root holds folder, crops of the same image that are whole are kept. Returns
+    what is wrong with images that cannot be read; the crops of all others are written, and none of
+    these is left. Raises OSError.
     """
     task = partial(parallel.attempt, partial(_export_one, folder=folder, quality=quality))
-    done = parallel.run(task, parents, executor=executor, label="images")
-    return [error for error in done if error]
+    due = list(_due(parents, folder, quality, made)) if made else parents
+    errors = []
+    for place, error in enumerate(parallel.run(task, due, executor=executor, label="images")):
+        if error:
+            errors.append(error)
+        elif made:
+            names = (f"{folder.name}/{name}.jpg" for name in due[place].names)
+            made.add(*names, of=due[place].of)
+    return errors
+
+
+def _due(parents: Iterable[Parent], folder: Path, quality: int, made: Made) -> Iterator[Parent]:
+    """Yield images with the crops that are to be cut; what is there of these is removed."""
+    for parent in parents:
+        of = f"{stamp(parent.path)} {quality}"
+        names = [f"{folder.name}/{name}.jpg" for name in parent.names]
+        rows = [row for row, name in enumerate(names) if not made.stands(name, of)]
+        for row in rows:
+            (folder / f"{parent.names[row]}.jpg").unlink(missing_ok=True)
+        if rows:
+            some = tuple(parent.names[row] for row in rows)
+            yield replace(parent, regions_xyxy=parent.regions_xyxy[rows], names=some, of=of)
 
 
 def _export_one(parent: Parent, *, folder: Path, quality: int) -> None:
     """Write one image's crops. Raises InputError where it cannot be read."""
-    paths = [folder / f"{name}.jpg" for name in parent.names]
-    todo = [row for row, path in enumerate(paths) if not _stands(path, parent.path)]
-    if not todo:
-        return
     picture = images.read(parent.path)
     splits.require_size(parent.path, picture.image.shape[1::-1], parent.size_wh)
-    for row in todo:
-        pixels = crops.cut(picture.image, parent.regions_xyxy[row])
+    for name, region_xyxy in zip(parent.names, parent.regions_xyxy, strict=True):
+        pixels = crops.cut(picture.image, region_xyxy)
         data = images.encode_jpeg(pixels, quality=quality, sampling=picture.sampling)
-        files.write_bytes(paths[row], data)
-
-
-def _stands(crop: Path, image: Path) -> bool:
-    """Tell whether a crop is there and not older than its image."""
-    try:
-        return crop.stat().st_mtime_ns >= image.stat().st_mtime_ns
-    except FileNotFoundError:
-        return False
+        files.write_bytes(folder / f"{name}.jpg", data)

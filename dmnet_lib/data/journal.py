@@ -14,6 +14,7 @@ import numpy as np
 
 from dmnet_lib.core import files
 from dmnet_lib.core.classes import Classes
+from dmnet_lib.core.made import Made, stamp
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco
 from dmnet_lib.data.formats.coco import Entry
@@ -23,12 +24,15 @@ LINES_ARE = "lines of `dmnet predict`; remove it to begin anew"
 
 
 class _Line(msgspec.Struct):
-    """One image: its entry in the COCO file, and the columns of its detections."""
+    """One image: its entry in the COCO file, the columns of its detections, the stamp of what it
+    was read from, and the names of the files that show what was found."""
 
     image: Entry
     boxes_xyxy: list[list[float]]
     scores: list[float]
     class_ids: list[int]
+    of: str = ""
+    shown: list[str] = []
 
 
 @dataclass
@@ -38,50 +42,73 @@ class Journal:
     path: Path
     classes: Classes
     info: Mapping[str, object]
+    made: Made
     done: dict[str, int] = field(default_factory=dict)  # by file_name
+    is_started: bool = False
 
     @classmethod
     def begin(
-        cls, path: Path, classes: Classes, info: Mapping[str, object], others: Sequence[Path] = ()
+        cls, path: Path, classes: Classes, info: Mapping[str, object], made: Made
     ) -> "Journal":
         """Return the journal of a call, which knows what an earlier one like it has done.
 
-        others are what else calls leave there. Raises InputError where it is of another call.
+        made tells which files are whole. Raises InputError for lines that nothing can be made of.
         """
-        found = cls(path, classes, json.loads(json.dumps(info)))
+        found = cls(path, classes, json.loads(json.dumps(info)), made)
         if found._lines.is_file():
             found._go_on()
-        else:
-            files.refuse_others(path, {"info": found.info}, *others)
         return found
+
+    def start(self) -> None:
+        """Remove what other calls left, before the first file is written."""
+        if not self.is_started:
+            self.made.begin(self.made.files if self.done else ())
+        self.is_started = True
+
+    def shown(self, *names: str) -> None:
+        """Enter files that show what was found in several images."""
+        if self.is_started:
+            self.made.add(*names)
 
     @property
     def _lines(self) -> Path:
         return self.path.with_name(self.path.name + LINES)
 
     def _go_on(self) -> None:
-        """Take what an earlier call has done, and cut off a line that it could not finish."""
-        with self._lines.open("rb+") as stream:
+        """Take what an earlier call like this has done, without what is torn or of other files."""
+        with self._lines.open("rb") as stream:
             with files.reading(self._lines, LINES_ARE, (ValueError,)):
-                before = json.loads(stream.readline())
-            if before != self.info:
-                raise files.other_output(self.path.parent)
-            whole = stream.tell()
-            for line in stream:
-                if not line.endswith(b"\n"):
-                    break
-                with files.reading(self._lines, LINES_ARE, (msgspec.MsgspecError,)):
-                    one = msgspec.json.decode(line, type=_Line)
-                self.done[str(one.image["file_name"])] = len(one.scores)
-                whole += len(line)
-            stream.truncate(whole)
+                head = stream.readline()
+                if json.loads(head) != self.info:
+                    self._lines.unlink()
+                    return
+            with files.whole(self._lines) as whole:
+                whole.write(head)
+                whole.writelines(line for line in stream if self._stands(line))
 
-    def add(self, image: Entry, found: Detections) -> None:
-        """Write what is found in an image, once; its entry needs no id."""
+    def _stands(self, line: bytes) -> bool:
+        """Tell whether a line and what it tells of are whole, and then take it as done."""
+        if not line.endswith(b"\n"):
+            return False
+        with files.reading(self._lines, LINES_ARE, (msgspec.MsgspecError,)):
+            one = msgspec.json.decode(line, type=_Line)
+        stands = one.of == stamp(str(one.image.get("source", "")))
+        stands = stands and all(self.made.stands(name, one.of) for name in one.shown)
+        if stands:
+            self.done[str(one.image["file_name"])] = len(one.scores)
+        return stands
+
+    def add(self, image: Entry, found: Detections, of: str = "", shown: Sequence[str] = ()) -> None:
+        """Write what is found in an image, once; its entry needs no id, and has its source.
+
+        of is the stamp of that, and shown are the names of the files that show what was found.
+        """
         if image["file_name"] in self.done:
             return
+        self.start()
+        self.made.add(*shown, of=of)
         columns = (found.boxes_xyxy.tolist(), found.scores.tolist(), found.class_ids.tolist())
-        line = msgspec.json.encode(_Line(image, *columns)) + b"\n"
+        line = msgspec.json.encode(_Line(image, *columns, of, list(shown))) + b"\n"
         if not self._lines.is_file():
             files.write_json(self._lines, self.info, indent=None)
         with self._lines.open("ab") as stream:
@@ -91,9 +118,11 @@ class Journal:
     def finish(self, *, is_whole: bool) -> None:
         """Write the COCO file of all that is done; whole, nothing is left to go on with."""
         if self.done:
+            self.start()
             files.write_text(
                 self.path, coco.detections_text(self._found(), self.classes, info=self.info)
             )
+            self.made.add(self.path.name)
         if is_whole:
             self._lines.unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ import numpy as np
 from dmnet_lib.core import files, images
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError, shortened
+from dmnet_lib.core.made import stamp
 
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
@@ -37,15 +38,14 @@ class Images:
     """
 
     sharers: ClassVar[int] = 1
-    kept: ClassVar[OrderedDict[tuple[Path, int], np.ndarray]] = OrderedDict()  # by path and time
+    kept: ClassVar[OrderedDict[tuple[Path, str], np.ndarray]] = OrderedDict()  # by path and stamp
     paths: tuple[Path, ...]
     max_bytes: int = 1024**3
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Return image `index` as [H, W, 3] uint8 RGB. Raises InputError for a corrupted file."""
         path = self.paths[index]
-        with files.reading(path, "a readable image", (OSError,), kind="image"):
-            key = path, path.stat().st_mtime_ns
+        key = path, stamp(path)
         if key not in self.kept:
             self.kept[key] = images.read(path).image
             size = sum(image.nbytes for image in self.kept.values())
@@ -53,6 +53,10 @@ class Images:
                 size -= self.kept.popitem(last=False)[1].nbytes
         self.kept.move_to_end(key)
         return self.kept[key]
+
+    def stamps(self, some: slice) -> tuple[str, ...]:
+        """Return what differs for each of some images once its file is another."""
+        return tuple(map(stamp, self.paths[some]))
 
 
 @dataclass(frozen=True)

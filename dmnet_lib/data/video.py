@@ -86,6 +86,11 @@ class Writer(ExitStack):
         self._folder = folder
         self._open: dict[str, OutputContainer] = {}
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the videos so far."""
+        return list(self._open)
+
     def add(self, name: str, image: np.ndarray, rate: Fraction) -> None:
         """Add a picture [H, W, 3] uint8 RGB to the video of a name, at so many a second."""
         import av

@@ -133,8 +133,8 @@ def detect(
     """Return what each pass finds in a split, and the seconds [M] that it spent on each image.
 
     An image is decoded once for all passes, which their seconds do not count. What the cache has of
-    some images is not looked for again. label names the progress bar; so many images together share
-    the detector's batches. Raises ValueError for views whose input_wh is not the detector's.
+    some images and of these files is not looked for again. label names the progress bar; so many
+    images together share the detector's batches. Raises ValueError for views whose input_wh is not the detector's.
     """
     for views in passes:
         if views.input_scale.input_wh != detector.input_wh:
@@ -143,7 +143,9 @@ def detect(
     for first in parallel.progress(range(0, len(names), step := max(SHARD, together)), label):
         shard = range(first, min(first + step, len(names)))
         parts = [views.of_images(shard) for views in passes]
-        keys = [(names[shard.start : shard.stop], *vars(part).values()) for part in parts]
+        some = slice(shard.start, shard.stop)
+        stamps = images.stamps(some) if cache and isinstance(images, Images) else ()
+        keys = [((*names[some], *stamps), *vars(part).values()) for part in parts]
         seen = [cache and cache.get(*key) for key in keys]
         new = [number for number, one in enumerate(seen) if one is None]
         answers = _of_shard(detector, images, shard, [parts[n] for n in new], together)

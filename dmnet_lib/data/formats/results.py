@@ -146,6 +146,14 @@ def write(
         visdrone.write_detections(path, found)
 
 
+def written(path: Path, found: Detections) -> list[str] | None:
+    """Return the names of what `write` writes in a folder; None where path is a file."""
+    if path.suffix.lower() in (".json", ".zip"):
+        return None
+    sequences = list(map(uavdt.sequence_of, found.names))
+    return [f"{name}.txt" for name in (dict.fromkeys(sequences) if all(sequences) else found.names)]
+
+
 def _load(path: Path, names: Sequence[str]) -> _Results:
     """Return what a results json, a folder or zip of text, or a folder of json holds."""
     sequences = set(map(uavdt.sequence_of, names))

@@ -3,7 +3,7 @@
 import argparse
 import math
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args
 from dmnet_lib.core import official, parallel
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.made import Made
 from dmnet_lib.core.official import Profile
 from dmnet_lib.data import datasets, splits
 from dmnet_lib.density import kernels, points
@@ -124,6 +125,17 @@ def count(text: str, *, least: int = 1, most: int = 10**9) -> int:
 @dataclass(frozen=True)
 class NoOptions:
     """The options of a command that has none."""
+
+
+@dataclass(frozen=True)
+class OutOptions:
+    """What a command may replace where it writes."""
+
+    overwrite: bool = option("also replace what this command did not make", action="store_true")
+
+    def made(self, out: Path, by: str, names: Iterable[str] | None = None) -> Made:
+        """Return what the command `by` made at out before. InputError as of `Made.at`."""
+        return Made.at(out, by, names, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.files import InputError
-from dmnet_lib.running.commands.common import Say, WorkerOptions, option
+from dmnet_lib.running.commands.common import OutOptions, Say, WorkerOptions, option
 
 if TYPE_CHECKING:  # pandas and torch take longer to import than help should
     import pandas as pd
 
     from dmnet_lib.evaluation.comparing import Comparison
+
+FIGURE = "differences"
+WRITTEN = ("report.html", result_folder.METRICS, f"figures/{FIGURE}.png", f"figures/{FIGURE}.csv")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Options:
 
     names: tuple[str, ...] = option("or NAME:STRATEGY", flag="", nargs="+", metavar="NAME")
     out: Path | None = option("folder for report.html, a figure and metrics.json")
+    replaced: OutOptions
     workers: WorkerOptions
 
     def __post_init__(self) -> None:
@@ -32,6 +36,7 @@ class Options:
 def run(options: Options, say: Say) -> None:
     from dmnet_lib.evaluation import experiments
 
+    made_before = options.out and options.replaced.made(options.out, "compare", WRITTEN)
     results = result_folder.results_root()
     wanted = tuple(dict.fromkeys(name.partition(":")[0].strip() for name in options.names))
     found = experiments.load(results, wanted)
@@ -49,7 +54,8 @@ def run(options: Options, say: Say) -> None:
             say(f"\n{table.to_string()}")
     say(f"\n{made.words()}")
     if options.out:
-        say(f"{_write(options, differing, made)}")
+        with made_before.writing():
+            say(f"{_write(options, differing, made)}")
 
 
 def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> Path:
@@ -62,7 +68,7 @@ def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> P
 
     rows = made.ap_table()
     picture = figures.show(
-        charts.differences(rows), options.out, "differences", data=rows,
+        charts.differences(rows), options.out, FIGURE, data=rows,
         caption="Differences in AP to the first that was named; blue ones are significant.",
         alt="Dot plot of differences in AP with intervals, one row a pair",
     )  # fmt: skip

@@ -10,6 +10,7 @@ from dmnet_lib.core import files, official
 from dmnet_lib.core.annotations import Annotations, merge_classes
 from dmnet_lib.core.classes import OTHER
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.made import Made
 from dmnet_lib.core.official import Profile
 from dmnet_lib.data import datasets, splits
 from dmnet_lib.data.formats import coco, rules, uavdt, visdrone, voc, yolo
@@ -19,8 +20,12 @@ from dmnet_lib.running.commands.common import DataOptions, Say, WorkerOptions, o
 
 FORMATS = {  # that are written: the columns of `extra` they hold, where files lie, how they end
     "coco": (coco.EXTRAS, "", ""), "voc": (visdrone.EXTRAS, "", ".xml"),
-    "yolo": ((), "labels", ".txt"), "visdrone": (visdrone.EXTRAS, "annotations", ".txt"),
+    "yolo": ((), "labels/", ".txt"), "visdrone": (visdrone.EXTRAS, "annotations/", ".txt"),
     "uavdt": (uavdt.EXTRAS, "", uavdt.WHOLE),
+}  # fmt: skip
+BESIDE = {  # files that are written beside those of images
+    "voc": (yolo.LIST,), "yolo": (yolo.LIST, yolo.DATA, splits.SIZES_FILE),
+    "visdrone": (splits.SIZES_FILE,),
 }  # fmt: skip
 
 
@@ -31,6 +36,7 @@ class Options:
     source: Path = option("what to convert", flag="", metavar="SOURCE")
     to: str = option("the format to write", choices=tuple(FORMATS))
     out: Path = option("a file for coco, else a folder")
+    replaced: common.OutOptions
     classes: str = option("merged, limited; objects of others become ignored regions", default="")
     data: DataOptions
     workers: WorkerOptions
@@ -57,13 +63,14 @@ def run(options: Options, say: Say) -> None:
     images = len(found.annotations) - len(kept.annotations)
     if rows or images:
         say(f"left out by the rules: {rows:,} rows, {images:,} images")
-    _check_out(options, kept)
+    made = _made_at(options, kept)
     if lost := _lost(kept.annotations, options.to, options.profile):
         say(f"dropped, as --to {options.to} has no place for it: {_named(lost)}")
     if options.to == "coco":
-        write_coco(options.out, kept, options.profile, say)
+        with made.writing():
+            write_coco(options.out, kept, options.profile, say)
         return
-    with files.unfinished(options.out):
+    with made.writing(), files.unfinished(options.out):
         _write_files(options, kept, say)
         if options.to not in ("voc", "uavdt"):  # whose images' sizes are known
             table = kept.annotations
@@ -120,8 +127,9 @@ def apply(found: Split, profile: Profile) -> Split:
     return found.of(kept)
 
 
-def _check_out(options: Options, kept: Split) -> None:
-    """Raise InputError where --out is a source, of the wrong kind, or holds other images' files."""
+def _made_at(options: Options, kept: Split) -> Made:
+    """Return what was converted to --out before. Raises InputError where that is a source, of the
+    wrong kind, or holds something else."""
     out, is_file = options.out, options.to == "coco"
     if out.resolve() in [path.resolve() for path in (options.source, kept.home) if path]:
         raise InputError(f"{out}: is what to convert; choose another --out")
@@ -129,18 +137,34 @@ def _check_out(options: Options, kept: Split) -> None:
         wanted = "a file, such as val.json" if is_file else "a folder"
         raise InputError(f"{out}: --to {options.to} writes {wanted}; choose another --out")
     if is_file:
-        return
+        return options.replaced.made(out, "convert")
     if options.to == "visdrone":  # before anything is written
         list(map(visdrone.VISDRONE.id, kept.annotations.classes))
     if options.to == "uavdt":
         uavdt.require_fit(kept.annotations)
     _, inner, suffix = FORMATS[options.to]
     names = kept.annotations.names
-    ours = {f"{name}{suffix}" for name in (*names, *map(uavdt.sequence_of, names))}
+    if options.to == "uavdt":
+        sequences, ends = dict.fromkeys(map(uavdt.sequence_of, names)), (suffix, uavdt.IGNORE)
+        written = [f"{sequence}{end}" for sequence in sequences for end in ends]
+    else:
+        written = [*(f"{inner}{name}{suffix}" for name in names), *BESIDE[options.to]]
+    if listing := _listing(options, kept):
+        options.replaced.made(listing, "convert")
+    made = options.replaced.made(out, "convert", written)
+    ours = {Path(name).name for name in (*written, *made.files)}
     others = {path.name for path in (out / inner).glob(f"*{suffix}")} - ours
     if others:  # they would be read with ours
         what = f"{len(others)} files of other images, first {min(others)}"
         raise InputError(f"{out / inner}: holds {what}; remove them or choose another --out")
+    return made
+
+
+def _listing(options: Options, kept: Split) -> Path | None:
+    """Return the file beside a folder Annotations that names VOC's images, as trainers want it."""
+    if options.to != "voc" or options.out.name != "Annotations":
+        return None
+    return files.inside(options.out.parent / "ImageSets/Main", f"{kept.name or 'all'}.txt")
 
 
 def write_coco(out: Path, kept: Split, profile: Profile, say: Say) -> None:
@@ -160,9 +184,9 @@ def _write_files(options: Options, kept: Split, say: Say) -> None:
     if to == "voc":
         names = [image["file_name"] for image in kept.entries]
         voc.write(out, table, file_names=names, voc_tags=options.profile.formats.voc_tags)
-        if out.name == "Annotations":
-            listing = files.inside(out.parent / "ImageSets/Main", f"{kept.name or 'all'}.txt")
-            files.write_text(listing, "".join(f"{name}\n" for name in table.names))
+        if listing := _listing(options, kept):
+            with options.replaced.made(listing, "convert").writing():
+                files.write_text(listing, "".join(f"{name}\n" for name in table.names))
             say(f"{listing}: {images:,} names")
         say(f"{out}: {images:,} xml files, {rows:,} objects")
     elif to == "yolo":

@@ -18,6 +18,7 @@ from dmnet_lib.running.commands.common import Say, option
 from dmnet_lib.running.commands.policies import Chosen, DenseOptions, PlanOptions, SplitDensity
 
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
+TEXTS, PIXELS = "annotations/", "images/"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Options:
 
     source: common.SplitOptions
     out: Path = option("folder to write to")
+    replaced: common.OutOptions
     policy: str = option("how to choose", choices=("dense", "planned"), default="dense")
     min_visible: float = option("least visible share of a box", type=common.share, default=0.5)
     density: Path | None = option("folder of <stem>.npy or .npz maps")
@@ -51,6 +53,8 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
+    written = (CROPS_LIST, PIXELS_LIST, COCO_LIST, TEXTS, PIXELS)
+    made = options.replaced.made(options.out, "crops", written)
     source, profile = options.source.read(say, annotated=options.density is None), options.profile
     table, folder, points, paths = source.annotations, options.density, None, []
     if source.images is None and options.images:
@@ -64,24 +68,25 @@ def run(options: Options, say: Say) -> None:
     drop = official.drops_score0(profile.annotations.score0_dropped, options.source.split)
     how = {"min_visible": options.min_visible, "drop_score0": drop, "rules": profile.crops}
     cut = crops.annotate(table, chosen.regions, **how)
-    _write_listings(source, chosen, options)
+    texts = [f"{TEXTS}{name}.txt" for name in cut.annotations.names]
+    made.begin([*texts, *(f"{PIXELS}{name}.jpg" for name in cut.annotations.names)])
     unreadable = []
     with files.unfinished(options.out):
+        _write_listings(source, chosen, options)
         _write_annotations(source, cut, options, say)
+        made.add(*written[:3], *texts)
         if options.images:
             parents = export.parents_of(cut, source.images.paths, table.sizes_wh)
             with density.lend() as executor:
-                pixels = options.out / "images"
-                how = {"quality": options.quality, "executor": executor}
-                unreadable = export.export(parents, pixels, **how)
+                how = {"quality": options.quality, "executor": executor, "made": made}
+                unreadable = export.export(parents, options.out / PIXELS, **how)
     if unreadable:
         raise InputError(f"{unreadable[0]}; {len(unreadable)} images gave no crops, the others did")
     _tell(source, chosen, cut, options.out, say)
 
 
 def _write_listings(source: Split, chosen: Chosen, options: Options) -> None:
-    """Write crops.json, and images.json if there are any. Raises InputError for others' output."""
-    out, texts, pixels = options.out, options.out / "annotations", options.out / "images"
+    """Write crops.json, and images.json if there are any."""
     table, images = source.annotations, {}
     for i, (name, file_name) in enumerate(zip(table.names, source.file_names(), strict=True)):
         width, height = table.sizes_wh[i].tolist()
@@ -89,17 +94,15 @@ def _write_listings(source: Split, chosen: Chosen, options: Options) -> None:
         images[name]["regions"] = chosen.regions.of_image(i).tolist()
         if chosen.gains is not None:
             images[name]["gains"] = chosen.gains[i]
-    files.refuse_others(out / CROPS_LIST, {"images": images}, texts, pixels)
     if options.images:
-        made_by = {"quality": options.quality}
-        files.refuse_others(out / PIXELS_LIST, made_by, pixels)
-        files.write_json(out / PIXELS_LIST, made_by)
+        files.write_json(options.out / PIXELS_LIST, {"quality": options.quality})
     parameters = {
         **common.parameters(options.source, options.kernels, options.profile),
         **chosen.parameters, "min_visible": options.min_visible,
         "density": options.density and str(options.density),
     }  # fmt: skip
-    files.write_json(out / CROPS_LIST, {"images": images, "parameters": parameters}, indent=None)
+    value = {"images": images, "parameters": parameters}
+    files.write_json(options.out / CROPS_LIST, value, indent=None)
 
 
 def _write_annotations(
@@ -109,7 +112,7 @@ def _write_annotations(
     material = Split(source.name, cut.annotations, entries=origins)
     # Thousands of small files keep the disk busy, not this process: it goes on meanwhile.
     with ThreadPoolExecutor(1) as beside:
-        texts, waiting = options.out / "annotations", []
+        texts, waiting = options.out / TEXTS, []
         if visdrone.holds(cut.annotations):  # coco.json holds all others
             waiting = [beside.submit(visdrone.write_annotations, texts, cut.annotations)]
         kept = convert.apply(material, options.profile)

@@ -6,7 +6,7 @@ from pathlib import Path
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import check
-from dmnet_lib.running.commands.common import KindOptions, Say, WorkerOptions, option
+from dmnet_lib.running.commands.common import KindOptions, OutOptions, Say, WorkerOptions, option
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,18 @@ class Options(KindOptions):
     root: Path = option("the folder of the splits, or of one, or a COCO json", "", metavar="ROOT")
     names: tuple[str, ...] = option("may be repeated", "--split", action="append", default=[])
     json: Path | None = option("write all of it, with every name, here too", metavar="FILE")
+    replaced: OutOptions
     workers: WorkerOptions
 
 
 def run(options: Options, say: Say) -> None:
+    made = options.json and options.replaced.made(options.json, "data")
     given = {"kind": options.kind, "layout": options.layout, "sizes": options.sizes.read()}
     with options.workers.lend() as executor:
         found = check.check_splits(options.root, options.names, executor=executor, **given)
     if options.json:
-        files.write_json(options.json, asdict(found))
+        with made.writing():
+            files.write_json(options.json, asdict(found))
     for line in found.lines():
         say(line)
     if found.errors:

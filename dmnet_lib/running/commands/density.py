@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, parallel
+from dmnet_lib.core import files, parallel, provenance
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import KernelRules, Profile
@@ -26,6 +26,7 @@ class Options:
 
     source: common.SplitOptions
     out: Path = option("folder to write to")
+    replaced: common.OutOptions
     stride: int = option("side of a map's cell in pixels", type=common.count, default=1)
     format: str = option("npz is packed", choices=("npy", "npz"), default="npy")
     edges: str = option("sides at which to split maps", "--sizes", default="", metavar="PX,PX")
@@ -46,18 +47,24 @@ def run(options: Options, say: Say) -> None:
     listed = {"parameters": _parameters(options, points, edges_px, annotations.classes)}
     if options.kernels.sigma_rule == "class_wise":
         say(f"sigmas in px, of train's objects: {listed['parameters']['class_sigmas_px']}")
-    there = [path for suffix in maps.FORMATS for path in options.out.glob(f"*{suffix}")]
-    files.refuse_others(options.out / LISTING, listed, *there)
+    names = [f"{name}.{options.format}" for name in points.names]
+    made = options.replaced.made(options.out, "density", (LISTING, SIZES, *names))
+    made.begin(names)
     files.write_json(options.out / LISTING, listed)
     bins = sizes.measure(annotations, edges_px)
     if edges_px:
         sizes.write(options.out / SIZES, bins)
     draw = partial(_draw, bins=bins, stride=options.stride, kernel=options.profile.kernel)
-    names = [f"{name}.{options.format}" for name in points.names]
-    tasks = [(files.inside(options.out, name), points.of_image(i)) for i, name in enumerate(names)]
+    of = provenance.digest(listed)
+    due = [(i, name) for i, name in enumerate(names) if not made.stands(name, of)]
+    tasks = [(files.inside(options.out, name), points.of_image(i)) for i, name in due]
     with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
-        kept = sum(parallel.run(draw, tasks, executor=executor, chunk=4, label="density"))
+        drawn = parallel.run(draw, tasks, executor=executor, chunk=4, label="density")
+        for (_, name), _ in zip(due, drawn, strict=True):
+            made.add(name, of=of)
     files.write_json(options.out / LISTING, {**listed, "objects": counts})
+    made.add(LISTING, SIZES)
+    kept = len(names) - len(due)
     resumed = f" ({kept} were there)" if kept else ""
     say(f"{options.out}: {len(points.names)} maps{resumed}, {len(points):,} objects")
 
@@ -81,11 +88,8 @@ def _parameters(
     return made_by
 
 
-def _draw(task: tuple[Path, Points], *, bins: Bins, stride: int, kernel: KernelRules) -> bool:
-    """Write the map or maps of one image; return whether the file was there."""
+def _draw(task: tuple[Path, Points], *, bins: Bins, stride: int, kernel: KernelRules) -> None:
+    """Write the map or maps of one image."""
     path, points = task
-    if path.is_file():
-        return True
     cells = maps.by_size(points, 0, bins, stride=stride, kernel=kernel)
     maps.write(path, cells if len(bins) > 1 else cells[0])
-    return False

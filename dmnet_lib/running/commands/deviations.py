@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dmnet_lib.core import annotations, files, official
 from dmnet_lib.data import datasets
-from dmnet_lib.running.commands.common import Say, SizeOptions, option
+from dmnet_lib.running.commands.common import OutOptions, Say, SizeOptions, option
 
 EXAMPLES = """\
 example: dmnet deviations data/VisDrone --split train val --out results/deviations.json
@@ -28,11 +28,13 @@ class Options:
     )
     sizes: SizeOptions
     out: Path | None = option("json to write")
+    replaced: OutOptions
 
 
 def run(options: Options, say: Say) -> None:
     from dmnet_lib.evaluation import deviations  # it loads torch
 
+    made = options.out and options.replaced.made(options.out, "deviations")
     sizes = options.sizes.read()
     parts = [datasets.read(options.root, split=split, sizes=sizes) for split in options.splits]
     table = annotations.join([part.annotations for part in parts])
@@ -45,4 +47,6 @@ def run(options: Options, say: Say) -> None:
             "effects": found, "images": len(table), "objects": int(table.is_object.sum()),
             "splits": options.splits, "settings": deviations.SETTINGS,
         }  # fmt: skip
-        say(f"{files.write_json(options.out, value)}: {len(found)} rules")
+        with made.writing():
+            files.write_json(options.out, value)
+        say(f"{options.out}: {len(found)} rules")

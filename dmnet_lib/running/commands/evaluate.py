@@ -35,6 +35,7 @@ class Options:
     detections: Path = option("COCO results json, or a folder or zip of others' text")
     protocol: str = option("whose rules to score by", choices=tuple(COLUMNS))
     out: Path = option("metrics.json")
+    replaced: common.OutOptions
     images: Path | None = option("COCO json of the detections' ids, if not the ground truth")
     first_class: int | None = option("category id of the first class", type=int, choices=(0, 1))
     ignore_other_images: bool = option("drop detections on unknown images", action="store_true")
@@ -61,6 +62,7 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
+    made = options.replaced.made(options.out, "evaluate")
     split = options.data.read_from(options.ground_truth)
     truth, odd = split.annotations, [*split.notes, *datasets.remarks(split)]
     images = files.read_json(options.images) if options.images else split.coco_file
@@ -76,7 +78,8 @@ def run(options: Options, say: Say) -> None:
     metrics = _score(options, truth, found, notes)
     metrics |= {"detections": len(found), "notes": notes, "profile": options.profile.name}
     metrics["split"] = split.name or options.ground_truth.stem
-    files.write_json(options.out, metrics)
+    with made.writing():
+        files.write_json(options.out, metrics)
     for line in _shown(metrics):
         say(line)
     rows, what = _rows(metrics)

@@ -41,6 +41,7 @@ class Options:
         choices=suppressing.METHODS, default="nms")  # fmt: skip
     input_size: int | None = option("side to which views are scaled", type=common.count)
     out: Path = option("FILE.json, FILE.zip or DIR")
+    replaced: common.OutOptions
     profile: Profile = common.rules("fusion")
 
     def __post_init__(self) -> None:
@@ -69,7 +70,8 @@ def run(options: Options, say: Say) -> None:
     fused = fusion.fuse(parts, names=whole.names, suppression=options.suppression, **how)
     entries = zip(whole.names, images.entries, strict=True)
     ids = {name: entry["id"] for name, entry in entries} if images.coco_file else None
-    results.write(options.out, fused, ids, whole.classes.numbers)
+    with options.replaced.made(options.out, "fuse", results.written(options.out, fused)).writing():
+        results.write(options.out, fused, ids, whole.classes.numbers)
     counts = " + ".join(f"{len(one):,}" for one in views)
     if options.out.suffix.lower() != ".json":
         fused = fused.top(visdrone.MAX_DETECTIONS)  # as they were written

@@ -17,11 +17,12 @@ from tqdm import tqdm
 from dmnet_lib.core import files, images, numerics, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
+from dmnet_lib.core.made import stamp
 from dmnet_lib.data import raster, video
 from dmnet_lib.data.formats import geojson, visdrone
 from dmnet_lib.data.formats.coco import Entry
 from dmnet_lib.data.formats.visdrone import VISDRONE
-from dmnet_lib.data.journal import Journal
+from dmnet_lib.data.journal import LINES, Journal
 from dmnet_lib.detection.strategy import PREDICTABLE
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DetectorOptions, Say, option
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 PLANNED = ("planned", "planned detector", "planned mcnn")
 CROPS = 6  # of planned, unless another budget is asked for
 LISTING, TEXTS, OVERLAYS, VIDEOS = "detections.json", "visdrone", "overlays", "videos"
+WRITTEN = (LISTING, f"{LISTING}{LINES}", f"{TEXTS}/", f"{OVERLAYS}/", f"{VIDEOS}/")
 SUFFIXES = {*images.SUFFIXES, *video.SUFFIXES, *raster.SUFFIXES}
 OVERVIEW_PX = 2000  # longer side of what a raster's boxes are drawn on
 LONGEST_NAME = 150  # bytes of an output's name, which gets a suffix and a frame's number
@@ -46,6 +48,7 @@ class Options:
     detector: DetectorOptions
     home: Path | None = option("a finished experiment, like results/demo", "--run", metavar="RUN")
     out: Path = option("folder to write to")
+    replaced: common.OutOptions
     strategy: str = option(PREDICTABLE, default="planned")
     crops: int | None = option("of planned: crops an image (6)", type=common.count)
     megapixels: float = option("of planned, instead of crops", type=common.positive, default=0.0)
@@ -84,6 +87,10 @@ class Options:
         budget = f"{self.megapixels:g}Mpx" if self.megapixels else self.crops or CROPS
         return f"{self.strategy} {budget}"
 
+    def on_map(self, name: str) -> str:
+        """Return the name of the file of a raster's boxes on the map."""
+        return f"{name}.{'gpkg' if self.map == 'gpkg' else 'geojson'}"
+
     def predictor(self) -> "Predictor":
         """Return what detects, where it looks."""
         if self.home is not None:  # it finds what the run found
@@ -103,6 +110,9 @@ def run(options: Options, say: Say) -> None:
     if all(one.path.is_dir() for one in sources):
         below = "" if options.recursive else "; --recursive looks into its subfolders too"
         raise InputError(f"{options.inputs[0]}: no image or video in it{below}")
+    rasters = [one for one in sources if one.path.suffix.lower() in raster.SUFFIXES]
+    on_map = [options.on_map(one.name) for one in rasters]
+    made = options.replaced.made(options.out, "predict", (*WRITTEN, *on_map))
     predictor = options.predictor()
     for note in predictor.notes:
         say(f"note: {note}")
@@ -113,8 +123,7 @@ def run(options: Options, say: Say) -> None:
         "every": options.every, "bands": options.bands, "block_px": options.block_px,
         "map": options.map, "read_as": options.detector.read_as,
     }  # fmt: skip
-    others = (options.out / TEXTS, options.out / OVERLAYS)
-    journal = Journal.begin(options.out / LISTING, predictor.detector.classes, info, others)
+    journal = Journal.begin(options.out / LISTING, predictor.detector.classes, info, made)
     if journal.done:
         say(f"note: {options.out}: images that were done before: {len(journal.done)}")
     work = Work(predictor, journal, video.Writer(options.out / VIDEOS), options)
@@ -212,11 +221,12 @@ def _plain(part: str) -> str:
 @dataclass(frozen=True)
 class Shot:
     """A picture that is to be looked at: its entry in the listing, the name of its results, what
-    decodes it, and of a frame its video's name and frames a second."""
+    decodes it, the stamp of its file, and of a frame its video's name and frames a second."""
 
     entry: Entry
     name: str
     read: Callable[[], Picture | Path]  # a raster stays a path, as it is read by windows
+    of: str
     video: tuple[str, Fraction] | None = None
 
 
@@ -240,6 +250,7 @@ class Work:
                 yield from self._of_pictures([p for p in pairs if isinstance(p[1], Picture)])
                 for shot, path in (pair for pair in pairs if isinstance(pair[1], Path)):
                     yield parallel.attempt(partial(self._of_raster, shot), path)
+        self.journal.shown(*(f"{VIDEOS}/{name}.mp4" for name in self.videos.names))
 
     def _shots(self, sources: Sequence[Source]) -> Iterator[Shot | InputError]:
         """Yield what is to be decoded, without what is done."""
@@ -250,9 +261,10 @@ class Work:
             elif one.path.suffix.lower() in video.SUFFIXES:
                 yield from self._frames(one)
             elif one.file_name not in self.journal.done:
-                yield Shot(entry, one.name, partial(_read, one.path))
+                yield Shot(entry, one.name, partial(_read, one.path), stamp(one.path))
 
     def _frames(self, source: Source) -> Iterator[Shot | InputError]:
+        of = stamp(source.path)
         try:
             for one in video.frames(source.path, every=self.options.every):
                 name = f"{source.name}_frame{one.number:06d}"
@@ -261,7 +273,7 @@ class Work:
                 # A video with boxes is written from its start, also where another call had begun.
                 if self.options.video or entry["file_name"] not in self.journal.done:
                     read = partial(Picture, one.image)
-                    yield Shot(entry, name, read, (source.name, one.rate))
+                    yield Shot(entry, name, read, of, (source.name, one.rate))
         except InputError as error:
             yield error
 
@@ -273,44 +285,55 @@ class Work:
                 yield self._write(shot, lambda picture=picture: picture, one)
 
     def _of_raster(self, shot: Shot, path: Path) -> str:
-        options, suffix = self.options, "gpkg" if self.options.map == "gpkg" else "geojson"
+        options, shown = self.options, ()
         with raster.opened(path, bands=options.bands) as opened:
             how = {"block_px": options.block_px, "label": shot.name}
             one = self.predictor.of_raster(opened, **how)
             if opened.is_georeferenced:
-                place = files.inside(options.out, f"{shot.name}.{suffix}")
-                shown = one.above(options.min_score).detections
-                geojson.write(place, shown, opened, lonlat=options.map == "lonlat")
-            return self._write(shot, partial(opened.overview, OVERVIEW_PX), one)
+                self.journal.start()
+                shown = (options.on_map(shot.name),)
+                place = files.inside(options.out, *shown)
+                found = one.above(options.min_score).detections
+                geojson.write(place, found, opened, lonlat=options.map == "lonlat")
+            return self._write(shot, partial(opened.overview, OVERVIEW_PX), one, shown)
 
-    def _write(self, shot: Shot, see: Callable[[], Picture], found: "Prediction") -> str:
-        """Write what is found; see gives the picture, maybe a smaller one, if it is drawn on."""
+    def _write(
+        self, shot: Shot, see: Callable[[], Picture], found: "Prediction", shown: tuple = ()
+    ) -> str:
+        """Write what is found; see gives the picture, maybe a smaller one, if it is drawn on, and
+        shown names the files that were written before."""
         one, options = found.above(self.options.min_score), self.options
         self.counts.append(len(found.detections))
+        self.journal.start()
         if set(one.detections.classes) <= set(VISDRONE):
             visdrone.write_detections(options.out / TEXTS, one.detections)
+            shown += (f"{TEXTS}/{shot.name}.txt",)
         if options.overlays or (options.video and shot.video):
-            self._draw(shot, see(), one)
+            shown += self._draw(shot, see(), one)
         width, height = one.size_wh
-        self.journal.add(shot.entry | {"width": width, "height": height}, one.detections)
+        entry = shot.entry | {"width": width, "height": height}
+        self.journal.add(entry, one.detections, shot.of, shown)
         cost = f"{one.megapixels:.2f} megapixels, {one.seconds:.2f} s"
         notes = "".join(f"; {note}" for note in one.notes)
         counts = f"objects: {len(one.detections)}, crops: {len(one.regions)}"
         return f"{shot.name}: {counts}, {cost}{notes}"
 
-    def _draw(self, shot: Shot, picture: Picture, one: "Prediction") -> None:
+    def _draw(self, shot: Shot, picture: Picture, one: "Prediction") -> tuple[str, ...]:
+        """Draw a picture's boxes, into a video too; return the name of the overlay, if any."""
         from dmnet_lib.reporting import drawing  # with matplotlib
 
         scale = picture.image.shape[1] / one.size_wh[0]
         found = replace(one.detections, boxes_xyxy=one.detections.boxes_xyxy * scale)
         drawn = drawing.overlay(picture.image, found, one.regions.boxes_xyxy * scale)
-        if self.options.overlays:
-            path = files.inside(self.options.out / OVERLAYS, f"{shot.name}.jpg")
-            files.write_bytes(path, images.encode_jpeg(drawn))
         if self.options.video and shot.video:
             name, rate = shot.video
             height = round(drawn.shape[1] * one.size_wh[1] / one.size_wh[0])
             self.videos.add(name, drawn[:height], rate)  # without the legend, which grows
+        if not self.options.overlays:
+            return ()
+        path = files.inside(self.options.out / OVERLAYS, f"{shot.name}.jpg")
+        files.write_bytes(path, images.encode_jpeg(drawn))
+        return (f"{OVERLAYS}/{shot.name}.jpg",)
 
 
 def _decoded(
