@@ -11,7 +11,7 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -208,26 +208,6 @@ def read_json(path: Path) -> object:
     """Read JSON. Raises InputError when the file is missing or broken."""
     with reading(path, "valid JSON", (ValueError,)):
         return json.loads(read_text(path))
-
-
-def refuse_others(listing: Path, made: Mapping[str, object], *others: Path) -> None:
-    """Raise InputError where a folder holds output of other settings: both would be mixed.
-
-    made is what its listing must say; where there is no listing, others must not be there.
-    """
-    if listing.is_file():
-        before = read_json(listing)
-        same = isinstance(before, dict) and all(before.get(k) == v for k, v in made.items())
-    else:
-        same = not any(path.exists() for path in others)
-    if not same:
-        raise other_output(listing.parent)
-
-
-def other_output(folder: Path) -> InputError:
-    """Return the error of a folder that holds output of other settings."""
-    what = "output folder exists with other inputs or parameters"
-    return InputError(f"{folder}: {what}; remove it or choose another --out")
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> Path:

@@ -111,6 +111,11 @@ class Made:
         one = self.files.get(name)
         return one is not None and (one.of, one.stamp) == (of, stamp(f"{self.root}/{name}"))
 
+    def is_whole(self) -> bool:
+        """Tell whether every file has the size that it had when it was made."""
+        pairs = ((one.stamp, stamp(f"{self.root}/{one.name}")) for one in self.files.values())
+        return all(then.split()[:1] == now.split()[:1] for then, now in pairs)
+
     @property
     def _names(self) -> tuple[str, ...]:
         return (self.out.name,) if self.names is None else self.names

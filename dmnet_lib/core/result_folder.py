@@ -59,12 +59,13 @@ class ResultFolder:
             return cls(home)
         found = files.read_json(home / LATEST)
         try:
+            question, changed = found.get("question", ""), {**found.get("changed", {})}
             stages = {name: {"headline": {}} | entry for name, entry in found["stages"].items()}
             for name, entry in stages.items():
                 files.inside(home / name.partition(SEED)[0], entry["key"])
         except (KeyError, TypeError, AttributeError):
             raise InputError(f"{home / LATEST}: damaged; run the experiment again") from None
-        return cls(home, found.get("question", ""), found.get("changed", {}), stages)
+        return cls(home, question, changed, stages)
 
     @property
     def name(self) -> str:

@@ -134,7 +134,8 @@ def detect(
 
     An image is decoded once for all passes, which their seconds do not count. What the cache has of
     some images and of these files is not looked for again. label names the progress bar; so many
-    images together share the detector's batches. Raises ValueError for views whose input_wh is not the detector's.
+    images together share the detector's batches. Raises ValueError for views whose input_wh is not
+    the detector's.
     """
     for views in passes:
         if views.input_scale.input_wh != detector.input_wh:

@@ -1,6 +1,7 @@
 """Folders of finished experiments -> tables of what differed between them and what it did."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +49,9 @@ def swept(results: Path) -> set[str]:
     """Return the sweeps under results, and the experiments of their values."""
     found: set[str] = set()
     for path in results.glob(f"*/{SWEEP}"):
-        found |= {path.parent.name, *(run["experiment"] for run in files.read_json(path)["runs"])}
+        with suppress(InputError, KeyError, TypeError):  # a damaged one hides no other
+            runs = files.read_json(path)["runs"]
+            found |= {path.parent.name, *(run["experiment"] for run in runs)}
     return found
 
 

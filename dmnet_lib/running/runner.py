@@ -28,6 +28,7 @@ from traitlets.config import Config
 
 from dmnet_lib.core import files, numerics, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, ResultFolder
 from dmnet_lib.reporting.pages import failures, pages
 from dmnet_lib.running import stages
@@ -115,23 +116,48 @@ def _write_pages(job: Job) -> None:
     pages.write_index(job.home.parent)
 
 
-def clean(experiment: str | None = None, *, results: Path | None = None) -> int:
-    """Remove superseded keys, failed runs and work folders; return the bytes that were freed.
+def clean(
+    experiment: str | None = None, *, results: Path | None = None, say: Say = lambda _: None
+) -> tuple[int, list[str]]:
+    """Remove superseded keys, failed runs and work folders; return the bytes that were freed, and
+    what is wrong with experiments that are damaged, of which nothing is removed.
 
-    Without an experiment's name, also what detectors saw: it is looked at again when it is needed.
+    Without an experiment's name, those in use are passed over, which is said, and if there are none
+    also what detectors saw goes: it is looked at again when it is needed.
     """
     root = results or result_folder.results_root()
     homes = [h for h in result_folder.homes(root) if experiment in (None, h.name)]
     if experiment and not homes:
         raise InputError(f"{params.shown(root / experiment)}: no such experiment was run")
-    freed = 0 if experiment else _remove(root / provenance.DETECTIONS)
-    for home in homes:
-        with _locked(home):
-            keep = set(ResultFolder.read(home).all_folders.values())
-            runs = {path.parent for path in home.glob(f"[0-9][0-9]_*/*/{METRICS}")}
-            old = [p for p in runs - keep if p.name != result_folder.INTERACTIVE]
-            freed += sum(_remove(folder) for folder in (*old, home / FAILED, home / WORK))
-    return freed
+    others = (
+        [] if experiment else sorted({path.parent for path in root.glob(f"*/{LOCK}")} - {*homes})
+    )
+    freed, damaged, in_use = 0, [], False
+    with contextlib.ExitStack() as held:  # until what all share is removed
+        for home in (*homes, *others):
+            try:
+                held.enter_context(_locked(home))
+            except InputError as error:
+                if experiment:
+                    raise
+                in_use = True
+                say(f"passed over: {error}")
+                continue
+            try:
+                freed += _clean_one(home) if home in homes else 0
+            except InputError as error:
+                damaged.append(str(error))
+        if not experiment and not in_use:
+            freed += _remove(root / provenance.DETECTIONS)
+    return freed, damaged
+
+
+def _clean_one(home: Path) -> int:
+    """Remove what an experiment needs no more. Raises InputError where it does not tell what."""
+    keep = set(ResultFolder.read(home).all_folders.values())
+    runs = {path.parent for path in home.glob(f"[0-9][0-9]_*/*/{METRICS}")}
+    old = [p for p in runs - keep if p.name != result_folder.INTERACTIVE]
+    return sum(_remove(folder) for folder in (*old, home / FAILED, home / WORK))
 
 
 def _remove(folder: Path) -> int:
@@ -166,6 +192,7 @@ def _finish(job: Job, step: StagePlan) -> None:
         _check_finished(job.notebooks[step.stage], work)
         if not step.source:
             pages.write_stage(work, base_path=job.base_path)
+            _record(job.notebooks[step.stage], work)
         final, aside = step.folder, work.with_name(f"{work.name}.old")
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():
@@ -235,6 +262,16 @@ def _check_finished(notebook: Notebook, work: Path) -> None:
     absent = [name for name in notebook.outputs if not (work / name).exists()]
     if absent:
         raise RuntimeError(f"it did not write {', '.join(absent)}")
+
+
+def _record(notebook: Notebook, work: Path) -> None:
+    """Enter what a stage wrote: a file that is cut later is no result."""
+    paths = (
+        path for name in notebook.outputs for path in (work / name, *work.glob(f"{name}/**/*"))
+    )
+    names = [path.relative_to(work).as_posix() for path in paths if path.is_file()]
+    with Made.at(work, "run", names, overwrite=True).writing():
+        pass
 
 
 def _message(error: Exception) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dmnet_lib.core import files, numerics, params, provenance, result_folder
 from dmnet_lib.core.files import ROOT, InputError
+from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, SEED, ResultFolder
 from dmnet_lib.data import splits
 from dmnet_lib.evaluation import experiments
@@ -183,13 +184,17 @@ def _made_of(
 def _other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the keys of all stages but this one in the other experiments, without sweeps'."""
     hidden = {home.name, *experiments.swept(home.parent)} - set(named)
-    others = [other for other in result_folder.homes(home.parent) if other.name not in hidden]
-    return {
-        other.name: {
-            n: path.name for n, path in ResultFolder.read(other).folders.items() if n != stage
-        }
-        for other in others
-    }
+    found = {}
+    for other in result_folder.homes(home.parent):
+        try:
+            folders = ResultFolder.read(other).folders if other.name not in hidden else None
+        except InputError:  # as when they are compared, a damaged one counts only where named
+            if other.name in named:
+                raise
+            continue
+        if folders is not None:
+            found[other.name] = {n: path.name for n, path in folders.items() if n != stage}
+    return found
 
 
 def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) -> str:
@@ -198,6 +203,8 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
         return NOT_RUN
     if not all((folder / n).exists() for n in (*notebook.outputs, NOTEBOOK, pages.PAGE)):
         return "the outputs were not kept"
+    if not Made.at(folder, "run", ()).is_whole():
+        return "an output is not whole"
     if scenes_root:
         about = files.read_json(folder / DATASET) if (folder / DATASET).exists() else {}
         there = provenance.data_fingerprint(scenes_root) if scenes_root.is_dir() else ""

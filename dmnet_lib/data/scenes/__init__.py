@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from dmnet_lib.core import boxes, files, images, parallel
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.made import Made
 from dmnet_lib.data.formats import visdrone
 from dmnet_lib.data.formats.visdrone import IGNORED, OTHERS
 from dmnet_lib.data.scenes import layout, sprites, terrain
@@ -131,15 +132,19 @@ def write(root: Path, *, train: int, val: int, test: int, seed: int, jobs: int =
     counts = dict(zip(SPLITS, (train, val, test), strict=True))
     label = {"counts": counts, "seed": seed, "version": _version(), "whole": True}
     wanted = [(split, index) for split in SPLITS for index in range(counts[split])]
-    if _is_made(root, label, wanted):
+    names = [[p.relative_to(root).as_posix() for p in _paths(root, *which)] for which in wanted]
+    made, of = Made.at(root, "scenes", ["scenes.json"], overwrite=True), f"{seed} {_version()}"
+    if _label(root) == label and all(made.stands(name, of) for pair in names for name in pair):
         return root
     _clear(root)
     # Marked as ours from the first file on, so that a killed run can be taken up again.
     files.write_json(root / "scenes.json", label | {"whole": False})
+    made.begin()
     with parallel.pool(jobs, tasks=len(wanted) // 4) as executor:  # it must be worth its start
-        made = parallel.run(partial(_write_one, root, seed), wanted, executor=executor, chunk=2)
-        for _ in tqdm(made, desc="scenes", total=len(wanted), unit="image"):
-            pass
+        drawn = parallel.run(partial(_write_one, root, seed), wanted, executor=executor, chunk=2)
+        shown = tqdm(drawn, desc="scenes", total=len(wanted), unit="image")
+        for pair, _ in zip(names, shown, strict=True):
+            made.add(*pair, of=of)
     return files.write_json(root / "scenes.json", label).parent
 
 
@@ -168,16 +173,16 @@ def _version() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in own)).hexdigest()[:16]
 
 
-def _is_made(root: Path, label: dict[str, object], wanted: list[tuple[str, int]]) -> bool:
-    there = (root / "scenes.json").is_file() and files.read_json(root / "scenes.json") == label
-    return there and all(path.is_file() for which in wanted for path in _paths(root, *which))
+def _label(root: Path) -> object:
+    """Return what the scenes that are there were made with; None where there are none."""
+    return files.read_json(root / "scenes.json") if (root / "scenes.json").is_file() else None
 
 
 def _clear(root: Path) -> None:
     """Remove the scenes of another seed or version; refuse a folder that is not ours."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return
-    found = files.read_json(root / "scenes.json") if (root / "scenes.json").is_file() else None
+    found = _label(root)
     if not isinstance(found, dict) or not {"counts", "seed", "version"} <= found.keys():
         raise InputError(f"{root}: holds something other than made-up scenes; choose a new folder")
     for split in SPLITS:

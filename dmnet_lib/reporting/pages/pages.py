@@ -6,6 +6,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dmnet_lib.core import files, params, result_folder
+from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import NOTEBOOK, PARAMS, PROVENANCE, PUBLISHED, ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.difference import MISSING
@@ -15,6 +16,8 @@ from dmnet_lib.reporting.pages.notebooks import Body
 from dmnet_lib.reporting.pages.render import Table
 
 PAGE = "report.html"
+SIGN = '<a class="skip" href="#page-content">'  # of every page that was written here
+README_SIGN = "Written by `dmnet report`; do not edit."
 INDEX = ("experiment", "question", "data", "images", "best strategy", "AP", "vs global",
          "changed parameters")  # fmt: skip
 INDEX_ABOUT = (
@@ -34,7 +37,14 @@ def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
     return files.write_text(folder / PAGE, page)
 
 
-def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
+def write_own(path: Path, text: str, sign: str = SIGN, *, overwrite: bool = False) -> Path:
+    """Write a page, which has a sign. InputError where a file without it is there, unless told."""
+    if not overwrite and path.exists() and sign not in path.read_text("utf-8", errors="replace"):
+        raise InputError(f"{path}: not made by dmnet; move it, or `dmnet report --overwrite`")
+    return files.write_text(path, text)
+
+
+def write_experiment(home: Path, *, base_path: Path = params.BASE, overwrite: bool = False) -> Path:
     """Write report.html of an experiment: verdict, strategies, contents, limits, all stages."""
     results = ResultFolder.read(home)
     stale, sections = _stale(results.all_folders), []
@@ -57,27 +67,30 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE) -> Path:
         title=home.name, question=results.question, sections=sections, failures=failed,
         found=findings.read(results), evaluation=result_folder.EVALUATION, headline=headline,
     )  # fmt: skip
-    return files.write_text(home / PAGE, page)
+    return write_own(home / PAGE, page, overwrite=overwrite)
 
 
-def write_index(results: Path) -> tuple[Path, Path]:
+def write_index(results: Path, *, overwrite: bool = False) -> tuple[Path, Path]:
     """Write index.html, and README.md without the values of sweeps: one row per experiment."""
     rows, linked = [], []
     for home in result_folder.homes(results):
         link = Markup('<a href="{0}/{1}">{0}</a>').format(home.name, PAGE)
         broken = ", ".join(folder.name for folder in failures.folders(home))
         link += Markup(' <strong class="bad">failed: {}</strong>').format(broken) * bool(broken)
-        rows.append((home.name, *_summary(home)))
+        try:
+            rows.append((home.name, *_summary(home)))
+        except InputError as error:  # it hides no other
+            rows.append((home.name, str(error), *(MISSING,) * (len(INDEX) - 2)))
         linked.append((link, *rows[-1][1:]))
     shown = Table(INDEX, linked, "One row per experiment", row_heads=True)
     page = render.html("index", title="Experiments", table=shown, about=INDEX_ABOUT)
     of_sweeps = experiments.swept(results)
     sweeps = {name for name in of_sweeps if (results / name / experiments.SWEEP).exists()}
     kept = [row for row in rows if row[0] not in of_sweeps - sweeps]
-    text = "# Experiments\n\nWritten by `dmnet report`; do not edit.\n\n"
+    text = f"# Experiments\n\n{README_SIGN}\n\n"
     text += f"{Table(INDEX, kept).markdown()}\n{INDEX_ABOUT}\n"
-    index = files.write_text(results / "index.html", page)
-    return index, files.write_text(results / "README.md", text)
+    index = write_own(results / "index.html", page, overwrite=overwrite)
+    return index, write_own(results / "README.md", text, README_SIGN, overwrite=overwrite)
 
 
 def _summary(home: Path) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dmnet_lib.evaluation.strategy_table import strategy_table, without_nan
 from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.charts import SWEPT
 from dmnet_lib.reporting.pages import render
-from dmnet_lib.reporting.pages.pages import PAGE
+from dmnet_lib.reporting.pages.pages import PAGE, write_own
 from dmnet_lib.reporting.pages.render import Table
 
 COLUMNS = ("strategy", "value", "place", *SWEPT, "AP_low", "AP_high", "experiment")
@@ -104,7 +104,7 @@ def _compared(
     return [line, *made.words().splitlines()]
 
 
-def write_page(home: Path) -> Path:
+def write_page(home: Path, *, overwrite: bool = False) -> Path:
     """Write a sweep's report.html from sweep.json and the figure beside it."""
     about = files.read_json(home / SWEEP)
     frame = pd.DataFrame(about["table"])
@@ -123,7 +123,7 @@ def write_page(home: Path) -> Path:
         "sweep", title=home.name, question=about["question"], lines=lines, figure=figure,
         tables=tables, runs=about["runs"], page=PAGE,
     )  # fmt: skip
-    return files.write_text(home / PAGE, page)
+    return write_own(home / PAGE, page, overwrite=overwrite)
 
 
 def _wide(table: pd.DataFrame, name: str) -> pd.DataFrame:

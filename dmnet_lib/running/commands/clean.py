@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dmnet_lib.core.files import InputError
 from dmnet_lib.running.commands.common import Say, option
 
 
@@ -15,4 +16,7 @@ class Options:
 def run(options: Options, say: Say) -> None:
     from dmnet_lib.running import runner
 
-    say(f"freed {runner.clean(options.experiment) / 1e6:.1f} MB")
+    freed, damaged = runner.clean(options.experiment, say=say)
+    say(f"freed {freed / 1e6:.1f} MB")
+    if damaged:
+        raise InputError("; ".join(damaged))

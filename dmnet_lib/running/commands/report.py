@@ -1,8 +1,16 @@
 """Finished experiments -> their reports and the index of them, written again."""
 
+from dataclasses import dataclass
+
 from dmnet_lib.core.files import InputError
-from dmnet_lib.running.commands.common import NoOptions as Options
-from dmnet_lib.running.commands.common import Say
+from dmnet_lib.running.commands.common import OutOptions, Say
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be replaced."""
+
+    replaced: OutOptions
 
 
 def run(options: Options, say: Say) -> None:
@@ -14,8 +22,15 @@ def run(options: Options, say: Say) -> None:
     homes = result_folder.homes(results)
     if not homes:
         raise InputError(f"{results}: no results; change to the project that you ran, or run one")
+    faults, overwrite = [], options.replaced.overwrite
     for home in homes:
         is_sweep = (home / experiments.SWEEP).exists()
-        say(f"{(sweep.write_page if is_sweep else pages.write_experiment)(home)}")
-    for path in pages.write_index(results):
+        write = sweep.write_page if is_sweep else pages.write_experiment
+        try:
+            say(f"{write(home, overwrite=overwrite)}")
+        except (InputError, OSError) as error:  # the others have their reports
+            faults.append(f"{home.name}: {error}")
+    for path in pages.write_index(results, overwrite=overwrite):
         say(f"{path}")
+    if faults:
+        raise InputError("; ".join(faults))
