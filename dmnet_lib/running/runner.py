@@ -118,12 +118,12 @@ def _write_pages(job: Job) -> None:
 
 def clean(
     experiment: str | None = None, *, results: Path | None = None, say: Say = lambda _: None
-) -> tuple[int, list[str]]:
-    """Remove superseded keys, failed runs and work folders; return the bytes that were freed, and
-    what is wrong with experiments that are damaged, of which nothing is removed.
+) -> int:
+    """Remove superseded keys, failed runs and work folders; say and return the bytes freed.
 
     Without an experiment's name, those in use are passed over, which is said, and if there are none
-    also what detectors saw goes: it is looked at again when it is needed.
+    also what detectors saw goes: it is looked at again when it is needed. Raises InputError at the
+    end for experiments that are damaged, of which nothing is removed.
     """
     root = results or result_folder.results_root()
     homes = [h for h in result_folder.homes(root) if experiment in (None, h.name)]
@@ -149,7 +149,10 @@ def clean(
                 damaged.append(str(error))
         if not experiment and not in_use:
             freed += _remove(root / provenance.DETECTIONS)
-    return freed, damaged
+    say(f"freed {freed / 1e6:.1f} MB")
+    if damaged:
+        raise InputError("; ".join(damaged))
+    return freed
 
 
 def _clean_one(home: Path) -> int:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dmnet_lib.core import images, parallel
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.made import Made
 from dmnet_lib.cropping import export
 
 REGIONS = np.array([[0, 0, 40, 30], [10, 20, 64, 48]])
@@ -52,23 +53,31 @@ def test_workers_write_the_same_files(parents: list, tmp_path: Path) -> None:
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_crops_that_are_there_are_kept_unless_their_image_is_newer(
-    parents: list, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    export.export(parents, out)
-    before = contents(out)
+def test_whole_crops_of_the_same_image_are_kept(parents: list, tmp_path: Path) -> None:
+    out = tmp_path / "c" / "images"
+    made = Made.at(out.parent, "crops", ("images/",))
+    made.begin()
+
+    def again() -> tuple[list[InputError], set[str]]:
+        """Export once more; return what is wrong, and which crops were written."""
+        before = {path.name: path.stat().st_ino for path in out.glob("*")}
+        errors = export.export(parents, out, made=Made.at(out.parent, "crops", ("images/",)))
+        return errors, {p.name for p in out.iterdir() if p.stat().st_ino != before.get(p.name)}
+
+    assert export.export(parents, out, made=made) == []
+    first = contents(out)
+    assert again() == ([], set())
     (out / "1_b.jpg").unlink()
-    (out / "0_a.jpg").write_bytes(b"kept as it is")
-    assert export.export(parents, out) == []
-    os.utime(parents[0].path)
-    os.utime(out / "0_a.jpg", (2e9, 2e9))  # newer still
-    os.utime(out / "0_b.jpg", (1e9, 1e9))
-    assert export.export(parents, out) == []
-    assert contents(out) == before | {"0_a.jpg": b"kept as it is"}
-    parents[2].path.write_bytes(b"torn")  # not opened: it lacks no crop
-    os.utime(parents[2].path, (1e9, 1e9))
-    assert export.export(parents, out) == []
+    (out / "0_a.jpg").write_bytes(first["0_a.jpg"][:100])
+    assert again() == ([], {"1_b.jpg", "0_a.jpg"})
+    assert contents(out) == first
+    Image.new("RGB", (64, 48)).save(parents[2].path)
+    os.utime(parents[2].path, (1e9, 1e9))  # older than its crops, and as old as before
+    assert again() == ([], {"2_a.jpg", "2_b.jpg"})
+    parents[2].path.write_bytes(b"torn")
+    (told,), _ = again()
+    assert "2.jpg: not a readable" in str(told)
+    assert not (out / "2_a.jpg").exists()  # of what cannot be read nothing is left
 
 
 def test_a_torn_image_is_told_and_the_others_are_cut(parents: list, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dmnet_lib.core import boxes, files
+from dmnet_lib.core.made import MARK
 from dmnet_lib.data import scenes
 from dmnet_lib.data.formats import visdrone
 from dmnet_lib.data.formats.visdrone import IGNORED, OTHERS, VISDRONE, format_rows
@@ -98,7 +99,8 @@ def write(root: Path, **changes: int) -> Path:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    found = (p for p in root.rglob("*") if p.is_file() and p.name != MARK)
+    return {str(p.relative_to(root)): p.read_bytes() for p in found}
 
 
 @pytest.mark.usefixtures("small")
@@ -110,7 +112,10 @@ def test_a_second_call_does_nothing_and_a_lost_file_is_made_again_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(scenes, "scene", lambda *_, **__: 1 / 0)
         write(root, val=0, test=0)
-    (root / "VisDrone2019-DET-train/images/scene_train_0000.jpg").unlink()
+    image = root / "VisDrone2019-DET-train/images/scene_train_0000.jpg"
+    image.unlink()
+    assert contents(write(root, val=0, test=0)) == first
+    image.write_bytes(image.read_bytes()[:-1] + b"x")
     assert contents(write(root, val=0, test=0)) == first
 
 

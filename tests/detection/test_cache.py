@@ -1,5 +1,6 @@
 """Detection cache: a pass runs once for all that decides it, and again when any of it changes."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -8,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import OneBox
+from PIL import Image
 
+from dmnet_lib.core import files, images
 from dmnet_lib.core.official import CORRECTED
 from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.formats.visdrone import from_rows
-from dmnet_lib.data.splits import Split
+from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.detection import strategies
 from dmnet_lib.detection.cache import DetectionCache
 from dmnet_lib.detection.detectors import SHARD, Found
@@ -78,6 +81,24 @@ def test_the_second_pass_is_the_first_and_shows_nothing(tmp_path: Path) -> None:
 def test_what_decides_a_pass_runs_it_again(tmp_path: Path, changed: dict) -> None:
     infer(tmp_path)
     assert infer(tmp_path, **changed)[1] > 0
+
+
+def test_an_image_that_was_replaced_by_an_older_one_is_seen_again(tmp_path: Path) -> None:
+    white = images.encode_jpeg(np.full((30, 40, 3), 255, np.uint8))
+    paths = [files.write_bytes(tmp_path / f"{name}.jpg", white) for name in "ab"]
+    given = replace(split("a", "b"), images=Images(tuple(paths)))
+    infer = partial(strategies.run_crops, split=given, by_crops=CROPS, rule=RULE)
+    shown = []
+    for _ in range(3):
+        detector = OneBox()
+        infer(detector, cache=DetectionCache(tmp_path / "cache"))
+        shown.append(len(detector.seen_wh))
+        if len(shown) == 2:
+            Image.new("RGB", (40, 30)).save(tmp_path / "other.jpg")
+            os.utime(tmp_path / "other.jpg", (1e9, 1e9))
+            (tmp_path / "other.jpg").replace(paths[0])
+    assert shown == [3, 0, 3]
+    assert not given.images[0].any()  # nor does the memory of decoded images keep it
 
 
 def test_the_fusion_decides_no_pass(tmp_path: Path) -> None:

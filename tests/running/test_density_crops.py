@@ -1,6 +1,7 @@
 """`dmnet density` and `dmnet crops`: what they leave, and what they say when something is amiss."""
 
 import json
+import os
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dmnet_lib.core import files, images
+from dmnet_lib.core.made import MARK
 from dmnet_lib.cropping import recall
 from dmnet_lib.data.formats import coco
 from dmnet_lib.density import maps as density
@@ -49,16 +51,16 @@ def test_maps_have_the_image_s_shape_and_the_objects_mass(root, tmp_path) -> Non
     assert json.loads((out / "density.json").read_text())["objects"] == {"a": 2, "b": 0}
 
 
-def test_maps_that_are_there_are_kept_and_others_are_not_mixed_in(
-    root, tmp_path, said, refused
-) -> None:
+def test_whole_maps_are_kept_and_others_are_not_mixed_in(root, tmp_path, said) -> None:
     arguments = of_split("density", root, tmp_path / "m", "--stride", 4)
     assert run(*arguments) == 0
-    (tmp_path / "m" / "b.npy").unlink()
-    before = (tmp_path / "m" / "a.npy").stat().st_mtime_ns
+    a, b = tmp_path / "m" / "a.npy", tmp_path / "m" / "b.npy"
+    before, whole = a.stat().st_mtime_ns, b.read_bytes()
+    b.write_bytes(whole[:100])
     assert "2 maps (1 were there)" in said(*arguments)[-1]
-    assert (tmp_path / "m" / "a.npy").stat().st_mtime_ns == before
-    assert "other inputs or parameters" in refused(*arguments, "--sigma", 9)
+    assert a.stat().st_mtime_ns == before and b.read_bytes() == whole
+    assert "were there" not in said(*arguments, "--sigma", 9)[-1]
+    assert "were there" not in said(*arguments, "--format", "npz")[-1] and not a.exists()
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])
@@ -76,7 +78,7 @@ def test_maps_are_split_by_size(root, tmp_path, kind, said, refused) -> None:
     assert sizes.read(out / "sizes.json").edges_px.tolist() == [8, 16]
     assert not (plain_out / "sizes.json").exists()
     assert "2 maps (2 were there)" in said(*arguments, "8,16.0")[-1]
-    assert "other inputs or parameters" in refused(*arguments, "8")
+    assert "were there" not in said(*arguments, "8")[-1]
     assert "expected rising sides in px" in refused(*arguments, "16,8")
 
 
@@ -87,13 +89,13 @@ def test_any_number_of_jobs_leaves_the_same_files(root, tmp_path, command, monke
     for jobs in (1, 2):
         out = tmp_path / str(jobs)
         assert run(*of_split(command, root, out, "--jobs", jobs)) == 0
-        found = (path for path in out.rglob("*") if path.is_file())
+        found = (path for path in out.rglob("*") if path.is_file() and path.name != MARK)
         contents.append({str(path.relative_to(out)): path.read_bytes() for path in found})
     assert len(contents[0]) > 2
     assert contents[0] == contents[1]
 
 
-def test_crop_images_are_kept_and_other_qualities_not_mixed_in(root, tmp_path, refused) -> None:
+def test_crop_images_are_kept_and_other_qualities_not_mixed_in(root, tmp_path) -> None:
     out = tmp_path / "c"
     arguments = of_split("crops", root, out)
     assert run(*arguments, "--no-images") == 0
@@ -103,8 +105,26 @@ def test_crop_images_are_kept_and_other_qualities_not_mixed_in(root, tmp_path, r
     before = image.stat().st_mtime_ns
     assert run(*arguments) == 0
     assert image.stat().st_mtime_ns == before
-    assert "other inputs or parameters" in refused(*arguments, "--quality", 50)
-    assert run(*arguments, "--no-images") == 0
+    whole = image.read_bytes()
+    assert run(*arguments, "--quality", 50) == 0 and len(image.read_bytes()) < len(whole)
+    image.write_bytes(whole[:100])
+    assert run(*arguments) == 0 and image.read_bytes() == whole
+    assert run(*arguments, "--no-images", "--threshold", 9) == 0
+    assert not image.exists()  # it is no crop any more
+
+
+def test_an_image_replaced_by_an_older_one_is_cut_again(root, tmp_path) -> None:
+    """As by `cp -p` or `tar x`; what is told of it is told anew too."""
+    out, path = tmp_path / "c", root / "VisDrone2019-DET-val" / "images" / "a.jpg"
+    assert run(*of_split("crops", root, out)) == 0
+    (image,) = (out / "images").iterdir()
+    before = image.read_bytes()
+    Image.new("RGB", (140, 90), "red").save(path)
+    os.utime(path, (1e9, 1e9))
+    assert run(*of_split("crops", root, out)) == 0
+    (image,) = (out / "images").iterdir()
+    assert image.read_bytes() != before
+    assert json.loads((out / "crops.json").read_text())["images"]["a"]["width"] == 140
 
 
 def test_a_torn_image_is_one_line_and_the_others_are_cut(root, tmp_path, refused) -> None:
@@ -174,7 +194,7 @@ def test_crops_need_no_images_when_sizes_are_given(root, tmp_path, refused) -> N
 def test_crops_of_maps_are_those_of_points(root, tmp_path, stride, kind, edges) -> None:
     maps, options = tmp_path / "maps", ("--stride", stride, "--sizes", edges, "--format", kind)
     assert run(*of_split("density", root, maps, *options)) == 0
-    assert {path.suffix[1:] for path in maps.iterdir()} == {kind, "json"}
+    assert {path.suffix[1:] for path in maps.glob("[!.]*")} == {kind, "json"}
     for name, more in (("one", ()), ("two", ("--density", maps))):
         given = ("--no-images", "--window", "40x20", *more)
         assert run(*of_split("crops", root, tmp_path / name, *given)) == 0

@@ -167,17 +167,37 @@ def test_two_flights_with_the_same_names_keep_names_that_exist(predicted, tmp_pa
 
 
 def test_nothing_of_another_is_deleted_and_runs_are_not_mixed(predicted, tmp_path, capsys) -> None:
-    other = files.write_text(tmp_path / "out" / "mine.txt", "kept")
+    other, out = files.write_text(tmp_path / "out" / "mine.txt", "kept"), tmp_path / "out"
     first, second = jpeg(tmp_path / "a.jpg", noise()), jpeg(tmp_path / "b.jpg", noise(seed=1))
-    assert predicted(first) == predicted(first) == 0  # again is no mixture
-    before = (tmp_path / "out" / "detections.json").read_bytes()
+    assert predicted(first) == 0
+    before = (out / "detections.json").read_bytes()
+    assert predicted(first) == 0  # again is no mixture
+    assert (out / "detections.json").read_bytes() == before
+    assert predicted(second) == 0
+    assert [path.name for path in (out / "overlays").iterdir()] == ["b.jpg"]
+    assert [one["file_name"] for one in listing(out)["images"]] == ["b.jpg"]
+    (out / ".dmnet").unlink()
     assert predicted(second) == 1
-    assert "choose another --out" in capsys.readouterr().err
-    assert (tmp_path / "out" / "detections.json").read_bytes() == before
-    (tmp_path / "out" / "detections.json").unlink()
-    assert predicted(second) == 1
-    assert "remove it" in capsys.readouterr().err
+    assert "detections.json: not made by `dmnet predict`" in capsys.readouterr().err
     assert other.read_text() == "kept"
+
+
+def test_what_is_torn_or_of_another_image_is_found_again(predicted, tmp_path, capsys) -> None:
+    """Of a call that ended with an image it could not read; one is replaced by an older one."""
+    names, out = ("a", "b", "c"), tmp_path / "out"
+    paths = [jpeg(tmp_path / f"{name}.jpg", noise(seed=n)) for n, name in enumerate(names)]
+    torn = files.write_text(tmp_path / "torn.jpg", "no picture")
+    assert predicted(*paths, torn) == 1
+    (whole, other) = ((out / "overlays" / f"{name}.jpg").read_bytes() for name in "ab")
+    (out / "overlays" / "a.jpg").write_bytes(whole[:100])
+    jpeg(paths[1], noise(seed=7))
+    os.utime(paths[1], (1e9, 1e9))
+    capsys.readouterr()
+    assert predicted(*paths, torn) == 1
+    assert "images that were done before: 1" in capsys.readouterr().out
+    assert (out / "overlays" / "a.jpg").read_bytes() == whole
+    assert (out / "overlays" / "b.jpg").read_bytes() != other
+    assert [one["file_name"] for one in listing(out)["images"]] == ["c.jpg", "a.jpg", "b.jpg"]
 
 
 def test_what_was_finished_is_kept_when_it_is_stopped(predicted, tmp_path, monkeypatch) -> None:

@@ -95,7 +95,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_a_run_leaves_whole_stages_and_nothing_else(done) -> None:
     assert sorted(path.name for path in done.folder("01_sum").iterdir()) == [
-        "machine.json", "metrics.json", "notebook.ipynb", "params.yaml", "provenance.json",
+        ".dmnet", "machine.json", "metrics.json", "notebook.ipynb", "params.yaml", "provenance.json",
         "report.html", "t.json",
     ]  # fmt: skip
     assert files.read_json(done.folder("01_sum") / "t.json") == 3.0
@@ -270,6 +270,43 @@ def test_clean_keeps_the_latest_and_without_a_name_forgets_what_detectors_saw(do
     assert runner.clean(results=done.places["results"]) >= 3
     assert not seen.exists()
     assert (done.folder("01_sum") / "t.json").exists()
+
+
+def test_clean_passes_over_what_is_in_use_and_what_is_damaged(done, monkeypatch, capsys) -> None:
+    results = done.places["results"]
+    homes = [results / name for name in ("a_used", "b_torn", "c", "x")]
+    for home in homes[:3]:
+        shutil.copytree(done.home, home)
+        files.write_json(home / "01_sum" / "0123456789ab" / "metrics.json", {})
+    homes[1].joinpath("latest.json").write_text("{")
+    seen = files.write_json(results / ".cache" / "detections" / "k" / "a.npz", {})
+    monkeypatch.setenv("DMNET_RESULTS_ROOT", str(results))
+    with filelock.FileLock(homes[0] / ".lock"):
+        assert cli.main(["clean"]) == 1
+        assert cli.main(["clean", "a_used"]) == 1
+    said = capsys.readouterr()
+    assert "passed over: a_used is in use by process" in said.out and "freed 0.0 MB" in said.out
+    assert re.fullmatch(
+        r"dmnet: .*b_torn/latest.json: not valid JSON.*\ndmnet: a_used.*\n", said.err
+    )
+    old = [(home / "01_sum" / "0123456789ab").exists() for home in homes[:3]]
+    assert old == [True, True, False] and seen.exists()  # a run that goes on needs what it saw
+    assert cli.main(["clean"]) == 1 and not seen.exists()
+    assert cli.main(["report"]) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith("dmnet: b_torn: ")
+    assert f"{homes[2]}/report.html" in said.out
+    assert "b_torn/latest.json: not valid JSON" in (results / "README.md").read_text()
+    for home in homes[:3]:
+        shutil.rmtree(home)
+
+
+def test_an_output_that_was_cut_is_made_again(done) -> None:
+    path = done.folder("01_sum") / "t.json"
+    path.write_text(path.read_text()[:-2])
+    done.run()
+    assert done.whys()["01_sum"] == "runs: an output is not whole"
+    assert files.read_json(path) == 3.0
 
 
 @pytest.mark.parametrize(
