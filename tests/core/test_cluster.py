@@ -43,8 +43,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return every file below folder but the listing, by its path there."""
-    found = (path for path in folder.rglob("*") if path.is_file())
+    """Return every file below folder but the mark, by its path there."""
+    found = (path for path in folder.rglob("[!.]*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 

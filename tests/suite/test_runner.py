@@ -1,6 +1,7 @@
 """The runner on two made-up notebooks: 00_numbers writes numbers, 01_sum adds them up."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,8 +96,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_a_run_leaves_whole_stages_and_nothing_else(done) -> None:
     assert sorted(path.name for path in done.folder("01_sum").iterdir()) == [
-        ".dmnet", "machine.json", "metrics.json", "notebook.ipynb", "params.yaml", "provenance.json",
-        "report.html", "t.json",
+        ".dmnet", "machine.json", "metrics.json", "notebook.ipynb", "params.yaml",
+        "provenance.json", "report.html", "t.json",
     ]  # fmt: skip
     assert files.read_json(done.folder("01_sum") / "t.json") == 3.0
     assert left_over(done) == []
@@ -286,9 +287,8 @@ def test_clean_passes_over_what_is_in_use_and_what_is_damaged(done, monkeypatch,
         assert cli.main(["clean", "a_used"]) == 1
     said = capsys.readouterr()
     assert "passed over: a_used is in use by process" in said.out and "freed 0.0 MB" in said.out
-    assert re.fullmatch(
-        r"dmnet: .*b_torn/latest.json: not valid JSON.*\ndmnet: a_used.*\n", said.err
-    )
+    damaged, used = said.err.splitlines()
+    assert "b_torn/latest.json: not valid JSON" in damaged and "a_used is in use" in used
     old = [(home / "01_sum" / "0123456789ab").exists() for home in homes[:3]]
     assert old == [True, True, False] and seen.exists()  # a run that goes on needs what it saw
     assert cli.main(["clean"]) == 1 and not seen.exists()
