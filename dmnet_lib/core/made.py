@@ -5,13 +5,13 @@ every finished file what it was made of, and its stamp. So nothing but its own w
 a file is kept only while it is whole and made of what is there now.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import msgspec
+from typing import NamedTuple
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
@@ -31,14 +31,7 @@ def stamp(path: Path | str) -> str:
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
 
 
-class _Taken(msgspec.Struct):
-    """The first line of a mark: a command, and what it writes; names of folders end with "/"."""
-
-    by: str
-    names: list[str]
-
-
-class _File(msgspec.Struct):
+class _File(NamedTuple):
     """A finished file: what it was made of, "" where it is always written anew, and its stamp."""
 
     name: str
@@ -88,16 +81,16 @@ class Made:
             if name not in wanted and not self._is_changed(one):
                 files.below(self.root, name).unlink(missing_ok=True)
         self.files = {n: one for n, one in self.files.items() if one.of and n in wanted}
-        lines = map(msgspec.json.encode, (_Taken(self.by, [*self._names]), *self.files.values()))
-        files.write_bytes(self.mark, b"".join(line + b"\n" for line in lines))
+        head = json.dumps({"by": self.by, "names": self._names})
+        files.write_text(self.mark, f"{head}\n{_lines(self.files.values())}")
 
     def add(self, *names: str, of: str = "") -> None:
         """Enter those files that are there and finished; `of` is for `stands` to ask for."""
         new = [_File(name, of, stamp(f"{self.root}/{name}")) for name in names]
         new = [one for one in new if one.stamp]
         self.files |= {one.name: one for one in new}
-        with self.mark.open("ab") as stream:
-            stream.write(b"".join(msgspec.json.encode(one) + b"\n" for one in new))
+        with self.mark.open("a", encoding="utf-8") as stream:
+            stream.write(_lines(new))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -127,15 +120,13 @@ class Made:
     def _read(self) -> None:
         """Read the mark up to a line that is damaged, or that a killed call could not finish."""
         try:
-            head, *lines = self.mark.read_bytes().splitlines()
-            first = msgspec.json.decode(head, type=_Taken)
-            if first.by != self.by:
-                return
-            self.taken = frozenset(first.names)
-            for line in lines:
-                one = msgspec.json.decode(line, type=_File)
-                self.files[one.name] = one
-        except (OSError, ValueError):
+            head, *lines = self.mark.read_text("utf-8").splitlines()
+            first = json.loads(head)
+            if first["by"] == self.by:
+                self.taken = frozenset(first["names"])
+                for one in (_File(*json.loads(line)) for line in lines):
+                    self.files[one.name] = one
+        except (OSError, ValueError, TypeError, KeyError):
             return
 
     def _require_own(self) -> None:
@@ -151,3 +142,7 @@ class Made:
             if is_due and not one.of and self._is_changed(one):
                 told = f"changed since `dmnet {self.by}` made it; {remedy}"
                 raise InputError(f"{self.root / name}: {told}")
+
+
+def _lines(some: Iterable[_File]) -> str:
+    return "".join(f"{json.dumps(one)}\n" for one in some)

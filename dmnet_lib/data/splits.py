@@ -54,9 +54,10 @@ class Images:
         self.kept.move_to_end(key)
         return self.kept[key]
 
-    def stamps(self, some: slice) -> tuple[str, ...]:
-        """Return what differs for each of some images once its file is another."""
-        return tuple(map(stamp, self.paths[some]))
+
+def stamps(images: Images | Sequence[np.ndarray] | None, some: slice) -> tuple[str, ...]:
+    """Return what differs for each of some images once its file is another; nothing of pixels."""
+    return tuple(map(stamp, getattr(images, "paths", ())[some]))
 
 
 @dataclass(frozen=True)

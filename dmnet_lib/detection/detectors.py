@@ -17,6 +17,7 @@ from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import crops
 from dmnet_lib.cropping.input_scale import InputScale
+from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Images
 from dmnet_lib.detection.cache import COLUMNS, Columns, DetectionCache
 
@@ -145,8 +146,8 @@ def detect(
         shard = range(first, min(first + step, len(names)))
         parts = [views.of_images(shard) for views in passes]
         some = slice(shard.start, shard.stop)
-        stamps = images.stamps(some) if cache and isinstance(images, Images) else ()
-        keys = [((*names[some], *stamps), *vars(part).values()) for part in parts]
+        known = (*names[some], *(splits.stamps(images, some) if cache else ()))
+        keys = [(known, *vars(part).values()) for part in parts]
         seen = [cache and cache.get(*key) for key in keys]
         new = [number for number, one in enumerate(seen) if one is None]
         answers = _of_shard(detector, images, shard, [parts[n] for n in new], together)

@@ -80,7 +80,7 @@ def test_a_file_stands_while_it_is_whole_and_of_the_same(tmp_path: Path) -> None
 @pytest.mark.parametrize("cut", [2, 30])
 def test_what_a_killed_call_wrote_is_ones_own(tmp_path: Path, cut: int) -> None:
     made = write(tmp_path, of="x", a="1", b="2")
-    made.mark.write_bytes(made.mark.read_bytes()[:-cut])
+    made.mark.write_bytes(made.mark.read_bytes()[:-cut])  # in its last line
     again = Made.at(tmp_path, "crops", NAMES)
     assert again.stands("texts/a", "x") and not again.stands("texts/b", "x")
 

@@ -1,5 +1,6 @@
 """The data and density explorers, moved without a browser, and what both leave under the runner."""
 
+import os
 import re
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import explored
 import numpy as np
 import pytest
 from explored import BUS, CAR, RULES, picture, told
+from PIL import Image
 
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.density import maps as density
@@ -210,6 +212,13 @@ def test_an_image_alone_is_seen_through_where_the_map_is_empty(maps) -> None:
     np.testing.assert_allclose(picture(maps), bare, atol=12)  # but for what a JPEG loses
     maps.controls["alpha"].value = 1.0
     assert picture(maps)[-40:, :40].max() < 40  # a corner without objects
+
+
+def test_a_picture_that_was_replaced_by_an_older_one_is_drawn_anew(maps) -> None:
+    before, path = np.asarray(maps.sheet(0).picture), maps.split.images.paths[0]
+    Image.new("RGB", explored.SIZE_WH).save(path)
+    os.utime(path, (1e9, 1e9))
+    assert np.asarray(maps.sheet(0).picture).max() == 0 < before.max()
 
 
 def test_under_the_runner_explorers_are_silent(tmp_path, monkeypatch) -> None:

@@ -12,6 +12,7 @@ from dmnet_lib.core import files, images, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.provenance import Stage
+from dmnet_lib.data import splits
 from dmnet_lib.data.splits import Split
 from dmnet_lib.reporting import drawing
 from dmnet_lib.reporting.drawing import Sheet, View
@@ -53,7 +54,7 @@ class Explorer:
         self.errors: list[str] = []
         self.own = controls_of(self.name, stage.params, more)
         self.first_values = {name: control.value for name, control in self.own.items()}
-        self.sheet = lru_cache(16)(self._sheet)
+        self.drawn = lru_cache(16)(self._drawn)
         self._is_following = False
         self.picture, self.counters, self.fault, self.saved = (
             widgets.HTML().add_class(f"dmnet-{n}")
@@ -175,7 +176,11 @@ class Explorer:
         whole = widgets.HBox([controls, shown], layout=wrapped)
         return whole.add_class("dmnet-explorer").add_class(f"dmnet-{self.name}")
 
-    def _sheet(self, index: int) -> Sheet:
+    def sheet(self, index: int) -> Sheet:
+        """Return what an image is drawn on, anew where its file is another."""
+        return self.drawn(index, splits.stamps(self.split.images, slice(index, index + 1)))
+
+    def _drawn(self, index: int, _: tuple[str, ...]) -> Sheet:
         images, (width, height) = self.split.images, self.truth.sizes_wh[index]
         grey = np.broadcast_to(np.uint8(200), (height, width, 3))
         return drawing.reduced(grey if images is None else images[index])
