@@ -71,8 +71,8 @@ class Made:
     @property
     def mark(self) -> Path:
         """The file that tells what was made."""
-        name = f".{self.out.name}{MARK}" if self.names is None else MARK
-        return self.root / name
+        name = self.out.name if self.names is None else self.by.split()[-1]
+        return self.root / f".{name}{MARK}"
 
     def begin(self, wanted: Iterable[str] | None = None) -> None:
         """Take the names, and remove what was made before and is not wanted: by default them."""

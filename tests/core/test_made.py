@@ -96,6 +96,14 @@ def test_a_single_file_has_a_mark_of_its_own(tmp_path: Path) -> None:
     assert made.mark == tmp_path / ".b.json.dmnet"
 
 
+def test_two_commands_write_to_one_folder(tmp_path: Path) -> None:
+    write(tmp_path, a="1")
+    with Made.at(tmp_path, "convert --to yolo", ("labels.txt",)).writing():
+        (tmp_path / "labels.txt").write_text("1")
+    write(tmp_path, a="2")
+    assert (tmp_path / "labels.txt").exists() and (tmp_path / ".yolo.dmnet").exists()
+
+
 def test_a_mark_leads_nowhere_else(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("1")

@@ -99,7 +99,7 @@ def write(root: Path, **changes: int) -> Path:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    found = (p for p in root.rglob("*") if p.is_file() and p.name != MARK)
+    found = (p for p in root.rglob("*") if p.is_file() and p.suffix != MARK)
     return {str(p.relative_to(root)): p.read_bytes() for p in found}
 
 

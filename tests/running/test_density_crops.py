@@ -89,7 +89,7 @@ def test_any_number_of_jobs_leaves_the_same_files(root, tmp_path, command, monke
     for jobs in (1, 2):
         out = tmp_path / str(jobs)
         assert run(*of_split(command, root, out, "--jobs", jobs)) == 0
-        found = (path for path in out.rglob("*") if path.is_file() and path.name != MARK)
+        found = (path for path in out.rglob("*") if path.is_file() and path.suffix != MARK)
         contents.append({str(path.relative_to(out)): path.read_bytes() for path in found})
     assert len(contents[0]) > 2
     assert contents[0] == contents[1]

@@ -76,7 +76,7 @@ def test_only_what_a_command_made_is_replaced(
         mine = path if path.suffix else path / "mine.txt"
         before = files.write_text(mine, "mine").read_bytes()
         there = sorted(inputs.rglob("*"))
-        assert f"{path}: not made by `dmnet {arguments[0]}`" in refused(*arguments)
+        assert f"{path}: not made by `dmnet {arguments[0]}" in refused(*arguments)
         assert sorted(inputs.rglob("*")) == there and mine.read_bytes() == before
         mine.unlink()
     files.write_text(paths[0], "mine")
@@ -87,6 +87,21 @@ def test_only_what_a_command_made_is_replaced(
     assert paths[0].read_bytes() == made
     paths[0].write_text("changed")
     assert "changed since" in refused(*arguments)
+
+
+def test_reports_go_anywhere_and_replace_only_pages_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable, refused: Callable
+) -> None:
+    """Elsewhere than in the project, with a README of somebody else."""
+    monkeypatch.setenv("DMNET_RESULTS_ROOT", str(tmp_path / "results"))
+    files.write_json(tmp_path / "results" / "x" / "latest.json", {"stages": {}})
+    said("report")
+    for name in ("README.md", "index.html", "x/report.html"):
+        path = files.write_text(tmp_path / "results" / name, "![mine](docs/figures/a.png)")
+        assert f"{path}: not made by dmnet; move it, or `dmnet report" in refused("report")
+        assert path.read_text().startswith("![mine]")
+        said("report", "--overwrite")
+    said("report")
 
 
 def test_every_command_that_writes_has_the_option_and_a_case() -> None:

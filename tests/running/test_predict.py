@@ -176,7 +176,7 @@ def test_nothing_of_another_is_deleted_and_runs_are_not_mixed(predicted, tmp_pat
     assert predicted(second) == 0
     assert [path.name for path in (out / "overlays").iterdir()] == ["b.jpg"]
     assert [one["file_name"] for one in listing(out)["images"]] == ["b.jpg"]
-    (out / ".dmnet").unlink()
+    (out / ".predict.dmnet").unlink()
     assert predicted(second) == 1
     assert "detections.json: not made by `dmnet predict`" in capsys.readouterr().err
     assert other.read_text() == "kept"

@@ -96,7 +96,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_a_run_leaves_whole_stages_and_nothing_else(done) -> None:
     assert sorted(path.name for path in done.folder("01_sum").iterdir()) == [
-        ".dmnet", "machine.json", "metrics.json", "notebook.ipynb", "params.yaml",
+        ".run.dmnet", "machine.json", "metrics.json", "notebook.ipynb", "params.yaml",
         "provenance.json", "report.html", "t.json",
     ]  # fmt: skip
     assert files.read_json(done.folder("01_sum") / "t.json") == 3.0

@@ -130,14 +130,14 @@ def apply(found: Split, profile: Profile) -> Split:
 def _made_at(options: Options, kept: Split) -> Made:
     """Return what was converted to --out before. Raises InputError where that is a source, of the
     wrong kind, or holds something else."""
-    out, is_file = options.out, options.to == "coco"
+    out, is_file, by = options.out, options.to == "coco", f"convert --to {options.to}"
     if out.resolve() in [path.resolve() for path in (options.source, kept.home) if path]:
         raise InputError(f"{out}: is what to convert; choose another --out")
     if out.exists() and out.is_file() != is_file:
         wanted = "a file, such as val.json" if is_file else "a folder"
         raise InputError(f"{out}: --to {options.to} writes {wanted}; choose another --out")
     if is_file:
-        return options.replaced.made(out, "convert")
+        return options.replaced.made(out, by)
     if options.to == "visdrone":  # before anything is written
         list(map(visdrone.VISDRONE.id, kept.annotations.classes))
     if options.to == "uavdt":
@@ -150,8 +150,8 @@ def _made_at(options: Options, kept: Split) -> Made:
     else:
         written = [*(f"{inner}{name}{suffix}" for name in names), *BESIDE[options.to]]
     if listing := _listing(options, kept):
-        options.replaced.made(listing, "convert")
-    made = options.replaced.made(out, "convert", written)
+        options.replaced.made(listing, by)
+    made = options.replaced.made(out, by, written)
     ours = {Path(name).name for name in (*written, *made.files)}
     others = {path.name for path in (out / inner).glob(f"*{suffix}")} - ours
     if others:  # they would be read with ours
@@ -185,7 +185,7 @@ def _write_files(options: Options, kept: Split, say: Say) -> None:
         names = [image["file_name"] for image in kept.entries]
         voc.write(out, table, file_names=names, voc_tags=options.profile.formats.voc_tags)
         if listing := _listing(options, kept):
-            with options.replaced.made(listing, "convert").writing():
+            with options.replaced.made(listing, "convert --to voc").writing():
                 files.write_text(listing, "".join(f"{name}\n" for name in table.names))
             say(f"{listing}: {images:,} names")
         say(f"{out}: {images:,} xml files, {rows:,} objects")
