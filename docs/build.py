@@ -160,7 +160,8 @@ def official_page(path: Path) -> str:
     measured = files.read_json(path)
     known = {one.name for one in official.DEVIATIONS}
     if not isinstance(measured, dict) or set(measured.get("effects", ())) != known:
-        raise InputError(f"{path}: of other rules; run `dmnet deviations ROOT --out {path}` again")
+        again = f"dmnet deviations ROOT --out {path} --overwrite"
+        raise InputError(f"{path}: of other rules; run `{again}`")
     rows = [
         (
             f"`{one.name}={one.other_value}`",
