@@ -194,13 +194,14 @@ def test_hostile_files_take_no_memory(tmp_path: Path) -> None:
     files.write_bytes(tmp_path / "deep.json", b"[" * 10**6)
     with (tmp_path / "large.json").open("wb") as stream:
         stream.truncate(3 * 10**9)  # within the limit, but not in memory
-    script = """
-import sys
+    script = f"""
+import resource, sys
 from pathlib import Path
+resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
 from dmnet_lib.core import files, foreign, images, params
-calls = {"a.zip": lambda p: [*foreign.zipped_texts(p)], "a.npy": foreign.read_npy,
+calls = {{"a.zip": lambda p: [*foreign.zipped_texts(p)], "a.npy": foreign.read_npy,
          "a.npz": foreign.read_npz, "a.png": images.read, "a.yaml": params.load,
-         "deep.json": files.read_json, "large.json": files.read_json}
+         "deep.json": files.read_json, "large.json": files.read_json}}
 for name, call in calls.items():
     try:
         call(Path(sys.argv[1]) / name)
@@ -209,7 +210,6 @@ for name, call in calls.items():
 """
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
     told = done.stdout.splitlines()
