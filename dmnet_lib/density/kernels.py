@@ -16,6 +16,7 @@ from dmnet_lib.density.points import Points
 
 # Up to 20 px, the official code has kernels; at 0.025, as at 0, all weight is in one pixel.
 SIGMA_TABLE_PX = np.arange(1, 801) * 0.025
+SNAPPED_AT_ONCE = 5_000  # sigmas compared with the whole table: 30 MB
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ class SigmaRule:
                 distances, _ = cKDTree(at).query(at, k=nearest + 1)
                 sigmas[rows] = self.beta * distances[:, 1:].mean(axis=1)
         if self.rules.sigma_table == "snapped":
-            return SIGMA_TABLE_PX[np.abs(sigmas[:, None] - SIGMA_TABLE_PX).argmin(axis=1)]
+            parts = np.array_split(sigmas, 1 + len(sigmas) // SNAPPED_AT_ONCE)
+            rows = [np.abs(part[:, None] - SIGMA_TABLE_PX).argmin(axis=1) for part in parts]
+            return SIGMA_TABLE_PX[np.concatenate(rows)]
         return np.clip(sigmas, 1.0, 4 * self.sigma_px)
 
 

@@ -19,6 +19,7 @@ from dmnet_lib.density.sizes import Bins
 
 LEVELS = np.iinfo(np.uint16).max
 REACH = 8.5  # sigmas; further out is less than 1e-16 of a kernel
+WEIGHTS_AT_ONCE = 1 << 24  # of points along both axes: three arrays of 128 MB
 TILE = 256  # cells a side; a map is drawn tile by tile, each from the kernels that reach it
 MOST_CELLS = 200_000_000  # of an image's maps, which take 0.8 GB
 MOST_BYTES_PX = 64  # a pixel, of an image's maps: eight of 8 bytes each
@@ -45,15 +46,26 @@ def draw(
     """Return image `index` as a [ceil(H / stride), ceil(W / stride)] float32 map of objects."""
     rows, (width, height) = points.rows_of(index), points.sizes_wh[index].tolist()
     require_cells(points.names[index], (width, height), stride)
-    xy, sigmas_px = points.xy[rows], points.sigmas_px[rows]
+    cells = [len(edges(length, stride)[0]) for length in (height, width)]
+    found, most = np.zeros(cells, np.float32), max(1, WEIGHTS_AT_ONCE // sum(cells))
+    for first in range(rows.start, rows.stop, most):
+        some = slice(first, min(first + most, rows.stop))
+        _add(found, points.xy[some], points.sigmas_px[some], (width, height), stride, kernel)
+    return found
+
+
+def _add(
+    found: np.ndarray, xy: np.ndarray, sigmas_px: np.ndarray, size_wh: tuple[int, int],
+    stride: float, kernel: KernelRules,
+) -> None:  # fmt: skip
+    """Add points to a map of an image."""
+    width, height = size_wh
     in_x = axis_weights(xy[:, 0], sigmas_px, *edges(width, stride), length=width, kernel=kernel)
     in_y = axis_weights(xy[:, 1], sigmas_px, *edges(height, stride), length=height, kernel=kernel)
-    found = np.zeros((in_y.shape[1], in_x.shape[1]), np.float32)
     for across, near in _tiles(xy[:, 0], sigmas_px, width, stride):
         for down, nearer in _tiles(xy[near, 1], sigmas_px[near], height, stride):
             some = near[nearer]
-            found[down, across] = in_y[some, down].T @ in_x[some, across]
-    return found
+            found[down, across] += in_y[some, down].T @ in_x[some, across]
 
 
 def by_size(

@@ -18,6 +18,7 @@ from dmnet_lib.density.points import Points
 
 MOST_WINDOWS = 50_000_000  # of an image, whose sums take 0.4 GB
 COLUMNS_AT_ONCE = 20_000  # of the grids of images, whose weights are held together: some 30 MB
+WEIGHTS_AT_ONCE = 1 << 23  # of points in these columns, where images have very many: 64 MB
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def sums_from_points(
     for size_wh in np.unique(points.sizes_wh, axis=0):
         alike = np.flatnonzero(np.all(points.sizes_wh == size_wh, axis=1))
         columns = len(grid(size_wh, window_wh).x_starts)
-        parts = -(-len(alike) * columns // COLUMNS_AT_ONCE)
+        weights = points.counts()[alike].sum() * columns
+        parts = -(-len(alike) * columns // COLUMNS_AT_ONCE) + int(weights // WEIGHTS_AT_ONCE)
         for some in np.array_split(alike, parts):
             found = _sums_of_one_size(points, some, size_wh, window_wh, kernel)
             for image, image_sums in zip(some.tolist(), found, strict=True):

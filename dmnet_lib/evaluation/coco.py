@@ -19,9 +19,11 @@ from dmnet_lib.evaluation import matching
 PROTOCOLS = matching.PROTOCOLS["coco"]  # by the rule for ignored regions
 PROTOCOL = PROTOCOLS["dropped"]
 USUAL_MAX = 100  # the max_detections of COCO's own summary, of which papers' figures are
-BACKENDS = {
-    "faster-coco-eval": (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
-    "pycocotools": (pycocotools.coco.COCO, pycocotools.cocoeval.COCOeval),
+CLASS_ROWS = 400_000  # of classes that are scored together: a row's matches take some 0.6 KB
+IMAGE_ROWS = 50_000  # of images that are matched together: as dictionaries a row takes 1 KB
+BACKENDS = {  # of COCO files, of scores, and where these have what each image's matches are
+    "faster-coco-eval": (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster, "_evalImgs_cpp"),
+    "pycocotools": (pycocotools.coco.COCO, pycocotools.cocoeval.COCOeval, "evalImgs"),
 }
 
 
@@ -87,26 +89,81 @@ def _accumulate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return COCOeval's precision [T, R, K, A, 2] and recall [T, K, A, 2].
 
-    The last axis is the cap of detections: max_detections, then USUAL_MAX.
+    The last axis is the cap of detections: max_detections, then USUAL_MAX. Classes are scored some
+    at a time, and ranges of area one by one where a class is large, as neither sees another.
     """
-    # COCOeval takes equal scores in the order of image ids: here that of the table, which is the
-    # order of ids of the COCO file it was read from, or that of sorted names.
-    names = tuple(f"{place:09d}" for place in range(len(truth)))
-    dataset = coco_format.to_coco(replace(truth, names=names, extra={}))  # ignored rows are crowds
-    coco_class, eval_class = BACKENDS[backend]
+    rows = np.bincount(np.concatenate([truth.class_ids[truth.class_ids > 0], found.class_ids]),
+                       minlength=len(truth.classes) + 1)[1:]  # fmt: skip
+    of_classes = []
+    for places in _blocks(rows, CLASS_ROWS):
+        ids = truth.classes.ids[places]
+        chosen = (table.class_ids for table in (truth, found))
+        of_truth, of_found = (np.isin(column, ids) for column in chosen)
+        some = truth.where(of_truth), found.select(of_found)
+        areas = [[0, 1, 2, 3]] if rows[places].sum() < 2 * CLASS_ROWS else [[0], [1], [2], [3]]
+        parts = [_of_classes(*some, ids.tolist(), one, max_detections, backend) for one in areas]
+        of_classes.append([np.concatenate(pair, axis=-2) for pair in zip(*parts, strict=True)])
+    return tuple(np.concatenate(tables, axis=-3) for tables in zip(*of_classes, strict=True))
+
+
+def _blocks(counts: np.ndarray, most: int) -> list[np.ndarray]:
+    """Return the places of counts [N] in successive parts, each of some `most` or of one place."""
+    number = np.cumsum(counts) // most
+    return np.split(np.arange(len(counts)), np.flatnonzero(np.diff(number)) + 1)
+
+
+def _of_classes(
+    truth: Annotations, found: Detections, ids: list[int], areas: list[int], max_detections: int,
+    backend: str,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Return what `_accumulate` does of some classes and ranges of area.
+
+    Images are matched some at a time: COCOeval takes dictionaries, which are large.
+    """
+    caps = sorted({max_detections, USUAL_MAX})  # COCOeval wants them rising
+    counts = np.diff(truth.offsets) + np.bincount(found.image_index, minlength=len(truth))
+    _, eval_class, matches = BACKENDS[backend]
     # pycocotools prints its progress.
     with without_collector(), contextlib.redirect_stdout(io.StringIO()):
-        # By hand, since loadRes refuses an empty list; COCOeval takes no arrays.
-        entries = list(coco_format.detection_entries(found, range(1, len(truth) + 1)))
-        tables = [coco_class(), coco_class()]
-        for table, rows in zip(tables, (dataset["annotations"], entries), strict=True):
-            table.dataset = dataset | {"annotations": rows}
-            table.createIndex()
-        evaluation = eval_class(*tables, iouType="bbox")
-        evaluation.params.catIds = truth.classes.ids.tolist()
-        caps = sorted({max_detections, USUAL_MAX})  # COCOeval wants them rising
-        evaluation.params.maxDets = caps
-        evaluation.evaluate()
+        parts = []
+        for images in _blocks(counts, IMAGE_ROWS):
+            evaluation = eval_class(*_tables(truth, found, images, backend), iouType="bbox")
+            evaluation.separate_eval = True  # of faster-coco-eval: keep the matches of the images
+            given = evaluation.params
+            given.catIds, given.maxDets = ids, caps
+            given.areaRng, given.areaRngLbl = (
+                [values[area] for area in areas] for values in (given.areaRng, given.areaRngLbl)
+            )
+            evaluation.evaluate()
+            parts.append((len(images), getattr(evaluation, matches)))
+        joined = [
+            one
+            for place in range(len(ids) * len(areas))
+            for count, of_part in parts
+            for one in of_part[place * count : (place + 1) * count]
+        ]
+        parts.clear()
+        setattr(evaluation, matches, joined)
+        for given in (evaluation.params, evaluation._paramsEval):
+            given.imgIds = list(range(1, len(truth) + 1))
         evaluation.accumulate()
     places = [caps.index(cap) for cap in (max_detections, USUAL_MAX)]
     return tuple(evaluation.eval[name][..., places] for name in ("precision", "recall"))
+
+
+def _tables(truth: Annotations, found: Detections, images: np.ndarray, backend: str) -> list:
+    """Return some images' ground truth and detections as the backend's objects."""
+    truth, found, first = truth.of_images(images), found.of_images(images), int(images[:1].sum())
+    # COCOeval takes equal scores in the order of image ids: here that of the table, which is the
+    # order of ids of the COCO file it was read from, or that of sorted names.
+    names = tuple(f"{place:09d}" for place in range(len(truth)))
+    named = replace(truth, names=names, extra={})  # ignored rows are crowds
+    dataset = coco_format.to_coco(named, first_image_id=first + 1)
+    ids = range(first + 1, first + len(truth) + 1)
+    # By hand, since loadRes refuses an empty list; COCOeval takes no arrays.
+    entries = list(coco_format.detection_entries(found, ids))
+    tables = [BACKENDS[backend][0](), BACKENDS[backend][0]()]
+    for table, rows in zip(tables, (dataset["annotations"], entries), strict=True):
+        table.dataset = dataset | {"annotations": rows}
+        table.createIndex()
+    return tables

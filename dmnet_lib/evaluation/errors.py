@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dmnet_lib.core import boxes
+from dmnet_lib.core import boxes, overlaps
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.evaluation import matching
@@ -28,10 +28,10 @@ class Judged:
         rows, truth = self.found.image_index == index, self.truth.image(index)
         found, class_ids = self.found.select(rows & self.is_true), truth.class_ids[truth.is_object]
         xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[truth.is_object])
-        iou = boxes.iou(found.boxes_xyxy, xyxy)
-        iou[found.class_ids[:, None] != class_ids[None, :]] = 0.0
-        row, box = np.nonzero(iou >= matching.THRESHOLDS[0])
-        order = np.lexsort((-box, -iou[row, box], row))  # the later one of equals, as in matching
+        groups = found.class_ids, found.boxes_xyxy, class_ids, xyxy.astype(np.float64)
+        parts = overlaps.between(*groups, least=matching.THRESHOLDS[0])
+        row, box, iou = (np.concatenate(c) for c in zip(matching.EMPTY, *parts, strict=True))
+        order = np.lexsort((-box, -iou, row))  # the later one of equals, as in matching
         free = np.ones(len(xyxy), dtype=bool)
         free[box[order][matching.greedy_pairs(row[order], box[order])]] = False
         fp = self.found.boxes_xyxy[rows & ~self.is_true]

@@ -70,11 +70,12 @@ def class_tables(truth: Annotations, found: Detections) -> dict[str, np.ndarray]
         order = np.argsort(-first.scores, kind="stable")
         recalls = tables.setdefault(f"AR{cap}", np.zeros_like(tables["AP"]))
         for row, class_id in enumerate(truth.classes.ids):
-            chosen = outcome[:, order[first.class_ids[order] == class_id]]
-            recall, precision = curve(chosen, boxes[row])
-            recalls[row] = recall[:, -1]
-            if cap == CAPS[-1]:
-                tables["AP"][row] = area_under(recall, precision)
+            chosen = order[first.class_ids[order] == class_id]
+            for levels in np.split(np.arange(len(THRESHOLDS)), 5):  # curves take much memory
+                recall, precision = curve(outcome[levels][:, chosen], boxes[row])
+                recalls[row, levels] = recall[:, -1]
+                if cap == CAPS[-1]:
+                    tables["AP"][row, levels] = area_under(recall, precision)
     return tables
 
 

@@ -1,6 +1,7 @@
 """Density maps: they sum to the number of objects, at the border and at every stride."""
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,13 @@ def test_errors_of_counts_are_in_objects():
     assert found["rmse"] == pytest.approx(math.sqrt(12.5))
     assert found["cell_rmse"] == pytest.approx(1)
     assert found["count_ratio"] == pytest.approx(8 / 7)
+
+
+def test_many_points_are_drawn_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = cloud(5_000)
+    whole = density.draw(points, 0)
+    monkeypatch.setattr(density, "WEIGHTS_AT_ONCE", 20_000)
+    tracemalloc.start()
+    np.testing.assert_allclose(density.draw(points, 0), whole, rtol=1e-5)
+    assert tracemalloc.get_traced_memory()[1] < 2e6  # the weights of all are 6 MB
+    tracemalloc.stop()

@@ -343,3 +343,13 @@ def test_a_clear_difference_has_an_interval_above_zero():
     assert (same.value, same.low, same.high) == (0, 0, 0)
     (none,) = ap_samples(table([]), exact(table([])))
     assert Difference.between(none, none, level=0.95) == Difference(None, None, None, 0.95, 0)
+
+
+@pytest.mark.parametrize("backend", coco.BACKENDS)
+def test_scored_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    """Some images, classes and ranges of area at a time, as where there are millions of boxes."""
+    tables = made_up(11, images=5)
+    whole = coco.evaluate(*tables, backend=backend)
+    monkeypatch.setattr(coco, "CLASS_ROWS", 2)
+    monkeypatch.setattr(coco, "IMAGE_ROWS", 3)
+    assert coco.evaluate(*tables, backend=backend) == whole
