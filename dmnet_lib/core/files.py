@@ -9,7 +9,9 @@ import errno
 import json
 import os
 import stat
+import shutil
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+import filelock
 import numpy as np
 
 from dmnet_lib.core import project
@@ -29,6 +32,9 @@ MOST_BYTES = 8 * 10**9  # of a file; JSON and arrays take as much memory at leas
 # A pipe would be waited for; Windows has none, but text files, of which bytes would be changed.
 OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 ANY_BYTES = 2**63  # of a file that is not read whole
+LONGEST_TEMP = 60  # bytes: with what is made below it, a socket's path may have 103
+LOCK = ".lock"  # of a folder: held by the process that is at work in it
+BEGUN_S = 60.0  # a temporary folder that is younger may not have its lock yet
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
 
@@ -77,16 +83,64 @@ def write_text(path: Path, text: str | Iterable[str]) -> Path:
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Open path for writing: it is whole when the block ends, and untouched if that raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    part = Path(name)
+    with writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+            part.chmod(0o644)  # mkstemp makes files that only their owner can read
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Let errors of writing and closing name the file, which the system's own do not."""
     try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        part.chmod(0o644)  # mkstemp makes files that only their owner can read
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        yield
+    except (OSError, RuntimeError) as error:
+        fault = error
+        while not isinstance(fault, OSError):  # torch and av raise one of theirs instead
+            if (fault := fault.__cause__ or fault.__context__) is None:
+                raise
+        if fault.errno is None and "requested and" in str(fault):  # numpy's, of a full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{path}") from error
+        part = Path(path).with_name(f".{Path(path).name}.")  # as `whole` begins it
+        if fault.errno and f"{fault.filename or part}".startswith(f"{part}"):
+            fault.filename = f"{path}"
+        if fault is error or not fault.filename:
+            raise
+        raise OSError(fault.errno, fault.strerror, fault.filename) from error
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says, in one line, with the file that it is about."""
+    words = f"{error}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        words = f"{error.filename}: {error.strerror.lower()}"
+    return " ".join(words.split())
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Lend a temporary folder of a short path, as sockets need it. It goes with the block; what
+    killed processes left of theirs goes with the next."""
+    top = tempfile.gettempdir()
+    top = top if len(os.fsencode(top)) <= LONGEST_TEMP else "/tmp"
+    for left in Path(top).glob("dmnet-*"):
+        with suppress(OSError, filelock.Timeout):
+            about = left.lstat()  # in a folder of all users, only one's own; not one just begun
+            if about.st_uid == os.getuid() and time.time() - about.st_mtime > BEGUN_S:
+                with filelock.FileLock(left / LOCK, timeout=0):
+                    shutil.rmtree(left, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="dmnet-", dir=top, ignore_cleanup_errors=True) as folder,
+        filelock.FileLock(Path(folder, LOCK)),
+    ):
+        yield Path(folder)
 
 
 @contextmanager
@@ -112,7 +166,7 @@ def write_texts(folder: Path, texts: Iterable[tuple[str, str]]) -> None:
         path, data = f"{folder}/{name}", text.encode()
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108 (as fast; what was called so goes, link or not)
-        with open(path, "xb", buffering=0) as stream:  # noqa: PTH123 (as above)
+        with writing(path), open(path, "xb", buffering=0) as stream:  # noqa: PTH123 (as above)
             if stream.write(data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 

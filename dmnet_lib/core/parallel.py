@@ -29,7 +29,7 @@ CHUNK = 100  # small files that one task takes
 ADDRESS = re.compile(r"(tcp://)?[^\s:/\[\]]+:[0-9]{1,5}")  # of a dask scheduler
 ANSWER_S = 10  # seconds that a scheduler has to answer
 STOPPED = 130  # what shells give a process that Ctrl-C ended
-STOPS = (signal.SIGINT, signal.SIGTERM)
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _at_work = threading.Event()  # set in a worker while it has a chunk
 
 

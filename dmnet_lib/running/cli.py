@@ -2,22 +2,29 @@
 
 import argparse
 import importlib
+import logging
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import NoReturn
 
 from dmnet_lib.core import numerics, project
 
-INTERRUPTED = 130  # what shells give a command that Ctrl-C ended
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; schedulers; a closed terminal
+STOPPED = 128  # shells add the signal's number
+DEBUG = "--debug"
 ABOUT = "Density-map guided object detection in aerial images."
 EXAMPLES = """\
 examples:
   dmnet run params/demo.yaml  every notebook of the demo, then its report
-  dmnet crops --help          what a command needs and what it writes"""
+  dmnet crops --help          what a command needs and what it writes
+any command takes --debug, which shows where in the program an error arose"""
 COMMANDS = {  # each is a module of dmnet_lib.running.commands
     "init": "lay out a project of your own: notebooks and parameter files",
     "run": "run an experiment's notebooks in order and write its report",
@@ -62,7 +69,27 @@ def _harmless(line: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else [*arguments]
+    try:
+        with _stoppable():
+            _run([argument for argument in given if argument != DEBUG])
+            sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt as stop:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)  # of tasks that ended with it
+        sys.stderr.write("dmnet: stopped; what was finished is kept\n")
+        return STOPPED + (stop.args or STOPS)[0]
+    except BrokenPipeError:  # `dmnet … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if DEBUG in given:
+            raise
+        sys.stderr.write(f"dmnet: {_harmless(_words(error))}\n")
+        return 1
+
+
+def _run(arguments: Sequence[str]) -> None:
     asked = next((argument for argument in arguments if argument in COMMANDS), "")
     if asked in ("run", "train"):
         _enter_project(arguments)
@@ -70,23 +97,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         numerics.before_numpy()
     namespace = _parser(asked).parse_args(arguments)
     command, common = _module(namespace.command), _module("common")
-    from dmnet_lib.core.files import InputError  # here, since help needs no numpy
+    command.run(common.options_of(command.Options, namespace), say)
+
+
+def _words(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    from dmnet_lib.core.files import InputError, one_line  # here, since help needs no numpy
+
+    if isinstance(error, InputError | OSError):
+        return one_line(error)
+    if isinstance(error, MemoryError):
+        return "out of memory: give it fewer images, boxes or --jobs at a time"
+    return f"{type(error).__name__}: {one_line(error)}; {DEBUG} shows where".replace(": ;", ";")
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let signals that end a program raise KeyboardInterrupt once, so that all is tidied up."""
+    before = {}
+
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        for one in before:
+            signal.signal(one, lambda *_: None)  # no second one breaks off what the first began
+        raise KeyboardInterrupt(number)
 
     try:
-        command.run(common.options_of(command.Options, namespace), say)
-        return 0
-    except KeyboardInterrupt:
-        sys.stderr.write("dmnet: stopped; what was finished is kept\n")
-        return INTERRUPTED
-    except BrokenPipeError:  # `dmnet … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (InputError, OSError) as error:
-        words = str(error)
-        if isinstance(error, OSError) and error.filename and error.strerror:
-            words = f"{error.filename}: {error.strerror.lower()}"
-        sys.stderr.write(f"dmnet: {_harmless(' '.join(words.split()))}\n")
-        return 1
+        for number in STOPS if threading.current_thread() is threading.main_thread() else ():
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):  # nohup ignores SIGHUP
+                before[number] = signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _enter_project(arguments: Sequence[str]) -> None:

@@ -10,17 +10,20 @@ import json
 import os
 import shlex
 import shutil
+import signal
+import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 from unittest import mock
 
 import filelock
 import nbformat
 import papermill
+from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -35,8 +38,9 @@ from dmnet_lib.running import stages
 from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 
 REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
-LOCK, OWNER = ".lock", ".owner"  # the second says which process holds the first
+LOCK, OWNER = files.LOCK, ".owner"  # the second says which process holds the first
 ENGINE, WRITE_EVERY_S = "dmnet", 5.0
+ENDS_S = 5.0  # that a killed kernel has to be gone
 Say = Callable[[str], None]
 
 
@@ -72,6 +76,34 @@ class Engine(NBClientEngine):
 
 
 papermill_engines.register(ENGINE, Engine)
+
+
+class Kernels(AsyncKernelManager):
+    """Jupyter's, which remembers the kernels that it starts: it leaves one that is stopped
+    meanwhile, and the processes of one that has died."""
+
+    started: ClassVar[list["Kernels"]] = []
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self.started.append(self)
+
+    @classmethod
+    @contextlib.contextmanager
+    def ended(cls) -> Iterator[None]:
+        """End what is left of all kernels of the block: each is the first of a process group."""
+        try:
+            yield
+        finally:
+            while cls.started:
+                provisioner = cls.started.pop().provisioner
+                process = getattr(provisioner, "process", None)  # None once it was waited for
+                group = process.pid if process else getattr(provisioner, "pgid", None)
+                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                    if group:
+                        os.killpg(group, signal.SIGKILL)
+                    if process:
+                        process.wait(ENDS_S)
 
 
 def run(
@@ -240,15 +272,17 @@ def _execute(job: Job, step: StagePlan, work: Path) -> None:
     }
     with (
         mock.patch.dict(os.environ, told),  # until the block ends, whatever it does to it
-        tempfile.TemporaryDirectory(prefix="dmnet-") as runtime,
+        files.scratch() as runtime,
+        Kernels.ended(),
+        files.writing(work / NOTEBOOK),
     ):
-        os.environ["JUPYTER_RUNTIME_DIR"] = runtime  # short: a socket's path may have 107 bytes
+        os.environ |= dict.fromkeys(("JUPYTER_RUNTIME_DIR", "TMPDIR"), f"{runtime}")
         os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook
         # Through sockets in the file system, as runs side by side would share ports.
         sockets = {"transport": "ipc", "ip": f"{runtime}/kernel"}
         papermill.execute_notebook(
             source, target, values, engine_name=ENGINE, kernel_name="python3", language="python",
-            cwd=str(ROOT),
+            cwd=str(ROOT), kernel_manager_class=Kernels,
             config=Config(KernelManager=sockets), stderr_file=sys.stderr,
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how it was shut down
             progress_bar={"desc": step.name, "disable": None},  # none where there is no terminal
@@ -284,8 +318,8 @@ def _message(error: Exception) -> str:
         text = next(iter(error.evalue.strip().splitlines()), "") or "no message"
         text = text if error.ename == InputError.__name__ else f"{error.ename}: {text}"
     else:
-        text = " ".join(str(error).split())
-    if any(os.strerror(code) in text for code in (errno.ENOSPC, errno.EDQUOT)):
+        text = files.one_line(error)
+    if any(os.strerror(code).lower() in text.lower() for code in (errno.ENOSPC, errno.EDQUOT)):
         return f"the disk is full ({text}); `dmnet clean` frees what is superseded"
     return text
 

@@ -91,5 +91,5 @@ def _run_one(path: Path, *, say: runner.Say, until: str, threads: int = 0, **pla
     try:
         runner.run(path, say=lambda line: say(f"{path.stem}: {line}"), until=until, **places)
     except (InputError, OSError) as error:
-        return " ".join(str(error).split())
+        return files.one_line(error)
     return ""

@@ -211,7 +211,7 @@ def test_what_was_finished_is_kept_when_it_is_stopped(predicted, tmp_path, monke
         return whole(self, pictures, names)
 
     monkeypatch.setattr(Predictor, "predict_together", stopped)
-    assert predicted(a, b) == cli.INTERRUPTED
+    assert predicted(a, b) == 130
     assert [one["file_name"] for one in listing(tmp_path / "out")["images"]] == ["a.jpg"]
     assert of_name(tmp_path / "out", "a")
     assert (tmp_path / "out" / "overlays" / "a.jpg").is_file()

@@ -1,6 +1,5 @@
 """A results folder, and another or the same stages run again -> what differs, a line a stage."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,8 @@ class Options:
 
 def run(options: Options, say: Say) -> None:
     first = _read(options.home)
-    with tempfile.TemporaryDirectory(prefix="dmnet-verify-") as scratch:
-        second = _read(options.against or _run_again(first, Path(scratch), say))
+    with files.scratch() as scratch:
+        second = _read(options.against or _run_again(first, scratch, say))
         names = {*second.stages} | ({*first.stages} if options.against else set())
         wrong = compare(first, second, sorted(names), say)
     if wrong:
