@@ -8,8 +8,8 @@ import difflib
 import errno
 import json
 import os
-import stat
 import shutil
+import stat
 import tempfile
 import time
 import tomllib
@@ -33,6 +33,7 @@ MOST_BYTES = 8 * 10**9  # of a file; JSON and arrays take as much memory at leas
 OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 ANY_BYTES = 2**63  # of a file that is not read whole
 LONGEST_TEMP = 60  # bytes: with what is made below it, a socket's path may have 103
+SCRATCH = "dmnet-scratch-"  # how temporary folders begin
 LOCK = ".lock"  # of a folder: held by the process that is at work in it
 BEGUN_S = 60.0  # a temporary folder that is younger may not have its lock yet
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
@@ -130,14 +131,15 @@ def scratch() -> Iterator[Path]:
     killed processes left of theirs goes with the next."""
     top = tempfile.gettempdir()
     top = top if len(os.fsencode(top)) <= LONGEST_TEMP else "/tmp"
-    for left in Path(top).glob("dmnet-*"):
+    for left in Path(top).glob(f"{SCRATCH}*"):
         with suppress(OSError, filelock.Timeout):
             about = left.lstat()  # in a folder of all users, only one's own; not one just begun
-            if about.st_uid == os.getuid() and time.time() - about.st_mtime > BEGUN_S:
+            is_old = about.st_uid == os.getuid() and time.time() - about.st_mtime > BEGUN_S
+            if is_old and (left / LOCK).is_file():
                 with filelock.FileLock(left / LOCK, timeout=0):
                     shutil.rmtree(left, ignore_errors=True)
     with (
-        tempfile.TemporaryDirectory(prefix="dmnet-", dir=top, ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=top, ignore_cleanup_errors=True) as folder,
         filelock.FileLock(Path(folder, LOCK)),
     ):
         yield Path(folder)

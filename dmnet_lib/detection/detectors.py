@@ -14,6 +14,7 @@ import numpy as np
 
 from dmnet_lib.core import boxes, parallel
 from dmnet_lib.core.classes import Classes
+from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
 from dmnet_lib.cropping import crops
 from dmnet_lib.cropping.input_scale import InputScale
@@ -27,6 +28,7 @@ PAD_TO = 32  # the coarsest stride of our `networks`: views are padded to a mult
 BATCH_PX = 4_000_000  # of views that go through the network together: bounds its memory
 SHARD = 8  # images whose detections are cached together: so many a kill loses
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes [n, 4] xyxy, scores [n], class ids [n]
+NO_NUMBERS = "the detector answers NaN: its weights or its export are broken"
 NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
 
@@ -136,7 +138,7 @@ def detect(
     An image is decoded once for all passes, which their seconds do not count. What the cache has of
     some images and of these files is not looked for again. label names the progress bar; so many
     images together share the detector's batches. Raises ValueError for views whose input_wh is not
-    the detector's.
+    the detector's, and InputErrors of the detector with the image's name.
     """
     for views in passes:
         if views.input_scale.input_wh != detector.input_wh:
@@ -150,7 +152,8 @@ def detect(
         keys = [(known, *vars(part).values()) for part in parts]
         seen = [cache and cache.get(*key) for key in keys]
         new = [number for number, one in enumerate(seen) if one is None]
-        answers = _of_shard(detector, images, shard, [parts[n] for n in new], together)
+        some = [parts[number] for number in new]
+        answers = _of_shard(detector, images, names, shard, some, together)
         for number, answer in zip(new, answers, strict=True):
             seen[number] = answer
             if cache:
@@ -161,8 +164,9 @@ def detect(
 
 
 def _of_shard(
-    detector: Detector, images: Images, shard: range, passes: Sequence[Views], together: int
-) -> Iterator[Columns]:
+    detector: Detector, images: Images, names: tuple[str, ...], shard: range,
+    passes: Sequence[Views], together: int,
+) -> Iterator[Columns]:  # fmt: skip
     """Yield what each pass finds in a shard of the images, from which its regions are counted."""
     found: list[list[Found]] = [[] for _ in passes]
     seconds, scales = np.zeros((len(passes), len(shard))), [views.scales() for views in passes]
@@ -173,14 +177,28 @@ def _of_shard(
             start, regions = time.perf_counter(), views.regions
             rows = slice(*np.searchsorted(regions.image_index, [first, last]))
             of_rows = [pixels[image] for image in regions.image_index[rows]]
-            found[number] += _found(
-                detector, of_rows, regions.boxes_xyxy[rows], scales[number][rows]
-            )
+            shown = of_rows, regions.boxes_xyxy[rows], scales[number][rows]
+            try:
+                found[number] += _found(detector, *shown)
+            except InputError as error:
+                place = _first_refused(detector, *shown)
+                image = names[shard[regions.image_index[rows][place]]]
+                raise InputError(f"{image}: {error}") from error
             seconds[number, first:last] = (time.perf_counter() - start) / len(pixels)
     for of_views, of_images in zip(found, seconds, strict=True):
         columns = [np.concatenate(column) for column in zip(NOTHING, *of_views, strict=True)]
         view = np.repeat(np.arange(len(of_views)), [len(scores) for _, scores, _ in of_views])
         yield dict(zip(COLUMNS, (*columns, view, of_images), strict=True))
+
+
+def _first_refused(detector: Detector, *shown: Sequence) -> int:
+    """Return the place of the first region of which alone the detector makes an InputError."""
+    for place, one in enumerate(zip(*shown, strict=True)):
+        try:
+            list(_found(detector, *([column] for column in one)))
+        except InputError:
+            return place
+    return 0
 
 
 def _joined(

@@ -28,6 +28,7 @@ from dmnet_lib.detection.detectors import (
     ABOUT,
     BATCH_PX,
     MAX_DETECTIONS,
+    NO_NUMBERS,
     PAD_TO,
     Found,
     in_batches,
@@ -38,6 +39,7 @@ WEIGHTS = "detector.safetensors"  # of a finished detector's folder
 ARCHITECTURES = ("fcos_small", "fasterrcnn_resnet50_fpn")
 WIDTHS = (16, 24, 48, 64)  # channels at strides 2, 4, 8, 16
 PYRAMID_WIDTH = 32
+HEADS = ("head", "rpn.head", "roi_heads.box_predictor")  # torchvision's modules that answer
 CPU_BATCH_PX = 1_000_000  # of views that go through together: more is no faster there
 Target = dict[str, torch.Tensor] | None
 
@@ -146,6 +148,26 @@ def to_input(view: np.ndarray, device: torch.device) -> torch.Tensor:
     return planes.float() / 255
 
 
+@contextmanager
+def _numbers_of(model: nn.Module) -> Iterator[None]:
+    """Raise InputError for NaN, which torchvision's detectors take for nothing found."""
+
+    def check(_: nn.Module, __: object, answer: object) -> None:
+        parts = answer.values() if isinstance(answer, dict) else answer
+        for part in parts:
+            for tensor in part if isinstance(part, list | tuple) else [part]:
+                if tensor.isnan().any():
+                    raise InputError(NO_NUMBERS)
+
+    modules = dict(model.named_modules())
+    hooks = [modules[name].register_forward_hook(check) for name in HEADS if name in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 class Torchvision:
     """A torchvision detector: views that are padded to one size go through it together.
 
@@ -167,7 +189,7 @@ class Torchvision:
     @torch.inference_mode()
     def _found(self, views: list[np.ndarray], _: tuple[int, int]) -> Iterator[Found]:
         device = next(self.model.parameters()).device
-        with weights.computing(device):
+        with weights.computing(device), _numbers_of(self.model):
             answers = self.model([to_input(view, device) for view in views])
         for answer in answers:
             named = answer["labels"] > 0  # FCOS may answer with the background's label

@@ -17,7 +17,7 @@ from dmnet_lib.core.tables import Regions
 from dmnet_lib.cropping.input_scale import InputScale
 from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Images
-from dmnet_lib.detection import detectors, networks
+from dmnet_lib.detection import detectors, networks, sources
 from dmnet_lib.detection.detectors import Views
 from dmnet_lib.detection.networks import Torchvision
 
@@ -154,3 +154,29 @@ def test_input_is_between_zero_and_one_and_the_view_is_left_alone() -> None:
     found = networks.to_input(view, torch.device("cpu"))
     assert (found.shape, found.dtype) == ((3, 50, 70), torch.float32)
     np.testing.assert_allclose(found.permute(1, 2, 0).numpy() * 255, view, atol=1e-4)
+
+
+def test_what_a_network_answers_beside_numbers_is_refused_by_the_images_name() -> None:
+    """Its own NMS would drop it, as if nothing was found."""
+    regions = Regions.from_lists([[[0, 0, *SIZE_WH]]] * 3)
+    views, images = Views(regions, InputScale(70, 1.0)), [picture()] * 3
+    model = network()
+    model.head.classification_head.cls_logits.bias.data[:] = np.nan
+    refuses = sources.Called(broken_at_grey, VISDRONE, np.arange(1, 11))
+    images[1] = np.full_like(picture(), 128)
+    for detector, name in ((Torchvision(model, VISDRONE), "a"), (refuses, "b")):
+        with pytest.raises(InputError, match=f"^{name}: the detector answers"):
+            detectors.detect(detector, images, ("a", "b", "c"), [views], together=3)
+
+
+def broken_at_grey(views: list[np.ndarray]) -> list[detectors.Found]:
+    boxes_xyxy = [np.full((1, 4), np.nan if (view == 128).all() else 1.0) for view in views]
+    return [(one, np.ones(1), np.zeros(1)) for one in boxes_xyxy]
+
+
+@pytest.mark.parametrize("module", ["rpn.head.conv.0.0", "roi_heads.box_predictor.bbox_pred"])
+def test_nan_is_seen_in_both_stages_of_faster_rcnn(module: str) -> None:
+    model = networks.build("fasterrcnn_resnet50_fpn", VISDRONE).eval()
+    model.get_submodule(module).bias.data[:] = np.nan
+    with pytest.raises(InputError, match="answers NaN"):
+        Torchvision(model, VISDRONE).find([picture()])

@@ -170,13 +170,16 @@ def test_boxes_in_parts_of_the_input_are_taken_as_such(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, [BOX], atol=1e-4)
 
 
-def test_what_is_no_number_is_no_box(tmp_path: Path) -> None:
-    arrays = end2end()
-    rows = [[np.nan, 0, 9, 9, 0.9, 1], [0, 0, 9, 9, np.nan, 1], [0, 0, np.inf, 9, 0.9, 1]]
-    arrays["output0"][0, 1:4] = rows
+def test_infinite_boxes_are_cut_and_what_is_no_number_is_refused(tmp_path: Path) -> None:
+    arrays, view = end2end(), np.zeros((64, 96, 3), np.uint8)
+    arrays["output0"][0, 1] = [0, 0, np.inf, 9, 0.9, 1]
     detector = Onnx.open(network(tmp_path / "d.onnx", arrays), names=COLOURS, **RULES)
-    ((found, _, _),) = detector.find([np.zeros((64, 96, 3), np.uint8)])
+    ((found, _, _),) = detector.find([view])
     np.testing.assert_allclose(found, [[0, 0, 96, 9], BOX], atol=1e-4)
+    for row in ([np.nan, 0, 9, 9, 0.9, 1], [0, 0, 9, 9, np.nan, 1]):
+        arrays["output0"][0, 1] = row
+        detector = Onnx.open(network(tmp_path / "d.onnx", arrays), names=COLOURS, **RULES)
+        assert "answers NaN" in fault(detector.find, [view])
 
 
 def test_one_shape_of_two_heads_is_told_by_what_it_says(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dmnet_lib.core import boxes, files
 from dmnet_lib.core.classes import Classes, listed
+from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import crops
 from dmnet_lib.detection import detectors, suppressing
@@ -89,7 +90,7 @@ class Onnx:
         """Return what is found in views that fit into one input."""
         views_wh = np.array([view.shape[1::-1] for view in views])
         inputs, corners_xy, scales_xy = self.pixels.placed(views, size_wh)
-        with np.errstate(invalid="ignore", over="ignore"):  # what is no number is no box
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN is told by `_rows`
             parts = [*self._rows(inputs)]
         joined = (np.concatenate(column) for column in zip(*parts, strict=True))
         xyxy, scores, class_ids, view = joined
@@ -111,6 +112,8 @@ class Onnx:
         for first, arrays in enumerate(runs):  # of one view each, or the only one
             complete = guess.with_batch(arrays, self.head, size_wh, len(self.names))
             raw = self.head.read(complete, len(self.names))
+            if np.isnan(raw.scores).any():
+                raise InputError(detectors.NO_NUMBERS)
             if raw.labels is None:
                 scores = raw.scores[..., list(self.columns)]
             else:
@@ -118,6 +121,8 @@ class Onnx:
                 scores = np.where(of_column, raw.scores[..., None], np.nan)
             view, row, column = np.nonzero(scores >= self.score_threshold)  # a row may be of many
             xyxy = self.head.boxes_xyxy(raw, (view, row), size_wh)
+            if np.isnan(xyxy).any():
+                raise InputError(detectors.NO_NUMBERS)
             of_rows = scores[view, row, column].astype(np.float64)
             yield xyxy, of_rows, np.array(self.class_ids)[column], view + first
 

@@ -29,7 +29,7 @@ class NumDets(Head):
     def read(self, arrays: Arrays, classes: int) -> Raw:
         counts, found, scores, labels = arrays
         is_real = np.arange(scores.shape[1]) < counts  # what follows is left over
-        return Raw(found, np.where(is_real, scores, np.nan), np.where(is_real, labels, -1))
+        return Raw(found, np.where(is_real, scores, 0), np.where(is_real, labels, -1))
 
 
 class Dets(Head):
