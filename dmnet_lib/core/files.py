@@ -32,7 +32,7 @@ MOST_BYTES = 8 * 10**9  # of a file; JSON and arrays take as much memory at leas
 # A pipe would be waited for; Windows has none, but text files, of which bytes would be changed.
 OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 ANY_BYTES = 2**63  # of a file that is not read whole
-LONGEST_TEMP = 60  # bytes: with what is made below it, a socket's path may have 103
+LONGEST_TEMP = 52  # bytes: with what is made below it, a socket's path may have 103
 SCRATCH = "dmnet-scratch-"  # how temporary folders begin
 LOCK = ".lock"  # of a folder: held by the process that is at work in it
 BEGUN_S = 60.0  # a temporary folder that is younger may not have its lock yet
