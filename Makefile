@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test fast suite lint bench lab notebooks docs
+.PHONY: help setup demo results test fast suite lint faults bench lab notebooks docs
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ suite: setup  ## tests of trainings, whole runs, notebooks, pages in a browser a
 lint: setup  ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+faults: setup  ## stop runs at random moments and fill disks, fifty rounds (half an hour)
+	FAULT_ROUNDS=$${FAULT_ROUNDS:-50} OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults -rP
 
 bench: setup  ## measure speed, beside reference implementations (about 20 minutes)
 	$(BIN)/python benchmarks/bench.py --largest 100000

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tiny import Run
 
 
-SUITE = ("suite", "browser", "benchmarks", "training")  # whole programs and trainings
+SUITE = ("suite", "browser", "benchmarks", "training", "faults")  # whole programs and trainings
 TINY = ("test_notebooks", "test_tiny")  # files whose tests look at the tiny run
 
 

@@ -76,7 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return 0
     except KeyboardInterrupt as stop:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)  # of tasks that ended with it
         sys.stderr.write("dmnet: stopped; what was finished is kept\n")
         return STOPPED + (stop.args or STOPS)[0]
     except BrokenPipeError:  # `dmnet … | head`
@@ -119,6 +118,7 @@ def _stoppable() -> Iterator[None]:
     def stop(number: int, _: FrameType | None) -> NoReturn:
         for one in before:
             signal.signal(one, lambda *_: None)  # no second one breaks off what the first began
+        logging.disable()  # what kernels and tasks that end with it would tell
         raise KeyboardInterrupt(number)
 
     try:

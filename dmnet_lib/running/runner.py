@@ -40,6 +40,10 @@ from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
 LOCK, OWNER = files.LOCK, ".owner"  # the second says which process holds the first
 ENGINE, WRITE_EVERY_S = "dmnet", 5.0
+QUIET = [  # kernels tell nothing of how they are shut down
+    "--IPKernelApp.log_level=CRITICAL",
+    "--IPKernelApp.exec_lines=__import__('logging').getLogger('asyncio').setLevel('CRITICAL')",
+]
 ENDS_S = 5.0  # that a killed kernel has to be gone
 Say = Callable[[str], None]
 
@@ -87,6 +91,11 @@ class Kernels(AsyncKernelManager):
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
         self.started.append(self)
+
+    async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
+        """End a kernel; at once where the run is stopped, as it would still tell of its tasks."""
+        is_stopped = sys.exc_info()[0] in (KeyboardInterrupt, SystemExit)
+        await super().shutdown_kernel(now or is_stopped, restart)
 
     @classmethod
     @contextlib.contextmanager
@@ -280,11 +289,12 @@ def _execute(job: Job, step: StagePlan, work: Path) -> None:
         os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook
         # Through sockets in the file system, as runs side by side would share ports.
         sockets = {"transport": "ipc", "ip": f"{runtime}/kernel"}
+        sockets["connection_file"] = f"{runtime}/kernel.json"
         papermill.execute_notebook(
             source, target, values, engine_name=ENGINE, kernel_name="python3", language="python",
             cwd=str(ROOT), kernel_manager_class=Kernels,
             config=Config(KernelManager=sockets), stderr_file=sys.stderr,
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how it was shut down
+            extra_arguments=QUIET,
             progress_bar={"desc": step.name, "disable": None},  # none where there is no terminal
         )  # fmt: skip
 
