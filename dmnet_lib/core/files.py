@@ -31,6 +31,7 @@ LIMITS = "DMNET_LIMITS"  # environment variable: a factor for all limits on what
 MOST_BYTES = 8 * 10**9  # of a file; JSON and arrays take as much memory at least
 # A pipe would be waited for; Windows has none, but text files, of which bytes would be changed.
 OPENING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+LONGEST = 4000  # characters of a message
 ANY_BYTES = 2**63  # of a file that is not read whole
 LONGEST_TEMP = 52  # bytes: with what is made below it, a socket's path may have 103
 SCRATCH = "dmnet-scratch-"  # how temporary folders begin
@@ -46,6 +47,11 @@ class InputError(ValueError):
     """
 
     others: tuple[str, ...] = ()
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.splitlines())  # what it quotes may have several, or be long
+        over = len(line) > LONGEST
+        super().__init__(f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}" if over else line)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -185,7 +191,7 @@ def reading(
 ) -> Iterator[None]:
     """Raise InputError of one line for a file that is not there, or for errors: not `what`.
 
-    Also for one that does not fit into memory, or is nested too deep.
+    Also for one that does not fit into memory, is nested too deep, or cannot be opened.
     """
     try:
         yield
@@ -198,6 +204,8 @@ def reading(
             raise
         words = (str(error).splitlines() or [""])[0]
         raise InputError(f"{path}: not {what} ({words})") from None
+    except OSError as error:  # a folder, or no right to read it
+        raise InputError(f"{error.filename or path}: {(error.strerror or '').lower()}") from None
 
 
 @contextmanager
@@ -241,6 +249,15 @@ def opened(path: Path, *, most: int = MOST_BYTES, buffering: int = 0) -> BinaryI
     except BaseException:
         os.close(handle)
         raise
+
+
+def require_name(path: Path) -> None:
+    """Raise InputError for what no system takes as a path: too long, or with a null byte."""
+    try:
+        path.lstat()
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in (None, errno.ENAMETOOLONG):
+            raise InputError(f"{str(path)!a:.300}: can be no file's name") from None
 
 
 def require_regular(path: Path) -> None:

@@ -147,6 +147,7 @@ def read(path: Path, *, kind: str = "", split: str = "", **how: object) -> Split
 def _read(asked: Request, kind: str) -> Split:
     """Return what is asked for, with its own name: "" where images are not split."""
     path = asked.path
+    files.require_name(path)
     files.require_finished(path)
     kind = kind or kind_of(path)
     if kind != "coco" and not path.is_dir():
@@ -169,6 +170,7 @@ def tasks(path: Path, kind: str) -> int:
 
 def kind_of(path: Path) -> str:
     """Return the kind of what lies at path. Raises InputError where that is none or several."""
+    files.require_name(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     found = ["coco"] if path.is_file() else kinds_in(path)

@@ -178,7 +178,8 @@ def _from_text(
 ) -> _Results:
     """Return the results of VisDrone's or YOLO's text, or UAVDT's where a file has the name of one
     of the sequences, in the order of its files' stems."""
-    texts = sorted(texts)
+    with files.reading(path, "a folder of text files", ()):
+        texts = sorted(texts)
     if not texts:
         raise InputError(f"{path}: holds no .txt file; results as text are one <stem>.txt an image")
     if len(dict(texts)) < len(texts):

@@ -254,7 +254,7 @@ def _plain_fields(paths: Sequence[Path], ranges: Ranges) -> tuple[np.ndarray, np
         lines = io.StringIO(whole.decode("ascii"))
         with warnings.catch_warnings(action="error"):  # how numpy says "no whole number here"
             table = np.loadtxt(lines, np.int64, delimiter=",", comments=None, ndmin=2)
-    except (FileNotFoundError, ValueError, Warning):
+    except (OSError, ValueError, Warning):
         return None
     if table.shape != (counts.sum(), len(ranges)) or b"\r" in whole:
         return None
