@@ -26,7 +26,7 @@ def stamp(path: Path | str) -> str:
     """
     try:
         found = os.stat(path)  # noqa: PTH116 (of thousands of files this is faster)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no path can be so
         return ""
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
 
@@ -37,6 +37,14 @@ class _File(NamedTuple):
     name: str
     of: str
     stamp: str
+
+    @classmethod
+    def of_line(cls, line: str) -> "_File":
+        """Return what a line tells. Raises ValueError, TypeError or RecursionError."""
+        found = cls(*json.loads(line))
+        if {*map(type, found)} != {str}:
+            raise TypeError
+        return found
 
 
 @dataclass
@@ -78,7 +86,7 @@ class Made:
         """Take the names, and remove what was made before and is not wanted: by default them."""
         wanted = set(self._names if wanted is None else wanted)
         for name, one in self.files.items():
-            if name not in wanted and not self._is_changed(one):
+            if name not in wanted and stamp(f"{self.root}/{name}") and not self._is_changed(one):
                 files.below(self.root, name).unlink(missing_ok=True)
         self.files = {n: one for n, one in self.files.items() if one.of and n in wanted}
         head = json.dumps({"by": self.by, "names": self._names})
@@ -120,13 +128,13 @@ class Made:
     def _read(self) -> None:
         """Read the mark up to a line that is damaged, or that a killed call could not finish."""
         try:
-            head, *lines = self.mark.read_text("utf-8").splitlines()
+            head, *lines = files.read_text(self.mark).splitlines()
             first = json.loads(head)
             if first["by"] == self.by:
                 self.taken = frozenset(first["names"])
-                for one in (_File(*json.loads(line)) for line in lines):
+                for one in map(_File.of_line, lines):
                     self.files[one.name] = one
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return
 
     def _require_own(self) -> None:

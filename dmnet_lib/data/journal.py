@@ -90,12 +90,13 @@ class Journal:
         """Tell whether a line and what it tells of are whole, and then take it as done."""
         if not line.endswith(b"\n"):
             return False
-        with files.reading(self._lines, LINES_ARE, (msgspec.MsgspecError,)):
+        with files.reading(self._lines, LINES_ARE, (msgspec.MsgspecError, ValueError)):
             one = msgspec.json.decode(line, type=_Line)
+            _detections(one)
         stands = one.of == stamp(str(one.image.get("source", "")))
         stands = stands and all(self.made.stands(name, one.of) for name in one.shown)
         if stands:
-            self.done[str(one.image["file_name"])] = len(one.scores)
+            self.done[one.image["file_name"]] = len(one.scores)
         return stands
 
     def add(self, image: Entry, found: Detections, of: str = "", shown: Sequence[str] = ()) -> None:
@@ -131,7 +132,13 @@ class Journal:
             stream.readline()
             for number, line in enumerate(stream, start=1):
                 one = msgspec.json.decode(line, type=_Line)
-                columns = np.array(one.scores), np.array(one.class_ids, np.int64)
-                boxes_xyxy = np.array(one.boxes_xyxy, np.float64).reshape(-1, 4)
-                rows = np.zeros(len(one.scores), np.int64)
-                yield {"id": number, **one.image}, Detections(("",), boxes_xyxy, *columns, rows)
+                yield {"id": number, **one.image}, _detections(one)
+
+
+def _detections(one: _Line) -> Detections:
+    """Return the detections of a line. Raises ValueError where its columns do not go together."""
+    columns = np.array(one.scores), np.array(one.class_ids, np.int64)
+    boxes_xyxy = np.array(one.boxes_xyxy, np.float64).reshape(-1, 4)
+    if not isinstance(one.image.get("file_name"), str) or (columns[1] < 1).any():
+        raise ValueError("no file_name, or no class")
+    return Detections(("",), boxes_xyxy, *columns, np.zeros(len(one.scores), np.int64))
