@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dmnet_lib.core import files
 from dmnet_lib.core.classes import listed
 from dmnet_lib.core.files import InputError, nearest
 from dmnet_lib.detection.onnx.head import Arrays, Head, Size, matched
@@ -32,7 +33,8 @@ def head(
         raise InputError(f"{wanted!r} is no head of a detector{hint}")
     heads = [HEADS[wanted]] if wanted else [*HEADS.values()]
     size_wh, faults = network.input_wh or ANY_WH, []
-    grey = Pixels().planes(np.full((1, *size_wh[::-1], 3), 114, np.uint8), network.dtype)
+    with files.reading(network.path, "a network for this machine", ()):
+        grey = Pixels().planes(np.full((1, *size_wh[::-1], 3), 114, np.uint8), network.dtype)
     every = [one.name for one in network.session.get_outputs()]
     (answers,) = network.run(grey, every)
     found = dict(zip(every, answers, strict=True))

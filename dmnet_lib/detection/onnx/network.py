@@ -1,5 +1,6 @@
 """An ONNX file opened by ONNX Runtime: numbers of pixels in, arrays by name out."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # an extra; commands that need no such detector do without
 NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 WHOLE_NUMBERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 MOST_SIDE_PX = 8192  # of an input, which is tried with a picture; with this takes 0.8 GB
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"  # environment variable that ONNX Runtime reads
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}  # best first
 
 
@@ -46,6 +48,8 @@ class Network:
             told = f"no detector of images, which takes {wanted}, but {takes}; {how}"
             raise InputError(f"{path}: {told}")
         sides = [side for side in images[0].shape[2:] if isinstance(side, int)]
+        if min(sides, default=1) < 1:
+            raise InputError(f"{path}: its input has sides of {sides} px; export it again")
         files.require_most(f"{path}: its input", max(sides, default=0), MOST_SIDE_PX, "px")
         return cls(path, session, images[0], sizes[0] if sizes else None)
 
@@ -87,12 +91,13 @@ class Network:
 def _session(path: Path, device: str) -> "InferenceSession":
     """Open a file on a device, auto being the GPU where there is one."""
     with files.needing("onnx", "no ONNX Runtime here"):
+        os.environ.setdefault(NO_TELEMETRY, "1")  # newer ones report their use
         import onnxruntime
     files.refuse_weights(path)
     if not path.is_file():
         raise InputError(f"{path}: no such model")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 4  # errors are raised, and told in a line
     options.intra_op_num_threads = parallel.threads()
     # Threads that spin while they wait take the cores from whatever else there is.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -105,4 +110,7 @@ def _session(path: Path, device: str) -> "InferenceSession":
     what = f"a readable ONNX model for onnxruntime {version('onnxruntime')}"
     # The runtime has its own error for each way in which a file can be wrong.
     with files.reading(path, what, (Exception,), kind="model"):
-        return onnxruntime.InferenceSession(path, options, providers=providers)
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
+        parts = (*session.get_inputs(), *session.get_outputs())
+        _ = *map(str, parts), session.get_modelmeta().custom_metadata_map  # each may be no UTF-8
+        return session
