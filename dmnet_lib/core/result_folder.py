@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import yaml
+
 from dmnet_lib.core import files, foreign, params
 from dmnet_lib.core.files import ROOT, InputError
 
@@ -34,8 +36,10 @@ def results_root() -> Path:
 
 
 def parameters_of(folder: Path) -> dict[str, params.Value]:
-    """Return the parameters that a stage's folder was made with. OSError where it has none."""
-    return params.parse(foreign.read_yaml(folder / PARAMS))
+    """Return the parameters that a stage's folder was made with. Raises InputError."""
+    path = folder / PARAMS
+    with files.reading(path, "a stage's parameters", (yaml.YAMLError, ValueError, TypeError)):
+        return {**params.parse(foreign.read_yaml(path))}
 
 
 def of_seeds(folders: Mapping[str, Path], stage: str) -> list[Path]:
@@ -62,6 +66,7 @@ class ResultFolder:
             question, changed = found.get("question", ""), {**found.get("changed", {})}
             stages = {name: {"headline": {}} | entry for name, entry in found["stages"].items()}
             for name, entry in stages.items():
+                {**entry["headline"]}
                 files.inside(home / name.partition(SEED)[0], entry["key"])
         except (KeyError, TypeError, AttributeError):
             raise InputError(f"{home / LATEST}: damaged; run the experiment again") from None
@@ -90,7 +95,7 @@ class ResultFolder:
         return self.folders[stage]
 
     def params(self, stage: str) -> dict[str, params.Value]:
-        """Return the parameters that a stage was run with."""
+        """Return the parameters that a stage was run with. Raises InputError."""
         return parameters_of(self.folder(stage))
 
     def metrics(self, stage: str) -> dict:

@@ -57,13 +57,16 @@ def read(
     Raises InputError for another file, and where views or crops do not fit the detector.
     """
     found = files.read_json(path)
-    with files.reading(path, "an input scale", (KeyError, TypeError, ValueError)):
+    with files.reading(
+        path, "an input scale", (ArithmeticError, LookupError, TypeError, ValueError)
+    ):
         scale = InputScale(found["input_long_px"], found["max_upscale"], input_wh)
         width, height = found["aspect_wh"]
+        aspect = width / height
     if input_wh is not None:
-        same_shape = np.isclose(width / height, np.divide(*input_wh), rtol=0.02)
+        same_shape = np.isclose(aspect, np.divide(*input_wh), rtol=0.02)
         if scale.input_long_px > max(input_wh) or not same_shape:
             wide, high = input_wh
             told = f"set input_long_px to at most {max(input_wh)} and crop_aspect to {wide}:{high}"
-            raise InputError(f"the detector takes {wide} x {high} px: {told}")
+            raise InputError(f"{path}: the detector takes {wide} x {high} px: {told}")
     return scale, (width, height)
