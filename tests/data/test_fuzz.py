@@ -1,6 +1,5 @@
 """Broken input of every format: a table with every row of it, or one clear line; nothing else."""
 
-import copy
 import json
 import random
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from xml.parsers import expat
 import numpy as np
 import pytest
 from builders import fault
+from faults.generators import mutated, mutated_tree
 
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import datasets
@@ -26,67 +26,6 @@ TABLE = from_rows(
         np.array([[-5, 0, 7, 0, 1, 10, 0, 1], [1, 2, 3, 4, 0, 11, 0, 0], [9, 9, 9, 9, 1, 1, 0, 0]]),
     ],
 )
-TOKENS = (
-    b"", b",", b",,", b" ", b"\n", b"\r\n", b"\t", b"\x00", b"-", b"-1", b"0", b"1", b"12", b"1.5",
-    b"1e9", b"nan", b"inf", b"-inf", b"NaN", b"9" * 25, b"9" * 5000, b"0x10", b"1_0", b"true",
-    b"\xef\xbb\xbf", b"\xff\xfe", b"\xe2\x80\xa8", b"\xd9\xa3", b"\x0c", b"\x1c", b"\"", b"'", b"{",
-    b"}", b"[", b"]", b"<", b">", b"&amp;", b"&x;", b"<!--", b"-->", b"<object>", b"</object>",
-    b"<![CDATA[", b"]]>", b"<?xml version='1.0' encoding='utf-16'?>", b"<!DOCTYPE a>", b"null",
-)  # fmt: skip
-ODD = (
-    None, True, False, 0, 1, -1, 2, 3, 10**9, 10**18, 10**30, -(10**30), 1.0, 0.5, 1e308, -0.0,
-    float("nan"), float("inf"), "", "1", "car", "a.jpg", "../../x.jpg", "..", "\ud800.jpg",
-    "a\nb.jpg", "a\x00.jpg", "x" * 5000, [], {}, [1], [[1]], {"id": 1}, [1, 2, 3, 4], "\u2028",
-)  # fmt: skip
-
-
-def mutated(data: bytes, rng: random.Random) -> bytes:
-    """Data with up to three spans cut, doubled, moved or replaced by a token."""
-    for _ in range(rng.randint(1, 3)):
-        start = rng.randrange(len(data) + 1)
-        stop = min(len(data), start + rng.choice((0, 1, 1, 2, 5, 30)))
-        span = data[start:stop]
-        new = rng.choice(
-            (rng.choice(TOKENS), rng.choice(TOKENS), span + span, b"", bytes([rng.randrange(256)]))
-        )
-        data = data[:start] + new + data[stop:]
-        if rng.random() < 0.03:
-            data = data[: rng.randrange(len(data) + 1)]
-    return data
-
-
-def places(value: object, path: tuple = ()) -> list[tuple]:
-    """Every path in nested lists and dictionaries."""
-    found = [path] if path else []
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, member in items:
-        below = (*path, key)
-        found += places(member, below) if isinstance(member, dict | list) else [below]
-    return found
-
-
-def mutated_tree(value: object, rng: random.Random) -> object:
-    """A copy of value with up to two members replaced, removed, doubled or exchanged."""
-    value = copy.deepcopy(value)
-    for _ in range(rng.randint(1, 2)):
-        if not isinstance(value, dict | list):
-            return value
-        path = rng.choice(places(value) or [()])
-        if not path:
-            return rng.choice(ODD)
-        parent = value
-        for key in path[:-1]:
-            parent = parent[key]
-        action = rng.randrange(6)
-        if action == 0:
-            del parent[path[-1]]
-        elif action == 1 and isinstance(parent, list):
-            parent.append(copy.deepcopy(rng.choice(parent)))
-        elif action == 2 and isinstance(parent, dict):
-            parent[rng.choice(("id", "score", "iscrowd", "parent", "x"))] = rng.choice(ODD)
-        else:
-            parent[path[-1]] = copy.deepcopy(rng.choice(ODD))
-    return value
 
 
 def outcome(read: Callable[[], Read]) -> Read | None:
