@@ -138,6 +138,7 @@ OPEN = {  # module: the calls that it may make, and why
     "core.files": "Path(module_file).with_suffix('.toml').read_text, open, os.open",  # own
     "core.foreign": "yaml.load, zipfile.ZipFile, ElementTree.fromstring, archive.open",
     "core.images": "Image.open",
+    "core.made": "self.mark.open",  # to append
     "core.params": "yaml.compose",  # of base.yaml, which is own
     "core.numerics": "known.read_text, driver.read_text",  # of the system
     "core.provenance": "_module_path(name).read_text, path.read_text, values.read_text",  # own code
