@@ -1,5 +1,8 @@
 """Files: whole or not at all, and what is missing or torn is said in one line with its name."""
 
+import errno
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -118,3 +121,47 @@ def test_small_files_neither_leave_their_folder_nor_follow_links(tmp_path: Path)
     files.write_texts(tmp_path / "out", [("a.txt", "ours")])
     assert (tmp_path / "precious.txt").read_text() == "mine"
     assert (tmp_path / "out" / "a.txt").read_text() == "ours"
+
+
+def test_an_error_of_writing_names_the_file(tmp_path: Path) -> None:
+    """Also where numpy, torch or av raise one of theirs instead."""
+
+    def torch_like() -> NoReturn:
+        try:
+            raise OSError(errno.EFBIG, "File too large")
+        except OSError:
+            raise RuntimeError("unexpected pos 704 vs 598") from None
+
+    def of_numpy() -> NoReturn:
+        raise OSError("40000 requested and 4096 written")
+
+    for fault, words in ((torch_like, "file too large"), (of_numpy, "no space left on device")):
+        with pytest.raises(OSError) as caught, files.whole(tmp_path / "a.npy"):
+            fault()
+        assert files.one_line(caught.value) == f"{tmp_path / 'a.npy'}: {words}"
+    with pytest.raises(OSError) as caught:
+        files.write_text(Path("/proc/self/a.txt"), "")
+    assert files.one_line(caught.value).startswith("/proc/self/a.txt: ")
+    with pytest.raises(RuntimeError, match="another"), files.whole(tmp_path / "a.npy"):
+        raise RuntimeError("another")
+    assert not list(tmp_path.iterdir())
+
+
+def test_temporary_folders_are_short_and_those_of_killed_processes_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(top))
+    killed, young = top / "dmnet-killed", top / "dmnet-young"
+    for folder in (killed, young):
+        folder.mkdir()
+    os.utime(killed, (0, 0))
+    with files.scratch() as held:
+        os.utime(held, (0, 0))  # old, but its process is at work
+        with files.scratch() as folder:
+            assert {*top.iterdir()} == {young, held, folder}
+    young.rmdir()
+    top.rmdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 25)))
+    with files.scratch() as folder:
+        assert folder.parent == Path("/tmp")

@@ -3,7 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from unittest import mock
 
+import pytest
+
+from dmnet_lib.core.files import InputError
 from dmnet_lib.running import cli
 
 HEAVY = ("torch", "matplotlib", "pandas", "pycocotools", "faster_coco_eval", "papermill")
@@ -50,3 +55,31 @@ def test_nothing_that_is_said_steers_a_terminal(tmp_path, refused, capsys) -> No
     assert "\\x1b[31mred\\u202e: no such file or folder" in told
     cli.say("\x1b[31m مثال\t½")
     assert capsys.readouterr().out == "\\x1b[31m مثال\t½\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "out of memory: give it fewer images, boxes or --jobs at a time"),
+        (RecursionError("too deep"), "RecursionError: too deep; --debug shows where"),
+        (ValueError("embedded null byte"), "ValueError: embedded null byte; --debug shows where"),
+        (KeyError(), "KeyError; --debug shows where"),
+        (PermissionError(13, "Permission denied", "a.json"), "a.json: permission denied"),
+        (InputError("a.json: line 1\nis bad"), "a.json: line 1 is bad"),
+    ],
+)
+def test_any_error_is_one_line_and_a_traceback_where_it_is_asked_for(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
+) -> None:
+    monkeypatch.setattr(cli, "_run", mock.Mock(side_effect=error))
+    assert refused("doctor") == f"dmnet: {words}\n"
+    with pytest.raises(type(error)):
+        cli.main(["doctor", "--debug"])
+
+
+def test_output_that_nobody_reads_is_no_error() -> None:
+    command = [sys.executable, "-m", "dmnet_lib.running.cli", "doctor"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
