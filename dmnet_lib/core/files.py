@@ -7,6 +7,7 @@ large to be meant is refused with the limit and how to raise it. `foreign` reads
 import difflib
 import errno
 import json
+import math
 import os
 import shutil
 import stat
@@ -219,10 +220,11 @@ def needing(extra: str, words: str) -> Iterator[None]:
 
 def limit(usual: int) -> float:
     """Return a limit on what is read, which LIMITS may raise. Raises InputError for no number."""
-    try:
-        return usual * float(os.environ.get(LIMITS) or 1)
-    except ValueError:
-        raise InputError(f"{LIMITS}={os.environ[LIMITS]}: expected a number, such as 10") from None
+    factor = os.environ.get(LIMITS) or "1"
+    with suppress(ValueError):
+        if 0 < float(factor) < math.inf:  # compared with NaN, nothing would be too large
+            return usual * float(factor)
+    raise InputError(f"{LIMITS}={factor}: expected a number above 0, such as 10")
 
 
 def require_most(where: object, amount: int, most: int, unit: str) -> None:

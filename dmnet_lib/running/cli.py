@@ -43,7 +43,7 @@ COMMANDS = {  # each is a module of dmnet_lib.running.commands
     "deviations": "what each rule of the official DMNet code changes, measured on your data",
     "evaluate": "score detections by VisDrone's or COCO's protocol",
     "compare": "differences between finished experiments, with confidence intervals",
-    "doctor": "show versions, device, data and results on this machine",
+    "doctor": "show what this machine has: versions, device, memory, disk, limits, data",
 }
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 PLAIN = argparse.RawDescriptionHelpFormatter

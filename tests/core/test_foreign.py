@@ -91,8 +91,9 @@ def test_more_than_the_limit_is_refused_with_the_limit(
     told = fault(read, tmp_path / "large")
     assert "large: 9,000,000,000 bytes, over the limit of " in told
     assert "; if that is meant, set DMNET_LIMITS=" in told
-    monkeypatch.setenv(files.LIMITS, "many")
-    assert "DMNET_LIMITS=many: expected a number" in fault(read, tmp_path / "large")
+    for factor in ("many", "nan", "0", "-1", "inf"):
+        monkeypatch.setenv(files.LIMITS, factor)
+        assert f"DMNET_LIMITS={factor}: expected a number" in fault(read, tmp_path / "large")
 
 
 def test_a_limit_can_be_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

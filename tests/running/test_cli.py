@@ -1,5 +1,6 @@
 """The command line: help at once for every command, and what `dmnet doctor` needs of a machine."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,8 +9,10 @@ from unittest import mock
 
 import pytest
 
+from dmnet_lib.core import files, foreign
 from dmnet_lib.core.files import InputError
 from dmnet_lib.running import cli
+from dmnet_lib.running.commands import doctor
 
 HEAVY = ("torch", "matplotlib", "pandas", "pycocotools", "faster_coco_eval", "papermill")
 JUPYTER = ("IPython", "ipykernel", "ipywidgets", "jupyter_client", "nbformat", "papermill")
@@ -47,6 +50,43 @@ def test_doctor_runs_where_python_knows_no_affinity(monkeypatch, capsys) -> None
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert cli.main(["doctor"]) == 0
     assert f"cores     {os.cpu_count()}" in capsys.readouterr().out
+
+
+def test_doctor_says_memory_disk_and_limits_as_json(monkeypatch, tmp_path, capsys) -> None:
+    """The container is one of cgroups version 1 within one that allows less; 2 is like it."""
+    own, inner = tmp_path / "cgroup", tmp_path / "memory" / "job" / "step"
+    own.write_text("3:cpuset:/\n4:memory:/job/step\n0::/job\n")
+    inner.mkdir(parents=True)
+    (inner / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    (inner.parent / "memory.limit_in_bytes").write_text(f"{10**9}\n")
+    monkeypatch.setattr(doctor, "OWN_CGROUPS", own)
+    monkeypatch.setattr(doctor, "CGROUPS", tmp_path)
+    monkeypatch.setenv(files.LIMITS, "2")
+    assert cli.main(["doctor", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["memory"]["limited_by"] == "the container" and told["memory"]["allowed_gb"] == 1
+    assert told["limits"]["bytes of YAML"] == 2 * foreign.MOST_YAML
+    assert told["results"]["free_gb"] > 0 and told["numerics"] and told["problems"] == []
+
+
+def test_doctor_says_each_problem_with_its_remedy(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(doctor, "LEAST_BYTES", 10**18)
+    monkeypatch.setenv(files.LIMITS, "many")
+    assert cli.main(["doctor"]) == 1
+    shown = capsys.readouterr()
+    assert shown.err == "dmnet: problems that keep this from running: 3, told above\n"
+    assert "problem   memory: " in shown.out and "; end other programs" in shown.out
+    assert " GB of disk free at " in shown.out and "or set DMNET_RESULTS_ROOT" in shown.out
+    assert "problem   DMNET_LIMITS=many: expected a number above 0" in shown.out
+
+
+def test_doctor_says_that_results_cannot_go_where_a_file_lies(
+    monkeypatch, tmp_path, capsys
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DMNET_RESULTS_ROOT", str(tmp_path / "file" / "below"))
+    assert cli.main(["doctor"]) == 1
+    assert f"{tmp_path / 'file'} is no folder to write in" in capsys.readouterr().out
 
 
 def test_nothing_that_is_said_steers_a_terminal(tmp_path, refused, capsys) -> None:

@@ -158,6 +158,7 @@ OPEN = {  # module: the calls that it may make, and why
     "reporting.pages.render": "(STATIC / n).read_text",  # own
     "running.cli": "os.open",  # of the null device
     "running.commands.common": "Path(__file__).with_name('help.toml').read_text",  # own
+    "running.commands.doctor": "OWN_CGROUPS.read_text, path.read_text",  # of the system
     "running.commands.init": "(folder / name).read_bytes, shipped[name].read_bytes",  # own
     "running.runner": "owner.read_text",  # own
     "training.loop": "torch.load",  # own checkpoint, and no pickle
@@ -316,7 +317,7 @@ def test_every_imported_package_is_required_and_every_requirement_has_a_tested_v
     aliases = {"PIL": "pillow", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
     aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
-    aliases |= {"bs4": "nbconvert", "markupsafe": "jinja2"}
+    aliases |= {"bs4": "nbconvert", "markupsafe": "jinja2", "psutil": "ipykernel"}
     own = (extras[name] for name in ("cluster", "onnx", "raster", "supervision", "video"))
     wanted = sum(own, project["dependencies"])
     known = {bare(name) for name in wanted} | {*sys.stdlib_module_names, "dmnet_lib"}
