@@ -8,17 +8,23 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test fast suite lint faults bench lab notebooks docs
+.PHONY: help setup demo results test fast suite lint faults bench lab notebooks docs hashes
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-# The stamp is written last, so an interrupted set-up starts over. What notebooks import is compiled
-# by importing it; compiling all that is installed takes a third of the time.
-$(READY): pyproject.toml constraints.txt
+# Only wheels with a hash of hashes.txt are installed, by the pip that stands there too, so that no code
+# runs while they are. The stamp is written last, so an interrupted set-up starts over. What notebooks
+# import is compiled by importing it; compiling all that is installed takes a third of the time.
+INSTALL := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check
+HASHED := $(INSTALL) --require-hashes --only-binary :all: --requirement
+$(READY): pyproject.toml hashes.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 to 3.14, or run make PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@awk '/^pip==/, !/\\$$/' hashes.txt > $(VENV)/pip.txt
+	$(HASHED) $(VENV)/pip.txt
+	$(HASHED) hashes.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c "import dmnet_lib.running.runner, dmnet_lib.training.jobs, dmnet_lib.reporting.explore.fusion"
 	@touch $(READY)
 
@@ -60,3 +66,9 @@ docs: setup  ## write the generated pages of docs/ and README's table from resul
 
 notebooks: setup  ## write the parameters cells of the notebooks from params/base.yaml
 	@$(BIN)/python notebooks/build.py
+
+# uv asks the package index for the files of each version, for all systems and Pythons at once.
+hashes:  ## write hashes.txt from pyproject.toml and constraints.txt, once these changed (needs uv)
+	@command -v uv >/dev/null || { echo "uv not found: run pip install uv"; exit 1; }
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-annotate \
+	  --no-header --constraint constraints.txt --output-file hashes.txt pyproject.toml
