@@ -24,7 +24,7 @@ $(READY): pyproject.toml hashes.txt
 	@awk '/^pip==/, !/\\$$/' hashes.txt > $(VENV)/pip.txt
 	$(HASHED) $(VENV)/pip.txt
 	$(HASHED) hashes.txt
-	$(INSTALL) --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(INSTALL) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c "import dmnet_lib.running.runner, dmnet_lib.training.jobs, dmnet_lib.reporting.explore.fusion"
 	@touch $(READY)
 
@@ -70,5 +70,5 @@ notebooks: setup  ## write the parameters cells of the notebooks from params/bas
 # uv asks the package index for the files of each version, for all systems and Pythons at once.
 hashes:  ## write hashes.txt from pyproject.toml and constraints.txt, once these changed (needs uv)
 	@command -v uv >/dev/null || { echo "uv not found: run pip install uv"; exit 1; }
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-annotate \
-	  --no-header --constraint constraints.txt --output-file hashes.txt pyproject.toml
+	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-annotate --no-header \
+	  --constraint constraints.txt --output-file hashes.txt pyproject.toml >/dev/null
