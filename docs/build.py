@@ -1,7 +1,7 @@
 """Results and measurements in, the generated pages of docs/ and README's table out: `make docs`.
 
 The pages are written whole, from docs/templates: results.md, fusion.md, plans.md, sahi.md,
-official.md and speed.md. README.md and scaling.md have generated parts between marks.
+official.md, speed.md and licences.md. README.md and scaling.md have generated parts between marks.
 The figures that they and README show go to docs/figures. Run it after experiments and benchmarks.
 """
 
@@ -21,6 +21,8 @@ from dmnet_lib.reporting.pages import findings
 from dmnet_lib.reporting.pages.render import Table
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.append(str(ROOT / "docs"))  # last, as notebooks/ has a build.py too
+import licences
 import measure
 
 DOCS, RESULTS, BENCHMARKS = ROOT / "docs", ROOT / "results", ROOT / "benchmarks"
@@ -264,6 +266,7 @@ def main() -> int:
         "sahi": sahi_page(BENCHMARKS / "against_sahi.json"),
         "official": official_page(RESULTS / "deviations.json"),
         "speed": speed_page(BENCHMARKS / "results.json"),
+        "licences": page("licences", table=licences.table(files.read_text(DOCS / "licences.md"))),
     }
     for name, text in pages.items():
         files.write_text(DOCS / f"{name}.md", text)

@@ -1,6 +1,7 @@
 """The generated pages of docs/ say what results and benchmarks hold."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,16 @@ def test_readmes_table_is_put_between_its_marks() -> None:
 )
 def test_the_pages_are_up_to_date(name: str, written: object) -> None:
     assert (build.DOCS / name).read_text() == written()
+
+
+def test_licences_name_each_dependency_and_none_is_agpl() -> None:
+    page = (build.DOCS / "licences.md").read_text()
+    rows, licences = build.licences.rows_of(page), build.licences
+    assert set(rows) == licences.pinned()
+    assert licences.table(page) in page, "run `make docs`"
+    affero = re.compile(r"AGPL|Affero", re.IGNORECASE)
+    assert [name for name, (licence, _) in rows.items() if affero.search(licence)] == []
+    assert affero.search("GNU Affero General Public License v3")
 
 
 def test_the_rehearsal_in_scaling_is_up_to_date() -> None:

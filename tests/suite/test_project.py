@@ -12,6 +12,7 @@ from pathlib import Path
 import build
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 from dmnet_lib.core import params
 from dmnet_lib.core.files import ROOT
@@ -324,6 +325,31 @@ def test_every_imported_package_is_required_and_every_requirement_has_a_tested_v
     for path in SOURCES:
         packages = {name.split(".")[0] for name in imported(path.read_text())}
         assert {aliases.get(name, name) for name in packages} <= known, path.name
+
+
+def hash_faults(hashes: str, constraints: str) -> set[str]:
+    """Return the requirements of two files that are not in both, or that have no hash."""
+    entry = re.compile(
+        r"^([^=\s]+==[^;\s]+)[^\n\\]*((?:\\\n +--hash=sha256:[0-9a-f]{64} ?)+)$", re.M
+    )
+    hashed = {found[1] for found in entry.finditer(hashes)}
+    stated = re.findall(r"^[^=\s#]+==[^;\s]+", hashes, re.M)
+    tested = {canonicalize_name(name) + rest for name, rest in map(split, constraints.split())}
+    return ({*stated} ^ tested) | ({*stated} - hashed)
+
+
+def split(requirement: str) -> tuple[str, str]:
+    """Return a package's name, and the version behind it."""
+    name, equal, version = requirement.partition("==")
+    return name, equal + version
+
+
+def test_every_tested_version_has_hashes_and_no_other() -> None:
+    hashes, constraints = ((ROOT / f"{n}.txt").read_text() for n in ("hashes", "constraints"))
+    assert hash_faults(hashes, constraints) == set()
+    assert hash_faults(hashes, constraints.replace("pip==", "pip==9")) != set()
+    two = f"a==1 ; os_name == 'nt' \\\n    --hash=sha256:{'0' * 64}\nb==2\n"
+    assert hash_faults(two, "a==1 B==2") == {"b==2"}
 
 
 def bare(requirement: str) -> str:
