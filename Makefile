@@ -13,8 +13,8 @@ READY := $(VENV)/.ready
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-# Only wheels with a hash of hashes.txt are installed, by the pip that stands there too, so that no code
-# runs while they are. The stamp is written last, so an interrupted set-up starts over. What notebooks
+# All that is installed are wheels with a hash in hashes.txt, where the pip that does so stands too: what
+# was replaced is refused, and no set-up script of others runs. The stamp is written last, so an interrupted set-up starts over. What notebooks
 # import is compiled by importing it; compiling all that is installed takes a third of the time.
 INSTALL := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check
 HASHED := $(INSTALL) --require-hashes --only-binary :all: --requirement

@@ -39,6 +39,10 @@ GUARDED = {  # what is read of others, and how much of it
     "cells of density maps": maps.MOST_CELLS,
     "windows of an image": windows.MOST_WINDOWS,
 }
+SENTENCES = {  # of facts that hold several numbers
+    "memory": "{free_gb} GB free, {allowed_gb} GB allowed by {limited_by}",
+    "results": "{folder}  {free_gb} GB free",
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def run(options: Options, say: Say) -> None:
     for name, fact in FACTS.items():
         try:
             known[name] = fact()
-        except InputError as error:
+        except (InputError, OSError) as error:
             problems[str(error)] = name
     if options.json:
         say(json.dumps(known | {"problems": list(problems)}))
@@ -69,10 +73,8 @@ def _lines(name: str, value: object) -> list[str]:
     """Return the lines that say a fact: one, or one for each data folder."""
     if name == "data":
         return [f"{path}  {state}" for path, state in value.items()]
-    if name == "memory":
-        return ["{free_gb} GB free, {allowed_gb} GB allowed by {limited_by}".format_map(value)]
-    if name == "results":
-        return ["{folder}  {free_gb} GB free".format_map(value)]
+    if name in SENTENCES:
+        return [SENTENCES[name].format_map(value)]
     if name == "limits":
         return [", ".join(f"{most:,} {what}" for what, most in value.items())]
     if isinstance(value, dict):
@@ -98,10 +100,10 @@ def _memory() -> dict[str, object]:
     known = [(machine.total, "the machine"), (address_space, "ulimit -v")]
     known += [(most, "the container") for most in _container_bytes()]
     allowed, limited_by = min(one for one in known if one[0] >= 0)
-    found = {"free_gb": _gb(machine.available), "allowed_gb": _gb(allowed)}
-    found |= {"limited_by": limited_by}
+    free_gb, allowed_gb = _gb(machine.available), _gb(allowed)
+    found = {"free_gb": free_gb, "allowed_gb": allowed_gb, "limited_by": limited_by}
     if min(allowed, machine.available) < LEAST_BYTES:
-        told, least = _lines("memory", found)[0], _gb(LEAST_BYTES)
+        told, least = SENTENCES["memory"].format_map(found), _gb(LEAST_BYTES)
         raise InputError(f"memory: {told}; end other programs, or allow {least} GB at least")
     return found
 
