@@ -160,7 +160,6 @@ OPEN = {  # module: the calls that it may make, and why
     "running.cli": "os.open",  # of the null device
     "running.commands.common": "Path(__file__).with_name('help.toml').read_text",  # own
     "running.commands.doctor": "OWN_CGROUPS.read_text, path.read_text",  # of the system
-    "running.commands.init": "(folder / name).read_bytes, shipped[name].read_bytes",  # own
     "running.runner": "owner.read_text",  # own
     "training.loop": "torch.load",  # own checkpoint, and no pickle
 }  # fmt: skip

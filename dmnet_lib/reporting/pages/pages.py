@@ -39,7 +39,7 @@ def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
 
 def write_own(path: Path, text: str, sign: str = SIGN, *, overwrite: bool = False) -> Path:
     """Write a page, which has a sign. InputError where a file without it is there, unless told."""
-    if not overwrite and path.exists() and sign not in path.read_text("utf-8", errors="replace"):
+    if not overwrite and path.exists() and sign.encode() not in files.read_bytes(path):
         raise InputError(f"{path}: not made by dmnet; move it, or `dmnet report --overwrite`")
     return files.write_text(path, text)
 

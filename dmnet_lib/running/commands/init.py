@@ -19,11 +19,12 @@ class Options:
 def run(options: Options, say: Say) -> None:
     folder, shipped = options.folder, project.shipped()
     there = [name for name in shipped if (folder / name).exists()]
-    same = {name for name in there if (folder / name).read_bytes() == shipped[name].read_bytes()}
+    read = files.read_bytes
+    same = {name for name in there if read(folder / name) == read(shipped[name])}
     new = [name.as_posix() for name in shipped if name not in same]
     options.replaced.made(folder, "init", new)
     with Made.at(folder, "init", [name.as_posix() for name in shipped], overwrite=True).writing():
         for name in new:
-            files.write_bytes(folder / name, shipped[Path(name)].read_bytes())
+            files.write_bytes(folder / name, read(shipped[Path(name)]))
     say(f"{folder}  {len(shipped) - len(same)} files written, {len(same)} there already")
     say(f"next: dmnet run {folder / 'params' / 'tiny.yaml'}, or jupyter lab {folder / 'notebooks'}")
