@@ -5,6 +5,7 @@ that is counted before it is made; `files.require_most` says the limit, and how 
 """
 
 import math
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,13 +114,15 @@ def _array(stream: BinaryIO, path: Path, size: int, most: int) -> np.ndarray:
     """Return the array of a stream of so many bytes, as which its header must describe it."""
     version = npy.read_magic(stream)
     header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-    shape, _, dtype = header(stream)
+    with warnings.catch_warnings(action="ignore"):  # of headers that are spelled in an old way
+        shape, _, dtype = header(stream)
     claimed = math.prod(shape) * dtype.itemsize
     files.require_most(path, claimed, most, "bytes of an array")
     if claimed > size:
         raise InputError(f"{path}: torn: an array of {claimed:,} bytes in a file of {size:,}")
     stream.seek(0)
-    return npy.read_array(stream, allow_pickle=False)
+    with warnings.catch_warnings(action="ignore"):  # the same, as it is read again
+        return npy.read_array(stream, allow_pickle=False)
 
 
 def zipped_texts(path: Path) -> Iterator[tuple[str, bytes]]:
