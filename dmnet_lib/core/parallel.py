@@ -64,8 +64,10 @@ def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None
         workers, multiprocessing.get_context(method), initializer=_begin, initargs=(method,)
     )
     try:
-        with threadpool_limits(1):  # what is forked keeps it; BLAS threads of several would wait
-            executor.submit(int)  # starts them now, before anything here starts a thread
+        # What is forked keeps the limit; BLAS threads of several would wait.
+        with threadpool_limits(1), _stops_wait():
+            for _ in range(workers):
+                executor.submit(int)  # starts them now, before anything here starts a thread
         yield executor
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:
@@ -73,6 +75,16 @@ def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _stops_wait() -> Iterator[None]:
+    """Hold back STOPS, also from processes that start meanwhile until these can answer them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -46,26 +46,33 @@ def draw(
     """Return image `index` as a [ceil(H / stride), ceil(W / stride)] float32 map of objects."""
     rows, (width, height) = points.rows_of(index), points.sizes_wh[index].tolist()
     require_cells(points.names[index], (width, height), stride)
-    cells = [len(edges(length, stride)[0]) for length in (height, width)]
-    found, most = np.zeros(cells, np.float32), max(1, WEIGHTS_AT_ONCE // sum(cells))
-    for first in range(rows.start, rows.stop, most):
-        some = slice(first, min(first + most, rows.stop))
-        _add(found, points.xy[some], points.sigmas_px[some], (width, height), stride, kernel)
+    most = max(1, WEIGHTS_AT_ONCE // sum(len(edges(side, stride)[0]) for side in (width, height)))
+    firsts = range(rows.start, max(rows.stop, rows.start + 1), most)
+    parts = (slice(first, min(first + most, rows.stop)) for first in firsts)
+    drawn = (
+        _drawn(points.xy[part], points.sigmas_px[part], (width, height), stride, kernel)
+        for part in parts
+    )
+    found = next(drawn)
+    for one in drawn:
+        found += one
     return found
 
 
-def _add(
-    found: np.ndarray, xy: np.ndarray, sigmas_px: np.ndarray, size_wh: tuple[int, int],
-    stride: float, kernel: KernelRules,
-) -> None:  # fmt: skip
-    """Add points to a map of an image."""
+def _drawn(
+    xy: np.ndarray, sigmas_px: np.ndarray, size_wh: tuple[int, int], stride: float,
+    kernel: KernelRules,
+) -> np.ndarray:  # fmt: skip
+    """Return the map of some points of an image; the weights of all are held at once."""
     width, height = size_wh
     in_x = axis_weights(xy[:, 0], sigmas_px, *edges(width, stride), length=width, kernel=kernel)
     in_y = axis_weights(xy[:, 1], sigmas_px, *edges(height, stride), length=height, kernel=kernel)
+    found = np.zeros((in_y.shape[1], in_x.shape[1]), np.float32)
     for across, near in _tiles(xy[:, 0], sigmas_px, width, stride):
         for down, nearer in _tiles(xy[near, 1], sigmas_px[near], height, stride):
             some = near[nearer]
-            found[down, across] += in_y[some, down].T @ in_x[some, across]
+            found[down, across] = in_y[some, down].T @ in_x[some, across]
+    return found
 
 
 def by_size(
