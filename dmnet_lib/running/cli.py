@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     given = sys.argv[1:] if arguments is None else [*arguments]
     try:
-        with _stoppable():
+        with _stoppable(is_program=arguments is None):
             _run([argument for argument in given if argument != DEBUG])
             sys.stdout.flush()
         return 0
@@ -111,7 +111,7 @@ def _words(error: Exception) -> str:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable(*, is_program: bool) -> Iterator[None]:
     """Let signals that end a program raise KeyboardInterrupt once, so that all is tidied up."""
     before = {}
 
@@ -128,7 +128,7 @@ def _stoppable() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if is_program else handler)  # it is about to end
 
 
 def _enter_project(arguments: Sequence[str]) -> None:
