@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dmnet_lib.core import files
+from dmnet_lib.core.made import MARK
 from dmnet_lib.running import cli
 
 
@@ -41,15 +42,19 @@ def full_at(place: int, when: str, opened: list[int]) -> Callable[..., object]:
     """Return os.fdopen, for which the disk is full at one of the files that are opened."""
     usual = os.fdopen
 
-    def fdopen(handle: int, *how: object) -> object:
+    def fdopen(handle: int, mode: str, *how: object) -> object:
+        if "w" not in mode:
+            return usual(handle, mode, *how)
         opened.append(handle)
-        return Full(handle, when) if len(opened) == place else usual(handle, *how)
+        return Full(handle, when) if len(opened) == place else usual(handle, mode, *how)
 
     return fdopen
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """What a folder's files hold, but for the mark, which tells their times."""
+    paths = [path for path in folder.iterdir() if path.suffix != MARK]
+    return {path.name: path.read_bytes() for path in paths}
 
 
 @pytest.mark.parametrize("when", ["write", "close"])

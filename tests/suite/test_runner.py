@@ -165,7 +165,7 @@ def test_prose_keeps_the_key_and_code_changes_it(done) -> None:
     ("fail", "message"),
     [
         ("error", "01_sum stopped: KeyError: 'no such thing'; see "),
-        ("input", "01_sum stopped: numbers.json: line 1 is bad; see "),
+        ("input", "01_sum stopped: numbers.json: line 1 is bad second line; see "),
         ("exit", "01_sum stopped: a cell ended with SystemExit"),
         ("kill", "01_sum stopped: its kernel died"),
         ("forget", "01_sum stopped: it did not write t.json; see "),
