@@ -63,7 +63,7 @@ def required(requirements: Iterable[str], here: dict[str, Distribution]) -> Iter
 def licence(package: Distribution) -> str:
     """Return a package's licence: its expression, field or classifiers, or its text's title."""
     about = package.metadata
-    stated = about["License-Expression"] or about["License"] or ""
+    stated = about.get("License-Expression") or about.get("License") or ""
     if not stated or stated == "UNKNOWN" or "\n" in stated:  # a whole text tells no name
         kinds = [one for one in about.get_all("Classifier", ()) if one.startswith("License")]
         stated = ", ".join(one.rpartition(" :: ")[2] for one in kinds)

@@ -152,16 +152,19 @@ def test_temporary_folders_are_short_and_those_of_killed_processes_go(
 ) -> None:
     top = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
     monkeypatch.setattr(tempfile, "tempdir", str(top))
-    killed, young = top / "dmnet-killed", top / "dmnet-young"
-    for folder in (killed, young):
+    names = (f"{files.SCRATCH}killed", f"{files.SCRATCH}young", f"{files.SCRATCH}own", "dmnet-own")
+    killed, young, *own = (top / name for name in names)
+    for folder in (killed, young, *own):
         folder.mkdir()
-    os.utime(killed, (0, 0))
+    (killed / files.LOCK).touch()
+    for folder in (killed, *own):  # without a lock, a folder is of somebody else
+        os.utime(folder, (0, 0))
     with files.scratch() as held:
         os.utime(held, (0, 0))  # old, but its process is at work
         with files.scratch() as folder:
-            assert {*top.iterdir()} == {young, held, folder}
-    young.rmdir()
-    top.rmdir()
+            assert {*top.iterdir()} == {young, *own, held, folder}
+    for folder in (young, *own, top):
+        folder.rmdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 25)))
     with files.scratch() as folder:
         assert folder.parent == Path("/tmp")

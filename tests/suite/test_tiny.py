@@ -83,6 +83,9 @@ def test_the_ablation_judges_each_rule(tiny: Run) -> None:
         "no view weight",
         "scores as they are",
         "no rule",
+        "votes of other views",
+        "soft-NMS",
+        "weighted boxes",
     }
 
 
