@@ -38,8 +38,7 @@ END_BYTES = 4096  # of their head and tail
 UNTRAINED = (
     "data_root", "examples", "model_file", "model_classes", "class_map", "recall_curve_split",
     "fusion_iou", "fusion_top", "truncated_boxes", "view_weight", "calibrate_scores", "votes",
-    "suppression", "grids",
-    "tiles_px", "tile_overlap", "budgets",
+    "suppression", "grids", "tiles_px", "tile_overlap", "budgets",
 )  # fmt: skip
 DETECTIONS = ".cache/detections"  # below the folder of results
 

@@ -147,8 +147,8 @@ def detect(
     for first in parallel.progress(range(0, len(names), step := max(SHARD, together)), label):
         shard = range(first, min(first + step, len(names)))
         parts = [views.of_images(shard) for views in passes]
-        some = slice(shard.start, shard.stop)
-        known = (*names[some], *(splits.stamps(images, some) if cache else ()))
+        rows = slice(shard.start, shard.stop)
+        known = (*names[rows], *(splits.stamps(images, rows) if cache else ()))
         keys = [(known, *vars(part).values()) for part in parts]
         seen = [cache and cache.get(*key) for key in keys]
         new = [number for number, one in enumerate(seen) if one is None]

@@ -58,10 +58,6 @@ class ViewRules:
         kept = self.truncated_boxes == "kept" and self.view_weight == 1
         return kept and self.reliability.is_flat and not self.votes
 
-    def quality(self, sides_px: np.ndarray, scales: np.ndarray) -> np.ndarray:
-        """Return how well views of scales [n] show objects with sides_px [n] in the image."""
-        return self.curve(sides_px * scales) * self.reliability.share(scales)
-
 
 Views = tuple[np.ndarray, np.ndarray, np.ndarray]  # regions, images and scales, by image
 AS_RELEASED = ViewRules(truncated_boxes="kept", view_weight=1.0)
@@ -170,16 +166,13 @@ def _shown_better(
     found: Detections, whole_xyxy: np.ndarray, own: np.ndarray, views: Views, rules: ViewRules
 ) -> np.ndarray:
     """Return [n]: whether a view of their image that holds whole_xyxy shows boxes, seen at scales
-    own [n], better: larger, and about as often right; or of a better `quality`."""
+    own [n], better: larger, and about as often right; or by recall times how often it is right."""
     regions_xyxy, images, scales = views
     better, sides_px = np.zeros(len(found), bool), found.sides_px
     # Of each box in its own view, and of each view whatever it shows.
     own_recall, own_right = rules.curve(sides_px * own), rules.reliability.share(own)
     own_quality, right = own_recall * own_right, rules.reliability.share(scales)
-    too_large = rules.curve(0.9 * sides_px * own) > own_recall
     for row, view in boxes.pairs(found.image_index, images):
-        may_be = (scales[view] >= own[row]) | (right[view] > own_right[row]) | too_large[row]
-        row, view = row[may_be], view[may_be]
         held = boxes.holds(regions_xyxy[view], whole_xyxy[row])
         row, view = row[held], view[held]
         recall = rules.curve(sides_px[row] * scales[view])

@@ -17,7 +17,7 @@ from typing import NoReturn
 from dmnet_lib.core import numerics, project
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; schedulers; a closed terminal
-STOPPED = 128  # shells add the signal's number
+BY_SIGNAL = 128  # to which shells add the signal's number
 DEBUG = "--debug"
 ABOUT = "Density-map guided object detection in aerial images."
 EXAMPLES = """\
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt as stop:
         sys.stderr.write("dmnet: stopped; what was finished is kept\n")
-        return STOPPED + (stop.args or STOPS)[0]
+        return BY_SIGNAL + (stop.args or STOPS)[0]
     except BrokenPipeError:  # `dmnet … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -14,8 +14,8 @@ from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import raster
 from dmnet_lib.data.formats import geojson
 
-rasterio = pytest.importorskip("rasterio")
-pyogrio = pytest.importorskip("pyogrio")
+rasterio = pytest.importorskip("rasterio", reason="an extra: .[raster]")
+pyogrio = pytest.importorskip("pyogrio", reason="an extra: .[raster]")
 
 IMAGE = np.full((3, 60, 80), 9, np.uint8)
 BOXES = np.array([[0, 0, 80, 60], [10.25, 5.5, 20, 30]])

@@ -14,7 +14,7 @@ from shared import SHARED, needs_data
 from dmnet_lib.core import files, images
 from dmnet_lib.data import raster
 
-rasterio = pytest.importorskip("rasterio")
+rasterio = pytest.importorskip("rasterio", reason="an extra: .[raster]")
 from rasterio.enums import ColorInterp as C  # noqa: E402
 
 RGB = np.random.default_rng(0).integers(1, 256, (3, 60, 80), np.uint8)

@@ -10,7 +10,7 @@ import pytest
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import video
 
-av = pytest.importorskip("av")
+av = pytest.importorskip("av", reason="an extra: .[video]")
 RATE, COUNT = 10, 25
 
 

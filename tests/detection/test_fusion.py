@@ -315,13 +315,15 @@ def plainly_one(one: ViewDetections, row: int, views: list, rules: ViewRules) ->
         and max(shown_at(whole), default=0) >= scale * fusion.CUT_SCALE
     ):
         return []
-    own = rules.quality(side, scale)
     right = rules.reliability.share
+
+    def quality(scale: float) -> float:
+        return rules.curve(side * scale) * right(scale)
 
     def is_better(other: float) -> bool:
         larger = other >= scale * fusion.BETTER and right(other) >= right(scale) * fusion.AS_RIGHT
         larger = larger and rules.curve(side * other) >= rules.curve(side * scale)
-        return larger or rules.quality(side, other) >= own * fusion.BETTER
+        return larger or quality(other) >= quality(scale) * fusion.BETTER
 
     better = any(is_better(other) for other in shown_at([side * fusion.BETTER_ROOM] * 4))
     score = rules.reliability.as_at_reference(one.detections.scores[row], scale)

@@ -59,7 +59,7 @@ CASES = {  # the command, and files that it writes
     f"calibrate {SPLIT} --detector {{0}}/d.onnx --classes red:car": (
         "d.recall.json", "d.recall.png",
     ),
-    "predict {0}/data/val/images --detector {0}/d.onnx --strategy global --out {0}/out": (
+    "predict {0}/data --recursive --detector {0}/d.onnx --strategy global --out {0}/out": (
         "out/detections.json", "out/overlays", "out/detections.json.lines",
     ),
     "init {0}/out": ("out/params/tiny.yaml",),

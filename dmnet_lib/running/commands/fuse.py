@@ -61,6 +61,7 @@ def run(options: Options, say: Say) -> None:
     views = [ViewDetections(whole, whole.image_index, regions, scales)]
     if options.crop_images is not None:
         views.append(_crop_views(images, options, say))
+    made = options.replaced.made(options.out, "fuse", results.written(options.out, whole))
     scales = np.concatenate([one.scales for one in views])
     if options.view_weight < 1 and len(np.unique(scales)) == 1:
         say("note: all views have one scale, so --view-weight changes nothing; give --input-size")
@@ -70,7 +71,7 @@ def run(options: Options, say: Say) -> None:
     fused = fusion.fuse(parts, names=whole.names, suppression=options.suppression, **how)
     entries = zip(whole.names, images.entries, strict=True)
     ids = {name: entry["id"] for name, entry in entries} if images.coco_file else None
-    with options.replaced.made(options.out, "fuse", results.written(options.out, fused)).writing():
+    with made.writing():
         results.write(options.out, fused, ids, whole.classes.numbers)
     counts = " + ".join(f"{len(one):,}" for one in views)
     if options.out.suffix.lower() != ".json":
