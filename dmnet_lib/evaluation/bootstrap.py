@@ -31,7 +31,8 @@ class Matches:
     """What N detections over M images counted as, enough to make AP of any weighting of images.
 
     boxes [K, M] int: those that count of each class in each image. Detections stand by falling
-    score: class_index [N] in 0..K - 1, image_index [N], outcome [T, N] int8 as of `matching.match`.
+    score: class_index [N] in 0..K - 1, image_index [N], outcome [T, N] int8 as of `matching.match`,
+    at T of THRESHOLDS.
     """
 
     boxes: np.ndarray
@@ -104,9 +105,9 @@ def _integral_over_recalls(recall: np.ndarray, precision: np.ndarray) -> np.ndar
 
 
 def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
-    """Return the [B, K, T] AP of classes at THRESHOLDS for weights [B, M]; NaN without a box."""
-    weights = np.asarray(weights, dtype=np.float64)
-    result = np.full((len(weights), len(found.boxes), len(THRESHOLDS)), np.nan)
+    """Return the [B, K, T] AP of classes for weights [B, M]; NaN without a box."""
+    weights, levels = np.asarray(weights, dtype=np.float64), len(found.outcome)
+    result = np.full((len(weights), len(found.boxes), levels), np.nan)
 
     def fill(place: tuple[int, int]) -> None:
         k, t = place
@@ -119,7 +120,7 @@ def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
 
     classes = np.flatnonzero(found.boxes.any(axis=1))
     with ThreadPoolExecutor(parallel.cores()) as threads:  # numpy leaves them its lock
-        list(threads.map(fill, itertools.product(classes, range(len(THRESHOLDS)))))
+        list(threads.map(fill, itertools.product(classes, range(levels))))
     return result
 
 
