@@ -54,6 +54,16 @@ class Scores:
         pair = (self.samples[name]["AP"] for name in (one, other))
         return Difference.between(*pair, level=self.level)
 
+    def pairs(self) -> dict[str, dict[str, list[float | None]]]:
+        """Return each difference of two strategies, of the first to the later one: its value, low
+        and high. None takes part that needs the true density."""
+        names = [name for name, row in self.strategies.items() if not row["is_upper_bound"]]
+        found = {}
+        for place, one in enumerate(names[:-1], start=1):
+            columns = {other: self.difference(one, other).columns() for other in names[place:]}
+            found[one] = {other: [*ends.values()] for other, ends in columns.items()}
+        return found
+
     def versus_baselines(self, name: str) -> dict[str, dict | None]:
         """Return `vs_<baseline>`: None to itself and to one that is not there."""
         found = {of: other for of, other in self.baselines.items() if other != name}

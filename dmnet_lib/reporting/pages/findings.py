@@ -9,7 +9,7 @@ import pandas as pd
 
 from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, PROVENANCE, ResultFolder
-from dmnet_lib.evaluation import words
+from dmnet_lib.evaluation import verdict
 from dmnet_lib.evaluation.difference import MISSING, Difference
 from dmnet_lib.evaluation.strategy_table import readable, strategy_table
 from dmnet_lib.reporting.pages.render import Table
@@ -51,7 +51,7 @@ class Evaluated:
         rows, images = self.metrics["strategies"], str(self.metrics.get("images", MISSING))
         data = "synthetic scenes" if self.values.get("dataset") == "scenes" else "photographs"
         where = f"{data}, {self.metrics.get('split', '')}"
-        name = words.best(rows, self.metrics.get("main", rows))
+        name = verdict.best(rows, self.metrics.get("main", rows))
         if name is None:
             return where, images, MISSING, MISSING, MISSING
         gain = Difference.read(rows[name].get("vs_global") or {})
