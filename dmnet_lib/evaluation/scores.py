@@ -54,6 +54,16 @@ class Scores:
         pair = (self.samples[name]["AP"] for name in (one, other))
         return Difference.between(*pair, level=self.level)
 
+    def seconds(self, name: str) -> float:
+        """Return the seconds per image of a strategy, the mean over seeds."""
+        return float(np.mean([one[name].seconds_per_image for one in self.outcomes]))
+
+    def with_seconds(self) -> dict[str, dict[str, object]]:
+        """Return the rows of strategies with their seconds per image, which no metrics hold."""
+        return {
+            name: row | {"seconds": self.seconds(name)} for name, row in self.strategies.items()
+        }
+
     def pairs(self) -> dict[str, dict[str, list[float | None]]]:
         """Return each difference of two strategies, of the first to the later one: its value, low
         and high. None takes part that needs the true density."""
@@ -151,8 +161,8 @@ def shown_table(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     """Return the strategy table as people read it, with the seconds per image."""
     shown = []
     for name in table.index:
-        seconds = np.mean([one[name].seconds_per_image for one in scores.outcomes])
-        shown.append(replace(scores.outcomes[0][name], seconds_per_image=seconds).shown_seconds)
+        timed = replace(scores.outcomes[0][name], seconds_per_image=scores.seconds(name))
+        shown.append(timed.shown_seconds)
     return readable(table, scores.baselines).assign(seconds=shown)
 
 

@@ -17,6 +17,7 @@ from dmnet_lib.reporting.figures import BLACK, BLUE, COLOURS, GREY
 METHODS = {method: tuple(look) for method, look in files.values_beside(__file__).items()}
 OTHERS = ("#44AA99", "#999933", "#AA4499", "#F0E442")  # colours of custom methods, in turn
 COSTS = {"crops_per_image": "crops", "megapixels": "megapixels through the detector"}
+RATES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": "crops per image",
          "megapixels": "megapixels per image"}  # fmt: skip
 
@@ -85,6 +86,39 @@ def most_frequent(table: pd.DataFrame, objects: Mapping[str, int]) -> tuple[pd.D
     shown = table.loc[classes.most_frequent(objects)]
     more = f" And {len(table) - len(shown)} more classes in the table behind."
     return shown, more * (len(shown) < len(table))
+
+
+def rates(curves: Mapping[str, pd.DataFrame], chosen: float | None) -> Figure:
+    """Return precision, recall and F1 over the score, a line a name; the first one stands out.
+
+    curves: score, precision, recall, f1 of each. chosen: the score to deploy with.
+    """
+    figure, axes = new(3, width=11.5, height=3.2)
+    for ax, (column, label) in zip(axes.flat, RATES.items(), strict=True):
+        for (name, curve), colour in zip(curves.items(), (BLACK, *COLOURS), strict=False):
+            width = 2.0 if colour == BLACK else 1.0
+            ax.plot(curve["score"], curve[column], color=colour, lw=width, label=name)
+        if chosen is not None:
+            ax.axvline(chosen, color=GREY, ls="--", lw=1)
+        ax.set(xlabel="score from which on boxes are kept", ylabel=label, ylim=(0, 1))
+    _legend(figure, axes)
+    return figure
+
+
+def confusion(table: pd.DataFrame) -> Figure:
+    """Return a table of counts, rows truth and columns found as, coloured by the share of a row."""
+    share = table.div(table.sum(axis=1).clip(lower=1), axis=0).to_numpy()
+    side = 0.55 * len(table) + 1.6
+    figure, ((ax,),) = new(width=side + 0.6, height=side)
+    rows, columns = np.indices(share.shape)
+    ax.scatter(columns, rows, s=900 * share, marker="s", color=BLUE, alpha=0.5, lw=0)
+    for row, column in zip(*np.nonzero(table.to_numpy()), strict=True):
+        ax.text(column, row, f"{table.iat[row, column]:,}", ha="center", va="center", fontsize=7)
+    ax.set_xticks(range(table.shape[1]), table.columns, rotation=45, ha="right", fontsize=8)
+    ax.set_yticks(range(len(table)), table.index, fontsize=8)
+    ax.set(xlabel="found as", ylabel="truth", xlim=(-0.6, share.shape[1] - 0.4))
+    ax.set_ylim(len(table) - 0.4, -0.6)
+    return figure
 
 
 def bars(table: pd.DataFrame, *, y_label: str) -> Figure:
@@ -214,9 +248,10 @@ def sweep(table: pd.DataFrame, name: str) -> Figure:
 
 
 def recall_curves(
-    curves: Mapping[str, Callable[[np.ndarray], np.ndarray]], measured: pd.DataFrame | None = None
-) -> Figure:
-    """Return the share of objects found over their side in the detector's input.
+    curves: Mapping[str, Callable[[np.ndarray], np.ndarray]], measured: pd.DataFrame | None = None,
+    *, where: str = "the detector's input",
+) -> Figure:  # fmt: skip
+    """Return the share of objects found over their side in the detector's input, or elsewhere.
 
     curves: named functions of z in px -> 0..1. measured: z_px, found, objects, low, high of bins.
     """
@@ -233,6 +268,6 @@ def recall_curves(
         ax.plot(smooth, curve(smooth), color=colour, label=name)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(ScalarFormatter())
-    ax.set(xlabel="side in the detector's input, px", ylabel="share of objects found", ylim=(0, 1))
+    ax.set(xlabel=f"side in {where}, px", ylabel="share of objects found", ylim=(0, 1))
     ax.legend(fontsize=8)
     return figure
