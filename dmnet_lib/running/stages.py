@@ -7,7 +7,7 @@ A notebook with a parameter `seeds` gets what it needs of so many training seeds
 the seed is run for each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,11 @@ class StagePlan:
         """What stands for all that makes it."""
         return self.folder.name
 
+    @property
+    def record(self) -> dict[str, object]:
+        """What happens to it, for JSON."""
+        return {"stage": self.name, "key": self.key, "run": self.run, "why": self.why}
+
     def words(self, verb: str) -> str:
         """Return a line on the stage; verb says what happens to one that is not finished."""
         return f"{self.name}  {self.key}  {verb if self.run else 'cached'}: {self.why}"
@@ -85,6 +90,16 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
     if not found:
         raise InputError(f"{params.shown(folder)}: no notebook named like 01_name.ipynb")
     return found
+
+
+def up_to(until: str, names: Iterable[str]) -> str:
+    """Return the stage that is meant by its name or number. Raises InputError that lists all."""
+    known = list(names)
+    found = [one for one in known if until.zfill(2) in (one, one.partition("_")[0])]
+    if len(found) != 1:
+        told = f"no such stage{files.nearest(until, known)}; there are {', '.join(known)}"
+        raise InputError(f"--until {until}: {told}")
+    return found[0]
 
 
 def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE) -> None:

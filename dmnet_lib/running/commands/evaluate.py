@@ -80,6 +80,7 @@ def run(options: Options, say: Say) -> None:
     metrics["split"] = split.name or options.ground_truth.stem
     with made.writing():
         files.write_json(options.out, metrics)
+    say.result(metrics)
     for line in _shown(metrics):
         say(line)
     rows, what = _rows(metrics)
