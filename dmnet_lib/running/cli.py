@@ -3,7 +3,6 @@
 Both say why in one line on standard error.
 """
 
-import importlib.metadata
 import logging
 import os
 import signal
@@ -63,7 +62,9 @@ def _run(arguments: Sequence[str], say: output.Say) -> None:
         whole.error(f"{asked}: no such command{_nearest(asked)}")
     given = whole.parse_args(arguments)
     if given.version:
-        say(f"dmnet {importlib.metadata.version('dmnet-suite')}")
+        from importlib.metadata import version  # here, since it takes a while
+
+        say(f"dmnet {version('dmnet-suite')}")
     elif not asked:
         say(whole.format_help().rstrip())
     else:

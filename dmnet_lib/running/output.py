@@ -39,7 +39,7 @@ class Say:
         """Say what was found, of JSON's types, where JSON is asked for, once."""
         if self.as_json:
             self.has_result = True
-            _write(json.dumps(value, default=str))
+            _write(json.dumps(value))
 
     def end(self) -> None:
         """Say what is left to say when the command has done its work."""

@@ -39,7 +39,7 @@ def option(words: str, flag: str | None = None, **keywords: object) -> Any:  # n
 
 def params_file(text: str) -> Path:
     """Return a parameter file by its path, or by its name in the project's params/."""
-    named = params.BASE.with_name(f"{text}.yaml")
+    named = params.BASE.parent / f"{text}.yaml"
     return named if not Path(text).is_file() and named.is_file() else Path(text)
 
 
