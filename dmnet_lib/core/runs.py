@@ -132,7 +132,8 @@ def _require_there(stage: str, home: Path, missing: list[str]) -> None:
         return
     if not home.exists() and not _file(home).exists():
         runs = [path.name for path in home.parent.glob("[!.]*/")]
-        raise InputError(f"{home}: no such run{files.nearest(home.name, runs)}")
+        hint = files.nearest(home.name, runs) or f"; run notebook {missing[0]} to begin one"
+        raise InputError(f"{home}: no such run{hint}")
     latest = ResultFolder.read(home).folders
     has = "figures and metrics alone" if latest.keys() & {*missing} else "no results"
     remedy = f"run notebook {missing[0]} first"
