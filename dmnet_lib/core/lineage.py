@@ -63,7 +63,7 @@ def made(folder: Path) -> str:
     key = ResultFolder.read(folder.parents[1]).folders.get(folder.parent.name, folder).name
     other = folder.with_name(INTERACTIVE if folder.name == key else key)
     is_newer = other != folder and (other / METRICS).exists()
-    newest = f", as it is newer than {other.name}" if is_newer else ""
+    newest = f", taken as newer than {other.name}" if is_newer else ""
     return f"{folder.name}, {words}{newest}"
 
 

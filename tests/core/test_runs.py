@@ -170,7 +170,7 @@ MIXTURES = [  # stages run by hand before with other values, the stage, its valu
     ("narrow points, network of wide ones", [(DENSITY, {"sigma_px": 6.0})], CROPS, {},
      "03_density_crops builds on 02_mcnn_training .key02, 1 hour old., which was made from "
      "01_density_ground_truth with sigma_px: 15.0; it has sigma_px: 6.0 now .interactive, just "
-     "made, as it is newer than key01.: run notebook 02_mcnn_training first, or remove "
+     "made, taken as newer than key01.: run notebook 02_mcnn_training first, or remove "
      ".*demo/01_density_ground_truth/interactive to return to the run's own"),
     ("narrow points, then what is made of a network of wide ones", [(DENSITY, {"sigma_px": 6.0})],
      EVALUATION, {}, FIRST.format("02_mcnn_training and 03_density_crops and 05_fused_detection")),

@@ -62,8 +62,6 @@ def test_a_parameter_file_gives_its_sections_and_names_the_run(results: Path) ->
     assert (fault, "padding_px: 40 (own: 12)" in told) == ("", True)
     told, fault = open_notebook(results, CROPS, "-f", path)
     assert fault.endswith("wide: no such run; run notebook 00_dataset to begin one")
-    told, fault = open_notebook(results, CROPS, "-p", "experiment", "tiny", "-p", "paddign_px", 4)
-    assert fault.endswith("paddign_px: no such parameter; did you mean padding_px?")
 
 
 def test_the_executed_notebook_of_a_run_opens_that_run(tiny: Run) -> None:
