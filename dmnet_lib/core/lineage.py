@@ -108,8 +108,8 @@ def _require_present(stage: str, products: Folders) -> None:
     was = f"with {', '.join(told(n, before[n]) for n in moved)}" if moved else "of other content"
     is_now = f"it has {', '.join(told(n, here[n]) for n in moved)} now" if moved else "it is now"
     remedy = _notebooks(stale)
-    if _is_by_hand(now):
-        remedy += f", or remove {params.shown(now)} to return to the run's own"
+    for folder in [one for one in (now, products[name]) if _is_by_hand(one)][:1]:
+        remedy += f", or remove {params.shown(folder)} to return to the run's own"
     raise InputError(
         f"{stage} builds on {name} ({made(products[name])}), which was made from {need} {was}; "
         f"{is_now} ({made(now)}): {remedy}"

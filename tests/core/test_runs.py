@@ -178,6 +178,11 @@ MIXTURES = [  # stages run by hand before with other values, the stage, its valu
      [(DENSITY, {"sigma_px": 6.0}), (MCNN, {}), (DENSITY, {"sigma_px": 9.0})], CROPS, {},
      "02_mcnn_training .interactive, .*, which was made from 01_density_ground_truth with "
      "sigma_px: 6.0; it has sigma_px: 9.0 now"),
+    ("a network by hand, and points that the runner made since",
+     [(DENSITY, {"sigma_px": 6.0}), (MCNN, {}), ("remove", DENSITY)], CROPS, {},
+     "02_mcnn_training .interactive, .* which was made from 01_density_ground_truth with sigma_px: "
+     "6.0; it has sigma_px: 15.0 now .key01, 1 hour old.: run notebook 02_mcnn_training first, or "
+     "remove .*demo/02_mcnn_training/interactive to return"),
     ("the same values, other results", [(DENSITY, {"metrics": {"objects": 8}})], CROPS, {},
      "made from 01_density_ground_truth of other content; it is now .interactive"),
 ]  # fmt: skip
@@ -192,7 +197,10 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(
     results: Path, before: list[tuple[str, dict]], stage: str, changed: dict, message: str
 ) -> None:
     for earlier, values in before:
-        by_hand(earlier, **values)
+        if earlier == "remove":
+            shutil.rmtree(results / "demo" / values / "interactive")
+        else:
+            by_hand(earlier, **values)
     kept = by_hand(COMPARISON)  # of whatever is there
     assert kept.experiment == "demo"
     there = snapshot(results)
