@@ -25,21 +25,19 @@ import nbformat
 import papermill
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
-from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from dmnet_lib.core import files, numerics, params, provenance, result_folder
+from dmnet_lib.core import files, numerics, params, provenance, result_folder, runs
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, NOTEBOOK, PARAMS, ResultFolder
 from dmnet_lib.reporting.pages import failures, findings, pages
-from dmnet_lib.running import stages
+from dmnet_lib.running import engine, stages
 from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 
 REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
 LOCK, OWNER = files.LOCK, ".owner"  # the second says which process holds the first
-ENGINE, WRITE_EVERY_S = "dmnet", 5.0
 QUIET = [  # kernels tell nothing of how they are shut down
     "--IPKernelApp.log_level=CRITICAL",
     "--IPKernelApp.exec_lines=__import__('logging').getLogger('asyncio').setLevel('CRITICAL')",
@@ -59,27 +57,6 @@ class Job:
     data_root: Path | None
     base_path: Path
     told: dict[str, object]
-
-
-class Engine(NBClientEngine):
-    """papermill's, which would check and write the notebook before and after every cell."""
-
-    @classmethod
-    def execute_managed_notebook(
-        cls, nb_man: NotebookExecutionManager, *args: object, **kwargs: object
-    ) -> object:
-        """Execute it, written every few seconds; papermill writes it once more at the end."""
-        write = nb_man.save
-
-        def save(**_: object) -> None:
-            if (nb_man.now() - nb_man.last_save_time).total_seconds() > WRITE_EVERY_S:
-                write()
-
-        with mock.patch.object(nb_man, "save", save):
-            return super().execute_managed_notebook(nb_man, *args, **kwargs)
-
-
-papermill_engines.register(ENGINE, Engine)
 
 
 class Kernels(AsyncKernelManager):
@@ -301,6 +278,8 @@ def _execute(job: Job, step: StagePlan, work: Path) -> None:
     values, notebook = dict(step.values), job.notebooks[step.stage]
     if job.data_root and "data_root" in values:
         values["data_root"] = str(job.data_root)
+    if runs.EXPERIMENT in notebook.names:  # the executed notebook opens its own run
+        values[runs.EXPERIMENT] = job.experiment.name
     upstream = {need: str(folder) for need, folder in step.upstream.items()}
     paths = (notebook.path, work / NOTEBOOK)  # papermill takes them as format strings
     source, target = (str(p.resolve()).replace("{", "{{").replace("}", "}}") for p in paths)
@@ -326,8 +305,8 @@ def _execute(job: Job, step: StagePlan, work: Path) -> None:
         sockets = {"transport": "ipc", "ip": f"{runtime}/kernel"}
         sockets["connection_file"] = f"{runtime}/kernel.json"
         papermill.execute_notebook(
-            source, target, values, engine_name=ENGINE, kernel_name="python3", language="python",
-            cwd=str(ROOT), kernel_manager_class=Kernels,
+            source, target, values, engine_name=engine.NAME, kernel_name="python3",
+            language="python", cwd=str(ROOT), kernel_manager_class=Kernels,
             config=Config(KernelManager=sockets), stderr_file=sys.stderr,
             extra_arguments=QUIET,
             progress_bar={"desc": step.name, "disable": None},  # none where there is no terminal

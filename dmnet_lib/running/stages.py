@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet_lib.core import files, numerics, params, provenance, result_folder
+from dmnet_lib.core import files, lineage, numerics, params, provenance, result_folder, runs
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, SEED, ResultFolder
@@ -20,7 +20,6 @@ from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages import pages
 
 NOTEBOOKS = files.SOURCES / "notebooks"
-DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it generated
 NOT_RUN = "not run before"
 
 
@@ -107,7 +106,7 @@ def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE
     known = params.declared(base_path)
     for name, notebook in notebooks.items():
         expected = set(params.of_stage(known, name, notebook.names))
-        if differing := expected ^ notebook.names:
+        if differing := expected ^ (notebook.names - {runs.EXPERIMENT}):
             where = f"{params.shown(notebook.path)}: {', '.join(sorted(differing))}"
             raise InputError(f"{where}: in the parameters cell or in base.yaml, and must in both")
 
@@ -134,7 +133,7 @@ def plan(
         stage = name.partition(SEED)[0]
         notebook = notebooks[stage]
         made_of = _made_of(notebook, values, home, data, upstream)
-        folder = home / stage / provenance.digest(made_of)
+        folder = home / stage / files.digest_of(made_of)
         if folder in folders.values():  # the seed plays no part in it
             continue
         folders[name] = folder
@@ -221,7 +220,8 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
     if not Made.at(folder, "run", ()).is_whole():
         return "an output is not whole"
     if scenes_root:
-        about = files.read_json(folder / DATASET) if (folder / DATASET).exists() else {}
+        about = folder / lineage.FINGERPRINT
+        about = files.read_json(about) if about.exists() else {}
         there = provenance.data_fingerprint(scenes_root) if scenes_root.is_dir() else ""
         if not there or about.get("fingerprint", there) != there:
             return "the scenes it generates are gone"
