@@ -1,15 +1,18 @@
 """base.yaml and the notebooks in, the notebooks' parameters cells out: `make notebooks`.
 
-A cell holds the common parameters that its notebook uses, and those of the notebook's own section.
+A cell holds the run to open, the common parameters that its notebook uses, and those of the notebook's
+own section.
 """
 
 import ast
 import json
 from pathlib import Path
 
-from dmnet_lib.core import files, params
+from dmnet_lib.core import files, params, runs
 
 FOLDER = Path(__file__).resolve().parent
+MEANING = "run to open, a folder of results/; a new name begins one"
+RUN = params.Parameter(runs.EXPERIMENT, "", runs.DEFAULT, "", MEANING)
 
 
 def parameters_cell(notebook: dict, stage: str) -> str:
@@ -18,7 +21,7 @@ def parameters_cell(notebook: dict, stage: str) -> str:
     used |= {"dataset"} if "data_root" in used else set()  # both say where the data lies
     used |= {"numerics"} if "device" in used else set()  # both say what networks compute with
     common = [one for name, one in known[params.COMMON].items() if name in used]
-    return "\n".join(_line(parameter) for parameter in (*common, *known[stage].values()))
+    return "\n".join(_line(parameter) for parameter in (RUN, *common, *known[stage].values()))
 
 
 def _names(notebook: dict) -> set[str]:

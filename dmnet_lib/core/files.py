@@ -301,6 +301,12 @@ def digest(path: Path) -> str:
         return sha256(read_bytes(path)).hexdigest()[:12]
 
 
+def digest_of(value: object) -> str:
+    """Return 12 hex characters that stand for a value of JSON's types."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()[:12]
+
+
 def model_path(model_file: str) -> Path:
     """Return where an experiment's detector lies: DMNET_MODEL_FILE wins. InputError if nowhere."""
     given = os.environ.get(MODEL_FILE) or model_file

@@ -222,7 +222,8 @@ def _read(path: Path, text: str | None = None) -> tuple[str, dict[str, dict[str,
         text = foreign.read_yaml(path) if text is None else text
         table = parse(text)
     except FileNotFoundError:
-        raise InputError(f"{name}: no such parameter file") from None
+        hint = files.nearest(path.stem, [one.stem for one in BASE.parent.glob("*.yaml")])
+        raise InputError(f"{name}: no such parameter file{hint}") from None
     except (IsADirectoryError, UnicodeDecodeError):
         raise InputError(f"{name}: not a text file") from None
     except InputError:

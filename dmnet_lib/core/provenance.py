@@ -1,7 +1,7 @@
 """What made a result: a stage's parameters, code, data and upstream, and the folder it writes to.
 
-The runner tells a stage its place through environment variables; without them (Run All in
-JupyterLab) it writes to `results/<experiment>/<stage>/interactive/`.
+The runner tells a stage its place through environment variables. Without them (JupyterLab, or
+papermill by hand) the stage opens a run, and writes to `results/<run>/<stage>/interactive/`.
 """
 
 import ast
@@ -12,7 +12,8 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -21,16 +22,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, images, numerics, params, result_folder
+from dmnet_lib.core import files, images, lineage, numerics, params, result_folder, runs
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.project import LIBRARY
-from dmnet_lib.core.result_folder import INTERACTIVE, METRICS, PARAMS, PROVENANCE, ResultFolder
+from dmnet_lib.core.result_folder import METRICS, PARAMS, PROVENANCE
 
 PACKAGES = (
     "faster-coco-eval", "matplotlib", "numpy", "Pillow", "pycocotools", "scipy", "simplejpeg",
     "torch", "torchvision",
 )  # fmt: skip
 TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml")  # that annotations are read from
+RUNNER = "DMNET_STAGE_DIR"  # environment variable: where the runner lets a stage write
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 TOLD_BY_ENDS = (".jpg", ".jpeg", ".png")  # images of one size that differ do so near an end
 END_BYTES = 4096  # of their head and tail
@@ -41,12 +43,6 @@ UNTRAINED = (
     "suppression", "grids", "tiles_px", "tile_overlap", "budgets",
 )  # fmt: skip
 DETECTIONS = ".cache/detections"  # below the folder of results
-
-
-def digest(value: object) -> str:
-    """Return 12 hex characters that stand for a value of JSON's types."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return sha256(text.encode()).hexdigest()[:12]
 
 
 def code_modules(source: str) -> list[str]:
@@ -68,7 +64,7 @@ def code_digest(source: str) -> str:
         values = path.with_suffix(".toml")
         bare = _bare(path.read_text(encoding="utf-8"))
         code[name] = [bare, values.read_text("utf-8") if values.exists() else ""]
-    return digest(code)
+    return files.digest_of(code)
 
 
 @cache
@@ -108,7 +104,7 @@ def parameter_names(path: Path) -> frozenset[str]:
 def notebook_digest(path: Path) -> str:
     """Return the digest of a notebook's code and of the library code that it imports."""
     source = notebook_code(path)
-    return digest([source, code_digest(source)])
+    return files.digest_of([source, code_digest(source)])
 
 
 def data_fingerprint(root: Path) -> str:
@@ -161,7 +157,7 @@ class Stage:
         chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
         code = code_digest("from dmnet_lib.training import density, detection, loop")
         kind = numerics.kind(self.params)
-        key = digest([self.name, chosen, [*map(files.digest, inputs)], code, kind])
+        key = files.digest_of([self.name, chosen, [*map(files.digest, inputs)], code, kind])
         return self.results / ".cache/checkpoints" / f"{name}-{key}.pt"
 
     def detection_cache(self, *inputs: Path) -> Path:
@@ -169,7 +165,7 @@ class Stage:
         chosen = [self.params.get(name) for name in ("device", "classes", "score_threshold")]
         code = code_digest("from dmnet_lib.detection import detectors, onnx")
         kind = numerics.kind(self.params)
-        key = digest([[*map(files.digest, inputs)], chosen, code, versions(), kind])
+        key = files.digest_of([[*map(files.digest, inputs)], chosen, code, versions(), kind])
         return self.results / DETECTIONS / key
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
@@ -187,28 +183,31 @@ class Stage:
         return f"<table><tr><th>parameter</th><th>value</th></tr>{rows}</table>"
 
 
-def begin(name: str, values: Mapping[str, object]) -> Stage:
+def begin(name: str, values: MutableMapping[str, object]) -> Stage:
     """Check the parameters among values, find the stage's folder, write down what makes it.
 
-    values: the notebook's globals(). Raises InputError for one missing, mistyped or out of range.
+    values: the notebook's globals(), which take the values in force; see `runs.opened`. Raises
+    InputError, before anything is written, for a parameter that is missing, mistyped or out of
+    range, and for results to build on that are missing or do not fit.
     """
     told = json.loads(os.environ.get("DMNET_RUN", "{}"))  # what only the runner knows
-    base = Path(told.get("base", params.BASE))
-    known = params.of_stage(params.declared(base), name, values)
-    missing = sorted(set(known) - set(values))
-    if missing:
+    known = params.declared(Path(told.get("base", params.BASE)))
+    take = _told if RUNNER in os.environ else _opened
+    notebook = files.SOURCES / "notebooks" / f"{name}.ipynb"
+    is_source = take is _opened and notebook.exists()  # the runner has checked the names
+    names = parameter_names(notebook) & values.keys() if is_source else values
+    parameters = params.of_stage(known, name, names)
+    if missing := sorted(set(parameters) - set(values)):
         raise InputError(f"{name}: the parameters cell lacks {', '.join(missing)}")
-    chosen = {n: params.check(p, values[n], f"{name}: {n}") for n, p in known.items()}
-    experiment = os.environ.get("DMNET_EXPERIMENT", "demo")
-    out, upstream = _place(experiment, name)
-    stage = Stage(name, experiment, result_folder.results_root(), out, chosen, upstream)
-    numerics.pin(chosen)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / METRICS).unlink(missing_ok=True)  # run again, it is unfinished until they are written
-    declared = {n: value for n, value in told.get("declared", {}).items() if n in chosen}
-    files.write_text(out / PARAMS, params.dump(chosen | declared))
-    files.write_json(out / PROVENANCE, _provenance(stage, told))
-    files.write_json(out / result_folder.MACHINE, numerics.machine())
+    stage = take(name, values, parameters, known)
+    values.update(stage.params)
+    numerics.pin(stage.params)
+    stage.out.mkdir(parents=True, exist_ok=True)
+    (stage.out / METRICS).unlink(missing_ok=True)  # run again, it is unfinished until they come
+    declared = {n: value for n, value in told.get("declared", {}).items() if n in stage.params}
+    files.write_text(stage.out / PARAMS, params.dump(stage.params | declared))
+    files.write_json(stage.out / PROVENANCE, _provenance(stage, told))
+    files.write_json(stage.out / result_folder.MACHINE, numerics.machine())
     return stage
 
 
@@ -218,19 +217,25 @@ def versions() -> dict[str, str]:
     return {name: installed[0].version for name, installed in found.items() if installed}
 
 
-def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
-    if "DMNET_STAGE_DIR" in os.environ:
-        given = json.loads(os.environ.get("DMNET_UPSTREAM", "{}"))
-        return Path(os.environ["DMNET_STAGE_DIR"]), {s: Path(path) for s, path in given.items()}
-    home = result_folder.results_root() / experiment
-    # Results that came with a clone are only figures and metrics: nothing can build on them.
-    latest = ResultFolder.read(home).folders.values()
-    folders = [folder for folder in latest if (folder / result_folder.NOTEBOOK).exists()]
-    folders += home.glob(f"*/{INTERACTIVE}")
-    finished = [folder / METRICS for folder in folders if (folder / METRICS).exists()]
-    finished.sort(key=lambda metrics: metrics.stat().st_mtime)
-    upstream = {m.parents[1].name: m.parent for m in finished if m.parents[1].name < name}
-    return home / name / INTERACTIVE, upstream
+def _told(
+    name: str, values: Mapping[str, object], parameters: runs.Parameters, _: runs.Known
+) -> Stage:
+    """Return the stage as the runner tells it."""
+    chosen = {n: params.check(p, values[n], f"{name}: {n}") for n, p in parameters.items()}
+    given = json.loads(os.environ.get("DMNET_UPSTREAM", "{}"))
+    upstream = {stage: Path(path) for stage, path in given.items()}
+    experiment = os.environ.get("DMNET_EXPERIMENT", runs.DEFAULT)
+    out, results = Path(os.environ[RUNNER]), result_folder.results_root()
+    return Stage(name, experiment, results, out, chosen, upstream)
+
+
+def _opened(
+    name: str, values: Mapping[str, object], parameters: runs.Parameters, known: runs.Known
+) -> Stage:
+    """Return the stage in the run that a notebook's cells name, and print what that is."""
+    run = runs.opened(name, values, parameters, known)
+    sys.stdout.write(f"{run.words()}\n")
+    return Stage(name, run.home.name, run.home.parent, run.out, run.values, run.upstream)
 
 
 def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
@@ -239,7 +244,7 @@ def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
     code = told.get("code") or (notebook_digest(notebook) if notebook.exists() else None)
     return {
         "experiment": stage.experiment, "stage": stage.name, "data": told.get("data"),
-        "upstream": {name: folder.name for name, folder in stage.upstream.items()},
+        **lineage.described(stage.upstream),
         "code": code, "packages": versions(),
         "python": platform.python_version(), "machine": platform.machine(),
         "numerics": numerics.kind(stage.params),

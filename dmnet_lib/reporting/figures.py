@@ -44,12 +44,29 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a gallery: an image [H, W, 3] or a map [h, w], its title and its layers."""
+    """One picture of a gallery: an image [H, W, 3] or a map [h, w], its title and its layers.
+
+    window_xyxy, in pixels of the image: the part of it that is shown, or that a map covers.
+    numbers: how each cell's value is written into it, like ".2f".
+    """
 
     image: np.ndarray
     title: str
     layers: tuple[Boxes, ...] = ()
     vmax: float | None = None
+    window_xyxy: tuple[int, int, int, int] | None = None
+    numbers: str = ""
+
+    @property
+    def extent_xyxy(self) -> tuple[int, int, int, int]:
+        """What is shown: the window, or all of the picture."""
+        return self.window_xyxy or (0, 0, *self.image.shape[1::-1])
+
+    @property
+    def shape(self) -> float:
+        """The height of what is shown over its width."""
+        left, top, right, bottom = self.extent_xyxy
+        return (bottom - top) / (right - left)
 
 
 @dataclass(frozen=True)
@@ -114,7 +131,7 @@ def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
     heights = []  # of rows, in inches, with titles and legends
     for row in rows:
         legend_rows = -(-max(len(panel.layers) for panel in row) // LEGEND_COLUMNS)
-        shape = max(panel.image.shape[0] / panel.image.shape[1] for panel in row)
+        shape = max(panel.shape for panel in row)
         picture = min(shape, 1.2) * GALLERY_WIDTH / columns  # narrower ones are drawn smaller
         heights.append(picture + 0.4 + 0.17 * legend_rows)
     figure = Figure(figsize=(GALLERY_WIDTH, sum(heights)), layout="constrained")
@@ -156,23 +173,32 @@ def crop_layer(crops_xyxy: np.ndarray, names: Iterable[object] = ()) -> Boxes:
     return Boxes(crops_xyxy, YELLOW, "crops", 1.5, tuple(map(str, names)))
 
 
+def zoom(
+    centre_xy: Sequence[float], size_wh: Sequence[int], long_px: int, aspect: float = 4 / 3
+) -> tuple[int, int, int, int]:
+    """Return the window around a point, long_px wide, that lies inside of an image of size_wh."""
+    side = np.minimum([long_px, round(long_px / aspect)], size_wh)
+    corner = np.clip(np.round(np.asarray(centre_xy) - side / 2).astype(int), 0, size_wh - side)
+    return tuple(np.concatenate([corner, corner + side]).tolist())
+
+
 def _draw_panel(ax: Axes, panel: Panel) -> None:
-    height, width = panel.image.shape[:2]
+    left, top, right, bottom = panel.extent_xyxy
+    extent = (left, right, bottom, top)
     if panel.image.ndim == 2:
         # The square root, or a crowd would hide what is faint.
         scale = PowerNorm(0.5, vmin=0, vmax=panel.vmax or max(float(panel.image.max()), 1e-9))
-        ax.imshow(panel.image, cmap="magma", norm=scale, aspect="equal")
+        ax.imshow(panel.image, cmap="magma", norm=scale, aspect="equal", extent=extent)
+        if panel.numbers:
+            _write_numbers(ax, panel, scale)
     else:
-        shrink = max(1, round(max(height, width) / (2 * PANEL_PX)))
-        small = Image.fromarray(panel.image).reduce(shrink)
-        ax.imshow(np.asarray(small), extent=(0, width, height, 0), interpolation="antialiased")
+        shrink = max(1, round(max(bottom - top, right - left) / (2 * PANEL_PX)))
+        small = Image.fromarray(panel.image[top:bottom, left:right]).reduce(shrink)
+        ax.imshow(np.asarray(small), extent=extent, interpolation="antialiased")
     for layer in panel.layers:
-        for x1, y1, x2, y2 in layer.boxes_xyxy:
-            style = {"fill": False, "ec": layer.colour, "lw": layer.width}
-            ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
-        for (x1, y1, _, _), name in zip(layer.boxes_xyxy, layer.names, strict=False):
-            ax.text(x1, y1, name, backgroundcolor=layer.colour, fontsize=7, va="top")
-        ax.plot([], [], color=layer.colour, lw=2, label=f"{layer.label} ({len(layer.boxes_xyxy)})")
+        _draw_layer(ax, layer, np.array(panel.extent_xyxy) if panel.window_xyxy else None)
+    if panel.window_xyxy:
+        ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.set_title(panel.title, fontsize=9)
     ax.set_anchor("N")  # what room there is, is the legend's
     if panel.layers:
@@ -199,3 +225,29 @@ def error_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
     """Return tp, fn and fp of `errors.Judged.of_image`, each boxes_xyxy [n, 4], as layers."""
     styles = (("tp", GREEN, 0.8), ("fn", PINK, 1.2), ("fp", ORANGE, 1.2))
     return tuple(Boxes(judged[n], colour, n.upper(), width) for n, colour, width in styles)
+
+
+def _draw_layer(ax: Axes, layer: Boxes, window_xyxy: np.ndarray | None) -> None:
+    """Draw a layer's boxes, of a window those that it shows a part of."""
+    xyxy, names = layer.boxes_xyxy, np.array(layer.names, str)
+    if window_xyxy is not None:
+        shown = boxes.intersection(xyxy, window_xyxy) > 0
+        xyxy, names = xyxy[shown], names[shown[: len(names)]]
+    for x1, y1, x2, y2 in xyxy:
+        style = {"fill": False, "ec": layer.colour, "lw": layer.width}
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+    for (x1, y1, _, _), name in zip(xyxy, names, strict=False):
+        style = {"backgroundcolor": layer.colour, "fontsize": 7, "va": "top"}
+        ax.text(x1, y1, name, clip_on=window_xyxy is not None, **style)
+    ax.plot([], [], color=layer.colour, lw=2, label=f"{layer.label} ({len(xyxy)})")
+
+
+def _write_numbers(ax: Axes, panel: Panel, scale: PowerNorm) -> None:
+    """Write each cell's value into a map, dark on what is bright."""
+    left, top, right, bottom = panel.extent_xyxy
+    rows, columns = panel.image.shape
+    for (row, column), value in np.ndenumerate(panel.image):
+        x = left + (column + 0.5) * (right - left) / columns
+        y = top + (row + 0.5) * (bottom - top) / rows
+        style = {"color": "black" if scale(value) > 0.6 else "white", "fontsize": 6}
+        ax.text(x, y, format(value, panel.numbers), ha="center", va="center", **style)

@@ -7,11 +7,11 @@ A notebook with a parameter `seeds` gets what it needs of so many training seeds
 the seed is run for each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet_lib.core import files, numerics, params, provenance, result_folder
+from dmnet_lib.core import files, lineage, numerics, params, provenance, result_folder, runs
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, SEED, ResultFolder
@@ -20,7 +20,6 @@ from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages import pages
 
 NOTEBOOKS = files.SOURCES / "notebooks"
-DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it generated
 NOT_RUN = "not run before"
 
 
@@ -63,6 +62,11 @@ class StagePlan:
         """What stands for all that makes it."""
         return self.folder.name
 
+    @property
+    def record(self) -> dict[str, object]:
+        """What happens to it, for JSON."""
+        return {"stage": self.name, "key": self.key, "run": self.run, "why": self.why}
+
     def words(self, verb: str) -> str:
         """Return a line on the stage; verb says what happens to one that is not finished."""
         return f"{self.name}  {self.key}  {verb if self.run else 'cached'}: {self.why}"
@@ -87,12 +91,22 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
     return found
 
 
+def up_to(until: str, names: Iterable[str]) -> str:
+    """Return the stage that is meant by its name or number. Raises InputError that lists all."""
+    known = list(names)
+    found = [one for one in known if until.zfill(2) in (one, one.partition("_")[0])]
+    if len(found) != 1:
+        told = f"no such stage{files.nearest(until, known)}; there are {', '.join(known)}"
+        raise InputError(f"--until {until}: {told}")
+    return found[0]
+
+
 def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE) -> None:
     """Raise InputError where a notebook's parameters cell and base.yaml name different things."""
     known = params.declared(base_path)
     for name, notebook in notebooks.items():
         expected = set(params.of_stage(known, name, notebook.names))
-        if differing := expected ^ notebook.names:
+        if differing := expected ^ (notebook.names - {runs.EXPERIMENT}):
             where = f"{params.shown(notebook.path)}: {', '.join(sorted(differing))}"
             raise InputError(f"{where}: in the parameters cell or in base.yaml, and must in both")
 
@@ -119,7 +133,7 @@ def plan(
         stage = name.partition(SEED)[0]
         notebook = notebooks[stage]
         made_of = _made_of(notebook, values, home, data, upstream)
-        folder = home / stage / provenance.digest(made_of)
+        folder = home / stage / files.digest_of(made_of)
         if folder in folders.values():  # the seed plays no part in it
             continue
         folders[name] = folder
@@ -206,7 +220,8 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
     if not Made.at(folder, "run", ()).is_whole():
         return "an output is not whole"
     if scenes_root:
-        about = files.read_json(folder / DATASET) if (folder / DATASET).exists() else {}
+        about = folder / lineage.FINGERPRINT
+        about = files.read_json(about) if about.exists() else {}
         there = provenance.data_fingerprint(scenes_root) if scenes_root.is_dir() else ""
         if not there or about.get("fingerprint", there) != there:
             return "the scenes it generates are gone"

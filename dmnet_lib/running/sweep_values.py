@@ -1,4 +1,4 @@
-"""A parameter file and values of one parameter in, an experiment of each value out."""
+"""A parameter file and values of its parameters in, an experiment of each value out."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -60,6 +60,27 @@ class Sweep:
         }  # fmt: skip
 
 
+def changed(
+    params_path: Path, settings: Sequence[str], name: str = "", *, base_path: Path = params.BASE
+) -> tuple[Experiment, tuple[str, ...]]:
+    """Return an experiment with settings `SECTION.NAME=V`, and what else had to be set for them.
+
+    Without a name it is called as a sweep calls it. InputError for what it would not take, and for
+    the name of another parameter file.
+    """
+    base, known = params.load(params_path, base_path=base_path), params.declared(base_path)
+    one, places = _with_settings(base, settings, known)
+    notes: tuple[str, ...] = ()
+    for place in places:
+        one, more = _effective(one, place, "--set")
+        notes += more
+    name = name or "-".join([base.name, *(_named(one, place, known) for place in places)])
+    params.check_profile(one.sections[params.COMMON], "--set")
+    if any((one.parent / f"{name}.yaml").exists() for one in (params_path, base_path)):
+        raise InputError(f"--name {name}: is another parameter file's; choose another name")
+    return _of(base, one, places, name, known), notes
+
+
 def parse(
     params_path: Path, text: str, settings: Sequence[str] = (), *, base_path: Path = params.BASE
 ) -> Sweep:
@@ -69,26 +90,57 @@ def parse(
     """
     base, known = params.load(params_path, base_path=base_path), params.declared(base_path)
     swept, values = _assigned(text, known, "--sweep")
-    for setting in settings:
-        place, ones = _assigned(setting, known, "--set")
-        if len(ones) != 1 or place == swept:
-            raise InputError(f"--set {place}: takes one value, and not of what is swept")
-        base = _with(base, place, ones[0])
-    base, notes = _effective(base, swept)
-    section, _, name = swept.partition(".")
-    number = f"{section[:2]}_" if sum(name in names for names in known.values()) > 1 else ""
-    sweep_name = f"{base.name}-{number}{name}"
+    base, places = _with_settings(base, settings, known)
+    if swept in places:
+        raise InputError(f"--set {swept}: is what is swept; leave it out")
+    base, notes = _effective(base, swept, "--sweep")
     runs: dict[str, Experiment] = {}
     for value in values:
-        words = params.words_of(value)
-        safe = re.sub(r"[^A-Za-z0-9_-]+", "_", words).strip("_") or "none"
-        question = f"What does {swept} do to {base.name}? Here it is {words}."
-        one = replace(_with(base, swept, value), name=f"{sweep_name}-{safe}", question=question)
-        if one.name in runs:
-            raise InputError(f"--sweep {text}: two of the values would both be {one.name}")
+        one = _with(base, swept, value)
+        name = f"{base.name}-{_named(one, swept, known)}"
+        if name in runs:
+            raise InputError(f"--sweep {text}: two of the values would both be {name}")
         params.check_profile(one.sections[params.COMMON], f"--sweep {text}")
-        runs[one.name] = replace(one, changed=_changed(one, known))
+        runs[name] = _of(base, one, [swept], name, known)
+    sweep_name = f"{base.name}-{_short(swept, known)}"
     return Sweep(sweep_name, base, swept, tuple(values), tuple(runs.values()), notes)
+
+
+def _with_settings(
+    base: Experiment, settings: Sequence[str], known: Known
+) -> tuple[Experiment, list[str]]:
+    """Return an experiment with settings, and the parameters that they set."""
+    places = []
+    for setting in settings:
+        place, ones = _assigned(setting, known, "--set")
+        if len(ones) != 1 or place in places:
+            raise InputError(f"--set {place}: takes one value, once")
+        base = _with(base, place, ones[0])
+        places.append(place)
+    return base, places
+
+
+def _of(
+    base: Experiment, one: Experiment, places: Sequence[str], name: str, known: Known
+) -> Experiment:
+    """Return an experiment with its name, its question and what it changes."""
+    told = " and ".join(f"{place} {params.words_of(_value(one, place))}" for place in places)
+    question = f"What changes in {base.name} with {told or 'the same parameters'}?"
+    return replace(one, name=name, question=question, changed=_changed(one, known))
+
+
+def _named(one: Experiment, place: str, known: Known) -> str:
+    """Return a parameter and its value as names of experiments have them: threshold-0_2."""
+    words = params.words_of(_value(one, place))
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "_", words).strip("_") or "none"
+    return f"{_short(place, known)}-{safe}"
+
+
+def _short(place: str, known: Known) -> str:
+    """Return a parameter's name, with its section's number where others are called so too."""
+    section, _, name = place.partition(".")
+    number = f"{section[:2]}_" if sum(name in names for names in known.values()) > 1 else ""
+    return f"{number}{name}"
 
 
 def _assigned(text: str, known: Known, option: str) -> tuple[str, list[Value]]:
@@ -107,15 +159,16 @@ def _assigned(text: str, known: Known, option: str) -> tuple[str, list[Value]]:
     return f"{section}.{name}", [params.check(parameter, value, where) for value in found]
 
 
-def _effective(base: Experiment, swept: str) -> tuple[Experiment, tuple[str, ...]]:
+def _effective(base: Experiment, swept: str, option: str) -> tuple[Experiment, tuple[str, ...]]:
+    """Return the experiment with what a parameter needs to count, and that in words."""
     if swept in IDLE and _value(base, IDLE[swept][0]) == IDLE[swept][1]:
         other = "{}: {}".format(*IDLE[swept])
-        raise InputError(f"--sweep {swept}: counts for nothing with {other}, as in {base.name}")
+        raise InputError(f"{option} {swept}: counts for nothing with {other}, as in {base.name}")
     place, value = NEEDS.get(swept, (swept, None))
     if swept not in NEEDS or _value(base, place) == value:
         return base, ()
     needed = f"{place.partition('.')[2]}: {params.words_of(value)}"
-    told = f"{swept} counts only with {needed}, which is set so for all values"
+    told = f"{swept} counts only with {needed}, which is set too"
     return _with(base, place, value), (told,)
 
 

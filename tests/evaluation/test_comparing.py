@@ -318,7 +318,7 @@ def test_a_wrong_command_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         "is a file; --out takes a folder": ["one", "moved", "--out", path],
     }
     for told, arguments in wrong.items():
-        assert cli.main(["compare", *arguments]) == 1
+        assert cli.main(["compare", *arguments]) == 2
         error = capsys.readouterr().err
         assert told in error
         assert error.count("\n") == 1

@@ -153,7 +153,7 @@ def command(arguments: list[str], found: Outcome) -> int:
         except SystemExit as end:
             status = end.code
         lines = told.getvalue().splitlines()
-        if status not in (0, 1) or (status and [line[:7] for line in lines] != ["dmnet: "]):
+        if status not in (0, 1, 2) or (status and [line[:7] for line in lines] != ["dmnet: "]):
             found.wrong.append(f"{arguments[0]}: status {status}, {lines[:2]!r:.300}")
         if {*told.getvalue(), *said.getvalue()} & (STEERING - {"\n", "\t"}):
             found.wrong.append(f"{arguments[0]}: steers a terminal")

@@ -257,3 +257,30 @@ def test_names_of_classes_are_no_formulas(tmp_path: Path) -> None:
     figure = charts.bars(named, y_label=r"$\frac$")
     assert show(tmp_path, figure).png.startswith(b"\x89PNG")
     assert not any(text.get_parse_math() for text in figure.axes[0].get_xticklabels())
+
+
+def test_a_window_shows_its_part_of_the_image_and_of_its_boxes() -> None:
+    image, xyxy = np.zeros((60, 80, 3), np.uint8), np.array([[1, 1, 5, 5], [40, 30, 90, 50]])
+    layer = Boxes(xyxy, figures.BLUE, "objects", names=("outside", "inside"))
+    panel = Panel(image, "", (layer,), window_xyxy=figures.zoom((50, 40), (80, 60), 40))
+    (ax,) = figures.gallery([panel], columns=1).axes
+    assert panel.window_xyxy == (30, 25, 70, 55) and panel.shape == 30 / 40
+    assert ax.get_xlim() == (30, 70) and ax.images[0].get_array().shape == (30, 40, 3)
+    assert [text.get_text() for text in ax.texts] == ["inside"] and len(ax.patches) == 1
+
+
+@pytest.mark.parametrize(
+    ("centre_xy", "expected"),
+    [((0, 0), (0, 0, 40, 30)), ((80, 60), (40, 30, 80, 60))],
+    ids=["upper left corner", "lower right corner"],
+)
+def test_a_window_stays_within_the_image(centre_xy, expected) -> None:
+    assert figures.zoom(centre_xy, (80, 60), 40) == expected
+    assert figures.zoom(centre_xy, (20, 10), 40) == (0, 0, 20, 10)
+
+
+def test_the_numbers_of_a_map_stand_in_its_cells() -> None:
+    panel = Panel(np.array([[0.0, 4.0]]), "", window_xyxy=(0, 0, 20, 10), numbers=".1f")
+    (ax,) = figures.gallery([panel], columns=1).axes
+    found = [(text.get_position(), text.get_text(), text.get_color()) for text in ax.texts]
+    assert found == [((5, 5), "0.0", "white"), ((15, 5), "4.0", "black")]

@@ -315,9 +315,19 @@ def test_every_imported_package_is_required_and_every_requirement_has_a_tested_v
     }
     assert {bare(name) for name in project["dependencies"] + extras["dev"]} <= pinned
     aliases = {"PIL": "pillow", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
-    aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
+    aliases |= {
+        "nbclient": "papermill",
+        "click": "papermill",
+        "nbformat": "papermill",
+        "traitlets": "ipykernel",
+    }
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
-    aliases |= {"bs4": "nbconvert", "markupsafe": "jinja2", "psutil": "ipykernel"}
+    aliases |= {
+        "IPython": "ipykernel",
+        "bs4": "nbconvert",
+        "markupsafe": "jinja2",
+        "psutil": "ipykernel",
+    }
     own = (extras[name] for name in ("cluster", "onnx", "raster", "supervision", "video"))
     wanted = sum(own, project["dependencies"])
     known = {bare(name) for name in wanted} | {*sys.stdlib_module_names, "dmnet_lib"}

@@ -11,8 +11,8 @@ from dmnet_lib.core import files, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages.sweep import write_page
-from dmnet_lib.running import cli, sweeps
-from dmnet_lib.running.sweep_values import IDLE, NEEDS, Sweep, parse
+from dmnet_lib.running import cli, output, sweeps
+from dmnet_lib.running.sweep_values import IDLE, NEEDS, Sweep, changed, parse
 
 pytestmark = pytest.mark.usefixtures("no_environment")
 PARAMETERS = f"""{BASE}\
@@ -80,7 +80,8 @@ class Project(projects.Project):
 
     def told(self, stage: str) -> list[str]:
         """Return what was said of a stage: experiment and what happened."""
-        lines = [re.match(rf"(\S+): {stage}  \w+  (.*)", line) for line in self.said]
+        start = rf"(\S+): (?:\d/\d )?{stage}  \w{{12}}  (.*)"
+        lines = [re.match(start, line) for line in self.said]
         return [f"{line[1]} {line[2]}" for line in lines if line]
 
 
@@ -120,7 +121,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, s
         ("03_density_crops.steps=1,1", "would both be x-03_steps-1"),
         ("06_evaluation.budgets=a b,a_b", "would both be x-budgets-a_b"),
         ("03_density_crops.steps={a: 1}", "got a mapping"),
-        ("03_density_crops.steps=1 --set 03_density_crops.steps=3", "not of what is swept"),
+        ("03_density_crops.steps=1 --set 03_density_crops.steps=3", "is what is swept"),
         ("common.seed=1 --set 00_numbers.count=3,4", "takes one value"),
         ("common.seed=1 --set 00_numbers.count=x", "--set 00_numbers.count: expected a whole"),
     ],
@@ -189,6 +190,20 @@ def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project) -> 
         assert (read.sections, read.changed) == (one.sections, one.changed)
 
 
+def test_one_setting_is_called_as_a_sweep_calls_it_and_sets_what_it_needs(project) -> None:
+    settings = ["03_density_crops.threshold=0.2"]
+    one, notes = changed(project.experiment(), settings, **project.base)
+    sweep = project.parse(*settings)
+    assert ((one,), notes) == (sweep.runs, sweep.notes) and notes
+    settings += ["common.seed=3"]
+    one, _ = changed(project.experiment(), settings, **project.base)
+    assert one.name == "x-threshold-0_2-seed-3"
+    assert changed(project.experiment(), settings, "mine", **project.base)[0].name == "mine"
+    for name in ("x", "base"):
+        with pytest.raises(InputError, match="is another parameter file's"):
+            changed(project.experiment(), settings, name, **project.base)
+
+
 def test_a_dry_run_tells_each_stage_once_and_leaves_nothing(project) -> None:
     assert project.run("03_density_crops.steps=5,7", dry_run=True) == {}
     assert [line.split(" ", 1)[1] for line in project.told("00_numbers")] == [
@@ -250,7 +265,7 @@ def test_a_page_is_written_again_the_same(done) -> None:
 
 def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(done, capfd) -> None:
     project, _ = done
-    assert project.run("06_evaluation.budgets=6,8", jobs=2, say=cli.say) == {}
+    assert project.run("06_evaluation.budgets=6,8", jobs=2, say=output.Say()) == {}
     project.said += capfd.readouterr().out.splitlines()
     for stage in ("00_numbers", "03_density_crops"):
         assert all("cached: reused from experiment" in line for line in project.told(stage)[:2])
@@ -261,10 +276,11 @@ def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(don
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--set", "common.seed=1"], "--set and --jobs go with --sweep"),
+        (["--jobs", "2"], "--jobs goes with --sweep"),
         (["--sweep", "common.seed=1", "--until", "00_dataset"], "do not go with --sweep"),
+        (["--name", "a b"], "--name a b: expected letters"),
     ],
 )
 def test_a_wrong_command_is_one_line(arguments, told, capsys) -> None:
-    assert cli.main(["run", "params/tiny.yaml", *arguments]) == 1
+    assert cli.main(["run", "params/tiny.yaml", *arguments]) == 2
     assert re.fullmatch(f"dmnet: .*{told}.*\n", capsys.readouterr().err)

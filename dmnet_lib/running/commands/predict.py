@@ -50,14 +50,14 @@ class Options:
     out: Path = option("folder to write to")
     replaced: common.OutOptions
     strategy: str = option(PREDICTABLE, default="planned")
-    crops: int | None = option("of planned: crops an image (6)", type=common.count)
-    megapixels: float = option("of planned, instead of crops", type=common.positive, default=0.0)
-    max_upscale: float | None = option("how much larger crops are shown (4); 1.5 for a detector "
+    crops: int | None = option("of planned: crops per image (default 6)", type=common.count)
+    megapixels: float | None = option("of planned, in place of --crops", type=common.positive)
+    max_upscale: float | None = option("how much larger crops are shown (default 4); 1.5 for one "
         "that learned on drone images", type=common.positive)  # fmt: skip
     min_score: float = option("of boxes to keep", type=common.share, default=0.25)
     max_detections: int = option("of an image", type=common.count, default=500)
     recursive: bool = option("subfolders too", action="store_true")
-    every: int = option("every so many frames, else one a second", type=common.count, default=0)
+    every: int = option("every so many frames (default 1 a second)", type=common.count, default=0)
     overlays: bool = option("write no pictures", "--no-overlays", action="store_false")
     video: bool = option("write videos with boxes too", action="store_true")
     bands: str = option("of a raster, to show as red, green, blue: 4,1,2", default="")
@@ -140,6 +140,8 @@ def run(options: Options, say: Say) -> None:
     finally:
         journal.finish(is_whole=is_whole)
     boxes = sum(journal.done.values())
+    about = {"out": str(options.out), "images": len(journal.done), "boxes": boxes, "failed": failed}
+    say.result(about | {"boxes_of": dict(journal.done), "notes": list(predictor.notes)})
     say(f"{options.out}: images: {len(journal.done)}, boxes: {boxes:,}")
     if work.counts and not any(work.counts) and hasattr(predictor.detector, "nothing_found"):
         say(f"note: {predictor.detector.nothing_found()}")
