@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
 from dmnet_lib.core import classes, files
 from dmnet_lib.detection.strategy import described
@@ -150,6 +151,25 @@ def strategies(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def error_costs(errors: Mapping[str, Sequence[Mapping[str, object]]]) -> Figure:
+    """Return a bar a strategy of what each kind of its errors costs in AP50.
+
+    errors: {strategy: rows of kind and AP50_cost}. A kind whose mending would cost AP counts as 0.
+    """
+    table = pd.DataFrame(
+        {n: {r["kind"]: r["AP50_cost"] for r in rows} for n, rows in errors.items()}
+    )
+    table = table.astype(float).clip(lower=0).T
+    figure, ((ax,),) = new(width=9, height=1.2 + 0.34 * max(1, len(table)))
+    if len(table):
+        table[::-1].plot.barh(ax=ax, stacked=True, color=COLOURS, width=0.7, legend=False)
+    ax.set(xlabel="AP50 that putting all errors of a kind right would add", ylabel="")
+    _in_percent(ax.xaxis, "points")
+    entries = ax.get_legend_handles_labels()
+    figure.legend(*entries, loc="outside upper center", fontsize=8, ncols=7, frameon=False)
+    return figure
+
+
 def differences(table: pd.DataFrame, *, x_label: str = "difference in AP") -> Figure:
     """Return label, difference, low, high as a dot a row, blue where its interval excludes 0."""
     rows = table.dropna(subset=["difference"])
@@ -222,6 +242,11 @@ def _draw_line(ax: Axes, rows: pd.DataFrame, x: str, y: str, **style: str) -> No
 def _legend(figure: Figure, axes: np.ndarray) -> None:
     entries = axes.flat[0].get_legend_handles_labels()
     figure.legend(*entries, loc="outside right upper", fontsize=8, frameon=False)
+
+
+def _in_percent(axis: Axis, unit: str = "%") -> None:
+    axis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axis.set_label_text(f"{axis.get_label_text()}, {unit}")
 
 
 def _log_axis(ax: Axes, values: pd.Series) -> None:
