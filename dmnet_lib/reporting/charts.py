@@ -289,8 +289,8 @@ def recall_curves(
         ax.scatter(z, measured["found"], alpha=0.6, label="measured", **style)
         ends = (z.min(), z.max())
     smooth = np.geomspace(ends[0] / 2**0.5, ends[1] * 2**0.5, 200)
-    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
-        ax.plot(smooth, curve(smooth), color=colour, label=name)
+    for name, (colour, _) in styles(curves).items():
+        ax.plot(smooth, curves[name](smooth), color=colour, label=name)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.set(xlabel=f"side in {where}, px", ylabel="share of objects found", ylim=(0, 1))
