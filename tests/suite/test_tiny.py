@@ -39,7 +39,13 @@ def test_every_strategy_has_its_figures_and_intervals(tiny: Run) -> None:
         assert (row["vs_global"] is None) == (name == "global")
         assert (row["vs_uniform"] is None) == (name == UNIFORM)
         assert (row["containment_rate"] is None) == (name in ("global", "native"))
-    assert metrics["words"]
+    practical = {
+        name: row for name, row in metrics["strategies"].items() if not row["is_upper_bound"]
+    }
+    assert [*metrics["pairs"]] == [*practical][:-1]
+    assert metrics["verdict"]["strategy"] in practical and metrics["verdict"]["by"] == "megapixels"
+    assert [*metrics["errors"]] == metrics["main"]
+    assert metrics["operating"]["strategy"] in practical
 
 
 def test_plain_grids_cost_what_geometry_says(tiny: Run) -> None:
