@@ -34,9 +34,12 @@ TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml")  # that annotations a
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 TOLD_BY_ENDS = (".jpg", ".jpeg", ".png")  # images of one size that differ do so near an end
 END_BYTES = 4096  # of their head and tail
-# Parameters that decide no weights: where the data lies, what is shown, and what comes after.
+# Parameters that decide no result: where the data lies, and networks run: `numerics.kind` says on
+# what they do.
+UNKEYED = ("data_root", "device")
+# Parameters that decide no weights: what is shown, and what comes after.
 UNTRAINED = (
-    "data_root", "examples", "model_file", "model_classes", "class_map", "recall_curve_split",
+    *UNKEYED, "examples", "model_file", "model_classes", "class_map", "recall_curve_split",
     "fusion_iou", "fusion_top", "truncated_boxes", "view_weight", "calibrate_scores", "votes",
     "suppression", "grids", "tiles_px", "tile_overlap", "budgets",
 )  # fmt: skip
@@ -166,7 +169,7 @@ class Stage:
 
     def detection_cache(self, *inputs: Path) -> Path:
         """Return the folder where detections are cached, named by all that decides them."""
-        chosen = [self.params.get(name) for name in ("device", "classes", "score_threshold")]
+        chosen = [self.params.get(name) for name in ("classes", "score_threshold")]
         code = code_digest("from dmnet_lib.detection import detectors, onnx")
         kind = numerics.kind(self.params)
         key = digest([[*map(files.digest, inputs)], chosen, code, versions(), kind])
@@ -199,6 +202,7 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     if missing:
         raise InputError(f"{name}: the parameters cell lacks {', '.join(missing)}")
     chosen = {n: params.check(p, values[n], f"{name}: {n}") for n, p in known.items()}
+    params.require_effect(chosen, known, "the parameters cell")
     experiment = os.environ.get("DMNET_EXPERIMENT", "demo")
     out, upstream = _place(experiment, name)
     stage = Stage(name, experiment, result_folder.results_root(), out, chosen, upstream)

@@ -12,23 +12,6 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Experiment, Parameter, Value
 
 Known = Mapping[str, Mapping[str, Parameter]]
-# A parameter (left) that counts only while another has a value (right), which a sweep then sets.
-NEEDS: dict[str, tuple[str, Value]] = {
-    "01_density_ground_truth.sigma_px": ("01_density_ground_truth.sigma_rule", "fixed"),
-    "01_density_ground_truth.neighbours": ("01_density_ground_truth.sigma_rule", "adaptive"),
-    "01_density_ground_truth.beta": ("01_density_ground_truth.sigma_rule", "adaptive"),
-    "03_density_crops.threshold": ("03_density_crops.calibrate", False),
-    "03_density_crops.target_containment": ("03_density_crops.calibrate", True),
-}
-DRAWN = ("scenes_train", "scenes_val", "scenes_test", "scenes_seed")
-TRAINED = ("steps", "batch_size", "optimiser", "learning_rate", "decay_at", "weight_decay",
-           "evaluate_every", "patch_px", "whole_share", "pretrained")  # fmt: skip
-# Parameters that count for nothing while another has a value: there is nothing to sweep.
-IDLE: dict[str, tuple[str, Value]] = {
-    **{f"00_dataset.{name}": ("common.dataset", "visdrone") for name in DRAWN},
-    **{f"05_fused_detection.{name}": ("05_fused_detection.architecture", "onnx")
-       for name in TRAINED},
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,11 +57,12 @@ def parse(
         if len(ones) != 1 or place == swept:
             raise InputError(f"--set {place}: takes one value, and not of what is swept")
         base = _with(base, place, ones[0])
-    base, notes = _effective(base, swept)
+    base, notes = _effective(base, swept, known)
     section, _, name = swept.partition(".")
     number = f"{section[:2]}_" if sum(name in names for names in known.values()) > 1 else ""
     sweep_name = f"{base.name}-{number}{name}"
     runs: dict[str, Experiment] = {}
+    idle = []
     for value in values:
         words = params.words_of(value)
         safe = re.sub(r"[^A-Za-z0-9_-]+", "_", words).strip("_") or "none"
@@ -86,8 +70,13 @@ def parse(
         one = replace(_with(base, swept, value), name=f"{sweep_name}-{safe}", question=question)
         if one.name in runs:
             raise InputError(f"--sweep {text}: two of the values would both be {one.name}")
-        params.check_profile(one.sections[params.COMMON], f"--sweep {text}")
-        runs[one.name] = replace(one, changed=_changed(one, known))
+        # What only this value lets do nothing, such as another rule's width, is left out.
+        effective = replace(one, sections=params.without_idle(one.sections, known))
+        params.check_together(effective.sections, known, f"--sweep {text}")
+        idle.append(_places(one, known) - _places(effective, known))
+        runs[one.name] = replace(effective, changed=_changed(effective, known))
+    if set.intersection(*idle):  # of all values
+        params.check_together(one.sections, known, f"--sweep {text}")
     return Sweep(sweep_name, base, swept, tuple(values), tuple(runs.values()), notes)
 
 
@@ -98,25 +87,31 @@ def _assigned(text: str, known: Known, option: str) -> tuple[str, list[Value]]:
         raise InputError(f"{option} {text}: expected SECTION.NAME=VALUE, such as common.seed=1")
     parameter = params.find(known, section, name, option)
     # Text stays as it is written: 010 and yes are no numbers and no truths there.
-    loader = foreign.TextLoader if isinstance(parameter.default, str) else params.Loader
+    is_text = isinstance(parameter.default, str | list) and not parameter.is_number
+    loader = foreign.TextLoader if is_text else params.Loader
     try:
         found = foreign.parse_yaml(f"[{given}]", loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise InputError(f"{given}: expected values; quote one with a comma") from None
     where = f"{option} {section}.{name}"
+    if isinstance(parameter.default, list) and option == "--set":  # one list, in brackets or bare
+        found = [found[0] if len(found) == 1 else found]
     return f"{section}.{name}", [params.check(parameter, value, where) for value in found]
 
 
-def _effective(base: Experiment, swept: str) -> tuple[Experiment, tuple[str, ...]]:
-    if swept in IDLE and _value(base, IDLE[swept][0]) == IDLE[swept][1]:
-        other = "{}: {}".format(*IDLE[swept])
-        raise InputError(f"--sweep {swept}: counts for nothing with {other}, as in {base.name}")
-    place, value = NEEDS.get(swept, (swept, None))
-    if swept not in NEEDS or _value(base, place) == value:
-        return base, ()
-    needed = f"{place.partition('.')[2]}: {params.words_of(value)}"
-    told = f"{swept} counts only with {needed}, which is set so for all values"
-    return _with(base, place, value), (told,)
+def _effective(base: Experiment, swept: str, known: Known) -> tuple[Experiment, tuple[str, ...]]:
+    """Return the experiment in which the swept parameter counts, and what was set for that."""
+    section, _, name = swept.partition(".")
+    whole, notes = base.sections[params.COMMON] | base.sections[section], []
+    for condition in known[section][name].conditions:
+        if condition.holds(whole):
+            continue
+        told, is_own = f"{swept} counts {condition}", condition.name in known[section]
+        if not (is_own and condition.is_wanted and len(condition.values) == 1):
+            raise InputError(f"--sweep {told}, as {base.name} is not")
+        base = _with(base, f"{section}.{condition.name}", condition.values[0])
+        notes.append(f"{told}, which is set so for all values")
+    return base, tuple(notes)
 
 
 def _value(base: Experiment, place: str) -> Value:
@@ -127,6 +122,10 @@ def _value(base: Experiment, place: str) -> Value:
 def _with(base: Experiment, place: str, value: Value) -> Experiment:
     section, _, name = place.partition(".")
     return replace(base, sections=base.sections | {section: base.sections[section] | {name: value}})
+
+
+def _places(one: Experiment, known: Known) -> set[tuple[str, str]]:
+    return {(section, name) for section, own in _changed(one, known).items() for name in own}
 
 
 def _changed(one: Experiment, known: Known) -> dict[str, dict[str, Value]]:
