@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dmnet_lib.core import files, params, runs
 
+WIDTH = 100  # of a line; longer comments stand above it
 FOLDER = Path(__file__).resolve().parent
 MEANING = "run to open, a folder of results/; a new name begins one"
 RUN = params.Parameter(runs.EXPERIMENT, "", runs.DEFAULT, "", MEANING)
@@ -37,10 +38,12 @@ def is_parameters(cell: dict) -> bool:
 
 
 def _line(parameter: params.Parameter) -> str:
-    value = json.dumps(parameter.default) if isinstance(parameter.default, str) else None
-    value = value or repr(parameter.default)
-    comment = f"{parameter.allowed} {parameter.help}".strip()
-    return f"{parameter.name}: {type(parameter.default).__name__} = {value}  # {comment}"
+    default, kind = parameter.default, type(parameter.default).__name__
+    value = json.dumps(default, ensure_ascii=False) if kind in ("str", "list") else repr(default)
+    kind = "float | str" if kind == "str" and parameter.is_number else kind
+    comment = f"# {parameter.allowed} {parameter.help}".replace("  ", " ")
+    line = f"{parameter.name}: {kind} = {value}  {comment}"
+    return line if len(line) <= WIDTH else f"{comment}\n{line.partition('  # ')[0]}"
 
 
 def built(path: Path) -> str:

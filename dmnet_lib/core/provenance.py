@@ -36,9 +36,12 @@ RUNNER = "DMNET_STAGE_DIR"  # environment variable: where the runner lets a stag
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 TOLD_BY_ENDS = (".jpg", ".jpeg", ".png")  # images of one size that differ do so near an end
 END_BYTES = 4096  # of their head and tail
-# Parameters that decide no weights: where the data lies, what is shown, and what comes after.
+# Parameters that decide no result: where the data lies, and networks run: `numerics.kind` says on
+# what they do.
+UNKEYED = ("data_root", "device")
+# Parameters that decide no weights: what is shown, and what comes after.
 UNTRAINED = (
-    "data_root", "examples", "model_file", "model_classes", "class_map", "recall_curve_split",
+    *UNKEYED, "examples", "model_file", "model_classes", "class_map", "recall_curve_split",
     "fusion_iou", "fusion_top", "truncated_boxes", "view_weight", "calibrate_scores", "votes",
     "suppression", "grids", "tiles_px", "tile_overlap", "budgets",
 )  # fmt: skip
@@ -162,7 +165,7 @@ class Stage:
 
     def detection_cache(self, *inputs: Path) -> Path:
         """Return the folder where detections are cached, named by all that decides them."""
-        chosen = [self.params.get(name) for name in ("device", "classes", "score_threshold")]
+        chosen = [self.params.get(name) for name in ("classes", "score_threshold")]
         code = code_digest("from dmnet_lib.detection import detectors, onnx")
         kind = numerics.kind(self.params)
         key = files.digest_of([[*map(files.digest, inputs)], chosen, code, versions(), kind])
@@ -200,6 +203,7 @@ def begin(name: str, values: MutableMapping[str, object]) -> Stage:
     if missing := sorted(set(parameters) - set(values)):
         raise InputError(f"{name}: the parameters cell lacks {', '.join(missing)}")
     stage = take(name, values, parameters, known)
+    params.require_effect(stage.params, parameters, "the parameters cell")
     values.update(stage.params)
     numerics.pin(stage.params)
     stage.out.mkdir(parents=True, exist_ok=True)

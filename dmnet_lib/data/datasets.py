@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from dmnet_lib.core import annotations, files, images, official, parallel
+from dmnet_lib.core import annotations, files, images, lists, official, parallel
 from dmnet_lib.core.annotations import LIMIT_PX, Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import splits
@@ -60,12 +60,12 @@ class Source:
     dataset: str
     data_root: str | Path
     layout: str = ""
-    classes: str = ""
+    classes: lists.Given = ()
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> "Source":
         """Return the source that a stage's parameters name."""
-        return cls(*(str(given[one.name]) for one in fields(cls)))
+        return cls(*(given[one.name] for one in fields(cls)))
 
     @property
     def kind(self) -> str:
@@ -85,7 +85,7 @@ class Source:
 
 def load(
     root: Path | str, split: str, *, kind: str = "", layout: str = "", limit: int = 0,
-    classes: str = "",
+    classes: lists.Given = (),
 ) -> Split:  # fmt: skip
     """Return a split of a folder with its images, of each part the first `limit` if that is over 0.
 
@@ -117,7 +117,7 @@ def require_same_classes(found: Iterable[Split]) -> None:
             raise InputError(f"{one.home}: {'; '.join(named)}: all splits need the same list")
 
 
-def _joined(name: str, found: Sequence[Split], classes: str) -> Split:
+def _joined(name: str, found: Sequence[Split], classes: lists.Given) -> Split:
     tables = [one.annotations for one in found]
     names = [image for table in tables for image in table.names]
     if len(set(names)) < len(names):  # images of two parts that have one name

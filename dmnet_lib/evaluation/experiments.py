@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dmnet_lib.core import files, params, result_folder
+from dmnet_lib.core import files, lists, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, SEED, ResultFolder
@@ -40,9 +40,9 @@ class Pair(NamedTuple):
     is_main: bool
 
 
-def split_names(text: str) -> tuple[str, ...]:
-    """Return the names in a text with commas; nothing gives an empty tuple."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def split_names(given: lists.Given) -> tuple[str, ...]:
+    """Return the names in a list, or in a text with commas; nothing gives an empty tuple."""
+    return tuple(filter(None, lists.parts(given)))
 
 
 def swept(results: Path) -> set[str]:

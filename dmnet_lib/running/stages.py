@@ -18,6 +18,7 @@ from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, 
 from dmnet_lib.data import splits
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages import pages
+from dmnet_lib.running import checks
 
 NOTEBOOKS = files.SOURCES / "notebooks"
 NOT_RUN = "not run before"
@@ -127,7 +128,11 @@ def find_data(experiment: params.Experiment) -> tuple[Path | None, str]:
 def plan(
     experiment: params.Experiment, notebooks: Mapping[str, Notebook], home: Path, *, data: str
 ) -> list[StagePlan]:
-    """Return what a run does with each stage; home: results/<experiment>, data: of `find_data`."""
+    """Return what a run does with each stage; home: results/<experiment>, data: of `find_data`.
+
+    Raises InputError for what a stage would refuse.
+    """
+    checks.check(experiment)
     before, folders, plans = ResultFolder.read(home).all_folders, {}, []
     for name, values, upstream in _runs(experiment, notebooks, folders):
         stage = name.partition(SEED)[0]
@@ -179,7 +184,7 @@ def _made_of(
     upstream: Mapping[str, Path],
 ) -> dict[str, object]:  # fmt: skip
     made_of: dict[str, object] = {
-        "params": {n: value for n, value in values.items() if n != "data_root"},
+        "params": {n: v for n, v in values.items() if n not in provenance.UNKEYED},
         "code": provenance.notebook_digest(notebook.path),
         "data": data,
         "numerics": numerics.kind(values),
@@ -190,7 +195,7 @@ def _made_of(
     if values.get("recall_curve"):
         made_of["curve"] = files.digest(files.ROOT / str(values["recall_curve"]))
     if notebook.reads_results:
-        named = experiments.split_names(str(values.get("names", "")))
+        named = experiments.split_names(values.get("names", ()))
         made_of["results"] = _other_results(home, notebook.path.stem, named)
     return made_of
 

@@ -81,7 +81,7 @@ class DenseOptions:
     window: tuple[int, int] = option(
         "window in pixels (default 70x70)", type=_window, default=(70, 70), metavar="WxH"
     )
-    threshold: float = option("objects in a dense window", type=positive, default=0.08)
+    threshold: float = option("objects in a dense window", type=positive, default=threshold.PAPER)
     min_area: int = option("smallest area of a crop, in pixels", type=_pixels, default=70 * 70)
     padding: int = option("pixels added on every side", type=_pixels, default=0)
 
