@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dmnet_lib.core import files, params, result_folder
+from dmnet_lib.core import files, lists, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Value
 from dmnet_lib.core.result_folder import INTERACTIVE, METRICS, PARAMS, PROVENANCE, ResultFolder
@@ -74,9 +74,9 @@ def require_same(stage: str, common: Mapping[str, Value], needs: Folders, there:
     """
     products = _with_theirs(needs, there)
     for name in (name for name in common if name not in MAY_DIFFER):
-        own = _place(name, common[name])
+        own = common[name]
         theirs = {s: result_folder.parameters_of(f).get(name, own) for s, f in products.items()}
-        others = {s: value for s, value in theirs.items() if _place(name, value) != own}
+        others = {s: value for s, value in theirs.items() if not _agree(name, value, own)}
         if others:
             first, value = next(iter(others.items()))
             raise InputError(
@@ -104,7 +104,8 @@ def _require_present(stage: str, products: Folders) -> None:
     name, need = next(iter(stale.items()))
     before, now = _parameters_then(products[name], need), products[need]
     here = result_folder.parameters_of(now)
-    moved = [n for n in here if n not in NOT_CONTENT and before.get(n, here[n]) != here[n]]
+    shown = [n for n in here if n not in NOT_CONTENT]
+    moved = [n for n in shown if not _agree(n, before.get(n, here[n]), here[n])]
     was = f"with {', '.join(told(n, before[n]) for n in moved)}" if moved else "of other content"
     is_now = f"it has {', '.join(told(n, here[n]) for n in moved)} now" if moved else "it is now"
     remedy = _notebooks(stale)
@@ -178,9 +179,14 @@ def _parameters_then(folder: Path, need: str) -> Mapping[str, Value]:
     return files.read_json(folder / PROVENANCE).get(THEN, {}).get(need, {})
 
 
-def _place(name: str, value: Value) -> Value:
-    """Return a parameter to compare by: a folder wherever it is said from."""
-    return str(files.ROOT / str(value)) if name == "data_root" else value
+def _agree(name: str, one: Value, other: Value) -> bool:
+    """Tell whether two values of a parameter mean the same: a folder wherever it is said from, and
+    a list also where an older run has it as text with commas."""
+    if name == "data_root":
+        return files.ROOT / str(one) == files.ROOT / str(other)
+    if list in (type(one), type(other)):
+        return lists.entries(one) == lists.entries(other)
+    return one == other
 
 
 def _notebooks(stages: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from dmnet_lib.core.provenance import Stage
 STAGES = result_folder.STAGES
 DATASET, DENSITY, MCNN, CROPS, _, DETECTION, EVALUATION, COMPARISON = STAGES
 KNOWN = params.declared()
-NARROW = {"data_root": "data/own", "classes": "car, bus", "sigma_px": 6.0}
+NARROW = {"data_root": "data/own", "classes": ["car", "bus"], "sigma_px": 6.0}
 Values = Mapping[str, params.Value]
 
 
@@ -83,7 +83,7 @@ def test_a_run_gives_its_parameters_and_its_products(
     assert stage.experiment == "narrow"
     assert stage.upstream == {s: results / "narrow" / s / f"key{s[:2]}" for s in STAGES[:3]}
     assert stage.out == results / "narrow" / CROPS / "interactive"
-    assert (values["classes"], values["data_root"]) == ("car, bus", "data/own")
+    assert (values["classes"], values["data_root"]) == (["car", "bus"], "data/own")
     (line,) = capsys.readouterr().out.splitlines()
     assert line == (
         "run narrow: scenes in data/own; builds on 00_dataset (key00, 1 hour old), "
@@ -97,18 +97,18 @@ def test_a_stage_that_was_not_run_takes_the_run_s_changes(results: Path) -> None
     home = results / "narrow"
     shutil.rmtree(home / CROPS)
     changed = {
-        "common": {"classes": "car, bus", "data_root": "data/own"},
+        "common": {"classes": ["car", "bus"], "data_root": "data/own"},
         CROPS: {"min_area_px": 9},
     }
     listed = {stage: {"key": f"key{stage[:2]}"} for stage in STAGES[:3]}
     files.write_json(home / "latest.json", {"stages": listed, "changed": changed})
     stage = provenance.begin(CROPS, cells(CROPS) | {"experiment": "narrow"})
-    assert (stage.params["classes"], stage.params["min_area_px"]) == ("car, bus", 9)
+    assert (stage.params["classes"], stage.params["min_area_px"]) == (["car", "bus"], 9)
 
 
 def test_a_new_name_begins_a_run_whose_stages_share_what_is_common(results: Path) -> None:
     by_hand(DATASET, experiment="new", classes="bus", examples=2)
-    assert by_hand(DENSITY, experiment="new").params["classes"] == "bus"
+    assert by_hand(DENSITY, experiment="new").params["classes"] == ["bus"]
     assert by_hand(DENSITY, experiment="new").params["examples"] == 3
 
 
@@ -158,7 +158,7 @@ MIXTURES = [  # stages run by hand before with other values, the stage, its valu
      "03_density_crops has test_split: val, but 00_dataset .key00, 1 hour old. has test_split: "
      "test-dev: " + FIRST.format("00_dataset and 01_density_ground_truth and 02_mcnn_training")),
     ("other classes", [], CROPS, {"classes": "car"},
-     "has classes: car, but 00_dataset .* has classes: ''"),
+     "has classes: .car., but 00_dataset .* has classes: .."),
     ("other data", [], CROPS, {"data_root": "data/others"},
      "has data_root: data/others, but 00_dataset .* has data_root: data/scenes"),
     ("another dataset", [], DENSITY, {"dataset": "coco", "data_root": "data/coco"},
@@ -253,7 +253,7 @@ def test_further_seeds_are_taken_with_the_first(results: Path) -> None:
 
 def test_what_is_given_counts_even_where_it_is_the_default() -> None:
     stage = provenance.begin(DENSITY, injected(DENSITY, experiment="narrow", sigma_px=15))
-    assert (stage.params["sigma_px"], stage.params["classes"]) == (15.0, "car, bus")
+    assert (stage.params["sigma_px"], stage.params["classes"]) == (15.0, ["car", "bus"])
 
 
 def test_a_file_s_sections_are_taken_and_told(capsys: pytest.CaptureFixture) -> None:

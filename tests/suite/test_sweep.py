@@ -205,7 +205,7 @@ def test_one_setting_is_called_as_a_sweep_calls_it_and_sets_what_it_needs(projec
     settings = ["03_density_crops.threshold=0.2"]
     one, notes = changed(project.experiment(), settings, **project.base)
     sweep = project.parse(*settings)
-    assert ((one,), notes) == (sweep.runs, sweep.notes) and notes
+    assert notes == sweep.notes and [one.sections] == [run.sections for run in sweep.runs]
     settings += ["common.seed=3"]
     one, _ = changed(project.experiment(), settings, **project.base)
     assert one.name == "x-threshold-0_2-seed-3"
