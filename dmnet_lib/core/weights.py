@@ -12,6 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -104,8 +105,12 @@ def write(path: Path, model: nn.Module) -> Path:
 
 
 def read(path: Path, model: nn.Module) -> nn.Module:
-    """Return the model with a file's weights, ready to predict. InputError if torn or another's."""
-    errors = (RuntimeError, safetensors.SafetensorError)
+    """Return the model with a file's weights, ready to predict. InputError if they are torn,
+    another's, or no finite numbers."""
+    errors = (RuntimeError, ValueError, safetensors.SafetensorError)
     with files.reading(path, "this model's weights", errors, kind="weights"):
-        model.load_state_dict(safetensors.torch.load(files.read_bytes(path)))
+        tensors = safetensors.torch.load(files.read_bytes(path))
+        model.load_state_dict(tensors)
+        if not all(one.isfinite().all() for one in tensors.values()):
+            raise InputError(f"{path}: holds NaN or infinity; train it again")
     return model.eval()

@@ -52,5 +52,5 @@ def test_an_input_scale_comes_back_and_knows_a_fixed_input(tmp_path: Path) -> No
     with pytest.raises(InputError, match="set input_long_px to at most 96 and"):
         input_scale.read(path, input_wh=(96, 64))
     files.write_json(path, {"input_long_px": 3})
-    with pytest.raises(InputError, match="not an input scale"):
+    with pytest.raises(InputError, match="no max_upscale in it"):
         input_scale.read(path)

@@ -312,9 +312,9 @@ def write_many(home: Path) -> None:
 def test_millions_of_boxes_of_one_class_have_room(tmp_path: Path) -> None:
     write_many(tmp_path)
     for protocol in ("visdrone", "coco"):
-        arguments = ["--ground-truth", tmp_path / "truth.json", "--protocol", protocol, "--out",
-                     tmp_path / f"{protocol}.json", "--detections", tmp_path / "found.json"]  # fmt: skip
-        command = [sys.executable, "-m", "dmnet_lib.running.cli", "evaluate", *arguments]
+        given = "--ground-truth", tmp_path / "truth.json", "--detections", tmp_path / "found.json"
+        out = "--protocol", protocol, "--out", tmp_path / f"{protocol}.json"
+        command = [sys.executable, "-m", "dmnet_lib.running.cli", "evaluate", *given, *out]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = status
