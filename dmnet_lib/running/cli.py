@@ -62,6 +62,11 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def complain(words: str) -> None:
+    """Write what is wrong, in one line, to standard error."""
+    sys.stderr.write(f"dmnet: {_harmless(' '.join(words.split()))}\n")
+
+
 def _harmless(line: str) -> str:
     """Return a line without what would steer a terminal, such as colours in the name of a file."""
     return STEERING.sub(lambda sign: ascii(sign[0])[1:-1], line)
@@ -84,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if DEBUG in given:
             raise
-        sys.stderr.write(f"dmnet: {_harmless(_words(error))}\n")
+        complain(_words(error))
         return 1
 
 

@@ -94,3 +94,9 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, number: float) 
     path = weights.write(tmp_path / "w.safetensors", model)
     with pytest.raises(InputError, match=r"w\.safetensors: holds NaN or infinity"):
         weights.read(path, network())
+
+
+def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
+    path = weights.write(tmp_path / "w.safetensors", network().to(torch.complex64))
+    with pytest.raises(InputError, match="numbers of other types than this model's"):
+        weights.read(path, network())
