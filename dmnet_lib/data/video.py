@@ -52,11 +52,12 @@ def frames(path: Path, *, every: int = 0) -> Iterator[Frame]:
         raise InputError(f"{path}: no such video") from None
     except av.error.FFmpegError as error:
         told = f"corrupted or not a video of up to {files.limit(MOST_PX):,.0f} pixels a frame"
-        raise InputError(f"{path}: {told} ({error.strerror})") from None
+        more = f"{files.LIMITS} raises that limit"
+        raise InputError(f"{path}: {told} ({error.strerror}); {more}") from None
 
 
 def _bounded() -> dict[str, str]:
-    """Return the option by which FFmpeg refuses larger frames than the header told of."""
+    """Return the option by which FFmpeg refuses larger frames, whatever their header tells."""
     return {"max_pixels": f"{files.limit(MOST_PX):.0f}"}
 
 
@@ -68,7 +69,6 @@ def _frames(container: "InputContainer", path: Path, every: int) -> Iterator[Fra
     if stream.codec_context is None:
         raise InputError(f"{path}: corrupted, or of a kind that PyAV cannot decode")
     stream.thread_type = "AUTO"
-    files.require_most(path, stream.width * stream.height, MOST_PX, "pixels in a frame")
     stream.codec_context.options = _bounded()
     rate = Fraction(stream.average_rate or stream.guessed_rate or 1)
     step = every or max(1, round(rate))

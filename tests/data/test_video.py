@@ -74,8 +74,6 @@ def test_a_list_of_other_files_is_no_video(tmp_path: Path) -> None:
 
 
 def test_frames_over_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "MOST_PX", 160 * 96)
-    assert len(list(video.frames(made(tmp_path / "a.mp4")))) == 3
     monkeypatch.setattr(video, "MOST_PX", 160 * 96 - 1)
-    with pytest.raises(InputError, match="15,360 pixels in a frame, over the limit of 15,359"):
-        list(video.frames(tmp_path / "a.mp4"))
+    with pytest.raises(InputError, match="not a video of up to 15,359 pixels a frame"):
+        list(video.frames(made(tmp_path / "a.mp4")))
