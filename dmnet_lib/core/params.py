@@ -136,6 +136,11 @@ def declared(base_path: Path = BASE) -> dict[str, dict[str, Parameter]]:
     return table
 
 
+def declared_names() -> dict[str, Parameter]:
+    """Return every parameter of base.yaml by its name, which is of one type in all sections."""
+    return {name: one for names in declared().values() for name, one in names.items()}
+
+
 def load(path: Path, *, base_path: Path = BASE, text: str | None = None) -> Experiment:
     """Return the experiment of a parameter file, or of the text that is to be written there.
 

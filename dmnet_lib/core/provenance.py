@@ -14,15 +14,16 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, images, lineage, numerics, params, result_folder, runs
+from dmnet_lib.core import files, images, lineage, numerics, parallel, params, result_folder, runs
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.project import LIBRARY
 from dmnet_lib.core.result_folder import METRICS, PARAMS, PROVENANCE
@@ -34,8 +35,6 @@ PACKAGES = (
 TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml")  # that annotations are read from
 RUNNER = "DMNET_STAGE_DIR"  # environment variable: where the runner lets a stage write
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
-TOLD_BY_ENDS = (".jpg", ".jpeg", ".png")  # images of one size that differ do so near an end
-END_BYTES = 4096  # of their head and tail
 # Parameters that decide no result: where the data lies, and networks run: `numerics.kind` says on
 # what they do.
 UNKEYED = ("data_root", "device")
@@ -111,26 +110,24 @@ def notebook_digest(path: Path) -> str:
 
 
 def data_fingerprint(root: Path) -> str:
-    """Return a digest of a folder's images and texts, the same on every machine: of names, sizes,
-    every byte, and of JPEG and PNG, whose ends differ with all between, those. Links are followed.
+    """Return a digest of a folder's images and texts, the same on every machine.
 
-    What else is there, such as logs and hidden files, is never read as data and does not count."""
-    whole = sha256()
+    Names, sizes and every byte count, which takes a core some seconds for 2 GB. Links are followed.
+    What else is there, such as logs and hidden files, is never read as data and does not count.
+    """
     names = glob.iglob("**", root_dir=root, recursive=True)  # noqa: PTH207 (no hidden ones)
-    for name in sorted(Path(name).as_posix() for name in names):
-        path = root / name
-        if path.suffix.lower() not in (*TEXT_SUFFIXES, *images.SUFFIXES) or path.is_dir():
-            continue
-        size = path.stat().st_size
-        with files.opened(path, most=files.ANY_BYTES) as stream:
-            content = sha256()
-            if path.suffix.lower() in TOLD_BY_ENDS:
-                content.update(stream.read(END_BYTES))
-                stream.seek(max(END_BYTES, size - END_BYTES))
-            while part := stream.read(2**20):
-                content.update(part)
-        whole.update(f"{name}\0{size}\0{content.hexdigest()}\n".encode())
-    return whole.hexdigest()[:12]
+    kinds, paths = (*TEXT_SUFFIXES, *images.SUFFIXES), sorted(map(Path, names), key=Path.as_posix)
+    counted = [one for one in paths if one.suffix.lower() in kinds and not (root / one).is_dir()]
+    with ThreadPoolExecutor(parallel.cores()) as threads:
+        lines = list(threads.map(lambda path: _told(root, path), counted))
+    return sha256("".join(lines).encode()).hexdigest()[:12]
+
+
+def _told(root: Path, path: Path) -> str:
+    """Return a line of a file's path below root, its size and its digest."""
+    with files.opened(root / path, most=files.ANY_BYTES) as stream:
+        content = file_digest(stream, "sha256").hexdigest()
+        return f"{path.as_posix()}\0{stream.tell()}\0{content}\n"
 
 
 @dataclass(frozen=True)

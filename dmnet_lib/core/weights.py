@@ -105,8 +105,15 @@ def write(path: Path, model: nn.Module) -> Path:
 
 
 def read(path: Path, model: nn.Module) -> nn.Module:
-    """Return the model with a file's weights, ready to predict. InputError if torn or another's."""
-    errors = (RuntimeError, safetensors.SafetensorError)
+    """Return the model with a file's weights, ready to predict. InputError if they are torn,
+    another's, or no finite numbers."""
+    errors = (RuntimeError, ValueError, safetensors.SafetensorError)
     with files.reading(path, "this model's weights", errors, kind="weights"):
-        model.load_state_dict(safetensors.torch.load(files.read_bytes(path)))
+        tensors = safetensors.torch.load(files.read_bytes(path))
+        own = {name: one.dtype for name, one in model.state_dict().items()}
+        if any(one.dtype != own.get(name, one.dtype) for name, one in tensors.items()):
+            raise InputError(f"{path}: numbers of other types than this model's")
+        model.load_state_dict(tensors)
+        if not all(one.isfinite().all() for one in tensors.values()):
+            raise InputError(f"{path}: holds NaN or infinity; train it again")
     return model.eval()

@@ -57,7 +57,7 @@ def read(
 
     Raises InputError for another file, and where views or crops do not fit the detector.
     """
-    found = files.read_json(path)
+    found = files.read_told(path)
     with files.reading(
         path, "an input scale", (ArithmeticError, LookupError, TypeError, ValueError)
     ):

@@ -456,7 +456,7 @@ def _xml_folder(path: Path, split: str) -> tuple[Path, bool]:
 
 def _coco(asked: Request) -> Split:
     path, folders = _coco_files(asked)
-    value = files.read_json(path)
+    value = coco.decoded(path)
     images = tuple(coco.images_of(value, source=path).values())
     names = [str(image["file_name"]) for image in images]
     # Where one of the first images lies, the others are.

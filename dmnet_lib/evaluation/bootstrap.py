@@ -41,6 +41,13 @@ class Matches:
     outcome: np.ndarray
     classes: Classes = NO_CLASSES
 
+    def first(self, count: int) -> "Matches":
+        """Return what the best detections of each image and class counted as, so many of them."""
+        group = self.image_index * (len(self.boxes) + 1) + self.class_index
+        rows = matching.rank_in_group(group, -np.arange(len(group))) < count
+        found = self.class_index[rows], self.image_index[rows], self.outcome[:, rows]
+        return Matches(self.boxes, *found, self.classes)
+
 
 def matches(
     truth: Annotations,
@@ -50,7 +57,14 @@ def matches(
     area_px: tuple[float, float] = ANY_AREA,
 ) -> Matches:
     """Match as COCOeval does, after VisDrone's rule for ignored regions; area_px as in AREAS."""
-    truth, found = matching.drop_in_ignored_regions(truth, found)
+    tables = matching.drop_in_ignored_regions(truth, found)
+    return matches_anywhere(*tables, max_detections=max_detections, area_px=area_px)
+
+
+def matches_anywhere(
+    truth: Annotations, found: Detections, *, max_detections: int, area_px: tuple[float, float]
+) -> Matches:
+    """Match as `matches` does, where there is no ignored region, or none counts."""
     group = found.image_index * (len(truth.classes) + 1) + found.class_ids
     found = found.select(matching.rank_in_group(group, found.scores) < max_detections)
     order = np.argsort(-found.scores, kind="stable")  # equal scores in the order of images
@@ -133,6 +147,16 @@ def precision_recall(found: Matches) -> np.ndarray:
             recall, precision = _curves(_steps(found, k, t), once, boxes[k])
             first = np.searchsorted(recall[:, 0], RECALLS, side="left")
             result[k, t] = np.append(precision, 0)[first]
+    return result
+
+
+def recalls(found: Matches) -> np.ndarray:
+    """Return the [K, T] share of each class's boxes that is found; NaN for a class without."""
+    result = np.full((len(found.boxes), len(THRESHOLDS)), np.nan)
+    boxes = found.boxes.sum(axis=1)
+    for k in np.flatnonzero(boxes):
+        is_true = found.outcome[:, found.class_index == k] == matching.TRUE
+        result[k] = is_true.sum(axis=1) / boxes[k]
     return result
 
 

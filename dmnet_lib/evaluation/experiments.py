@@ -49,8 +49,8 @@ def swept(results: Path) -> set[str]:
     """Return the sweeps under results, and the experiments of their values."""
     found: set[str] = set()
     for path in results.glob(f"*/{SWEEP}"):
-        with suppress(InputError, KeyError, TypeError):  # a damaged one hides no other
-            runs = files.read_json(path)["runs"]
+        with suppress(InputError, TypeError):  # a damaged one hides no other
+            runs = files.read_told(path)["runs"]
             found |= {path.parent.name, *(run["experiment"] for run in runs)}
     return found
 
@@ -126,7 +126,7 @@ def parameters(folder: ResultFolder) -> dict[str, object]:
     values: dict[str, object] = {}
     for stage, path in sorted(folder.folders.items()):
         if stage <= EVALUATION and (path / PARAMS).exists():
-            for name, value in folder.params(stage).items():
+            for name, value in result_folder.parameters_of(path).items():
                 values[f"{params.COMMON if name in common else stage}.{name}"] = value
     return values
 

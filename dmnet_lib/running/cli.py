@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if DEBUG in given:
             raise
-        sys.stderr.write(f"dmnet: {output.harmless(_words(error))}\n")
+        output.complain(_words(error))
         return 1
 
 

@@ -55,6 +55,11 @@ def _write(line: str) -> None:
     sys.stdout.flush()
 
 
+def complain(words: str) -> None:
+    """Write what is wrong, in one line, to standard error."""
+    sys.stderr.write(f"dmnet: {harmless(' '.join(words.split()))}\n")
+
+
 def harmless(line: str) -> str:
     """Return a line without what would steer a terminal, such as colours in the name of a file."""
     return STEERING.sub(lambda sign: ascii(sign[0])[1:-1], line)

@@ -371,7 +371,7 @@ def _note(job: Job, step: StagePlan, *, last: bool) -> None:
     now = replace(before, stages=known)
     if last or not before.stages:  # until then the headline is the old one's
         now = replace(now, question=job.experiment.question, changed=job.experiment.changed)
-    headline = files.read_json(step.folder / METRICS).get("headline", {})
+    headline = files.read_told(step.folder / METRICS).get("headline", {})
     now.with_stage(step.name, step.key, headline).write()
     shutil.rmtree(job.home / FAILED / step.stage, ignore_errors=True)
 

@@ -78,7 +78,7 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
     found: dict[str, Notebook] = {}
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         provenance.notebook_code(path)  # raises where a cell is no Python
-        about, where = files.read_json(path).get("metadata", {}).get("dmnet"), params.shown(path)
+        about, where = files.read_told(path).get("metadata", {}).get("dmnet"), params.shown(path)
         if not isinstance(about, dict):
             raise InputError(f"{where}: its metadata must hold dmnet: needs and writes")
         needs = tuple(about.get("needs", ()))
@@ -226,7 +226,7 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
         return "an output is not whole"
     if scenes_root:
         about = folder / lineage.FINGERPRINT
-        about = files.read_json(about) if about.exists() else {}
+        about = files.read_told(about) if about.exists() else {}
         there = provenance.data_fingerprint(scenes_root) if scenes_root.is_dir() else ""
         if not there or about.get("fingerprint", there) != there:
             return "the scenes it generates are gone"
@@ -236,7 +236,7 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
 def _difference(folder: Path, made_of: Mapping[str, object]) -> str:
     if not (folder / PARAMS).exists() or not (folder / PROVENANCE).exists():
         return NOT_RUN
-    was, old = files.read_json(folder / PROVENANCE), result_folder.parameters_of(folder)
+    was, old = files.read_told(folder / PROVENANCE), result_folder.parameters_of(folder)
     new, keys = made_of["params"], was.get("upstream", {})
     moved = [name for name in sorted(new) if name not in old or old[name] != new[name]]
     found = [f"changed parameters: {', '.join(moved)}"] if moved else []

@@ -53,5 +53,5 @@ def test_an_input_scale_comes_back_and_knows_a_fixed_input(tmp_path: Path) -> No
         with pytest.raises(InputError, match=f"{told}$"):
             input_scale.read(path, input_wh=input_wh)
     files.write_json(path, {"input_long_px": 3})
-    with pytest.raises(InputError, match="not an input scale"):
+    with pytest.raises(InputError, match="no max_upscale in it"):
         input_scale.read(path)

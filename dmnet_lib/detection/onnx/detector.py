@@ -114,7 +114,7 @@ class Onnx:
             complete = guess.with_batch(arrays, self.head, size_wh, len(self.names))
             raw = self.head.read(complete, len(self.names))
             if np.isnan(raw.scores).any():
-                raise InputError(detectors.NO_NUMBERS)
+                raise InputError(f"{self.network.path}: {detectors.NO_NUMBERS}")
             if raw.labels is None:
                 scores = raw.scores[..., list(self.columns)]
             else:
@@ -123,7 +123,7 @@ class Onnx:
             view, row, column = np.nonzero(scores >= self.score_threshold)  # a row may be of many
             xyxy = self.head.boxes_xyxy(raw, (view, row), size_wh)
             if np.isnan(xyxy).any():
-                raise InputError(detectors.NO_NUMBERS)
+                raise InputError(f"{self.network.path}: {detectors.NO_NUMBERS}")
             of_rows = scores[view, row, column].astype(np.float64)
             yield xyxy, of_rows, np.array(self.class_ids)[column], view + first
 

@@ -80,4 +80,4 @@ def read(results: ResultFolder) -> Evaluated | None:
 
 def json_or_empty(path: Path) -> dict:
     """Return what a JSON file holds, nothing where there is none."""
-    return files.read_json(path) if path.exists() else {}
+    return files.read_told(path) if path.exists() else {}

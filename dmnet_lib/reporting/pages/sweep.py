@@ -106,7 +106,7 @@ def _compared(
 
 def write_page(home: Path, *, overwrite: bool = False) -> Path:
     """Write a sweep's report.html from sweep.json and the figure beside it."""
-    about = files.read_json(home / SWEEP)
+    about = files.read_told(home / SWEEP)
     frame = pd.DataFrame(about["table"])
     lines = [f"{name} failed: {why}" for name, why in about.get("failed", {}).items()]
     lines += [*about.get("words", ()), *(f"{note}." for note in about["notes"])]

@@ -12,6 +12,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import datasets
+from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DataOptions, Say, option
@@ -66,7 +67,7 @@ def run(options: Options, say: Say) -> None:
     made = options.replaced.made(options.out, "evaluate")
     split = options.data.read_from(options.ground_truth)
     truth, odd = split.annotations, [*split.notes, *datasets.remarks(split)]
-    images = files.read_json(options.images) if options.images else split.coco_file
+    images = coco_format.decoded(options.images) if options.images else split.coco_file
     if images is not None and not isinstance(images, Mapping):
         raise InputError(f"{options.images}: not a COCO file with images and categories")
     found, notes = results.read(

@@ -26,6 +26,7 @@ from dmnet_lib.data.journal import LINES, Journal
 from dmnet_lib.detection.strategy import PREDICTABLE
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DetectorOptions, Say, option
+from dmnet_lib.running.output import complain
 
 if TYPE_CHECKING:
     from dmnet_lib.detection.predict import Prediction, Predictor
@@ -133,7 +134,7 @@ def run(options: Options, say: Say) -> None:
             with tqdm.external_write_mode(sys.stderr if isinstance(done, InputError) else None):
                 if isinstance(done, InputError):
                     failed += 1
-                    sys.stderr.write(f"dmnet: {' '.join(str(done).split())}\n")
+                    complain(str(done))
                 else:
                     say(done)
         is_whole = not failed

@@ -67,7 +67,7 @@ def compare(first: ResultFolder, second: ResultFolder, names: Sequence[str], say
 
 
 def _kind(path: Path) -> str:
-    made_by = files.read_json(path) if path.is_file() else {}
+    made_by = files.read_told(path) if path.is_file() else {}
     return made_by.get("numerics", numerics.PORTABLE)
 
 
