@@ -118,7 +118,7 @@ def test_another_run_is_chosen_and_opened(browser: Browser, address: str) -> Non
         expect(page.get_by_text("run tiny: scenes in data/scenes_tiny; builds on")).to_be_attached()
         page.locator(".dmnet-runs").get_by_label("Run", exact=True).select_option("another")
         expect(page.get_by_text("another is opened by Run > Run All Cells")).to_be_visible()
-        lab.run_all(page)
+        lab.start_all(page)
         line = page.get_by_text("run another: scenes in data/scenes_tiny; builds on")
         expect(line).to_be_attached(timeout=lab.SECONDS * 1000)
         _look(page, "another_run")
