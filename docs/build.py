@@ -2,7 +2,8 @@
 
 The pages are written whole, from docs/templates: results.md, fusion.md, plans.md, sahi.md,
 official.md, speed.md and licences.md. README.md and scaling.md have generated parts between marks.
-The figures that they and README show go to docs/figures. Run it after experiments and benchmarks.
+The figures that they and README show go to docs/figures; results/README.md lists the experiments.
+Run it after experiments and benchmarks.
 """
 
 import shutil
@@ -17,7 +18,7 @@ from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import DETECTION, EVALUATION, ResultFolder
 from dmnet_lib.evaluation import strategy_table
 from dmnet_lib.evaluation.difference import Difference
-from dmnet_lib.reporting.pages import findings
+from dmnet_lib.reporting.pages import findings, index
 from dmnet_lib.reporting.pages.render import Table
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -49,6 +50,7 @@ def page(name: str, **values: object) -> str:
     """Return a generated page from its template in docs/templates."""
     loader = FileSystemLoader(DOCS / "templates")
     made = Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True)
+    made.filters["drawn"] = lambda figure: next((DOCS / "figures").glob(f"{figure}.*")).name
     return made.get_template(f"{name}.md.j2").render(values)
 
 
@@ -259,6 +261,13 @@ def _percent(share: float | None) -> str:
 
 def main() -> int:
     """Write all of it; return the exit status."""
+    for name, (experiment, stage, figure) in FIGURES.items():
+        folder = ResultFolder.read(RESULTS / experiment).folder(stage)
+        (DOCS / "figures").mkdir(exist_ok=True)
+        for old in (DOCS / "figures").glob(f"{name}.*"):
+            old.unlink()
+        (picture,) = (p for p in (folder / "figures").glob(f"{figure}.*") if p.suffix != ".csv")
+        shutil.copyfile(picture, DOCS / "figures" / f"{name}{picture.suffix}")
     pages = {
         "results": results_page(RESULTS),
         "fusion": fusion_page(RESULTS),
@@ -270,10 +279,7 @@ def main() -> int:
     }
     for name, text in pages.items():
         files.write_text(DOCS / f"{name}.md", text)
-    for name, (experiment, stage, figure) in FIGURES.items():
-        folder = ResultFolder.read(RESULTS / experiment).folder(stage)
-        (DOCS / "figures").mkdir(exist_ok=True)
-        shutil.copyfile(folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}.png")
+    index.write_readme(RESULTS)
     readme = ROOT / "README.md"
     text = with_text(readme.read_text("utf-8"), "results", readme_table(metrics_of(RESULTS, DEMO)))
     text = with_text(text, "sahi", readme_sahi(BENCHMARKS / "against_sahi.json"))
