@@ -37,7 +37,7 @@ def write_index(results: Path, *, overwrite: bool = False) -> Path:
             if not (home / PAGE).exists():
                 write_pages(home)
             rows.append(_row(home, can_compare=not (home / experiments.SWEEP).exists()))
-        except InputError as error:  # it hides no other
+        except (InputError, KeyError, TypeError) as error:  # it hides no other
             name = LINK.format(home.name, PAGE) if (home / PAGE).exists() else home.name
             damaged = NAMED.format(name, str(error))
             rows.append(("", damaged, *(MISSING,) * 6, "damaged", *(MISSING,) * 3))
