@@ -1,4 +1,4 @@
-"""Detections and images of a run, where both are at hand -> pictures for its pages.
+"""Detections and images of a run, where both are kept -> pictures for its pages.
 
 Each picture is there once, as JPEG; over it lie the boxes of every strategy as SVG paths, of which
 a page shows one strategy's at a time.
@@ -96,7 +96,7 @@ class Judgements:
 
 
 def read(results: ResultFolder, names: Sequence[str], min_score: float) -> Judgements | None:
-    """Return what these strategies find in a run's images; None where something is not at hand."""
+    """Return what these strategies find in a run's images; None where something is missing."""
     from dmnet_lib.detection import strategies  # most pages need none of it
 
     try:

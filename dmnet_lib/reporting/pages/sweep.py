@@ -121,7 +121,7 @@ def write_page(home: Path, *, overwrite: bool = False) -> Path:
         }
     page = render.html(
         "sweep", title=home.name, question=about["question"], lines=lines, figure=figure,
-        tables=tables, runs=about["runs"], page=PAGE,
+        tables=tables, runs=about["runs"], page=PAGE, up="..",
     )  # fmt: skip
     return write_own(home / PAGE, page, overwrite=overwrite)
 
