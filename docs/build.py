@@ -74,7 +74,7 @@ def ablation(rows: Sequence[Mapping]) -> str:
     cells: dict[str, dict[str, str]] = {}
     for row in rows:
         has_none = row["difference"] is None
-        gain = _percent(row["AP"]) if has_none else Difference.read(row).cell(in_points=True)
+        gain = _percent(row["AP"]) if has_none else Difference.read(row).cell()
         cells.setdefault(row["strategy"], {})[row["variant"]] = gain
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     lines = [(name, *(one[variant] for variant in variants)) for name, one in cells.items()]
@@ -106,7 +106,7 @@ def subset_table(rows: Mapping[str, Mapping], metrics: Mapping) -> Table:
     for name in metrics["main"]:
         differences = [Difference.read(rows[name], f"vs_{key}_") for key in metrics["baselines"]]
         shares = [_percent(rows[name][column]) for column in SUBSET_COLUMNS]
-        cells.append((name, *shares, *(one.cell(in_points=True) for one in differences)))
+        cells.append((name, *shares, *(one.cell() for one in differences)))
     versus = [f"AP vs {name}" for name in metrics["baselines"].values()]
     return Table(("strategy", *SUBSET_COLUMNS, *versus), cells)
 
@@ -149,7 +149,7 @@ def sahi_run(run: Mapping) -> dict[str, object]:
 def sahi_cell(row: Mapping, name: str) -> str:
     """Return one cell: a score in percent, a difference in points, or a cost."""
     if name == "vs_best":
-        return Difference.read(row[name]).cell(in_points=True)
+        return Difference.read(row[name]).cell()
     if name == "AP":
         low, high = (_percent(end) for end in row["intervals"][name])
         return f"{_percent(row[name])} [{low}, {high}]"
@@ -226,7 +226,7 @@ def readme_table(metrics: Mapping) -> str:
     rows = {name: metrics["strategies"][name] for name in README_ROWS}
     columns = (*SUBSET_COLUMNS, *strategy_table.COST_COLUMNS)
     table = strategy_table.strategy_table(rows, columns, baselines=("sliding",))
-    shown = strategy_table.readable(table, {"sliding": "sliding 640"}, in_percent=True)
+    shown = strategy_table.readable(table, {"sliding": "sliding 640"})
     return Table.of_frame(shown).markdown()
 
 
@@ -237,7 +237,7 @@ def readme_sahi(path: Path) -> str:
         rows = {row["name"]: row for row in run["rows"]}
         ours, best = rows[run["equal"]["calls"]], rows[run["best"]]
         each = [f"AP {_percent(row['AP'])} at {row['calls']:.1f} calls" for row in (ours, best)]
-        difference = Difference.read(ours["vs_best"]).cell(in_points=True)
+        difference = Difference.read(ours["vs_best"]).cell()
         told = f"*{ours['name']}* has {each[0]}, SAHI at its best {each[1]} ({difference})"
         if ours["AP_kept"] != ours["AP"]:
             kept = " and ".join(_percent(row["AP_kept"]) for row in (ours, best))

@@ -45,7 +45,7 @@ def seeds_words(scores: "Scores", names: Sequence[str]) -> Words:
     line = f"Scores and costs are means over {scores.seeds} training seeds"
     if apart:
         most = max(apart, key=apart.get)
-        line += f", whose AP is up to {apart[most]:.3f} apart (`{most}`)"
+        line += f", whose AP is up to {100 * apart[most]:.1f} points apart (`{most}`)"
     return Words(f"{line}.\nIntervals cover {covered(scores.seeds)}.")
 
 
@@ -92,7 +92,9 @@ def judge(scores: "Scores", main: Sequence[str], *, reused: bool) -> dict[str, o
     caveats = _caveats(rows[chosen], rows[rival], few, scores.seeds, reused=reused)
     highest = best(rows, [name for name in rows if rows[name]["is_baseline"]])
     if rows[highest]["AP"] > rows[rival]["AP"]:  # at settings that were not named before
-        reached = "{AP:.3f} at {megapixels:.2f} megapixels per image".format(**rows[highest])
+        reached = "{:.1f} % at {:.2f} megapixels per image".format(
+            100 * rows[highest]["AP"], rows[highest]["megapixels"]
+        )
         caveats.insert(0, f"Of all baselines `{highest}` has the highest AP, {reached}.")
     verdict = {"tone": tone, "sentence": f"{sentence}.", "against": caveats}
     return verdict | {"strategy": chosen, "rival": rival} | difference.record()
@@ -126,7 +128,7 @@ def sentences(scores: "Scores", main: Sequence[str], *, reused: bool) -> Words:
         return Words(f"On {images} there is no object to find: nothing can be compared.")
     lines = [
         f"On {images}, `{top}` has the highest AP of {len(rows)} strategies, "
-        f"{scored[top]:.3f}, at {rows[top]['megapixels']:.2f} megapixels per image."
+        f"{100 * scored[top]:.1f} %, at {rows[top]['megapixels']:.2f} megapixels per image."
     ]
     for method, other in baselines.items():
         for name in main:
@@ -143,15 +145,15 @@ def sentences(scores: "Scores", main: Sequence[str], *, reused: bool) -> Words:
 def _gain_per_megapixel(rows: Rows) -> str:
     base = rows["global"]
     gains = {
-        name: (row["AP"] - base["AP"]) / (row["megapixels"] - base["megapixels"])
+        name: 100 * (row["AP"] - base["AP"]) / (row["megapixels"] - base["megapixels"])
         for name, row in rows.items()
         if row["megapixels"] > base["megapixels"]
     }
     if max(gains.values(), default=0) <= 0:
         return "No strategy gains AP with its megapixels beyond the global pass."
     order = sorted(gains, key=gains.get, reverse=True)
-    listed = ", ".join(f"`{name}` {gains[name]:.3f}" for name in order)
-    return f"Gain in AP per megapixel beyond the global pass: {listed}."
+    listed = ", ".join(f"`{name}` {gains[name]:.1f}" for name in order)
+    return f"Gain in points of AP per megapixel beyond the global pass: {listed}."
 
 
 def subset_roles(

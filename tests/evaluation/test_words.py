@@ -49,7 +49,7 @@ def test_the_best_practical_strategy_is_held_against_the_best_that_chooses_no_cr
         "wins", "density mcnn", "sliding 640",
     )  # fmt: skip
     assert told["sentence"].startswith("`density mcnn` beats `sliding 640`")
-    assert "AP +0.050 (95% interval +0.04" in told["sentence"]
+    assert "AP +5.0 points (95% interval +4." in told["sentence"]
     assert "1.90 instead of 4.50 megapixels" in told["sentence"]
     assert any("MCNN's own pass" in doubt for doubt in told["against"])
     assert told["low"] < told["difference"] < told["high"]
@@ -61,7 +61,7 @@ def test_a_better_baseline_at_other_settings_is_told() -> None:
     told = judged(found)
     assert told["rival"] == "sliding 640"
     assert told["against"][0] == (
-        "Of all baselines `sliding 480` has the highest AP, 0.310 at 7.60 megapixels per image."
+        "Of all baselines `sliding 480` has the highest AP, 31.0 % at 7.60 megapixels per image."
     )
     assert not any("Of all baselines" in doubt for doubt in judge(mcnn=0.3)["against"])
 
@@ -134,9 +134,9 @@ BELOW, EVEN, ABOVE = (-0.2, -0.3, -0.1), (0.1, -0.1, 0.3), (0.2, 0.1, 0.3)
 @pytest.mark.parametrize(
     ("versus", "expected"),
     [
-        (ABOVE, "AP +0.200 (90% interval +0.100 to +0.300), significant."),
-        (BELOW, "AP -0.200 (90% interval -0.300 to -0.100), significant."),
-        (EVEN, "AP +0.100 (90% interval -0.100 to +0.300), not significant."),
+        (ABOVE, "AP +20.0 points (90% interval +10.0 to +30.0), significant."),
+        (BELOW, "AP -20.0 points (90% interval -30.0 to -10.0), significant."),
+        (EVEN, "AP +10.0 points (90% interval -10.0 to +30.0), not significant."),
         (None, "there is no AP to compare."),
     ],
 )
@@ -145,14 +145,14 @@ def test_a_sentence_follows_the_interval(versus: tuple | None, expected: str) ->
 
 
 def test_the_best_is_named_whoever_it_is():
-    told = "On 30 images, `native` has the highest AP of 3 strategies, 0.500, at 2.00 megapixels"
+    told = "On 30 images, `native` has the highest AP of 3 strategies, 50.0 %, at 2.00 megapixels"
     assert compared(native=ABOVE, uniform=EVEN)[0] == f"{told} per image."
-    assert "`global` has the highest AP of 2 strategies, 0.300" in compared(native=BELOW)[0]
+    assert "`global` has the highest AP of 2 strategies, 30.0 %" in compared(native=BELOW)[0]
 
 
 def test_the_gain_of_a_megapixel_is_told_whichever_way():
     assert compared(native=ABOVE, uniform=EVEN)[-1] == (
-        "Gain in AP per megapixel beyond the global pass: `native` 0.200, `uniform` 0.100."
+        "Gain in points of AP per megapixel beyond the global pass: `native` 20.0, `uniform` 10.0."
     )
     assert compared(native=BELOW, uniform=BELOW)[-1].startswith("No strategy gains AP")
     assert compared()[-1].startswith("No strategy gains AP")

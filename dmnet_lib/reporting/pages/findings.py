@@ -105,7 +105,7 @@ class Evaluated:
             row = self.rows[name]
             scores = [_percent(row.get(score)) for score in ("AP", "AP50", "APs")]
             costs = [_number(row.get("megapixels"), 2), _number(self.seconds.get(name), 2)]
-            difference = Difference.read(row.get(f"vs_{method}") or {}).cell(in_points=True)
+            difference = Difference.read(row.get(f"vs_{method}") or {}).cell()
             difference = "-" if name == baselines.get(method) else difference
             named = SWATCH.format(
                 looks[name][0].replace(charts.BLACK, "currentColor")
@@ -125,7 +125,7 @@ class Evaluated:
         rows = []
         for one in sorted(of_kind, key=lambda one: -(one["AP50_cost"] or 0)):
             cost = {"difference": one["AP50_cost"], "low": one["low"], "high": one["high"]}
-            cell = Difference.read(cost).cell(in_points=True)
+            cell = Difference.read(cost).cell()
             kind = NAMED.format(one["kind"], about.get(one["kind"], ""))
             rows.append((kind, f"{one['errors']:,.0f}", cell))
         caption = f"Errors of {self.best} by kind, the most costly first"
@@ -178,7 +178,7 @@ class Evaluated:
         if name is None or self.rows[name].get("AP") is None:
             return images, MISSING, MISSING, MISSING
         gain = Difference.read(self.rows[name].get("vs_global") or {})
-        return images, name, _percent(self.rows[name]["AP"]), gain.cell(in_points=True)
+        return images, name, _percent(self.rows[name]["AP"]), gain.cell()
 
 
 def strategies(metrics: Mapping[str, dict], names: Sequence[str] = ()) -> Table:
@@ -186,7 +186,7 @@ def strategies(metrics: Mapping[str, dict], names: Sequence[str] = ()) -> Table:
     baselines = metrics.get("baselines", {})
     names = names or metrics.get("main", metrics["strategies"])
     rows = {name: metrics["strategies"][name] for name in names}
-    table = readable(strategy_table(rows, baselines=(*baselines,)), baselines, in_percent=True)
+    table = readable(strategy_table(rows, baselines=(*baselines,)), baselines)
     where = metrics.get("split", "the test split")
     return Table.of_frame(table, caption=f"Strategies on {where}")
 
