@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -208,8 +209,25 @@ def begin(name: str, values: MutableMapping[str, object]) -> Stage:
     declared = {n: value for n, value in told.get("declared", {}).items() if n in stage.params}
     files.write_text(stage.out / PARAMS, params.dump(stage.params | declared))
     files.write_json(stage.out / PROVENANCE, _provenance(stage, told))
-    files.write_json(stage.out / result_folder.MACHINE, numerics.machine())
+    files.write_json(stage.out / result_folder.MACHINE, numerics.machine() | {"commit": commit()})
     return stage
+
+
+def commit() -> str:
+    """Return the commit of this library, with -dirty if it was changed since; "" if not in git."""
+    is_tracked = git(LIBRARY, "log", "-1", "--format=%h", "--", ".")
+    return is_tracked and git(LIBRARY, "describe", "--always", "--dirty", "--exclude=*")
+
+
+def git(folder: Path, *command: str) -> str:
+    """Return what git says in a folder; nothing where there is no git, or no repository."""
+    try:
+        ran = subprocess.run(
+            ["git", "-C", str(folder), *command], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ran.stdout.strip() if ran.returncode == 0 else ""
 
 
 def versions() -> dict[str, str]:

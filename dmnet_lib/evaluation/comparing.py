@@ -140,7 +140,9 @@ def _sentence(rows: pd.DataFrame) -> str:
         return f"{line}{SAME}."
     line += Difference.read(whole, level=LEVEL).words(whole["verdict"])
     out = rest[rest["verdict"] == SIGNIFICANT]
-    told = [f"{of} {gain:+.3f}" for of, gain in zip(out["of"], out["difference"], strict=True)]
+    told = [
+        f"{of} {100 * gain:+.1f}" for of, gain in zip(out["of"], out["difference"], strict=True)
+    ]
     return f"{line}{'; also significant: ' if told else ''}{listed(told)}."
 
 

@@ -95,7 +95,7 @@ class Field:
     def difference(self, one: str, other: str) -> str:
         """Return `AP +1.2 [+0.3, +2.1] points, significant`, of one less the other."""
         found = self.compare(one, other)
-        return f"AP {found.cell(in_points=True)} points, {found.verdict}"
+        return f"AP {found.cell()} points, {found.verdict}"
 
 
 def judge(rows: Rows, compare: Compare, evidence: Evidence) -> dict[str, object]:

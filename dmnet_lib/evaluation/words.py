@@ -41,7 +41,7 @@ def seeds_words(scores: "Scores", names: Sequence[str]) -> Words:
     line = f"Scores and costs are means over {scores.seeds} training seeds"
     if apart:
         most = max(apart, key=apart.get)
-        line += f", whose AP is up to {apart[most]:.3f} apart (`{most}`)"
+        line += f", whose AP is up to {100 * apart[most]:.1f} points apart (`{most}`)"
     return Words(f"{line}.\nIntervals cover {covered(scores.seeds)}.")
 
 

@@ -1,7 +1,10 @@
-"""Tables of results -> charts: AP over cost, differences with intervals, curves, bars."""
+"""Tables of results -> charts: AP over cost, differences with intervals, curves, bars.
+
+Tables hold fractions; axes of AP and of its differences are in percent and points.
+"""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,8 @@ from dmnet_lib.reporting.figures import BLACK, BLUE, COLOURS, GREY
 
 METHODS = {method: tuple(look) for method, look in files.values_beside(__file__).items()}
 OTHERS = ("#44AA99", "#999933", "#AA4499", "#F0E442")  # colours of custom methods, in turn
+SECONDS = "seconds"
+FRONTS = {SECONDS: "seconds per image", "megapixels": "megapixels per image"}
 COSTS = {"crops_per_image": "crops", "megapixels": "megapixels through the detector"}
 RATES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 SWEPT = {"AP": "AP", "containment_rate": "containment rate", "crops_per_image": "crops per image",
@@ -128,6 +133,8 @@ def bars(table: pd.DataFrame, *, y_label: str) -> Figure:
     ax, colours = axes[0, 0], [colour for colour, _ in styles(table.columns).values()]
     table.plot.bar(ax=ax, color=colours, width=0.8, legend=False)
     ax.set(xlabel="", ylabel=y_label)
+    if y_label == "AP":
+        _in_percent(ax.yaxis)
     ax.tick_params(axis="x", labelrotation=30)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", fontsize=7, ncols=5)
     return figure
@@ -144,11 +151,55 @@ def strategies(table: pd.DataFrame) -> Figure:
         row = table.loc[name]
         cost.plot(row["megapixels"], row["AP"], mark, color=colour, label=name)
     cost.set(xlabel="megapixels through the detector, per image", ylabel="AP", ylim=(0, None))
+    _in_percent(cost.yaxis)
     rows = table.drop(index="global", errors="ignore").filter(like="vs_global_")
     rows.columns = rows.columns.str.removeprefix("vs_global_")
     _forest(gain, rows.assign(label=rows.index), "difference in AP to global")
     _legend(figure, axes)
     return figure
+
+
+def front(table: pd.DataFrame, cost: str, named: Collection[str] = ()) -> Figure:
+    """Return AP over a cost of FRONTS; the line joins what no cheaper strategy in practice exceeds.
+
+    table: by strategy (index) AP, the cost, is_upper_bound (drawn hollow). Of the line, its ends,
+    the methods' defaults and those of `named` have their names, where there is room.
+    """
+    figure, ((ax,),) = new(width=4.1, height=3.1)
+    table = table.dropna(subset=["AP", cost]).sort_values([cost, "AP"])
+    practical = table[~table["is_upper_bound"]]
+    line = practical[practical["AP"] > practical["AP"].cummax().shift(fill_value=-1)]
+    ax.step(line[cost], line["AP"], where="post", color=GREY, lw=1.2, zorder=1)
+    records = described(table.index)
+    for name, (colour, mark) in styles(table.index).items():
+        size = 6.5 if records[name].is_default or name in line.index else 4
+        fill = "none" if table["is_upper_bound"][name] else colour
+        ax.plot(*table.loc[name, [cost, "AP"]], mark, color=colour, mfc=fill, ms=size)
+    ends = {*line.index[:1], *line.index[-1:]}
+    shown = [n for n in line.index if n in {*named, *ends} or records[n].is_default]
+    _name(ax, line.loc[shown, [cost, "AP"]], named)
+    ax.set(xlabel=FRONTS[cost], ylabel="AP", ylim=(0, None))
+    _log_axis(ax, table[cost])
+    ax.margins(x=0.12)
+    _in_percent(ax.yaxis)
+    return figure
+
+
+def _name(ax: Axes, line: pd.DataFrame, first: Collection[str]) -> None:
+    """Name points of a rising line, some first; none on a name that is there."""
+    room, taken = 0.05 * line["AP"].max(), []
+    for name in sorted(line.index, key=lambda name: (name not in first, -line["AP"][name])):
+        x, y = line.loc[name]
+        if all(abs(y - other) >= room for other in taken):
+            taken.append(y)
+            ends = name == line.index[0], name == line.index[-1]
+            place = {
+                (True, False): ("left", "top", (4, -6)),
+                (False, True): ("right", "top", (6, -7)),
+            }
+            ha, va, xytext = place.get(ends, ("right", "bottom", (-5, 2)))
+            style = {"textcoords": "offset points", "fontsize": 8.5}
+            ax.annotate(name, (x, y), xytext=xytext, ha=ha, va=va, **style)
 
 
 def error_costs(errors: Mapping[str, Sequence[Mapping[str, object]]]) -> Figure:
@@ -186,6 +237,7 @@ def _forest(ax: Axes, rows: pd.DataFrame, x_label: str) -> None:
     ax.axvline(0, color=BLACK, lw=1)
     ax.set_yticks(place, rows["label"])
     ax.set(xlabel=f"{x_label}, with its interval", ylim=(max(1, len(rows)) - 0.4, -0.6))
+    _in_percent(ax.xaxis, "points")
 
 
 def budget_curves(table: pd.DataFrame, *, measures: Sequence[str] = INTERVAL_MEASURES) -> Figure:
@@ -199,6 +251,7 @@ def budget_curves(table: pd.DataFrame, *, measures: Sequence[str] = INTERVAL_MEA
             _draw_methods(ax, table, cost, measure)
             _log_axis(ax, table[cost])
             ax.set(xlabel=f"{label}, per image", ylabel=measure, ylim=(0, None))
+            _in_percent(ax.yaxis)
     _legend(figure, axes)
     return figure
 
@@ -211,6 +264,7 @@ def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:
     for ax, (name, table) in zip(axes[0], tables.items(), strict=False):
         _draw_methods(ax, table, "megapixels", "AP")
         ax.set(title=name, ylim=(0, 1.05 * top), xlabel="megapixels per image", ylabel="AP")
+        _in_percent(ax.yaxis)
         _log_axis(ax, cost)
         ax.set_xlim(0.8 * cost.min(), 1.25 * cost.max())
     _legend(figure, axes)
@@ -267,6 +321,8 @@ def sweep(table: pd.DataFrame, name: str) -> Figure:
             colour, mark = shown[strategy]
             _draw_line(ax, rows, "place", column, color=colour, marker=mark, label=strategy)
         ax.set(xlabel=name, ylabel=label, ylim=(0, None))
+        if column == "AP":
+            _in_percent(ax.yaxis)
         ax.set_xticks(ticks["place"], ticks["value"].astype(str))
     _legend(figure, axes)
     return figure

@@ -32,7 +32,7 @@ from dmnet_lib.core import files, numerics, params, provenance, result_folder, r
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, NOTEBOOK, PARAMS, ResultFolder
-from dmnet_lib.reporting.pages import failures, findings, pages
+from dmnet_lib.reporting.pages import failures, findings, index, pages
 from dmnet_lib.running import engine, stages
 from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 
@@ -166,7 +166,7 @@ def _time(seconds: float) -> str:
 
 def _write_pages(job: Job) -> None:
     pages.write_experiment(job.home, base_path=job.base_path)
-    pages.write_index(job.home.parent)
+    index.write_index(job.home.parent)
 
 
 def clean(
@@ -247,7 +247,6 @@ def _finish(job: Job, step: StagePlan) -> None:
             _execute(job, step, work)
         _check_finished(job.notebooks[step.stage], work)
         if not step.source:
-            pages.write_stage(work, base_path=job.base_path)
             _record(job.notebooks[step.stage], work)
         final, aside = step.folder, work.with_name(f"{work.name}.old")
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -359,7 +358,7 @@ def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
                 (work / name).rename(folder / name)
         command = f"dmnet run {shlex.quote(params.shown(job.experiment.path))}"
         files.write_json(folder / failures.ERROR, {"message": message, "command": command})
-        return pages.write_stage(folder, base_path=job.base_path)
+        return pages.write_failed(folder, base_path=job.base_path)
     except (OSError, InputError):
         return None
 

@@ -17,7 +17,6 @@ from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, SEED, ResultFolder
 from dmnet_lib.data import splits
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.reporting.pages import pages
 from dmnet_lib.running import checks
 
 NOTEBOOKS = files.SOURCES / "notebooks"
@@ -220,7 +219,7 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
     """Return why a folder is not finished, or "". scenes_root: of the stage that makes scenes."""
     if not (folder / METRICS).exists():
         return NOT_RUN
-    if not all((folder / n).exists() for n in (*notebook.outputs, NOTEBOOK, pages.PAGE)):
+    if not all((folder / n).exists() for n in (*notebook.outputs, NOTEBOOK)):
         return "the outputs were not kept"
     if not Made.at(folder, "run", ()).is_whole():
         return "an output is not whole"

@@ -151,7 +151,7 @@ def test_boxes_that_are_all_off_stand_out_and_the_difference_is_that_of_the_prot
     whole = row(made, "native")
     assert whole["low"] <= whole["difference"] <= whole["high"] < 0
     assert whole["verdict"] == SIGNIFICANT
-    assert "`moved:native` vs `one:native`: AP -0" in made.words()
+    assert "`moved:native` vs `one:native`: AP -" in made.words()
 
 
 def test_of_many_classes_the_most_frequent_stand_apart_and_short_has_all(results: Path):

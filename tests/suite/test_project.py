@@ -152,11 +152,10 @@ OPEN = {  # module: the calls that it may make, and why
     "detection.onnx.network": "onnxruntime.InferenceSession",  # of a regular file
     "evaluation.experiments": "pd.read_csv",  # of finished runs
     "evaluation.published": "pd.read_csv",  # own
-    "reporting.figures": "Image.open, place.with_suffix('.csv').read_text, "
-                         "place.with_suffix('.png').read_bytes",  # own figures
-    "reporting.pages.findings": "path.read_bytes",  # of finished runs
+    "reporting.figures": "Image.open, (place / f'{name}.csv').read_text, "
+                         "picture.read_bytes",  # own figures
     "reporting.pages.notebooks": "template.read_text",  # own
-    "reporting.pages.render": "(STATIC / n).read_text",  # own
+    "reporting.pages.render": "path.read_text",  # own
     "running.cli": "os.open",  # of the null device
     "running.commands.common": "Path(__file__).with_name('help.toml').read_text",  # own
     "running.commands.doctor": "OWN_CGROUPS.read_text, path.read_text",  # of the system

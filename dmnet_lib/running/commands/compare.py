@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # pandas and torch take longer to import than help should
     from dmnet_lib.evaluation.comparing import Comparison
 
 FIGURE = "differences"
-WRITTEN = ("report.html", result_folder.METRICS, f"figures/{FIGURE}.png", f"figures/{FIGURE}.csv")
+WRITTEN = ("report.html", result_folder.METRICS, f"figures/{FIGURE}.svg", f"figures/{FIGURE}.csv")
 
 
 @dataclass(frozen=True)
