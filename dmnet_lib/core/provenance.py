@@ -120,11 +120,11 @@ def data_fingerprint(root: Path) -> str:
     kinds, paths = (*TEXT_SUFFIXES, *images.SUFFIXES), sorted(map(Path, names), key=Path.as_posix)
     counted = [one for one in paths if one.suffix.lower() in kinds and not (root / one).is_dir()]
     with ThreadPoolExecutor(parallel.cores()) as threads:
-        lines = list(threads.map(lambda path: _told(root, path), counted))
+        lines = list(threads.map(lambda path: _line_of(root, path), counted))
     return sha256("".join(lines).encode()).hexdigest()[:12]
 
 
-def _told(root: Path, path: Path) -> str:
+def _line_of(root: Path, path: Path) -> str:
     """Return a line of a file's path below root, its size and its digest."""
     with files.opened(root / path, most=files.ANY_BYTES) as stream:
         content = file_digest(stream, "sha256").hexdigest()
