@@ -16,9 +16,10 @@ import time
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import filelock
 import numpy as np
@@ -38,6 +39,7 @@ LONGEST_TEMP = 52  # bytes: with what is made below it, a socket's path may have
 SCRATCH = "dmnet-scratch-"  # how temporary folders begin
 LOCK = ".lock"  # of a folder: held by the process that is at work in it
 BEGUN_S = 60.0  # a temporary folder that is younger may not have its lock yet
+AGAIN = "run the experiment again with --force"
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
 
@@ -285,6 +287,32 @@ def read_json(path: Path) -> object:
         return json.loads(read_text(path))
 
 
+class MissingError(InputError, KeyError):
+    """A file of a finished run lacks a name."""
+
+    __str__ = ValueError.__str__  # KeyError's has quotation marks
+
+
+class Told(dict):
+    """What a file of a finished run tells, by name: one that it lacks raises MissingError."""
+
+    def __init__(self, path: Path, values: object) -> None:
+        if not isinstance(values, dict):
+            raise InputError(f"{path}: damaged, not values by name; {AGAIN}")
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise MissingError(f"{self._path}: no {name} in it: edited, or of another version; {AGAIN}")
+
+
+def read_told(path: Path) -> Told:
+    """Read JSON of values by name, at every depth `Told`. Raises InputError."""
+    with reading(path, "valid JSON", (ValueError,)):
+        found = json.loads(read_text(path), object_hook=partial(Told, path))
+    return Told(path, found)
+
+
 def write_npz(path: Path, **arrays: np.ndarray) -> Path:
     """Write named arrays as an npz; object arrays are refused (no pickles)."""
     for name, array in arrays.items():
@@ -299,6 +327,12 @@ def digest(path: Path) -> str:
     """Return 12 hex characters that stand for a file's content. Raises InputError if not there."""
     with reading(path, "a readable file", (OSError,)):
         return sha256(read_bytes(path)).hexdigest()[:12]
+
+
+def digest_of(value: object) -> str:
+    """Return 12 hex characters that stand for a value of JSON's types."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()[:12]
 
 
 def model_path(model_file: str) -> Path:

@@ -1,13 +1,18 @@
-"""Arrays and tables -> figures: drawn, saved as PNG with the CSV behind, shown with a caption."""
+"""Arrays and tables -> figures: drawn, saved with the CSV behind, shown with a caption.
+
+Plots are SVG that follows a reader's light or dark scheme; what shows pixels is PNG.
+"""
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm, hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
@@ -29,6 +34,14 @@ FIGURES = "figures"  # of a stage's folder; git keeps it
 PANEL_PX = 640  # longer side of an image in a figure
 GALLERY_WIDTH = 10  # inches
 LEGEND_COLUMNS = 3
+SVG, PNG = ".svg", ".png"
+# The same bytes each time, and letters as text: smaller, and readable by machines.
+VECTOR = {"svg.hashsalt": "dmnet", "svg.fonttype": "none"}
+UNDATED = {"Date": None, "Creator": None, "Format": None, "Type": None}
+ON_DARK = {"#332288": "#a79bf5", "#882255": "#e07fae", "#0072b2": "#4fb0ee"}  # too dark there
+SCHEMES = """<style>svg{{color:#1c2024;background:#fff;--paper:#fff;fill:currentColor}}
+@media screen and (prefers-color-scheme:dark){{svg{{color:#e4e6e9;background:#16181b;\
+--paper:#16181b;{dark}}}}}</style>"""
 
 
 @dataclass(frozen=True)
@@ -73,15 +86,25 @@ class Panel:
 class Shown:
     """A saved figure as a notebook shows it: picture, caption, and its numbers to download."""
 
-    png: bytes
+    picture: bytes
     csv: str
     name: str
     caption: str
     alt: str
 
+    @property
+    def suffix(self) -> str:
+        """SVG or PNG."""
+        return PNG if self.picture.startswith(b"\x89PNG") else SVG
+
+    def image(self) -> str:
+        """Return the picture alone, as HTML."""
+        kind, data = {SVG: "svg+xml", PNG: "png"}[self.suffix], base64.b64encode(self.picture)
+        return render.html("image", alt=self.alt, kind=kind, data=data.decode())
+
     def _repr_html_(self) -> str:
-        png, csv = (base64.b64encode(part).decode() for part in (self.png, self.csv.encode()))
-        return render.html("figure", **vars(self) | {"png": png, "csv": csv})
+        csv = base64.b64encode(self.csv.encode()).decode()
+        return render.html("figure", **vars(self) | {"image": self.image(), "csv": csv})
 
     __html__ = _repr_html_
 
@@ -89,24 +112,45 @@ class Shown:
 def show(
     figure: Figure, folder: Path, name: str, *, caption: str, alt: str, data: pd.DataFrame
 ) -> Shown:
-    """Write folder/figures/<name>.png and .csv, and return what the notebook shows.
+    """Write folder/figures/<name>.svg (.png of pixels) and .csv; return what the notebook shows.
 
     Photographs that are not ours to pass on go to folder/pictures, which git ignores.
     """
-    drawn, png = io.BytesIO(), io.BytesIO()
     _without_formulas(figure)
+    pixels = [image.get_array().ndim for ax in figure.axes for image in ax.images]
+    csv = data.to_csv(index=False, float_format="%.6g")
+    shown = Shown(_raster(figure) if pixels else vector(figure), csv, name, caption, alt)
+    has_parameters = (folder / result_folder.PARAMS).exists()
+    values = result_folder.parameters_of(folder) if has_parameters else {}
+    is_ours = 3 not in pixels or values.get("dataset", "scenes") == "scenes"
+    place = folder / (FIGURES if is_ours else "pictures") / name
+    files.write_bytes(place.with_name(name + shown.suffix), shown.picture)
+    files.write_text(place.with_name(f"{name}.csv"), csv)
+    return shown
+
+
+def _raster(figure: Figure) -> bytes:
+    drawn, png = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
     picture = Image.open(drawn).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
     picture.save(png, format="PNG", optimize=True)
-    csv = data.to_csv(index=False, float_format="%.6g")
-    is_photograph = any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
-    has_parameters = (folder / result_folder.PARAMS).exists()
-    values = result_folder.parameters_of(folder) if has_parameters else {}
-    is_ours = not is_photograph or values.get("dataset", "scenes") == "scenes"
-    place = folder / (FIGURES if is_ours else "pictures")
-    files.write_bytes(place / f"{name}.png", png.getvalue())
-    files.write_text(place / f"{name}.csv", csv)
-    return Shown(png.getvalue(), csv, name, caption, alt)
+    return png.getvalue()
+
+
+def vector(figure: Figure) -> bytes:
+    """Return a figure as SVG, which takes the reader's scheme; the same bytes each time."""
+    drawn = io.StringIO()
+    with rc_context(VECTOR):
+        figure.savefig(drawn, format="svg", transparent=True, metadata=UNDATED)
+    text = drawn.getvalue()
+    text = text[text.index("<svg") :].replace("#000000", "currentColor")
+    text = text.replace("#ffffff", "var(--paper)")
+    text = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "sans-serif", text)
+    text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", text)
+    for colour in ON_DARK:
+        text = text.replace(colour, f"var(--of{colour[1:]}, {colour})")
+    dark = "".join(f"--of{colour[1:]}:{lighter};" for colour, lighter in ON_DARK.items())
+    return text.replace("</svg>", f"{SCHEMES.format(dark=dark)}</svg>").encode()
 
 
 def _without_formulas(figure: Figure) -> None:
@@ -119,9 +163,10 @@ def _without_formulas(figure: Figure) -> None:
 
 def saved(folder: Path, name: str, *, caption: str, alt: str) -> Shown:
     """Return a figure that `show` wrote into a folder, for a page. Raises OSError if it is gone."""
-    place = folder / FIGURES / name
-    csv = place.with_suffix(".csv").read_text(encoding="utf-8")
-    return Shown(place.with_suffix(".png").read_bytes(), csv, name, caption, alt)
+    place = folder / FIGURES
+    picture = next((p for k in (SVG, PNG) if (p := place / f"{name}{k}").exists()), place / name)
+    csv = (place / f"{name}.csv").read_text(encoding="utf-8")
+    return Shown(picture.read_bytes(), csv, name, caption, alt)
 
 
 def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:

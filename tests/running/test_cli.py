@@ -11,7 +11,7 @@ import pytest
 
 from dmnet_lib.core import files, foreign
 from dmnet_lib.core.files import InputError
-from dmnet_lib.running import cli
+from dmnet_lib.running import cli, output
 from dmnet_lib.running.commands import doctor
 
 HEAVY = ("torch", "matplotlib", "pandas", "pycocotools", "faster_coco_eval", "papermill")
@@ -38,7 +38,7 @@ def test_commands_on_detections_and_annotations_load_no_jupyter() -> None:
     modules = ("convert", "crops", "density", "evaluate", "fuse", "predict")
     code = (
         "import sys\nimport dmnet_lib.detection.predict\nfrom dmnet_lib.running import cli\n"
-        f"for name in {modules}: cli._module(name)\n"
+        f"for name in {modules}: cli.parser.module(name)\n"
         f"print('loaded:', [name for name in {JUPYTER} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -93,7 +93,7 @@ def test_nothing_that_is_said_steers_a_terminal(tmp_path, refused, capsys) -> No
     given = ["--ground-truth", tmp_path / "\x1b[31mred\u202e", "--detections", "a"]
     told = refused("evaluate", *given, "--protocol", "coco", "--out", "m.json")
     assert "\\x1b[31mred\\u202e: no such file or folder" in told
-    cli.say("\x1b[31m مثال\t½")
+    output.Say()("\x1b[31m مثال\t½")
     assert capsys.readouterr().out == "\\x1b[31m مثال\t½\n"
 
 

@@ -152,11 +152,10 @@ OPEN = {  # module: the calls that it may make, and why
     "detection.onnx.network": "onnxruntime.InferenceSession",  # of a regular file
     "evaluation.experiments": "pd.read_csv",  # of finished runs
     "evaluation.published": "pd.read_csv",  # own
-    "reporting.figures": "Image.open, place.with_suffix('.csv').read_text, "
-                         "place.with_suffix('.png').read_bytes",  # own figures
-    "reporting.pages.findings": "path.read_bytes",  # of finished runs
+    "reporting.figures": "Image.open, (place / f'{name}.csv').read_text, "
+                         "picture.read_bytes",  # own figures
     "reporting.pages.notebooks": "template.read_text",  # own
-    "reporting.pages.render": "(STATIC / n).read_text",  # own
+    "reporting.pages.render": "path.read_text",  # own
     "running.cli": "os.open",  # of the null device
     "running.commands.common": "Path(__file__).with_name('help.toml').read_text",  # own
     "running.commands.doctor": "OWN_CGROUPS.read_text, path.read_text",  # of the system
@@ -206,7 +205,7 @@ def notebook_faults(notebook: dict, *, is_recipe: bool = False) -> list[str]:
     read = {
         n.id for n in ast.walk(whole) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
     }
-    faults += binding_faults(trees)
+    faults += binding_faults({c: tree for c, tree in trees.items() if c not in parameters})
     for name, tree in trees.items():
         body = [one for one in tree.body if not (is_recipe and isinstance(one, ast.ClassDef))]
         faults += [f"{name}: {fault}" for fault in logic_faults(ast.Module(body, []), read)]
@@ -372,9 +371,19 @@ def test_every_imported_package_is_required_and_every_requirement_has_a_tested_v
     }
     assert {bare(name) for name in project["dependencies"] + extras["dev"]} <= pinned
     aliases = {"PIL": "pillow", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
-    aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
+    aliases |= {
+        "nbclient": "papermill",
+        "click": "papermill",
+        "nbformat": "papermill",
+        "traitlets": "ipykernel",
+    }
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
-    aliases |= {"bs4": "nbconvert", "markupsafe": "jinja2", "psutil": "ipykernel"}
+    aliases |= {
+        "IPython": "ipykernel",
+        "bs4": "nbconvert",
+        "markupsafe": "jinja2",
+        "psutil": "ipykernel",
+    }
     own = (extras[name] for name in ("cluster", "onnx", "raster", "supervision", "video"))
     wanted = sum(own, project["dependencies"])
     known = {bare(name) for name in wanted} | {*sys.stdlib_module_names, "dmnet_lib"}

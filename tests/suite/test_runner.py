@@ -70,7 +70,7 @@ class Project(projects.Project):
         return ResultFolder.read(self.home).folder(stage)
 
     def whys(self) -> dict[str, str]:
-        return {line.split()[0]: line.split(maxsplit=2)[2] for line in self.said[:2]}
+        return projects.stages_of(self.said)
 
 
 def make(root: Path) -> Project:
@@ -310,21 +310,40 @@ def test_an_output_that_was_cut_is_made_again(done) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["rum"], ["run"], ["run", "none.yaml"], ["data", "check"], ["clean", "none"]]
-)
-def test_a_wrong_command_is_one_line_and_status_1(arguments, capfd) -> None:
-    try:
-        status = cli.main(arguments)
-    except SystemExit as left:
-        status = left.code
-    assert status == 1
+    ("arguments", "status"),
+    [(["run", "none.yaml"], 1), (["clean", "none"], 1),
+     (["rum"], 2), (["run"], 2), (["data", "check"], 2), (["run", "x", "--unti", "3", "--no"], 2)],
+)  # fmt: skip
+def test_a_wrong_command_is_one_line(arguments, status, capfd) -> None:
+    assert cli.main(arguments) == status
     assert re.fullmatch(r"dmnet: .+\n", capfd.readouterr().err)
 
 
+def test_a_run_of_other_values_leaves_the_parameter_file_that_repeats_it(done) -> None:
+    path, told = done.root / "results" / "x-scale-2_0" / "x-scale-2_0.yaml", []
+    text = params.text_of("What if?", {"01_sum": {"scale": 2.0}})
+    for switches in ({"text": text}, {}):
+        runner.run(path, say=[].append, tell=told.append, **switches, **done.places)
+    assert (path.read_text(), told[0]["experiment"]) == (text, "x-scale-2_0")
+    assert [[one["run"] for one in run["stages"]] for run in told] == [[False, True], [False] * 2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(59.7, "1 min 0 s"), (125, "2 min 5 s"), (3780, "1 h 3 min")],
+)
+def test_durations_are_for_people(seconds: float, words: str) -> None:
+    assert runner._time(seconds) == words
+
+
 def test_until_stops_after_that_stage(project) -> None:
-    project.run(until="00_numbers")
+    project.run(until="00")
     assert list(ResultFolder.read(project.home).stages) == ["00_numbers"]
-    with pytest.raises(InputError, match="did you mean 01_sum"):
+    begun, took, report = project.said
+    assert re.fullmatch(r"1/1 00_numbers  \w{12}  runs: not run before", begun)
+    assert re.fullmatch(r"1/1 00_numbers  done in \d+ s, \d+ s in all", took)
+    assert re.fullmatch(r".*report\.html  \(\d+ s\)", report)
+    with pytest.raises(InputError, match=r"did you mean 01_sum\?; there are 00_numbers, 01_sum"):
         project.run(until="01_sun")
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import projects
 import pytest
 import torch
 from tiny import PARAMS, Run
@@ -23,9 +24,11 @@ STAGES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 
 
 def test_the_first_run_runs_and_the_second_keeps_every_stage(tiny: Run) -> None:
-    assert [line.split()[0] for line in tiny.first[:-1]] == STAGES
-    assert all("runs:" in line for line in tiny.first[:-1])
-    assert all("cached:" in line for line in tiny.second[:-1])
+    first, second = projects.stages_of(tiny.first), projects.stages_of(tiny.second)
+    assert list(first) == list(second) == STAGES
+    assert all(what.startswith("runs:") for what in first.values())
+    assert all(what.startswith("cached:") for what in second.values())
+    assert tiny.second[-2] == tiny.metrics("06_evaluation")["verdict"]["sentence"]
 
 
 def test_every_strategy_has_its_figures_and_intervals(tiny: Run) -> None:
@@ -36,7 +39,13 @@ def test_every_strategy_has_its_figures_and_intervals(tiny: Run) -> None:
         assert (row["vs_global"] is None) == (name == "global")
         assert (row["vs_uniform"] is None) == (name == UNIFORM)
         assert (row["containment_rate"] is None) == (name in ("global", "native"))
-    assert metrics["words"]
+    practical = {
+        name: row for name, row in metrics["strategies"].items() if not row["is_upper_bound"]
+    }
+    assert [*metrics["pairs"]] == [*practical][:-1]
+    assert metrics["verdict"]["strategy"] in practical and metrics["verdict"]["by"] == "megapixels"
+    assert {*metrics["errors"]} == {*metrics["main"]}
+    assert metrics["operating"]["strategy"] in practical
 
 
 def test_plain_grids_cost_what_geometry_says(tiny: Run) -> None:

@@ -31,6 +31,7 @@ def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) ->
             values[section] = values.get(section, {}) | dict(own)
     told = [f"{name} {value}" for own in changes.values() for name, value in own.items()]
     question = f"What does it change to take {' and '.join(told) or 'these values'}?"
+    values = params.without_idle(values, params.declared())  # only what is in force
     found = params.load(path, text=params.text_of(question, values))
     if not found.changed:
         raise InputError("nothing differs from params/base.yaml yet: move a control first")

@@ -9,13 +9,7 @@ from dmnet_lib.running.commands.common import OutOptions, Say, SizeOptions, opti
 
 EXAMPLES = """\
 example: dmnet deviations data/VisDrone --split train val --out results/deviations.json
-
-rules, as --set of other commands takes them, the corrected value first:
-""" + "\n".join(
-    f"  {rule.name}: {' | '.join(map(str, rule.choices))}\n"
-    f"      official: {rule.official_does}\n      corrected: {rule.corrected_does}"
-    for rule in official.DEVIATIONS
-)
+the rules: dmnet help profiles"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,7 @@ def run(options: Options, say: Say) -> None:
     table = annotations.join([part.annotations for part in parts])
     split = "train" if "train" in options.splits else options.splits[0]
     found = deviations.effects(table, split)
+    say.result(found)
     for rule in official.DEVIATIONS:
         say(f"{rule.name}={rule.other_value}: {found[rule.name]}")
     if options.out:
