@@ -305,7 +305,7 @@ def test_the_command_prints_and_writes_a_page(
     assert "common.seed" in told
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<code>seeded:native</code>" in page
-    assert 'src="data:image/svg+xml' in page
+    assert 'src="data:image/svg' in page
     metrics = files.read_json(tmp_path / "out" / "metrics.json")
     assert metrics["differences"][0]["of"] == "AP"
     assert (tmp_path / "out" / "figures" / "differences.csv").read_text().count("\n") == 2

@@ -97,7 +97,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_a_run_leaves_whole_stages_and_nothing_else(done) -> None:
     assert sorted(path.name for path in done.folder("01_sum").iterdir()) == [
         ".run.dmnet", "machine.json", "metrics.json", "notebook.ipynb", "params.yaml",
-        "provenance.json", "report.html", "t.json",
+        "provenance.json", "t.json",
     ]  # fmt: skip
     assert files.read_json(done.folder("01_sum") / "t.json") == 3.0
     assert left_over(done) == []
@@ -250,10 +250,10 @@ def test_a_stage_is_not_taken_over_where_it_is_not_whole_or_where_forced(done) -
     runner.run(third, say=told.append, force=True, dry_run=True, **done.places)
     folders = list(done.root.glob("results/*/00_numbers/*"))
     for folder in folders:
-        (folder / "report.html").rename(folder / "aside")
+        (folder / "notebook.ipynb").rename(folder / "aside")
     runner.run(third, say=told.append, dry_run=True, **done.places)
     for folder in folders:
-        (folder / "aside").rename(folder / "report.html")
+        (folder / "aside").rename(folder / "notebook.ipynb")
     assert told[0].endswith("would run: forced")
     assert told[2].endswith("would run: not run before")
 
@@ -296,7 +296,7 @@ def test_clean_passes_over_what_is_in_use_and_what_is_damaged(done, monkeypatch,
     said = capsys.readouterr()
     assert said.err.splitlines()[-1].startswith("dmnet: b_torn: ")
     assert f"{homes[2]}/report.html" in said.out
-    assert "b_torn/latest.json: not valid JSON" in (results / "README.md").read_text()
+    assert "b_torn/latest.json: not valid JSON" in (results / "index.html").read_text()
     for home in homes[:3]:
         shutil.rmtree(home)
 

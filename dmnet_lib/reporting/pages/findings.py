@@ -12,7 +12,6 @@ from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, PROVENANCE
 from dmnet_lib.detection.strategy import SHOWN_SCORE, described
 from dmnet_lib.evaluation import verdict
 from dmnet_lib.evaluation.difference import MISSING, Difference
-from dmnet_lib.evaluation.operating_point import BACKGROUND, MISSED
 from dmnet_lib.evaluation.strategy_table import readable, strategy_table
 from dmnet_lib.reporting.pages import facts
 from dmnet_lib.reporting.pages.facts import json_or_empty
@@ -147,6 +146,8 @@ class Evaluated:
 
     def confusion(self) -> Table:
         """Return how many objects of each class were found as each class."""
+        from dmnet_lib.evaluation.operating_point import BACKGROUND, MISSED  # with scipy
+
         about = self.metrics["operating"]["confusion"]
         rows, columns = [*about["classes"], BACKGROUND], [*about["classes"], MISSED]
         cells = [

@@ -9,7 +9,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.difference import MISSING
-from dmnet_lib.reporting.pages import facts, failures, findings, pages, render, sweep
+from dmnet_lib.reporting.pages import facts, failures, findings, pages, render
 from dmnet_lib.reporting.pages.facts import Facts
 from dmnet_lib.reporting.pages.findings import NAMED
 from dmnet_lib.reporting.pages.pages import PAGE, write_own
@@ -64,9 +64,11 @@ def write_readme(results: Path) -> Path:
 
 def write_pages(home: Path, *, overwrite: bool = False) -> Path:
     """Write the pages of an experiment, or that of a sweep."""
-    is_sweep = (home / experiments.SWEEP).exists()
-    write = sweep.write_page if is_sweep else pages.write_experiment
-    return write(home, overwrite=overwrite)
+    if not (home / experiments.SWEEP).exists():
+        return pages.write_experiment(home, overwrite=overwrite)
+    from dmnet_lib.reporting.pages import sweep  # with matplotlib, which a run does not start with
+
+    return sweep.write_page(home, overwrite=overwrite)
 
 
 def _row(home: Path, *, can_compare: bool) -> tuple[object, ...]:

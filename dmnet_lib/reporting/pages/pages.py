@@ -9,8 +9,7 @@ from markupsafe import Markup
 from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import NOTEBOOK, PARAMS, PROVENANCE, PUBLISHED, ResultFolder
-from dmnet_lib.evaluation import error_kinds
-from dmnet_lib.reporting.pages import facts, failures, findings, notebooks, pictures, render
+from dmnet_lib.reporting.pages import facts, failures, findings, notebooks, render
 from dmnet_lib.reporting.pages.facts import json_or_empty
 from dmnet_lib.reporting.pages.findings import Evaluated
 from dmnet_lib.reporting.pages.notebooks import Body
@@ -84,7 +83,9 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE, overwrite: bo
 
 def _shown(results: ResultFolder, found: Evaluated) -> dict[str, object]:
     """Return the figures of a summary, the picture that it flips, and what the gallery shows."""
-    from dmnet_lib.reporting import charts  # with matplotlib, which a run does not start with
+    from dmnet_lib.evaluation import error_kinds  # with scipy, and matplotlib below: a run starts
+    from dmnet_lib.reporting import charts  # without them
+    from dmnet_lib.reporting.pages import pictures
 
     table, drawn = found.front(), {}
     for cost, label in charts.FRONTS.items():
