@@ -47,6 +47,13 @@ def test_crops_save_what_was_moved_and_nothing_else(tmp_path, folder) -> None:
     assert "dmnet run" in crops.saved.value and "mine.yaml" in crops.saved.value
 
 
+def test_what_the_saved_values_let_do_nothing_is_left_out(tmp_path, folder) -> None:
+    crops = crops_of(tmp_path, target_containment=0.5)
+    assert saved(crops, folder, padding=4).changed[CROPS]["target_containment"] == 0.5
+    found = saved(crops, folder, threshold=0.3, replace=True)
+    assert found.changed == {CROPS: {"threshold": 0.3, "padding_px": 4}}
+
+
 def test_a_connectivity_joins_the_rules_that_are_changed_already(tmp_path, folder) -> None:
     crops = crops_of(tmp_path, profile_changes=["grown_px=1", "connectivity=4"])
     changes = saved(crops, folder, connectivity=8).changed[COMMON]["profile_changes"]

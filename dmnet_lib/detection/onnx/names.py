@@ -31,8 +31,8 @@ def mapped(names: Sequence[str], classes: Classes, class_map: lists.Given) -> Ma
     if not wanted:
         found = {name: number for name in names if (number := classes.like(name))}
         if not found:
-            lists = f"the model has {listed(dict.fromkeys(names))}; the data {classes}"
-            raise InputError(f"no class of the model is one of the data: {lists}; give a class_map")
+            both = f"the model has {listed(dict.fromkeys(names))}; the data {classes}"
+            raise InputError(f"no class of the model is one of the data: {both}; give a class_map")
     for theirs, own in wanted:
         if theirs not in names:
             hint = nearest(theirs, names) or f"; there are {listed(names)}"
