@@ -6,6 +6,7 @@ comment behind each default opens with the allowed values, `[0, 1]`, `(0, inf)` 
 """
 
 import math
+import os
 import re
 import textwrap
 from collections.abc import Collection, Mapping
@@ -216,7 +217,7 @@ def parse(text: str) -> object:
 
 def shown(path: Path) -> str:
     """Return the path as people write it: relative to the project where both lie inside."""
-    whole = Path(path).resolve()
+    whole = Path(os.path.realpath(path))  # resolve raises for links in circles
     is_inside = whole.is_relative_to(ROOT) and Path.cwd().is_relative_to(ROOT)
     return str(whole.relative_to(ROOT)) if is_inside else str(path)
 
