@@ -256,12 +256,15 @@ def opened(path: Path, *, most: int = MOST_BYTES, buffering: int = 0) -> BinaryI
 
 
 def require_name(path: Path) -> None:
-    """Raise InputError for what no system takes as a path: too long, or with a null byte."""
+    """Raise InputError for what no system takes as a path: too long, with a null byte, or a link
+    that leads back to itself."""
     try:
-        path.lstat()
+        path.stat()
     except (OSError, ValueError) as error:
-        if getattr(error, "errno", None) in (None, errno.ENAMETOOLONG):
-            raise InputError(f"{str(path)!a:.300}: can be no file's name") from None
+        no_name = "can be no file's name"
+        known = {None: no_name, errno.ENAMETOOLONG: no_name, errno.ELOOP: "a link to itself"}
+        if (number := getattr(error, "errno", None)) in known:
+            raise InputError(f"{str(path)!a:.300}: {known[number]}") from None
 
 
 def require_regular(path: Path) -> None:
@@ -362,7 +365,7 @@ def below(folder: Path, name: str) -> Path:
 
 def inside(folder: Path, name: str) -> Path:
     """Return folder/name; raises InputError if the name would leave the folder."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = Path(os.path.realpath(folder / name))  # of links that lead in circles, resolve raises
+    if not path.is_relative_to(os.path.realpath(folder)):
         raise InputError(f"{name}: leads out of {folder}")
     return path

@@ -8,6 +8,7 @@ condition does not hold, a value other than the default would do nothing, and is
 """
 
 import math
+import os
 import re
 import textwrap
 from collections.abc import Collection, Mapping
@@ -307,7 +308,7 @@ def parse(text: str) -> object:
 
 def shown(path: Path) -> str:
     """Return the path as people write it: relative to the project where both lie inside."""
-    whole = Path(path).resolve()
+    whole = Path(os.path.realpath(path))  # resolve raises for links in circles
     is_inside = whole.is_relative_to(ROOT) and Path.cwd().is_relative_to(ROOT)
     return str(whole.relative_to(ROOT)) if is_inside else str(path)
 

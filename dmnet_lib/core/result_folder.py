@@ -32,7 +32,7 @@ SEED = " seed "  # behind a stage's name, and before a further training seed
 
 def results_root() -> Path:
     """Return the folder of all experiments: DMNET_RESULTS_ROOT, or results/ of the project."""
-    return Path(os.environ.get("DMNET_RESULTS_ROOT") or ROOT / "results").resolve()
+    return Path(os.path.realpath(os.environ.get("DMNET_RESULTS_ROOT") or ROOT / "results"))
 
 
 def parameters_of(folder: Path) -> dict[str, params.Value]:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -95,6 +96,20 @@ def test_nothing_that_is_said_steers_a_terminal(tmp_path, refused, capsys) -> No
     assert "\\x1b[31mred\\u202e: no such file or folder" in told
     output.Say()("\x1b[31m مثال\t½")
     assert capsys.readouterr().out == "\\x1b[31m مثال\t½\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("", "an empty path"), ("a\0b", "no file's name"), ("loop", "a link to itself")],
+)
+def test_what_can_be_no_path_is_refused_wherever_one_is_given(
+    path: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    for given in ("convert a --to coco --out", "crops a --out", "fuse --images", "verify", "init"):
+        assert words in refused(*given.split(), path)
+    assert [one.name for one in tmp_path.iterdir()] == ["loop"]
 
 
 @pytest.mark.parametrize(

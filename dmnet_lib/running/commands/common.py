@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args
 
-from dmnet_lib.core import official, parallel, params
+from dmnet_lib.core import files, official, parallel, params
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.made import Made
@@ -104,7 +104,7 @@ def _keywords(one: Field) -> dict[str, Any]:
     words, given = one.metadata["help"], dict(one.metadata["keywords"])
     kinds, default = (one.type, *get_args(one.type)), given.get("default")
     if Path in kinds:
-        given.setdefault("type", Path)
+        given["type"] = path_of
     if not {"choices", "metavar"} & given.keys() and given.get("action") in (None, "append"):
         given["metavar"] = next((METAVARS[kind] for kind in kinds if kind in METAVARS), "TEXT")
     if flag_of(one) and NoneType not in kinds and not {"default", "action"} & given.keys():
@@ -133,6 +133,17 @@ def options_of(kind: type[Kind], namespace: argparse.Namespace) -> Kind:
     return kind(**values)
 
 
+def path_of(text: str) -> Path:
+    """Return a path as it was given. Raises ArgumentTypeError for what can be none."""
+    try:
+        files.require_name(Path(text))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not text:  # as of a variable that is not set; it would mean the current folder
+        raise argparse.ArgumentTypeError("an empty path; . is the current folder")
+    return Path(text)
+
+
 def positive(text: str) -> float:
     """Return a finite number greater than 0."""
     if not 0 < float(text) < math.inf:
@@ -149,8 +160,10 @@ def share(text: str) -> float:
 
 def count(text: str, *, least: int = 1, most: int = 10**9) -> int:
     """Return a whole number of at least `least` and at most `most`."""
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, {least} to {most}")
+    if not text.isdecimal() or len(text) > len(str(most)) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.80}: expected a whole number, {least} to {most}"
+        )
     return int(text)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core import annotations, files, official
+from dmnet_lib.core.files import InputError
 from dmnet_lib.data import datasets
 from dmnet_lib.running.commands.common import OutOptions, Say, SizeOptions, option
 
@@ -32,6 +33,8 @@ def run(options: Options, say: Say) -> None:
     sizes = options.sizes.read()
     parts = [datasets.read(options.root, split=split, sizes=sizes) for split in options.splits]
     table = annotations.join([part.annotations for part in parts])
+    if not table.is_object.any():
+        raise InputError(f"{options.root}: no objects in {', '.join(options.splits)} to measure by")
     split = "train" if "train" in options.splits else options.splits[0]
     found = deviations.effects(table, split)
     say.result(found)

@@ -67,9 +67,10 @@ class Chosen:
 
 def _window(text: str) -> tuple[int, int]:
     parts = text.split("x")
-    if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, such as 70x70")
-    return int(parts[0]), int(parts[1])
+    sides = [int(one) for one in parts if one.isdecimal() and len(one) < 10]  # as numpy takes them
+    if not len(sides) == len(parts) == 2 or not all(sides):
+        raise argparse.ArgumentTypeError(f"{text!r:.80}: expected WIDTHxHEIGHT, such as 70x70")
+    return sides[0], sides[1]
 
 
 @dataclass(frozen=True)
