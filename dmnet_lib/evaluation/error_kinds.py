@@ -39,7 +39,7 @@ class Errors:
     """What each of N detections that count is, and which objects were missed.
 
     kind [N]: RIGHT, or a place in KINDS. target [N]: the row of truth that a box found, or nearly
-    found, be it in another class; -1 for none. mends [N]: whether a box of kind CLASS, LOCALISATION
+    found, be it in another class; -1 for none. fixable [N]: whether a box of kind CLASS, LOCALISATION
     or TRUNCATED, put right, finds an object that no other finds. missed [G]: rows of truth.
     """
 
@@ -47,7 +47,7 @@ class Errors:
     found: Detections
     kind: np.ndarray
     target: np.ndarray
-    mends: np.ndarray
+    fixable: np.ndarray
     missed: np.ndarray
 
     def counts(self) -> dict[str, int]:
@@ -56,20 +56,20 @@ class Errors:
         numbers[MISSED] = self.missed.sum()
         return dict(zip(KINDS, numbers.tolist(), strict=True))
 
-    def matches(self, mended: Collection[int] = ()) -> Matches:
+    def matches(self, fixed: Collection[int] = ()) -> Matches:
         """Return what counts for AP at an IoU of 0.5 once errors of these kinds are put right.
 
         A box of the wrong class or place then finds its object, or goes where another box finds it;
         all other false boxes go, and missed objects are not asked for.
         """
-        is_mended = np.isin(self.kind, [*mended])
-        rows = np.flatnonzero(~is_mended | self.mends)
+        is_fixed = np.isin(self.kind, [*fixed])
+        rows = np.flatnonzero(~is_fixed | self.fixable)
         rows = rows[np.argsort(-self.found.scores[rows], kind="stable")]
         of_object = self.truth.class_ids[self.target[rows]]
-        class_ids = np.where(is_mended[rows], of_object, self.found.class_ids[rows])
-        is_true = is_mended[rows] | (self.kind[rows] == RIGHT)
+        class_ids = np.where(is_fixed[rows], of_object, self.found.class_ids[rows])
+        is_true = is_fixed[rows] | (self.kind[rows] == RIGHT)
         outcome = np.where(is_true, matching.TRUE, matching.FALSE).astype(np.int8)[None]
-        asked = self.truth.is_object & ~(self.missed & (MISSED in mended))
+        asked = self.truth.is_object & ~(self.missed & (MISSED in fixed))
         objects = np.zeros((len(self.truth.classes), len(self.truth)), np.int64)
         np.add.at(objects, (self.truth.class_ids[asked] - 1, self.truth.image_index[asked]), 1)
         images = self.found.image_index[rows]
@@ -133,10 +133,10 @@ def classify(
     missed = truth.is_object.copy()
     missed[np.concatenate([taken, target[is_near]])] = False
     candidates = np.flatnonzero(is_near & ~np.isin(target, taken))
-    mends = np.zeros(len(found), bool)
+    fixable = np.zeros(len(found), bool)
     surest = candidates[np.lexsort((-found.scores[candidates], target[candidates]))]
-    mends[surest[np.diff(target[surest], prepend=-1) != 0]] = True
-    return Errors(truth, found, kind, target, mends, missed)
+    fixable[surest[np.diff(target[surest], prepend=-1) != 0]] = True
+    return Errors(truth, found, kind, target, fixable, missed)
 
 
 def _kinds(
@@ -196,8 +196,8 @@ def _rises(errors: Errors, weights: np.ndarray) -> dict[str, np.ndarray]:
     base = bootstrap.average_precisions(errors.matches(), weights)
     rises = {}
     for kind, name in enumerate(KINDS):
-        mended = bootstrap.average_precisions(errors.matches([kind]), weights)
+        fixed = bootstrap.average_precisions(errors.matches([kind]), weights)
         # Of a class whose objects were all missed nothing is left to find, or to get wrong.
-        mended = np.where(np.isnan(mended) & ~np.isnan(base), 1.0, mended)
-        rises[name] = bootstrap.class_means(mended) - bootstrap.class_means(base)
+        fixed = np.where(np.isnan(fixed) & ~np.isnan(base), 1.0, fixed)
+        rises[name] = bootstrap.class_means(fixed) - bootstrap.class_means(base)
     return rises
