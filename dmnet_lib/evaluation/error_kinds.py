@@ -39,8 +39,9 @@ class Errors:
     """What each of N detections that count is, and which objects were missed.
 
     kind [N]: RIGHT, or a place in KINDS. target [N]: the row of truth that a box found, or nearly
-    found, be it in another class; -1 for none. fixable [N]: whether a box of kind CLASS, LOCALISATION
-    or TRUNCATED, put right, finds an object that no other finds. missed [G]: rows of truth.
+    found, be it in another class; -1 for none. fixable [N]: whether a box of kind CLASS,
+    LOCALISATION or TRUNCATED, put right, finds an object that no other finds. missed [G]: rows of
+    truth.
     """
 
     truth: Annotations
