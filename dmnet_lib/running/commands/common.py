@@ -104,7 +104,7 @@ def _keywords(one: Field) -> dict[str, Any]:
     words, given = one.metadata["help"], dict(one.metadata["keywords"])
     kinds, default = (one.type, *get_args(one.type)), given.get("default")
     if Path in kinds:
-        given["type"] = path_of
+        given.setdefault("type", path_of)
     if not {"choices", "metavar"} & given.keys() and given.get("action") in (None, "append"):
         given["metavar"] = next((METAVARS[kind] for kind in kinds if kind in METAVARS), "TEXT")
     if flag_of(one) and NoneType not in kinds and not {"default", "action"} & given.keys():
