@@ -40,7 +40,8 @@ UNTRAINED = (
     "fusion_iou", "fusion_top", "truncated_boxes", "view_weight", "calibrate_scores", "votes",
     "suppression", "grids", "tiles_px", "tile_overlap", "budgets",
 )  # fmt: skip
-DETECTIONS = ".cache/detections"  # below the folder of results
+CACHE = ".cache"  # below the folder of results
+DETECTIONS = f"{CACHE}/detections"
 
 
 def digest(value: object) -> str:
@@ -162,7 +163,7 @@ class Stage:
         code = code_digest("from dmnet_lib.training import density, detection, loop")
         kind = numerics.kind(self.params)
         key = digest([self.name, chosen, [*map(files.digest, inputs)], code, kind])
-        return self.results / ".cache/checkpoints" / f"{name}-{key}.pt"
+        return self.results / CACHE / "checkpoints" / f"{name}-{key}.pt"
 
     def detection_cache(self, *inputs: Path) -> Path:
         """Return the folder where detections are cached, named by all that decides them."""
@@ -204,6 +205,7 @@ def begin(name: str, values: Mapping[str, object]) -> Stage:
     stage = Stage(name, experiment, result_folder.results_root(), out, chosen, upstream)
     numerics.pin(chosen)
     out.mkdir(parents=True, exist_ok=True)
+    files.remove_parts(out.rglob(files.PARTS))
     (out / METRICS).unlink(missing_ok=True)  # run again, it is unfinished until they are written
     declared = {n: value for n, value in told.get("declared", {}).items() if n in chosen}
     files.write_text(out / PARAMS, params.dump(chosen | declared))

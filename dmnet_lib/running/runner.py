@@ -137,6 +137,8 @@ def run(
         return job.home / REPORT
     with _locked(job.home):
         shutil.rmtree(job.home / WORK, ignore_errors=True)  # what a killed run left
+        shared = (results / provenance.CACHE).rglob(files.PARTS)
+        files.remove_parts((*job.home.glob(files.PARTS), *results.glob(files.PARTS), *shared))
         try:
             for step in steps:
                 say(step.words("runs"))
@@ -160,7 +162,8 @@ def _write_pages(job: Job) -> None:
 def clean(
     experiment: str | None = None, *, results: Path | None = None, say: Say = lambda _: None
 ) -> int:
-    """Remove superseded keys, failed runs and work folders; say and return the bytes freed.
+    """Remove superseded keys, failed runs, work folders and what killed processes left half
+    written; say and return the bytes freed.
 
     Without an experiment's name, those in use are passed over, which is said, and if there are none
     also what detectors saw goes: it is looked at again when it is needed. Raises InputError at the
@@ -188,6 +191,7 @@ def clean(
                 freed += _clean_one(home) if home in homes else 0
             except InputError as error:
                 damaged.append(str(error))
+        freed += files.remove_parts(root.rglob(files.PARTS))
         if not experiment and not in_use:
             freed += _remove(root / provenance.DETECTIONS)
     say(f"freed {freed / 1e6:.1f} MB")
