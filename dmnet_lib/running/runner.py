@@ -44,6 +44,7 @@ QUIET = [  # kernels tell nothing of how they are shut down
     "--IPKernelApp.log_level=CRITICAL",
     "--IPKernelApp.exec_lines=__import__('logging').getLogger('asyncio').setLevel('CRITICAL')",
 ]
+STARTS_S = 600  # that a kernel has to answer: on a busy machine a minute is not enough
 ENDS_S = 5.0  # that a killed kernel has to be gone
 Say = Callable[[str], None]
 
@@ -298,7 +299,7 @@ def _execute(job: Job, step: StagePlan, work: Path) -> None:
             source, target, values, engine_name=ENGINE, kernel_name="python3", language="python",
             cwd=str(ROOT), kernel_manager_class=Kernels,
             config=Config(KernelManager=sockets), stderr_file=sys.stderr,
-            extra_arguments=QUIET,
+            extra_arguments=QUIET, start_timeout=STARTS_S,
             progress_bar={"desc": step.name, "disable": None},  # none where there is no terminal
         )  # fmt: skip
 
