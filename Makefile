@@ -59,6 +59,9 @@ bench: setup  ## measure speed, beside reference implementations (about 20 minut
 	$(BIN)/python benchmarks/bench.py --largest 100000
 
 lab: setup  ## open the notebooks in JupyterLab
+	@echo "1. Open a notebook, Run > Run All Cells: it opens the demo."
+	@echo "2. Choose another run in its drop-down, or write its name into the first parameter, experiment."
+	@echo "3. Run > Run All Cells again: parameters, images and results are that run's."
 	$(BIN)/jupyter lab --ServerApp.preferred_dir=notebooks
 
 docs: setup  ## write the generated pages of docs/ and README's table from results

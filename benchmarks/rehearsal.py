@@ -28,7 +28,6 @@ import psutil
 from dmnet_lib.core import files, images
 from dmnet_lib.core.result_folder import METRICS, ResultFolder
 from dmnet_lib.data import scenes, splits
-from dmnet_lib.reporting.pages import pages
 
 OUT = files.ROOT / "benchmarks" / "rehearsal.json"
 FOLDER = "VisDrone2019-DET-{}"
@@ -123,10 +122,10 @@ def rehearse(params: Path, results: Path) -> list[dict[str, object]]:
     for stage in STAGES[len(rows) :]:
         told = {"watched": True, "environment": _told(results)}
         run = measure.dmnet("run", params, "--until", stage, **told)
-        folder = ResultFolder.read(results / params.stem).folder(stage)
+        page = results / params.stem / f"{stage}.html"
         row = {"stage": stage, "peak_mb": run.peak_mb}
         row |= {"seconds": run.seconds, "cpu_seconds": run.cpu_seconds}
-        row |= {"load": os.getloadavg()[1], "page_mb": (folder / pages.PAGE).stat().st_size / 1e6}
+        row |= {"load": os.getloadavg()[1], "page_mb": page.stat().st_size / 1e6}
         shown = (
             "{stage:25}{seconds:6.0f} s ({cpu_seconds:.0f}){peak_mb:6.0f} MB, page {page_mb:.1f}"
         )

@@ -2,7 +2,8 @@
 
 The pages are written whole, from docs/templates: results.md, fusion.md, plans.md, sahi.md,
 official.md, speed.md and licences.md. README.md and scaling.md have generated parts between marks.
-The figures that they and README show go to docs/figures. Run it after experiments and benchmarks.
+The figures that they and README show go to docs/figures; results/README.md lists the experiments.
+Run it after experiments and benchmarks.
 """
 
 import shutil
@@ -17,7 +18,7 @@ from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.result_folder import DETECTION, EVALUATION, ResultFolder
 from dmnet_lib.evaluation import strategy_table
 from dmnet_lib.evaluation.difference import Difference
-from dmnet_lib.reporting.pages import findings
+from dmnet_lib.reporting.pages import findings, index
 from dmnet_lib.reporting.pages.render import Table
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -49,6 +50,7 @@ def page(name: str, **values: object) -> str:
     """Return a generated page from its template in docs/templates."""
     loader = FileSystemLoader(DOCS / "templates")
     made = Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True)
+    made.filters["drawn"] = lambda figure: next((DOCS / "figures").glob(f"{figure}.*")).name
     return made.get_template(f"{name}.md.j2").render(values)
 
 
@@ -72,7 +74,7 @@ def ablation(rows: Sequence[Mapping]) -> str:
     cells: dict[str, dict[str, str]] = {}
     for row in rows:
         has_none = row["difference"] is None
-        gain = _percent(row["AP"]) if has_none else Difference.read(row).cell(in_points=True)
+        gain = _percent(row["AP"]) if has_none else Difference.read(row).cell()
         cells.setdefault(row["strategy"], {})[row["variant"]] = gain
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     lines = [(name, *(one[variant] for variant in variants)) for name, one in cells.items()]
@@ -104,7 +106,7 @@ def subset_table(rows: Mapping[str, Mapping], metrics: Mapping) -> Table:
     for name in metrics["main"]:
         differences = [Difference.read(rows[name], f"vs_{key}_") for key in metrics["baselines"]]
         shares = [_percent(rows[name][column]) for column in SUBSET_COLUMNS]
-        cells.append((name, *shares, *(one.cell(in_points=True) for one in differences)))
+        cells.append((name, *shares, *(one.cell() for one in differences)))
     versus = [f"AP vs {name}" for name in metrics["baselines"].values()]
     return Table(("strategy", *SUBSET_COLUMNS, *versus), cells)
 
@@ -147,7 +149,7 @@ def sahi_run(run: Mapping) -> dict[str, object]:
 def sahi_cell(row: Mapping, name: str) -> str:
     """Return one cell: a score in percent, a difference in points, or a cost."""
     if name == "vs_best":
-        return Difference.read(row[name]).cell(in_points=True)
+        return Difference.read(row[name]).cell()
     if name == "AP":
         low, high = (_percent(end) for end in row["intervals"][name])
         return f"{_percent(row[name])} [{low}, {high}]"
@@ -224,7 +226,7 @@ def readme_table(metrics: Mapping) -> str:
     rows = {name: metrics["strategies"][name] for name in README_ROWS}
     columns = (*SUBSET_COLUMNS, *strategy_table.COST_COLUMNS)
     table = strategy_table.strategy_table(rows, columns, baselines=("sliding",))
-    shown = strategy_table.readable(table, {"sliding": "sliding 640"}, in_percent=True)
+    shown = strategy_table.readable(table, {"sliding": "sliding 640"})
     return Table.of_frame(shown).markdown()
 
 
@@ -235,7 +237,7 @@ def readme_sahi(path: Path) -> str:
         rows = {row["name"]: row for row in run["rows"]}
         ours, best = rows[run["equal"]["calls"]], rows[run["best"]]
         each = [f"AP {_percent(row['AP'])} at {row['calls']:.1f} calls" for row in (ours, best)]
-        difference = Difference.read(ours["vs_best"]).cell(in_points=True)
+        difference = Difference.read(ours["vs_best"]).cell()
         told = f"*{ours['name']}* has {each[0]}, SAHI at its best {each[1]} ({difference})"
         if ours["AP_kept"] != ours["AP"]:
             kept = " and ".join(_percent(row["AP_kept"]) for row in (ours, best))
@@ -259,6 +261,13 @@ def _percent(share: float | None) -> str:
 
 def main() -> int:
     """Write all of it; return the exit status."""
+    for name, (experiment, stage, figure) in FIGURES.items():
+        folder = ResultFolder.read(RESULTS / experiment).folder(stage)
+        (DOCS / "figures").mkdir(exist_ok=True)
+        for old in (DOCS / "figures").glob(f"{name}.*"):
+            old.unlink()
+        (picture,) = (p for p in (folder / "figures").glob(f"{figure}.*") if p.suffix != ".csv")
+        shutil.copyfile(picture, DOCS / "figures" / f"{name}{picture.suffix}")
     pages = {
         "results": results_page(RESULTS),
         "fusion": fusion_page(RESULTS),
@@ -270,10 +279,7 @@ def main() -> int:
     }
     for name, text in pages.items():
         files.write_text(DOCS / f"{name}.md", text)
-    for name, (experiment, stage, figure) in FIGURES.items():
-        folder = ResultFolder.read(RESULTS / experiment).folder(stage)
-        (DOCS / "figures").mkdir(exist_ok=True)
-        shutil.copyfile(folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}.png")
+    index.write_readme(RESULTS)
     readme = ROOT / "README.md"
     text = with_text(readme.read_text("utf-8"), "results", readme_table(metrics_of(RESULTS, DEMO)))
     text = with_text(text, "sahi", readme_sahi(BENCHMARKS / "against_sahi.json"))

@@ -1,15 +1,19 @@
 """base.yaml and the notebooks in, the notebooks' parameters cells out: `make notebooks`.
 
-A cell holds the common parameters that its notebook uses, and those of the notebook's own section.
+A cell holds the run to open, the common parameters that its notebook uses, and those of the notebook's
+own section.
 """
 
 import ast
 import json
 from pathlib import Path
 
-from dmnet_lib.core import files, params
+from dmnet_lib.core import files, params, runs
 
+WIDTH = 100  # of a line; longer comments stand above it
 FOLDER = Path(__file__).resolve().parent
+MEANING = "run to open, a folder of results/; a new name begins one"
+RUN = params.Parameter(runs.EXPERIMENT, "", runs.DEFAULT, "", MEANING)
 
 
 def parameters_cell(notebook: dict, stage: str) -> str:
@@ -18,7 +22,7 @@ def parameters_cell(notebook: dict, stage: str) -> str:
     used |= {"dataset"} if "data_root" in used else set()  # both say where the data lies
     used |= {"numerics"} if "device" in used else set()  # both say what networks compute with
     common = [one for name, one in known[params.COMMON].items() if name in used]
-    return "\n".join(_line(parameter) for parameter in (*common, *known[stage].values()))
+    return "\n".join(_line(parameter) for parameter in (RUN, *common, *known[stage].values()))
 
 
 def _names(notebook: dict) -> set[str]:
@@ -34,10 +38,12 @@ def is_parameters(cell: dict) -> bool:
 
 
 def _line(parameter: params.Parameter) -> str:
-    value = json.dumps(parameter.default) if isinstance(parameter.default, str) else None
-    value = value or repr(parameter.default)
-    comment = f"{parameter.allowed} {parameter.help}".strip()
-    return f"{parameter.name}: {type(parameter.default).__name__} = {value}  # {comment}"
+    default, kind = parameter.default, type(parameter.default).__name__
+    value = json.dumps(default, ensure_ascii=False) if kind in ("str", "list") else repr(default)
+    kind = "float | str" if kind == "str" and parameter.is_number else kind
+    comment = f"# {parameter.allowed} {parameter.help}".replace("  ", " ")
+    line = f"{parameter.name}: {kind} = {value}  {comment}"
+    return line if len(line) <= WIDTH else f"{comment}\n{line.partition('  # ')[0]}"
 
 
 def built(path: Path) -> str:

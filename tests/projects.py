@@ -1,6 +1,7 @@
 """A folder of small notebooks, parameters and results, which tests of the runner and sweeps run."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,13 @@ common:
 """
 COMMON = 'dataset: str = "scenes"\ndata_root: str = "."\nseed: int = 0\n'
 START = "from dmnet_lib.core import files, provenance"
+STAGE = re.compile(r"(?:\d+/\d+ )?(\d\d_\S+(?: seed \d)?)  \w{12}  (.*)")  # a line on a stage
 TAGS = {0: ["remove-cell"], 1: ["parameters"]}
+
+
+def stages_of(said: Iterable[str]) -> dict[str, str]:
+    """Return what was said of each stage when it began: what happens to it, and why."""
+    return {found[1]: found[2] for found in map(STAGE.fullmatch, said) if found}
 
 
 @dataclass

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dmnet_lib.core import classes as class_names
+from dmnet_lib.core import lists
 from dmnet_lib.core.classes import NO_CLASSES, OTHER, REGION, Classes
 from dmnet_lib.core.tables import require_shapes
 
@@ -164,15 +165,15 @@ def join(tables: Sequence[Annotations]) -> Annotations:
     )
 
 
-def merge_classes(annotations: Annotations, text: str) -> Annotations:
-    """Return the table with classes merged, and limited to those that text names.
+def merge_classes(annotations: Annotations, given: lists.Given) -> Annotations:
+    """Return the table with classes merged, and limited to those that are given.
 
-    See `Classes.merged` for text; "" changes nothing. Objects of other classes become ignored
+    See `Classes.merged`; none changes nothing. Objects of other classes become ignored
     regions, so that detections there are neither right nor wrong. Raises InputError.
     """
-    if not text.strip():
+    if not lists.parts(given):
         return annotations
-    classes, numbers = annotations.classes.merged(text)
+    classes, numbers = annotations.classes.merged(given)
     class_ids = np.append(numbers, REGION)[annotations.class_ids]  # OTHER is the last
     merged = replace(annotations, class_ids=class_ids, classes=classes)
     return merged.ignoring(class_ids == REGION)

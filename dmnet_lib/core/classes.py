@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from dmnet_lib.core import lists
 from dmnet_lib.core.files import InputError, nearest
 
 REGION, OTHER = 0, -1
@@ -77,12 +78,13 @@ class Classes:
         there, counts = np.unique(class_ids[class_ids > 0], return_counts=True)
         return most_frequent(dict(zip(there.tolist(), counts.tolist(), strict=True)))
 
-    def merged(self, text: str) -> tuple["Classes", np.ndarray]:
-        """Return the classes that text names, and for each of ours [K + 1] its new number.
+    def merged(self, given: lists.Given) -> tuple["Classes", np.ndarray]:
+        """Return the classes that are given, and for each of ours [K + 1] its new number.
 
-        Text such as "vehicle: car + van, bus": the name before a colon is that of all after it. A
-        class that is not named becomes REGION. Raises InputError for a name that is none, or twice.
+        Such as "vehicle: car + van, bus", or such a list: the name before a colon is that of all
+        after it. What is not named becomes REGION. InputError for a name that is none, or twice.
         """
+        text = lists.text(given)
         numbers, names, marked = np.full(len(self) + 1, REGION), [], text
         # A name of ours with such signs stands as a character of no writing in what is taken apart.
         odd = sorted((own for own in self.names if {*own} & {*",:+"}), key=len, reverse=True)

@@ -17,9 +17,10 @@ import time
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import filelock
 import numpy as np
@@ -41,6 +42,7 @@ LOCK = ".lock"  # of a folder: held by the process that is at work in it
 BEGUN_S = 60.0  # a temporary folder that is younger may not have its lock yet
 PART, PARTS = (".dmnet-", ".part"), ".dmnet-*.part"  # how files begin and end until they are whole
 LOCKED_S = 1.0  # a part that is younger may not have its lock yet
+AGAIN = "run the experiment again with --force"
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
 
@@ -272,12 +274,15 @@ def opened(path: Path, *, most: int = MOST_BYTES, buffering: int = 0) -> BinaryI
 
 
 def require_name(path: Path) -> None:
-    """Raise InputError for what no system takes as a path: too long, or with a null byte."""
+    """Raise InputError for what no system takes as a path: too long, with a null byte, or a link
+    that leads back to itself."""
     try:
-        path.lstat()
+        path.stat()
     except (OSError, ValueError) as error:
-        if getattr(error, "errno", None) in (None, errno.ENAMETOOLONG):
-            raise InputError(f"{str(path)!a:.300}: can be no file's name") from None
+        no_name = "can be no file's name"
+        known = {None: no_name, errno.ENAMETOOLONG: no_name, errno.ELOOP: "a link to itself"}
+        if (number := getattr(error, "errno", None)) in known:
+            raise InputError(f"{str(path)!a:.300}: {known[number]}") from None
 
 
 def require_regular(path: Path) -> None:
@@ -303,6 +308,32 @@ def read_json(path: Path) -> object:
         return json.loads(read_text(path))
 
 
+class MissingError(InputError, KeyError):
+    """A file of a finished run lacks a name."""
+
+    __str__ = ValueError.__str__  # KeyError's has quotation marks
+
+
+class Told(dict):
+    """What a file of a finished run tells, by name: one that it lacks raises MissingError."""
+
+    def __init__(self, path: Path, values: object) -> None:
+        if not isinstance(values, dict):
+            raise InputError(f"{path}: damaged, not values by name; {AGAIN}")
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise MissingError(f"{self._path}: no {name} in it: edited, or of another version; {AGAIN}")
+
+
+def read_told(path: Path) -> Told:
+    """Read JSON of values by name, at every depth `Told`. Raises InputError."""
+    with reading(path, "valid JSON", (ValueError,)):
+        found = json.loads(read_text(path), object_hook=partial(Told, path))
+    return Told(path, found)
+
+
 def write_npz(path: Path, **arrays: np.ndarray) -> Path:
     """Write named arrays as an npz; object arrays are refused (no pickles)."""
     for name, array in arrays.items():
@@ -317,6 +348,12 @@ def digest(path: Path) -> str:
     """Return 12 hex characters that stand for a file's content. Raises InputError if not there."""
     with reading(path, "a readable file", (OSError,)):
         return sha256(read_bytes(path)).hexdigest()[:12]
+
+
+def digest_of(value: object) -> str:
+    """Return 12 hex characters that stand for a value of JSON's types."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()[:12]
 
 
 def model_path(model_file: str) -> Path:
@@ -346,7 +383,7 @@ def below(folder: Path, name: str) -> Path:
 
 def inside(folder: Path, name: str) -> Path:
     """Return folder/name; raises InputError if the name would leave the folder."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = Path(os.path.realpath(folder / name))  # of links that lead in circles, resolve raises
+    if not path.is_relative_to(os.path.realpath(folder)):
         raise InputError(f"{name}: leads out of {folder}")
     return path

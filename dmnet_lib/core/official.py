@@ -3,13 +3,14 @@
 `official` does what the official DMNet code does, number for number, to compare older results.
 """
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass, fields, make_dataclass
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, lists
 from dmnet_lib.core.files import InputError
 
 PROFILES = ("corrected", "official")
+IN_RUNS = ("annotations", "points", "sigmas", "kernel", "regions", "fusion")  # sections
 Value = str | int
 
 
@@ -80,15 +81,16 @@ class Profile:
         return {one.name: getattr(getattr(self, one.section), one.name) for one in DEVIATIONS}
 
 
-def named(name: str, changes: Sequence[str] | str = ()) -> Profile:
-    """Return a profile with rules changed by "name=value, …" or a list. Raises InputError."""
-    if isinstance(changes, str):
-        changes = [change for change in changes.split(",") if change.strip()]
+def named(name: str, changes: lists.Given = ()) -> Profile:
+    """Return a profile with rules changed by "name=value, …", as text, list or mapping.
+
+    Raises InputError.
+    """
     if name not in PROFILES:
         raise InputError(f"profile {name!r}: expected {' or '.join(PROFILES)}")
     values = {one.name: getattr(one, name) for one in DEVIATIONS}
-    for change in changes:
-        rule, _, text = (part.strip() for part in change.partition("="))
+    for change in filter(None, lists.parts(changes)):
+        rule, text = (*map(str.strip, re.split("[=:]", change, maxsplit=1)), "")[:2]
         if rule not in BY_NAME:
             raise InputError(f"no rule is called {rule!r}{files.nearest(rule, BY_NAME)}")
         by_text: dict[str, Value] = {str(choice): choice for choice in BY_NAME[rule].choices}
@@ -99,6 +101,16 @@ def named(name: str, changes: Sequence[str] | str = ()) -> Profile:
         values[rule] = by_text[text]
     sections = [field.type(*map(values.get, RULES[field.name])) for field in fields(Profile)[1:]]
     return Profile(name, *sections)
+
+
+def of_run(name: str, changes: lists.Given = ()) -> Profile:
+    """Return the profile of an experiment. InputError also for a change by which no stage goes."""
+    profile = named(name, changes)
+    for rule, value in profile.values.items():
+        deviation = BY_NAME[rule]
+        if deviation.section not in IN_RUNS and value != getattr(deviation, name):
+            raise InputError(f"no stage goes by {rule}, only commands: --set {rule}={value}")
+    return profile
 
 
 CORRECTED = named(PROFILES[0])

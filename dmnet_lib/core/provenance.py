@@ -1,7 +1,7 @@
 """What made a result: a stage's parameters, code, data and upstream, and the folder it writes to.
 
-The runner tells a stage its place through environment variables; without them (Run All in
-JupyterLab) it writes to `results/<experiment>/<stage>/interactive/`.
+The runner tells a stage its place through environment variables. Without them (JupyterLab, or
+papermill by hand) the stage opens a run, and writes to `results/<run>/<stage>/interactive/`.
 """
 
 import ast
@@ -12,42 +12,41 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, images, numerics, params, result_folder
+from dmnet_lib.core import files, images, lineage, numerics, parallel, params, result_folder, runs
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.project import LIBRARY
-from dmnet_lib.core.result_folder import INTERACTIVE, METRICS, PARAMS, PROVENANCE, ResultFolder
+from dmnet_lib.core.result_folder import METRICS, PARAMS, PROVENANCE
 
 PACKAGES = (
     "faster-coco-eval", "matplotlib", "numpy", "Pillow", "pycocotools", "scipy", "simplejpeg",
     "torch", "torchvision",
 )  # fmt: skip
 TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml")  # that annotations are read from
+RUNNER = "DMNET_STAGE_DIR"  # environment variable: where the runner lets a stage write
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
-TOLD_BY_ENDS = (".jpg", ".jpeg", ".png")  # images of one size that differ do so near an end
-END_BYTES = 4096  # of their head and tail
-# Parameters that decide no weights: where the data lies, what is shown, and what comes after.
+# Parameters that decide no result: where the data lies, and networks run: `numerics.kind` says on
+# what they do.
+UNKEYED = ("data_root", "device")
+# Parameters that decide no weights: what is shown, and what comes after.
 UNTRAINED = (
-    "data_root", "examples", "model_file", "model_classes", "class_map", "recall_curve_split",
+    *UNKEYED, "examples", "model_file", "model_classes", "class_map", "recall_curve_split",
     "fusion_iou", "fusion_top", "truncated_boxes", "view_weight", "calibrate_scores", "votes",
     "suppression", "grids", "tiles_px", "tile_overlap", "budgets",
 )  # fmt: skip
 CACHE = ".cache"  # below the folder of results
 DETECTIONS = f"{CACHE}/detections"
-
-
-def digest(value: object) -> str:
-    """Return 12 hex characters that stand for a value of JSON's types."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return sha256(text.encode()).hexdigest()[:12]
 
 
 def code_modules(source: str) -> list[str]:
@@ -69,7 +68,7 @@ def code_digest(source: str) -> str:
         values = path.with_suffix(".toml")
         bare = _bare(path.read_text(encoding="utf-8"))
         code[name] = [bare, values.read_text("utf-8") if values.exists() else ""]
-    return digest(code)
+    return files.digest_of(code)
 
 
 @cache
@@ -109,30 +108,28 @@ def parameter_names(path: Path) -> frozenset[str]:
 def notebook_digest(path: Path) -> str:
     """Return the digest of a notebook's code and of the library code that it imports."""
     source = notebook_code(path)
-    return digest([source, code_digest(source)])
+    return files.digest_of([source, code_digest(source)])
 
 
 def data_fingerprint(root: Path) -> str:
-    """Return a digest of a folder's images and texts, the same on every machine: of names, sizes,
-    every byte, and of JPEG and PNG, whose ends differ with all between, those. Links are followed.
+    """Return a digest of a folder's images and texts, the same on every machine.
 
-    What else is there, such as logs and hidden files, is never read as data and does not count."""
-    whole = sha256()
+    Names, sizes and every byte count, which takes a core some seconds for 2 GB. Links are followed.
+    What else is there, such as logs and hidden files, is never read as data and does not count.
+    """
     names = glob.iglob("**", root_dir=root, recursive=True)  # noqa: PTH207 (no hidden ones)
-    for name in sorted(Path(name).as_posix() for name in names):
-        path = root / name
-        if path.suffix.lower() not in (*TEXT_SUFFIXES, *images.SUFFIXES) or path.is_dir():
-            continue
-        size = path.stat().st_size
-        with files.opened(path, most=files.ANY_BYTES) as stream:
-            content = sha256()
-            if path.suffix.lower() in TOLD_BY_ENDS:
-                content.update(stream.read(END_BYTES))
-                stream.seek(max(END_BYTES, size - END_BYTES))
-            while part := stream.read(2**20):
-                content.update(part)
-        whole.update(f"{name}\0{size}\0{content.hexdigest()}\n".encode())
-    return whole.hexdigest()[:12]
+    kinds, paths = (*TEXT_SUFFIXES, *images.SUFFIXES), sorted(map(Path, names), key=Path.as_posix)
+    counted = [one for one in paths if one.suffix.lower() in kinds and not (root / one).is_dir()]
+    with ThreadPoolExecutor(parallel.cores()) as threads:
+        lines = list(threads.map(lambda path: _line_of(root, path), counted))
+    return sha256("".join(lines).encode()).hexdigest()[:12]
+
+
+def _line_of(root: Path, path: Path) -> str:
+    """Return a line of a file's path below root, its size and its digest."""
+    with files.opened(root / path, most=files.ANY_BYTES) as stream:
+        content = file_digest(stream, "sha256").hexdigest()
+        return f"{path.as_posix()}\0{stream.tell()}\0{content}\n"
 
 
 @dataclass(frozen=True)
@@ -162,15 +159,15 @@ class Stage:
         chosen = {n: v for n, v in self.params.items() if n not in UNTRAINED}
         code = code_digest("from dmnet_lib.training import density, detection, loop")
         kind = numerics.kind(self.params)
-        key = digest([self.name, chosen, [*map(files.digest, inputs)], code, kind])
+        key = files.digest_of([self.name, chosen, [*map(files.digest, inputs)], code, kind])
         return self.results / CACHE / "checkpoints" / f"{name}-{key}.pt"
 
     def detection_cache(self, *inputs: Path) -> Path:
         """Return the folder where detections are cached, named by all that decides them."""
-        chosen = [self.params.get(name) for name in ("device", "classes", "score_threshold")]
+        chosen = [self.params.get(name) for name in ("classes", "score_threshold")]
         code = code_digest("from dmnet_lib.detection import detectors, onnx")
         kind = numerics.kind(self.params)
-        key = digest([[*map(files.digest, inputs)], chosen, code, versions(), kind])
+        key = files.digest_of([[*map(files.digest, inputs)], chosen, code, versions(), kind])
         return self.results / DETECTIONS / key
 
     def write_metrics(self, metrics: Mapping[str, object]) -> None:
@@ -188,30 +185,51 @@ class Stage:
         return f"<table><tr><th>parameter</th><th>value</th></tr>{rows}</table>"
 
 
-def begin(name: str, values: Mapping[str, object]) -> Stage:
+def begin(name: str, values: MutableMapping[str, object]) -> Stage:
     """Check the parameters among values, find the stage's folder, write down what makes it.
 
-    values: the notebook's globals(). Raises InputError for one missing, mistyped or out of range.
+    values: the notebook's globals(), which take the values in force; see `runs.opened`. Raises
+    InputError, before anything is written, for a parameter that is missing, mistyped or out of
+    range, and for results to build on that are missing or do not fit.
     """
     told = json.loads(os.environ.get("DMNET_RUN", "{}"))  # what only the runner knows
-    base = Path(told.get("base", params.BASE))
-    known = params.of_stage(params.declared(base), name, values)
-    missing = sorted(set(known) - set(values))
-    if missing:
+    known = params.declared(Path(told.get("base", params.BASE)))
+    take = _told if RUNNER in os.environ else _opened
+    notebook = files.SOURCES / "notebooks" / f"{name}.ipynb"
+    is_source = take is _opened and notebook.exists()  # the runner has checked the names
+    names = parameter_names(notebook) & values.keys() if is_source else values
+    parameters = params.of_stage(known, name, names)
+    if missing := sorted(set(parameters) - set(values)):
         raise InputError(f"{name}: the parameters cell lacks {', '.join(missing)}")
-    chosen = {n: params.check(p, values[n], f"{name}: {n}") for n, p in known.items()}
-    experiment = os.environ.get("DMNET_EXPERIMENT", "demo")
-    out, upstream = _place(experiment, name)
-    stage = Stage(name, experiment, result_folder.results_root(), out, chosen, upstream)
-    numerics.pin(chosen)
-    out.mkdir(parents=True, exist_ok=True)
-    files.remove_parts(out.rglob(files.PARTS))
-    (out / METRICS).unlink(missing_ok=True)  # run again, it is unfinished until they are written
-    declared = {n: value for n, value in told.get("declared", {}).items() if n in chosen}
-    files.write_text(out / PARAMS, params.dump(chosen | declared))
-    files.write_json(out / PROVENANCE, _provenance(stage, told))
-    files.write_json(out / result_folder.MACHINE, numerics.machine())
+    stage = take(name, values, parameters, known)
+    params.require_effect(stage.params, parameters, "the parameters cell")
+    values.update(stage.params)
+    numerics.pin(stage.params)
+    stage.out.mkdir(parents=True, exist_ok=True)
+    files.remove_parts(stage.out.rglob(files.PARTS))
+    (stage.out / METRICS).unlink(missing_ok=True)  # run again, it is unfinished until they come
+    declared = {n: value for n, value in told.get("declared", {}).items() if n in stage.params}
+    files.write_text(stage.out / PARAMS, params.dump(stage.params | declared))
+    files.write_json(stage.out / PROVENANCE, _provenance(stage, told))
+    files.write_json(stage.out / result_folder.MACHINE, numerics.machine() | {"commit": commit()})
     return stage
+
+
+def commit() -> str:
+    """Return the commit of this library, with -dirty if it was changed since; "" if not in git."""
+    is_tracked = git(LIBRARY, "log", "-1", "--format=%h", "--", ".")
+    return is_tracked and git(LIBRARY, "describe", "--always", "--dirty", "--exclude=*")
+
+
+def git(folder: Path, *command: str) -> str:
+    """Return what git says in a folder; nothing where there is no git, or no repository."""
+    try:
+        ran = subprocess.run(
+            ["git", "-C", str(folder), *command], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ran.stdout.strip() if ran.returncode == 0 else ""
 
 
 def versions() -> dict[str, str]:
@@ -220,19 +238,25 @@ def versions() -> dict[str, str]:
     return {name: installed[0].version for name, installed in found.items() if installed}
 
 
-def _place(experiment: str, name: str) -> tuple[Path, dict[str, Path]]:
-    if "DMNET_STAGE_DIR" in os.environ:
-        given = json.loads(os.environ.get("DMNET_UPSTREAM", "{}"))
-        return Path(os.environ["DMNET_STAGE_DIR"]), {s: Path(path) for s, path in given.items()}
-    home = result_folder.results_root() / experiment
-    # Results that came with a clone are only figures and metrics: nothing can build on them.
-    latest = ResultFolder.read(home).folders.values()
-    folders = [folder for folder in latest if (folder / result_folder.NOTEBOOK).exists()]
-    folders += home.glob(f"*/{INTERACTIVE}")
-    finished = [folder / METRICS for folder in folders if (folder / METRICS).exists()]
-    finished.sort(key=lambda metrics: metrics.stat().st_mtime)
-    upstream = {m.parents[1].name: m.parent for m in finished if m.parents[1].name < name}
-    return home / name / INTERACTIVE, upstream
+def _told(
+    name: str, values: Mapping[str, object], parameters: runs.Parameters, _: runs.Known
+) -> Stage:
+    """Return the stage as the runner tells it."""
+    chosen = {n: params.check(p, values[n], f"{name}: {n}") for n, p in parameters.items()}
+    given = json.loads(os.environ.get("DMNET_UPSTREAM", "{}"))
+    upstream = {stage: Path(path) for stage, path in given.items()}
+    experiment = os.environ.get("DMNET_EXPERIMENT", runs.DEFAULT)
+    out, results = Path(os.environ[RUNNER]), result_folder.results_root()
+    return Stage(name, experiment, results, out, chosen, upstream)
+
+
+def _opened(
+    name: str, values: Mapping[str, object], parameters: runs.Parameters, known: runs.Known
+) -> Stage:
+    """Return the stage in the run that a notebook's cells name, and print what that is."""
+    run = runs.opened(name, values, parameters, known)
+    sys.stdout.write(f"{run.words()}\n")
+    return Stage(name, run.home.name, run.home.parent, run.out, run.values, run.upstream)
 
 
 def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
@@ -241,7 +265,7 @@ def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
     code = told.get("code") or (notebook_digest(notebook) if notebook.exists() else None)
     return {
         "experiment": stage.experiment, "stage": stage.name, "data": told.get("data"),
-        "upstream": {name: folder.name for name, folder in stage.upstream.items()},
+        **lineage.described(stage.upstream),
         "code": code, "packages": versions(),
         "python": platform.python_version(), "machine": platform.machine(),
         "numerics": numerics.kind(stage.params),

@@ -32,14 +32,14 @@ SEED = " seed "  # behind a stage's name, and before a further training seed
 
 def results_root() -> Path:
     """Return the folder of all experiments: DMNET_RESULTS_ROOT, or results/ of the project."""
-    return Path(os.environ.get("DMNET_RESULTS_ROOT") or ROOT / "results").resolve()
+    return Path(os.path.realpath(os.environ.get("DMNET_RESULTS_ROOT") or ROOT / "results"))
 
 
 def parameters_of(folder: Path) -> dict[str, params.Value]:
     """Return the parameters that a stage's folder was made with. Raises InputError."""
     path = folder / PARAMS
     with files.reading(path, "a stage's parameters", (yaml.YAMLError, ValueError, TypeError)):
-        return {**params.parse(foreign.read_yaml(path))}
+        return files.Told(path, params.parse(foreign.read_yaml(path)))
 
 
 def of_seeds(folders: Mapping[str, Path], stage: str) -> list[Path]:
@@ -61,7 +61,7 @@ class ResultFolder:
         """Read results/<experiment>; empty where nothing was finished. InputError if damaged."""
         if not (home / LATEST).exists():
             return cls(home)
-        found = files.read_json(home / LATEST)
+        found = files.read_told(home / LATEST)
         try:
             question, changed = found.get("question", ""), {**found.get("changed", {})}
             stages = {name: {"headline": {}} | entry for name, entry in found["stages"].items()}
@@ -69,7 +69,7 @@ class ResultFolder:
                 {**entry["headline"]}
                 files.inside(home / name.partition(SEED)[0], entry["key"])
         except (KeyError, TypeError, AttributeError):
-            raise InputError(f"{home / LATEST}: damaged; run the experiment again") from None
+            raise InputError(f"{home / LATEST}: damaged; {files.AGAIN}") from None
         return cls(home, question, changed, stages)
 
     @property
@@ -95,16 +95,16 @@ class ResultFolder:
         return self.folders[stage]
 
     def params(self, stage: str) -> dict[str, params.Value]:
-        """Return the parameters that a stage was run with. Raises InputError."""
-        return parameters_of(self.folder(stage))
+        """Return the parameters that a stage was run with. InputError also for a wrong type."""
+        found, where = parameters_of(self.folder(stage)), self.folder(stage) / PARAMS
+        for name, one in params.declared_names().items():
+            if name in found:  # its range may have been another
+                params.check(replace(one, allowed=""), found[name], f"{where}: {name}")
+        return found
 
     def metrics(self, stage: str) -> dict:
         """Return what a stage measured. Raises InputError where that is missing or damaged."""
-        path = self.folder(stage) / METRICS
-        found = files.read_json(path)
-        if not isinstance(found, dict):
-            raise InputError(f"{path}: damaged; run the experiment again with --force")
-        return found
+        return files.read_told(self.folder(stage) / METRICS)
 
     def headline(self, stage: str) -> Mapping[str, object]:
         """Return the few figures that stand for a stage in lists of experiments."""

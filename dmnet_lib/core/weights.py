@@ -12,6 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,12 +33,12 @@ def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the named device, or with "auto" the best one that is here."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Return the named device, or with "auto" the best that is here. InputError if it is not."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here = [*(kind for kind, is_here in there.items() if is_here), "cpu"]
+    if name not in ("auto", *here):
+        raise InputError(f"device {name}: PyTorch finds none here; take auto, {', '.join(here)}")
+    return torch.device(here[0] if name == "auto" else name)
 
 
 def device_name(name: str) -> str:
@@ -104,8 +105,15 @@ def write(path: Path, model: nn.Module) -> Path:
 
 
 def read(path: Path, model: nn.Module) -> nn.Module:
-    """Return the model with a file's weights, ready to predict. InputError if torn or another's."""
-    errors = (RuntimeError, safetensors.SafetensorError)
+    """Return the model with a file's weights, ready to predict. InputError if they are torn,
+    another's, or no finite numbers."""
+    errors = (RuntimeError, ValueError, safetensors.SafetensorError)
     with files.reading(path, "this model's weights", errors, kind="weights"):
-        model.load_state_dict(safetensors.torch.load(files.read_bytes(path)))
+        tensors = safetensors.torch.load(files.read_bytes(path))
+        own = {name: one.dtype for name, one in model.state_dict().items()}
+        if any(one.dtype != own.get(name, one.dtype) for name, one in tensors.items()):
+            raise InputError(f"{path}: numbers of other types than this model's")
+        model.load_state_dict(tensors)
+        if not all(one.isfinite().all() for one in tensors.values()):
+            raise InputError(f"{path}: holds NaN or infinity; train it again")
     return model.eval()

@@ -7,6 +7,7 @@ import numpy as np
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.result_folder import CROPS
 
 FILE = "input_scale.json"
 
@@ -56,17 +57,28 @@ def read(
 
     Raises InputError for another file, and where views or crops do not fit the detector.
     """
-    found = files.read_json(path)
+    found = files.read_told(path)
     with files.reading(
         path, "an input scale", (ArithmeticError, LookupError, TypeError, ValueError)
     ):
         scale = InputScale(found["input_long_px"], found["max_upscale"], input_wh)
         width, height = found["aspect_wh"]
-        aspect = width / height
-    if input_wh is not None:
-        same_shape = np.isclose(aspect, np.divide(*input_wh), rtol=0.02)
-        if scale.input_long_px > max(input_wh) or not same_shape:
-            wide, high = input_wh
-            told = f"set input_long_px to at most {max(input_wh)} and crop_aspect to {wide}:{high}"
-            raise InputError(f"{path}: the detector takes {wide} x {high} px: {told}")
+        if not width / height > 0:
+            raise ValueError("its crops have no shape")
+    require_fit(scale, (width, height))
     return scale, (width, height)
+
+
+def require_fit(scale: InputScale, aspect_wh: tuple[float, float]) -> None:
+    """Raise InputError where views, or crops of a shape, do not fit the one size that is taken."""
+    if scale.input_wh is None:
+        return
+    wide, high = np.array(scale.input_wh) // np.gcd(*scale.input_wh)
+    needed = []
+    if scale.input_long_px > (longest := max(scale.input_wh)):
+        needed.append(f"{CROPS}.input_long_px to at most {longest}")
+    if not np.isclose(np.divide(*aspect_wh), wide / high, rtol=0.02):
+        needed.append(f"{CROPS}.crop_aspect to {wide}:{high}")
+    if needed:
+        size = "{} x {} px".format(*scale.input_wh)
+        raise InputError(f"the detector takes {size}: set {' and '.join(needed)}")

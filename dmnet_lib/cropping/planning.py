@@ -38,9 +38,10 @@ FULL_WORTH = 0.7
 def parse_aspect(text: str) -> tuple[float, float]:
     """Return width and height of a shape like "4:3". Raises InputError for another text."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", text.strip())
-    if not match:
+    sides = [float(side) for side in match.groups()] if match else [0.0]
+    if not all(sides):
         raise InputError(f"aspect {text!r}: expected width:height, like 1:1 or 4:3")
-    return float(match[1]), float(match[2])
+    return sides[0], sides[1]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dmnet_lib.core import parallel
+from dmnet_lib.core import lists, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, KernelRules
 from dmnet_lib.core.tables import Regions
@@ -58,10 +58,10 @@ class SplitPlan:
         return SplitPlan(cut, self.seconds, of)
 
 
-def budgets(text: str) -> dict[str, Budget]:
-    """Return the budgets of a text like "6, 2, 12, 0.9Mpx" by name. InputError for another text."""
+def budgets(given: lists.Given) -> dict[str, Budget]:
+    """Return budgets like "6, 2, 0.9Mpx" or [6, "0.9Mpx"] by name. InputError for others."""
     found = {}
-    for name in (part.strip() for part in text.split(",")):
+    for name in lists.parts(given) or [""]:
         match = re.fullmatch(r"(?P<crops>\d+)|(?P<megapixels>\d+(\.\d+)?)Mpx", name)
         if not match or float(match["crops"] or match["megapixels"]) == 0:
             raise InputError(f"budget {name!r}: expected crops, like 6, or megapixels, like 0.9Mpx")

@@ -1,13 +1,13 @@
 """Window sums of a split -> its crop regions at a threshold, and the threshold chosen on val."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmnet_lib.core import official
+from dmnet_lib.core import lists, official
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import CORRECTED, RegionRules
@@ -18,6 +18,8 @@ from dmnet_lib.density import windows
 if TYPE_CHECKING:  # pandas takes longer to import than most commands take
     import pandas as pd
 
+CALIBRATED = "calibrated"  # instead of a threshold: chosen on val
+PAPER = 0.08  # objects in a window of 70 x 70 px, DMNet's threshold for VisDrone
 TILE_OVERLAP = 0.2  # share of a tile's side that neighbours share, unless it is told
 
 
@@ -78,13 +80,20 @@ def sweep(
     return pd.DataFrame(rows)
 
 
+def chosen(threshold: float | str, curve: "pd.DataFrame", target_containment: float) -> float:
+    """Return a threshold that is a number, or "calibrated", as `choose` does."""
+    if threshold != CALIBRATED:
+        return float(threshold)
+    return choose(curve, target_containment=target_containment)
+
+
 def choose(curve: "pd.DataFrame", *, target_containment: float) -> float:
     """Return the threshold of least crop area that reaches the containment rate, or the highest.
 
     Raises InputError where the split has no object to hold.
     """
     if curve["containment_rate"].isna().all():
-        raise InputError("the val split has no object to choose a threshold: set calibrate: false")
+        raise InputError("the val split has no object to choose a threshold: set it to a number")
     reached = curve[curve["containment_rate"] >= target_containment]
     if len(reached):
         return float(reached.sort_values(["coverage", "crops_per_image"])["threshold"].iloc[0])
@@ -92,22 +101,30 @@ def choose(curve: "pd.DataFrame", *, target_containment: float) -> float:
 
 
 def controls(
-    sizes_wh: np.ndarray, *, grids: str, tiles_px: str, overlap: float
+    sizes_wh: np.ndarray, *, grids: lists.Given, tiles_px: lists.Given, overlap: float
 ) -> dict[str, Regions]:
     """Return the crops of every image by even grids, and by overlapping tiles.
 
-    grids are rows x columns, like "2x3, 3x4", tiles_px sides, like "640, 480". The strategies are
-    called `uniform 2x3`, `sliding 640`. Raises InputError for a text that says something else.
+    They are `grid_shapes` and `tile_sides`; the strategies are called `uniform 2x3`, `sliding 640`.
     """
     found = {}
-    grid, tile = r"([1-9]\d{0,2})x([1-9]\d{0,2})", r"([1-9]\d{1,4})"
-    for name, (rows, columns) in _numbers(grids, grid, "grids: 2x3, 3x4"):
+    for name, (rows, columns) in grid_shapes(grids).items():
         even = [regions.uniform(size, rows=rows, columns=columns) for size in sizes_wh]
         found[f"uniform {name}"] = Regions.from_lists(even)
-    for name, (side,) in _numbers(tiles_px, tile, "tiles_px: 640, 480"):
+    for name, (side,) in tile_sides(tiles_px).items():
         tiles = [regions.sliding(size, tile_px=side, overlap=overlap) for size in sizes_wh]
         found[f"sliding {name}"] = Regions.from_lists(tiles)
     return found
+
+
+def grid_shapes(grids: lists.Given) -> dict[str, list[int]]:
+    """Return rows and columns by name, of "2x3, 3x4" or a list. Raises InputError for others."""
+    return _numbers(grids, r"([1-9]\d{0,2})x([1-9]\d{0,2})", "grids: 2x3, 3x4")
+
+
+def tile_sides(tiles_px: lists.Given) -> dict[str, list[int]]:
+    """Return the side in px by name, of "640, 480" or a list. Raises InputError for others."""
+    return _numbers(tiles_px, r"([1-9]\d{1,4})", "tiles_px: 640, 480")
 
 
 def control(name: str, sizes_wh: np.ndarray) -> Regions:
@@ -118,9 +135,11 @@ def control(name: str, sizes_wh: np.ndarray) -> Regions:
     return controls(sizes_wh, **known)[name]
 
 
-def _numbers(text: str, pattern: str, example: str) -> Iterator[tuple[str, list[int]]]:
-    """Yield each part of a text with commas, and the numbers in it."""
-    for part in (one.strip() for one in text.split(",")):
+def _numbers(given: lists.Given, pattern: str, example: str) -> dict[str, list[int]]:
+    """Return the numbers in each entry."""
+    found = {}
+    for part in lists.parts(given) or [""]:
         if not (match := re.fullmatch(pattern, part, re.ASCII)):
-            raise InputError(f"{part!r} is not understood; expected a text like {example}")
-        yield part, [int(number) for number in match.groups()]
+            raise InputError(f"{part!r} is not understood; expected a list like {example}")
+        found[part] = [int(number) for number in match.groups()]
+    return found

@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from dmnet_lib.core import annotations, files, images, official, parallel
+from dmnet_lib.core import annotations, files, images, lists, official, parallel
 from dmnet_lib.core.annotations import LIMIT_PX, Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.data import splits
@@ -60,12 +60,12 @@ class Source:
     dataset: str
     data_root: str | Path
     layout: str = ""
-    classes: str = ""
+    classes: lists.Given = ()
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> "Source":
         """Return the source that a stage's parameters name."""
-        return cls(*(str(given[one.name]) for one in fields(cls)))
+        return cls(*(given[one.name] for one in fields(cls)))
 
     @property
     def kind(self) -> str:
@@ -85,7 +85,7 @@ class Source:
 
 def load(
     root: Path | str, split: str, *, kind: str = "", layout: str = "", limit: int = 0,
-    classes: str = "",
+    classes: lists.Given = (),
 ) -> Split:  # fmt: skip
     """Return a split of a folder with its images, of each part the first `limit` if that is over 0.
 
@@ -117,7 +117,7 @@ def require_same_classes(found: Iterable[Split]) -> None:
             raise InputError(f"{one.home}: {'; '.join(named)}: all splits need the same list")
 
 
-def _joined(name: str, found: Sequence[Split], classes: str) -> Split:
+def _joined(name: str, found: Sequence[Split], classes: lists.Given) -> Split:
     tables = [one.annotations for one in found]
     names = [image for table in tables for image in table.names]
     if len(set(names)) < len(names):  # images of two parts that have one name
@@ -155,11 +155,23 @@ def _read(asked: Request, kind: str) -> Split:
     try:
         return KINDS[kind](asked)
     except InputError as error:
+        if there := _others(path, kind, asked):
+            raise InputError(f"{error}; there are {there}") from None
         others = kinds_in(path) if path.is_dir() else []
         if others and kind not in others and "it looks like" not in str(error):
             what = f"it looks like {others[0]}: --from {others[0]}, dataset: {others[0]}"
             raise InputError(f"{error}; {what}") from None
         raise
+
+
+def _others(path: Path, kind: str, asked: Request) -> str:
+    """Return the splits that there are with commas between; "" where the one asked for is there."""
+    if kind == "visdrone" or not asked.split or not path.is_dir():  # whose folders tell themselves
+        return ""
+    with suppress(InputError):  # of a folder of another kind
+        there = splits_in(path, kind, asked.layout)
+        return "" if asked.split in there else ", ".join(there)
+    return ""
 
 
 def tasks(path: Path, kind: str) -> int:
@@ -210,7 +222,9 @@ def split_folder(root: Path, split: str) -> Path:
         if folder.is_dir():
             files.require_finished(folder)
             return folder
-    raise InputError(f"{root}: no folder for split {split!r}; expected {LAYOUT}")
+    found = {p.parent.name for part in ("images", "annotations") for p in root.glob(f"*/{part}")}
+    there = f"there are {', '.join(map(split_name, sorted(found)))}" if found else ""
+    raise InputError(f"{root}: no folder for split {split!r}; {there or f'expected {LAYOUT}'}")
 
 
 def split_name(folder_name: str) -> str:
@@ -411,8 +425,7 @@ def _voc(asked: Request) -> Split:
         if strange := names - {*keys, *table.names}:
             raise InputError(splits.some(lists, f"names of {split} without an xml file", strange))
     elif split and lists.is_dir() and not is_part:
-        there = files.shortened(sorted(one.stem for one in lists.glob("*.txt")))
-        raise InputError(f"{lists}: no list {split}.txt; there are {there}")
+        raise InputError(f"{lists}: no list {split}.txt")
     folders = (home.parent / "JPEGImages", home.parent / "images", home)
     images = next((found for one in folders if (found := splits.images_in(one))), {})
     name = split if is_part or names is not None else ""
@@ -443,7 +456,7 @@ def _xml_folder(path: Path, split: str) -> tuple[Path, bool]:
 
 def _coco(asked: Request) -> Split:
     path, folders = _coco_files(asked)
-    value = files.read_json(path)
+    value = coco.decoded(path)
     images = tuple(coco.images_of(value, source=path).values())
     names = [str(image["file_name"]) for image in images]
     # Where one of the first images lies, the others are.

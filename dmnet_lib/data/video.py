@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".ts", ".mpg", ".mpeg")
 # Or a list of other files and addresses, called like a video, has these opened.
 ALONE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,mpegts,mpeg,mpegvideo"}
+MOST_PX = 70_000_000  # of a frame, twice 8K; decoded, with what decoding keeps, some 0.5 GB
 SHORT_SECONDS = 0.5  # by which a video may end before its header says
 
 
@@ -45,12 +46,19 @@ def frames(path: Path, *, every: int = 0) -> Iterator[Frame]:
         import av
     try:
         files.require_regular(path)
-        with av.open(path, options=ALONE) as container:
+        with av.open(path, options=ALONE | _bounded(), metadata_errors="replace") as container:
             yield from _frames(container, path, every)
     except FileNotFoundError:
         raise InputError(f"{path}: no such video") from None
     except av.error.FFmpegError as error:
-        raise InputError(f"{path}: corrupted or not a video ({error.strerror})") from None
+        told = f"corrupted or not a video of up to {files.limit(MOST_PX):,.0f} pixels a frame"
+        more = f"{files.LIMITS} raises that limit"
+        raise InputError(f"{path}: {told} ({error.strerror}); {more}") from None
+
+
+def _bounded() -> dict[str, str]:
+    """Return the option by which FFmpeg refuses larger frames, whatever their header tells."""
+    return {"max_pixels": f"{files.limit(MOST_PX):.0f}"}
 
 
 def _frames(container: "InputContainer", path: Path, every: int) -> Iterator[Frame]:
@@ -58,7 +66,10 @@ def _frames(container: "InputContainer", path: Path, every: int) -> Iterator[Fra
     if not container.streams.video:
         raise InputError(f"{path}: holds no pictures, only sound")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise InputError(f"{path}: corrupted, or of a kind that PyAV cannot decode")
     stream.thread_type = "AUTO"
+    stream.codec_context.options = _bounded()
     rate = Fraction(stream.average_rate or stream.guessed_rate or 1)
     step = every or max(1, round(rate))
     count, last = 0, None

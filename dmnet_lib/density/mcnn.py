@@ -15,10 +15,12 @@ from PIL import Image
 from torch import nn
 
 from dmnet_lib.core import parallel, weights
+from dmnet_lib.core.files import InputError
 from dmnet_lib.data.splits import Images
 from dmnet_lib.density import maps
 from dmnet_lib.density.maps import Stored
 
+NO_NUMBERS = "MCNN answers NaN or infinity: its weights are broken; train it again"
 STRIDE = 4  # two poolings
 MEAN, STD = 114.0, 64.0  # of 8-bit pixels; one pair for all channels
 HIDDEN = 64  # channels between the columns and several maps
@@ -81,6 +83,7 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
 
     image: [H, W, 3] uint8; s is input_scale. No cell is negative. An input above TILED_PX is seen
     in tiles, which overlap by as far as a cell looks: the same but for rounding, in bounded memory.
+    Raises InputError where the network answers NaN or infinity.
     """
     # Up, so that an odd side at one half has the cells that the true map has.
     size_wh = [max(STRIDE, math.ceil(side * input_scale - 1e-9)) for side in image.shape[1::-1]]
@@ -89,6 +92,8 @@ def predict(model: nn.Module, image: np.ndarray, *, input_scale: float) -> np.nd
     with torch.inference_mode():
         pixels = _padded(to_input(image[None]))
         found = (_in_tiles if math.prod(size_wh) > TILED_PX else _output)(model, pixels)
+        if not found.isfinite().all():  # as no objects it would look like an answer
+            raise InputError(NO_NUMBERS)
         # Cut at 0 each by itself, noise around 0 in each of K maps would add up to objects.
         positive = found.clamp(min=0)
         share = found.sum(dim=0).clamp(min=0) / positive.sum(dim=0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, lists
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import require_shapes
@@ -70,15 +70,15 @@ class Bins:
         return [f"under {edges[0]} px", *between, f"from {edges[-1]} px"]
 
 
-def parse(text: str) -> tuple[float, ...]:
-    """Return rising edges from "8, 16, 32", none from "". Raises InputError."""
+def parse(given: lists.Given) -> tuple[float, ...]:
+    """Return rising edges from "8, 16, 32" or a list, none from "". Raises InputError."""
     try:
-        edges = tuple(float(part) for part in text.split(",")) if text.strip() else ()
+        edges = tuple(map(float, lists.parts(given)))
     except ValueError:
         edges = (math.nan,)
     if not np.isfinite(edges).all() or not (np.diff((0.0, *edges)) > 0).all():
         expected = "rising sides in px with commas between, such as 8, 16, 32"
-        raise InputError(f"sizes {text!r}: expected {expected}")
+        raise InputError(f"sizes {lists.text(given)!r}: expected {expected}")
     return edges
 
 

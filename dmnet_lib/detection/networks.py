@@ -213,8 +213,8 @@ def read(
     folder: Path, architecture: str, *, score_threshold: float = 0.05, device: str = "cpu"
 ) -> Torchvision:
     """Return the detector that `write` left in a folder, on a device. Raises InputError."""
-    about = files.read_json(folder / ABOUT)
-    with files.reading(folder / ABOUT, "about a detector", (KeyError, TypeError, ValueError)):
+    about = files.read_told(folder / ABOUT)
+    with files.reading(folder / ABOUT, "about a detector", (TypeError, ValueError)):
         classes = Classes(tuple(about["classes"]))
     model = build(architecture, classes, score_threshold=score_threshold)
     return Torchvision(weights.placed(weights.read(folder / WEIGHTS, model), device), classes)

@@ -117,7 +117,8 @@ class Predictor:
         record = predictable(strategy)
         home = Path(run) if Path(run).exists() else files.ROOT / run
         results = _finished(home)
-        with files.reading(home, f"a run of this version; {_remedy(home)}", (KeyError,)):
+        wrong = TypeError, AttributeError
+        with files.reading(home, f"a run of this version; {_remedy(home)}", wrong):
             found = cls._of_results(results, record, device)
         return replace(found, rule=replace(found.rule, top=max_detections or found.rule.top))
 

@@ -146,7 +146,7 @@ def of_run(results: ResultFolder, device: str) -> Detector:
         from dmnet_lib.detection import networks  # with torch, which takes seconds to load
 
         return networks.read(folder, architecture, score_threshold=threshold, device=device)
-    path, about = files.model_path(chosen["model_file"]), files.read_json(folder / detectors.ABOUT)
+    path, about = files.model_path(chosen["model_file"]), files.read_told(folder / detectors.ABOUT)
     if path.is_file() and files.digest(path) != about["digest"]:
         other = f"another model than the run's {about['file']}"
         raise InputError(f"{path}: {other}; set {files.MODEL_FILE} to it")

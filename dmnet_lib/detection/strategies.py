@@ -318,9 +318,11 @@ def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) 
 def read_ablation(folder: Path) -> dict[str, dict[str, Detections]]:
     """Read what `write_ablation` wrote. Raises InputError for a missing or torn file."""
     folder /= ABLATION
+    with files.reading(folder / LISTING, "a list of variants", (TypeError, ValueError)):
+        listed = [(variant, [*names]) for variant, names in files.read_json(folder / LISTING)]
     return {
         variant: {n: tables.read(folder / f"{number}_{_stem(n)}.npz", Detections) for n in names}
-        for number, (variant, names) in enumerate(files.read_json(folder / LISTING))
+        for number, (variant, names) in enumerate(listed)
     }
 
 

@@ -25,6 +25,16 @@ METHODS = {  # method: kind, and source of the density that the crops follow
     "planned mcnn": ("planned", "mcnn"),
     "planned detector": ("planned", "detector"),
 }
+BY = {"oracle": "the ground-truth density", "mcnn": "MCNN's density",
+      "detector": "the detector's own full-image pass"}  # fmt: skip
+ABOUT = {  # kind: what it is, in a line; all but of kind whole fuse the full image's boxes too
+    "whole": "the full image, {size}",
+    "grid": "an even grid of {setting} tiles (rows x columns)",
+    "sliding": "overlapping square tiles of {setting} px",
+    "density": "crops {which}, by {by}",
+    "planned": "crops of the highest expected gain in recall, {budget}, by {by}",
+    "custom": "a strategy of its own",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,22 @@ class Strategy:
     def is_baseline(self) -> bool:
         """Whether the views do not depend on what an image shows: whole images, grids, tiles."""
         return self.kind in BASELINES
+
+    @property
+    def about(self) -> str:
+        """What it is, in a line."""
+        setting = self.name.removeprefix(self.method).strip()
+        size = "at its own resolution" if self.method == "native" else "scaled to the input size"
+        which = "around dense regions"
+        if self.method == "density top-k":
+            which = f"of the {setting} densest windows".replace("  ", " ")
+        budget = f"{setting} of them"
+        if isinstance(self.budget, float):
+            budget = f"up to {self.budget:g} megapixels"
+        line = ABOUT[self.kind].format(
+            size=size, setting=setting, which=which, budget=budget, by=BY.get(self.source, "")
+        )
+        return line + " (an upper bound)" * self.is_upper_bound
 
     @property
     def is_upper_bound(self) -> bool:

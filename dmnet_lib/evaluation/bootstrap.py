@@ -31,7 +31,8 @@ class Matches:
     """What N detections over M images counted as, enough to make AP of any weighting of images.
 
     boxes [K, M] int: those that count of each class in each image. Detections stand by falling
-    score: class_index [N] in 0..K - 1, image_index [N], outcome [T, N] int8 as of `matching.match`.
+    score: class_index [N] in 0..K - 1, image_index [N], outcome [T, N] int8 as of `matching.match`,
+    at T of THRESHOLDS.
     """
 
     boxes: np.ndarray
@@ -39,6 +40,13 @@ class Matches:
     image_index: np.ndarray
     outcome: np.ndarray
     classes: Classes = NO_CLASSES
+
+    def first(self, count: int) -> "Matches":
+        """Return what the best detections of each image and class counted as, so many of them."""
+        group = self.image_index * (len(self.boxes) + 1) + self.class_index
+        rows = matching.rank_in_group(group, -np.arange(len(group))) < count
+        found = self.class_index[rows], self.image_index[rows], self.outcome[:, rows]
+        return Matches(self.boxes, *found, self.classes)
 
 
 def matches(
@@ -49,7 +57,14 @@ def matches(
     area_px: tuple[float, float] = ANY_AREA,
 ) -> Matches:
     """Match as COCOeval does, after VisDrone's rule for ignored regions; area_px as in AREAS."""
-    truth, found = matching.drop_in_ignored_regions(truth, found)
+    tables = matching.drop_in_ignored_regions(truth, found)
+    return matches_anywhere(*tables, max_detections=max_detections, area_px=area_px)
+
+
+def matches_anywhere(
+    truth: Annotations, found: Detections, *, max_detections: int, area_px: tuple[float, float]
+) -> Matches:
+    """Match as `matches` does, where there is no ignored region, or none counts."""
     group = found.image_index * (len(truth.classes) + 1) + found.class_ids
     found = found.select(matching.rank_in_group(group, found.scores) < max_detections)
     order = np.argsort(-found.scores, kind="stable")  # equal scores in the order of images
@@ -104,9 +119,9 @@ def _integral_over_recalls(recall: np.ndarray, precision: np.ndarray) -> np.ndar
 
 
 def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
-    """Return the [B, K, T] AP of classes at THRESHOLDS for weights [B, M]; NaN without a box."""
-    weights = np.asarray(weights, dtype=np.float64)
-    result = np.full((len(weights), len(found.boxes), len(THRESHOLDS)), np.nan)
+    """Return the [B, K, T] AP of classes for weights [B, M]; NaN without a box."""
+    weights, levels = np.asarray(weights, dtype=np.float64), len(found.outcome)
+    result = np.full((len(weights), len(found.boxes), levels), np.nan)
 
     def fill(place: tuple[int, int]) -> None:
         k, t = place
@@ -119,7 +134,7 @@ def average_precisions(found: Matches, weights: np.ndarray) -> np.ndarray:
 
     classes = np.flatnonzero(found.boxes.any(axis=1))
     with ThreadPoolExecutor(parallel.cores()) as threads:  # numpy leaves them its lock
-        list(threads.map(fill, itertools.product(classes, range(len(THRESHOLDS)))))
+        list(threads.map(fill, itertools.product(classes, range(levels))))
     return result
 
 
@@ -132,6 +147,16 @@ def precision_recall(found: Matches) -> np.ndarray:
             recall, precision = _curves(_steps(found, k, t), once, boxes[k])
             first = np.searchsorted(recall[:, 0], RECALLS, side="left")
             result[k, t] = np.append(precision, 0)[first]
+    return result
+
+
+def recalls(found: Matches) -> np.ndarray:
+    """Return the [K, T] share of each class's boxes that is found; NaN for a class without."""
+    result = np.full((len(found.boxes), len(THRESHOLDS)), np.nan)
+    boxes = found.boxes.sum(axis=1)
+    for k in np.flatnonzero(boxes):
+        is_true = found.outcome[:, found.class_index == k] == matching.TRUE
+        result[k] = is_true.sum(axis=1) / boxes[k]
     return result
 
 

@@ -14,13 +14,15 @@ from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.parallel import without_collector
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco as coco_format
-from dmnet_lib.evaluation import matching
+from dmnet_lib.evaluation import bootstrap, matching
 
 PROTOCOLS = matching.PROTOCOLS["coco"]  # by the rule for ignored regions
 PROTOCOL = PROTOCOLS["dropped"]
 USUAL_MAX = 100  # the max_detections of COCO's own summary, of which papers' figures are
 CLASS_ROWS = 400_000  # of classes that are scored together: a row's matches take some 0.6 KB
+LARGE_ROWS = 800_000  # of a class that is matched here, to the same figures: in 0.1 KB a row
 IMAGE_ROWS = 50_000  # of images that are matched together: as dictionaries a row takes 1 KB
+BESIDE = f"; dmnet_lib where a class has {LARGE_ROWS:,} boxes and detections or more"
 BACKENDS = {  # of COCO files, of scores, and where these have what each image's matches are
     "faster-coco-eval": (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster, "_evalImgs_cpp"),
     "pycocotools": (pycocotools.coco.COCO, pycocotools.cocoeval.COCOeval, "evalImgs"),
@@ -49,6 +51,7 @@ def evaluate(
     precision, recall = _accumulate(truth, found, max_detections, backend)
     boxes = np.bincount(truth.class_ids[(truth.class_ids > 0) & ~truth.ignored],
                         minlength=len(truth.classes) + 1)[1:]  # fmt: skip
+    large = int(_class_rows(truth, found).max(initial=0) >= LARGE_ROWS)
     whole, usual = ((precision[..., m], recall[..., m]) for m in (0, 1))
     return {
         **_means(*whole),
@@ -62,7 +65,7 @@ def evaluate(
         "protocol_details": PROTOCOLS[ignored_regions],
         "ignored_regions": ignored_regions,
         "max_detections": max_detections,
-        "backend": f"{backend} {version(backend)}",
+        "backend": f"{backend} {version(backend)}{BESIDE * large}",
         "images": len(truth),
         "boxes": int(boxes.sum()),
     }
@@ -90,20 +93,43 @@ def _accumulate(
     """Return COCOeval's precision [T, R, K, A, 2] and recall [T, K, A, 2].
 
     The last axis is the cap of detections: max_detections, then USUAL_MAX. Classes are scored some
-    at a time, and ranges of area one by one where a class is large, as neither sees another.
+    at a time, as none sees another.
     """
-    rows = np.bincount(np.concatenate([truth.class_ids[truth.class_ids > 0], found.class_ids]),
-                       minlength=len(truth.classes) + 1)[1:]  # fmt: skip
+    rows = _class_rows(truth, found)
     of_classes = []
     for places in _blocks(rows, CLASS_ROWS):
         ids = truth.classes.ids[places]
         chosen = (table.class_ids for table in (truth, found))
         of_truth, of_found = (np.isin(column, ids) for column in chosen)
         some = truth.where(of_truth), found.select(of_found)
-        areas = [[0, 1, 2, 3]] if rows[places].sum() < 2 * CLASS_ROWS else [[0], [1], [2], [3]]
-        parts = [_of_classes(*some, ids.tolist(), one, max_detections, backend) for one in areas]
-        of_classes.append([np.concatenate(pair, axis=-2) for pair in zip(*parts, strict=True)])
+        if rows[places].max(initial=0) < LARGE_ROWS:
+            of_classes.append(_of_classes(*some, ids.tolist(), max_detections, backend))
+        else:
+            of_classes.append(_of_large_classes(*some, places, max_detections))
     return tuple(np.concatenate(tables, axis=-3) for tables in zip(*of_classes, strict=True))
+
+
+def _class_rows(truth: Annotations, found: Detections) -> np.ndarray:
+    """Return how many boxes and detections each class has [K]."""
+    ids = np.concatenate([truth.class_ids[truth.class_ids > 0], found.class_ids])
+    return np.bincount(ids, minlength=len(truth.classes) + 1)[1:]
+
+
+def _of_large_classes(
+    truth: Annotations, found: Detections, places: np.ndarray, max_detections: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `_accumulate` does of the classes at some places, by matching them here."""
+    caps, tables = (max_detections, USUAL_MAX), []
+    for area_px in bootstrap.AREAS.values():
+        how = {"max_detections": max(caps), "area_px": area_px}
+        matches = bootstrap.matches_anywhere(truth, found, **how)
+        for one in map(matches.first, caps):
+            pair = bootstrap.precision_recall(one)[places], bootstrap.recalls(one)[places]
+            tables.append([np.moveaxis(np.nan_to_num(table, nan=-1), 0, -1) for table in pair])
+    shape = len(bootstrap.AREAS), len(caps)
+    stacked = (np.stack(of_caps, axis=-1) for of_caps in zip(*tables, strict=True))
+    precision, recall = (table.reshape(*table.shape[:-1], *shape) for table in stacked)
+    return precision, recall
 
 
 def _blocks(counts: np.ndarray, most: int) -> list[np.ndarray]:
@@ -113,10 +139,9 @@ def _blocks(counts: np.ndarray, most: int) -> list[np.ndarray]:
 
 
 def _of_classes(
-    truth: Annotations, found: Detections, ids: list[int], areas: list[int], max_detections: int,
-    backend: str,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Return what `_accumulate` does of some classes and ranges of area.
+    truth: Annotations, found: Detections, ids: list[int], max_detections: int, backend: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `_accumulate` does of some classes.
 
     Images are matched some at a time: COCOeval takes dictionaries, which are large.
     """
@@ -131,14 +156,11 @@ def _of_classes(
             evaluation.separate_eval = True  # of faster-coco-eval: keep the matches of the images
             given = evaluation.params
             given.catIds, given.maxDets = ids, caps
-            given.areaRng, given.areaRngLbl = (
-                [values[area] for area in areas] for values in (given.areaRng, given.areaRngLbl)
-            )
             evaluation.evaluate()
             parts.append((len(images), getattr(evaluation, matches)))
         joined = [
             one
-            for place in range(len(ids) * len(areas))
+            for place in range(len(ids) * len(given.areaRng))
             for count, of_part in parts
             for one in of_part[place * count : (place + 1) * count]
         ]

@@ -70,9 +70,9 @@ def _truth(folder: ResultFolder) -> Annotations:
     given = folder.params(EVALUATION)
     source = datasets.Source.of(given)
     split, path = source.load(str(given["test_split"])), source.root
-    fingerprint = files.read_json(folder.folder(EVALUATION) / PROVENANCE)["data"]
+    fingerprint = files.read_told(folder.folder(EVALUATION) / PROVENANCE)["data"]
     if fingerprint == splits.SCENES:
-        fingerprint = files.read_json(folder.folder(DATASET) / "dataset.json")["fingerprint"]
+        fingerprint = files.read_told(folder.folder(DATASET) / "dataset.json")["fingerprint"]
     if fingerprint != provenance.data_fingerprint(path):
         raise InputError(f"{params.shown(path)}: changed since; run the experiment again")
     return split.annotations
@@ -140,7 +140,9 @@ def _sentence(rows: pd.DataFrame) -> str:
         return f"{line}{SAME}."
     line += Difference.read(whole, level=LEVEL).words(whole["verdict"])
     out = rest[rest["verdict"] == SIGNIFICANT]
-    told = [f"{of} {gain:+.3f}" for of, gain in zip(out["of"], out["difference"], strict=True)]
+    told = [
+        f"{of} {100 * gain:+.1f}" for of, gain in zip(out["of"], out["difference"], strict=True)
+    ]
     return f"{line}{'; also significant: ' if told else ''}{listed(told)}."
 
 
@@ -300,6 +302,6 @@ def _scored_on(folder: ResultFolder, metrics: Mapping[str, dict]) -> dict[str, o
     if given.get("common.dataset") == splits.SCENES:
         names |= {name for name in given if name.startswith(f"{DATASET}.")}
         names.discard(f"{DATASET}.examples")  # changes no image
-    data = files.read_json(folder.folder(EVALUATION) / PROVENANCE)["data"]
+    data = files.read_told(folder.folder(EVALUATION) / PROVENANCE)["data"]
     about = {name: metrics[folder.name].get(name) for name in ("protocol", "images")}
     return {name: given.get(name) for name in sorted(names)} | about | {"data": data}

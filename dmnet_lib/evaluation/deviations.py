@@ -30,7 +30,7 @@ Counts = dict[str, float | int | str]
 
 SETTINGS = {  # of both profiles: the commands that DMNet's users run
     "window_wh": (70, 70),
-    "threshold": 0.08,
+    "threshold": cropping.PAPER,
     "min_area_px": 70 * 70,
     "sigma_px": 15.0,
     "min_visible": 0.5,

@@ -68,26 +68,25 @@ class Difference:
             return SAME
         return NOT_SIGNIFICANT if self.low <= 0 <= self.high else SIGNIFICANT
 
-    def cell(self, *, in_points: bool = False) -> str:
-        """Return a table's cell: `+0.012 [+0.003, +0.021]`, or `+1.2 [+0.3, +2.1]` in_points."""
+    def cell(self) -> str:
+        """Return a table's cell, in points: `+1.2 [+0.3, +2.1]`."""
         if self.value is None:
             return MISSING
         if self.verdict == SAME:
             return "same"
-        scale, digits = (100, 1) if in_points else (1, 3)
         known = (v for v in (self.value, self.low, self.high) if v is not None)
-        value, *ends = (f"{scale * v:+.{digits}f}" for v in known)
+        value, *ends = (f"{100 * v:+.1f}" for v in known)
         return value if self.verdict == NO_INTERVAL else f"{value} [{', '.join(ends)}]"
 
     def words(self, verdict: str = "") -> str:
-        """Return the end of a sentence: `AP +0.012 (95% interval +0.003 to +0.021), significant`.
+        """Return the end of a sentence: `AP +1.2 points (95% interval +0.3 to +2.1), significant`.
 
         "Significant" says that the interval excludes 0. Another verdict may stand in its place.
         """
         if self.value is None:
             return "there is no AP to compare"
-        value = f"AP {self.value:+.3f}"
+        value = f"AP {100 * self.value:+.1f} points"
         if self.verdict == NO_INTERVAL:
             return f"{value}, {NO_INTERVAL}"
-        span = f"{self.level:.0%} interval {self.low:+.3f} to {self.high:+.3f}"
+        span = f"{self.level:.0%} interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
         return f"{value} ({span}), {verdict or self.verdict}"

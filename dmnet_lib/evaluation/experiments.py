@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dmnet_lib.core import files, params, result_folder
+from dmnet_lib.core import files, lists, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, SEED, ResultFolder
@@ -40,17 +40,17 @@ class Pair(NamedTuple):
     is_main: bool
 
 
-def split_names(text: str) -> tuple[str, ...]:
-    """Return the names in a text with commas; nothing gives an empty tuple."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def split_names(given: lists.Given) -> tuple[str, ...]:
+    """Return the names in a list, or in a text with commas; nothing gives an empty tuple."""
+    return tuple(filter(None, lists.parts(given)))
 
 
 def swept(results: Path) -> set[str]:
     """Return the sweeps under results, and the experiments of their values."""
     found: set[str] = set()
     for path in results.glob(f"*/{SWEEP}"):
-        with suppress(InputError, KeyError, TypeError):  # a damaged one hides no other
-            runs = files.read_json(path)["runs"]
+        with suppress(InputError, TypeError):  # a damaged one hides no other
+            runs = files.read_told(path)["runs"]
             found |= {path.parent.name, *(run["experiment"] for run in runs)}
     return found
 
@@ -126,7 +126,7 @@ def parameters(folder: ResultFolder) -> dict[str, object]:
     values: dict[str, object] = {}
     for stage, path in sorted(folder.folders.items()):
         if stage <= EVALUATION and (path / PARAMS).exists():
-            for name, value in folder.params(stage).items():
+            for name, value in result_folder.parameters_of(path).items():
                 values[f"{params.COMMON if name in common else stage}.{name}"] = value
     return values
 

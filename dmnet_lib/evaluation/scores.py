@@ -54,6 +54,26 @@ class Scores:
         pair = (self.samples[name]["AP"] for name in (one, other))
         return Difference.between(*pair, level=self.level)
 
+    def seconds(self, name: str) -> float:
+        """Return the seconds per image of a strategy, the mean over seeds."""
+        return float(np.mean([one[name].seconds_per_image for one in self.outcomes]))
+
+    def with_seconds(self) -> dict[str, dict[str, object]]:
+        """Return the rows of strategies with their seconds per image, which no metrics hold."""
+        return {
+            name: row | {"seconds": self.seconds(name)} for name, row in self.strategies.items()
+        }
+
+    def pairs(self) -> dict[str, dict[str, list[float | None]]]:
+        """Return each difference of two strategies, of the first to the later one: its value, low
+        and high. None takes part that needs the true density."""
+        names = [name for name, row in self.strategies.items() if not row["is_upper_bound"]]
+        found = {}
+        for place, one in enumerate(names[:-1], start=1):
+            columns = {other: self.difference(one, other).columns() for other in names[place:]}
+            found[one] = {other: [*ends.values()] for other, ends in columns.items()}
+        return found
+
     def versus_baselines(self, name: str) -> dict[str, dict | None]:
         """Return `vs_<baseline>`: None to itself and to one that is not there."""
         found = {of: other for of, other in self.baselines.items() if other != name}
@@ -141,8 +161,8 @@ def shown_table(table: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     """Return the strategy table as people read it, with the seconds per image."""
     shown = []
     for name in table.index:
-        seconds = np.mean([one[name].seconds_per_image for one in scores.outcomes])
-        shown.append(replace(scores.outcomes[0][name], seconds_per_image=seconds).shown_seconds)
+        timed = replace(scores.outcomes[0][name], seconds_per_image=scores.seconds(name))
+        shown.append(timed.shown_seconds)
     return readable(table, scores.baselines).assign(seconds=shown)
 
 

@@ -39,24 +39,19 @@ def strategy_table(
     return frame.astype({name: float for name in frame.columns if name != "method"})
 
 
-def readable(
-    table: pd.DataFrame, baselines: Mapping[str, str] | None = None, *, in_percent: bool = False
-) -> pd.DataFrame:
-    """Return a strategy table as people read it: rounded, each difference a cell of its own.
+def readable(table: pd.DataFrame, baselines: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return a strategy table as people read it: in percent, each difference a cell in points.
 
-    baselines: {method: strategy} of those whose differences are shown, in points if in_percent.
+    baselines: {method: strategy} of those whose differences are shown.
     """
     shown = table[[name for name in table.columns if not name.startswith("vs_")]]
-    if in_percent:
-        scales = {name: 1 if name in COST_COLUMNS else 100 for name in shown.columns}
-        text = shown.mul(pd.Series(scales)).map("{:.1f}".format)
-    else:
-        text = shown.round(3).astype(object)
+    scales = {name: 1 if name in COST_COLUMNS else 100 for name in shown.columns}
+    text = shown.mul(pd.Series(scales)).map("{:.1f}".format)
     labels = {name: COST_LABELS.get(name, name.replace("_", " ")) for name in shown.columns}
     text = text.where(shown.notna(), MISSING).rename(columns=labels)
     for method, other in (baselines or {}).items():
         differences = [Difference.read(row, f"vs_{method}_") for _, row in table.iterrows()]
-        text[f"AP vs {other}"] = [one.cell(in_points=in_percent) for one in differences]
+        text[f"AP vs {other}"] = [one.cell() for one in differences]
     return text
 
 

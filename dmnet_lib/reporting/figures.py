@@ -1,13 +1,18 @@
-"""Arrays and tables -> figures: drawn, saved as PNG with the CSV behind, shown with a caption."""
+"""Arrays and tables -> figures: drawn, saved with the CSV behind, shown with a caption.
+
+Plots are SVG that follows a reader's light or dark scheme; what shows pixels is PNG.
+"""
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm, hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
@@ -29,6 +34,14 @@ FIGURES = "figures"  # of a stage's folder; git keeps it
 PANEL_PX = 640  # longer side of an image in a figure
 GALLERY_WIDTH = 10  # inches
 LEGEND_COLUMNS = 3
+SVG, PNG = ".svg", ".png"
+# The same bytes each time, and letters as text: smaller, and readable by machines.
+VECTOR = {"svg.hashsalt": "dmnet", "svg.fonttype": "none"}
+UNDATED = {"Date": None, "Creator": None, "Format": None, "Type": None}
+ON_DARK = {"#332288": "#a79bf5", "#882255": "#e07fae", "#0072b2": "#4fb0ee"}  # too dark there
+SCHEMES = """<style>svg{{color:#1c2024;background:#fff;--paper:#fff;fill:currentColor}}
+@media screen and (prefers-color-scheme:dark){{svg{{color:#e4e6e9;background:#16181b;\
+--paper:#16181b;{dark}}}}}</style>"""
 
 
 @dataclass(frozen=True)
@@ -44,27 +57,54 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a gallery: an image [H, W, 3] or a map [h, w], its title and its layers."""
+    """One picture of a gallery: an image [H, W, 3] or a map [h, w], its title and its layers.
+
+    window_xyxy, in pixels of the image: the part of it that is shown, or that a map covers.
+    numbers: how each cell's value is written into it, like ".2f".
+    """
 
     image: np.ndarray
     title: str
     layers: tuple[Boxes, ...] = ()
     vmax: float | None = None
+    window_xyxy: tuple[int, int, int, int] | None = None
+    numbers: str = ""
+
+    @property
+    def extent_xyxy(self) -> tuple[int, int, int, int]:
+        """What is shown: the window, or all of the picture."""
+        return self.window_xyxy or (0, 0, *self.image.shape[1::-1])
+
+    @property
+    def shape(self) -> float:
+        """The height of what is shown over its width."""
+        left, top, right, bottom = self.extent_xyxy
+        return (bottom - top) / (right - left)
 
 
 @dataclass(frozen=True)
 class Shown:
     """A saved figure as a notebook shows it: picture, caption, and its numbers to download."""
 
-    png: bytes
+    picture: bytes
     csv: str
     name: str
     caption: str
     alt: str
 
+    @property
+    def suffix(self) -> str:
+        """SVG or PNG."""
+        return PNG if self.picture.startswith(b"\x89PNG") else SVG
+
+    def image(self) -> str:
+        """Return the picture alone, as HTML."""
+        kind, data = {SVG: "svg+xml", PNG: "png"}[self.suffix], base64.b64encode(self.picture)
+        return render.html("image", alt=self.alt, kind=kind, data=data.decode())
+
     def _repr_html_(self) -> str:
-        png, csv = (base64.b64encode(part).decode() for part in (self.png, self.csv.encode()))
-        return render.html("figure", **vars(self) | {"png": png, "csv": csv})
+        csv = base64.b64encode(self.csv.encode()).decode()
+        return render.html("figure", **vars(self) | {"image": self.image(), "csv": csv})
 
     __html__ = _repr_html_
 
@@ -72,24 +112,45 @@ class Shown:
 def show(
     figure: Figure, folder: Path, name: str, *, caption: str, alt: str, data: pd.DataFrame
 ) -> Shown:
-    """Write folder/figures/<name>.png and .csv, and return what the notebook shows.
+    """Write folder/figures/<name>.svg (.png of pixels) and .csv; return what the notebook shows.
 
     Photographs that are not ours to pass on go to folder/pictures, which git ignores.
     """
-    drawn, png = io.BytesIO(), io.BytesIO()
     _without_formulas(figure)
+    pixels = [image.get_array().ndim for ax in figure.axes for image in ax.images]
+    csv = data.to_csv(index=False, float_format="%.6g")
+    shown = Shown(_raster(figure) if pixels else vector(figure), csv, name, caption, alt)
+    has_parameters = (folder / result_folder.PARAMS).exists()
+    values = result_folder.parameters_of(folder) if has_parameters else {}
+    is_ours = 3 not in pixels or values.get("dataset", "scenes") == "scenes"
+    place = folder / (FIGURES if is_ours else "pictures") / name
+    files.write_bytes(place.with_name(name + shown.suffix), shown.picture)
+    files.write_text(place.with_name(f"{name}.csv"), csv)
+    return shown
+
+
+def _raster(figure: Figure) -> bytes:
+    drawn, png = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
     picture = Image.open(drawn).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
     picture.save(png, format="PNG", optimize=True)
-    csv = data.to_csv(index=False, float_format="%.6g")
-    is_photograph = any(image.get_array().ndim == 3 for ax in figure.axes for image in ax.images)
-    has_parameters = (folder / result_folder.PARAMS).exists()
-    values = result_folder.parameters_of(folder) if has_parameters else {}
-    is_ours = not is_photograph or values.get("dataset", "scenes") == "scenes"
-    place = folder / (FIGURES if is_ours else "pictures")
-    files.write_bytes(place / f"{name}.png", png.getvalue())
-    files.write_text(place / f"{name}.csv", csv)
-    return Shown(png.getvalue(), csv, name, caption, alt)
+    return png.getvalue()
+
+
+def vector(figure: Figure) -> bytes:
+    """Return a figure as SVG, which takes the reader's scheme; the same bytes each time."""
+    drawn = io.StringIO()
+    with rc_context(VECTOR):
+        figure.savefig(drawn, format="svg", transparent=True, metadata=UNDATED)
+    text = drawn.getvalue()
+    text = text[text.index("<svg") :].replace("#000000", "currentColor")
+    text = text.replace("#ffffff", "var(--paper)")
+    text = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "sans-serif", text)
+    text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", text)
+    for colour in ON_DARK:
+        text = text.replace(colour, f"var(--of{colour[1:]}, {colour})")
+    dark = "".join(f"--of{colour[1:]}:{lighter};" for colour, lighter in ON_DARK.items())
+    return text.replace("</svg>", f"{SCHEMES.format(dark=dark)}</svg>").encode()
 
 
 def _without_formulas(figure: Figure) -> None:
@@ -102,9 +163,10 @@ def _without_formulas(figure: Figure) -> None:
 
 def saved(folder: Path, name: str, *, caption: str, alt: str) -> Shown:
     """Return a figure that `show` wrote into a folder, for a page. Raises OSError if it is gone."""
-    place = folder / FIGURES / name
-    csv = place.with_suffix(".csv").read_text(encoding="utf-8")
-    return Shown(place.with_suffix(".png").read_bytes(), csv, name, caption, alt)
+    place = folder / FIGURES
+    picture = next((p for k in (SVG, PNG) if (p := place / f"{name}{k}").exists()), place / name)
+    csv = (place / f"{name}.csv").read_text(encoding="utf-8")
+    return Shown(picture.read_bytes(), csv, name, caption, alt)
 
 
 def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
@@ -114,7 +176,7 @@ def gallery(panels: Sequence[Panel], *, columns: int = 2) -> Figure:
     heights = []  # of rows, in inches, with titles and legends
     for row in rows:
         legend_rows = -(-max(len(panel.layers) for panel in row) // LEGEND_COLUMNS)
-        shape = max(panel.image.shape[0] / panel.image.shape[1] for panel in row)
+        shape = max(panel.shape for panel in row)
         picture = min(shape, 1.2) * GALLERY_WIDTH / columns  # narrower ones are drawn smaller
         heights.append(picture + 0.4 + 0.17 * legend_rows)
     figure = Figure(figsize=(GALLERY_WIDTH, sum(heights)), layout="constrained")
@@ -156,23 +218,32 @@ def crop_layer(crops_xyxy: np.ndarray, names: Iterable[object] = ()) -> Boxes:
     return Boxes(crops_xyxy, YELLOW, "crops", 1.5, tuple(map(str, names)))
 
 
+def zoom(
+    centre_xy: Sequence[float], size_wh: Sequence[int], long_px: int, aspect: float = 4 / 3
+) -> tuple[int, int, int, int]:
+    """Return the window around a point, long_px wide, that lies inside of an image of size_wh."""
+    side = np.minimum([long_px, round(long_px / aspect)], size_wh)
+    corner = np.clip(np.round(np.asarray(centre_xy) - side / 2).astype(int), 0, size_wh - side)
+    return tuple(np.concatenate([corner, corner + side]).tolist())
+
+
 def _draw_panel(ax: Axes, panel: Panel) -> None:
-    height, width = panel.image.shape[:2]
+    left, top, right, bottom = panel.extent_xyxy
+    extent = (left, right, bottom, top)
     if panel.image.ndim == 2:
         # The square root, or a crowd would hide what is faint.
         scale = PowerNorm(0.5, vmin=0, vmax=panel.vmax or max(float(panel.image.max()), 1e-9))
-        ax.imshow(panel.image, cmap="magma", norm=scale, aspect="equal")
+        ax.imshow(panel.image, cmap="magma", norm=scale, aspect="equal", extent=extent)
+        if panel.numbers:
+            _write_numbers(ax, panel, scale)
     else:
-        shrink = max(1, round(max(height, width) / (2 * PANEL_PX)))
-        small = Image.fromarray(panel.image).reduce(shrink)
-        ax.imshow(np.asarray(small), extent=(0, width, height, 0), interpolation="antialiased")
+        shrink = max(1, round(max(bottom - top, right - left) / (2 * PANEL_PX)))
+        small = Image.fromarray(panel.image[top:bottom, left:right]).reduce(shrink)
+        ax.imshow(np.asarray(small), extent=extent, interpolation="antialiased")
     for layer in panel.layers:
-        for x1, y1, x2, y2 in layer.boxes_xyxy:
-            style = {"fill": False, "ec": layer.colour, "lw": layer.width}
-            ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
-        for (x1, y1, _, _), name in zip(layer.boxes_xyxy, layer.names, strict=False):
-            ax.text(x1, y1, name, backgroundcolor=layer.colour, fontsize=7, va="top")
-        ax.plot([], [], color=layer.colour, lw=2, label=f"{layer.label} ({len(layer.boxes_xyxy)})")
+        _draw_layer(ax, layer, np.array(panel.extent_xyxy) if panel.window_xyxy else None)
+    if panel.window_xyxy:
+        ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.set_title(panel.title, fontsize=9)
     ax.set_anchor("N")  # what room there is, is the legend's
     if panel.layers:
@@ -199,3 +270,29 @@ def error_layers(judged: Mapping[str, np.ndarray]) -> tuple[Boxes, ...]:
     """Return tp, fn and fp of `errors.Judged.of_image`, each boxes_xyxy [n, 4], as layers."""
     styles = (("tp", GREEN, 0.8), ("fn", PINK, 1.2), ("fp", ORANGE, 1.2))
     return tuple(Boxes(judged[n], colour, n.upper(), width) for n, colour, width in styles)
+
+
+def _draw_layer(ax: Axes, layer: Boxes, window_xyxy: np.ndarray | None) -> None:
+    """Draw a layer's boxes, of a window those that it shows a part of."""
+    xyxy, names = layer.boxes_xyxy, np.array(layer.names, str)
+    if window_xyxy is not None:
+        shown = boxes.intersection(xyxy, window_xyxy) > 0
+        xyxy, names = xyxy[shown], names[shown[: len(names)]]
+    for x1, y1, x2, y2 in xyxy:
+        style = {"fill": False, "ec": layer.colour, "lw": layer.width}
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+    for (x1, y1, _, _), name in zip(xyxy, names, strict=False):
+        style = {"backgroundcolor": layer.colour, "fontsize": 7, "va": "top"}
+        ax.text(x1, y1, name, clip_on=window_xyxy is not None, **style)
+    ax.plot([], [], color=layer.colour, lw=2, label=f"{layer.label} ({len(xyxy)})")
+
+
+def _write_numbers(ax: Axes, panel: Panel, scale: PowerNorm) -> None:
+    """Write each cell's value into a map, dark on what is bright."""
+    left, top, right, bottom = panel.extent_xyxy
+    rows, columns = panel.image.shape
+    for (row, column), value in np.ndenumerate(panel.image):
+        x = left + (column + 0.5) * (right - left) / columns
+        y = top + (row + 0.5) * (bottom - top) / rows
+        style = {"color": "black" if scale(value) > 0.6 else "white", "fontsize": 6}
+        ax.text(x, y, format(value, panel.numbers), ha="center", va="center", **style)

@@ -1,79 +1,39 @@
-"""Command lines in, exit status out: 0, or 1 with one line on standard error."""
+"""Command lines in, exit status out: 0; 1 where the work failed, 2 where the command is wrong.
 
-import argparse
-import importlib
+Both say why in one line on standard error.
+"""
+
 import logging
 import os
-import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import NoReturn
 
 from dmnet_lib.core import numerics, project
+from dmnet_lib.running import output, parser
+from dmnet_lib.running.parser import COMMANDS, SWITCHES, WrongCommand
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; schedulers; a closed terminal
 BY_SIGNAL = 128  # to which shells add the signal's number
-DEBUG = "--debug"
-ABOUT = "Density-map guided object detection in aerial images."
-EXAMPLES = """\
-examples:
-  dmnet run params/demo.yaml  every notebook of the demo, then its report
-  dmnet crops --help          what a command needs and what it writes
-any command takes --debug, which shows where in the program an error arose"""
-COMMANDS = {  # each is a module of dmnet_lib.running.commands
-    "init": "lay out a project of your own: notebooks and parameter files",
-    "run": "run an experiment's notebooks in order and write its report",
-    "verify": "run an experiment again elsewhere, and compare what comes out",
-    "data": "validate a dataset",
-    "report": "write all reports and the index again",
-    "clean": "remove superseded, failed and unfinished runs, and cached detections",
-    "density": "density maps of a split, one file per image",
-    "crops": "density crops of a split: rectangles, annotations, images",
-    "convert": "annotations from one format to another: visdrone, coco, voc, yolo",
-    "predict": "detect objects in your own images and videos, with any detector",
-    "calibrate": "measure how small a detector can find things, on labelled images",
-    "detector": "show what a detector in an ONNX file takes and answers",
-    "train": "train a network of an experiment, on several GPUs or machines by torchrun",
-    "fuse": "detections of whole images and of crops put together",
-    "deviations": "what each rule of the official DMNet code changes, measured on your data",
-    "evaluate": "score detections by VisDrone's or COCO's protocol",
-    "compare": "differences between finished experiments, with confidence intervals",
-    "doctor": "show what this machine has: versions, device, memory, disk, limits, data",
-}
-STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-PLAIN = argparse.RawDescriptionHelpFormatter
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a command in one line, as every other error is said."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(1, f"dmnet: {message}; see `{self.prog} --help`\n")
-
-
-def say(line: str) -> None:
-    """Write one line to standard output at once."""
-    sys.stdout.write(f"{_harmless(line)}\n")
-    sys.stdout.flush()
-
-
-def _harmless(line: str) -> str:
-    """Return a line without what would steer a terminal, such as colours in the name of a file."""
-    return STEERING.sub(lambda sign: ascii(sign[0])[1:-1], line)
+QUIET, JSON, DEBUG = SWITCHES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     given = sys.argv[1:] if arguments is None else [*arguments]
     try:
-        with _stoppable(is_program=arguments is None):
-            _run([argument for argument in given if argument != DEBUG])
-            sys.stdout.flush()
+        with (
+            _stoppable(is_program=arguments is None),
+            output.plain_errors(is_quiet=QUIET in given),
+        ):
+            say = output.Say(QUIET in given, JSON in given)
+            _run([argument for argument in given if argument not in SWITCHES], say)
+            say.end()
         return 0
     except KeyboardInterrupt as stop:
         sys.stderr.write("dmnet: stopped; what was finished is kept\n")
@@ -81,27 +41,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `dmnet … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except WrongCommand as error:
+        sys.stderr.write(f"dmnet: {output.harmless(str(error))}\n")
+        return 2
     except Exception as error:
         if DEBUG in given:
             raise
-        sys.stderr.write(f"dmnet: {_harmless(_words(error))}\n")
+        output.complain(_words(error))
         return 1
 
 
-def _run(arguments: Sequence[str]) -> None:
-    asked = next((argument for argument in arguments if argument in COMMANDS), "")
+def _run(arguments: Sequence[str], say: output.Say) -> None:
+    asked = next((argument for argument in arguments if argument[:1] != "-"), "")
     if asked in ("run", "train"):
         _enter_project(arguments)
     if asked in ("predict", "train"):
         numerics.before_numpy()
-    namespace = _parser(asked).parse_args(arguments)
-    command, common = _module(namespace.command), _module("common")
-    command.run(common.options_of(command.Options, namespace), say)
+    whole = parser.build(asked)
+    if asked and asked not in COMMANDS:
+        whole.error(f"{asked}: no such command{_nearest(asked)}")
+    given = whole.parse_args(arguments)
+    if given.version:
+        from importlib.metadata import version  # here, since it takes a while
+
+        say(f"dmnet {version('dmnet-suite')}")
+    elif not asked:
+        say(whole.format_help().rstrip())
+    else:
+        options = parser.options(asked, given)
+        parser.module(asked).run(options, say)
+
+
+def _nearest(name: str) -> str:
+    from dmnet_lib.core.files import nearest  # here, since help needs no numpy
+
+    return nearest(name, COMMANDS)
 
 
 def _words(error: Exception) -> str:
     """Return what an error says, in one line."""
-    from dmnet_lib.core.files import InputError, one_line  # here, since help needs no numpy
+    from dmnet_lib.core.files import InputError, one_line
 
     if isinstance(error, InputError | OSError):
         return one_line(error)
@@ -137,25 +116,6 @@ def _enter_project(arguments: Sequence[str]) -> None:
         found = project.at_or_above(given.parent)
         if given.is_file() and found not in (None, project.root()):
             os.environ[project.ENVIRONMENT] = str(found)
-
-
-def _parser(asked: str) -> argparse.ArgumentParser:
-    """Return the parser; of all commands only the one asked for is imported, for a fast help."""
-    parser = Parser(prog="dmnet", description=ABOUT, epilog=EXAMPLES, formatter_class=PLAIN)
-    about = {"title": "commands", "metavar": "COMMAND"}
-    commands = parser.add_subparsers(dest="command", required=True, **about)
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, formatter_class=PLAIN)
-        if name == asked:
-            module, common = _module(name), _module("common")
-            words = vars(module) | common.HELP.get(name, {})
-            command.description, command.epilog = words["ABOUT"], words["EXAMPLES"]
-            common.add_arguments(command, module.Options)
-    return parser
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"dmnet_lib.running.commands.{name}")
 
 
 if __name__ == "__main__":  # python -m dmnet_lib.running.cli, as torchrun starts it

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -25,28 +25,26 @@ import nbformat
 import papermill
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
-from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from dmnet_lib.core import files, numerics, params, provenance, result_folder
+from dmnet_lib.core import files, numerics, params, provenance, result_folder, runs
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.made import Made
-from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, ResultFolder
-from dmnet_lib.reporting.pages import failures, pages
-from dmnet_lib.running import stages
+from dmnet_lib.core.result_folder import EVALUATION, METRICS, NOTEBOOK, PARAMS, ResultFolder
+from dmnet_lib.reporting.pages import failures, findings, index, pages
+from dmnet_lib.running import engine, stages
 from dmnet_lib.running.stages import NOTEBOOKS, Notebook, StagePlan
 
 REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
 LOCK, OWNER = files.LOCK, ".owner"  # the second says which process holds the first
-ENGINE, WRITE_EVERY_S = "dmnet", 5.0
 QUIET = [  # kernels tell nothing of how they are shut down
     "--IPKernelApp.log_level=CRITICAL",
     "--IPKernelApp.exec_lines=__import__('logging').getLogger('asyncio').setLevel('CRITICAL')",
 ]
 STARTS_S = 600  # that a kernel has to answer: on a busy machine a minute is not enough
 ENDS_S = 5.0  # that a killed kernel has to be gone
-Say = Callable[[str], None]
+Say, Tell = Callable[[str], None], Callable[[object], None]
 
 
 @dataclass(frozen=True)
@@ -60,27 +58,6 @@ class Job:
     data_root: Path | None
     base_path: Path
     told: dict[str, object]
-
-
-class Engine(NBClientEngine):
-    """papermill's, which would check and write the notebook before and after every cell."""
-
-    @classmethod
-    def execute_managed_notebook(
-        cls, nb_man: NotebookExecutionManager, *args: object, **kwargs: object
-    ) -> object:
-        """Execute it, written every few seconds; papermill writes it once more at the end."""
-        write = nb_man.save
-
-        def save(**_: object) -> None:
-            if (nb_man.now() - nb_man.last_save_time).total_seconds() > WRITE_EVERY_S:
-                write()
-
-        with mock.patch.object(nb_man, "save", save):
-            return super().execute_managed_notebook(nb_man, *args, **kwargs)
-
-
-papermill_engines.register(ENGINE, Engine)
 
 
 class Kernels(AsyncKernelManager):
@@ -118,46 +95,82 @@ class Kernels(AsyncKernelManager):
 
 def run(
     params_path: Path, *, say: Say, until: str | None = None, force: bool = False,
-    dry_run: bool = False, notebooks: Path = NOTEBOOKS, results: Path | None = None,
-    base_path: Path = params.BASE,
+    dry_run: bool = False, text: str | None = None, tell: Tell = lambda _: None,
+    notebooks: Path = NOTEBOOKS, results: Path | None = None, base_path: Path = params.BASE,
 ) -> Path:  # fmt: skip
     """Run an experiment's stages up to `until`; return the path of its report.
 
-    dry_run only says what would happen, and why. Raises InputError, also where a stage fails.
+    dry_run only says what would happen, and why. text is that of the parameter file where it is
+    still to be written; tell gets what is done with each stage. Raises InputError, also where a
+    stage fails.
     """
     started, results = time.monotonic(), results or result_folder.results_root()
-    job, plans = _prepare(params_path, notebooks, results, base_path)
-    if until and until not in job.notebooks:
-        raise InputError(f"--until {until}: no such stage{files.nearest(until, job.notebooks)}")
-    steps = [step for step in plans if not until or step.stage <= until]
+    job, plans = _prepare(params_path, text, notebooks, results, base_path)
+    last = stages.up_to(until, job.notebooks) if until else max(job.notebooks)
+    steps = [step for step in plans if step.stage <= last]
     if force:
         steps = [s if s.run else replace(s, run=True, why="forced", source=None) for s in steps]
+    report = params.shown(job.home / REPORT)
+    about = {"experiment": job.experiment.name, "stages": [step.record for step in steps]}
     if dry_run:
         for step in steps:
             say(step.words("would run"))
+        tell(about)
         return job.home / REPORT
     with _locked(job.home):
-        shutil.rmtree(job.home / WORK, ignore_errors=True)  # what a killed run left
-        shared = (results / provenance.CACHE).rglob(files.PARTS)
-        files.remove_parts((*job.home.glob(files.PARTS), *results.glob(files.PARTS), *shared))
-        try:
-            for step in steps:
-                say(step.words("runs"))
-                if step.run or step.source:
-                    _finish(job, step)
-                _note(job, step, last=step is steps[-1])
-        except BaseException:
-            with contextlib.suppress(OSError, InputError):  # why it stopped matters more
-                _write_pages(job)
-            raise
-        _write_pages(job)
-    say(f"{params.shown(job.home / REPORT)}  ({time.monotonic() - started:.0f} s)")
+        if text is not None:
+            files.write_text(params_path, text)
+        _run_all(job, steps, say)
+    verdict = _verdict(job) if EVALUATION in [step.stage for step in steps] else ""
+    if verdict:
+        say(verdict)
+    seconds = time.monotonic() - started
+    say(f"{report}  ({_time(seconds)})")
+    tell(about | {"report": report, "verdict": verdict, "seconds": round(seconds, 1)})
     return job.home / REPORT
+
+
+def _run_all(job: Job, steps: Sequence[StagePlan], say: Say) -> None:
+    """Run what is due of the steps, say how long each took, and write the pages."""
+    shutil.rmtree(job.home / WORK, ignore_errors=True)  # what a killed run left, and the next line
+    results = job.home.parent
+    shared = (results / provenance.CACHE).rglob(files.PARTS)
+    files.remove_parts((*job.home.glob(files.PARTS), *results.glob(files.PARTS), *shared))
+    started = time.monotonic()
+    try:
+        for number, step in enumerate(steps, 1):
+            begun, place = time.monotonic(), f"{number}/{len(steps)}"
+            say(f"{place} {step.words('runs')}")
+            if step.run or step.source:
+                _finish(job, step)
+            _note(job, step, last=step is steps[-1])
+            if step.run:
+                took, all_took = (_time(time.monotonic() - since) for since in (begun, started))
+                say(f"{place} {step.name}  done in {took}, {all_took} in all")
+    except BaseException:
+        with contextlib.suppress(OSError, InputError):  # why it stopped matters more
+            _write_pages(job)
+        raise
+    _write_pages(job)
+
+
+def _verdict(job: Job) -> str:
+    """Return the sentence that the report opens with; "" where strategies were not compared."""
+    found = findings.read(ResultFolder.read(job.home))
+    return found.metrics.get("verdict", {}).get("sentence", "") if found else ""
+
+
+def _time(seconds: float) -> str:
+    """Return a duration in words: 33 s, 2 min 5 s, 1 h 3 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _write_pages(job: Job) -> None:
     pages.write_experiment(job.home, base_path=job.base_path)
-    pages.write_index(job.home.parent)
+    index.write_index(job.home.parent)
 
 
 def clean(
@@ -216,9 +229,9 @@ def _remove(folder: Path) -> int:
 
 
 def _prepare(
-    params_path: Path, notebooks: Path, results: Path, base_path: Path
+    params_path: Path, text: str | None, notebooks: Path, results: Path, base_path: Path
 ) -> tuple[Job, list[StagePlan]]:
-    experiment = params.load(params_path, base_path=base_path)
+    experiment = params.load(params_path, base_path=base_path, text=text)
     sources = stages.read_notebooks(notebooks)
     stages.check_names(sources, base_path)
     home, (data_root, data) = results.resolve() / experiment.name, stages.find_data(experiment)
@@ -240,7 +253,6 @@ def _finish(job: Job, step: StagePlan) -> None:
             _execute(job, step, work)
         _check_finished(job.notebooks[step.stage], work)
         if not step.source:
-            pages.write_stage(work, base_path=job.base_path)
             _record(job.notebooks[step.stage], work)
         final, aside = step.folder, work.with_name(f"{work.name}.old")
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -271,6 +283,8 @@ def _execute(job: Job, step: StagePlan, work: Path) -> None:
     values, notebook = dict(step.values), job.notebooks[step.stage]
     if job.data_root and "data_root" in values:
         values["data_root"] = str(job.data_root)
+    if runs.EXPERIMENT in notebook.names:  # the executed notebook opens its own run
+        values[runs.EXPERIMENT] = job.experiment.name
     upstream = {need: str(folder) for need, folder in step.upstream.items()}
     paths = (notebook.path, work / NOTEBOOK)  # papermill takes them as format strings
     source, target = (str(p.resolve()).replace("{", "{{").replace("}", "}}") for p in paths)
@@ -296,8 +310,8 @@ def _execute(job: Job, step: StagePlan, work: Path) -> None:
         sockets = {"transport": "ipc", "ip": f"{runtime}/kernel"}
         sockets["connection_file"] = f"{runtime}/kernel.json"
         papermill.execute_notebook(
-            source, target, values, engine_name=ENGINE, kernel_name="python3", language="python",
-            cwd=str(ROOT), kernel_manager_class=Kernels,
+            source, target, values, engine_name=engine.NAME, kernel_name="python3",
+            language="python", cwd=str(ROOT), kernel_manager_class=Kernels,
             config=Config(KernelManager=sockets), stderr_file=sys.stderr,
             extra_arguments=QUIET, start_timeout=STARTS_S,
             progress_bar={"desc": step.name, "disable": None},  # none where there is no terminal
@@ -350,7 +364,7 @@ def _keep_failed(job: Job, stage: str, work: Path, message: str) -> Path | None:
                 (work / name).rename(folder / name)
         command = f"dmnet run {shlex.quote(params.shown(job.experiment.path))}"
         files.write_json(folder / failures.ERROR, {"message": message, "command": command})
-        return pages.write_stage(folder, base_path=job.base_path)
+        return pages.write_failed(folder, base_path=job.base_path)
     except (OSError, InputError):
         return None
 
@@ -362,7 +376,7 @@ def _note(job: Job, step: StagePlan, *, last: bool) -> None:
     now = replace(before, stages=known)
     if last or not before.stages:  # until then the headline is the old one's
         now = replace(now, question=job.experiment.question, changed=job.experiment.changed)
-    headline = files.read_json(step.folder / METRICS).get("headline", {})
+    headline = files.read_told(step.folder / METRICS).get("headline", {})
     now.with_stage(step.name, step.key, headline).write()
     shutil.rmtree(job.home / FAILED / step.stage, ignore_errors=True)
 

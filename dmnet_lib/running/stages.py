@@ -7,20 +7,19 @@ A notebook with a parameter `seeds` gets what it needs of so many training seeds
 the seed is run for each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet_lib.core import files, numerics, params, provenance, result_folder
+from dmnet_lib.core import files, lineage, numerics, params, provenance, result_folder, runs
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import METRICS, NOTEBOOK, PARAMS, PROVENANCE, SEED, ResultFolder
 from dmnet_lib.data import splits
 from dmnet_lib.evaluation import experiments
-from dmnet_lib.reporting.pages import pages
+from dmnet_lib.running import checks
 
 NOTEBOOKS = files.SOURCES / "notebooks"
-DATASET = "dataset.json"  # where stage 00 leaves the fingerprint of the data it generated
 NOT_RUN = "not run before"
 
 
@@ -63,6 +62,11 @@ class StagePlan:
         """What stands for all that makes it."""
         return self.folder.name
 
+    @property
+    def record(self) -> dict[str, object]:
+        """What happens to it, for JSON."""
+        return {"stage": self.name, "key": self.key, "run": self.run, "why": self.why}
+
     def words(self, verb: str) -> str:
         """Return a line on the stage; verb says what happens to one that is not finished."""
         return f"{self.name}  {self.key}  {verb if self.run else 'cached'}: {self.why}"
@@ -73,7 +77,7 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
     found: dict[str, Notebook] = {}
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         provenance.notebook_code(path)  # raises where a cell is no Python
-        about, where = files.read_json(path).get("metadata", {}).get("dmnet"), params.shown(path)
+        about, where = files.read_told(path).get("metadata", {}).get("dmnet"), params.shown(path)
         if not isinstance(about, dict):
             raise InputError(f"{where}: its metadata must hold dmnet: needs and writes")
         needs = tuple(about.get("needs", ()))
@@ -87,12 +91,22 @@ def read_notebooks(folder: Path) -> dict[str, Notebook]:
     return found
 
 
+def up_to(until: str, names: Iterable[str]) -> str:
+    """Return the stage that is meant by its name or number. Raises InputError that lists all."""
+    known = list(names)
+    found = [one for one in known if until.zfill(2) in (one, one.partition("_")[0])]
+    if len(found) != 1:
+        told = f"no such stage{files.nearest(until, known)}; there are {', '.join(known)}"
+        raise InputError(f"--until {until}: {told}")
+    return found[0]
+
+
 def check_names(notebooks: Mapping[str, Notebook], base_path: Path = params.BASE) -> None:
     """Raise InputError where a notebook's parameters cell and base.yaml name different things."""
     known = params.declared(base_path)
     for name, notebook in notebooks.items():
         expected = set(params.of_stage(known, name, notebook.names))
-        if differing := expected ^ notebook.names:
+        if differing := expected ^ (notebook.names - {runs.EXPERIMENT}):
             where = f"{params.shown(notebook.path)}: {', '.join(sorted(differing))}"
             raise InputError(f"{where}: in the parameters cell or in base.yaml, and must in both")
 
@@ -113,13 +127,17 @@ def find_data(experiment: params.Experiment) -> tuple[Path | None, str]:
 def plan(
     experiment: params.Experiment, notebooks: Mapping[str, Notebook], home: Path, *, data: str
 ) -> list[StagePlan]:
-    """Return what a run does with each stage; home: results/<experiment>, data: of `find_data`."""
+    """Return what a run does with each stage; home: results/<experiment>, data: of `find_data`.
+
+    Raises InputError for what a stage would refuse.
+    """
+    checks.check(experiment)
     before, folders, plans = ResultFolder.read(home).all_folders, {}, []
     for name, values, upstream in _runs(experiment, notebooks, folders):
         stage = name.partition(SEED)[0]
         notebook = notebooks[stage]
         made_of = _made_of(notebook, values, home, data, upstream)
-        folder = home / stage / provenance.digest(made_of)
+        folder = home / stage / files.digest_of(made_of)
         if folder in folders.values():  # the seed plays no part in it
             continue
         folders[name] = folder
@@ -165,7 +183,7 @@ def _made_of(
     upstream: Mapping[str, Path],
 ) -> dict[str, object]:  # fmt: skip
     made_of: dict[str, object] = {
-        "params": {n: value for n, value in values.items() if n != "data_root"},
+        "params": {n: v for n, v in values.items() if n not in provenance.UNKEYED},
         "code": provenance.notebook_digest(notebook.path),
         "data": data,
         "numerics": numerics.kind(values),
@@ -176,7 +194,7 @@ def _made_of(
     if values.get("recall_curve"):
         made_of["curve"] = files.digest(files.ROOT / str(values["recall_curve"]))
     if notebook.reads_results:
-        named = experiments.split_names(str(values.get("names", "")))
+        named = experiments.split_names(values.get("names", ()))
         made_of["results"] = _other_results(home, notebook.path.stem, named)
     return made_of
 
@@ -201,12 +219,13 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
     """Return why a folder is not finished, or "". scenes_root: of the stage that makes scenes."""
     if not (folder / METRICS).exists():
         return NOT_RUN
-    if not all((folder / n).exists() for n in (*notebook.outputs, NOTEBOOK, pages.PAGE)):
+    if not all((folder / n).exists() for n in (*notebook.outputs, NOTEBOOK)):
         return "the outputs were not kept"
     if not Made.at(folder, "run", ()).is_whole():
         return "an output is not whole"
     if scenes_root:
-        about = files.read_json(folder / DATASET) if (folder / DATASET).exists() else {}
+        about = folder / lineage.FINGERPRINT
+        about = files.read_told(about) if about.exists() else {}
         there = provenance.data_fingerprint(scenes_root) if scenes_root.is_dir() else ""
         if not there or about.get("fingerprint", there) != there:
             return "the scenes it generates are gone"
@@ -216,7 +235,7 @@ def _why_unfinished(folder: Path, notebook: Notebook, scenes_root: Path | None) 
 def _difference(folder: Path, made_of: Mapping[str, object]) -> str:
     if not (folder / PARAMS).exists() or not (folder / PROVENANCE).exists():
         return NOT_RUN
-    was, old = files.read_json(folder / PROVENANCE), result_folder.parameters_of(folder)
+    was, old = files.read_told(folder / PROVENANCE), result_folder.parameters_of(folder)
     new, keys = made_of["params"], was.get("upstream", {})
     moved = [name for name in sorted(new) if name not in old or old[name] != new[name]]
     found = [f"changed parameters: {', '.join(moved)}"] if moved else []

@@ -1,4 +1,4 @@
-"""A parameter file and values of one parameter in, an experiment of each value out."""
+"""A parameter file and values of its parameters in, an experiment of each value out."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,23 +12,6 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.params import Experiment, Parameter, Value
 
 Known = Mapping[str, Mapping[str, Parameter]]
-# A parameter (left) that counts only while another has a value (right), which a sweep then sets.
-NEEDS: dict[str, tuple[str, Value]] = {
-    "01_density_ground_truth.sigma_px": ("01_density_ground_truth.sigma_rule", "fixed"),
-    "01_density_ground_truth.neighbours": ("01_density_ground_truth.sigma_rule", "adaptive"),
-    "01_density_ground_truth.beta": ("01_density_ground_truth.sigma_rule", "adaptive"),
-    "03_density_crops.threshold": ("03_density_crops.calibrate", False),
-    "03_density_crops.target_containment": ("03_density_crops.calibrate", True),
-}
-DRAWN = ("scenes_train", "scenes_val", "scenes_test", "scenes_seed")
-TRAINED = ("steps", "batch_size", "optimiser", "learning_rate", "decay_at", "weight_decay",
-           "evaluate_every", "patch_px", "whole_share", "pretrained")  # fmt: skip
-# Parameters that count for nothing while another has a value: there is nothing to sweep.
-IDLE: dict[str, tuple[str, Value]] = {
-    **{f"00_dataset.{name}": ("common.dataset", "visdrone") for name in DRAWN},
-    **{f"05_fused_detection.{name}": ("05_fused_detection.architecture", "onnx")
-       for name in TRAINED},
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,6 +43,27 @@ class Sweep:
         }  # fmt: skip
 
 
+def changed(
+    params_path: Path, settings: Sequence[str], name: str = "", *, base_path: Path = params.BASE
+) -> tuple[Experiment, tuple[str, ...]]:
+    """Return an experiment with settings `SECTION.NAME=V`, and what else had to be set for them.
+
+    Without a name it is called as a sweep calls it. InputError for what it would not take, and for
+    the name of another parameter file.
+    """
+    base, known = params.load(params_path, base_path=base_path), params.declared(base_path)
+    one, places = _with_settings(base, settings, known)
+    notes: tuple[str, ...] = ()
+    for place in places:
+        one, more = _effective(one, place, known, "--set")
+        notes += more
+    name = name or "-".join([base.name, *(_named(one, place, known) for place in places)])
+    params.check_together(one.sections, known, "--set")
+    if any((one.parent / f"{name}.yaml").exists() for one in (params_path, base_path)):
+        raise InputError(f"--name {name}: is another parameter file's; choose another name")
+    return _of(base, one, places, name, known), notes
+
+
 def parse(
     params_path: Path, text: str, settings: Sequence[str] = (), *, base_path: Path = params.BASE
 ) -> Sweep:
@@ -69,26 +73,63 @@ def parse(
     """
     base, known = params.load(params_path, base_path=base_path), params.declared(base_path)
     swept, values = _assigned(text, known, "--sweep")
+    base, places = _with_settings(base, settings, known)
+    if swept in places:
+        raise InputError(f"--set {swept}: is what is swept; leave it out")
+    base, notes = _effective(base, swept, known, "--sweep")
+    runs: dict[str, Experiment] = {}
+    idle = []
+    for value in values:
+        one = _with(base, swept, value)
+        name = f"{base.name}-{_named(one, swept, known)}"
+        if name in runs:
+            raise InputError(f"--sweep {text}: two of the values would both be {name}")
+        # What only this value lets do nothing, such as another rule's width, is left out.
+        effective = replace(one, sections=params.without_idle(one.sections, known))
+        params.check_together(effective.sections, known, f"--sweep {text}")
+        idle.append(_places(one, known) - _places(effective, known))
+        runs[name] = _of(base, effective, [swept], name, known)
+    if set.intersection(*idle):  # of all values
+        params.check_together(one.sections, known, f"--sweep {text}")
+    sweep_name = f"{base.name}-{_short(swept, known)}"
+    return Sweep(sweep_name, base, swept, tuple(values), tuple(runs.values()), notes)
+
+
+def _with_settings(
+    base: Experiment, settings: Sequence[str], known: Known
+) -> tuple[Experiment, list[str]]:
+    """Return an experiment with settings, and the parameters that they set."""
+    places = []
     for setting in settings:
         place, ones = _assigned(setting, known, "--set")
-        if len(ones) != 1 or place == swept:
-            raise InputError(f"--set {place}: takes one value, and not of what is swept")
+        if len(ones) != 1 or place in places:
+            raise InputError(f"--set {place}: takes one value, once")
         base = _with(base, place, ones[0])
-    base, notes = _effective(base, swept)
-    section, _, name = swept.partition(".")
+        places.append(place)
+    return base, places
+
+
+def _of(
+    base: Experiment, one: Experiment, places: Sequence[str], name: str, known: Known
+) -> Experiment:
+    """Return an experiment with its name, its question and what it changes."""
+    told = " and ".join(f"{place} {params.words_of(_value(one, place))}" for place in places)
+    question = f"What changes in {base.name} with {told or 'the same parameters'}?"
+    return replace(one, name=name, question=question, changed=_changed(one, known))
+
+
+def _named(one: Experiment, place: str, known: Known) -> str:
+    """Return a parameter and its value as names of experiments have them: threshold-0_2."""
+    words = params.words_of(_value(one, place))
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "_", words).strip("_") or "none"
+    return f"{_short(place, known)}-{safe}"
+
+
+def _short(place: str, known: Known) -> str:
+    """Return a parameter's name, with its section's number where others are called so too."""
+    section, _, name = place.partition(".")
     number = f"{section[:2]}_" if sum(name in names for names in known.values()) > 1 else ""
-    sweep_name = f"{base.name}-{number}{name}"
-    runs: dict[str, Experiment] = {}
-    for value in values:
-        words = params.words_of(value)
-        safe = re.sub(r"[^A-Za-z0-9_-]+", "_", words).strip("_") or "none"
-        question = f"What does {swept} do to {base.name}? Here it is {words}."
-        one = replace(_with(base, swept, value), name=f"{sweep_name}-{safe}", question=question)
-        if one.name in runs:
-            raise InputError(f"--sweep {text}: two of the values would both be {one.name}")
-        params.check_profile(one.sections[params.COMMON], f"--sweep {text}")
-        runs[one.name] = replace(one, changed=_changed(one, known))
-    return Sweep(sweep_name, base, swept, tuple(values), tuple(runs.values()), notes)
+    return f"{number}{name}"
 
 
 def _assigned(text: str, known: Known, option: str) -> tuple[str, list[Value]]:
@@ -98,25 +139,33 @@ def _assigned(text: str, known: Known, option: str) -> tuple[str, list[Value]]:
         raise InputError(f"{option} {text}: expected SECTION.NAME=VALUE, such as common.seed=1")
     parameter = params.find(known, section, name, option)
     # Text stays as it is written: 010 and yes are no numbers and no truths there.
-    loader = foreign.TextLoader if isinstance(parameter.default, str) else params.Loader
+    is_text = isinstance(parameter.default, str | list) and not parameter.is_number
+    loader = foreign.TextLoader if is_text else params.Loader
     try:
         found = foreign.parse_yaml(f"[{given}]", loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise InputError(f"{given}: expected values; quote one with a comma") from None
     where = f"{option} {section}.{name}"
+    if isinstance(parameter.default, list) and option == "--set":  # one list, in brackets or bare
+        found = [found[0] if len(found) == 1 else found]
     return f"{section}.{name}", [params.check(parameter, value, where) for value in found]
 
 
-def _effective(base: Experiment, swept: str) -> tuple[Experiment, tuple[str, ...]]:
-    if swept in IDLE and _value(base, IDLE[swept][0]) == IDLE[swept][1]:
-        other = "{}: {}".format(*IDLE[swept])
-        raise InputError(f"--sweep {swept}: counts for nothing with {other}, as in {base.name}")
-    place, value = NEEDS.get(swept, (swept, None))
-    if swept not in NEEDS or _value(base, place) == value:
-        return base, ()
-    needed = f"{place.partition('.')[2]}: {params.words_of(value)}"
-    told = f"{swept} counts only with {needed}, which is set so for all values"
-    return _with(base, place, value), (told,)
+def _effective(
+    base: Experiment, swept: str, known: Known, option: str
+) -> tuple[Experiment, tuple[str, ...]]:
+    """Return the experiment in which a parameter counts, and in words what was set for that."""
+    section, _, name = swept.partition(".")
+    whole, notes = base.sections[params.COMMON] | base.sections[section], []
+    for condition in known[section][name].conditions:
+        if condition.holds(whole):
+            continue
+        told, is_own = f"{swept} counts {condition}", condition.name in known[section]
+        if not (is_own and condition.is_wanted and len(condition.values) == 1):
+            raise InputError(f"{option} {told}, as {base.name} is not")
+        base = _with(base, f"{section}.{condition.name}", condition.values[0])
+        notes.append(f"{told}, which is set too")
+    return base, tuple(notes)
 
 
 def _value(base: Experiment, place: str) -> Value:
@@ -127,6 +176,10 @@ def _value(base: Experiment, place: str) -> Value:
 def _with(base: Experiment, place: str, value: Value) -> Experiment:
     section, _, name = place.partition(".")
     return replace(base, sections=base.sections | {section: base.sections[section] | {name: value}})
+
+
+def _places(one: Experiment, known: Known) -> set[tuple[str, str]]:
+    return {(section, name) for section, own in _changed(one, known).items() for name in own}
 
 
 def _changed(one: Experiment, known: Known) -> dict[str, dict[str, Value]]:

@@ -14,7 +14,7 @@ from dmnet_lib.core import files, parallel, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import EVALUATION
 from dmnet_lib.evaluation.experiments import SWEEP
-from dmnet_lib.reporting.pages import pages
+from dmnet_lib.reporting.pages import index, pages
 from dmnet_lib.reporting.pages import sweep as sweep_page
 from dmnet_lib.running import runner, stages
 from dmnet_lib.running.stages import StagePlan
@@ -53,7 +53,7 @@ def run(
     failed = _run_all(begin, paths, plans, last, jobs)
     about, level = sweep.about() | {"failed": failed}, sweep.base.sections[EVALUATION]["level"]
     sweep_page.write(home, about, results=results, reference=sweep.reference, level=level)
-    pages.write_index(results)
+    index.write_index(results)
     say(f"{params.shown(home / pages.PAGE)}")
     return failed
 

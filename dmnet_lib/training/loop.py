@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from dmnet_lib.core import files
+from dmnet_lib.core import files, lists
 from dmnet_lib.core.files import InputError
 from dmnet_lib.training import distributed, feed
 
@@ -36,7 +36,7 @@ GRADIENT_NORM = 10.0  # clips only the outliers that would undo the warm-up
 class Recipe:
     """How long and how fast: a linear warm-up, then a cosine down to zero, or a tenth at shares.
 
-    decay_at are these shares of the steps, as text: "25/42, 35/42"; "" for the cosine. Raises
+    decay_at are these shares of the steps: "25/42, 35/42", or a list; none for the cosine. Raises
     InputError for others.
     """
 
@@ -46,7 +46,7 @@ class Recipe:
     weight_decay: float = 1e-4
     seed: int = 0
     optimiser: str = "adamw"
-    decay_at: str = ""
+    decay_at: lists.Given = ()
 
     def __post_init__(self) -> None:
         self._decays()
@@ -54,12 +54,13 @@ class Recipe:
     def _decays(self) -> list[float]:
         """Return the steps at which the rate falls to a tenth."""
         try:
-            shares = [Fraction(part) for part in self.decay_at.split(",") if self.decay_at.strip()]
+            shares = [Fraction(part) for part in lists.parts(self.decay_at)]
             if not all(0 < share < 1 for share in shares):
                 raise ValueError
         except (ValueError, ZeroDivisionError):
             expected = "shares of the steps with commas between, such as 25/42, 35/42"
-            raise InputError(f"decay_at {self.decay_at!r}: expected {expected}") from None
+            what = f"decay_at {lists.text(self.decay_at)!r}"
+            raise InputError(f"{what}: expected {expected}") from None
         return [share * self.steps for share in shares]
 
     def rate(self, step: int) -> float:

@@ -84,10 +84,15 @@ def notebook(browser: Browser, address: str) -> Iterator[Page]:
         context.close()
 
 
-def run_all(page: Page) -> None:
-    """Choose Run All Cells from the menu and wait. Raises AssertionError with a cell's error."""
+def start_all(page: Page) -> None:
+    """Choose Run All Cells from the menu."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def run_all(page: Page) -> None:
+    """Run all cells and wait. Raises AssertionError with a cell's error."""
+    start_all(page)
     rows = page.wait_for_function(CELLS, timeout=SECONDS * 1000).json_value()
     errors = [error for _, error in rows if error]
     assert not errors, errors[0]

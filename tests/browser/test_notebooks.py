@@ -13,7 +13,7 @@ import pytest
 from lab import Explorer
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from tiny import PARAMS, Run
 
 from dmnet_lib.core import params, provenance, result_folder
@@ -35,6 +35,7 @@ def home(tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     home, experiment = tmp_path_factory.mktemp("lab"), params.load(PARAMS)
     shutil.copytree(tiny.home.parent, home / "results")
+    shutil.copytree(tiny.home, home / "results" / "another")
     for folder in ("notebooks", "params"):
         (home / folder).mkdir()
     for path in stages.NOTEBOOKS.glob("*.ipynb"):
@@ -109,6 +110,18 @@ def test_saved_parameters_run(home: Path, told: dict[str, str]) -> None:
     (made,) = (home / "results" / "saved_density" / stage).glob("*/metrics.json")
     asked = params.load(saved).changed[stage]
     assert result_folder.parameters_of(made.parent).items() >= asked.items()
+
+
+def test_another_run_is_chosen_and_opened(browser: Browser, address: str) -> None:
+    with lab.notebook(browser, address.format("06_evaluation.ipynb")) as page:
+        lab.run_all(page)
+        expect(page.get_by_text("run tiny: scenes in data/scenes_tiny; builds on")).to_be_attached()
+        page.locator(".dmnet-runs").get_by_label("Run", exact=True).select_option("another")
+        expect(page.get_by_text("another is opened by Run > Run All Cells")).to_be_visible()
+        lab.start_all(page)
+        line = page.get_by_text("run another: scenes in data/scenes_tiny; builds on")
+        expect(line).to_be_attached(timeout=lab.SECONDS * 1000)
+        _look(page, "another_run")
 
 
 def test_what_fails_is_seen(browser: Browser, address: str) -> None:

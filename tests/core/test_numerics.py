@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from dmnet_lib.core import numerics
 
@@ -27,7 +28,10 @@ def on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return believe
 
 
-def test_what_is_pinned_is_one_class_and_the_rest_is_called_by_the_machine(on) -> None:
+def test_what_is_pinned_is_one_class_and_the_rest_is_called_by_the_machine(
+    on, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     on("avx2", "avx512f", "fma")
     assert numerics.kind({}) == numerics.kind(NETWORK) == "portable"
     assert numerics.kind(FAST) == "Linux x86_64 avx2 avx512f fma; threads: 3"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dmnet_lib.core import params
+from dmnet_lib.core import official, params
 from dmnet_lib.core.files import InputError
 
 BASE = """\
@@ -19,6 +19,19 @@ common:
   steps: 2  # [1, inf) epochs after which the rate falls
 03_crops:
   threshold: 0.08  # [0, inf) objects in a window
+"""
+TOGETHER = """\
+common:
+  dataset: scenes  # {scenes, coco} where data comes from
+  profile: corrected  # {corrected, official} rules
+  profile_changes: []  # single rules
+00_data:
+  count: 4  # [1, inf) images; only with dataset: scenes
+03_crops:
+  threshold: calibrated  # {calibrated} or (0, 9] objects in a window
+  target: 0.9  # (0, 1] share; only with threshold: calibrated
+  budgets: [6, 0.5Mpx]  # crops
+  merge: nms  # {nms, mean} of boxes; not with top_rule: misplaced; not with target: 0.5
 """
 
 
@@ -149,6 +162,84 @@ def test_dumped_values_come_back_in_type_and_value(loader: type) -> None:
     back = yaml.load(params.dump(dict(reversed(VALUES.items()))), Loader=loader)
     assert back == VALUES
     assert [type(back[name]) for name in back] == [type(VALUES[name]) for name in back]
+
+
+@pytest.fixture
+def together(tmp_path: Path) -> Path:
+    path = tmp_path / "base.yaml"
+    path.write_text(TOGETHER, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("written", ["0.2", "2", "calibrated"])
+def test_a_word_or_a_number_is_taken(together: Path, written: str) -> None:
+    found = experiment(together, f"03_crops: {{threshold: {written}}}").sections["03_crops"]
+    assert found["threshold"] == ("calibrated" if written == "calibrated" else float(written))
+    assert type(found["threshold"]) in (float, str)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{threshold: calibrate}", "is not one of calibrated; did you mean calibrated?"),
+        ("{threshold: high}", "high is not one of calibrated or a number"),
+        ("{threshold: 10}", "10.0 is outside {calibrated} or (0, 9]"),
+        ("{threshold: true}", "expected text, got True"),
+        ("{calibrate: true}", "03_crops.calibrate is no parameter any more: write threshold: cal"),
+        ("{budgets: [[1]]}", "budgets: expected a list of texts and numbers, got [[1]]"),
+        ("{budgets: }", "budgets: expected a list of texts and numbers, got None"),
+    ],
+)
+def test_what_is_neither_word_number_nor_list_is_told(together, text, message) -> None:
+    assert message in fault(together, f"03_crops: {text}")
+
+
+@pytest.mark.parametrize("written", ["[6, 0.5Mpx]", '"6, 0.5Mpx"', "6,0.5Mpx", '["6", 0.5Mpx]'])
+def test_lists_are_the_same_however_they_are_written(together: Path, written: str) -> None:
+    found = experiment(together, f"03_crops: {{target: 0.8, budgets: {written}}}".replace(
+        "budgets: 6,0.5Mpx", "budgets: '6,0.5Mpx'"))  # fmt: skip
+    assert found.changed == {"03_crops": {"target": 0.8}}
+    assert params.parse(params.dump({"budgets": [6, "0.5Mpx", "a: b"]}))["budgets"][2] == "a: b"
+    assert params.dump({"budgets": [6, "0.5Mpx"]}) == "budgets: [6, 0.5Mpx]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("common: {dataset: coco}\n00_data: {count: 3}",
+         "x.yaml: 00_data: count counts only with dataset: scenes; remove it or set dataset: sce"),
+        ("03_crops: {threshold: 0.2, target: 0.8}",
+         "03_crops: target counts only with threshold: calibrated; remove it or set thre"),
+        ("03_crops: {merge: mean, target: 0.5}",
+         "merge counts not with target: 0.5; remove it or change target"),
+        ("common: {profile: official}\n03_crops: {merge: mean}", "not with top_rule: misplaced"),
+        ("common: {profile_changes: [image_ids=from_0]}", "no stage goes by image_ids"),
+    ],
+)  # fmt: skip
+def test_a_value_that_does_nothing_is_refused(together: Path, text: str, message: str) -> None:
+    assert message in fault(together, text)
+
+
+def test_a_value_that_counts_or_is_the_default_is_taken(together: Path) -> None:
+    kept = "common: {profile: official, profile_changes: {top_rule: best}}\n"
+    kept += "03_crops: {merge: mean, target: 0.8, threshold: calibrated}"
+    assert experiment(together, kept).changed["03_crops"] == {"merge": "mean", "target": 0.8}
+    found = experiment(together, "03_crops: {threshold: 0.2, target: 0.9}")
+    assert found.changed == {"03_crops": {"threshold": 0.2}}
+    known = params.declared(together)
+    sections = found.sections | {"03_crops": found.sections["03_crops"] | {"target": 0.7}}
+    assert params.without_idle(sections, known) == found.sections
+
+
+def test_every_condition_of_base_yaml_names_what_there_is() -> None:
+    known = params.declared()
+    for section, own in known.items():
+        around = {**known[params.COMMON], **own}
+        for condition in [c for one in own.values() for c in one.conditions]:
+            if condition.name not in official.BY_NAME:
+                for value in condition.values:
+                    where = f"{section}: {condition}"
+                    assert params.check(around[condition.name], value, where) == value
 
 
 def test_a_rule_that_no_profile_has_stops_before_anything_starts(tmp_path: Path) -> None:

@@ -85,3 +85,18 @@ def test_one_item_and_other_devices_have_all_threads(device: str, items: int) ->
         lambda _: threading.get_ident(), range(items), torch.device(device)
     )
     assert found == [here] * items
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, number: float) -> None:
+    model = network()
+    model[0].weight.data[1, 0] = number
+    path = weights.write(tmp_path / "w.safetensors", model)
+    with pytest.raises(InputError, match=r"w\.safetensors: holds NaN or infinity"):
+        weights.read(path, network())
+
+
+def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
+    path = weights.write(tmp_path / "w.safetensors", network().to(torch.complex64))
+    with pytest.raises(InputError, match="numbers of other types than this model's"):
+        weights.read(path, network())

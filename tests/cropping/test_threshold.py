@@ -84,8 +84,9 @@ def test_a_threshold_is_chosen_by_containment_area_and_crops(
 
 def test_without_an_object_no_threshold_can_be_chosen() -> None:
     found = threshold.sweep(SUMS, truth(), np.array([0.1, 1.0]), policy=POLICY)
-    with pytest.raises(InputError, match="set calibrate: false"):
-        threshold.choose(found, target_containment=0.9)
+    with pytest.raises(InputError, match="set it to a number"):
+        threshold.chosen("calibrated", found, 0.9)
+    assert threshold.chosen(1, found, 0.9) == 1.0
 
 
 def test_controls_cut_every_image_alike() -> None:

@@ -318,7 +318,7 @@ def test_json_holds_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     folder = write_split(tmp_path / "val", dict.fromkeys("abcde", "0,0,17,5,1,4,0,0\n"))
     (folder / "annotations" / "e.txt").unlink()
     path = tmp_path / "check.json"
-    assert cli.main(["data", "check", str(tmp_path), "--json", str(path)]) == 1
+    assert cli.main(["data", "check", str(tmp_path), "--out", str(path)]) == 1
     assert "(a, b, c, …)" in capsys.readouterr().out
     whole = Check(**json.loads(path.read_text()))
     assert whole.names[whole.notes[0]] == ["a", "b", "c", "d"]

@@ -9,6 +9,7 @@ from builders import fault
 from layouts import BOXES, CLASSES, LAYOUTS, SIZES, coco_value, pictures, write, xml
 
 from dmnet_lib.core import files
+from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import datasets
 from dmnet_lib.data.formats import coco, dota, yolo
@@ -272,3 +273,18 @@ def test_of_several_folders_of_voc_one_must_be_said(tmp_path: Path, place: str) 
         write(tmp_path, "voc", f"VOCdevkit/{year}/Annotations", f"VOCdevkit/{year}/JPEGImages")
     assert "give one of VOC" in fault(datasets.read, tmp_path / "VOCdevkit", split="val")
     assert_ours(datasets.load(tmp_path / place, "val"), tmp_path / place / "JPEGImages")
+
+
+@pytest.mark.parametrize(("kind", "place", "images"), LAYOUTS)
+def test_a_split_that_is_not_there_is_told_with_those_that_are(tmp_path, kind, place, images):
+    write(tmp_path, kind, place, images)
+    there = ", ".join(datasets.splits_in(tmp_path, kind))
+    with pytest.raises(InputError, match=rf"vall.*; there are {there}$" if there else "vall"):
+        datasets.read(tmp_path, kind=kind, split="vall")
+
+
+def test_a_split_of_visdrone_is_told_with_those_that_are(tmp_path) -> None:
+    for name in ("VisDrone2019-DET-train", "val"):
+        (tmp_path / name / "annotations").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no folder for split 'vall'; there are train, val$"):
+        datasets.read(tmp_path, kind="visdrone", split="vall")

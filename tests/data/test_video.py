@@ -71,3 +71,9 @@ def test_a_list_of_other_files_is_no_video(tmp_path: Path) -> None:
     for name, told in (("list.mp4", "corrupted or not a video"), ("pipe.mp4", "no regular file")):
         with pytest.raises(InputError, match=f"{name}: {told}"):
             list(video.frames(tmp_path / name))
+
+
+def test_frames_over_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "MOST_PX", 160 * 96 - 1)
+    with pytest.raises(InputError, match="not a video of up to 15,359 pixels a frame"):
+        list(video.frames(made(tmp_path / "a.mp4")))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dmnet_lib.core import weights
+from dmnet_lib.core.files import InputError
 from dmnet_lib.density import mcnn
 
 
@@ -69,3 +70,13 @@ def test_tiles_are_one_pass(
     assert found.shape == plain.shape
     assert plain.max() > 0
     np.testing.assert_allclose(found, plain, atol=1e-5 * plain.max())
+
+
+@pytest.mark.parametrize("number", [math.nan, 3e38])
+def test_what_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, number: float) -> None:
+    model = network(2)
+    model.columns["small"][0].weight.data[0] = number
+    for tiled_px in (mcnn.TILED_PX, 0):
+        monkeypatch.setattr(mcnn, "TILED_PX", tiled_px)
+        with pytest.raises(InputError, match="MCNN answers NaN or infinity"):
+            mcnn.predict(model, image(40, 48), input_scale=1.0)

@@ -111,8 +111,6 @@ def test_pixels_of_another_kind_are_refused(untrained_run: Path) -> None:
         (lambda home: next(home.glob("05*/k/*.safetensors")).unlink(), "no such weights"),
         (lambda home: next(home.glob("05*/k/*.safetensors")).write_bytes(b"x"), "not this model"),
         (lambda home: next(home.glob("01*/k/sizes.json")).write_text("[]"), "not size bins"),
-        (lambda home: files.write_json(next(home.glob("03*/k/metrics.json")), {}), "of this ver"),
-        (lambda home: next(home.glob("05*/k/params.yaml")).write_text("a: 1\n"), "of this ver"),
     ],
 )
 def test_a_run_that_cannot_be_used_is_told_in_one_line(
@@ -170,3 +168,26 @@ def test_a_detector_from_a_file_must_be_the_run_s_own(
     files.write_json(next(home.glob("03*/k/input_scale.json")), scale | {"aspect_wh": [1, 1]})
     found = Predictor.of_run(home)(np.zeros((300, 400, 3), np.uint8))
     assert found.megapixels >= 416 * 416 / 1e6  # the model's one input, however small the view
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("05_fused_detection/k/params.yaml", "seed: 1\n", "no architecture in it"),
+        ("05_fused_detection/k/params.yaml", "architecture: [1]\n", "architecture: expected text"),
+        ("02_mcnn_training/k/params.yaml", "seed: 1\n", "no input_scale in it"),
+        ("03_density_crops/k/metrics.json", '{"threshold": {}}', "no mcnn in it"),
+        ("03_density_crops/k/metrics.json", "[]", "damaged"),
+        ("03_density_crops/k/input_scale.json", "{}", "no input_long_px in it"),
+        ("05_fused_detection/k/detector.json", "{}", "no classes in it"),
+        ("latest.json", '{"question": ""}', "damaged"),
+    ],
+)
+def test_a_run_that_lacks_a_name_is_told_with_its_file(
+    untrained_run: Path, tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    home = Path(shutil.copytree(untrained_run, tmp_path / "run"))
+    files.write_text(home / name, text)
+    with pytest.raises(InputError, match=rf"{name}: .*{told}") as found:
+        Predictor.of_run(home)
+    assert "run the experiment again" in str(found.value) or "expected" in told

@@ -347,9 +347,22 @@ def test_a_clear_difference_has_an_interval_above_zero():
 
 @pytest.mark.parametrize("backend", coco.BACKENDS)
 def test_scored_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
-    """Some images, classes and ranges of area at a time, as where there are millions of boxes."""
+    """Some images and classes at a time, as where there are millions of boxes."""
     tables = made_up(11, images=5)
     whole = coco.evaluate(*tables, backend=backend)
     monkeypatch.setattr(coco, "CLASS_ROWS", 2)
     monkeypatch.setattr(coco, "IMAGE_ROWS", 3)
     assert coco.evaluate(*tables, backend=backend) == whole
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.sampled_from([1, 2, 100, 500]), st.sampled_from(["dropped", "background"]))
+def test_a_large_class_has_the_very_figures_of_pycocotools(seed: int, most: int, rule: str) -> None:
+    how = {"max_detections": most, "ignored_regions": rule, "backend": "pycocotools"}
+    tables = made_up(seed, images=5)
+    theirs = coco.evaluate(*tables, **how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coco, "LARGE_ROWS", 1)
+        ours = coco.evaluate(*tables, **how)
+    assert coco.BESIDE in ours.pop("backend") and coco.BESIDE not in theirs.pop("backend")
+    assert ours == theirs

@@ -82,7 +82,7 @@ def test_the_shown_table_has_intervals_and_seconds():
     scores = score(table, **found)
     shown = scoring.shown_table(strategy_table(scores.strategies), scores)
     assert shown.loc["global", ["APm", "AP vs global"]].tolist() == ["n/a", "n/a"]
-    assert shown.loc["uniform", "AP vs global"].startswith("-0.")
+    assert shown.loc["uniform", "AP vs global"].startswith("-66.3")
     assert shown["seconds"].tolist() == ["0.10", "1.00 (estimated)"]
 
 
@@ -219,3 +219,15 @@ def test_words_say_what_a_subset_was_used_for():
         "`test-dev`, 1 sequence (2 images): not used before. Over so few images the interval "
         "itself is rough. Over so few sequences an interval is too narrow.",
     ]
+
+
+def test_pairs_are_all_differences_but_of_upper_bounds() -> None:
+    table = truth()
+    found = {name: outcome(table, name, every=1 + place) for place, name in
+             enumerate(("global", "uniform", "density oracle", "native"))}  # fmt: skip
+    scores = score(table, **found)
+    pairs = scores.pairs()
+    assert {one: [*others] for one, others in pairs.items()} == {
+        "global": ["uniform", "native"], "uniform": ["native"],
+    }  # fmt: skip
+    assert pairs["global"]["native"] == [*scores.difference("global", "native").columns().values()]

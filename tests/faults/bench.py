@@ -41,13 +41,13 @@ class Bench:
         _, words = process.communicate(timeout=3600)
         return process.returncode, words
 
-    def stopped(self, stop: signal.Signals, until: str, after_s: float) -> bool:
-        """Stop a run so long after it said a line that begins so; tell whether it was under way.
+    def stopped(self, stop: signal.Signals, stage: str, after_s: float) -> bool:
+        """Stop a run so long after it began a stage; tell whether it was still under way.
 
         Raises AssertionError where it does not end as it should, or leaves something behind.
         """
         run = self.start()
-        said = next((line for line in run.stdout if line.startswith(until)), None)
+        said = next((line for line in run.stdout if f" {stage} " in line), None)
         assert said, run.communicate()
         time.sleep(after_s)
         (os.killpg if stop in OF_TERMINALS else os.kill)(run.pid, stop)

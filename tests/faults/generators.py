@@ -8,6 +8,8 @@ import copy
 import gzip
 import io
 import json
+import math
+import pickle
 import random
 import struct
 import tempfile
@@ -16,9 +18,11 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import layouts
 import numpy as np
@@ -31,6 +35,9 @@ from dmnet_lib.core import files
 from dmnet_lib.cropping import recall, reliability
 from dmnet_lib.data.crop_names import crop_name
 from dmnet_lib.density import sizes
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TOKENS = (
     b"", b",", b",,", b" ", b"\n", b"\r\n", b"\t", b"\x00", b"-", b"-1", b"0", b"1", b"12", b"1.5",
@@ -76,6 +83,7 @@ AWAY = (
     "WMS:http://127.0.0.1:9", "a\0b", "", "/dev/zero", "<VRTDataset/>", "missing.tif", "a.zip",
     "GTIFF_DIR:1:a.tif", "a.tif", "/vsisubfile/0_100,a.tif",
 )  # fmt: skip
+DETECTOR = "colours.onnx"  # beside pictures and videos, to be tried on them
 Tree = Mapping[str, bytes]  # files by their path below a folder
 
 
@@ -460,6 +468,7 @@ def _pictures(rng: random.Random, home: Path) -> Path:
     """Write a picture, torn, huge, odd or of another format, under any suffix."""
     whole, suffix = _picture_bytes(rng), rng.choice((".jpg", ".png", ".tif", ".bmp", ".webp"))
     files.write_text(home / "annotations" / "a.txt", GOOD)
+    files.write_bytes(home / DETECTOR, _network(onnx_files.colours))
     torn, harm = whole[: rng.randrange(len(whole))], lambda: scrambled(whole, rng)
     claim, other = lambda: _claim(rng), rng.choice(WHOLE)
     return files.write_bytes(
@@ -556,6 +565,7 @@ CLASSES = ("['a', 'b', 'c']", "{}", "[", None, "[1, 2]", str([*NAMES]), "[" * 10
 def _onnx(rng: random.Random, home: Path) -> Path:
     """Write a network: torn, of odd shapes or names, or with weights that lie elsewhere."""
     files.write_bytes(home / "weights.bin", bytes(WEIGHTS))
+    files.write_bytes(home / "a.jpg", JPEG)  # to be looked at
     path, value = home / "m" / "a.onnx", rng.choice((0, 0, np.nan, 1e38))
     if rng.random() < 0.3:
         answers = [np.full(rng.choice(ANSWERS), value)] * rng.randint(1, 3)
@@ -570,6 +580,94 @@ def _onnx(rng: random.Random, home: Path) -> Path:
         whole[: rng.randrange(len(whole))], _elsewhere(rng.choice(places), offset),
     )  # fmt: skip
     return files.write_bytes(path, data)
+
+
+@cache
+def _video(suffix: str, frames: int) -> bytes:
+    import av
+
+    with tempfile.TemporaryDirectory() as name:
+        with av.open(path := f"{name}/a{suffix}", "w") as container:
+            stream = container.add_stream("mpeg4", rate=2)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            container.start_encoding()  # or nothing would be written of no frames
+            for number in range(frames):
+                pixels = np.full((48, 64, 3), 60 * number, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode())
+        return Path(path).read_bytes()
+
+
+def _of_pngs(side: int) -> bytes:
+    """A video of two PNG that claim a size which the container does not tell."""
+    import av
+
+    with av.open(buffer := io.BytesIO(), "w", format="mov") as container:
+        stream = container.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 16, 12, "rgb24"
+        for number in range(2):
+            packet = av.Packet(png(side, side))
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            packet.time_base = Fraction(1)
+            container.mux(packet)
+    return buffer.getvalue()
+
+
+PLAYLISTS = (
+    b"#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\n", b"ffconcat version 1.0\nfile a.mp4\n",
+    b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n", b"v=0\nc=IN IP4 127.0.0.1\n",
+)  # fmt: skip
+
+
+def _videos(rng: random.Random, home: Path) -> Path:
+    """Write a video, torn, without frames, of frames that claim to be huge, or no video; and a
+    detector."""
+    suffix = rng.choice((".mp4", ".mkv", ".avi", ".mov"))
+    whole, side = _video(suffix, 3), rng.choice((0, 1, 12, 9_000, 20_000, 65_000))
+    sides = struct.pack(">HH", 64, 48)  # as a mov spells them
+    data = one_of(
+        rng, whole, *[lambda: scrambled(whole, rng)] * 3, whole[: rng.randrange(len(whole))],
+        lambda: _video(suffix, 0), lambda: _of_pngs(side), rng.choice((*WHOLE, *PLAYLISTS)), JPEG,
+        lambda: _video(".mov", 3).replace(sides, struct.pack(">HH", side, side)),
+    )  # fmt: skip
+    files.write_bytes(home / DETECTOR, _network(onnx_files.colours))
+    return files.write_bytes(home / f"a{suffix}", data)
+
+
+def _header(rng: random.Random, data: bytes) -> bytes:
+    """Weights with an entry of their header changed, or with one that claims to be long."""
+    if rng.random() < 0.3:
+        return struct.pack("<Q", rng.choice((0, 7, 10**8, 2**40, 2**64 - 1))) + data[8:]
+    size = int.from_bytes(data[:8], "little")
+    about = json.dumps(mutated_tree(json.loads(data[8 : 8 + size]), rng)).encode()
+    return struct.pack("<Q", len(about)) + about + data[8 + size :]
+
+
+def _weights(rng: random.Random, home: Path) -> Path:
+    """Write the weights of `network`: torn, of another one, no numbers, or a pickle."""
+    import safetensors.torch
+    import torch
+
+    tensors = network().state_dict()
+    whole = safetensors.torch.save(tensors)
+    other = tensors | {"0.bias": rng.choice((
+        torch.zeros(7), torch.zeros(3, 3), torch.full((4,), rng.choice((math.nan, math.inf))),
+        torch.zeros(4, dtype=rng.choice((torch.int64, torch.bool, torch.complex64))),
+    ))}  # fmt: skip
+    torch.save(tensors, buffer := io.BytesIO())
+    data = one_of(
+        rng, whole, *[lambda: scrambled(whole, rng)] * 2, whole[: rng.randrange(len(whole))],
+        *[lambda: _header(rng, whole)] * 3, buffer.getvalue(), rng.choice(WHOLE),
+        *[lambda: safetensors.torch.save(other)] * 2, pickle.dumps(print), npy((4,), "<f4", b""),
+    )  # fmt: skip
+    return files.write_bytes(home / "a.safetensors", data)
+
+
+def network() -> "nn.Module":
+    """A network whose weights `weights.read` is asked for."""
+    from torch import nn
+
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
 
 
 MARK = ({"by": "density", "names": ["a.npy", "density.json"]}, ["a.npy", "0123", "3 1 1 1"],
@@ -623,5 +721,5 @@ KINDS: Mapping[str, Callable[[random.Random, Path], Path]] = {
     "parameters": _parameters, "zip": _zip, "maps": _maps, "coco": _coco, "onnx": _onnx,
     "pictures": _pictures, "rasters": _rasters, "annotation texts": _annotation_texts,
     "labels": _labelled, "detections": _detections, "marks": _marks, "journals": _journals,
-    "runs": _runs, "products": _products,
+    "runs": _runs, "products": _products, "videos": _videos, "weights": _weights,
 }  # fmt: skip

@@ -109,7 +109,7 @@ def test_commands_say_one_line_and_leave_nothing(tmp_path: Path, kind: str) -> N
     """In a process of their own, so that what libraries print counts too."""
     (tmp_path / "tmp").mkdir()
     one = refused(kind, tmp_path)
-    arguments = worker.COMMANDS[kind](str(one.path), str(tmp_path / "out"))
+    arguments = worker.COMMANDS[kind][0](str(one.path), str(tmp_path / "out"))
     done = subprocess.run(
         [sys.executable, "-m", "dmnet_lib.running.cli", *arguments], capture_output=True, text=True,
         env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}, timeout=60,

@@ -20,17 +20,18 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx_files
 from faults import generators
 from faults.generators import Hostile
 
-from dmnet_lib.core import files, images, params
+from dmnet_lib.core import files, images, params, weights
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.cropping import input_scale, recall, reliability
-from dmnet_lib.data import datasets, journal, raster, splits
+from dmnet_lib.data import datasets, journal, raster, splits, video
 from dmnet_lib.data.formats import results
 from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.density import maps, sizes
@@ -98,11 +99,13 @@ def tried(seed: int, number: int, folder: Path) -> Outcome:
     wrote = stamps(folder) ^ before
     if one.kind not in WRITING and wrote:
         found.wrong.append(f"reading changed {sorted(wrote)[:3]}")
-    if one.kind in COMMANDS and number // len(generators.KINDS) % COMMAND_EACH == 0:
+    turn, is_off = divmod(number // len(generators.KINDS), COMMAND_EACH)
+    if one.kind in COMMANDS and not is_off:
         for name in PRODUCTS_THERE:
             files.write_text(folder / "out" / name, "of an earlier call")
         before = stamps(folder)
-        status = command(COMMANDS[one.kind](str(one.path), str(folder / "out")), found)
+        some = COMMANDS[one.kind]
+        status = command(some[turn % len(some)](str(one.path), str(folder / "out")), found)
         changed = {name for name, _ in stamps(folder) ^ before}
         if beside := {name for name in changed if not name.startswith("out/")}:
             found.wrong.append(f"written outside of --out: {sorted(beside)[:3]}")
@@ -153,7 +156,9 @@ def command(arguments: list[str], found: Outcome) -> int:
         except SystemExit as end:
             status = end.code
         lines = told.getvalue().splitlines()
-        if status not in (0, 1) or (status and [line[:7] for line in lines] != ["dmnet: "]):
+        most = 1 + (arguments[0] == "predict")  # which names each input, and says how many
+        is_told = 1 <= len(lines) <= most and all(line.startswith("dmnet: ") for line in lines)
+        if status not in (0, 1, 2) or (status and not is_told):
             found.wrong.append(f"{arguments[0]}: status {status}, {lines[:2]!r:.300}")
         if {*told.getvalue(), *said.getvalue()} & (STEERING - {"\n", "\t"}):
             found.wrong.append(f"{arguments[0]}: steers a terminal")
@@ -292,6 +297,8 @@ READERS: dict[str, Callable[[Hostile], object]] = {
     "onnx": _onnx, "pictures": _picture, "rasters": _raster, "marks": _marks, "journals": _journal,
     "image sizes": lambda one: splits.read_image_sizes(one.path), "runs": _run,
     "products": lambda one: PRODUCTS[one.path.name](one.path),
+    "videos": lambda one: [frame.number for frame in video.frames(one.path, every=1)],
+    "weights": lambda one: weights.read(one.path, generators.network()),
 }  # fmt: skip
 WRITING = {"marks", "journals"}
 
@@ -313,15 +320,32 @@ def _convert(to: str) -> Callable[[str, str], list[str]]:
     ]
 
 
-COMMANDS: dict[str, Callable[[str, str], list[str]]] = {
-    "file names": _convert("voc"), "class names": _convert("yolo"), "data.yaml": _convert("coco"),
-    "coco": _convert("voc"), "labels": _convert("coco"), "annotation texts": _convert("coco"),
-    "onnx": lambda path, _: ["detector", path],
-    "pictures": lambda path, _: ["data", "check", f"{Path(path).parents[1]}", "--jobs", "1"],
-    "zip": lambda path, out: [
-        "evaluate", "--ground-truth", f"{Path(path).parent}", "--detections", path,
-        "--protocol", "visdrone", "--out", f"{out}/m.json", "--overwrite",
-    ],
+def _predict(path: str, detector: Path, out: str) -> list[str]:
+    named = ["--classes", ",".join(onnx_files.COLOURS)] if detector.name != "a.onnx" else []
+    return ["predict", path, "--detector", f"{detector}", "--out", out, "--overwrite", *named]
+
+
+def _evaluate(path: str, out: str) -> list[str]:
+    truth = ["--ground-truth", f"{Path(path).parent}", "--protocol", "visdrone"]
+    return ["evaluate", *truth, "--detections", path, "--out", f"{out}/m.json", "--overwrite"]
+
+
+# By kind, those that take turns.
+COMMANDS: dict[str, tuple[Callable[[str, str], list[str]], ...]] = {
+    "file names": (_convert("voc"),), "class names": (_convert("yolo"),),
+    "data.yaml": (_convert("coco"),), "coco": (_convert("voc"),), "labels": (_convert("coco"),),
+    "annotation texts": (_convert("coco"), lambda path, out: [
+        "crops", path, "--out", out, "--no-images", "--jobs", "1", "--overwrite"]),
+    "onnx": (lambda path, _: ["detector", path],
+             lambda path, out: _predict(f"{Path(path).parents[1]}/a.jpg", Path(path), out)),
+    "pictures": (
+        lambda path, _: ["data", "check", f"{Path(path).parents[1]}", "--jobs", "1"],
+        lambda path, out: _predict(path, Path(path).parents[1] / generators.DETECTOR, out),
+        lambda path, out: ["crops", f"{Path(path).parents[1]}", "--out", out, "--jobs", "1",
+                           "--threshold", "0.01", "--min-area", "1", "--overwrite"],
+    ),
+    "videos": (lambda path, out: _predict(path, Path(path).with_name(generators.DETECTOR), out),),
+    "zip": (_evaluate,),
 }  # fmt: skip
 
 

@@ -41,33 +41,40 @@ def saved(explorer: Explorer, folder: Path, **moves: object) -> params.Experimen
 def test_crops_save_what_was_moved_and_nothing_else(tmp_path, folder) -> None:
     crops = crops_of(tmp_path)
     found = saved(crops, folder, threshold=0.3, padding=4)
-    assert found.changed == {CROPS: {"threshold": 0.3, "calibrate": False, "padding_px": 4}}
+    assert found.changed == {CROPS: {"threshold": 0.3, "padding_px": 4}}
     assert found.question.endswith("?") and "threshold 0.3" in found.question
     assert (folder / "mine.yaml").read_text().startswith("# ")
     assert "dmnet run" in crops.saved.value and "mine.yaml" in crops.saved.value
 
 
+def test_what_the_saved_values_let_do_nothing_is_left_out(tmp_path, folder) -> None:
+    crops = crops_of(tmp_path, target_containment=0.5)
+    assert saved(crops, folder, padding=4).changed[CROPS]["target_containment"] == 0.5
+    found = saved(crops, folder, threshold=0.3, replace=True)
+    assert found.changed == {CROPS: {"threshold": 0.3, "padding_px": 4}}
+
+
 def test_a_connectivity_joins_the_rules_that_are_changed_already(tmp_path, folder) -> None:
-    crops = crops_of(tmp_path, profile_changes="grown_px=1, connectivity=4")
+    crops = crops_of(tmp_path, profile_changes=["grown_px=1", "connectivity=4"])
     changes = saved(crops, folder, connectivity=8).changed[COMMON]["profile_changes"]
-    assert changes == "grown_px=1, connectivity=8"
+    assert changes == ["grown_px=1", "connectivity=8"]
 
 
 def test_a_plan_saves_its_budget_as_the_main_one(tmp_path, folder) -> None:
     crops = crops_of(tmp_path)
     assert saved(crops, folder, policy="planned", budget=3).changed == {
         CROPS: {"crops_per_image": 3},
-        "05_fused_detection": {"budgets": "3, 6, 2, 4, 8, 0.55Mpx"},
+        "05_fused_detection": {"budgets": [3, 6, 2, 4, 8, "0.55Mpx"]},
     }
 
 
 def test_classes_are_saved_and_merged_ones_stay_merged(tmp_path, folder) -> None:
     found = saved(explored.data_of(tmp_path), folder, classes=("car", "bus"))
-    assert found.changed == {COMMON: {"classes": "car, bus"}}
+    assert found.changed == {COMMON: {"classes": ["car", "bus"]}}
     stage = explored.stage("00_dataset", tmp_path, classes="car: car + van, bus")
     data = DataExplorer(explored.split(tmp_path), stage)
     found = saved(data, folder, classes=("car",), replace=True)
-    assert found.changed == {COMMON: {"classes": "car: car + van"}}
+    assert found.changed == {COMMON: {"classes": ["car: car + van"]}}
 
 
 def test_density_and_fusion_save_their_values(tmp_path, folder) -> None:

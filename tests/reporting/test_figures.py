@@ -2,9 +2,11 @@
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -46,6 +48,11 @@ BUDGETS = pd.DataFrame(
 MEASURED = pd.DataFrame(
     {"z_px": [8, 16], "found": [0.2, 0.6], "objects": [90, 10], "low": [0.1, 0.4], "high": [0.3, 1]}
 )
+FRONT = pd.DataFrame(
+    [("global", 0.1, 0.1, False), ("uniform 2x3", 0.2, 0.5, False), ("native", 0.15, 0.6, False),
+     ("planned mcnn 6", 0.3, 0.6, False), ("planned oracle 6", 0.4, 0.4, True)],
+    columns=["name", "AP", "seconds", "is_upper_bound"],
+).set_index("name")  # fmt: skip
 DIFFERENCES = pd.DataFrame(
     [
         ("a", 0.1, 0.05, 0.2),
@@ -77,23 +84,28 @@ def plain() -> Figure:
         lambda: charts.recall_curves({"fitted": lambda z: z / (z + 20)}, MEASURED),
         lambda: charts.differences(DIFFERENCES),
         lambda: charts.bars(STRATEGIES[["AP"]], y_label="AP"),
+        lambda: charts.front(FRONT, "seconds"),
+        lambda: charts.error_costs({"a": [{"kind": "missed", "AP50_cost": 0.1}]}),
         lambda: charts.precision_recall({"a": np.linspace(1, 0, 5)}, np.linspace(0, 1, 5)),
     ],
     ids=["lines", "photo", "map", "strategies", "budgets", "recall", "differences", "bars",
-         "curves"],
+         "front", "errors", "curves"],
 )  # fmt: skip
 def test_a_figure_drawn_twice_has_the_same_bytes(tmp_path: Path, draw: Callable) -> None:
     first, second = (show(tmp_path / name, draw()) for name in "ab")
-    assert first.png == second.png
-    assert len(Image.open(io.BytesIO(first.png)).convert("RGB").getcolors(256)) > 2
+    assert first.picture == second.picture
+    if first.suffix == figures.PNG:
+        assert len(Image.open(io.BytesIO(first.picture)).convert("RGB").getcolors(256)) > 2
+    else:
+        assert ElementTree.fromstring(first.picture).tag.endswith("svg")
 
 
 def test_a_figure_is_written_with_its_numbers_and_shown_as_it_was(tmp_path: Path):
     shown = show(tmp_path, plain())
-    assert (tmp_path / "figures" / "name.png").read_bytes() == shown.png
+    assert (tmp_path / "figures" / "name.svg").read_bytes() == shown.picture
     text = (tmp_path / "figures" / "name.csv").read_text()
     assert text.splitlines() == ["x,y", "1,0.123457", "2,2", "3,3"]
-    assert b"matplotlib" not in shown.png
+    assert b"<metadata" not in shown.picture
     words = {"caption": "a caption", "alt": "an alt text"}
     assert figures.saved(tmp_path, "name", **words) == shown
 
@@ -103,7 +115,7 @@ def test_a_shown_figure_holds_picture_and_csv_and_escapes_its_words(tmp_path: Pa
     page = shown._repr_html_()
     assert "a &lt; b &amp; &lt;b&gt;c&lt;/b&gt;" in page
     assert 'alt="&#34;&gt;&lt;script&gt;"' in page and "<script>" not in page
-    assert base64.b64encode(shown.png).decode() in page
+    assert base64.b64encode(shown.picture).decode() in page
     assert f"base64,{base64.b64encode(shown.csv.encode()).decode()}" in page
     assert 'download="name.csv"' in page
 
@@ -200,8 +212,10 @@ def test_nothing_to_show_is_a_figure_too(tmp_path: Path):
         charts.recall_curves({"default": lambda z: z / (z + 20)}, MEASURED[:0]),
         charts.differences(DIFFERENCES[:0]),
         charts.side_by_side({}),
+        charts.front(FRONT[:0], "seconds"),
+        charts.error_costs({}),
     ):
-        assert show(tmp_path, figure).png
+        assert show(tmp_path, figure).picture
     assert figures.truth_layers(table([])) == ()
 
 
@@ -255,5 +269,54 @@ def test_curves_of_experiments_stand_side_by_side_on_the_same_axes():
 def test_names_of_classes_are_no_formulas(tmp_path: Path) -> None:
     named = STRATEGIES.iloc[:2][["AP"]].set_axis([r"$\frac$", "$x$ $"])
     figure = charts.bars(named, y_label=r"$\frac$")
-    assert show(tmp_path, figure).png.startswith(b"\x89PNG")
+    assert rb"$\frac$" in show(tmp_path, figure).picture
     assert not any(text.get_parse_math() for text in figure.axes[0].get_xticklabels())
+
+
+def test_a_window_shows_its_part_of_the_image_and_of_its_boxes() -> None:
+    image, xyxy = np.zeros((60, 80, 3), np.uint8), np.array([[1, 1, 5, 5], [40, 30, 90, 50]])
+    layer = Boxes(xyxy, figures.BLUE, "objects", names=("outside", "inside"))
+    panel = Panel(image, "", (layer,), window_xyxy=figures.zoom((50, 40), (80, 60), 40))
+    (ax,) = figures.gallery([panel], columns=1).axes
+    assert panel.window_xyxy == (30, 25, 70, 55) and panel.shape == 30 / 40
+    assert ax.get_xlim() == (30, 70) and ax.images[0].get_array().shape == (30, 40, 3)
+    assert [text.get_text() for text in ax.texts] == ["inside"] and len(ax.patches) == 1
+
+
+@pytest.mark.parametrize(
+    ("centre_xy", "expected"),
+    [((0, 0), (0, 0, 40, 30)), ((80, 60), (40, 30, 80, 60))],
+    ids=["upper left corner", "lower right corner"],
+)
+def test_a_window_stays_within_the_image(centre_xy, expected) -> None:
+    assert figures.zoom(centre_xy, (80, 60), 40) == expected
+    assert figures.zoom(centre_xy, (20, 10), 40) == (0, 0, 20, 10)
+
+
+def test_the_numbers_of_a_map_stand_in_its_cells() -> None:
+    panel = Panel(np.array([[0.0, 4.0]]), "", window_xyxy=(0, 0, 20, 10), numbers=".1f")
+    (ax,) = figures.gallery([panel], columns=1).axes
+    found = [(text.get_position(), text.get_text(), text.get_color()) for text in ax.texts]
+    assert found == [((5, 5), "0.0", "white"), ((15, 5), "4.0", "black")]
+
+
+def test_a_plot_follows_the_scheme_and_its_text_stays_text(tmp_path: Path) -> None:
+    text = show(tmp_path, charts.front(FRONT, "seconds")).picture.decode()
+    assert "prefers-color-scheme:dark" in text and "seconds per image" in text
+    assert not re.search(r"#000000|#ffffff|\d\.\d{3}", text)
+
+
+def test_the_front_leaves_out_what_is_dominated_and_what_nobody_has() -> None:
+    (ax,) = charts.front(FRONT, "seconds").axes
+    assert ax.lines[0].get_xdata().tolist() == [0.1, 0.5, 0.6]
+    assert ax.lines[0].get_ydata().tolist() == [0.1, 0.2, 0.3]
+    assert {one.get_text() for one in ax.texts} == {"global", "uniform 2x3", "planned mcnn 6"}
+    hollow = [line.get_markerfacecolor() == "none" for line in ax.lines[1:]]
+    assert hollow == [bool(one) for one in FRONT.sort_values(["seconds", "AP"])["is_upper_bound"]]
+
+
+def test_axes_of_ap_are_in_percent() -> None:
+    (ax,) = charts.front(FRONT, "seconds").axes
+    assert ax.get_ylabel() == "AP, %" and ax.yaxis.get_major_formatter()(0.25) == "25.0"
+    (ax,) = charts.differences(DIFFERENCES).axes
+    assert ax.get_xlabel().endswith(", points")

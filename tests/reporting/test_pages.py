@@ -6,13 +6,15 @@ import pytest
 
 from dmnet_lib.core import files
 from dmnet_lib.core.result_folder import ResultFolder
-from dmnet_lib.reporting.pages import pages
+from dmnet_lib.reporting.pages import index, pages
 from dmnet_lib.reporting.pages.render import Table
 
 BASE = (
     "common:\n  seed: 0  # [0, inf) of every draw\n01_a:\n  sigma_px: 15.0  # (0, inf) px, width\n"
 )
-OUTSIDE = re.compile(r"""(?:src|href)=["'](?!#|data:)|url\(|https?://|<script""")
+OUTSIDE = re.compile(
+    r"""src=["'](?!data:)|href=["'](?!#|data:|\.\.?/|[\w./-]+\.html)|url\(|https?://"""
+)
 
 
 def output(kind: str, **data: str) -> nbformat.NotebookNode:
@@ -43,8 +45,12 @@ def base(tmp_path: Path) -> Path:
 
 
 def page_of(base: Path, cells: list, **about: object) -> str:
-    folder = stage(base.parent / "stage", cells, **about)
-    return pages.write_stage(folder, base_path=base).read_text()
+    """Return the page of the only stage of an experiment."""
+    home = base.parent / "results" / "x"
+    stage(home / "01_a" / "k", cells, **about)
+    ResultFolder(home).with_stage("01_a", "k", {}).write()
+    pages.write_experiment(home, base_path=base)
+    return (home / "01_a.html").read_text()
 
 
 def test_an_empty_notebook_gives_a_whole_page_each_time_the_same(base: Path) -> None:
@@ -52,28 +58,26 @@ def test_an_empty_notebook_gives_a_whole_page_each_time_the_same(base: Path) -> 
     assert page.startswith("<!doctype html>")
     assert "<title>01_a · x</title>" in page
     assert not OUTSIDE.search(page)
-    assert pages.write_stage(base.parent / "stage", base_path=base).read_text() == page
+    again = pages.write_experiment(base.parent / "results" / "x", base_path=base)
+    assert again.with_name("01_a.html").read_text() == page
 
 
-def test_published_detections_are_linked_from_both_pages(base: Path) -> None:
+def test_published_detections_are_linked_from_their_stage(base: Path) -> None:
     folder = stage(base.parent / "x" / "06_evaluation" / "k", [])
-    assert "COCO results" not in pages.write_stage(folder, base_path=base).read_text()
-    files.write_text(folder / "detections" / "planned_mcnn_6.json", "[]\n")
     files.write_json(folder / "metrics.json", {})
     home = ResultFolder(folder.parents[1]).with_stage("06_evaluation", "k", {}).write().parent
-    of_both = (
-        pages.write_stage(folder, base_path=base),
-        pages.write_experiment(home, base_path=base),
-    )
-    for page, place in zip(of_both, ("", "06_evaluation/k/"), strict=True):
-        link = f'<a href="{place}detections/planned_mcnn_6.json">planned_mcnn_6.json</a>'
-        assert link in page.read_text()
+    pages.write_experiment(home, base_path=base)
+    assert "COCO results" not in (home / "06_evaluation.html").read_text()
+    files.write_text(folder / "detections" / "planned_mcnn_6.json", "[]\n")
+    pages.write_experiment(home, base_path=base)
+    place = "06_evaluation/k/detections/planned_mcnn_6.json"
+    link = f'<a href="{place}">planned_mcnn_6.json</a>'
+    assert link in (home / "06_evaluation.html").read_text() and (home / place).exists()
 
 
 def test_no_experiment_gives_an_empty_list(tmp_path: Path) -> None:
-    page, listed = pages.write_index(tmp_path)
-    assert "<h1>Experiments</h1>" in page.read_text()
-    assert listed.read_text().count("\n|") == 2
+    assert "<h1>Runs</h1>" in index.write_index(tmp_path).read_text()
+    assert index.write_readme(tmp_path).read_text().count("\n|") == 2
 
 
 def test_a_page_shows_results_and_leaves_progress_out(base: Path) -> None:
@@ -89,7 +93,9 @@ def test_a_page_shows_results_and_leaves_progress_out(base: Path) -> None:
     ]
     outputs[-1].metadata = {"image/png": {"alt": "a curve"}}
     page = page_of(base, [code("shown = 1", outputs)])
-    assert figure in page and 'alt="a curve"' in page
+    picture = figure.removesuffix("</figure>")
+    assert f"{picture}<figcaption>Figure 1.1. </figcaption></figure>" in page
+    assert 'alt="a curve"' in page
     assert "&lt;told&gt;" in page
     for absent in ("loading 10%", "Figure(1)", "HBox", "alert(1)"):
         assert absent not in page
@@ -98,11 +104,11 @@ def test_a_page_shows_results_and_leaves_progress_out(base: Path) -> None:
 
 def test_code_is_folded_and_tags_are_honoured(base: Path) -> None:
     said = [output("stream", name="stdout", text="result")]
-    tagged = code("hidden", said, ["remove-input"]), code("gone", [], ["remove-cell"])
+    tagged = code("hidden_name", said, ["remove-input"]), code("gone", [], ["remove-cell"])
     page = page_of(base, [code("folded", []), *tagged])
     assert page.count('<details class="code">') == 1
     assert "folded" in page and "result" in page
-    assert "hidden" not in page and "gone" not in page
+    assert "hidden_name" not in page and ">gone<" not in page
 
 
 def test_a_parameter_that_differs_is_marked_in_words(base: Path) -> None:
@@ -115,7 +121,7 @@ def test_a_parameter_that_differs_is_marked_in_words(base: Path) -> None:
 def experiment(base: Path, name: str = "x", **metrics: object) -> Path:
     home = base.parent / "results" / name
     entry = {"key": "k1", "headline": {"AP": 0.41234}}
-    cells = [nbformat.v4.new_markdown_cell("# Points\n\n## Metrics\n\n[up](#Points)")]
+    cells = [nbformat.v4.new_markdown_cell("# Points\n\nWhy.\n\n## 1. Step\n\n[up](#Points)")]
     for number in ("01_a", "02_b"):
         stage(home / number / "k1", cells, upstream={"01_a": "k1"} if number == "02_b" else {})
     stages = {"01_a": {"key": "k1", "headline": {}}, "02_b": entry}
@@ -126,11 +132,16 @@ def experiment(base: Path, name: str = "x", **metrics: object) -> Path:
 
 def test_an_experiments_page_leads_with_its_question_and_headline(base: Path) -> None:
     page = pages.write_experiment(experiment(base), base_path=base).read_text()
-    places = [page.index(text) for text in ("Is it &lt;so&gt;?", "0.4123", "Contents", "<section")]
+    places = [
+        page.index(text)
+        for text in ("Is it &lt;so&gt;?", "0.4123", ">Method", "<p>Why.", "01_a.html#1.-Step")
+    ]
     assert places == sorted(places)
     anchors = re.findall(r'id="([^"]+)"', page)
     assert len(anchors) == len(set(anchors))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(anchors)
+    for stage_page, anchor in re.findall(r'href="(\d\d_\w+.html)#([^"]+)"', page):
+        assert f'id="{anchor}"' in (base.parent / "results" / "x" / stage_page).read_text()
     assert page.count("<h1") == 1
     assert not OUTSIDE.search(page)
 
@@ -145,9 +156,11 @@ def test_what_was_made_from_an_older_run_is_called_out_of_date(base: Path) -> No
 def test_the_index_lists_experiments_but_git_keeps_no_values_of_sweeps(base: Path) -> None:
     homes = [experiment(base, name) for name in ("x-sigma", "y|z", "x-sigma-4")]
     files.write_json(homes[0] / "sweep.json", {"runs": [{"experiment": "x-sigma-4"}]})
-    page, listed = (path.read_text() for path in pages.write_index(base.parent / "results"))
-    assert '<a href="x-sigma/report.html">x-sigma</a>' in page and "x-sigma-4" in page
-    told = "| x-sigma | Is it &lt;so>? | n/a | n/a | n/a | n/a | n/a | sigma_px: 4 |"
+    results = base.parent / "results"
+    page, listed = (write(results).read_text() for write in (index.write_index, index.write_readme))
+    assert '<a href="y|z/report.html">y|z</a>' in page and "x-sigma-4" in page
+    assert (results / "y|z" / "report.html").exists()  # or the link would be dead
+    told = "| x-sigma | Is it &lt;so>? |  | n/a | n/a | n/a | n/a | 01_a.sigma_px: 4 |"
     assert told in listed and "x-sigma-4" not in listed
     assert "y\\|z" in listed
 
@@ -176,29 +189,60 @@ def evaluated(base: Path, *, splits: str = "train val test", **more: object) -> 
 
 
 VERDICT = {"tone": "wins", "sentence": "`a <b>` beats `c`.", "against": ["Few images."]}
-WORST = {
-    "worst": [{"image": "<i>", "objects": 3, "tp": 1, "fn": 2, "fp": 0, "tp_share": 1 / 3}],
-    "worst_of": {"strategy": "density", "min_score": 0.5},
-}
 
 
-def test_an_evaluated_page_starts_with_the_verdict_then_table_contents_and_limits(
+def test_an_evaluated_page_starts_with_the_verdict_then_front_and_table(
     base: Path,
 ) -> None:
-    page = evaluated(base, verdict=VERDICT, words=["`a` is best."], **WORST)
-    assert "Worst images" not in page  # without its picture there is nothing to look at
-    home = base.parent / "results" / "x"
-    files.write_bytes(home / "06_evaluation" / "k" / "figures" / "worst.png", b"png")
-    page = pages.write_experiment(home, base_path=base).read_text()
-    order = ("<h1>", "<code>a &lt;b&gt;</code> beats", "Few images.", "<caption>Strategies",
-             "All findings in words", "Contents", "<h2>Evaluation setup", "Worst images", "cG5n",
-             "&lt;i&gt;", "<section")  # fmt: skip
+    page = evaluated(base, verdict=VERDICT, words=["`a` is best."])
+    order = (
+        "<h1>",
+        "<code>a &lt;b&gt;</code> beats",
+        "Few images.",
+        "AP over megapixels",
+        "<caption>The methods",
+        "All findings in words",
+        ">Evaluation setup",
+        ">Method",
+    )
     places = [page.index(text) for text in order]
     assert places == sorted(places)
-    assert '<th scope="row">density</th><td class="num">31.3</td>' in page
+    assert "AP over seconds" not in page and "gallery.html" not in page  # they were not kept
+    named = 'density<span class="note">a strategy of its own</span>'
+    row = '<td class="num">31.3</td><td class="num">n/a</td>'
+    assert named in page and row in page
     assert 'class="box verdict wins"' in page
     assert "12 images" in page
     assert "seed 7" in page
+
+
+ERRORS = [
+    {"kind": "missed", "errors": 4, "AP50_cost": 0.25, "low": 0.1, "high": 0.3},
+    {"kind": "truncated", "errors": 1200, "AP50_cost": 0.31, "low": None, "high": None},
+]
+OPERATING = {
+    "strategy": "density", "score": 0.43, "f1": 0.612, "held_out_f1": 0.598,
+    "scores": {"density": {"score": 0.43, "f1": 0.612, "held_out_f1": 0.598}},
+    "by_class": [{"class": "car", "objects": 9, "TP": 6, "FP": 2, "FN": 3, "precision": 0.75,
+                  "recall": 0.667, "f1": 0.7059, "best_score": None}],
+    "confusion": {"classes": ["car", "bus"], "cells": [[6, 1, 2], [0, 3, 0], [5, 1, 0]]},
+}  # fmt: skip
+SMALL = {"half_at_px": {"density": 11.25, "global": None}, "share_below": {"density": 0.31}}
+
+
+def test_errors_the_score_to_deploy_and_the_smallest_objects_have_a_section_each(
+    base: Path,
+) -> None:
+    more = {"errors": {"density": ERRORS}, "operating": OPERATING, "small": SMALL}
+    page = evaluated(base, verdict=VERDICT | {"strategy": "density"}, **more)
+    assert page.index("truncated<span") < page.index("missed<span")  # the most costly first
+    assert '<td class="num">+25.0 [+10.0, +30.0]</td>' in page and "1,200" in page
+    assert "<strong>0.43</strong>" in page and "61.2 %" in page and "59.8 %" in page
+    assert ">background</th>" in page and ">missed</th>" in page and ">70.6</td>" in page
+    cells = "".join(f'<td class="num">{cell}</td>' for cell in ("0.43", "61.2", "11.2", "31.0"))
+    assert f'<th scope="row">density</th>{cells}' in page
+    for section in ("errors", "deploy", "small"):
+        assert f'id="{section}"' in page and f'href="#{section}"' in page
 
 
 def test_a_test_split_that_was_trained_on_is_marked_in_red(base: Path) -> None:
@@ -210,7 +254,7 @@ def test_an_older_run_without_a_verdict_still_shows_its_table_and_how_splits_wer
     base: Path,
 ) -> None:
     page = evaluated(base)
-    assert "<h2>Verdict" not in page
+    assert "Verdict" not in page
     assert "Strategies on test" in page and "seed 7" in page
     assert 'class="bad"' not in page and "neither on <code>test</code>" in page
 
@@ -219,8 +263,8 @@ def test_a_stage_whose_notebook_was_not_kept_still_has_its_heading(base: Path) -
     home = experiment(base)
     (home / "02_b" / "k1" / "notebook.ipynb").unlink()
     page = pages.write_experiment(home, base_path=base).read_text()
-    assert '<section id="02_b"><h2>02_b</h2><p>Its notebook was not kept' in page
-    assert '<a href="#02_b">02_b</a>' in page
+    assert '<a href="02_b.html">02 b</a>' in page
+    assert "<h1>02_b · x</h1>\n<p>Its notebook was not kept" in (home / "02_b.html").read_text()
 
 
 def failed(base: Path, cells: list, **error: str) -> tuple[str, str]:
@@ -229,7 +273,7 @@ def failed(base: Path, cells: list, **error: str) -> tuple[str, str]:
     folder = stage(home / "failed" / "02_b", cells)
     files.write_json(folder / "error.json", {"message": "KeyError: 'x'"} | error)
     page = pages.write_experiment(home, base_path=base).read_text()
-    return page, pages.write_stage(folder, base_path=base).read_text()
+    return page, pages.write_failed(folder, base_path=base).read_text()
 
 
 def broken_cells(status: str, outputs: list) -> list:
@@ -295,9 +339,9 @@ def test_a_table_gets_a_caption_scopes_and_numbers_to_the_right(base: Path) -> N
         code("p", [output("display", text_html=PLAIN)]),
     ]
     page = page_of(base, cells)
-    assert page.count("<caption>Table 1: 1. Step</caption>") == 1
+    assert page.count("<caption>Table 1.1. Step</caption>") == 1
     head = '<thead>\n<tr style="text-align: right;"><td></td>'
-    assert f"<caption>Table 2: 1. Step</caption>{head}" in page
+    assert f"<caption>Table 1.2. Step, continued</caption>{head}" in page
     assert '<th class="num" scope="col">AP</th><th scope="col">what</th>' in page
     assert '<th scope="row">a</th><td class="num">+0.1 [0.0, 0.2]</td><td class="long">' in page
     assert '<thead><tr><th scope="col">p</th></tr></thead><tr><td>v</td></tr>' in page

@@ -35,10 +35,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a command that must fail, and return the one line that it says."""
 
     def run(*arguments: object) -> str:
-        try:
-            assert cli.main([*map(str, arguments)]) == 1
-        except SystemExit as stop:  # how argparse ends
-            assert stop.code == 1
+        assert cli.main([*map(str, arguments)]) in (1, 2)  # it failed, or nothing was begun
         line = capsys.readouterr().err
         assert line.startswith("dmnet: ")
         assert line.count("\n") == 1

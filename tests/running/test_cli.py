@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from dmnet_lib.core import files, foreign
 from dmnet_lib.core.files import InputError
-from dmnet_lib.running import cli
+from dmnet_lib.running import cli, output
 from dmnet_lib.running.commands import doctor
 
 HEAVY = ("torch", "matplotlib", "pandas", "pycocotools", "faster_coco_eval", "papermill")
@@ -38,7 +39,7 @@ def test_commands_on_detections_and_annotations_load_no_jupyter() -> None:
     modules = ("convert", "crops", "density", "evaluate", "fuse", "predict")
     code = (
         "import sys\nimport dmnet_lib.detection.predict\nfrom dmnet_lib.running import cli\n"
-        f"for name in {modules}: cli._module(name)\n"
+        f"for name in {modules}: cli.parser.module(name)\n"
         f"print('loaded:', [name for name in {JUPYTER} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -93,8 +94,22 @@ def test_nothing_that_is_said_steers_a_terminal(tmp_path, refused, capsys) -> No
     given = ["--ground-truth", tmp_path / "\x1b[31mred\u202e", "--detections", "a"]
     told = refused("evaluate", *given, "--protocol", "coco", "--out", "m.json")
     assert "\\x1b[31mred\\u202e: no such file or folder" in told
-    cli.say("\x1b[31m مثال\t½")
+    output.Say()("\x1b[31m مثال\t½")
     assert capsys.readouterr().out == "\\x1b[31m مثال\t½\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("", "an empty path"), ("a\0b", "no file's name"), ("loop", "a link to itself")],
+)
+def test_what_can_be_no_path_is_refused_wherever_one_is_given(
+    path: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    for given in ("convert a --to coco --out", "crops a --out", "fuse --images", "verify", "init"):
+        assert words in refused(*given.split(), path)
+    assert [one.name for one in tmp_path.iterdir()] == ["loop"]
 
 
 @pytest.mark.parametrize(

@@ -366,7 +366,7 @@ def test_sizes_come_with_the_maps(streets, said, refused) -> None:
     measured = sizes.Bins(np.array([20.0]), np.array([9.0, 50.0]), np.full((2, 2), 7.0))
     sizes.write(few / "sizes.json", measured)
     told = said(*planning_of(streets, "c", "--density", few))
-    assert "of 8 objects in the maps, " in told[-1]
+    assert "of 8 objects in the maps, " in told[-2]
     listing = json.loads((streets / "c" / "crops.json").read_text())
     assert listing["parameters"]["size_bins"]["sides_px"] == [9, 50]
     (few / "sizes.json").unlink()

@@ -1,6 +1,9 @@
 """`dmnet evaluate`: figures and notes for what can be scored, one line for what cannot."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +29,7 @@ ROWS = {
     "b": [[10, 10, 8, 8, 1, 4, 0, 0], [200, 100, 150, 150, 0, 0, 0, 0], [90, 9, 9, 9, 0, 11, 0, 0]],
     "empty": [],
 }
+MANY_IMAGES, BOXES_EACH, MANY_MEMORY = 5000, 500, 2 * 10**9
 PERFECT = [(name, row) for name, rows in ROWS.items() for row in rows if row[4]]
 
 
@@ -281,3 +285,39 @@ def test_names_of_images_may_hold_blanks_and_backslashes(tmp_path: Path, said: C
         files.write_bytes(tmp_path / "images" / name, JPEG)
         assert datasets.read(tmp_path / "truth.json").images.paths[0] == tmp_path / "images" / name
         (tmp_path / "images" / name).unlink()
+
+
+def write_many(home: Path) -> None:
+    """Write the ground truth and the detections of very many boxes of one class."""
+    rng, around = np.random.default_rng(0), BOXES_EACH
+    listed = ",".join(f'{{"id":{n},"file_name":"{n}.jpg","width":2000,"height":1500}}'
+                      for n in range(MANY_IMAGES))  # fmt: skip
+    row = '{"image_id":%d,"category_id":1,"bbox":[%d,%d,%d,%d]%s}'
+    with (home / "truth.json").open("w") as truth, (home / "found.json").open("w") as found:
+        truth.write(f'{{"categories":[{{"id":1,"name":"a"}}],"images":[{listed}],"annotations":[')
+        found.write("[")
+        for n in range(MANY_IMAGES):
+            xywh = rng.integers((0, 0, 5, 5), (1400, 1400, 120, 120), (around, 4))
+            xywh[:, 2:] += 1
+            scores = [f',"score":{score:.3f}' for score in rng.random(around)]
+            moved = xywh + rng.integers(-1, 2, (around, 4))
+            for stream, rows, rest in ((truth, xywh, [""] * around), (found, moved, scores)):
+                some = (row % (n, *box, more) for box, more in zip(rows, rest, strict=True))
+                stream.write("," * (n > 0) + ",".join(some))
+        truth.write("]}")
+        found.write("]")
+
+
+@pytest.mark.thorough  # minutes
+def test_millions_of_boxes_of_one_class_have_room(tmp_path: Path) -> None:
+    write_many(tmp_path)
+    for protocol in ("visdrone", "coco"):
+        given = "--ground-truth", tmp_path / "truth.json", "--detections", tmp_path / "found.json"
+        out = "--protocol", protocol, "--out", tmp_path / f"{protocol}.json"
+        command = [sys.executable, "-m", "dmnet_lib.running.cli", "evaluate", *given, *out]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = status
+        assert (status, used.ru_maxrss << 10 < MANY_MEMORY) == (0, True), protocol
+        found = files.read_json(tmp_path / f"{protocol}.json")
+        assert found["boxes"] == MANY_IMAGES * BOXES_EACH and found["AP50"] > 0.5

@@ -73,7 +73,7 @@ def test_every_strategy_that_needs_no_run(tmp_path, capsys, asked, crops) -> Non
     ],
 )
 def test_what_cannot_be_is_one_line_and_leaves_nothing(tmp_path, capsys, options, words) -> None:
-    assert predict(tmp_path / "out", IMAGES, *options) == 1
+    assert predict(tmp_path / "out", IMAGES, *options) in (1, 2)
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -140,7 +140,7 @@ def test_a_curve_is_measured_beside_the_detector_and_plans(tmp_path, capsys) -> 
 
 def test_a_curve_needs_a_file_to_lie_beside(capsys) -> None:
     for name in ("torchvision:fcos_resnet50_fpn", "none.onnx"):
-        assert run("calibrate", SAMPLE, "--split", "val", "--detector", name) == 1
+        assert run("calibrate", SAMPLE, "--split", "val", "--detector", name) == 2
         assert f"{name}: a curve lies beside a file" in capsys.readouterr().err
 
 

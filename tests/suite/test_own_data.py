@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import Run
+from tiny import Run, open_notebook
 
 from dmnet_lib.core import files
 from dmnet_lib.core.annotations import Annotations, merge_classes
@@ -148,6 +148,21 @@ def test_reports_name_the_data_s_own_classes(runs: dict[str, Run]) -> None:
             assert all(name in text for name in BEFORE)
         for path in run.home.glob("*/*/figures/*.csv"):
             assert not re.search("pedestrian|people|tricycle", path.read_text()), path
+
+
+def test_a_run_on_own_data_is_opened_in_notebooks(
+    runs: dict[str, Run], data: dict[str, Path]
+) -> None:
+    """03 and 06 where all kinds are asked for, and of the short run 01."""
+    run = runs["yolo"]
+    stages = [s for s in ("03_density_crops", "06_evaluation") if (run.home / s).exists()]
+    for stage in stages or ["01_density_ground_truth"]:
+        told, fault = open_notebook(run.home.parent, stage, "-p", "experiment", "yolo")
+        assert fault == ""
+        assert told.startswith(f"run yolo: yolo in {data['yolo']}; builds on 00_dataset (")
+        opened = files.read_json(run.home / stage / "interactive" / "metrics.json")
+        for name in ("crops", "objects", "verdict"):
+            assert opened.get(name) == run.metrics(stage).get(name)
 
 
 @pytest.mark.thorough

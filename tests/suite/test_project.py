@@ -152,11 +152,10 @@ OPEN = {  # module: the calls that it may make, and why
     "detection.onnx.network": "onnxruntime.InferenceSession",  # of a regular file
     "evaluation.experiments": "pd.read_csv",  # of finished runs
     "evaluation.published": "pd.read_csv",  # own
-    "reporting.figures": "Image.open, place.with_suffix('.csv').read_text, "
-                         "place.with_suffix('.png').read_bytes",  # own figures
-    "reporting.pages.findings": "path.read_bytes",  # of finished runs
+    "reporting.figures": "Image.open, (place / f'{name}.csv').read_text, "
+                         "picture.read_bytes",  # own figures
     "reporting.pages.notebooks": "template.read_text",  # own
-    "reporting.pages.render": "(STATIC / n).read_text",  # own
+    "reporting.pages.render": "path.read_text",  # own
     "running.cli": "os.open",  # of the null device
     "running.commands.common": "Path(__file__).with_name('help.toml').read_text",  # own
     "running.commands.doctor": "OWN_CGROUPS.read_text, path.read_text",  # of the system
@@ -188,6 +187,7 @@ def test_files_of_others_are_opened_in_core_alone() -> None:
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RECIPES = sorted((ROOT / "notebooks" / "recipes").glob("*.ipynb"))
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.While, ast.Lambda)
+ADDING = ("append", "extend", "update", "insert", "pop")  # to a list or table, in place
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -205,6 +205,7 @@ def notebook_faults(notebook: dict, *, is_recipe: bool = False) -> list[str]:
     read = {
         n.id for n in ast.walk(whole) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
     }
+    faults += binding_faults({c: tree for c, tree in trees.items() if c not in parameters})
     for name, tree in trees.items():
         body = [one for one in tree.body if not (is_recipe and isinstance(one, ast.ClassDef))]
         faults += [f"{name}: {fault}" for fault in logic_faults(ast.Module(body, []), read)]
@@ -212,6 +213,42 @@ def notebook_faults(notebook: dict, *, is_recipe: bool = False) -> list[str]:
             taken = protected & assigned(tree)
             faults += [f"{name}: assigns the parameter {one}" for one in sorted(taken)]
     return faults
+
+
+def binding_faults(trees: Mapping[str, ast.Module]) -> list[str]:
+    """Return what keeps the cells of trees, by their ids, from being run again and in any order:
+    a name bound in two of them (but in loops alone, or where an `if` decides which cell binds it),
+    and a list or table that one makes and another adds to."""
+    bound, faults = {name: bound_once(tree) for name, tree in trees.items()}, []
+    for name, tree in trees.items():
+        others = {one for other, names in bound.items() if other != name for one in names}
+        twice = (bound[name] | {n.id for n in targets(tree, ast.For)}) & others
+        faults += [f"{name}: binds {one}, as another cell does" for one in sorted(twice)]
+        added = {n.func.value.id for n in ast.walk(tree) if _adds(n)} - bound[name]
+        faults += [f"{name}: adds to another cell's {one}" for one in sorted(added & others)]
+    return faults
+
+
+def bound_once(tree: ast.Module) -> set[str]:
+    """Return the names that code binds, but in loops, in classes and where an `if` decides."""
+    own = [n for n in tree.body if isinstance(n, ast.If | ast.ClassDef)]
+    decided = [one for n in own for one in ast.walk(n)]
+    skipped = {
+        id(n) for n in (*targets(tree, ast.For), *targets(tree, ast.comprehension), *decided)
+    }
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in skipped]
+    return {n.id for n in names if isinstance(n.ctx, ast.Store)}
+
+
+def targets(tree: ast.AST, kind: type[ast.AST]) -> list[ast.Name]:
+    """Return the names that the loops or comprehensions of code count."""
+    parts = [part for n in ast.walk(tree) if isinstance(n, kind) for part in ast.walk(n.target)]
+    return [part for part in parts if isinstance(part, ast.Name)]
+
+
+def _adds(node: ast.AST) -> bool:
+    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    return is_call and isinstance(node.func.value, ast.Name) and node.func.attr in ADDING
 
 
 def logic_faults(tree: ast.AST, read: Collection[str]) -> list[str]:
@@ -275,6 +312,25 @@ def test_a_fault_of_a_notebook_is_found(source: str, fault: str) -> None:
     assert len(found) == bool(fault) and fault in "".join(found)
 
 
+@pytest.mark.parametrize(
+    ("cells", "fault"),
+    [
+        (["x = 1", "y = x"], ""),
+        (["x = 1", "x += 1"], "binds x"),
+        (["x = 1", "for x in y:\n    print(x)"], "binds x"),
+        (["x = 1", "z = [x for x in y]"], ""),
+        (["for x in y:\n    print(x)", "for x in z:\n    print(x)"], ""),
+        (["if a:\n    x = 1", "if not a:\n    x = 2"], ""),
+        (["x = []", "x.append(1)"], "adds to another cell's x"),
+        (["x = []\nx.append(1)", "y = x"], ""),
+    ],
+    ids=str,
+)
+def test_cells_that_cannot_be_run_again_are_found(cells: list[str], fault: str) -> None:
+    found = binding_faults({f"cell {n}": ast.parse(cell) for n, cell in enumerate(cells)})
+    assert bool(found) == bool(fault) and fault in "".join(found)
+
+
 def test_outputs_and_a_second_cell_of_parameters_are_found() -> None:
     notebook = json.loads(NOTEBOOKS[0].read_text())
     last = _last_code(notebook)
@@ -315,9 +371,19 @@ def test_every_imported_package_is_required_and_every_requirement_has_a_tested_v
     }
     assert {bare(name) for name in project["dependencies"] + extras["dev"]} <= pinned
     aliases = {"PIL": "pillow", "yaml": "pyyaml", "faster_coco_eval": "faster-coco-eval"}
-    aliases |= {"nbclient": "papermill", "nbformat": "papermill", "traitlets": "ipykernel"}
+    aliases |= {
+        "nbclient": "papermill",
+        "click": "papermill",
+        "nbformat": "papermill",
+        "traitlets": "ipykernel",
+    }
     aliases |= {"jupyter_client": "ipykernel", "jupyter_core": "ipykernel", "pygments": "nbconvert"}
-    aliases |= {"bs4": "nbconvert", "markupsafe": "jinja2", "psutil": "ipykernel"}
+    aliases |= {
+        "IPython": "ipykernel",
+        "bs4": "nbconvert",
+        "markupsafe": "jinja2",
+        "psutil": "ipykernel",
+    }
     own = (extras[name] for name in ("cluster", "onnx", "raster", "supervision", "video"))
     wanted = sum(own, project["dependencies"])
     known = {bare(name) for name in wanted} | {*sys.stdlib_module_names, "dmnet_lib"}

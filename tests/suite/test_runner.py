@@ -71,7 +71,7 @@ class Project(projects.Project):
         return ResultFolder.read(self.home).folder(stage)
 
     def whys(self) -> dict[str, str]:
-        return {line.split()[0]: line.split(maxsplit=2)[2] for line in self.said[:2]}
+        return projects.stages_of(self.said)
 
 
 def make(root: Path) -> Project:
@@ -98,7 +98,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_a_run_leaves_whole_stages_and_nothing_else(done) -> None:
     assert sorted(path.name for path in done.folder("01_sum").iterdir()) == [
         ".run.dmnet", "machine.json", "metrics.json", "notebook.ipynb", "params.yaml",
-        "provenance.json", "report.html", "t.json",
+        "provenance.json", "t.json",
     ]  # fmt: skip
     assert files.read_json(done.folder("01_sum") / "t.json") == 3.0
     assert left_over(done) == []
@@ -251,10 +251,10 @@ def test_a_stage_is_not_taken_over_where_it_is_not_whole_or_where_forced(done) -
     runner.run(third, say=told.append, force=True, dry_run=True, **done.places)
     folders = list(done.root.glob("results/*/00_numbers/*"))
     for folder in folders:
-        (folder / "report.html").rename(folder / "aside")
+        (folder / "notebook.ipynb").rename(folder / "aside")
     runner.run(third, say=told.append, dry_run=True, **done.places)
     for folder in folders:
-        (folder / "aside").rename(folder / "report.html")
+        (folder / "aside").rename(folder / "notebook.ipynb")
     assert told[0].endswith("would run: forced")
     assert told[2].endswith("would run: not run before")
 
@@ -299,7 +299,7 @@ def test_clean_passes_over_what_is_in_use_and_what_is_damaged(done, monkeypatch,
     said = capsys.readouterr()
     assert said.err.splitlines()[-1].startswith("dmnet: b_torn: ")
     assert f"{homes[2]}/report.html" in said.out
-    assert "b_torn/latest.json: not valid JSON" in (results / "README.md").read_text()
+    assert "b_torn/latest.json: not valid JSON" in (results / "index.html").read_text()
     for home in homes[:3]:
         shutil.rmtree(home)
 
@@ -313,21 +313,40 @@ def test_an_output_that_was_cut_is_made_again(done) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["rum"], ["run"], ["run", "none.yaml"], ["data", "check"], ["clean", "none"]]
-)
-def test_a_wrong_command_is_one_line_and_status_1(arguments, capfd) -> None:
-    try:
-        status = cli.main(arguments)
-    except SystemExit as left:
-        status = left.code
-    assert status == 1
+    ("arguments", "status"),
+    [(["run", "none.yaml"], 1), (["clean", "none"], 1),
+     (["rum"], 2), (["run"], 2), (["data", "check"], 2), (["run", "x", "--unti", "3", "--no"], 2)],
+)  # fmt: skip
+def test_a_wrong_command_is_one_line(arguments, status, capfd) -> None:
+    assert cli.main(arguments) == status
     assert re.fullmatch(r"dmnet: .+\n", capfd.readouterr().err)
 
 
+def test_a_run_of_other_values_leaves_the_parameter_file_that_repeats_it(done) -> None:
+    path, told = done.root / "results" / "x-scale-2_0" / "x-scale-2_0.yaml", []
+    text = params.text_of("What if?", {"01_sum": {"scale": 2.0}})
+    for switches in ({"text": text}, {}):
+        runner.run(path, say=[].append, tell=told.append, **switches, **done.places)
+    assert (path.read_text(), told[0]["experiment"]) == (text, "x-scale-2_0")
+    assert [[one["run"] for one in run["stages"]] for run in told] == [[False, True], [False] * 2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(59.7, "1 min 0 s"), (125, "2 min 5 s"), (3780, "1 h 3 min")],
+)
+def test_durations_are_for_people(seconds: float, words: str) -> None:
+    assert runner._time(seconds) == words
+
+
 def test_until_stops_after_that_stage(project) -> None:
-    project.run(until="00_numbers")
+    project.run(until="00")
     assert list(ResultFolder.read(project.home).stages) == ["00_numbers"]
-    with pytest.raises(InputError, match="did you mean 01_sum"):
+    begun, took, report = project.said
+    assert re.fullmatch(r"1/1 00_numbers  \w{12}  runs: not run before", begun)
+    assert re.fullmatch(r"1/1 00_numbers  done in \d+ s, \d+ s in all", took)
+    assert re.fullmatch(r".*report\.html  \(\d+ s\)", report)
+    with pytest.raises(InputError, match=r"did you mean 01_sum\?; there are 00_numbers, 01_sum"):
         project.run(until="01_sun")
 
 

@@ -37,8 +37,8 @@ class Project(projects.Project):
         """Run the experiment; return what was said of each stage that has a line of its own."""
         self.said.clear()
         runner.run(self.experiment(text), say=self.said.append, **self.places, **switches)
-        lines = (line.split("  ", 2) for line in self.said[: None if switches else -1])
-        return {name: what.partition(":")[0] for name, _, what in lines}
+        told = projects.stages_of(self.said).items()
+        return {name: what.partition(":")[0] for name, what in told}
 
 
 @pytest.fixture(scope="module")

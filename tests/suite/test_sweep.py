@@ -11,8 +11,8 @@ from dmnet_lib.core import files, params
 from dmnet_lib.core.files import InputError
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.reporting.pages.sweep import write_page
-from dmnet_lib.running import cli, sweeps
-from dmnet_lib.running.sweep_values import IDLE, NEEDS, Sweep, parse
+from dmnet_lib.running import cli, output, sweeps
+from dmnet_lib.running.sweep_values import Sweep, changed, parse
 
 pytestmark = pytest.mark.usefixtures("no_environment")
 PARAMETERS = f"""{BASE}\
@@ -20,11 +20,11 @@ PARAMETERS = f"""{BASE}\
   count: 3  # [1, 10] numbers
   steps: 5  # [1, 10] steps
 03_density_crops:
-  threshold: 0.1  # (0, 1] objects in a window
-  calibrate: true  # choose the threshold on val
+  threshold: calibrated  # {{calibrated}} or (0, 1] objects in a window
+  target: 0.9  # (0, 1] share of objects; only with threshold: calibrated
   steps: 5  # [1, 10] steps; 2 goes wrong
 06_evaluation:
-  budgets: "6, 2"  # crops
+  budgets: [6, 2]  # crops
   level: 0.95  # (0, 1) of intervals
   max_detections: 500  # [1, inf) boxes of an image that count
 07_compare:
@@ -37,13 +37,13 @@ STAGES = {
         "stage.write_metrics({})",
     ],
     "03_density_crops": [
-        COMMON + "threshold: float = 0.1\ncalibrate: bool = True\nsteps: int = 5",
+        COMMON + 'threshold: float | str = "calibrated"\ntarget: float = 0.9\nsteps: int = 5',
         'stage = provenance.begin("03_density_crops", globals())',
         'if steps == 2: raise files.InputError("two steps lead nowhere")',
         'stage.write_metrics({"AP": steps / 10})',
     ],
     "06_evaluation": [
-        COMMON + 'budgets: str = "6, 2"\nlevel: float = 0.95\nmax_detections: int = 500',
+        COMMON + "budgets: list = [6, 2]\nlevel: float = 0.95\nmax_detections: int = 500",
         'stage = provenance.begin("06_evaluation", globals())',
         'ap = files.read_json(stage.needs("03_density_crops") / "metrics.json")["AP"]',
         'row = {"AP": ap, "intervals": {"AP": [ap - 0.01, ap + 0.01]}, "containment_rate": 0.9}',
@@ -80,7 +80,8 @@ class Project(projects.Project):
 
     def told(self, stage: str) -> list[str]:
         """Return what was said of a stage: experiment and what happened."""
-        lines = [re.match(rf"(\S+): {stage}  \w+  (.*)", line) for line in self.said]
+        start = rf"(\S+): (?:\d/\d )?{stage}  \w{{12}}  (.*)"
+        lines = [re.match(start, line) for line in self.said]
         return [f"{line[1]} {line[2]}" for line in lines if line]
 
 
@@ -120,7 +121,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, s
         ("03_density_crops.steps=1,1", "would both be x-03_steps-1"),
         ("06_evaluation.budgets=a b,a_b", "would both be x-budgets-a_b"),
         ("03_density_crops.steps={a: 1}", "got a mapping"),
-        ("03_density_crops.steps=1 --set 03_density_crops.steps=3", "not of what is swept"),
+        ("03_density_crops.steps=1 --set 03_density_crops.steps=3", "is what is swept"),
         ("common.seed=1 --set 00_numbers.count=3,4", "takes one value"),
         ("common.seed=1 --set 00_numbers.count=x", "--set 00_numbers.count: expected a whole"),
     ],
@@ -142,8 +143,19 @@ def test_an_experiment_of_the_sweeps_name_is_not_overwritten(project) -> None:
 
 
 def test_values_are_a_yaml_list_and_text_stays_text(project) -> None:
-    assert project.parse('06_evaluation.budgets="6, 2",12').values == ("6, 2", "12")
-    assert project.parse("03_density_crops.threshold=1e-1,1").values == (0.1, 1.0)
+    for given in ('"6, 2",12', "[6,2],[12]"):
+        assert project.parse(f"06_evaluation.budgets={given}").values == ([6, 2], [12])
+    values = project.parse("03_density_crops.threshold=1e-1,1,calibrated").values
+    assert values == (0.1, 1.0, "calibrated")
+    assert project.parse("common.data_root=010,yes").values == ("010", "yes")
+
+
+@pytest.mark.parametrize("given", ["7", "6,7", '"6, 7"', "[6,7]", "[6, 2x]"])
+def test_a_list_is_set_with_brackets_or_without(project, given: str) -> None:
+    sweep = project.parse("common.seed=1", f"06_evaluation.budgets={given}")
+    entries = given.strip('[]"').replace(" ", "").split(",")
+    expected = [int(one) if one.isdecimal() else one for one in entries]
+    assert sweep.runs[0].sections["06_evaluation"]["budgets"] == expected
 
 
 def test_names_are_safe_and_tell_sections_of_one_name_apart(project) -> None:
@@ -154,31 +166,31 @@ def test_names_are_safe_and_tell_sections_of_one_name_apart(project) -> None:
 
 
 def test_a_parameter_that_another_overrules_takes_it_along_and_says_so(project) -> None:
-    sweep = project.parse("03_density_crops.threshold=0.2,0.4")
-    assert all(one.sections["03_density_crops"]["calibrate"] is False for one in sweep.runs)
-    assert "threshold counts only with calibrate: false" in sweep.notes[0]
-    alone = project.parse("03_density_crops.threshold=0.2", "03_density_crops.calibrate=false")
-    assert alone.notes == ()
+    fixed = "03_density_crops.threshold=0.2"
+    sweep = project.parse("03_density_crops.target=0.2,0.4", fixed)
+    assert all(one.sections["03_density_crops"]["threshold"] == "calibrated" for one in sweep.runs)
+    assert "target counts only with threshold: calibrated, which is set" in sweep.notes[0]
+    assert project.parse("03_density_crops.target=0.2").notes == ()
+
+
+def test_what_a_value_lets_do_nothing_is_left_out_of_its_experiment(project) -> None:
+    text = "03_density_crops.threshold=calibrated,0.2"
+    chosen, fixed = project.parse(text, "03_density_crops.target=0.5").runs
+    assert chosen.changed["03_density_crops"] == {"target": 0.5}
+    assert fixed.changed["03_density_crops"] == {"threshold": 0.2}
+    with pytest.raises(InputError, match="target counts only with threshold: calibrated; remove"):
+        project.parse("03_density_crops.threshold=0.1,0.2", "03_density_crops.target=0.5")
 
 
 def test_a_parameter_that_counts_for_nothing_is_refused() -> None:
     onnx = params.BASE.parent / "visdrone_offtheshelf.yaml"
     for text in ("05_fused_detection.steps=1", "00_dataset.scenes_seed=1"):
-        with pytest.raises(InputError, match="counts for nothing with"):
+        with pytest.raises(InputError, match=r"counts (not|only) with .*, as visdrone_offtheshelf"):
             parse(onnx, text)
 
 
-def test_what_is_known_of_parameters_names_those_that_there_are() -> None:
-    known = params.declared()
-    for place, (other, value) in (NEEDS | IDLE).items():
-        for section, name in (place.split("."), other.split(".")):
-            assert name in known[section]
-        section, name = other.split(".")
-        assert params.check(known[section][name], value, other) == value
-
-
 def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project) -> None:
-    changes = "00_numbers: {count: 4, steps: 2}\n06_evaluation: {budgets: '7'}\n"
+    changes = "00_numbers: {count: 4, steps: 2}\n06_evaluation: {budgets: '7, 1'}\n"
     settings = ("00_numbers.steps=5", "common.seed=3")
     sweep = project.parse("03_density_crops.threshold=0.1,0.2", *settings, changes=changes)
     for one in sweep.runs:
@@ -187,6 +199,20 @@ def test_a_value_is_a_parameter_file_that_gives_the_same_experiment(project) -> 
         read = params.load(path, **project.base)
         assert (read.name, read.question) == (one.name, one.question)
         assert (read.sections, read.changed) == (one.sections, one.changed)
+
+
+def test_one_setting_is_called_as_a_sweep_calls_it_and_sets_what_it_needs(project) -> None:
+    settings = ["03_density_crops.threshold=0.2"]
+    one, notes = changed(project.experiment(), settings, **project.base)
+    sweep = project.parse(*settings)
+    assert notes == sweep.notes and [one.sections] == [run.sections for run in sweep.runs]
+    settings += ["common.seed=3"]
+    one, _ = changed(project.experiment(), settings, **project.base)
+    assert one.name == "x-threshold-0_2-seed-3"
+    assert changed(project.experiment(), settings, "mine", **project.base)[0].name == "mine"
+    for name in ("x", "base"):
+        with pytest.raises(InputError, match="is another parameter file's"):
+            changed(project.experiment(), settings, name, **project.base)
 
 
 def test_a_dry_run_tells_each_stage_once_and_leaves_nothing(project) -> None:
@@ -250,7 +276,7 @@ def test_a_page_is_written_again_the_same(done) -> None:
 
 def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(done, capfd) -> None:
     project, _ = done
-    assert project.run("06_evaluation.budgets=6,8", jobs=2, say=cli.say) == {}
+    assert project.run("06_evaluation.budgets=6,8", jobs=2, say=output.Say()) == {}
     project.said += capfd.readouterr().out.splitlines()
     for stage in ("00_numbers", "03_density_crops"):
         assert all("cached: reused from experiment" in line for line in project.told(stage)[:2])
@@ -261,10 +287,11 @@ def test_another_sweep_runs_in_two_processes_and_takes_over_what_is_finished(don
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--set", "common.seed=1"], "--set and --jobs go with --sweep"),
+        (["--jobs", "2"], "--jobs goes with --sweep"),
         (["--sweep", "common.seed=1", "--until", "00_dataset"], "do not go with --sweep"),
+        (["--name", "a b"], "--name a b: expected letters"),
     ],
 )
 def test_a_wrong_command_is_one_line(arguments, told, capsys) -> None:
-    assert cli.main(["run", "params/tiny.yaml", *arguments]) == 1
+    assert cli.main(["run", "params/tiny.yaml", *arguments]) == 2
     assert re.fullmatch(f"dmnet: .*{told}.*\n", capsys.readouterr().err)

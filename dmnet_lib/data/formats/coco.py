@@ -27,6 +27,7 @@ from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import uavdt, visdrone
 
 EXTRA_LIST = "ignored_regions_and_others"
+ROWS = ("annotations", EXTRA_LIST)  # lists of a COCO file, an entry for each row of a table
 LONGEST_STEM = 200  # bytes; file systems hold 255, with the suffix
 CROP_KEYS = ("file_name", "parent", "x0", "y0", "scale")
 ROWS_AT_ONCE = 50_000  # are spelled out together: some 30 MB
@@ -42,6 +43,8 @@ Place = Annotated[float, Meta(gt=-LIMIT_PX, lt=LIMIT_PX)]
 Side = Annotated[float, Meta(ge=0, lt=LIMIT_PX)]
 Box = tuple[Place, Place, Side, Side]
 Value = TypeVar("Value")
+# An annotation as a row: its image's place, its id or place, x, y, w, h, class, ignored, EXTRAS.
+ROW = np.dtype([("image", np.int64), ("id", np.int64), ("fields", np.float64, 6 + len(EXTRAS))])
 
 
 class _Image(msgspec.Struct):
@@ -210,9 +213,25 @@ def _spelled(template: str, *columns: np.ndarray) -> Iterator[str]:
         yield f", {entries}" if first else entries
 
 
+def decoded(path: Path) -> object:
+    """Return a file's JSON, annotations of a COCO file as text, since as objects they take ten
+    times the memory: `checked` and `unread` read them one by one. Raises InputError."""
+    with files.reading(path, "valid JSON", (msgspec.DecodeError, UnicodeDecodeError)):
+        data = files.read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+        if not data.lstrip().startswith(b"{"):
+            return msgspec.json.decode(data)
+        members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        return {
+            name: msgspec.json.decode(
+                text, type=list[msgspec.Raw] if name in ROWS and text[:1] == b"[" else object
+            )
+            for name, text in ((name, memoryview(raw)) for name, raw in members.items())
+        }
+
+
 def read(path: Path, sizes: SizeOf | None = None) -> Annotations:
     """Return the table of a COCO file. Raises InputError."""
-    return from_coco(files.read_json(path), source=path, sizes=sizes)
+    return from_coco(decoded(path), source=path, sizes=sizes)
 
 
 def from_coco(
@@ -227,10 +246,8 @@ def from_coco(
     images, file = images_of(value, source=source), checked(value, _File, f"{source}")
     places = {image_id: place for place, image_id in enumerate(images)}
     classes, by_id = _numbered(file.categories, source)
-    rows = list(_rows(file, places, by_id, len(classes), source))
-    rows.sort(key=itemgetter(0, 1))
-    image_index = np.array([image for image, *_ in rows], np.int64)
-    table = np.array([fields for *_, fields in rows], np.float64).reshape(-1, 6 + len(EXTRAS))
+    rows = np.fromiter(_rows(file, places, by_id, len(classes), source), ROW)
+    table = rows["fields"][np.lexsort((rows["id"], rows["image"]))]
     boxes_xywh, (class_ids, ignored, *extra) = table[:, :4], table[:, 4:].T
     told = {n: c for n, c in zip(EXTRAS, extra, strict=True) if not np.isnan(c).all()}
     if SCORE in told:  # of a row that has none it is what the other keys say
@@ -239,7 +256,7 @@ def from_coco(
     return Annotations(
         names_of(image["file_name"] for image in images.values()),
         np.array([_size_wh(image, source, sizes) for image in images.values()]).reshape(-1, 2),
-        offsets_of(np.bincount(image_index, minlength=len(images))),
+        offsets_of(np.bincount(rows["image"], minlength=len(images))),
         in_pixels(boxes_xywh), class_ids.astype(np.int64), ignored == 1,
         classes, extra,
     )  # fmt: skip
@@ -272,9 +289,9 @@ def _rows(
     file: _File, images: Mapping[Id, int], numbers: Mapping[Id, int], classes: int,
     source: Path | str,
 ) -> Iterator[tuple[int, int, tuple[float | None, ...]]]:  # fmt: skip
-    """Yield the image's place, the id and the columns of every annotation."""
+    """Yield every annotation as a ROW; an id beyond 64 bits is none."""
     of_none = {REGION: REGION, classes + 1: OTHER}
-    for part, known in (("annotations", numbers), (EXTRA_LIST, of_none)):
+    for part, known in zip(ROWS, (numbers, of_none), strict=True):
         for place, member in enumerate(getattr(file, part)):
             where = f"{source}: {part}[{place}]"
             one = checked(member, _Annotation, where)
@@ -289,7 +306,8 @@ def _rows(
             counts = 1 - max(one.iscrowd or 0, one.ignore or 0) if one.score is None else one.score
             extra = (getattr(one, name) for name in EXTRAS)
             fields = (*one.bbox, number, not counts or number <= 0, *extra)
-            yield images[one.image_id], one.id if type(one.id) is int else place, fields
+            is_number = type(one.id) is int and abs(one.id) < 2**63
+            yield images[one.image_id], one.id if is_number else place, fields
 
 
 def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, Entry]:
@@ -331,6 +349,7 @@ def unread(value: Mapping[str, object]) -> dict[str, int]:
     keys whose values are not empty, and areas that are not their boxes'."""
     counts = Counter()
     for one in value["annotations"]:
+        one = msgspec.json.decode(one) if isinstance(one, msgspec.Raw) else one
         counts.update(key for key in one.keys() - KEYS if one[key])
         area, (_, _, width, height) = one.get("area"), one["bbox"]
         is_other = isinstance(area, int | float) and abs(area - width * height) > ROUNDED
@@ -351,8 +370,10 @@ def check_crop(image: Entry, where: str) -> None:
 
 
 def checked(value: object, kind: type[Value], where: str) -> Value:
-    """Return decoded JSON as a value of a kind. Raises InputError."""
+    """Return JSON, decoded or of `decoded`, as a value of a kind. Raises InputError."""
     try:
+        if isinstance(value, msgspec.Raw):
+            return msgspec.json.decode(value, type=kind)
         return msgspec.convert(value, kind)
-    except (msgspec.ValidationError, UnicodeError) as error:  # or a text that is none
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # or a text that is none
         raise InputError(f"{where}: {error}") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import boxes, files
+from dmnet_lib.core import boxes, files, lists
 from dmnet_lib.core.classes import Classes, listed
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
@@ -44,19 +44,20 @@ class Onnx:
 
     @classmethod
     def open(
-        cls, path: Path, classes: Classes | None = None, class_map: str = "", *,
-        score_threshold: float, iou_threshold: float, names: str | Sequence[str] = "",
+        cls, path: Path, classes: Classes | None = None, class_map: lists.Given = (), *,
+        score_threshold: float, iou_threshold: float, names: lists.Given = (),
         head: str = "", device: str = "auto",
     ) -> "Onnx":  # fmt: skip
         """Return the detector of a file; boxes from score_threshold on, NMS in each view and class.
 
         classes are the data's; None: those of the model. class_map says which of the model's count,
         and as what of the data's: "person: pedestrian, car, truck", or as classes are merged,
-        "vehicle: car + truck"; "" takes those that both have. names are the model's classes: "" as
-        the file has them, "coco", or names with commas. head is what it answers by, "" as seen from
-        its answers, and how it takes pixels where that differs from the head's: "yolov8, BGR,
-        0..255". device is auto, cpu or cuda. Raises InputError for a file that is missing, torn or
-        no such detector, for an unknown name or device, and where there is no ONNX Runtime.
+        "vehicle: car + truck", as text or list; none takes those that both have. names are the
+        model's classes: none as the file has them, "coco", or names. head is what it answers by, ""
+        as seen from its answers, and how it takes pixels where that differs from the head's:
+        "yolov8, BGR, 0..255". device is auto, cpu or cuda. Raises InputError for a file that is
+        missing, torn or no such detector, for an unknown name or device, and where there is no ONNX
+        Runtime.
         """
         network = Network.open(Path(path).absolute(), device)
         own = network.session.get_modelmeta().custom_metadata_map.get("names")
@@ -113,7 +114,7 @@ class Onnx:
             complete = guess.with_batch(arrays, self.head, size_wh, len(self.names))
             raw = self.head.read(complete, len(self.names))
             if np.isnan(raw.scores).any():
-                raise InputError(detectors.NO_NUMBERS)
+                raise InputError(f"{self.network.path}: {detectors.NO_NUMBERS}")
             if raw.labels is None:
                 scores = raw.scores[..., list(self.columns)]
             else:
@@ -122,7 +123,7 @@ class Onnx:
             view, row, column = np.nonzero(scores >= self.score_threshold)  # a row may be of many
             xyxy = self.head.boxes_xyxy(raw, (view, row), size_wh)
             if np.isnan(xyxy).any():
-                raise InputError(detectors.NO_NUMBERS)
+                raise InputError(f"{self.network.path}: {detectors.NO_NUMBERS}")
             of_rows = scores[view, row, column].astype(np.float64)
             yield xyxy, of_rows, np.array(self.class_ids)[column], view + first
 
@@ -148,15 +149,15 @@ class Onnx:
 
 
 def load_exported(
-    folder: Path, classes: Classes, model_file: str, class_map: str, *,
-    names: str, score_threshold: float, iou_threshold: float,
+    folder: Path, classes: Classes, model_file: str, class_map: lists.Given, *,
+    names: lists.Given, score_threshold: float, iou_threshold: float,
 ) -> tuple[Onnx, dict[str, object]]:  # fmt: skip
     """Return the detector of an ONNX file and what it is, which is also written to the folder."""
     path = files.model_path(model_file)
     thresholds = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
     detector = Onnx.open(path, classes, class_map, names=names, **thresholds)
-    about = {"file": path.name, "digest": files.digest(path), "class_map": class_map,
-             "names": names, "classes": list(classes), **thresholds,
+    about = {"file": path.name, "digest": files.digest(path), "class_map": lists.text(class_map),
+             "names": lists.text(names), "classes": list(classes), **thresholds,
              "onnxruntime": version("onnxruntime")}  # fmt: skip
     files.write_json(folder / detectors.ABOUT, about)
     return detector, about

@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from dmnet_lib.core import result_folder
+from dmnet_lib.core import lists, result_folder
 from dmnet_lib.core.official import KernelRules
 from dmnet_lib.core.provenance import Stage
 from dmnet_lib.core.tables import Regions
@@ -19,7 +19,6 @@ from dmnet_lib.data.splits import Split
 from dmnet_lib.density import windows
 from dmnet_lib.density.points import Points
 from dmnet_lib.density.sizes import Bins
-from dmnet_lib.evaluation.experiments import split_names
 from dmnet_lib.reporting import figures
 from dmnet_lib.reporting.drawing import View, object_layers
 from dmnet_lib.reporting.explore import desk, saving
@@ -169,15 +168,15 @@ class CropsExplorer(desk.Explorer):
     def changes(self) -> dict[str, dict[str, object]]:
         found = super().changes()
         if self.moved("threshold"):
-            found[self.stage.name] |= {"threshold": self.threshold, "calibrate": False}
+            found[self.stage.name] |= {"threshold": self.threshold}
         if self.moved("budget"):
-            crops = str(self.value("budget"))
+            crops = self.value("budget")
             budgets = saving.value_of(self.stage, result_folder.DETECTION, "budgets")
-            others = [one for one in split_names(budgets) if one != crops]
-            found[result_folder.DETECTION] = {"budgets": ", ".join([crops, *others])}
+            others = [one for one in lists.entries(budgets) if one != crops]
+            found[result_folder.DETECTION] = {"budgets": [crops, *others]}
         if self.moved("connectivity"):
-            given = split_names(self.stage.params["profile_changes"])
-            rules = [one for one in given if one.partition("=")[0].strip() != "connectivity"]
+            given = lists.parts(self.stage.params["profile_changes"])
+            rules = [one for one in given if not one.startswith("connectivity")]
             rules.append(f"connectivity={self.value('connectivity')}")
-            found["common"] = {"profile_changes": ", ".join(rules)}
+            found["common"] = {"profile_changes": rules}
         return found

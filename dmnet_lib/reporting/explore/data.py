@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dmnet_lib.core import lists
 from dmnet_lib.core.classes import most_frequent
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.provenance import Stage
@@ -77,7 +78,7 @@ class DataExplorer(desk.Explorer):
         chosen = self.controls["classes"].value
         if not chosen:
             raise InputError("no class is chosen: choose at least one")
-        parts = [part.strip() for part in self.stage.params["classes"].split(",")]
+        parts = lists.parts(self.stage.params["classes"])
         merged = {part.partition(":")[0].strip(): part for part in parts}
-        text = ", ".join(merged.get(name, name) for name in chosen)
-        return {"common": {"classes": text}} if self.moved("classes") else {}
+        names = [merged.get(name, name) for name in chosen]
+        return {"common": {"classes": names}} if self.moved("classes") else {}

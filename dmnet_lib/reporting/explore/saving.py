@@ -29,8 +29,9 @@ def save(name: str, changes: Changes, stage: Stage, *, replace: bool = False) ->
     for part in (_of_experiment(stage), _of_notebook(stage), changes):  # the later ones win
         for section, own in part.items():
             values[section] = values.get(section, {}) | dict(own)
-    told = [f"{name} {value}" for own in changes.values() for name, value in own.items()]
+    told = [f"{name} {params.words_of(v)}" for own in changes.values() for name, v in own.items()]
     question = f"What does it change to take {' and '.join(told) or 'these values'}?"
+    values = params.without_idle(values, params.declared())  # only what is in force
     found = params.load(path, text=params.text_of(question, values))
     if not found.changed:
         raise InputError("nothing differs from params/base.yaml yet: move a control first")

@@ -42,7 +42,7 @@ def read(folder: Path) -> Failure | None:
     """Return what failed in the run in this folder, which bears its stage's name; None: nothing."""
     if not (folder / ERROR).exists():
         return None
-    error, path = files.read_json(folder / ERROR), folder / NOTEBOOK
+    error, path = files.read_told(folder / ERROR), folder / NOTEBOOK
     notebook = nbformat.read(path, as_version=4) if path.exists() else NotebookNode(cells=[])
     streams = [o.text for c in notebook.cells for o in c.get("outputs", ()) if "text" in o]
     # Of a progress bar only its last state.

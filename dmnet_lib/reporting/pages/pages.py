@@ -1,40 +1,25 @@
-"""Folders of results in, report.html of a stage, of an experiment, and the list of all out."""
+"""Folders of results in, an experiment's pages out: its summary, its gallery, one of each stage."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from dmnet_lib.core import files, params, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import NOTEBOOK, PARAMS, PROVENANCE, PUBLISHED, ResultFolder
-from dmnet_lib.evaluation import experiments
-from dmnet_lib.evaluation.difference import MISSING
-from dmnet_lib.reporting.pages import failures, findings, notebooks, render
-from dmnet_lib.reporting.pages.findings import json_or_empty
+from dmnet_lib.reporting.pages import facts, failures, findings, notebooks, render
+from dmnet_lib.reporting.pages.facts import json_or_empty
+from dmnet_lib.reporting.pages.findings import Evaluated
 from dmnet_lib.reporting.pages.notebooks import Body
 from dmnet_lib.reporting.pages.render import Table
 
-PAGE = "report.html"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE, GALLERY, INDEX = "report.html", "gallery.html", "index.html"
 SIGN = '<a class="skip" href="#page-content">'  # of every page that was written here
-README_SIGN = "Written by `dmnet report`; do not edit."
-INDEX = ("experiment", "question", "data", "images", "best strategy", "AP", "vs global",
-         "changed parameters")  # fmt: skip
-INDEX_ABOUT = (
-    "Best strategy at default settings, upper bounds (oracle) excluded; AP in percent, difference "
-    "to global in points with its interval. Figures on different images cannot be compared."
-)
-
-
-def write_stage(folder: Path, *, base_path: Path = params.BASE) -> Path:
-    """Write report.html of one stage's folder (executed notebook, parameters, provenance)."""
-    made_by, failure = json_or_empty(folder / PROVENANCE), failures.read(folder)
-    title = f"{made_by.get('stage', folder.name)} · {made_by.get('experiment', '')}".strip(" ·")
-    title = f"Failed: {title}" if failure else title
-    body = notebooks.body(folder / NOTEBOOK, deeper=1 if failure else 0)
-    section = _section(folder, body, "", base_path)
-    page = render.html("stage", title=title, section=section, failure=failure)
-    return files.write_text(folder / PAGE, page)
 
 
 def write_own(path: Path, text: str, sign: str = SIGN, *, overwrite: bool = False) -> Path:
@@ -44,74 +29,109 @@ def write_own(path: Path, text: str, sign: str = SIGN, *, overwrite: bool = Fals
     return files.write_text(path, text)
 
 
+def write_failed(folder: Path, *, base_path: Path = params.BASE) -> Path:
+    """Write report.html of a failed stage's folder: what failed, and the notebook up to there."""
+    made_by = json_or_empty(folder / PROVENANCE)
+    title = f"Failed: {made_by.get('stage', folder.name)} · {made_by.get('experiment', '')}"
+    section = _section(folder, notebooks.body(folder / NOTEBOOK, deeper=1), base_path)
+    page = render.html(
+        "stage",
+        title=title.strip(" ·"),
+        section=section,
+        failure=failures.read(folder),
+        up="../../..",
+    )
+    return files.write_text(folder / PAGE, page)
+
+
 def write_experiment(home: Path, *, base_path: Path = params.BASE, overwrite: bool = False) -> Path:
-    """Write report.html of an experiment: verdict, strategies, contents, limits, all stages."""
+    """Write the pages of an experiment; return report.html, from which the others are linked."""
     results = ResultFolder.read(home)
+    found, told = findings.read(results), facts.read(results)
     stale, sections = _stale(results.all_folders), []
     for name, folder in results.folders.items():
-        body = notebooks.body(folder / NOTEBOOK, prefix=f"{name}-", deeper=1)
-        section = _section(folder, body, name, base_path)
-        sections.append(section | {"is_stale": name in stale})
-    failed = []  # each with its notebook up to the error
-    for folder in failures.folders(home):
-        body = notebooks.body(folder / NOTEBOOK, prefix=f"failed-{folder.name}-", deeper=2)
-        failed.append((failures.read(folder), body))
+        body = notebooks.body(folder / NOTEBOOK, number=f"{name[:2].lstrip('0') or 0}.")
+        section = _section(folder, body, base_path, seen_from=home)
+        sections.append(section | {"name": name, "is_stale": name in stale})
+    others = [other.name for other in result_folder.homes(home.parent) if other.name != home.name]
+    about = {"experiment": home.name, "others": others, "sections": sections, "up": ".."}
+    written = {home / PAGE}
+    for section in sections:
+        title = f"{section['name']} · {home.name}"
+        page = render.html("stage", title=title, section=section, **about)
+        written.add(write_own(home / f"{section['name']}.html", page, overwrite=overwrite))
+    shown = _shown(results, found) if found else {}
+    if gallery := shown.pop("gallery", None):
+        page = render.html(
+            "gallery", title=f"Gallery · {home.name}", gallery=gallery, found=found, **about
+        )
+        written.add(write_own(home / GALLERY, page, overwrite=overwrite))
+    failed = [  # each with its notebook up to the error
+        (failures.read(f), notebooks.body(f / NOTEBOOK, prefix=f"failed-{f.name}-", deeper=2))
+        for f in failures.folders(home)
+    ]
+    page = render.html(
+        "experiment",
+        title=home.name, question=results.question, failures=failed, found=found, facts=told,
+        headline=_headline(results), has_gallery=home / GALLERY in written, **shown, **about,
+    )  # fmt: skip
+    for old in {*home.glob("*.html")} - written:  # of stages that are no longer there
+        if SIGN.encode() in files.read_bytes(old):
+            old.unlink()
+    return write_own(home / PAGE, page, overwrite=overwrite)
+
+
+def _shown(results: ResultFolder, found: Evaluated) -> dict[str, object]:
+    """Return the figures of a summary, the picture that it flips, and what the gallery shows."""
+    from dmnet_lib.evaluation import error_kinds  # with scipy, and matplotlib below: a run starts
+    from dmnet_lib.reporting import charts  # without them
+    from dmnet_lib.reporting.pages import pictures
+
+    table, drawn = found.front(), {}
+    for cost, label in charts.FRONTS.items():
+        if table[["AP", cost]].notna().all(axis=1).any():
+            alt = f"AP over {label}, a mark per strategy, and the line of the best at each cost"
+            drawn[cost] = _drawn(charts.front(table, cost, found.named), alt)
+    shown: dict[str, object] = {"fronts": drawn, "error_table": found.errors(error_kinds.ABOUT)}
+    if errors := found.metrics.get("errors"):
+        alt = "Stacked bars: what each kind of error costs each strategy"
+        main = {name: errors[name] for name in found.main if name in errors}
+        shown["error_figure"] = _drawn(charts.error_costs(main), alt)
+    judged = found.best and pictures.read(results, found.main, found.min_score)
+    if judged:
+        pair = (found.best, found.rival or found.main[0])
+        flipped = [name for _, name in found.of_kinds()]
+        shown["flipped"] = judged.picture(int(judged.gain(pair[0], flipped[0]).argmax()), flipped)
+        images = [judged.picture(i, found.main, pictures.WINDOW_WH) for i in judged.telling(*pair)]
+        shown["gallery"] = {"pictures": images, "pair": pair, "of": len(judged.split.annotations)}
+    return shown
+
+
+def _drawn(figure: "Figure", alt: str) -> Markup:
+    from dmnet_lib.reporting import figures
+
+    return Markup(figures.Shown(figures.vector(figure), "", "", "", alt).image())
+
+
+def _headline(results: ResultFolder) -> Table:
     rows = [  # the last stage first
         (stage, metric, render.number(value))
         for stage in reversed(results.stages)
         for metric, value in render.flat(results.headline(stage))
     ]
-    headline = Table(("stage", "metric", "value"), rows, "Headline figures of the stages so far")
-    page = render.html(
-        "experiment",
-        title=home.name, question=results.question, sections=sections, failures=failed,
-        found=findings.read(results), evaluation=result_folder.EVALUATION, headline=headline,
-    )  # fmt: skip
-    return write_own(home / PAGE, page, overwrite=overwrite)
+    return Table(("stage", "metric", "value"), rows, "Headline figures of the stages so far")
 
 
-def write_index(results: Path, *, overwrite: bool = False) -> tuple[Path, Path]:
-    """Write index.html, and README.md without the values of sweeps: one row per experiment."""
-    rows, linked = [], []
-    for home in result_folder.homes(results):
-        link = Markup('<a href="{0}/{1}">{0}</a>').format(home.name, PAGE)
-        broken = ", ".join(folder.name for folder in failures.folders(home))
-        link += Markup(' <strong class="bad">failed: {}</strong>').format(broken) * bool(broken)
-        try:
-            rows.append((home.name, *_summary(home)))
-        except InputError as error:  # it hides no other
-            rows.append((home.name, str(error), *(MISSING,) * (len(INDEX) - 2)))
-        linked.append((link, *rows[-1][1:]))
-    shown = Table(INDEX, linked, "One row per experiment", row_heads=True)
-    page = render.html("index", title="Experiments", table=shown, about=INDEX_ABOUT)
-    of_sweeps = experiments.swept(results)
-    sweeps = {name for name in of_sweeps if (results / name / experiments.SWEEP).exists()}
-    kept = [row for row in rows if row[0] not in of_sweeps - sweeps]
-    text = f"# Experiments\n\n{README_SIGN}\n\n"
-    text += f"{Table(INDEX, kept).markdown()}\n{INDEX_ABOUT}\n"
-    index = write_own(results / "index.html", page, overwrite=overwrite)
-    return index, write_own(results / "README.md", text, README_SIGN, overwrite=overwrite)
-
-
-def _summary(home: Path) -> tuple[str, ...]:
-    results = ResultFolder.read(home)
-    found, changed = findings.read(results), []
-    for values in results.changed.values():
-        changed += [f"{name}: {render.number(value)}" for name, value in values.items()]
-    told = found.summary() if found else (MISSING,) * 5
-    return results.question, *told, ", ".join(changed) or "none"
-
-
-def _section(folder: Path, body: Body, name: str, base_path: Path) -> dict[str, object]:
+def _section(
+    folder: Path, body: Body, base_path: Path, seen_from: Path | None = None
+) -> dict[str, object]:
     made_by = json_or_empty(folder / PROVENANCE)
     of = f" of {made_by['stage']}" if "stage" in made_by else ""
-    rows = [("key", folder.name)] * bool(name) + render.flat(made_by)
-    place = f"{name}/{folder.name}/" if name else ""  # seen from the page
+    rows = [("key", folder.name)] * bool(seen_from) + render.flat(made_by)
+    place = f"{folder.relative_to(seen_from).as_posix()}/" if seen_from else ""
     published = sorted((folder / PUBLISHED).glob("*.json"))
     return {
-        "name": name,
         "body": body,
-        "anchor": f"{name}-provenance".strip("-"),
         "published": {path.name: f"{place}{PUBLISHED}/{path.name}" for path in published},
         "parameters": _parameters(folder, base_path, made_by.get("stage", ""), f"Parameters{of}"),
         "provenance": Table(("what", "value"), rows, f"Provenance{of}"),

@@ -12,6 +12,8 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 from pygments.formatters import HtmlFormatter
 
+from dmnet_lib.core.result_folder import EVALUATION
+
 STATIC = Path(__file__).parent / "static"
 LONG = 40  # characters of a table's cell from which on it gets room to wrap
 NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?%?( \[[^\]]*\])?|-|same|n/a|NaN|None")  # noqa: RUF001
@@ -40,7 +42,8 @@ class Table:
         """The CSS class of each column: `num` to the right, `long` with room to wrap, or none."""
         found = []
         for column in range(len(self.head)):
-            cells = [str(row[column]) for row in self.rows]
+            cells = [Markup(row[column]).striptags() if isinstance(row[column], Markup)
+                     else str(row[column]) for row in self.rows]  # fmt: skip
             is_long = any(len(cell) >= LONG for cell in cells)
             found.append("num" if cells and all(map(is_number, cells)) else "long" * is_long)
         return found
@@ -95,8 +98,9 @@ def _environment() -> Environment:
         HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "monokai")
     )
     in_dark = f"@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
-    css, script = ((STATIC / n).read_text(encoding="utf-8") for n in ("page.css", "index.js"))
-    made.globals |= {
-        "stylesheet": Markup(f"{light}\n{in_dark}\n{css}"), "index_js": Markup(script),
-    }  # fmt: skip
+    made.filters["stage"] = lambda name: name[:2] + " " + name[3:].replace("_", " ")
+    texts = {path.name: path.read_text(encoding="utf-8") for path in STATIC.iterdir()}
+    scripts = {n.replace(".", "_"): Markup(text) for n, text in texts.items() if n[-3:] == ".js"}
+    css = Markup(f"{light}\n{in_dark}\n{texts['page.css']}")
+    made.globals |= scripts | {"stylesheet": css, "evaluation": EVALUATION}
     return made

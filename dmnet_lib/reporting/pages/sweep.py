@@ -11,7 +11,7 @@ from dmnet_lib.core.params import Value
 from dmnet_lib.core.result_folder import EVALUATION, ResultFolder
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.experiments import SWEEP
-from dmnet_lib.evaluation.strategy_table import strategy_table, without_nan
+from dmnet_lib.evaluation.strategy_table import COST_COLUMNS, strategy_table, without_nan
 from dmnet_lib.reporting import charts, figures
 from dmnet_lib.reporting.charts import SWEPT
 from dmnet_lib.reporting.pages import render
@@ -99,14 +99,16 @@ def _compared(
     known = experiments.load(results, sweeps=True) | dict(found)
     made = comparing.compare(known, wanted, main_only=True)
     rows = made.ap_table().query("is_significant")
-    told = [f"{row['second']} ({row['difference']:+.3f})" for _, row in rows.iterrows()]
+    told = [
+        f"{row['second']} ({100 * row['difference']:+.1f} points)" for _, row in rows.iterrows()
+    ]
     line = f"Significantly different from {wanted[0]} in AP: {', '.join(told) or 'none'}."
     return [line, *made.words().splitlines()]
 
 
 def write_page(home: Path, *, overwrite: bool = False) -> Path:
     """Write a sweep's report.html from sweep.json and the figure beside it."""
-    about = files.read_json(home / SWEEP)
+    about = files.read_told(home / SWEEP)
     frame = pd.DataFrame(about["table"])
     lines = [f"{name} failed: {why}" for name, why in about.get("failed", {}).items()]
     lines += [*about.get("words", ()), *(f"{note}." for note in about["notes"])]
@@ -121,7 +123,7 @@ def write_page(home: Path, *, overwrite: bool = False) -> Path:
         }
     page = render.html(
         "sweep", title=home.name, question=about["question"], lines=lines, figure=figure,
-        tables=tables, runs=about["runs"], page=PAGE,
+        tables=tables, runs=about["runs"], page=PAGE, up="..",
     )  # fmt: skip
     return write_own(home / PAGE, page, overwrite=overwrite)
 
@@ -129,4 +131,5 @@ def write_page(home: Path, *, overwrite: bool = False) -> Path:
 def _wide(table: pd.DataFrame, name: str) -> pd.DataFrame:
     wide = table.pivot(index="strategy", columns="value", values=name)
     wide = wide.loc[table["strategy"].unique(), table["value"].unique()]
-    return wide.astype(float).map("{:.3f}".format).where(wide.notna(), "n/a")
+    scale = 1 if name in COST_COLUMNS else 100
+    return (scale * wide.astype(float)).map("{:.1f}".format).where(wide.notna(), "n/a")

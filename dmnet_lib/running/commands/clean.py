@@ -15,4 +15,5 @@ class Options:
 def run(options: Options, say: Say) -> None:
     from dmnet_lib.running import runner
 
-    runner.clean(options.experiment, say=say)
+    freed = runner.clean(options.experiment, say=say)
+    say.result({"freed_bytes": freed})

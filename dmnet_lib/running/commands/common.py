@@ -3,7 +3,7 @@
 import argparse
 import math
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args
 
-from dmnet_lib.core import official, parallel
+from dmnet_lib.core import files, official, parallel, params
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.made import Made
@@ -21,10 +21,11 @@ from dmnet_lib.data import datasets, splits
 from dmnet_lib.density import kernels, points
 from dmnet_lib.density.kernels import SigmaRule
 from dmnet_lib.density.points import Points
+from dmnet_lib.running.output import Say as Say
 
-Say = Callable[[str], None]
 Kind = TypeVar("Kind")  # of options
 HELP = tomllib.loads(Path(__file__).with_name("help.toml").read_text(encoding="utf-8"))
+METAVARS = {Path: "PATH", int: "N", float: "X", str: "TEXT"}
 IMAGES_EACH = 16  # a worker must be worth its start, which takes as long as ten images
 
 
@@ -36,23 +37,61 @@ def option(words: str, flag: str | None = None, **keywords: object) -> Any:  # n
     return field(metadata={"flag": flag, "help": words, "keywords": keywords})
 
 
+def params_file(text: str) -> Path:
+    """Return a parameter file by its path, or by its name in the project's params/."""
+    named = params.BASE.parent / f"{text}.yaml"
+    return named if not Path(text).is_file() and named.is_file() else Path(text)
+
+
 def rules(*names: str) -> Any:  # noqa: ANN401 (as field)
     """Return a field for --profile and --set, with the rules that matter or their sections."""
     known = [one for one in official.DEVIATIONS if one.name in names or one.section in names]
     return field(metadata={"rules": known})
 
 
-def add_arguments(parser: argparse.ArgumentParser, kind: type) -> None:
-    """Add the arguments of an options dataclass, under its GROUP, and of the dataclasses in it."""
-    group = parser.add_argument_group(kind.GROUP) if hasattr(kind, "GROUP") else parser
+@dataclass(frozen=True)
+class Argument:
+    """One argument as `add_argument` takes it; a positional one has no flags."""
+
+    flags: tuple[str, ...]
+    keywords: dict[str, Any]
+    group: str = ""
+
+    @property
+    def choices(self) -> list[str]:
+        """The values that it may have, if these are few."""
+        return list(map(str, self.keywords.get("choices", ())))
+
+    @property
+    def words(self) -> str:
+        """How the usage line names it."""
+        shown = self.keywords.get("metavar") or f"{{{','.join(self.choices)}}}"
+        several = {"+": f"{shown} [{shown} ...]", "?": f"[{shown}]"}
+        return " ".join([*self.flags, several.get(self.keywords.get("nargs"), shown)])
+
+
+def arguments(kind: type) -> Iterator[Argument]:
+    """Yield the arguments of an options dataclass, of its GROUP, and of the dataclasses in it."""
     for one in fields(kind):
         if one.type is Profile:
-            _add_profile(parser, one.metadata["rules"])
+            yield from PROFILE
         elif is_dataclass(one.type):
-            add_arguments(parser, one.type)
+            yield from arguments(one.type)
         else:
-            flag = flag_of(one)
-            group.add_argument(*([flag] if flag else []), dest=one.name, **_keywords(one))
+            flags = tuple(filter(None, [flag_of(one)]))
+            keywords = {"dest": one.name, **_keywords(one)}
+            yield Argument(flags, keywords, getattr(kind, "GROUP", ""))
+
+
+def add_arguments(parser: argparse.ArgumentParser, kind: type) -> str:
+    """Add the arguments of an options dataclass; return the line that says which must be given."""
+    groups, found = {"": parser}, list(arguments(kind))
+    for one in found:
+        if one.group not in groups:
+            groups[one.group] = parser.add_argument_group(one.group)
+        groups[one.group].add_argument(*one.flags, **one.keywords)
+    needed = [one.words for one in found if not one.flags or one.keywords.get("required")]
+    return " ".join(["%(prog)s [options]", *needed])
 
 
 def flag_of(one: Field) -> str:
@@ -61,27 +100,18 @@ def flag_of(one: Field) -> str:
     return f"--{one.name.replace('_', '-')}" if flag is None else flag
 
 
-def _keywords(one: Field) -> dict[str, object]:
+def _keywords(one: Field) -> dict[str, Any]:
     words, given = one.metadata["help"], dict(one.metadata["keywords"])
     kinds, default = (one.type, *get_args(one.type)), given.get("default")
     if Path in kinds:
-        given["type"] = Path
+        given["type"] = path_of
+    if not {"choices", "metavar"} & given.keys() and given.get("action") in (None, "append"):
+        given["metavar"] = next((METAVARS[kind] for kind in kinds if kind in METAVARS), "TEXT")
     if flag_of(one) and NoneType not in kinds and not {"default", "action"} & given.keys():
         given["required"] = True
-    if isinstance(default, str | int | float) and default != "":
+    if isinstance(default, str | int | float) and default != "" and "default" not in words:
         words += f" (default {default})"
     return {"help": words, **given}
-
-
-def _add_profile(parser: argparse.ArgumentParser, known: list[official.Deviation]) -> None:
-    add = parser.add_argument
-    add("--profile", choices=official.PROFILES, default=official.PROFILES[0],
-        help="corrected (default): bug-fixed; official: as the official DMNet code")  # fmt: skip
-    add("--set", dest="changes", action="append", default=[], metavar="RULE=VALUE",
-        help="take one rule otherwise than the profile does; may be repeated")  # fmt: skip
-    parser.epilog += "\n\nrules for --set, the corrected value first (`dmnet deviations --help`):\n"
-    for rule in known:
-        parser.epilog += f"  {rule.name}: {' | '.join(map(str, rule.choices))}\n"
 
 
 def options_of(kind: type[Kind], namespace: argparse.Namespace) -> Kind:
@@ -91,14 +121,27 @@ def options_of(kind: type[Kind], namespace: argparse.Namespace) -> Kind:
         if one.type is Profile:
             values[one.name] = official.named(namespace.profile, namespace.changes)
             changed = {change.partition("=")[0].strip() for change in namespace.changes}
-            if others := changed - {rule.name for rule in one.metadata["rules"]}:
-                raise InputError(f"--set {min(others)}: a rule of another command; see --help")
+            own = {rule.name for rule in one.metadata["rules"]}
+            if others := changed - own:
+                told = f"a rule of another command; this one has {', '.join(sorted(own))}"
+                raise InputError(f"--set {min(others)}: {told}")
         elif is_dataclass(one.type):
             values[one.name] = options_of(one.type, namespace)
         else:
             value = getattr(namespace, one.name)
             values[one.name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
+
+
+def path_of(text: str) -> Path:
+    """Return a path as it was given. Raises ArgumentTypeError for what can be none."""
+    try:
+        files.require_name(Path(text))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not text:  # as of a variable that is not set; it would mean the current folder
+        raise argparse.ArgumentTypeError("an empty path; . is the current folder")
+    return Path(text)
 
 
 def positive(text: str) -> float:
@@ -117,14 +160,20 @@ def share(text: str) -> float:
 
 def count(text: str, *, least: int = 1, most: int = 10**9) -> int:
     """Return a whole number of at least `least` and at most `most`."""
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, {least} to {most}")
+    if not text.isdecimal() or len(text) > len(str(most)) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.80}: expected a whole number, {least} to {most}"
+        )
     return int(text)
 
 
-@dataclass(frozen=True)
-class NoOptions:
-    """The options of a command that has none."""
+PROFILE = (
+    Argument(("--profile",), {"choices": official.PROFILES, "default": official.PROFILES[0],
+        "help": "as the bug-fixed code (default), or as the official DMNet code"}),
+    Argument(("--set",), {"dest": "changes", "action": "append", "default": [],
+        "metavar": "RULE=VALUE",
+        "help": "one rule otherwise; may be repeated: `dmnet help profiles`"}),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -156,8 +205,8 @@ class SizeOptions:
 class KindOptions:
     """How data is read: its kind, where its files lie, and image sizes."""
 
-    kind: str = option("what the data is, if not seen from its files", "--from",
-        choices=tuple(datasets.KINDS), default="")  # fmt: skip
+    kind: str = option(f"if unclear: {', '.join(datasets.KINDS)}", "--from",
+        choices=tuple(datasets.KINDS), metavar="KIND", default="")  # fmt: skip
     layout: str = option("of coco, if unusual: JSON,FOLDER with {split}", metavar="PATHS",
         default="")  # fmt: skip
     sizes: SizeOptions
@@ -204,7 +253,7 @@ class DetectorOptions:
     )
     head: str = option("what it answers, if not seen from its outputs: see `dmnet detector`",
         default="")  # fmt: skip
-    input_px: int = option("longer side of views, for a network of any input size",
+    input_px: int = option("longer side of views, if the network takes any (default 640)",
         type=count, default=0)  # fmt: skip
     device: str = option("where the network runs", choices=("auto", "cpu", "cuda", "mps"),
         default="auto")  # fmt: skip
@@ -237,7 +286,7 @@ class WorkerOptions:
 class KernelOptions:
     """How wide an object's Gaussian is: the sigma rule and its values (`kernels.SigmaRule`)."""
 
-    sigma_rule: str = option("class_wise: mean scale of a class; adaptive: by the neighbours",
+    sigma_rule: str = option("fixed, by a class's mean scale, or by neighbours",
         choices=("fixed", "class_wise", "adaptive"), default="fixed")  # fmt: skip
     sigma: float = option("of fixed, in pixels", type=positive, default=15.0)
     train_split: str = option("split of ROOT that class_wise is measured on", default="train")

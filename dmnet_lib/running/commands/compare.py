@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # pandas and torch take longer to import than help should
     from dmnet_lib.evaluation.comparing import Comparison
 
 FIGURE = "differences"
-WRITTEN = ("report.html", result_folder.METRICS, f"figures/{FIGURE}.png", f"figures/{FIGURE}.csv")
+WRITTEN = ("report.html", result_folder.METRICS, f"figures/{FIGURE}.svg", f"figures/{FIGURE}.csv")
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,26 @@ def run(options: Options, say: Say) -> None:
         if len(table):
             say(f"\n{table.to_string()}")
     say(f"\n{made.words()}")
+    metrics = _metrics(options, differing, made)
     if options.out:
         with made_before.writing():
-            say(f"{_write(options, differing, made)}")
+            files.write_json(options.out / result_folder.METRICS, metrics)
+            say(f"{_write_page(options, differing, made)}")
+    say.result(metrics)
 
 
-def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> Path:
+def _metrics(options: Options, differing: "pd.DataFrame", made: "Comparison") -> dict[str, object]:
     from dmnet_lib.evaluation.comparing import LEVEL
     from dmnet_lib.evaluation.strategy_table import without_nan
+
+    return {
+        "names": list(options.names), "level": LEVEL, "words": made.words().splitlines(),
+        "parameters": differing.reset_index().to_dict("records"),
+        "differences": without_nan(made.table).to_dict("records"),
+    }  # fmt: skip
+
+
+def _write_page(options: Options, differing: "pd.DataFrame", made: "Comparison") -> Path:
     from dmnet_lib.reporting import charts, figures
     from dmnet_lib.reporting.pages import render
     from dmnet_lib.reporting.pages.pages import PAGE
@@ -83,10 +95,4 @@ def _write(options: Options, differing: "pd.DataFrame", made: "Comparison") -> P
         title=f"Comparison: {', '.join(options.names)}", lines=lines, figure=picture,
         tables={h: Table.of_frame(table, caption=words) for h, (table, words) in tables.items()},
     )  # fmt: skip
-    metrics = {
-        "names": list(options.names), "level": LEVEL, "words": lines,
-        "parameters": differing.reset_index().to_dict("records"),
-        "differences": without_nan(made.table).to_dict("records"),
-    }  # fmt: skip
-    files.write_json(options.out / result_folder.METRICS, metrics)
     return files.write_text(options.out / PAGE, page)

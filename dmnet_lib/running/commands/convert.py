@@ -66,6 +66,15 @@ def run(options: Options, say: Say) -> None:
     made = _made_at(options, kept)
     if lost := _lost(kept.annotations, options.to, options.profile):
         say(f"dropped, as --to {options.to} has no place for it: {_named(lost)}")
+    _write(options, kept, made, say)
+    say.result(
+        {"out": str(options.out), "images": len(kept.annotations), **_kinds(kept.annotations),
+         "left_out": {"rows": rows, "images": images}, "dropped": lost,
+         "not_read": dict(found.unread), "notes": list(found.notes)}
+    )  # fmt: skip
+
+
+def _write(options: Options, kept: Split, made: Made, say: Say) -> None:
     if options.to == "coco":
         with made.writing():
             write_coco(options.out, kept, options.profile, say)

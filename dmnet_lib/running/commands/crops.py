@@ -123,10 +123,13 @@ def _write_annotations(
 
 def _tell(source: Split, chosen: Chosen, cut: crops.CropAnnotations, out: Path, say: Say) -> None:
     found = geometry.crop_geometry(source.annotations, chosen.regions)
-    say(f"{out}: {len(chosen.regions):,} crops of {len(source.annotations):,} images")
+    counts = {"crops": len(chosen.regions), "images": len(source.annotations)}
+    boxes = int(cut.annotations.is_object.sum())
+    say.result({"out": str(out), **counts, "boxes": boxes, **found, "expected": chosen.words})
     if found["objects"]:
         say(f"{found['containment_rate']:.1%} of {found['objects']:,} objects lie whole in a crop")
         say(f"{found['truncated_rate']:.1%} are cut; coverage of an image {found['coverage']:.1%}")
-        say(f"boxes in crops: {int(cut.annotations.is_object.sum()):,}")
+        say(f"boxes in crops: {boxes:,}")
     if chosen.words:
         say(chosen.words)
+    say("{}: {crops:,} crops of {images:,} images".format(out, **counts))

@@ -16,19 +16,20 @@ class Options(KindOptions):
     what: str = option("check", flag="", choices=["check"], metavar="check")
     root: Path = option("the folder of the splits, or of one, or a COCO json", "", metavar="ROOT")
     names: tuple[str, ...] = option("may be repeated", "--split", action="append", default=[])
-    json: Path | None = option("write all of it, with every name, here too", metavar="FILE")
+    out: Path | None = option("json to write all of it to, with every name")
     replaced: OutOptions
     workers: WorkerOptions
 
 
 def run(options: Options, say: Say) -> None:
-    made = options.json and options.replaced.made(options.json, "data")
+    made = options.out and options.replaced.made(options.out, "data")
     given = {"kind": options.kind, "layout": options.layout, "sizes": options.sizes.read()}
     with options.workers.lend() as executor:
         found = check.check_splits(options.root, options.names, executor=executor, **given)
-    if options.json:
+    if options.out:
         with made.writing():
-            files.write_json(options.json, asdict(found))
+            files.write_json(options.out, asdict(found))
+    say.result(asdict(found))
     for line in found.lines():
         say(line)
     if found.errors:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet_lib.core import files, parallel, provenance
+from dmnet_lib.core import files, parallel
 from dmnet_lib.core.classes import Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import KernelRules, Profile
@@ -55,7 +55,7 @@ def run(options: Options, say: Say) -> None:
     if edges_px:
         sizes.write(options.out / SIZES, bins)
     draw = partial(_draw, bins=bins, stride=options.stride, kernel=options.profile.kernel)
-    of = provenance.digest(listed)
+    of = files.digest_of(listed)
     due = [(i, name) for i, name in enumerate(names) if not made.stands(name, of)]
     tasks = [(files.inside(options.out, name), points.of_image(i)) for i, name in due]
     with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:

@@ -19,10 +19,12 @@ class Options:
 def run(options: Options, say: Say) -> None:
     from dmnet_lib.detection.onnx import Network, Onnx
 
-    for name, words in Network.open(options.file.absolute()).describe().items():
+    network = Network.open(options.file.absolute()).describe()
+    for name, words in network.items():
         say(f"{name:<9} {words}")  # also of a file that is refused below
     about = {"names": options.model_classes, "head": options.head}
     rules = {"score_threshold": 0.05, "iou_threshold": 0.7}  # which nothing shown depends on
     found = Onnx.open(options.file, class_map=options.classes, **about, **rules)
+    say.result({**network, **found.describe()})
     for name, words in found.describe().items():
         say(f"{name:<9} {words}")

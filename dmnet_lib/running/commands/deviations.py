@@ -4,18 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core import annotations, files, official
+from dmnet_lib.core.files import InputError
 from dmnet_lib.data import datasets
 from dmnet_lib.running.commands.common import OutOptions, Say, SizeOptions, option
 
 EXAMPLES = """\
 example: dmnet deviations data/VisDrone --split train val --out results/deviations.json
-
-rules, as --set of other commands takes them, the corrected value first:
-""" + "\n".join(
-    f"  {rule.name}: {' | '.join(map(str, rule.choices))}\n"
-    f"      official: {rule.official_does}\n      corrected: {rule.corrected_does}"
-    for rule in official.DEVIATIONS
-)
+the rules: dmnet help profiles"""
 
 
 @dataclass(frozen=True)
@@ -38,8 +33,11 @@ def run(options: Options, say: Say) -> None:
     sizes = options.sizes.read()
     parts = [datasets.read(options.root, split=split, sizes=sizes) for split in options.splits]
     table = annotations.join([part.annotations for part in parts])
+    if not table.is_object.any():
+        raise InputError(f"{options.root}: no objects in {', '.join(options.splits)} to measure by")
     split = "train" if "train" in options.splits else options.splits[0]
     found = deviations.effects(table, split)
+    say.result(found)
     for rule in official.DEVIATIONS:
         say(f"{rule.name}={rule.other_value}: {found[rule.name]}")
     if options.out:

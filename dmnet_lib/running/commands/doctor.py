@@ -3,7 +3,6 @@
 A fact that lets nothing run is a problem: it is said with its remedy, and the exit status is 1.
 """
 
-import json
 import os
 import platform
 import shutil
@@ -19,7 +18,7 @@ from dmnet_lib.core.provenance import versions
 from dmnet_lib.core.result_folder import results_root
 from dmnet_lib.data import raster, splits
 from dmnet_lib.density import maps, windows
-from dmnet_lib.running.commands.common import Say, option
+from dmnet_lib.running.commands.common import Say
 
 try:
     import resource
@@ -47,24 +46,20 @@ SENTENCES = {  # of facts that hold several numbers
 
 @dataclass(frozen=True)
 class Options:
-    """How it is said."""
-
-    json: bool = option("the same as JSON, with the problems in a list", action="store_true")
+    """None: all is said."""
 
 
-def run(options: Options, say: Say) -> None:
+def run(_: Options, say: Say) -> None:
     known, problems = {}, {}  # problems once each
     for name, fact in FACTS.items():
         try:
             known[name] = fact()
         except (InputError, OSError) as error:
             problems[str(error)] = name
-    if options.json:
-        say(json.dumps(known | {"problems": list(problems)}))
-    else:
-        lines = [(name, line) for name, value in known.items() for line in _lines(name, value)]
-        for name, line in lines + [("problem", one) for one in problems]:
-            say(f"{name:<9} {line}")
+    say.result(known | {"problems": list(problems)})
+    lines = [(name, line) for name, value in known.items() for line in _lines(name, value)]
+    for name, line in lines + [("problem", one) for one in problems]:
+        say(f"{name:<9} {line}")
     if problems:
         raise InputError(f"problems that keep this from running: {len(problems)}, told above")
 

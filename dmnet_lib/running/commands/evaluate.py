@@ -12,6 +12,7 @@ from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data import datasets
+from dmnet_lib.data.formats import coco as coco_format
 from dmnet_lib.data.formats import results
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DataOptions, Say, option
@@ -33,7 +34,8 @@ class Options:
     ground_truth: Path = option("a COCO json, or a folder of data in any known layout")
     data: DataOptions
     detections: Path = option("COCO results json, or a folder or zip of others' text")
-    protocol: str = option("whose rules to score by", choices=tuple(COLUMNS))
+    protocol: str = option(f"whose rules to score by: {', '.join(COLUMNS)}",
+        choices=tuple(COLUMNS), metavar="NAME")  # fmt: skip
     out: Path = option("metrics.json")
     replaced: common.OutOptions
     images: Path | None = option("COCO json of the detections' ids, if not the ground truth")
@@ -42,8 +44,8 @@ class Options:
     names: Path | None = option("score only these images: one stem a line")
     only_detected: bool = option("score only images with a detection: for an export of a part of "
         "the split, else every figure is too good", action="store_true")  # fmt: skip
-    max_detections: int | None = option("of coco (500; official: 100)", type=common.count)
-    backend: str | None = option("of coco; pycocotools is ten times slower",
+    max_detections: int | None = option("of coco (default 500; official: 100)", type=common.count)
+    backend: str | None = option("of coco (default the first; the other is ten times slower)",
         choices=("faster-coco-eval", "pycocotools"))  # fmt: skip
     profile: Profile = common.rules("evaluation", EMPTY)
 
@@ -65,7 +67,7 @@ def run(options: Options, say: Say) -> None:
     made = options.replaced.made(options.out, "evaluate")
     split = options.data.read_from(options.ground_truth)
     truth, odd = split.annotations, [*split.notes, *datasets.remarks(split)]
-    images = files.read_json(options.images) if options.images else split.coco_file
+    images = coco_format.decoded(options.images) if options.images else split.coco_file
     if images is not None and not isinstance(images, Mapping):
         raise InputError(f"{options.images}: not a COCO file with images and categories")
     found, notes = results.read(
@@ -80,6 +82,7 @@ def run(options: Options, say: Say) -> None:
     metrics["split"] = split.name or options.ground_truth.stem
     with made.writing():
         files.write_json(options.out, metrics)
+    say.result(metrics)
     for line in _shown(metrics):
         say(line)
     rows, what = _rows(metrics)

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from dmnet_lib.core import boxes, files
+from dmnet_lib.core import boxes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
@@ -83,10 +83,10 @@ def _images(path: Path, data: DataOptions | None = None) -> Split:
     """Return the images of a path, of a COCO file without its annotations."""
     if path.is_dir():
         return data.read_from(path) if data else datasets.read(path)
-    value = files.read_json(path)
+    value = coco.decoded(path)
     entries = tuple(coco.images_of(value, source=path).values())
-    bare = {**value, "annotations": [], coco.EXTRA_LIST: []}
-    return Split("", coco.from_coco(bare, source=path), entries=entries, coco_file=value)
+    bare = {**value, **{name: [] for name in coco.ROWS}}
+    return Split("", coco.from_coco(bare, source=path), entries=entries, coco_file=bare)
 
 
 def _detections(path: Path, images: Split, options: Options, say: Say) -> Detections:

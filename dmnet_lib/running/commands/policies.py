@@ -67,9 +67,10 @@ class Chosen:
 
 def _window(text: str) -> tuple[int, int]:
     parts = text.split("x")
-    if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, such as 70x70")
-    return int(parts[0]), int(parts[1])
+    sides = [int(one) for one in parts if one.isdecimal() and len(one) < 10]  # as numpy takes them
+    if not len(sides) == len(parts) == 2 or not all(sides):
+        raise argparse.ArgumentTypeError(f"{text!r:.80}: expected WIDTHxHEIGHT, such as 70x70")
+    return sides[0], sides[1]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class DenseOptions:
     window: tuple[int, int] = option(
         "window in pixels (default 70x70)", type=_window, default=(70, 70), metavar="WxH"
     )
-    threshold: float = option("objects in a dense window", type=positive, default=0.08)
+    threshold: float = option("objects in a dense window", type=positive, default=threshold.PAPER)
     min_area: int = option("smallest area of a crop, in pixels", type=_pixels, default=70 * 70)
     padding: int = option("pixels added on every side", type=_pixels, default=0)
 
@@ -121,15 +122,16 @@ class PlanOptions:
 
     crops_per_image: int | None = option(f"most; {CROPS} without any limit", type=_pixels)
     megapixels: float | None = option("most of the detector's input per image", type=positive)
-    least_gain: float | None = option("least objects gained by a crop, or by a megapixel where "
-        "that is the limit", type=positive)  # fmt: skip
+    least_gain: float | None = option(
+        "least objects a crop adds, or a megapixel if that is limited", type=positive
+    )
     input_size: int = option("longer side of the detector's input", type=common.count, default=640)
     recall_curve: Path | None = option("json of recall by object size, else a generic one")
     max_upscale: float = option("most that crops are enlarged", type=positive, default=4.0)
     aspect: str = option("shape of the crops", default="1:1", metavar="W:H")
     size_edges: str | None = option("sides of objects, else the maps'", metavar="PX,PX")
-    views: str = option("what a crop costs: fixed, the detector's whole input; own, its own area "
-        "as enlarged", choices=("fixed", "own"), default="fixed")  # fmt: skip
+    views: str = option("cost of a crop: fixed, or its own area enlarged",
+        choices=("fixed", "own"), default="fixed")  # fmt: skip
 
     def choose(self, density: SplitDensity) -> Chosen:
         """Plan the crops of every image, from its points or its maps. Raises InputError."""

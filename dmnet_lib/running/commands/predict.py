@@ -26,6 +26,7 @@ from dmnet_lib.data.journal import LINES, Journal
 from dmnet_lib.detection.strategy import PREDICTABLE
 from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import DetectorOptions, Say, option
+from dmnet_lib.running.output import complain
 
 if TYPE_CHECKING:
     from dmnet_lib.detection.predict import Prediction, Predictor
@@ -50,14 +51,14 @@ class Options:
     out: Path = option("folder to write to")
     replaced: common.OutOptions
     strategy: str = option(PREDICTABLE, default="planned")
-    crops: int | None = option("of planned: crops an image (6)", type=common.count)
-    megapixels: float = option("of planned, instead of crops", type=common.positive, default=0.0)
-    max_upscale: float | None = option("how much larger crops are shown (4); 1.5 for a detector "
+    crops: int | None = option("of planned: crops per image (default 6)", type=common.count)
+    megapixels: float | None = option("of planned, in place of --crops", type=common.positive)
+    max_upscale: float | None = option("how much larger crops are shown (default 4); 1.5 for one "
         "that learned on drone images", type=common.positive)  # fmt: skip
     min_score: float = option("of boxes to keep", type=common.share, default=0.25)
     max_detections: int = option("of an image", type=common.count, default=500)
     recursive: bool = option("subfolders too", action="store_true")
-    every: int = option("every so many frames, else one a second", type=common.count, default=0)
+    every: int = option("every so many frames (default 1 a second)", type=common.count, default=0)
     overlays: bool = option("write no pictures", "--no-overlays", action="store_false")
     video: bool = option("write videos with boxes too", action="store_true")
     bands: str = option("of a raster, to show as red, green, blue: 4,1,2", default="")
@@ -133,13 +134,15 @@ def run(options: Options, say: Say) -> None:
             with tqdm.external_write_mode(sys.stderr if isinstance(done, InputError) else None):
                 if isinstance(done, InputError):
                     failed += 1
-                    sys.stderr.write(f"dmnet: {' '.join(str(done).split())}\n")
+                    complain(str(done))
                 else:
                     say(done)
         is_whole = not failed
     finally:
         journal.finish(is_whole=is_whole)
     boxes = sum(journal.done.values())
+    about = {"out": str(options.out), "images": len(journal.done), "boxes": boxes, "failed": failed}
+    say.result(about | {"boxes_of": dict(journal.done), "notes": list(predictor.notes)})
     say(f"{options.out}: images: {len(journal.done)}, boxes: {boxes:,}")
     if work.counts and not any(work.counts) and hasattr(predictor.detector, "nothing_found"):
         say(f"note: {predictor.detector.nothing_found()}")

@@ -15,8 +15,7 @@ class Options:
 
 def run(options: Options, say: Say) -> None:
     from dmnet_lib.core import result_folder
-    from dmnet_lib.evaluation import experiments
-    from dmnet_lib.reporting.pages import pages, sweep
+    from dmnet_lib.reporting.pages import index
 
     results = result_folder.results_root()
     homes = result_folder.homes(results)
@@ -24,13 +23,10 @@ def run(options: Options, say: Say) -> None:
         raise InputError(f"{results}: no results; change to the project that you ran, or run one")
     faults, overwrite = [], options.replaced.overwrite
     for home in homes:
-        is_sweep = (home / experiments.SWEEP).exists()
-        write = sweep.write_page if is_sweep else pages.write_experiment
         try:
-            say(f"{write(home, overwrite=overwrite)}")
+            say(f"{index.write_pages(home, overwrite=overwrite)}")
         except (InputError, OSError) as error:  # the others have their reports
             faults.append(f"{home.name}: {error}")
-    for path in pages.write_index(results, overwrite=overwrite):
-        say(f"{path}")
+    say(f"{index.write_index(results, overwrite=overwrite)}")
     if faults:
         raise InputError("; ".join(faults))

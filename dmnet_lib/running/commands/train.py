@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmnet_lib.core import numerics, params
+from dmnet_lib.running.commands import common
 from dmnet_lib.running.commands.common import Say, option
 
 
@@ -11,7 +12,8 @@ from dmnet_lib.running.commands.common import Say, option
 class Options:
     """A parameter file, and which of its networks to train."""
 
-    params: Path = option("a parameter file", flag="", metavar="PARAMS")
+    params: Path = option("a parameter file, or its name in params/", flag="",
+        type=common.params_file, metavar="PARAMS")  # fmt: skip
     network: str = option("what to train", choices=("mcnn", "detector"))
 
 

@@ -27,6 +27,7 @@ def run(options: Options, say: Say) -> None:
         second = _read(options.against or _run_again(first, scratch, say))
         names = {*second.stages} | ({*first.stages} if options.against else set())
         wrong = compare(first, second, sorted(names), say)
+    say.result({"stages": sorted(names), "differ": wrong})
     if wrong:
         raise InputError(f"{options.home}: not the same, in {', '.join(wrong)}")
 
@@ -66,7 +67,7 @@ def compare(first: ResultFolder, second: ResultFolder, names: Sequence[str], say
 
 
 def _kind(path: Path) -> str:
-    made_by = files.read_json(path) if path.is_file() else {}
+    made_by = files.read_told(path) if path.is_file() else {}
     return made_by.get("numerics", numerics.PORTABLE)
 
 
