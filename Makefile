@@ -52,8 +52,8 @@ lint: setup  ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-faults: setup  ## stop runs at random moments and fill disks, fifty rounds (an hour)
-	FAULT_ROUNDS=$${FAULT_ROUNDS:-50} OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults -rP
+faults: setup  ## stop runs, fill disks, try hostile inputs; say what held (hours)
+	FAULT_ROUNDS=$${FAULT_ROUNDS:-50} OMP_NUM_THREADS=1 $(BIN)/pytest --thorough tests/faults -rP
 
 bench: setup  ## measure speed, beside reference implementations (about 20 minutes)
 	$(BIN)/python benchmarks/bench.py --largest 100000

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 SUITE = ("suite", "browser", "benchmarks", "training", "faults")  # whole programs and trainings
-TINY = ("test_notebooks", "test_papermill", "test_tiny")  # files whose tests look at the tiny run
+# Files whose tests look at the tiny run.
+TINY = ("test_notebooks", "test_papermill", "test_tiny", "test_stages")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

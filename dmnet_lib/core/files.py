@@ -6,6 +6,7 @@ large to be meant is refused with the limit and how to raise it. `foreign` reads
 
 import difflib
 import errno
+import fcntl
 import json
 import math
 import os
@@ -39,6 +40,8 @@ LONGEST_TEMP = 52  # bytes: with what is made below it, a socket's path may have
 SCRATCH = "dmnet-scratch-"  # how temporary folders begin
 LOCK = ".lock"  # of a folder: held by the process that is at work in it
 BEGUN_S = 60.0  # a temporary folder that is younger may not have its lock yet
+PART, PARTS = (".dmnet-", ".part"), ".dmnet-*.part"  # how files begin and end until they are whole
+LOCKED_S = 1.0  # a part that is younger may not have its lock yet
 AGAIN = "run the experiment again with --force"
 UNFINISHED = ".unfinished"  # stands in a folder while its files are written
 
@@ -94,16 +97,31 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """Open path for writing: it is whole when the block ends, and untouched if that raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART[0], suffix=PART[1])
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:
+                with suppress(OSError):  # where it cannot be held, it is not removed either
+                    fcntl.flock(stream, fcntl.LOCK_EX)
                 yield stream
             part.chmod(0o644)  # mkstemp makes files that only their owner can read
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def remove_parts(parts: Iterable[Path]) -> int:
+    """Remove what killed processes left of `whole`, of paths like PARTS; return the bytes freed."""
+    freed = 0
+    for part in parts:
+        with suppress(OSError, InputError), opened(part, most=ANY_BYTES) as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # refused while its writer lives
+            about = os.fstat(stream.fileno())
+            if time.time() - about.st_mtime > LOCKED_S:
+                part.unlink()
+                freed += about.st_size
+    return freed
 
 
 @contextmanager
@@ -118,7 +136,7 @@ def writing(path: Path | str) -> Iterator[None]:
                 raise
         if fault.errno is None and "requested and" in str(fault):  # numpy's, of a full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{path}") from error
-        part = Path(path).with_name(f".{Path(path).name}.")  # as `whole` begins it
+        part = Path(path).with_name(PART[0])  # as `whole` begins it
         if fault.errno and f"{fault.filename or part}".startswith(f"{part}"):
             fault.filename = f"{path}"
         if fault is error or not fault.filename:

@@ -8,7 +8,7 @@ a file is kept only while it is whole and made of what is there now.
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -85,6 +85,9 @@ class Made:
     def begin(self, wanted: Iterable[str] | None = None) -> None:
         """Take the names, and remove what was made before and is not wanted: by default them."""
         wanted = set(self._names if wanted is None else wanted)
+        for folder in {name.rpartition("/")[0] for name in (*self._names, *wanted)}:
+            with suppress(OSError, ValueError):  # a damaged mark may tell of any folder
+                files.remove_parts(files.below(self.root, folder).glob(files.PARTS))
         for name, one in self.files.items():
             if name not in wanted and stamp(f"{self.root}/{name}") and not self._is_changed(one):
                 files.below(self.root, name).unlink(missing_ok=True)

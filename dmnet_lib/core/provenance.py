@@ -45,7 +45,8 @@ UNTRAINED = (
     "fusion_iou", "fusion_top", "truncated_boxes", "view_weight", "calibrate_scores", "votes",
     "suppression", "grids", "tiles_px", "tile_overlap", "budgets",
 )  # fmt: skip
-DETECTIONS = ".cache/detections"  # below the folder of results
+CACHE = ".cache"  # below the folder of results
+DETECTIONS = f"{CACHE}/detections"
 
 
 def code_modules(source: str) -> list[str]:
@@ -159,7 +160,7 @@ class Stage:
         code = code_digest("from dmnet_lib.training import density, detection, loop")
         kind = numerics.kind(self.params)
         key = files.digest_of([self.name, chosen, [*map(files.digest, inputs)], code, kind])
-        return self.results / ".cache/checkpoints" / f"{name}-{key}.pt"
+        return self.results / CACHE / "checkpoints" / f"{name}-{key}.pt"
 
     def detection_cache(self, *inputs: Path) -> Path:
         """Return the folder where detections are cached, named by all that decides them."""
@@ -205,6 +206,7 @@ def begin(name: str, values: MutableMapping[str, object]) -> Stage:
     values.update(stage.params)
     numerics.pin(stage.params)
     stage.out.mkdir(parents=True, exist_ok=True)
+    files.remove_parts(stage.out.rglob(files.PARTS))
     (stage.out / METRICS).unlink(missing_ok=True)  # run again, it is unfinished until they come
     declared = {n: value for n, value in told.get("declared", {}).items() if n in stage.params}
     files.write_text(stage.out / PARAMS, params.dump(stage.params | declared))

@@ -42,6 +42,7 @@ QUIET = [  # kernels tell nothing of how they are shut down
     "--IPKernelApp.log_level=CRITICAL",
     "--IPKernelApp.exec_lines=__import__('logging').getLogger('asyncio').setLevel('CRITICAL')",
 ]
+STARTS_S = 600  # that a kernel has to answer: on a busy machine a minute is not enough
 ENDS_S = 5.0  # that a killed kernel has to be gone
 Say, Tell = Callable[[str], None], Callable[[object], None]
 
@@ -131,7 +132,10 @@ def run(
 
 def _run_all(job: Job, steps: Sequence[StagePlan], say: Say) -> None:
     """Run what is due of the steps, say how long each took, and write the pages."""
-    shutil.rmtree(job.home / WORK, ignore_errors=True)  # what a killed run left
+    shutil.rmtree(job.home / WORK, ignore_errors=True)  # what a killed run left, and the next line
+    results = job.home.parent
+    shared = (results / provenance.CACHE).rglob(files.PARTS)
+    files.remove_parts((*job.home.glob(files.PARTS), *results.glob(files.PARTS), *shared))
     started = time.monotonic()
     try:
         for number, step in enumerate(steps, 1):
@@ -172,7 +176,8 @@ def _write_pages(job: Job) -> None:
 def clean(
     experiment: str | None = None, *, results: Path | None = None, say: Say = lambda _: None
 ) -> int:
-    """Remove superseded keys, failed runs and work folders; say and return the bytes freed.
+    """Remove superseded keys, failed runs, work folders and what killed processes left half
+    written; say and return the bytes freed.
 
     Without an experiment's name, those in use are passed over, which is said, and if there are none
     also what detectors saw goes: it is looked at again when it is needed. Raises InputError at the
@@ -200,6 +205,7 @@ def clean(
                 freed += _clean_one(home) if home in homes else 0
             except InputError as error:
                 damaged.append(str(error))
+        freed += files.remove_parts(root.rglob(files.PARTS))
         if not experiment and not in_use:
             freed += _remove(root / provenance.DETECTIONS)
     say(f"freed {freed / 1e6:.1f} MB")
@@ -307,7 +313,7 @@ def _execute(job: Job, step: StagePlan, work: Path) -> None:
             source, target, values, engine_name=engine.NAME, kernel_name="python3",
             language="python", cwd=str(ROOT), kernel_manager_class=Kernels,
             config=Config(KernelManager=sockets), stderr_file=sys.stderr,
-            extra_arguments=QUIET,
+            extra_arguments=QUIET, start_timeout=STARTS_S,
             progress_bar={"desc": step.name, "disable": None},  # none where there is no terminal
         )  # fmt: skip
 

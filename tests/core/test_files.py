@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +40,26 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_part(
         files.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_half_written_goes_and_what_is_being_written_stays(
+    tmp_path: Path,
+) -> None:
+    write = "import os, sys; from pathlib import Path; from dmnet_lib.core import files; "
+    write += "files.write_text(Path(sys.argv[1]), (os.kill(os.getpid(), 9) for _ in [1]))"
+    subprocess.run([sys.executable, "-c", write, tmp_path / "a.txt"])
+    (killed,) = tmp_path.iterdir()
+    assert killed.match(files.PARTS)
+    os.mkfifo(tmp_path / ".dmnet-pipe.part")
+    own = files.write_text(tmp_path / ".own.part", "of somebody")
+    assert files.remove_parts(tmp_path.glob(files.PARTS)) == 0  # too young to tell
+    os.utime(killed, (0, 0))
+    with files.whole(tmp_path / "b.txt") as stream:
+        os.utime(stream.fileno(), (0, 0))
+        files.remove_parts(tmp_path.glob(files.PARTS))
+        stream.write(b"whole")
+    (tmp_path / ".dmnet-pipe.part").unlink()
+    assert {*tmp_path.iterdir()} == {own, tmp_path / "b.txt"}
 
 
 def test_json_is_sorted_and_comes_back(tmp_path: Path):

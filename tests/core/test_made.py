@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from builders import fault
 
+from dmnet_lib.core import files
 from dmnet_lib.core.made import Made, stamp
 
 NAMES = ("list.json", "texts/")
@@ -43,6 +44,18 @@ def test_ones_own_is_replaced_and_what_is_no_longer_made_goes(tmp_path: Path) ->
     (tmp_path / "texts" / "mine").write_text("3")
     write(tmp_path, a="4")
     assert {one.name for one in (tmp_path / "texts").iterdir()} == {"a", "mine"}
+
+
+def test_what_a_killed_call_left_half_written_goes(tmp_path: Path) -> None:
+    write(tmp_path, a="1")
+    mine, *parts = (
+        tmp_path / n for n in ("other/.dmnet-a.part", ".dmnet-b.part", "texts/.dmnet-c.part")
+    )
+    for path in (mine, *parts):
+        files.write_text(path, "hal")
+        os.utime(path, (0, 0))
+    write(tmp_path, a="2")
+    assert [path.exists() for path in (mine, *parts)] == [True, False, False]
 
 
 def test_what_another_made_is_refused_unless_it_is_to_be_replaced(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The runner on two made-up notebooks: 00_numbers writes numbers, 01_sum adds them up."""
 
+import os
 import re
 import shutil
 import signal
@@ -268,8 +269,10 @@ def test_clean_keeps_the_latest_and_without_a_name_forgets_what_detectors_saw(do
             runner.clean(name, results=done.places["results"])
     seen = files.write_json(done.places["results"] / ".cache" / "detections" / "k" / "a.npz", {})
     assert runner.clean("x", results=done.places["results"]) == 0 and seen.exists()
-    assert runner.clean(results=done.places["results"]) >= 3
-    assert not seen.exists()
+    part = files.write_text(seen.parents[2] / "checkpoints" / ".dmnet-0.part", "half")
+    os.utime(part, (0, 0))
+    assert runner.clean(results=done.places["results"]) >= 7
+    assert not seen.exists() and not part.exists()
     assert (done.folder("01_sum") / "t.json").exists()
 
 

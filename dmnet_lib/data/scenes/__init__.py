@@ -137,6 +137,7 @@ def write(root: Path, *, train: int, val: int, test: int, seed: int, jobs: int =
     if _label(root) == label and all(made.stands(name, of) for pair in names for name in pair):
         return root
     _clear(root)
+    files.remove_parts(root.rglob(files.PARTS))
     # Marked as ours from the first file on, so that a killed run can be taken up again.
     files.write_json(root / "scenes.json", label | {"whole": False})
     made.begin()
