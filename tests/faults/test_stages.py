@@ -54,6 +54,7 @@ def as_before(bench: Bench, tiny: Run, stage: str) -> float:
     return notebook["metadata"]["papermill"]["duration"]
 
 
+@thorough
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
     "stage", [s if s == IN_TESTS else pytest.param(s, marks=thorough) for s in STAGES]
@@ -72,6 +73,7 @@ def test_a_run_stopped_in_a_stage_goes_on(
     sys.stdout.write(f"{stop.name} after {after_s:.1f} s of {took_s:.0f} s of {stage}: {told}\n")
 
 
+@thorough
 @pytest.mark.parametrize("only", [SAMPLE, pytest.param(".", marks=thorough)])
 def test_any_file_of_a_run_may_find_the_disk_full(bench: Bench, tiny: Run, only: str) -> None:
     """Run on run stops at the next file, until none is left; every other disk stays full."""
