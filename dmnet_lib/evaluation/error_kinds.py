@@ -89,9 +89,8 @@ class _Pairs(NamedTuple):
 
     def best(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return each of count detections' greatest IoU, 0 of none, and its object, -1 of none."""
-        order = np.lexsort(
-            (self.box, self.iou, self.row)
-        )  # the later one of equals, as in matching
+        # The later one of equals, as in matching.
+        order = np.lexsort((self.box, self.iou, self.row))
         iou, box = np.zeros(count), np.full(count, -1)
         iou[self.row[order]], box[self.row[order]] = self.iou[order], self.box[order]
         return iou, box

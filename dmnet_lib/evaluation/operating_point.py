@@ -99,12 +99,8 @@ def by_class(errors: Errors, score: float) -> pd.DataFrame:
         counts = {"objects": objects, "TP": true, "FP": kept - true, "FN": objects - true}
         precision, recall = true / kept if kept else None, true / objects
         f1, best = 2 * true / (kept + objects), ranked.best() or (None, None)
-        rows[name] = counts | {
-            "precision": precision,
-            "recall": recall,
-            "f1": f1,
-            "best_score": best[0],
-        }
+        rates = {"precision": precision, "recall": recall, "f1": f1}
+        rows[name] = counts | rates | {"best_score": best[0]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
 
 

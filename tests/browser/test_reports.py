@@ -89,7 +89,7 @@ METRICS = {
         "strategy": "planned mcnn 6", "score": 0.5, "f1": 0.6, "held_out_f1": None, "by_class": [],
         "confusion": {"classes": ["car"], "cells": [[6, 1], [0, 0]]}},
     "small": {"half_at_px": {"planned mcnn 6": 9.5}, "share_below": {"planned mcnn 6": 0.4}},
-    "baselines": {"global": "global"}, "images": 3, "split": "val", "words": ["`a` is best."],
+    "baselines": {"global": "global"}, "images": 3, "split": "val",
     "verdict": {"tone": "loses", "sentence": "`a` loses.", "against": ["Few images."],
                 "strategy": "planned mcnn 6", "rival": "sliding 640"},
 }  # fmt: skip

@@ -194,14 +194,13 @@ VERDICT = {"tone": "wins", "sentence": "`a <b>` beats `c`.", "against": ["Few im
 def test_an_evaluated_page_starts_with_the_verdict_then_front_and_table(
     base: Path,
 ) -> None:
-    page = evaluated(base, verdict=VERDICT, words=["`a` is best."])
+    page = evaluated(base, verdict=VERDICT)
     order = (
         "<h1>",
         "<code>a &lt;b&gt;</code> beats",
         "Few images.",
         "AP over megapixels",
         "<caption>The methods",
-        "All findings in words",
         ">Evaluation setup",
         ">Method",
     )
@@ -214,6 +213,13 @@ def test_an_evaluated_page_starts_with_the_verdict_then_front_and_table(
     assert 'class="box verdict wins"' in page
     assert "12 images" in page
     assert "seed 7" in page
+
+
+def test_the_verdict_s_strategy_is_shown_whatever_its_setting(base: Path) -> None:
+    main, told = ["global"], VERDICT | {"strategy": "density", "rival": "global"}
+    page = evaluated(base, main=main, verdict=told)
+    assert '<tr class="changed"><th scope="row"><span class="swatch"' in page
+    assert ">31.3</td>" in page.partition("All settings")[0]  # density's AP, in the short table
 
 
 ERRORS = [

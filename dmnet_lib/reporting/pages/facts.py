@@ -104,4 +104,4 @@ def changed(values: Mapping[str, Mapping[str, object]], shown: object) -> list[s
 
 def json_or_empty(path: Path) -> dict:
     """Return what a JSON file holds, nothing where there is none."""
-    return files.read_json(path) if path.exists() else {}
+    return files.read_told(path) if path.exists() else {}

@@ -60,6 +60,12 @@ class Evaluated:
         return named if named in self.rows else verdict.best(self.rows, fixed)
 
     @property
+    def shown(self) -> list[str]:
+        """The main strategies, and those that the verdict is about, whatever their setting."""
+        wanted = dict.fromkeys([*self.main, self.best, self.rival])
+        return [name for name in wanted if name in self.rows]
+
+    @property
     def named(self) -> list[str]:
         """The strategies that the verdict names."""
         told = self.metrics.get("verdict", {}).values()
@@ -93,14 +99,14 @@ class Evaluated:
         return frame.astype(dict.fromkeys(names[:3], float))
 
     def short(self) -> Table:
-        """Return the six columns that decide, of the main strategies."""
+        """Return the six columns that decide, of the strategies that are shown."""
         baselines = self.metrics.get("baselines", {})
         method = next((m for m, name in baselines.items() if name == self.rival), "global")
         versus = f"AP vs {baselines.get(method, method)}"
         from dmnet_lib.reporting import charts  # with matplotlib
 
-        rows, records, looks = [], described(self.main), charts.styles(self.main)
-        for name in self.main:
+        rows, records, looks = [], described(self.shown), charts.styles(self.shown)
+        for name in self.shown:
             row = self.rows[name]
             scores = [_percent(row.get(score)) for score in ("AP", "AP50", "APs")]
             costs = [_number(row.get("megapixels"), 2), _number(self.seconds.get(name), 2)]
@@ -112,22 +118,25 @@ class Evaluated:
             rows.append((named, *scores, *costs, difference))
         head = ("strategy", "AP", "AP50", "APs", "Mpx", "seconds", versus)
         where = self.metrics.get("split", "the test split")
-        caption = f"The methods at their default settings on {where}; costs per image"
-        marked = {self.main.index(self.best)} if self.best in self.main else ()
+        caption = f"The methods at their default settings, and the verdict's, on {where}; per image"
+        marked = {self.shown.index(self.best)} if self.best else ()
         return Table(head, rows, caption, row_heads=True, changed=marked)
 
     def errors(self, about: Mapping[str, str]) -> Table | None:
-        """Return the errors of the best strategy by kind, and what each kind costs."""
-        of_kind = self.metrics.get("errors", {}).get(self.best)
-        if not of_kind:
+        """Return errors by kind, and what each kind costs: of the best strategy, or else of the one
+        that was looked at in detail, which is the best by megapixels."""
+        known = self.metrics.get("errors", {})
+        names = (self.best, self.metrics.get("operating", {}).get("strategy"))
+        name = next((name for name in names if name in known), None)
+        if name is None:
             return None
         rows = []
-        for one in sorted(of_kind, key=lambda one: -(one["AP50_cost"] or 0)):
+        for one in sorted(known[name], key=lambda one: -(one["AP50_cost"] or 0)):
             cost = {"difference": one["AP50_cost"], "low": one["low"], "high": one["high"]}
             cell = Difference.read(cost).cell()
             kind = NAMED.format(one["kind"], about.get(one["kind"], ""))
             rows.append((kind, f"{one['errors']:,.0f}", cell))
-        caption = f"Errors of {self.best} by kind, the most costly first"
+        caption = f"Errors of {name} by kind, the most costly first"
         return Table(("kind", "errors", "AP50 it costs"), rows, caption, row_heads=True)
 
     def by_class(self) -> Table | None:

@@ -95,14 +95,14 @@ def _shown(results: ResultFolder, found: Evaluated) -> dict[str, object]:
     shown: dict[str, object] = {"fronts": drawn, "error_table": found.errors(error_kinds.ABOUT)}
     if errors := found.metrics.get("errors"):
         alt = "Stacked bars: what each kind of error costs each strategy"
-        main = {name: errors[name] for name in found.main if name in errors}
-        shown["error_figure"] = _drawn(charts.error_costs(main), alt)
-    judged = found.best and pictures.read(results, found.main, found.min_score)
+        costs = {name: errors[name] for name in found.shown if name in errors}
+        shown["error_figure"] = _drawn(charts.error_costs(costs), alt)
+    judged = found.best and pictures.read(results, found.shown, found.min_score)
     if judged:
         pair = (found.best, found.rival or found.main[0])
         flipped = [name for _, name in found.of_kinds()]
         shown["flipped"] = judged.picture(int(judged.gain(pair[0], flipped[0]).argmax()), flipped)
-        images = [judged.picture(i, found.main, pictures.WINDOW_WH) for i in judged.telling(*pair)]
+        images = [judged.picture(i, found.shown, pictures.WINDOW_WH) for i in judged.telling(*pair)]
         shown["gallery"] = {"pictures": images, "pair": pair, "of": len(judged.split.annotations)}
     return shown
 

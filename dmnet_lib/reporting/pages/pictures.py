@@ -120,7 +120,7 @@ def read(results: ResultFolder, names: Sequence[str], min_score: float) -> Judge
 def _split(results: ResultFolder) -> Split | None:
     values, folder = results.params(DATASET), results.folder(DATASET)
     source = Source.of(values)
-    about = files.read_json(folder / "dataset.json")["fingerprint"]
+    about = files.read_told(folder / "dataset.json")["fingerprint"]
     is_same = source.dataset != SCENES or about == provenance.data_fingerprint(Path(source.root))
     split = source.load(str(values["test_split"])) if is_same else None  # else drawn anew since
     return split if split and split.images is not None else None
