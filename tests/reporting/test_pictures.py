@@ -10,8 +10,9 @@ import pytest
 from pictured import NAMES, SIZE_WH, judged_run
 from PIL import Image
 
+from dmnet_lib.core import files
 from dmnet_lib.core.result_folder import ResultFolder
-from dmnet_lib.reporting.pages import facts, pictures
+from dmnet_lib.reporting.pages import facts, pages, pictures
 from dmnet_lib.reporting.pages.pictures import Judgements
 
 
@@ -88,3 +89,16 @@ def test_a_run_says_when_on_what_and_how_long_it_ran(run: ResultFolder) -> None:
     about = facts.read(run)
     assert (about.machine, about.commit) == ("Linux x86_64, 8 cores", "abc")
     assert about.date.endswith("UTC") and about.duration == "0 min"
+
+
+def test_a_gallery_has_the_verdict_s_strategy_whatever_its_setting(run: ResultFolder) -> None:
+    rows = {name: {"AP": 0.1, "megapixels": 1.0} for name in NAMES}
+    told = {"strategy": "planned mcnn 6", "rival": "global", "sentence": "`a`."}
+    metrics = {"strategies": rows, "main": ["global"], "verdict": told}
+    folder = run.home / "06_evaluation" / "k"
+    files.write_json(folder / "metrics.json", metrics)
+    files.write_text(folder / "params.yaml", "seed: 0\n")
+    run.with_stage("06_evaluation", "k", {}).write()
+    pages.write_experiment(run.home)
+    gallery = (run.home / "gallery.html").read_text()
+    assert '<option value="1" selected>planned mcnn 6</option>' in gallery
