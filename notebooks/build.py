@@ -40,7 +40,8 @@ def is_parameters(cell: dict) -> bool:
 def _line(parameter: params.Parameter) -> str:
     default, kind = parameter.default, type(parameter.default).__name__
     value = json.dumps(default, ensure_ascii=False) if kind in ("str", "list") else repr(default)
-    kind = "float | str" if kind == "str" and parameter.is_number else kind
+    # A form that papermill reads too: others it would call unknown parameters.
+    kind = "float or str" if kind == "str" and parameter.is_number else kind
     comment = f"# {parameter.allowed} {parameter.help}".replace("  ", " ")
     line = f"{parameter.name}: {kind} = {value}  {comment}"
     return line if len(line) <= WIDTH else f"{comment}\n{line.partition('  # ')[0]}"

@@ -71,6 +71,8 @@ def other(place: str) -> Value:
     elif isinstance(one.default, str):
         choices = params.CHOICES.match(one.allowed)[1].split(",")
         value = next(word.strip() for word in choices if word.strip() != one.default)
+    elif name == "examples":
+        value = 1
     elif isinstance(one.default, int):
         value = one.default + (32 if name.endswith("_px") else 1)
     else:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import build
+import papermill
 import pytest
 import yaml
 from packaging.utils import canonicalize_name
@@ -342,6 +343,9 @@ def test_outputs_and_a_second_cell_of_parameters_are_found() -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_parameters_cell_is_as_make_notebooks_writes_it(path: Path) -> None:
     assert path.read_text() == build.built(path)
+    cell = build.parameters_cell(json.loads(path.read_text()), path.stem)
+    named = {node.target.id for node in ast.parse(cell).body}
+    assert {*papermill.inspect_notebook(str(path))} == named, "papermill reads each line"
 
 
 # Dependencies, parameter files, words.

@@ -50,7 +50,7 @@ def run(home: Path, name: str, values: dict, until: str) -> Path:
     sections = params.load(PARAMS).changed
     for place, value in values.items():
         section, _, own = place.partition(".")
-        value = str(written.get(str(value), value)) if value in written else value
+        value = str(written[value]) if value in (*written,) else value
         sections[section] = sections.get(section, {}) | {own: value}
     path = files.write_text(home / "in" / f"{name}.yaml", params.text_of("What?", sections))
     runner.run(path, say=print, until=until, results=home)
