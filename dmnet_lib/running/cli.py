@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except WrongCommand as error:
-        sys.stderr.write(f"dmnet: {output.harmless(str(error))}\n")
+        output.complain(str(error))
         return 2
     except Exception as error:
         if DEBUG in given:
