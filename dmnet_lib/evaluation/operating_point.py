@@ -10,6 +10,7 @@ import pandas as pd
 from dmnet_lib.evaluation.error_kinds import CLASS, RIGHT, Errors
 
 ALL = "all classes"
+DRAWN = 200  # points of a curve in a figure, and in the table behind it
 BACKGROUND, MISSED = "background", "missed"  # a false box of nothing, and an object without a box
 
 
@@ -56,6 +57,12 @@ class Ranked(NamedTuple):
         rates = {"precision": true / kept, "recall": true / max(1, self.objects)}
         f1 = 2 * true / np.maximum(1, kept + self.objects)
         return pd.DataFrame({"score": scores[last], **rates, "f1": f1})
+
+    def drawn(self) -> pd.DataFrame:
+        """Return the curve at so many of its scores as a figure shows, its ends among them."""
+        table = self.curve()
+        places = np.linspace(0, len(table) - 1, min(DRAWN, len(table))).astype(int)
+        return table.iloc[places]
 
     def best(self) -> tuple[float, float] | None:
         """Return the score of the highest F1, and that; None where nothing is right."""

@@ -97,3 +97,11 @@ def test_the_choice_follows_the_scores(scale: float) -> None:
     )
     scaled = operating_point.choose(error_kinds.classify(truth, other), np.arange(40))
     assert scaled.score == pytest.approx(point.score * scale) and scaled.f1 == point.f1
+
+
+def test_a_drawn_curve_has_few_points_and_its_ends() -> None:
+    ranked = Ranked.of(error_kinds.classify(*drawn()))
+    whole, shown = ranked.curve(), ranked.drawn()
+    assert len(whole) > len(shown) == operating_point.DRAWN
+    assert shown.iloc[[0, -1]].equals(whole.iloc[[0, -1]])
+    assert len(Ranked(np.zeros(0), np.zeros(0, bool), 0).drawn()) == 0
