@@ -216,7 +216,7 @@ def begin(name: str, values: MutableMapping[str, object]) -> Stage:
 
 
 def commit() -> str:
-    """Return this library's commit, with -dirty if its repository holds changes; "" if not in git."""
+    """Return the library's commit, -dirty where its repository has changes; "" if not in git."""
     is_tracked = git(LIBRARY, "log", "-1", "--format=%h", "--", ".")
     return is_tracked and git(LIBRARY, "describe", "--always", "--dirty", "--exclude=*")
 
