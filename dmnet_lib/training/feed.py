@@ -59,15 +59,15 @@ def lost_workers_told() -> Iterator[None]:
 
 
 def workers(device: torch.device) -> int:
-    """Return the number of processes that draw: DMNET_JOBS, else the cores that training leaves."""
+    """Return the number of processes that draw: DMNET_JOBS, else the cores that training leaves,
+    and one where it leaves none, for the moments in which training keeps only one busy."""
     if given := os.environ.get(JOBS):
         if not given.isdecimal():
             raise InputError(f"{JOBS}={given}: expected a number of processes")
         return int(given)
-    # Networks on the CPU keep all of torch's threads busy: a worker would take its time from them.
     busy = torch.get_num_threads() if device.type == "cpu" else 1
     trainings = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if distributed.size() > 1 else 1
-    return max(0, parallel.cores() // trainings - busy)
+    return max(1, parallel.cores() // trainings - busy)
 
 
 def _begin(_: int) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,9 +20,9 @@ from tqdm import tqdm
 
 from dmnet_lib.core import files, lists
 from dmnet_lib.core.files import InputError
-from dmnet_lib.training import distributed, feed
+from dmnet_lib.training import distributed, feed, gradients
+from dmnet_lib.training.gradients import Batch, LossOf
 
-Batch = TypeVar("Batch")
 WARM_UP_SHARE = 0.05  # of all steps, to let the normalisation settle before the full rate
 OPTIMISERS = {  # fused: the usual takes roots as `weights._WithoutMKL` tells
     "adamw": partial(torch.optim.AdamW, fused=True),
@@ -76,7 +75,7 @@ class Recipe:
 
 def fit(
     model: nn.Module, recipe: Recipe, *, draw_batch: Callable[[np.random.Generator], Batch],
-    loss_of: Callable[[nn.Module, Batch], torch.Tensor],
+    loss_of: LossOf,
     evaluate: Callable[[nn.Module], dict[str, float]] | None,
     minimise: str, checkpoint: Path, label: str,
 ) -> pd.DataFrame:  # fmt: skip
@@ -92,7 +91,7 @@ def fit(
     state = _State.load(checkpoint, model, optimiser)
     distributed.require_same(state.step)
     steps = range(state.step, recipe.steps)
-    network = distributed.together(model) if steps else model
+    compute = _gradients_of(model, loss_of) if steps else None
     losses: list[float] = []
     bar = tqdm(
         total=recipe.steps, initial=state.step, desc=label, unit="step", mininterval=2,
@@ -101,7 +100,7 @@ def fit(
     with feed.lost_workers_told(), bar:
         batches = feed.batches_of(draw_batch, recipe.seed, steps, device)
         for step, batch in zip(steps, batches, strict=True):
-            losses.append(_step(network, optimiser, recipe.rate(step), loss_of, batch))
+            losses.append(_step(compute, optimiser, recipe.rate(step), batch))
             bar.update()
             state.step = step + 1
             if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
@@ -120,21 +119,28 @@ def fit(
     return pd.DataFrame(state.rows)
 
 
+def _gradients_of(model: nn.Module, loss_of: LossOf) -> Callable[[Batch], float]:
+    """Return what adds the gradients of a batch to the model's, and returns its loss."""
+    is_alone = distributed.size() == 1
+    if is_alone and next(model.parameters()).device.type == "cpu":
+        return gradients.Halves(model, loss_of)
+    return partial(gradients.whole, distributed.together(model), loss_of)
+
+
 def _step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, rate: float,
-    loss_of: Callable[[nn.Module, Batch], torch.Tensor], batch: Batch,
-) -> float:  # fmt: skip
-    model.train()
+    compute: Callable[[Batch], float], optimiser: torch.optim.Optimizer, rate: float, batch: Batch
+) -> float:
     for group in optimiser.param_groups:
         group["lr"] = rate
-    loss = loss_of(model, batch)
-    if not torch.isfinite(loss):
-        raise InputError(f"the loss became {loss.item()}: lower learning_rate and run again")
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+    loss = compute(batch)
+    if not math.isfinite(loss):
+        raise InputError(f"the loss became {loss}: lower learning_rate and run again")
+    nn.utils.clip_grad_norm_(
+        [one for group in optimiser.param_groups for one in group["params"]], GRADIENT_NORM
+    )
     optimiser.step()
-    return float(loss.detach())
+    return loss
 
 
 @dataclass

@@ -23,7 +23,7 @@ from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.density import maps, mcnn, points, sizes
 from dmnet_lib.detection import detectors, networks
-from dmnet_lib.training import density, detection, feed, jobs, loop
+from dmnet_lib.training import density, detection, feed, gradients, jobs, loop
 from dmnet_lib.training.loop import Recipe
 
 RECIPE = Recipe(steps=6, learning_rate=0.05, evaluate_every=2, seed=3)
@@ -37,11 +37,12 @@ def layers() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
 
 
-def batch(rng: np.random.Generator) -> torch.Tensor:
-    return torch.from_numpy(rng.normal(size=(8, 2))).float()
+def batch(rng: np.random.Generator) -> tuple[torch.Tensor]:
+    return (torch.from_numpy(rng.normal(size=(8, 2))).float(),)
 
 
-def squared(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+def squared(model: nn.Module, batch: tuple[torch.Tensor]) -> torch.Tensor:
+    (pixels,) = batch
     return ((model(pixels) - pixels.sum(dim=1, keepdim=True)) ** 2).mean()
 
 
@@ -251,7 +252,7 @@ def test_workers_get_the_cores_that_training_leaves(monkeypatch: pytest.MonkeyPa
     assert feed.workers(torch.device("cpu")) == 2
     assert feed.workers(torch.device("cuda")) == 7
     monkeypatch.setattr(torch, "get_num_threads", lambda: 9)
-    assert feed.workers(torch.device("cpu")) == 0
+    assert feed.workers(torch.device("cpu")) == 1
     monkeypatch.setenv(feed.JOBS, "many")
     with pytest.raises(InputError, match="DMNET_JOBS=many: expected a number"):
         feed.workers(torch.device("cpu"))
@@ -453,3 +454,28 @@ def test_each_network_is_trained_by_one_function(tmp_path: Path) -> None:
     again = weights.read(tmp_path / networks.WEIGHTS, networks.build("fcos_small", VISDRONE))
     for key, value in found.state_dict().items():
         assert torch.equal(value, again.state_dict()[key])
+
+
+def test_halves_of_a_batch_add_up_to_its_gradients() -> None:
+    """Of a network without normalisation: a batch of 7 in halves of 4 and 3."""
+    rng, loss_of = np.random.default_rng(0), squared
+    model = weights.seeded(partial(nn.Linear, 2, 1), 0)
+    rows = (torch.from_numpy(rng.normal(size=(7, 2))).float(),)
+    expected = gradients.whole(model, loss_of, rows)
+    wanted = [one.grad.clone() for one in model.parameters()]
+    model.zero_grad()
+    halves = gradients.Halves(model, loss_of)
+    assert halves(rows) == pytest.approx(expected)
+    for one, grad in zip(model.parameters(), wanted, strict=True):
+        torch.testing.assert_close(one.grad, grad)
+    model.zero_grad()
+    one = (rows[0][:1],)
+    assert halves(one) == pytest.approx(loss_of(model, one).item())
+
+
+def test_halves_measure_what_normalises_on_all_of_a_batch() -> None:
+    model = weights.seeded(layers, 0)
+    rows = torch.cat([torch.zeros(4, 2), torch.ones(4, 2)])
+    gradients.Halves(model, squared)((rows,))
+    zero, one = (model[0](part[:1])[0] for part in (rows, rows[4:]))
+    torch.testing.assert_close(model[1].running_mean, 0.1 * (zero + one) / 2)
