@@ -1,9 +1,9 @@
 """Results and measurements in, the generated pages of docs/ and README's table out: `make docs`.
 
 The pages are written whole, from docs/templates: results.md, fusion.md, plans.md, sahi.md,
-official.md, speed.md and licences.md. README.md and scaling.md have generated parts between marks.
-The figures that they and README show go to docs/figures; results/README.md lists the experiments.
-Run it after experiments and benchmarks.
+official.md, speed.md, glossary.md and licences.md. README.md and scaling.md have generated parts
+between marks. The figures that they and README show go to docs/figures; results/README.md lists
+the experiments. Run it after experiments and benchmarks.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from dmnet_lib.core.result_folder import DETECTION, EVALUATION, ResultFolder
 from dmnet_lib.evaluation import strategy_table
 from dmnet_lib.evaluation.difference import Difference
 from dmnet_lib.reporting.pages import findings, index
-from dmnet_lib.reporting.pages.render import Table
+from dmnet_lib.reporting.pages.render import GLOSSARY, Table
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 sys.path.append(str(ROOT / "docs"))  # last, as notebooks/ has a build.py too
@@ -185,6 +185,11 @@ def effect(measured: Mapping, rule: str) -> str:
     return "no effect" if told == "nothing" else told
 
 
+def glossary_page() -> str:
+    """Return glossary.md: the terms of summary pages."""
+    return page("glossary", table=Table(("term", "meaning"), [*GLOSSARY.items()]).markdown())
+
+
 def speed_page(path: Path) -> str:
     """Return speed.md from what `make bench` wrote."""
     measured = files.read_json(path)
@@ -275,6 +280,7 @@ def main() -> int:
         "sahi": sahi_page(BENCHMARKS / "against_sahi.json"),
         "official": official_page(RESULTS / "deviations.json"),
         "speed": speed_page(BENCHMARKS / "results.json"),
+        "glossary": glossary_page(),
         "licences": page("licences", table=licences.table(files.read_text(DOCS / "licences.md"))),
     }
     for name, text in pages.items():

@@ -124,6 +124,7 @@ def test_readmes_table_is_put_between_its_marks() -> None:
         ("fusion.md", lambda: build.fusion_page(build.RESULTS)),
         ("plans.md", lambda: build.plans_page(build.BENCHMARKS / "plans.json")),
         ("sahi.md", lambda: build.sahi_page(build.BENCHMARKS / "against_sahi.json")),
+        ("glossary.md", build.glossary_page),
         ("official.md", lambda: build.official_page(build.RESULTS / "deviations.json")),
         ("speed.md", lambda: build.speed_page(build.BENCHMARKS / "results.json")),
     ],

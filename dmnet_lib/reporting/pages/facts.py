@@ -13,14 +13,11 @@ from dmnet_lib.core import files
 from dmnet_lib.core.provenance import git
 from dmnet_lib.core.result_folder import (
     DATASET,
-    DETECTION,
     EVALUATION,
     MACHINE,
     NOTEBOOK,
     PARAMS,
-    TIMINGS,
     ResultFolder,
-    of_seeds,
     parameters_of,
 )
 from dmnet_lib.data.splits import SCENES
@@ -86,15 +83,6 @@ def state(results: ResultFolder, *, is_own: bool) -> str:
     if EVALUATION not in results.stages:
         return f"partial: until {max(results.folders)}"
     return "finished" if is_own else "from git"
-
-
-def seconds(results: ResultFolder) -> dict[str, float]:
-    """Return the seconds per image of each strategy on this machine, the mean over seeds."""
-    found: dict[str, list[float]] = {}
-    for folder in of_seeds(results.all_folders, DETECTION):
-        for name, value in json_or_empty(folder / TIMINGS).items():
-            found.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def changed(values: Mapping[str, Mapping[str, object]], shown: object) -> list[str]:

@@ -10,10 +10,9 @@ from markupsafe import Markup
 from dmnet_lib.core import params, result_folder
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, PARAMS, PROVENANCE, ResultFolder
 from dmnet_lib.detection.strategy import SHOWN_SCORE, described
-from dmnet_lib.evaluation import verdict
+from dmnet_lib.evaluation import tidy, verdict
 from dmnet_lib.evaluation.difference import MISSING, Difference
 from dmnet_lib.evaluation.strategy_table import readable, strategy_table
-from dmnet_lib.reporting.pages import facts
 from dmnet_lib.reporting.pages.facts import json_or_empty
 from dmnet_lib.reporting.pages.render import Table
 
@@ -181,6 +180,20 @@ class Evaluated:
         caption = "Score of the highest F1, and the side in the image from which half are found"
         return Table(head, rows, caption, row_heads=True)
 
+    def small_by_class(self) -> Table | None:
+        """Return from which size on half of each class is found, the most frequent class first."""
+        known = self.metrics.get("small", {}).get("by_class")
+        if not known:
+            return None
+        rows = [
+            (name, f"{one['objects']:,.0f}", _percent(one["found"]), _number(one["half_px"], 1),
+             _percent(one["smaller"]))
+            for name, one in sorted(known.items(), key=lambda item: -item[1]["objects"])
+        ]  # fmt: skip
+        head = ("class", "objects", "found, %", "half are found from, px", "smaller objects, %")
+        of = self.metrics.get("operating", {}).get("strategy", "the strategy of stage 06")
+        return Table(head, rows, f"The same by class, of {of}", row_heads=True)
+
     def reused_splits(self) -> list[str]:
         """Return the parts of the test split that were also trained or selected on."""
         splits = [str(self.values.get(f"{n}_split", "")) for n in ("train", "val", "test")]
@@ -212,7 +225,7 @@ def read(results: ResultFolder) -> Evaluated | None:
     if folder is None or "strategies" not in (metrics := json_or_empty(folder / METRICS)):
         return None
     values = result_folder.parameters_of(folder) if (folder / PARAMS).exists() else {}
-    made_by, seconds = json_or_empty(folder / PROVENANCE), facts.seconds(results)
+    made_by, seconds = json_or_empty(folder / PROVENANCE), tidy.seconds(results)
     table = strategies(metrics, metrics.get("order", ()))
     return Evaluated(folder, timed(metrics, seconds), table, values, made_by, seconds)
 

@@ -84,7 +84,7 @@ def write_experiment(home: Path, *, base_path: Path = params.BASE, overwrite: bo
 def _shown(results: ResultFolder, found: Evaluated) -> dict[str, object]:
     """Return the figures of a summary, the picture that it flips, and what the gallery shows."""
     from dmnet_lib.evaluation import error_kinds  # with scipy, and matplotlib below: a run starts
-    from dmnet_lib.reporting import charts  # without them
+    from dmnet_lib.reporting import charts, figures  # without them
     from dmnet_lib.reporting.pages import pictures
 
     table, drawn = found.front(), {}
@@ -97,6 +97,10 @@ def _shown(results: ResultFolder, found: Evaluated) -> dict[str, object]:
         alt = "Stacked bars: what each kind of error costs each strategy"
         costs = {name: errors[name] for name in found.shown if name in errors}
         shown["error_figure"] = _drawn(charts.error_costs(costs), alt)
+    drawn_sizes = found.folder / figures.FIGURES / f"by_side{figures.SVG}"
+    if found.small() and drawn_sizes.exists():
+        alt = "Curves of the share of objects found, rising with their side; one per strategy"
+        shown["size_figure"] = _image(files.read_bytes(drawn_sizes), alt)
     judged = found.best and pictures.read(results, found.shown, found.min_score)
     if judged:
         pair = (found.best, found.rival or found.main[0])
@@ -110,7 +114,13 @@ def _shown(results: ResultFolder, found: Evaluated) -> dict[str, object]:
 def _drawn(figure: "Figure", alt: str) -> Markup:
     from dmnet_lib.reporting import figures
 
-    return Markup(figures.Shown(figures.vector(figure), "", "", "", alt).image())
+    return _image(figures.vector(figure), alt)
+
+
+def _image(picture: bytes, alt: str) -> Markup:
+    from dmnet_lib.reporting import figures
+
+    return Markup(figures.Shown(picture, "", "", "", alt).image())
 
 
 def _headline(results: ResultFolder) -> Table:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from pygments.formatters import HtmlFormatter
 from dmnet_lib.core.result_folder import EVALUATION
 
 STATIC = Path(__file__).parent / "static"
+GLOSSARY = tomllib.loads((Path(__file__).parent / "glossary.toml").read_text(encoding="utf-8"))
 LONG = 40  # characters of a table's cell from which on it gets room to wrap
 NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?%?( \[[^\]]*\])?|-|same|n/a|NaN|None")  # noqa: RUF001
 
@@ -103,4 +105,5 @@ def _environment() -> Environment:
     scripts = {n.replace(".", "_"): Markup(text) for n, text in texts.items() if n[-3:] == ".js"}
     css = Markup(f"{light}\n{in_dark}\n{texts['page.css']}")
     made.globals |= scripts | {"stylesheet": css, "evaluation": EVALUATION}
+    made.globals["glossary"] = {term: code(text) for term, text in GLOSSARY.items()}
     return made
