@@ -29,6 +29,7 @@ COMMANDS = {  # each is a module of dmnet_lib.running.commands
     "fuse": "fuse the detections of whole images with those of crops",
     "deviations": "measure what each rule of the official DMNet code changes, on your data",
     "evaluate": "score detections by VisDrone's, COCO's or UAVDT's protocol",
+    "results": "write the figures of all experiments as one table: csv, json or parquet",
     "compare": "compare finished experiments, with confidence intervals",
     "doctor": "show what this machine has: versions, device, memory, disk, limits, data",
     "help": "show the help of a command, or the rules of the profiles",

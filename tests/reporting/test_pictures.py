@@ -71,15 +71,6 @@ def test_scenes_that_were_generated_anew_are_not_those_of_the_run(run: ResultFol
     assert pictures.read(run, NAMES, 0.5) is None
 
 
-def test_seconds_are_the_mean_over_the_seeds(run: ResultFolder) -> None:
-    assert facts.seconds(run) == {"global": 0.1, "sliding 640": 0.6, "planned mcnn 6": 0.4}
-    more = run.with_stage("05_fused_detection seed 1", "k2", {})
-    folder = more.all_folders["05_fused_detection seed 1"]
-    folder.mkdir()
-    (folder / "timings.json").write_text('{"global": 0.3}')
-    assert facts.seconds(more)["global"] == pytest.approx(0.2)
-
-
 def test_a_run_says_when_on_what_and_how_long_it_ran(run: ResultFolder) -> None:
     assert facts.read(run).state == "partial: until 05_fused_detection"
     assert facts.read(run).date == "" and facts.read(run).data == "data (visdrone), val"
