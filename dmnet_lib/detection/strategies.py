@@ -3,14 +3,15 @@
 What a strategy is stands in its `strategy.Strategy` record, which `described` makes from its name.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dmnet_lib.core import files, result_folder, tables
+from dmnet_lib.core import files, parallel, result_folder, tables
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.official import FusionRules
 from dmnet_lib.core.tables import Detections, Regions, ViewDetections
@@ -27,6 +28,7 @@ from dmnet_lib.detection.strategy import SHOWN_SCORE, Strategy, described
 
 FULL_RESOLUTION = 10**9  # an input side that no image reaches, so that nothing is made smaller
 LISTING = "strategies.json"
+WORTH_A_WORKER = 200_000  # boxes to fuse, before it is worth to start a process
 ABLATION = "ablation"  # folder of what the fusion gives without some of its rules
 
 
@@ -200,7 +202,7 @@ def fuse(passes: Sequence[ViewDetections], rule: Rule) -> Detections:
 def ablation(
     whole: Mapping[str, InferencePass],
     crops: Mapping[str, InferencePass],
-    names: Iterable[str],
+    names: Sequence[str],
     rule: Rule,
 ) -> dict[str, dict[str, Detections]]:
     """Return {variant: {strategy: detections}} of the fusion with all rules, without some, and with
@@ -219,10 +221,18 @@ def ablation(
         "soft-NMS": replace(rule, suppression="soft_nms"),
         "weighted boxes": replace(rule, suppression="weighted_boxes"),
     }
-    return {
-        variant: {name: fuse([whole["global"], crops[name]], one) for name in names}
-        for variant, one in variants.items()
-    }
+    tasks = [[whole["global"], crops[name]] for name in names]
+    boxes_seen = sum(len(one) for parts in tasks for one in parts)
+    with parallel.pool(tasks=boxes_seen // WORTH_A_WORKER) as executor:
+        of_rules = partial(_fuse_by_each, rules=variants)
+        found = list(parallel.run(of_rules, tasks, executor=executor, label="rules"))
+    return {v: {n: one[v] for n, one in zip(names, found, strict=True)} for v in variants}
+
+
+def _fuse_by_each(
+    passes: Sequence[ViewDetections], *, rules: Mapping[str, Rule]
+) -> dict[str, Detections]:
+    return {name: fuse(passes, rule) for name, rule in rules.items()}
 
 
 def with_predicted_recall(

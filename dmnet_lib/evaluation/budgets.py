@@ -17,6 +17,7 @@ from dmnet_lib.evaluation.scores import Scores
 
 ORACLE = "planned oracle"  # method of the plans that follow the true density
 DIFFERENCE = ("difference", "low", "high", "verdict")  # in AP, with its interval and what it says
+WORTH_A_WORKER = 200_000  # detections to match, before it is worth to start a process
 VERSUS = ("strategy", "control", "cost", *DIFFERENCE)
 
 
@@ -109,18 +110,27 @@ def ablation(
     """
     groups = splits.groups_of(truth.names)
     weights = bootstrap.resampling_weights(groups, rng=rng, resamples=resamples)
-    rows, first = [], {}
-    match = partial(bootstrap.matches, truth, max_detections=max_detections)
-    variants = found[0].items()
-    for variant, by_name in parallel.progress(variants, "rules", total=len(variants)):
-        for name in by_name:
-            matched = [match(one[variant][name]) for one in found]
-            by_seed = [{"AP": bootstrap.bootstrap_samples(one, weights)} for one in matched]
-            samples = bootstrap.over_seeds(by_seed)["AP"]
-            row = {"variant": variant, "strategy": name, "AP": samples[0]}
-            if name in first:
-                loss = Difference.between(samples, first[name], level=level)
-                row |= {"verdict": loss.verdict} | loss.columns()
-            first.setdefault(name, samples)
-            rows.append(row)
+    pairs = [(variant, name) for variant, by_name in found[0].items() for name in by_name]
+    tasks = [[one[variant][name] for one in found] for variant, name in pairs]
+    boxes = sum(len(one) for by_seed in tasks for one in by_seed)
+    how = {"truth": truth, "weights": weights, "max_detections": max_detections}
+    with parallel.pool(tasks=boxes // WORTH_A_WORKER) as executor:
+        drawn = parallel.run(partial(_samples, **how), tasks, executor=executor, label="rules")
+        samples_of = dict(zip(pairs, drawn, strict=True))
+    rows, first = [], next(iter(found[0]), "")
+    for (variant, name), samples in samples_of.items():
+        row = {"variant": variant, "strategy": name, "AP": samples[0]}
+        if variant != first:
+            loss = Difference.between(samples, samples_of[first, name], level=level)
+            row |= {"verdict": loss.verdict} | loss.columns()
+        rows.append(row)
     return pd.DataFrame(rows, columns=["variant", "strategy", "AP", *DIFFERENCE])
+
+
+def _samples(
+    by_seed: Sequence[Detections], *, truth: Annotations, weights: np.ndarray, max_detections: int
+) -> np.ndarray:
+    """Return AP over all images and over each resample [1 + B], the mean of the seeds'."""
+    matched = (bootstrap.matches(truth, one, max_detections=max_detections) for one in by_seed)
+    of_seeds = [{"AP": bootstrap.bootstrap_samples(one, weights)} for one in matched]
+    return bootstrap.over_seeds(of_seeds)["AP"]

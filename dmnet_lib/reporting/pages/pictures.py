@@ -24,7 +24,7 @@ from dmnet_lib.evaluation.errors import Judged
 
 IMAGES = 12  # of a gallery
 WINDOW_WH = (1000, 750)  # px, the part of a larger image that a gallery shows
-QUALITY = 80  # of JPEG
+QUALITY = 68  # of JPEG
 OUTSIDE_PX = 4
 
 
