@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test fast suite lint faults bench lab notebooks docs hashes
+.PHONY: help setup filter demo results test fast suite lint faults bench lab notebooks docs hashes
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -28,7 +28,23 @@ $(READY): pyproject.toml hashes.txt
 	@$(BIN)/python -c "import dmnet_lib.running.runner, dmnet_lib.training.jobs, dmnet_lib.reporting.explore.fusion"
 	@touch $(READY)
 
-setup: $(READY)  ## make the virtual environment (about 2 minutes, 6 GB)
+setup: $(READY) filter  ## make the virtual environment (about 2 minutes, 6 GB)
+
+# Of a notebook that was run, git sees neither outputs nor what JupyterLab notes, by .gitattributes;
+# where nbstripout is not there any more, the file as it is. An archive is no repository, or in one.
+# By its size alone git status would list such a notebook, until it is added: that changes nothing.
+STRIP := $(BIN)/nbstripout --keep-id
+LAB_KEYS := codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version
+filter:
+	@if [ "$$(git rev-parse --show-toplevel 2>/dev/null)" = "$$(pwd -P)" ]; then \
+	  git config filter.nbstripout.clean 'test -x $(BIN)/nbstripout && exec $(STRIP) || exec cat'; \
+	  git config filter.nbstripout.smudge cat; \
+	  git config filter.nbstripout.required false; \
+	  git config filter.nbstripout.extrakeys '$(LAB_KEYS:%=metadata.language_info.%)'; \
+	  git config diff.ipynb.textconv 't() { test -x $(BIN)/nbstripout && $(STRIP) -t "$$1" || cat "$$1"; }; t'; \
+	  git ls-files --modified notebooks | while read -r name; do \
+	    git diff --quiet -- "$$name" && git add "$$name"; done; true; \
+	fi
 
 demo: setup  ## run the demo experiment and print where its report is
 	@$(BIN)/dmnet run params/demo.yaml

@@ -30,6 +30,7 @@ ADDRESS = re.compile(r"(tcp://)?[^\s:/\[\]]+:[0-9]{1,5}")  # of a dask scheduler
 ANSWER_S = 10  # seconds that a scheduler has to answer
 STOPPED = 130  # what shells give a process that Ctrl-C ended
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LAB, RUNNER = "JPY_SESSION_NAME", "DMNET_STAGE_DIR"  # set in kernels of JupyterLab, of the runner
 _at_work = threading.Event()  # set in a worker while it has a chunk
 
 
@@ -178,8 +179,31 @@ def progress(items: Iterable[Item], label: str, *, total: int | None = None) -> 
     in_terminal = sys.stderr.isatty()
     if not label or not (in_terminal or "ipykernel" in sys.modules):
         return iter(items)  # tqdm would start a thread even for a hidden bar
-    often = 0.1 if in_terminal else 2  # s
-    return iter(tqdm(items, desc=label, total=total, leave=False, mininterval=often))
+    often = 0.1 if in_terminal or is_in_lab() else 2  # s
+    return iter(bar(items, desc=label, total=total, leave=False, mininterval=often))
+
+
+def is_in_lab() -> bool:
+    """Tell whether this is the kernel of a notebook that somebody has open, whom a widget reaches.
+
+    What the runner or papermill executes is kept, and would fill up with widgets.
+    """
+    return "ipykernel" in sys.modules and LAB in os.environ and RUNNER not in os.environ
+
+
+def bar(*given: object, **how: object) -> tqdm:
+    """Return tqdm's bar: a widget in JupyterLab, else text."""
+    if not is_in_lab():
+        return tqdm(*given, **how)
+    from tqdm.auto import tqdm as widget  # here, since commands need no widgets
+
+    return widget(*given, **how)
+
+
+def say_reused(what: str) -> None:
+    """Say in JupyterLab, where a bar would be, what is taken over instead of made."""
+    if is_in_lab():
+        sys.stdout.write(f"reused: {what}\n")
 
 
 def _spread(

@@ -34,7 +34,7 @@ PACKAGES = (
     "torch", "torchvision",
 )  # fmt: skip
 TEXT_SUFFIXES = (".txt", ".json", ".xml", ".yaml", ".yml")  # that annotations are read from
-RUNNER = "DMNET_STAGE_DIR"  # environment variable: where the runner lets a stage write
+RUNNER = parallel.RUNNER  # environment variable: where the runner lets a stage write
 DECIMALS = 6  # of a metric; more would show the order of floating-point additions
 # Parameters that decide no result: where the data lies, and networks run: `numerics.kind` says on
 # what they do.

@@ -144,6 +144,7 @@ def detect(
         if views.input_scale.input_wh != detector.input_wh:
             raise ValueError(f"{views.input_scale}, but the detector takes {detector.input_wh}")
     found: list[list[Columns]] = [[] for _ in passes]
+    looked = 0
     for first in parallel.progress(range(0, len(names), step := max(SHARD, together)), label):
         shard = range(first, min(first + step, len(names)))
         parts = [views.of_images(shard) for views in passes]
@@ -152,7 +153,7 @@ def detect(
         keys = [(known, *vars(part).values()) for part in parts]
         seen = [cache and cache.get(*key) for key in keys]
         new = [number for number, one in enumerate(seen) if one is None]
-        some = [parts[number] for number in new]
+        some, looked = [parts[number] for number in new], looked + len(new)
         answers = _of_shard(detector, images, names, shard, some, together)
         for number, answer in zip(new, answers, strict=True):
             seen[number] = answer
@@ -160,6 +161,8 @@ def detect(
                 cache.put(*keys[number], answer)
         for shards, one in zip(found, seen, strict=True):
             shards.append(one)
+    if passes and not looked:
+        parallel.say_reused(f"what was found in {len(names)} images ({label})")
     return list(map(partial(_joined, names, detector.classes), passes, found))
 
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from tqdm import tqdm
 
-from dmnet_lib.core import boxes
+from dmnet_lib.core import boxes, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.images import Picture
 from dmnet_lib.core.tables import Regions, join
@@ -75,7 +74,7 @@ def predict(
     not fit.
     """
     todo, found = blocks(raster.size_wh, block_px=block_px, overlap_px=overlap_px), []
-    for block in tqdm(todo, desc=label, unit="block", leave=False, disable=not label):
+    for block in parallel.bar(todo, desc=label, unit="block", leave=False, disable=not label):
         if one := _of_block(look, raster, block):
             found.append(one)
     notes = dict.fromkeys((*raster.notes, *(note for one in found for note in one.notes)))

@@ -1,11 +1,13 @@
 """An image, boxes and a map over it -> a picture with a legend: explorers' and `dmnet predict`'s.
 
-An image is reduced once (`reduced`); `painted` draws on a copy of that, quickly enough to follow a
-slider. Figures that are kept are matplotlib's (`figures.gallery`), of the same `figures.Boxes`.
+An image is reduced once (`reduced`), or a part of it is shown at a scale (`part`); `painted` draws
+on a copy of that, quickly enough to follow a slider. Figures that are kept are matplotlib's
+(`figures.gallery`), of the same `figures.Boxes`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib import colormaps
@@ -28,20 +30,24 @@ HEAT_COLOURS = (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(
 
 @dataclass(frozen=True)
 class Sheet:
-    """An image made small: picture, and its pixels for each pixel of the image."""
+    """An image, or the part from corner_xy on, as picture, and its pixels for each of the image."""
 
     picture: Image.Image
     scale: float
+    corner_xy: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class View:
-    """Boxes over a map (of opacity alpha, 0..1) and a mask, [h, w] cells that cover the image."""
+    """Boxes over a map (of opacity alpha, 0..1) and a mask of the image: [h, w] cells of cell_wh
+    px, which are seen as such unless is_smooth."""
 
     layers: tuple[Boxes, ...] = ()
     density: np.ndarray | None = None
     alpha: float = 0.5
     mask: np.ndarray | None = None
+    cell_wh: tuple[float, float] = (1.0, 1.0)
+    is_smooth: bool = False
 
 
 def reduced(image: np.ndarray, *, long_px: int = LONG_PX) -> Sheet:
@@ -53,19 +59,34 @@ def reduced(image: np.ndarray, *, long_px: int = LONG_PX) -> Sheet:
     return Sheet(resized, scale)
 
 
+def part(
+    image: np.ndarray, scale: float, corner_xy: tuple[float, float], size_wh: tuple[int, int]
+) -> Sheet:
+    """Return what an [H, W, 3] uint8 image shows from a corner on, as a picture of size_wh at a
+    scale: its own pixels where it is enlarged."""
+    corner = np.array(corner_xy)
+    first, last = np.floor(corner).astype(int), np.ceil(corner + np.array(size_wh) / scale)
+    last = np.minimum(last.astype(int), image.shape[1::-1])
+    seen = Image.fromarray(image[first[1] : last[1], first[0] : last[0]])
+    begin = corner - first
+    end = np.minimum(begin + np.array(size_wh) / scale, last - first)
+    how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR
+    return Sheet(seen.resize(size_wh, how, (*begin, *end)), scale, corner_xy)
+
+
 def painted(sheet: Sheet, view: View) -> Image.Image:
     """Return a copy of the sheet's picture with everything of the view."""
     picture = sheet.picture.copy()
     if view.density is not None:
-        colours, weights = _heat(view.density, view.alpha, picture.size)
-        picture.paste(colours, mask=weights)
+        colours, weights = _heat(view.density, view.alpha)
+        spread = partial(_spread, sheet=sheet, view=view)
+        picture.paste(spread(colours), mask=spread(weights))
     if view.mask is not None:
         share = Image.fromarray((view.mask * np.uint8(255 * TINT)).astype(np.uint8))
-        share = share.resize(picture.size, Image.Resampling.NEAREST)
-        picture.paste(ImageColor.getrgb(figures.GREEN), mask=share)
+        picture.paste(ImageColor.getrgb(figures.GREEN), mask=_spread(share, sheet, view))
     pen = ImageDraw.Draw(picture)
     for layer in view.layers:
-        places = (layer.boxes_xyxy * sheet.scale).round().tolist()
+        places = ((layer.boxes_xyxy - [*sheet.corner_xy] * 2) * sheet.scale).round().tolist()
         _outline(pen, layer, places)
         font = ImageFont.load_default(LABEL_PX) if layer.names else None
         for (x1, y1, _, _), name in zip(places, layer.names, strict=False):
@@ -113,17 +134,22 @@ def _by_class(boxes_xyxy: np.ndarray, class_ids: np.ndarray, classes: Classes) -
     return tuple(layers)
 
 
-def _heat(
-    cells: np.ndarray, alpha: float, size_wh: tuple[int, int]
-) -> tuple[Image.Image, Image.Image]:
+def _heat(cells: np.ndarray, alpha: float) -> tuple[Image.Image, Image.Image]:
     """Return a map in colours, and its opacity: empty places are clear where alpha is low."""
     # The square root, or a crowd would hide what is faint.
     share = np.sqrt(np.clip(cells, 0, None) / max(float(cells.max(initial=0)), 1e-9))
     levels = Image.fromarray((share * 255).astype(np.uint8))
     levels.putpalette(HEAT_COLOURS.tobytes())
     weights = Image.fromarray((255 * alpha * share ** (1 - alpha)).astype(np.uint8))
-    bilinear = Image.Resampling.BILINEAR
-    return levels.convert("RGB").resize(size_wh, bilinear), weights.resize(size_wh, bilinear)
+    return levels.convert("RGB"), weights
+
+
+def _spread(cells: Image.Image, sheet: Sheet, view: View) -> Image.Image:
+    """Return a picture of a map's cells, a pixel each, as large as the sheet and of its part."""
+    corner, size = np.array(sheet.corner_xy), np.array(sheet.picture.size)
+    ends = np.concatenate([corner, corner + size / sheet.scale]) / ([*view.cell_wh] * 2)
+    how = Image.Resampling.BILINEAR if view.is_smooth else Image.Resampling.NEAREST
+    return cells.resize(sheet.picture.size, how, tuple(np.minimum(ends, [*cells.size] * 2)))
 
 
 def _outline(pen: ImageDraw.ImageDraw, layer: Boxes, places: Sequence[Sequence[float]]) -> None:

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from dmnet_lib.core import files, lists
+from dmnet_lib.core import files, lists, parallel
 from dmnet_lib.core.files import InputError
 from dmnet_lib.training import distributed, feed, gradients
 from dmnet_lib.training.gradients import Batch, LossOf
@@ -93,9 +92,11 @@ def fit(
     steps = range(state.step, recipe.steps)
     compute = _gradients_of(model, loss_of) if steps else None
     losses: list[float] = []
-    bar = tqdm(
+    if not steps:
+        parallel.say_reused(f"the trained {label}")
+    bar = parallel.bar(
         total=recipe.steps, initial=state.step, desc=label, unit="step", mininterval=2,
-        disable=not distributed.is_first(),
+        disable=not (steps and distributed.is_first()),
     )  # fmt: skip
     with feed.lost_workers_told(), bar:
         batches = feed.batches_of(draw_batch, recipe.seed, steps, device)

@@ -70,11 +70,11 @@ def address(home: Path, told: dict[str, str]) -> Iterator[str]:
     [
         pytest.param("00_dataset", "data", [("press", "Next"), ("choose", "Classes", "car")],
                      "classes", marks=pytest.mark.thorough),
-        pytest.param("01_density_ground_truth", "density", [("slide", "Sigma", "PageUp")],
+        pytest.param("01_density_ground_truth", "density", [("slide", "Sigma (px)", "PageUp")],
                      "sigma_px", marks=pytest.mark.thorough),
-        ("03_density_crops", "crops", [("slide", "Threshold", "PageUp")], "threshold"),
+        ("03_density_crops", "crops", [("slide", "Threshold (objects)", "PageUp")], "threshold"),
         pytest.param("05_fused_detection", "fusion",
-                     [("slide", "Score from", key) for key in ("Home", "End")],
+                     [("slide", "Score from (0 to 1)", key) for key in ("Home", "End")],
                      "score_threshold", marks=pytest.mark.thorough),
     ],
 )  # fmt: skip

@@ -120,7 +120,7 @@ def fused(tmp_path) -> FusionExplorer:
 
 
 FUSION_MOVES = [
-    ("strategy", "uniform 2x3"), ("score", 0.9), ("iou", 0.05), ("differ", 1),
+    ("strategy_method", "uniform grid"), ("score", 0.9), ("iou", 0.05), ("differ", 1),
     ("show_crops", False), ("show_global", True), ("show_local", True), ("show_fused", True),
     ("show_judged", False),
 ]  # fmt: skip
@@ -187,5 +187,5 @@ def test_images_that_differ_most_are_listed_and_gone_to(fused) -> None:
     assert fused.index == wanted[1]
     fused.go_to(wanted[2])
     assert fused.controls["differ"].value == wanted[2]
-    fused.controls["against"].value = "sliding 300"
+    fused.controls["against_method"].value = "sliding windows"
     assert fused.errors == [] and "(by sliding 300)" in fused.counters.value

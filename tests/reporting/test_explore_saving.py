@@ -48,10 +48,12 @@ def test_crops_save_what_was_moved_and_nothing_else(tmp_path, folder) -> None:
 
 
 def test_what_the_saved_values_let_do_nothing_is_left_out(tmp_path, folder) -> None:
-    crops = crops_of(tmp_path, target_containment=0.5)
-    assert saved(crops, folder, padding=4).changed[CROPS]["target_containment"] == 0.5
-    found = saved(crops, folder, threshold=0.3, replace=True)
-    assert found.changed == {CROPS: {"threshold": 0.3, "padding_px": 4}}
+    crops = crops_of(tmp_path, target_containment=0.5)  # by which no given threshold is chosen
+    assert saved(crops, folder).changed == {CROPS: {"threshold": 0.1}}
+    found = saved(crops, folder, padding=4, policy="planned", budget=3, replace=True)
+    assert found.changed[CROPS] == {"target_containment": 0.5, "crops_per_image": 3}
+    found = saved(crops, folder, policy="threshold", replace=True)
+    assert found.changed == {CROPS: {"threshold": 0.1, "padding_px": 4}}
 
 
 def test_a_connectivity_joins_the_rules_that_are_changed_already(tmp_path, folder) -> None:
@@ -95,7 +97,7 @@ def test_the_experiment_that_is_looked_at_and_the_notebooks_cell_are_kept(tmp_pa
     assert saved(crops, folder, window_h=90).changed == {
         COMMON: {"seed": 7},
         "02_mcnn_training": {"steps": 30},
-        CROPS: {"window_w_px": 80, "window_h_px": 90},
+        CROPS: {"window_w_px": 80, "window_h_px": 90, "threshold": 0.1},
     }
 
 
@@ -103,7 +105,7 @@ def test_a_value_moved_back_is_not_saved(tmp_path, folder) -> None:
     crops = crops_of(tmp_path, padding_px=30)
     default = params.declared()[CROPS]["padding_px"].default
     found = saved(crops, folder, padding=default, window_w=90)
-    assert found.changed == {CROPS: {"window_w_px": 90}}
+    assert found.changed == {CROPS: {"threshold": 0.1, "window_w_px": 90}}
 
 
 @pytest.mark.parametrize(
@@ -129,9 +131,9 @@ def test_another_file_is_written_over_only_where_that_is_ticked(tmp_path, folder
 
 
 def test_nothing_moved_is_nothing_to_save(tmp_path, folder) -> None:
-    crops = crops_of(tmp_path)
-    save(crops)
-    assert "move a control first" in crops.fault.value and not folder.exists()
+    data = explored.data_of(tmp_path)
+    save(data)
+    assert "move a control first" in data.fault.value and not folder.exists()
 
 
 def test_a_value_that_no_run_takes_is_not_written(tmp_path, folder) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
-from tqdm import tqdm
 
 from dmnet_lib.core import boxes, files, images, parallel
 from dmnet_lib.core.files import InputError
@@ -135,6 +134,7 @@ def write(root: Path, *, train: int, val: int, test: int, seed: int, jobs: int =
     names = [[p.relative_to(root).as_posix() for p in _paths(root, *which)] for which in wanted]
     made, of = Made.at(root, "scenes", ["scenes.json"], overwrite=True), f"{seed} {_version()}"
     if _label(root) == label and all(made.stands(name, of) for pair in names for name in pair):
+        parallel.say_reused(f"{len(wanted)} scenes")
         return root
     _clear(root)
     files.remove_parts(root.rglob(files.PARTS))
@@ -143,7 +143,7 @@ def write(root: Path, *, train: int, val: int, test: int, seed: int, jobs: int =
     made.begin()
     with parallel.pool(jobs, tasks=len(wanted) // 4) as executor:  # it must be worth its start
         drawn = parallel.run(partial(_write_one, root, seed), wanted, executor=executor, chunk=2)
-        shown = tqdm(drawn, desc="scenes", total=len(wanted), unit="image")
+        shown = parallel.bar(drawn, desc="scenes", total=len(wanted), unit="image")
         for pair, _ in zip(names, shown, strict=True):
             made.add(*pair, of=of)
     return files.write_json(root / "scenes.json", label).parent

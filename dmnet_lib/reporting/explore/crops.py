@@ -126,19 +126,9 @@ class CropsExplorer(desk.Explorer):
             layers += object_layers(self.truth.image(index), crops)
         if self.value("show_regions"):
             layers += (figures.crop_layer(crops, self._names(index, len(crops))),)
-        cells = self._cells(index) if sums or mask else None
+        cells = self.sums(self.value("source"), self.window_wh)[index] if sums or mask else None
         density, dense = cells if sums else None, cells >= self.threshold if mask else None
-        return View(layers, density, mask=dense)
-
-    def _cells(self, index: int) -> np.ndarray:
-        """Return the sums of the windows as a map of the picture's pixels."""
-        sums, sheet = self.sums(self.value("source"), self.window_wh)[index], self.sheet(index)
-        sides = zip(sheet.picture.size, self.window_wh, sums.shape[::-1], strict=True)
-        across, down = (
-            np.minimum((np.arange(pixels) + 0.5) / sheet.scale // window, count - 1).astype(int)
-            for pixels, window, count in sides
-        )
-        return sums[down[:, None], across]
+        return View(layers, density, mask=dense, cell_wh=self.window_wh)
 
     def _names(self, index: int, crops: int) -> list[str]:
         if not self.is_planned:
@@ -166,14 +156,16 @@ class CropsExplorer(desk.Explorer):
         } | {what: "-" if share is None else f"{share:.1%}" for what, share in shares.items()}
 
     def changes(self) -> dict[str, dict[str, object]]:
+        """Return the plan's parameters where crops are planned, else the rule's."""
         found = super().changes()
-        if self.moved("threshold"):
-            found[self.stage.name] |= {"threshold": self.threshold}
-        if self.moved("budget"):
+        if self.is_planned:
             crops = self.value("budget")
             budgets = saving.value_of(self.stage, result_folder.DETECTION, "budgets")
             others = [one for one in lists.entries(budgets) if one != crops]
+            found[self.stage.name] |= {"crops_per_image": crops}
             found[result_folder.DETECTION] = {"budgets": [crops, *others]}
+            return found
+        found[self.stage.name] |= {"threshold": self.threshold}
         if self.moved("connectivity"):
             given = lists.parts(self.stage.params["profile_changes"])
             rules = [one for one in given if not one.startswith("connectivity")]

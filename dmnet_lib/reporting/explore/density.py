@@ -54,7 +54,7 @@ class DensityExplorer(desk.Explorer):
             shown = image.is_object & self.of_class(image.class_ids)
             xyxy = boxes.xywh_to_xyxy(image.boxes_xywh[shown])
             layers = (Boxes(xyxy, figures.SKY, "objects", 0.5),)
-        return View(layers, cells, self.value("alpha"))
+        return View(layers, cells, self.value("alpha"), cell_wh=(stride, stride), is_smooth=True)
 
     def counts(self, index: int, view: View) -> dict[str, object]:
         widths, told = self.of_image(index).sigmas_px, "-"

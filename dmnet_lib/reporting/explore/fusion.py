@@ -13,9 +13,11 @@ from dmnet_lib.detection.strategies import SHOWN_SCORE, InferencePass, Outcome, 
 from dmnet_lib.evaluation import errors
 from dmnet_lib.reporting import figures
 from dmnet_lib.reporting.drawing import View
-from dmnet_lib.reporting.explore import desk
+from dmnet_lib.reporting.explore import desk, pointer
 from dmnet_lib.reporting.figures import Boxes
 
+KINDS = {"whole": "whole image", "grid": "uniform grid", "sliding": "sliding windows",
+         "density": "density crops", "planned": "planned crops", "custom": "other"}  # fmt: skip
 LISTED = 10  # images on which two strategies differ most
 
 
@@ -32,24 +34,36 @@ class FusionExplorer(desk.Explorer):
         found: Mapping[str, Outcome], rule: Rule, stage: Stage, *, strategy: str,
     ) -> None:  # fmt: skip
         self.whole, self.crops, self.found, self.rule = whole, crops, found, rule
-        self._pair, self._picked = None, None
-        least, names = float(stage.params["score_threshold"]), list(found)
+        self._pair, self._listed = None, None
+        self.method_of = {name: KINDS[one.strategy.kind] for name, one in found.items()}
+        methods = list(dict.fromkeys(self.method_of.values()))
+        least, first = float(stage.params["score_threshold"]), {}
+        for control, name in {"strategy": strategy, "against": "global"}.items():
+            method = self.method_of[name]
+            first[f"{control}_method"] = {"options": methods, "value": method}
+            first[control] = {"options": self.of_method(method), "value": name}
         super().__init__(
-            split, stage,
-            strategy={"options": names, "value": strategy},
-            against={"options": names},
+            split, stage, **first,
             score={"min": least, "value": max(least, SHOWN_SCORE)},
             iou={"value": rule.iou_threshold},
         )  # fmt: skip
 
+    def of_method(self, method: str) -> tuple[str, ...]:
+        """Return the strategies whose views are of one kind."""
+        return tuple(name for name, one in self.method_of.items() if one == method)
+
     def follow_controls(self) -> None:
+        for control in ("strategy", "against"):
+            names = self.of_method(self.value(f"{control}_method"))
+            if self.controls[control].options != names:
+                self.controls[control].options = names  # which chooses the first of them
         pair, differ = (self.value("strategy"), self.value("against")), self.controls["differ"]
         if pair != self._pair:
             differ.options, self._pair = self._most_different(*pair), pair
-        if differ.value not in (self._picked, None):
+        if differ.value not in (self._listed, None):
             self.go_to(differ.value)
         listed = [value for _, value in differ.options]
-        differ.value = self._picked = self.index if self.index in listed else None
+        differ.value = self._listed = self.index if self.index in listed else None
 
     def _most_different(self, *pair: str) -> list[tuple[str, int]]:
         one, two = (self.found[name].detections for name in pair)
@@ -86,6 +100,22 @@ class FusionExplorer(desk.Explorer):
         }
         return View(sum((of for n, of in layers.items() if self.value(f"show_{n}")), ()))
 
+    def about(self, index: int, xyxy: np.ndarray) -> list[str]:
+        """Return class, score and view of a detection; of an object its class."""
+        name = self.value("strategy")
+        whole, *closer = self.passes(name, index)
+        tables = [self.fused(name, index), *(one.detections for one in (whole, *closer))]
+        rows = [pointer.rows_of(one.boxes_xyxy, xyxy) for one in tables]
+        best = [(t, some[0]) for t, some in zip(tables, rows, strict=True) if len(some)][:1]
+        if not best:
+            return super().about(index, xyxy)
+        views = ["the whole image"] * bool(len(rows[1]))
+        for one, some in zip(closer, rows[2:], strict=True):
+            views += [_crop_words(one, view) for view in one.view_index[some]]
+        ((one, row),) = best
+        told = f"seen in {' and '.join(views)}" if views else "made of several boxes"
+        return [self.truth.classes.name(one.class_ids[row]), f"score {one.scores[row]:.2f}", told]
+
     def counts(self, index: int, view: View) -> dict[str, object]:
         truth, other = self.truth.image(index), self.value("against")
         numbers = []
@@ -97,6 +127,11 @@ class FusionExplorer(desk.Explorer):
         one, two = numbers
         pairs = {f"{what} (by {other})": f"{one[what]} ({two[what]})" for what in one}
         return {"objects": int(truth.is_object.sum())} | pairs
+
+
+def _crop_words(one: InferencePass, view: int) -> str:
+    width, height = one.regions.boxes_xyxy[view, 2:] - one.regions.boxes_xyxy[view, :2]
+    return f"crop {view + 1} ({width} x {height} px)"
 
 
 def one_image(whole: InferencePass, index: int, least_score: float) -> InferencePass:
