@@ -310,8 +310,8 @@ def test_a_run_that_fails_says_so(saved, monkeypatch) -> None:
 
 
 def test_a_run_is_stopped_and_none_starts_beside_it(saved, monkeypatch) -> None:
-    fake(monkeypatch, "import time\ntry:\n    print('begun'); time.sleep(99)\n"
-                      "except KeyboardInterrupt:\n    raise SystemExit(130)")  # fmt: skip
+    end = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))"
+    fake(monkeypatch, f"import signal, sys, time; {end}; print('begun'); time.sleep(99)")
     saved.controls["run"].click()
     wait(lambda: "begun" in saved.background.said.value)
     assert saved.controls["run"].disabled and not saved.controls["stop"].disabled
