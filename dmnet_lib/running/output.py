@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+UP = "\x1b[A"  # by which one of several bars gets back to its line
 EVERY_S = 60.0  # between two lines of bars
 
 
@@ -86,7 +87,8 @@ class Plain:
 
     def write(self, text: str) -> int:
         """Write text, but of bars a line in every_s seconds."""
-        for line in re.findall(r"[^\n]*\n|[^\n]+", text.replace("\r\n", "\n")):
+        plain = text.replace("\r\n", "\n").replace(UP, "")
+        for line in re.findall(r"[^\n]*\n|[^\n]+", plain):
             if "\r" in line:
                 self._show(line.rpartition("\r")[2].strip())
                 self._in_bar = not line.endswith("\n")

@@ -23,6 +23,10 @@ import explored
 explored.SIZE_WH = {IMAGE_WH}
 folder = Path({{folder!r}})
 """
+FITS = """holder => {
+  const image = holder.querySelector('img');
+  return image && Math.abs(image.naturalWidth - holder.clientWidth) < 25;
+}"""
 SMALL = {
     "common": {"seed": 3},
     "00_dataset": {"scenes_train": 4, "scenes_val": 2, "scenes_test": 2},
@@ -68,21 +72,22 @@ def wait_for(explorer: Explorer, words: str) -> None:
 def test_an_explorer_is_zoomed_dragged_clicked_and_searched(browser: Browser, address: str) -> None:
     with lab.notebook(browser, address.format("fusion.ipynb")) as page:
         lab.run_all(page)
-        explorer, whole = Explorer(page, "fusion"), "0.469 px of the screen"
+        explorer, whole = Explorer(page, "fusion"), "Scale 0."
         explorer.root.get_by_role("button", name="Show image_0").press("Enter")
         expect(explorer.part("counters")).to_contain_text("image_0")
         explorer.root.get_by_label("crops", exact=True).uncheck()
         wait_for(explorer, whole)
+        page.wait_for_function(FITS, arg=explorer.part("picture").element_handle())
         at = place(explorer, BUS_XY)
         page.mouse.dblclick(*at)  # to 1:1, where the bus stays under the pointer
-        wait_for(explorer, "1 px of the screen for one")
+        wait_for(explorer, "Scale 1.")
         page.wait_for_timeout(500)  # or a third click would be a second double one
         page.mouse.click(*at)
         expect(explorer.part("picked")).to_contain_text("bus")
         expect(explorer.part("picked")).to_contain_text("px")
         _look(page, "picked")
         page.mouse.wheel(0, -400)
-        wait_for(explorer, "2 px of the screen for one")
+        wait_for(explorer, "Scale 2.")
         before = explorer.shown()[0]
         page.mouse.down()
         page.mouse.move(at[0] + 80, at[1] + 40, steps=4)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -32,8 +33,8 @@ def large(tmp_path) -> DataExplorer:
     y, x = np.mgrid[: LARGE_WH[1], : LARGE_WH[0]]
     pixels = np.stack([x % 251, y % 241, (x + y) % 239], axis=2).astype(np.uint8)
     paths = [tmp_path / f"scene_{name}.png" for name in ("north", "south")]
-    Image.fromarray(pixels).save(paths[0])
-    Image.fromarray(pixels).save(paths[1])
+    Image.fromarray(pixels).save(paths[0], compress_level=1)
+    shutil.copy(*paths)
     rows = np.array([explored.row(1005, 500, 10, explored.CAR)])
     names = [path.stem for path in paths]
     table = explored.from_rows(names, np.tile(LARGE_WH, (2, 1)), [rows, rows[:0]])
@@ -131,11 +132,15 @@ def test_a_map_is_cut_as_the_image_is() -> None:
 
 def test_wheel_drag_and_double_click_change_what_is_seen(large) -> None:
     shown = [picture(large)]
-    for event in (("wheel", 0.4, 0.4, 0, -300), ("drag", 0, 0, -0.2, 0.1), ("double", 0.5, 0.5),
-                  ("double", 0.5, 0.5)):  # fmt: skip
+    events = (
+        ("room", 0, 0, 700, 0), ("wheel", 0.4, 0.4, 0, -300), ("drag", 0, 0, -0.2, 0.1),
+        ("double", 0.5, 0.5), ("double", 0.5, 0.5),
+    )  # fmt: skip
+    for event in events:
         point(large, *event)
         shown.append(picture(large))
         assert not np.array_equal(shown[-1], shown[-2])
+    assert large.frame.picture_wh == (700, 600) and shown[1].shape == (350, 700, 3)
     assert large.frame.scale == 1.0  # from a part to the whole, and from that to 1:1
     large.controls["farther"].click()
     assert large.frame.scale == pytest.approx(1 / pointer.STEP)
@@ -305,8 +310,8 @@ def test_a_run_that_fails_says_so(saved, monkeypatch) -> None:
 
 
 def test_a_run_is_stopped_and_none_starts_beside_it(saved, monkeypatch) -> None:
-    fake(monkeypatch, "import time\ntry:\n    print('begun'); time.sleep(99)\n"
-                      "except KeyboardInterrupt:\n    raise SystemExit(130)")  # fmt: skip
+    end = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))"
+    fake(monkeypatch, f"import signal, sys, time; {end}; print('begun'); time.sleep(99)")
     saved.controls["run"].click()
     wait(lambda: "begun" in saved.background.said.value)
     assert saved.controls["run"].disabled and not saved.controls["stop"].disabled

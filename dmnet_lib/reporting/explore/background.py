@@ -1,7 +1,6 @@
 """A parameter file -> `dmnet run` of it beside the notebook: its lines as they come, its end."""
 
 import atexit
-import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from dmnet_lib.core import params
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.reporting.pages import render
 
-SHOWN = 8  # lines
+SHOWN, STOPPED = 8, 143  # lines; what shells give a process that SIGTERM ended
 COMMAND = (sys.executable, "-u", "-m", "dmnet_lib.running.cli", "run")
 
 
@@ -56,7 +55,7 @@ class Background:
     def stop(self) -> None:
         """Ask the run to stop, which tidies up; it resumes when it is run again."""
         if self.is_running:
-            self.process.send_signal(signal.SIGINT)
+            self.process.terminate()  # what comes of a kernel ignores SIGINT
 
     def _enable(self) -> None:
         self.run.disabled = self.path is None or self.is_running
@@ -66,10 +65,10 @@ class Background:
         """Show a run's lines until it ends, and then how."""
         name, lines = params.shown(self.path), deque(maxlen=SHOWN)
         self._tell(f"{name} runs", lines)
-        for line in process.stdout:
-            lines.append(line.rstrip())
+        for line in filter(None, map(str.strip, process.stdout)):
+            lines.append(line)
             self._tell(f"{name} runs", lines)
-        ended = {0: "has run", 130: "was stopped, and resumes here"}
+        ended = {0: "has run", STOPPED: "was stopped, and resumes here"}
         self._tell(f"{name} {ended.get(process.wait(), 'failed')}", lines)
         atexit.unregister(self.stop)
         self._enable()

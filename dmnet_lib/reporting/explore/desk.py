@@ -163,7 +163,7 @@ class Explorer:
         if self.index != self._seen:  # another image, of which all is seen first
             self._seen, self.picked, self.picked_line.value = self.index, None, ""
             size_wh = (1, 1) if self.index is None else self.truth.sizes_wh[self.index]
-            self.frame = Frame.whole(size_wh)
+            self.frame = Frame.whole(size_wh, self.frame.room_px)
         if self.index is None:
             self.picture.value = "<p>No image to show.</p>"
             self.counters.value = render.html("explorer_message", text="0 images")
@@ -237,7 +237,7 @@ class Explorer:
         grey = np.broadcast_to(np.uint8(200), (height, width, 3))
         image = grey if images is None else images[index]
         if frame.is_whole:
-            return drawing.reduced(image)
+            return drawing.reduced(image, long_px=max(frame.picture_wh))
         return drawing.part(image, frame.scale, frame.corner_xy, frame.picture_wh)
 
     def _small(self, index: int, _: tuple[str, ...]) -> str:
@@ -260,6 +260,9 @@ class Explorer:
         event, frame = Event.of_text(self.pointer.value), self.frame
         if event.kind == "open":
             self.go_to(int(event.amount[0]))
+        elif event.kind == "room":  # of all of the image, as a part may not fit
+            room_px = min(drawing.LONG_PX, int(event.amount[0]))
+            self.look(Frame.whole(frame.size_wh, room_px))
         elif event.kind == "wheel":
             by = 2 ** (-event.amount[1] / pointer.TURN)
             self.look(frame.zoomed(frame.scale * by, event.place))

@@ -37,28 +37,39 @@ class Event:
 
 @dataclass(frozen=True)
 class Frame:
-    """The part of an image of size_wh that is seen: its scale, and its left upper corner, px."""
+    """The part of an image of size_wh that is seen: its scale, and its left upper corner, px.
+
+    room_px: the width that the page has for the picture.
+    """
 
     size_wh: tuple[int, int]
     scale: float
     corner_xy: Place = (0.0, 0.0)
+    room_px: int = LONG_PX
 
     @classmethod
-    def whole(cls, size_wh: Sequence[int]) -> "Frame":
+    def whole(cls, size_wh: Sequence[int], room_px: int = LONG_PX) -> "Frame":
         """Return all of an image, made small to fit the picture."""
         width, height = map(int, size_wh)
-        return cls((width, height), min(1.0, LONG_PX / max(width, height)))
+        scale = min(1.0, LONG_PX / max(width, height), room_px / width)
+        return cls((width, height), scale, room_px=room_px)
+
+    @property
+    def all_of_it(self) -> "Frame":
+        """The frame of all of the image."""
+        return Frame.whole(self.size_wh, self.room_px)
 
     @property
     def is_whole(self) -> bool:
         """Whether all of the image is seen."""
-        return self == Frame.whole(self.size_wh)
+        return self == self.all_of_it
 
     @property
     def picture_wh(self) -> tuple[int, int]:
         """The size of the picture; a zoom never makes it smaller, so that places stay."""
-        least = np.array(self.size_wh) * Frame.whole(self.size_wh).scale
-        wanted = np.minimum(np.array(self.size_wh) * self.scale, LOW_PX)
+        least = np.array(self.size_wh) * self.all_of_it.scale
+        most = [min(LOW_PX, self.room_px), LOW_PX]
+        wanted = np.minimum(np.array(self.size_wh) * self.scale, most)
         width, height = np.maximum(1, np.maximum(least, wanted).round()).astype(int).tolist()
         return width, height
 
@@ -68,7 +79,7 @@ class Frame:
 
     def zoomed(self, scale: float, place: Place = (0.5, 0.5)) -> "Frame":
         """Return the frame at another scale, in which the point at a place stays where it is."""
-        whole = Frame.whole(self.size_wh)
+        whole = self.all_of_it
         scale = min(scale, max(MOST_SCALE, whole.scale))
         if scale <= whole.scale:
             return whole

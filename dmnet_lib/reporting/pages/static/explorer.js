@@ -17,6 +17,16 @@ const attach = (tries) => {
     const box = image.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   };
+  let room = 0, resized = 0;
+  new ResizeObserver(() => {
+    clearTimeout(resized);
+    resized = setTimeout(() => {
+      // What is hidden has no width; a scroll bar that comes and goes is not worth a picture.
+      if (holder.clientWidth < 50 || Math.abs(holder.clientWidth - room) < 20) return;
+      room = holder.clientWidth;
+      tell("room", [0, 0], [room, 0]);
+    }, 100);
+  }).observe(holder);
   let turned = 0, waits = 0, begun = null, clicked = 0;
   holder.addEventListener("wheel", (event) => {
     const image = event.target;
