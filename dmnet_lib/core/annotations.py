@@ -19,7 +19,7 @@ SCORE, TRUNCATION = "score", "truncation"  # in `extra`, as VisDrone means them
 class Annotations:
     """One split as one table of N rows over M images.
 
-    ignored rows count as neither right nor wrong: regions, and objects that nobody has to find.
+    ignored rows count as ignored: regions, and objects that nobody has to find.
     extra holds whatever else the source says of each row ([N] int by name), to be written back.
     """
 
@@ -169,7 +169,7 @@ def merge_classes(annotations: Annotations, given: lists.Given) -> Annotations:
     """Return the table with classes merged, and limited to those that are given.
 
     See `Classes.merged`; none changes nothing. Objects of other classes become ignored
-    regions, so that detections there are neither right nor wrong. Raises InputError.
+    regions, so that detections there are ignored. Raises InputError.
     """
     if not lists.parts(given):
         return annotations

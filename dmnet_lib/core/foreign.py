@@ -90,15 +90,15 @@ def read_xml(path: Path) -> ElementTree.Element:
 
 
 def read_npy(path: Path, *, most: int = files.MOST_BYTES) -> np.ndarray:
-    """Read an array of at most so many bytes. Raises InputError: missing, torn, or pickles."""
+    """Read an array of at most so many bytes. Raises InputError: missing, corrupted, or pickles."""
     how = files.reading(path, "a readable npy of numbers", (Exception,))
     with how, files.opened(path, buffering=-1) as stream:
         return _array(stream, path, path.stat().st_size, most)
 
 
 def read_npz(path: Path, *, most: int = files.MOST_BYTES) -> dict[str, np.ndarray]:
-    """Read named arrays of at most so many bytes. Raises InputError: missing, torn, or pickles."""
-    any_error = (Exception,)  # zipfile, zlib and numpy each have their own for a torn archive
+    """Read named arrays of at most so many bytes. InputError: missing, corrupted, or pickles."""
+    any_error = (Exception,)  # zipfile, zlib and numpy each have their own for a corrupted archive
     with files.reading(path, "a readable npz of plain arrays", any_error), _zip(path) as archive:
         members = archive.infolist()
         files.require_most(path, sum(one.file_size for one in members), most, "bytes unpacked")
@@ -119,7 +119,7 @@ def _array(stream: BinaryIO, path: Path, size: int, most: int) -> np.ndarray:
     claimed = math.prod(shape) * dtype.itemsize
     files.require_most(path, claimed, most, "bytes of an array")
     if claimed > size:
-        raise InputError(f"{path}: torn: an array of {claimed:,} bytes in a file of {size:,}")
+        raise InputError(f"{path}: corrupted: an array of {claimed:,} bytes in a file of {size:,}")
     stream.seek(0)
     with warnings.catch_warnings(action="ignore"):  # the same, as it is read again
         return npy.read_array(stream, allow_pickle=False)

@@ -55,7 +55,7 @@ def read(path: Path) -> Picture:
 
     More than eight bits are spread from the least value to the greatest; what is transparent lies
     on white; of several pictures the first counts. Raises InputError for a file that is missing,
-    torn, no picture, or of more than MOST_PX pixels.
+    corrupted, no picture, or of more than MOST_PX pixels.
     """
     return _read_jpeg(path) or _read_any(path)
 
@@ -129,7 +129,7 @@ def _orientation(opened: Image.Image) -> int:
     try:
         # A PNG's own getexif decodes the pixels, in search of EXIF that may not stand behind them.
         return Image.Image.getexif(opened).get(ExifTags.Base.Orientation, 1)
-    except OSError:  # the picture itself is torn
+    except OSError:  # the picture itself is corrupted
         raise
     except Exception:  # damaged EXIF, for which Pillow has many errors, harms no picture
         return 1

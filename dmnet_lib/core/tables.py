@@ -159,7 +159,7 @@ def write(path: Path, table: object) -> Path:
 
 
 def read(path: Path, kind: type[Table]) -> Table:
-    """Return what `write` wrote. Raises InputError if missing, torn or another kind of table."""
+    """Return what `write` wrote. InputError if missing, corrupted or of another kind."""
     columns = foreign.read_npz(path)
     with files.reading(path, f"a table of {kind.__name__}", (TypeError, ValueError)):
         texts = {name: tuple(columns[name].tolist()) for name in TEXTS & columns.keys()}

@@ -105,7 +105,7 @@ def write(path: Path, model: nn.Module) -> Path:
 
 
 def read(path: Path, model: nn.Module) -> nn.Module:
-    """Return the model with a file's weights, ready to predict. InputError if they are torn,
+    """Return the model with a file's weights, ready to predict. InputError if they are corrupted,
     another's, or no finite numbers."""
     errors = (RuntimeError, ValueError, safetensors.SafetensorError)
     with files.reading(path, "this model's weights", errors, kind="weights"):

@@ -16,7 +16,8 @@ def control(
 ) -> dict[str, Regions]:
     """Return the crops of every image as `density top-k 6`, where 6 is the first budget in crops.
 
-    The largest window seen at max_upscale costs all of the input, as the dearest planned crops do.
+    The largest window seen at max_upscale costs all of the input, as the most expensive planned
+    crops do.
     """
     longest = planner.input_scale.input_long_px / planner.input_scale.max_upscale
     sides = np.round(longest * np.array(planner.aspect_wh) / max(planner.aspect_wh))

@@ -76,7 +76,7 @@ class Journal:
         return self.path.with_name(self.path.name + LINES)
 
     def _go_on(self) -> None:
-        """Take what an earlier call like this has done, without what is torn or of other files."""
+        """Take what an earlier call like this has done, but what is corrupted or of other files."""
         with self._lines.open("rb") as stream:
             with files.reading(self._lines, LINES_ARE, (ValueError,)):
                 head = stream.readline()

@@ -66,7 +66,7 @@ class Raster:
     def read(self, window_xyxy: Sequence[int], size_wh: tuple[int, int] | None = None) -> Picture:
         """Return a window inside the raster, made smaller to size_wh where that is given.
 
-        Pixels without data keep the values of the file. Raises InputError for a torn file.
+        Pixels without data keep the values of the file. Raises InputError for a corrupted file.
         """
         from rasterio.enums import Resampling
 
@@ -93,7 +93,7 @@ class Raster:
         return np.repeat(np.moveaxis(values, 0, -1), 3 // len(values), axis=2)
 
     def is_empty(self, window_xyxy: Sequence[int]) -> bool:
-        """Tell whether no pixel of a window holds data. Raises InputError for a torn file."""
+        """Tell whether no pixel of a window holds data. Raises InputError for a corrupted file."""
         with _reading(self.path):
             place = {"window": _window(window_xyxy)}
             return self.has_mask and not self.source.dataset_mask(**place).any()

@@ -181,7 +181,7 @@ def counts(table: Annotations) -> dict[str, int]:
 
 
 def image_table(table: Annotations) -> "pd.DataFrame":
-    """Return one row an image: its size and its number of objects."""
+    """Return one row per image: its size and its number of objects."""
     import pandas as pd
 
     counts = np.bincount(table.image_index[table.is_object], minlength=len(table))
@@ -190,7 +190,7 @@ def image_table(table: Annotations) -> "pd.DataFrame":
 
 
 def class_table(table: Annotations) -> "pd.DataFrame":
-    """Return one row a class: objects, mean width and height, quartiles of the side, in pixels."""
+    """Return one row per class: objects, mean width and height, quartiles of the side, in px."""
     import pandas as pd
 
     width, height = table.boxes_xywh[table.is_object, 2:].astype(float).T

@@ -112,7 +112,7 @@ def write(path: Path, bins: Bins) -> Path:
 
 
 def read(path: Path) -> Bins:
-    """Read what `write` wrote. Raises InputError for a missing, torn or foreign file."""
+    """Read what `write` wrote. Raises InputError for a missing, corrupted or foreign file."""
     found = files.read_json(path)
     with files.reading(path, "size bins", (AttributeError, TypeError, ValueError)):
         return of_lists(found)

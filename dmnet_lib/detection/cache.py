@@ -27,7 +27,7 @@ class DetectionCache:
     folder: Path
 
     def get(self, names: tuple[str, ...], regions: Regions, scale: InputScale) -> Columns | None:
-        """Return what was found in regions of images, seen by a scale; None: absent or torn."""
+        """Return what was found in regions of images, at a scale; None: absent or corrupted."""
         with suppress(files.InputError):
             found = foreign.read_npz(self._path(names, regions, scale))
             return found if set(found) == set(COLUMNS) else None

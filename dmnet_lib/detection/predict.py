@@ -45,7 +45,7 @@ NEEDED = {  # files of each stage that predictions need; a clone has figures and
 }
 FUSION_IOU = 0.5  # as params/visdrone_offtheshelf.yaml
 MOST_BOXES = 500  # of an image
-SYNTHETIC = "learned on synthetic scenes, so expect little of it on photographs"
+SYNTHETIC = "was trained on synthetic scenes, so expect little of it on photographs"
 Progress = Callable[[int, int], None]  # images that are done, and all
 
 
@@ -81,7 +81,7 @@ class Predictor:
         strategy is as of `strategy.predictable`. The crops are planned by the detector's own recall
         curve: the one given, or measured by `dmnet calibrate`, or a typical one. input_px is the
         longer side at which a detector of any input size sees a view; crops are enlarged
-        max_upscale times at most, 1.5 suits one that learned on drone images. Raises InputError.
+        max_upscale times at most, 1.5 suits one trained on drone images. Raises InputError.
         """
         record = predictable(strategy)
         if record.source == "mcnn":
@@ -170,7 +170,7 @@ class Predictor:
     def of_raster(self, opened: Raster, **how: object) -> Prediction:
         """Return what is found in a raster of any size, block by block; how as `rasters.predict`.
 
-        Raises InputError for a torn file.
+        Raises InputError for a corrupted file.
         """
         return rasters.predict(self.predict, opened, iou_threshold=self.rule.iou_threshold, **how)
 

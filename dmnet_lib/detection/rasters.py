@@ -70,8 +70,8 @@ def predict(
     """Return what is found in a raster, best first, under the stem of its file.
 
     iou_threshold: the predictor's own, so that boxes of one block are not thinned twice; label
-    names the progress bar. Raises InputError for a torn file, and for blocks that the overlap does
-    not fit.
+    names the progress bar. Raises InputError for a corrupted file, and for blocks that the overlap
+    does not fit.
     """
     todo, found = blocks(raster.size_wh, block_px=block_px, overlap_px=overlap_px), []
     for block in parallel.bar(todo, desc=label, unit="block", leave=False, disable=not label):

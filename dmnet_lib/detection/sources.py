@@ -31,7 +31,7 @@ VIEW_IOU = 0.5  # of boxes of one view and class, above which NMS drops the lowe
 DETECTOR = Path("the detector")  # what messages call one that is no file
 NO_CLASS = ("__background__", "N/A")  # of torchvision's categories
 INPUT_PX = 640  # the longer side of views for a network that takes any size, unless it is told
-MAX_UPSCALE = 4.0  # of a crop: chosen on real train images for detectors that learned on COCO
+MAX_UPSCALE = 4.0  # of a crop: chosen on real train images for detectors trained on COCO
 TYPICAL = Path(__file__).with_name("typical.toml")
 MEASURED = ".recall.json"  # ends the name of a curve's file, beside a detector's
 

@@ -289,7 +289,7 @@ def write(folder: Path, found: Mapping[str, Outcome]) -> Path:
 
 
 def read(folder: Path) -> dict[str, Outcome]:
-    """Read what `write` wrote. Raises InputError for a missing or torn file."""
+    """Read what `write` wrote. Raises InputError for a missing or corrupted file."""
     found, wrong = {}, (TypeError, AttributeError, KeyError)
     with files.reading(folder / LISTING, "a list of strategies", wrong):
         for listed in files.read_json(folder / LISTING):
@@ -326,7 +326,7 @@ def write_ablation(folder: Path, found: Mapping[str, Mapping[str, Detections]]) 
 
 
 def read_ablation(folder: Path) -> dict[str, dict[str, Detections]]:
-    """Read what `write_ablation` wrote. Raises InputError for a missing or torn file."""
+    """Read what `write_ablation` wrote. Raises InputError for a missing or corrupted file."""
     folder /= ABLATION
     with files.reading(folder / LISTING, "a list of variants", (TypeError, ValueError)):
         listed = [(variant, [*names]) for variant, names in files.read_json(folder / LISTING)]

@@ -43,7 +43,7 @@ class Strategy:
 
     name: as tables show it, `planned mcnn 0.9Mpx`; method: the name without its setting. kind: of
     METHODS, or custom; source: of the density that crops follow, `oracle` (the true one), `mcnn` or
-    `detector`; budget of a plan: crops (int) or megapixels an image (float). is_default: the
+    `detector`; budget of a plan: crops (int) or megapixels per image (float). is_default: the
     method's first setting, which stands for it in tables. prefix_of: the strategy whose first crops
     of each image these are.
     """

@@ -76,7 +76,7 @@ def versus_density(scores: Scores) -> pd.DataFrame:
 def _largest_plans(
     scores: Scores, controls: Iterable[str], *, most: float, same_source: bool = False
 ) -> pd.DataFrame:
-    """Return VERSUS, a row a control and method: the largest plan within `most` times its cost."""
+    """Return VERSUS, a row per control and method: the largest plan within most times its cost."""
     found = []
     for control in controls:
         other = scores.strategies[control]

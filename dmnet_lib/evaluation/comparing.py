@@ -80,7 +80,7 @@ def _truth(folder: ResultFolder) -> Annotations:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row of COLUMNS a pair of strategy runs and score, and notes on it in sentences.
+    """One row of COLUMNS per pair of strategy runs and score, and notes on it in sentences.
 
     difference is b - a with its interval, NaN without one; `of` is one of SCORES or a class.
     objects: how many the first evaluation had of each class.
@@ -91,7 +91,7 @@ class Comparison:
     objects: Mapping[str, int] = field(default_factory=dict)
 
     def cells(self) -> pd.DataFrame:
-        """Return the differences as people read them: a row a pair, a column a score."""
+        """Return the differences as people read them: a row per pair, a column per score."""
         return _spread(self.table, SCORES)
 
     def class_cells(self, *, short: bool = False) -> pd.DataFrame:
@@ -117,7 +117,7 @@ class Comparison:
         return shown.drop(columns=[*LABEL, "main", "of"])
 
     def words(self) -> Words:
-        """Return a sentence a main pair, and the notes."""
+        """Return a sentence per main pair, and the notes."""
         main = self.table[self.table["main"]]
         lines = [_sentence(rows) for _, rows in main.groupby(LABEL, sort=False)]
         return Words("\n".join([*lines, *self.notes]) or "There is nothing to compare.")

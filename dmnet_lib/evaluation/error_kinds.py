@@ -111,7 +111,7 @@ def classify(
     crops: Regions | None = None,
     max_detections: int = 500,
 ) -> Errors:
-    """Return the kind of every error, of the best max_detections of an image and class.
+    """Return the kind of every error, of the best max_detections per image and class.
 
     Ignored regions, and objects that are not evaluated, hide detections as they do for AP. crops:
     those that the detector saw. Raises ValueError where the images differ.
@@ -176,7 +176,7 @@ def _cut(found: Detections, objects_xyxy: np.ndarray, crops: Regions) -> np.ndar
 
 
 def costs(by_seed: Sequence[Errors], weights: np.ndarray, *, level: float = 0.95) -> pd.DataFrame:
-    """Return a row a kind: errors, and by how much AP50 would rise if they were put right.
+    """Return a row per kind: errors, and by how much AP50 would rise if they were put right.
 
     by_seed: of the networks of each training seed, whose mean this is. weights [1 + B, M]: the
     images as they are, then resampled, for the interval low to high at `level`.

@@ -48,7 +48,7 @@ def judge(truth: Annotations, found: Detections, *, min_score: float = -np.inf) 
 
 
 def table(judged: Judged) -> pd.DataFrame:
-    """Return a row an image: objects, tp, fn, fp, tp_share = tp / (tp + fp + fn) (1 of nothing)."""
+    """Return one row per image: objects, tp, fn, fp, tp_share: tp / (tp + fp + fn), 1 of none."""
     images = len(judged.truth)
     truth_image = judged.truth.image_index[judged.truth.is_object]
     objects = np.bincount(truth_image, minlength=images)

@@ -1,4 +1,4 @@
-"""Folders of finished experiments -> tables of what differed between them and what it did."""
+"""Folders of finished experiments -> tables of what differed between them and its effect."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -111,7 +111,7 @@ def budgets(found: Mapping[str, ResultFolder]) -> dict[str, pd.DataFrame]:
 
 
 def parameter_differences(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
-    """Return one row a parameter that is not the same everywhere, one column an experiment."""
+    """Return one row per parameter that is not the same everywhere, one column per experiment."""
     columns = {name: parameters(folder) for name, folder in found.items()}
     names = sorted(set().union(*columns.values()))
     rows = {name: [values.get(name) for values in columns.values()] for name in names}

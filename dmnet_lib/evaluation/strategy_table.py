@@ -1,4 +1,4 @@
-"""What was measured of strategies, fresh or in metrics.json -> the strategy table."""
+"""Metrics of strategies, fresh or in metrics.json -> the strategy table."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ def strategy_table(
     intervals: Sequence[str] = (),
     baselines: Sequence[str] = BASELINES,
 ) -> pd.DataFrame:
-    """Return one row a strategy: columns, intervals, and differences in AP to the baselines.
+    """Return one row per strategy: columns, intervals, and differences in AP to the baselines.
 
     rows: as `Scores.strategies`. A measure of intervals has `_low` and `_high` beside it; a
     difference is `vs_global_difference`, `_low` and `_high`. NaN where nothing was measured.

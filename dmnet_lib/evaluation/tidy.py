@@ -35,7 +35,7 @@ def table(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
     """Return the figures of evaluated experiments, in COLUMNS; low and high are 95 % intervals.
 
     Of several training seeds a row without a seed is the mean, and one with a seed its AP. With
-    `@100` behind it a metric counts the 100 best detections of an image and class. Raises
+    `@100` behind it a metric counts the 100 best detections per image and class. Raises
     InputError for an evaluation that is missing or damaged.
     """
     rows = [row for folder in found.values() for row in _rows(folder)]

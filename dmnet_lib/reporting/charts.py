@@ -143,7 +143,7 @@ def bars(table: pd.DataFrame, *, y_label: str) -> Figure:
 def strategies(table: pd.DataFrame) -> Figure:
     """Return AP against megapixels, and the differences to `global` with their intervals.
 
-    table: one row a strategy (index) with AP, megapixels and vs_global_difference, _low, _high.
+    table: one row per strategy (index) with AP, megapixels and vs_global_difference, _low, _high.
     """
     figure, axes = new(2, width=11.5, height=3.6)
     cost, gain = axes[0]
@@ -241,7 +241,7 @@ def _forest(ax: Axes, rows: pd.DataFrame, x_label: str) -> None:
 
 
 def budget_curves(table: pd.DataFrame, *, measures: Sequence[str] = INTERVAL_MEASURES) -> Figure:
-    """Return what each budget gives: a row a measure, over crops and over megapixels per image.
+    """Return what each budget gives: a row per measure, over crops and over megapixels per image.
 
     table: by strategy method, crops_per_image, megapixels, and each measure, `_low` and `_high`.
     """
@@ -312,7 +312,8 @@ def _log_axis(ax: Axes, values: pd.Series) -> None:
 def sweep(table: pd.DataFrame, name: str) -> Figure:
     """Return each of SWEPT over a parameter's values, a line per strategy.
 
-    table: a row a strategy and value: strategy, value, place (on the axis), SWEPT, AP_low, AP_high.
+    table: a row per strategy and value: strategy, value, place (on the axis), SWEPT, AP_low and
+    AP_high.
     """
     figure, axes = new(2, 2, width=11, height=3.0)
     ticks, shown = table.drop_duplicates("value"), styles(table["strategy"])

@@ -156,7 +156,7 @@ class _State:
     def load(cls, path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> "_State":
         if not path.is_file():
             return cls(0, [], {})
-        any_error = (Exception,)  # a torn or foreign file raises a dozen different types
+        any_error = (Exception,)  # a corrupted or foreign file raises a dozen different types
         with files.reading(path, "a checkpoint of this model; remove it", any_error):
             saved = torch.load(path, weights_only=True, map_location="cpu")
             model.load_state_dict(saved["model"])

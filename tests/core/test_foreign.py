@@ -127,7 +127,7 @@ def test_a_parameter_is_no_number_beyond_all_meaning(tmp_path: Path, value: str)
     ("data", "told"),
     [
         (npy((10**12,)), "8,000,000,000,000 bytes of an array, over the limit"),
-        (npy((10**7,)), "torn: an array of 80,000,000 bytes in a file of"),
+        (npy((10**7,)), "corrupted: an array of 80,000,000 bytes in a file of"),
         (npy((-(10**7),)), "not a readable npy"),
         (npy((1,), "|O", b"x" * 100), "not a readable npy"),
         (npy((2,) * 70), "bytes of an array, over the limit"),

@@ -170,9 +170,9 @@ def test_a_faulty_map_of_classes_is_named(class_map: str, words: str) -> None:
     ("own", "given", "words"),
     [
         (None, "", "names no classes; say them by model_classes: coco, or a list"),
-        ("{0: 'red', 2: 'blue'}", "", "the names of its classes are torn"),
-        ("red, green", "", "the names of its classes are torn"),
-        ("__import__('os')", "", "the names of its classes are torn"),
+        ("{0: 'red', 2: 'blue'}", "", "the names of its classes are corrupted"),
+        ("red, green", "", "the names of its classes are corrupted"),
+        ("__import__('os')", "", "the names of its classes are corrupted"),
         (None, "coco", r"answers output \(1, 84, 8\) for 3 classes, as yolox, but 80 are"),
     ],
 )

@@ -65,7 +65,7 @@ def test_counters_are_those_of_the_library_for_the_whole_split(crops, source) ->
             "truncated rate": f"{wanted['truncated_rate']:.1%}",
             "coverage": f"{wanted['coverage']:.1%}",
             "crops per image": f"{wanted['crops_per_image']:.2f}",
-            "expected to be found": f"{recall:.1%}",
+            "predicted recall": f"{recall:.1%}",
         }.items()
     )
     np.testing.assert_array_equal(crops.regions(*crops.setting).boxes_xyxy, found.boxes_xyxy)

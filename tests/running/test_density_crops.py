@@ -312,7 +312,7 @@ def test_planned_crops_hold_what_pays_most(streets, capsys) -> None:
     assert made_by["size_bins"]["edges_px"] == [8, 16, 32, 64, 128]
     told = capsys.readouterr().out
     assert "note: no --recall-curve" in told
-    assert "expected to be found: " in told
+    assert "predicted recall: " in told
     assert "crop borders cut 0.0% of the objects aimed at" in told
     crop = json.loads((streets / "c" / "coco.json").read_text())["images"][0]
     assert [crop["x0"], crop["y0"]] == first[:2]

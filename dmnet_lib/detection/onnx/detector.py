@@ -56,8 +56,8 @@ class Onnx:
         model's classes: none as the file has them, "coco", or names. head is what it answers by, ""
         as seen from its answers, and how it takes pixels where that differs from the head's:
         "yolov8, BGR, 0..255". device is auto, cpu or cuda. Raises InputError for a file that is
-        missing, torn or no such detector, for an unknown name or device, and where there is no ONNX
-        Runtime.
+        missing, corrupted or no such detector, for an unknown name or device, and where there is
+        no ONNX Runtime.
         """
         network = Network.open(Path(path).absolute(), device)
         own = network.session.get_modelmeta().custom_metadata_map.get("names")

@@ -22,7 +22,7 @@ def of_model(path: Path, own: str | None, given: lists.Given) -> tuple[str, ...]
         listed = ast.literal_eval(own)
         return tuple(str(listed[n]) for n in range(len(listed)))
     except (ValueError, SyntaxError, TypeError, LookupError):
-        raise InputError(f"{path}: the names of its classes are torn ({own:.60})") from None
+        raise InputError(f"{path}: the names of its classes are corrupted ({own:.60})") from None
 
 
 def mapped(names: Sequence[str], classes: Classes, class_map: lists.Given) -> Mapped:

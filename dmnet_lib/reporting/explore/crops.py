@@ -147,7 +147,7 @@ class CropsExplorer(desk.Explorer):
             f"containment rate, all of {self.split.name}": found["containment_rate"],
             "truncated rate": found["truncated_rate"],
             "coverage": found["coverage"],
-            "expected to be found": found["predicted_recall"],
+            "predicted recall": found["predicted_recall"],
         }
         return {
             "crops of this image": len(self.regions(*self.setting).of_image(index)),

@@ -123,7 +123,7 @@ class FusionExplorer(desk.Explorer):
             found = self.fused(name, index)
             judged = errors.judge(truth, found).of_image(0)
             of = {what: len(xyxy) for what, xyxy in judged.items()}
-            numbers.append(of | {"neither right nor wrong": len(found) - of["tp"] - of["fp"]})
+            numbers.append(of | {"ignored": len(found) - of["tp"] - of["fp"]})
         one, two = numbers
         pairs = {f"{what} (by {other})": f"{one[what]} ({two[what]})" for what in one}
         return {"objects": int(truth.is_object.sum())} | pairs

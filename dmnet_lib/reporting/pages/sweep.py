@@ -24,7 +24,7 @@ CAPTION = (
     "Each strategy over the values; bands of AP are {level:.0%} intervals of a bootstrap over "
     "{resampled}, of each value alone: they overlap more than paired differences do."
 )
-ALT = "Line plots of AP, containment, crops and megapixels over the values, one line a strategy"
+ALT = "Line plots of AP, containment, crops and megapixels over the values, one line per strategy"
 
 
 def keep(home: Path, about: Mapping[str, object], headline: Mapping[str, float]) -> None:

@@ -82,7 +82,7 @@ def _write_page(options: Options, differing: "pd.DataFrame", made: "Comparison")
     picture = figures.show(
         charts.differences(rows), options.out, FIGURE, data=rows,
         caption="Differences in AP to the first that was named; blue ones are significant.",
-        alt="Dot plot of differences in AP with intervals, one row a pair",
+        alt="Dot plot of differences in AP with intervals, one row per pair",
     )  # fmt: skip
     lines = made.words().splitlines()
     tables = {

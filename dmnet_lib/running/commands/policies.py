@@ -190,10 +190,10 @@ def _expected(truth: Annotations, plan: SplitPlan, planner: CropPlanner) -> str:
     if after is None:  # nobody annotated the split: the maps tell
         total, base = (sum(getattr(one, n) for one in plan.plans) for n in ("total", "base"))
         found = base + sum(float(one.gains.sum()) for one in plan.plans)
-        expected = f"of {total:,.0f} objects in the maps, {base:,.0f} are expected to be found"
+        expected = f"of {total:,.0f} objects in the maps, {base:,.0f} are predicted to be found"
         return f"{expected} in whole images, {found:,.0f} with the crops"
     before = planner.predicted_recall(truth, plan.first(0).regions)
     cut = planner.truncated_targets(truth, plan.regions)
     lost = "" if cut is None else f"; crop borders cut {cut:.1%} of the objects aimed at"
-    found = f"{before:.1%} of the objects in whole images, {after:.1%} with the crops"
-    return f"expected to be found: {found}{lost}"
+    found = f"{before:.1%} in whole images, {after:.1%} with the crops"
+    return f"predicted recall: {found}{lost}"

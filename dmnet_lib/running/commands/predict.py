@@ -54,7 +54,7 @@ class Options:
     crops: int | None = option("of planned: crops per image (default 6)", type=common.count)
     megapixels: float | None = option("of planned, in place of --crops", type=common.positive)
     max_upscale: float | None = option("how much larger crops are shown (default 4); 1.5 for one "
-        "that learned on drone images", type=common.positive)  # fmt: skip
+        "trained on drone images", type=common.positive)  # fmt: skip
     min_score: float = option("of boxes to keep", type=common.share, default=0.25)
     max_detections: int = option("of an image", type=common.count, default=500)
     recursive: bool = option("subfolders too", action="store_true")
