@@ -55,6 +55,7 @@ CASES = {  # the command, and files that it writes
     f"evaluate --ground-truth {SPLIT} --detections {{0}}/found.json --images {{0}}/c.json "
     "--protocol visdrone --out {0}/metrics.json": ("metrics.json",),
     f"data check {SPLIT} --out {{0}}/check.json": ("check.json",),
+    "results --out {0}/figures.csv": ("figures.csv",),
     "deviations {0}/data --split val --out {0}/out.json": ("out.json",),
     f"calibrate {SPLIT} --detector {{0}}/d.onnx --classes red:car": (
         "d.recall.json", "d.recall.png",

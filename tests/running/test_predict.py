@@ -96,7 +96,7 @@ def test_a_folder_as_people_have_it(untrained_run, tmp_path) -> None:
     assert last.startswith("dmnet: 2 of the inputs")
     names = ["good", "grey", "large", "turned"]
     note, *lines, _ = ended.stdout.splitlines()
-    assert "learned on synthetic scenes" in note
+    assert "trained on synthetic scenes" in note
     assert [line.split(":")[0] for line in lines] == names
     sizes = {one["file_name"]: (one["width"], one["height"]) for one in listing(out)["images"]}
     others = dict.fromkeys(("good.jpg", "grey.tif", "turned.jpg"), (430, 350))

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,10 +12,11 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 from pygments.formatters import HtmlFormatter
 
+from dmnet_lib.core import files
 from dmnet_lib.core.result_folder import EVALUATION
 
 STATIC = Path(__file__).parent / "static"
-GLOSSARY = tomllib.loads((Path(__file__).parent / "glossary.toml").read_text(encoding="utf-8"))
+GLOSSARY = files.values_beside(__file__)  # {term: what it means}
 LONG = 40  # characters of a table's cell from which on it gets room to wrap
 NUMBER = re.compile(r"[-+−]?[\d,]*\.?\d+(e[-+]?\d+)?%?( \[[^\]]*\])?|-|same|n/a|NaN|None")  # noqa: RUF001
 
