@@ -11,7 +11,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter, itemgetter
 from pathlib import Path, PurePosixPath
@@ -31,6 +30,7 @@ from dmnet_lib.data.formats.entries import checked, in_pieces, without_text
 
 EXTRA_LIST = "ignored_regions_and_others"
 ROWS = ("annotations", EXTRA_LIST)  # lists of a COCO file, an entry for each row of a table
+MEMBERS = ("categories", "images", *ROWS)  # of a COCO file: those that are read
 LONGEST_STEM = 200  # bytes; file systems hold 255, with the suffix
 CROP_KEYS = ("file_name", "parent", "x0", "y0", "scale")
 ROWS_AT_ONCE = 50_000  # are spelled out together: some 30 MB
@@ -230,6 +230,7 @@ def decoded(path: Path, what: str = "valid JSON") -> object:
         return {
             name: _as_text(raw) if name in ROWS else msgspec.json.decode(raw)
             for name, raw in members.items()
+            if name in MEMBERS
         }
 
 
@@ -404,9 +405,10 @@ def _of_masks(some: Sequence[Mapping[str, msgspec.Raw]]) -> int:
 
 def _number(text: bytes | msgspec.Raw) -> float:
     """Return the number that a text of JSON is; NaN for any other."""
-    with suppress(ValueError):
+    try:
         return float(bytes(text))
-    return np.nan
+    except ValueError:
+        return np.nan
 
 
 def category_names(value: object) -> dict[Id, str]:
