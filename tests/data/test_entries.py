@@ -1,15 +1,19 @@
 """Lists of JSON are read in pieces of any size, with the same entries and errors as in one."""
 
 import json
+import tracemalloc
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
 from builders import fault
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from layouts import coco_value
 
-from dmnet_lib.data.formats import entries
+from dmnet_lib.core import files
+from dmnet_lib.data.formats import coco, entries
 
 TEXTS = st.text(st.sampled_from('{}[],"\\ é'), max_size=6)
 VALUES = st.recursive(
@@ -65,3 +69,19 @@ def test_text_that_is_none_is_an_error() -> None:
     text = b'[{"x": "\xff"}]'
     words = fault(lambda: list(entries.in_pieces(msgspec.Raw(text), dict, "a.json: rows")))
     assert words.startswith("a.json: rows: 'utf-8' codec can't decode")
+
+
+def test_a_coco_file_takes_less_than_twice_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"image_id": 0, "category_id": 0, "bbox": [1, 2, 3, 4], "segmentation": [[1, 2] * 9]}
+    value = coco_value() | {"annotations": [row] * 20_000}
+    path = files.write_json(tmp_path / "a.json", value, indent=None)
+    monkeypatch.setattr(entries, "PIECE", 20_000)
+    tracemalloc.start()
+    whole = coco.decoded(path)
+    found, unread = coco.from_coco(whole), coco.unread(whole)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * path.stat().st_size
+    assert len(found.class_ids) == unread["segmentation"] == 20_000
