@@ -477,7 +477,8 @@ def _coco(asked: Request) -> Split:
     paths = Images(tuple(files.below(home, name) for name in names)) if home else None
     listed = {"images": value["images"], "categories": value["categories"]}
     name = asked.split if asked.path.is_dir() else ""
-    return Split(name, table, paths, images, path, unread=coco.unread(value), coco_file=listed)
+    unread = coco.unread(value, source=path)
+    return Split(name, table, paths, images, path, unread=unread, coco_file=listed)
 
 
 def _coco_files(asked: Request) -> tuple[Path, list[Path]]:

@@ -261,10 +261,12 @@ def test_classes_are_those_of_all_splits(tmp_path: Path, kind: str, place: str) 
     assert "train has boat, buoy; val has boat, x" in told
 
 
-def test_keys_that_no_table_holds_are_counted() -> None:
+def test_keys_that_no_table_holds_are_counted(tmp_path: Path) -> None:
     value = coco_value(segmentation=[[1, 2, 3]], keypoints=[], attributes={"x": 1}, area=200.0)
     value["annotations"][1] |= {"segmentation": [[1]], "area": 3}
-    assert coco.unread(value) == {"area of a mask": 1, "attributes": 1, "segmentation": 2}
+    value["annotations"][2] |= {"area": "wide", "note": " ", "none": None, "never": -0.0}
+    found = coco.unread(coco.decoded(files.write_json(tmp_path / "a.json", value)))
+    assert found == {"area of a mask": 1, "attributes": 1, "note": 1, "segmentation": 2}
 
 
 @pytest.mark.parametrize("place", ["VOCdevkit/VOC2007", "VOCdevkit/VOC2012"])

@@ -122,7 +122,7 @@ def test_ids_mean_what_only_they_can_mean(
         (["x", "y"], "2 images with detections are not among the 3 known (z, b.1, c): x, y; take"),
         (["c", "y"], "1 images with detections are not among the 3 known (z, b.1, c): y; take the"),
         ([[1]], "not COCO results, a list of {image_id, category_id"),
-        ([None], "got `null` - at `$[0].image_id`"),
+        ([None], "results[0]: Expected `int | str`, got `null` - at `$.image_id`"),
     ],
 )
 def test_images_in_doubt_are_refused(read: Callable, ids: list, says: str) -> None:
@@ -218,12 +218,12 @@ def test_visdrone_text_with_category_0_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"score": 87.5}, "Expected `float` <= 1.0 - at `$[1].score`"),
-        ({"score": "high"}, "Expected `float`, got `str` - at `$[1].score`"),
-        ({"bbox": [1, 2, 3]}, "Expected `array` of length 4 - at `$[1].bbox`"),
-        ({"bbox": [1, 2, 3, -4]}, "Expected `float` >= 0.0 - at `$[1].bbox[3]`"),
+        ({"score": 87.5}, "results[1]: Expected `float` <= 1.0 - at `$.score`"),
+        ({"score": "high"}, "results[1]: Expected `float`, got `str` - at `$.score`"),
+        ({"bbox": [1, 2, 3]}, "results[1]: Expected `array` of length 4 - at `$.bbox`"),
+        ({"bbox": [1, 2, 3, -4]}, "results[1]: Expected `float` >= 0.0 - at `$.bbox[3]`"),
         ({"bbox": [1, 2, 3, float("inf")]}, "not COCO results, a list of"),
-        ({"bbox": [1, 2, 3, 1e300]}, "Expected `float` < 1000000000.0 - at `$[1].bbox[3]`"),
+        ({"bbox": [1, 2, 3, 1e300]}, "[1]: Expected `float` < 1000000000.0 - at `$.bbox[3]`"),
     ],
 )
 def test_an_entry_with_a_malformed_number_is_named(read: Callable, more: dict, says: str) -> None:

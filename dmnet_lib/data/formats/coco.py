@@ -8,12 +8,13 @@ sorted names from 1, so neither depends on the order of a folder.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -25,9 +26,11 @@ from dmnet_lib.core.classes import OTHER, REGION, Classes
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import uavdt, visdrone
+from dmnet_lib.data.formats.entries import checked, in_pieces, without_text
 
 EXTRA_LIST = "ignored_regions_and_others"
 ROWS = ("annotations", EXTRA_LIST)  # lists of a COCO file, an entry for each row of a table
+MEMBERS = ("categories", "images", *ROWS)  # of a COCO file: those that are read
 LONGEST_STEM = 200  # bytes; file systems hold 255, with the suffix
 CROP_KEYS = ("file_name", "parent", "x0", "y0", "scale")
 ROWS_AT_ONCE = 50_000  # are spelled out together: some 30 MB
@@ -42,9 +45,10 @@ SizeOf = Callable[[str], tuple[int, int]]  # width and height by file name
 Place = Annotated[float, Meta(gt=-LIMIT_PX, lt=LIMIT_PX)]
 Side = Annotated[float, Meta(ge=0, lt=LIMIT_PX)]
 Box = tuple[Place, Place, Side, Side]
-Value = TypeVar("Value")
-# An annotation as a row: its image's place, its id or place, x, y, w, h, class, ignored, EXTRAS.
-ROW = np.dtype([("image", np.int64), ("id", np.int64), ("fields", np.float64, 6 + len(EXTRAS))])
+Columns = dict[str, np.ndarray]
+BOM = b"\xef\xbb\xbf"
+OBJECT = re.compile(rb"[ \t\r\n]*\{")
+EMPTY = re.compile(rb'null|false|""|\[[ \t\r\n]*\]|\{[ \t\r\n]*\}|-?0(\.0+)?([eE][+-]?[0-9]+)?')
 
 
 class _Image(msgspec.Struct):
@@ -85,7 +89,8 @@ class _Annotation(msgspec.Struct, gc=False):
     target_id: Annotated[int, Meta(ge=-LIMIT_PX, lt=LIMIT_PX)] | None = None
 
 
-KEYS = {*_Annotation.__struct_fields__, "area"}  # of annotations that are read
+FIELDS = _Annotation.__struct_fields__
+KEYS = {*FIELDS, "area"}  # of annotations that are read
 ROUNDED = 1.0  # square pixels that an area may differ from its box's
 
 
@@ -94,7 +99,7 @@ class _Categories(msgspec.Struct):
 
 
 class _File(_Categories):
-    annotations: list[object]  # each is an _Annotation: one at a time, since all take much memory
+    annotations: list[object]
     ignored_regions_and_others: list[object] = []
 
 
@@ -213,20 +218,25 @@ def _spelled(template: str, *columns: np.ndarray) -> Iterator[str]:
         yield f", {entries}" if first else entries
 
 
-def decoded(path: Path) -> object:
-    """Return a file's JSON, annotations of a COCO file as text, since as objects they take ten
-    times the memory: `checked` and `unread` read them one by one. Raises InputError."""
-    with files.reading(path, "valid JSON", (msgspec.DecodeError, UnicodeDecodeError)):
-        data = files.read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-        if not data.lstrip().startswith(b"{"):
-            return msgspec.json.decode(data)
+def decoded(path: Path, what: str = "valid JSON") -> object:
+    """Return a file's JSON, as text if it is a list, and so the lists ROWS of a COCO file: objects
+    take ten times the memory, so lists are read `in_pieces`. Raises InputError: it is not what."""
+    with files.reading(path, what, (msgspec.DecodeError, UnicodeDecodeError)):
+        data = files.read_bytes(path)
+        data = memoryview(data)[len(BOM) :] if data.startswith(BOM) else data
+        if not OBJECT.match(data):
+            return _as_text(msgspec.json.decode(data, type=msgspec.Raw))
         members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         return {
-            name: msgspec.json.decode(
-                text, type=list[msgspec.Raw] if name in ROWS and text[:1] == b"[" else object
-            )
-            for name, text in ((name, memoryview(raw)) for name, raw in members.items())
+            name: _as_text(raw) if name in ROWS else msgspec.json.decode(raw)
+            for name, raw in members.items()
+            if name in MEMBERS
         }
+
+
+def _as_text(value: msgspec.Raw) -> object:
+    """Return a list as the text that it is, and decoded what else a value is."""
+    return value if memoryview(value)[:1] == b"[" else msgspec.json.decode(value)
 
 
 def read(path: Path, sizes: SizeOf | None = None) -> Annotations:
@@ -243,22 +253,30 @@ def from_coco(
     ignored. sizes tells (width, height) of an image that has none, by its file name. Boxes are of
     integers unless one has parts of pixels. Raises InputError.
     """
-    images, file = images_of(value, source=source), checked(value, _File, f"{source}")
-    places = {image_id: place for place, image_id in enumerate(images)}
+    images = images_of(value, source=source)
+    file = checked(without_text(value), _File, f"{source}")
     classes, by_id = _numbered(file.categories, source)
-    rows = np.fromiter(_rows(file, places, by_id, len(classes), source), ROW)
-    table = rows["fields"][np.lexsort((rows["id"], rows["image"]))]
-    boxes_xywh, (class_ids, ignored, *extra) = table[:, :4], table[:, 4:].T
-    told = {n: c for n, c in zip(EXTRAS, extra, strict=True) if not np.isnan(c).all()}
-    if SCORE in told:  # of a row that has none it is what the other keys say
-        told[SCORE] = np.where(np.isnan(told[SCORE]), ignored == 0, told[SCORE])
-    extra = {name: np.nan_to_num(column).astype(np.int64) for name, column in told.items()}
+    numbers = by_id, {REGION: REGION, len(classes) + 1: OTHER}
+    places = {image_id: place for place, image_id in enumerate(images)}
+    tables = [
+        _columns(some, first, places, known, f"{source}: {part}")
+        for part, known in zip(ROWS, numbers, strict=True)
+        for first, some in in_pieces(value.get(part, []), _Annotation, f"{source}: {part}")
+    ]
+    image_index = _joined(tables, "image_id")
+    order = np.lexsort((_joined(tables, "id"), image_index))
+    boxes_xywh = in_pixels(_joined(tables, "bbox")[order])
+    ignored = _joined(tables, "ignored")[order]
+    told = [name for name in EXTRAS if any(name in table for table in tables)]
+    extra = {name: _joined(tables, name)[order] for name in told}
+    if SCORE in extra:  # of a row that has none it is what the other keys say
+        extra[SCORE] = np.where(np.isnan(extra[SCORE]), ~ignored, extra[SCORE])
     return Annotations(
         names_of(image["file_name"] for image in images.values()),
         np.array([_size_wh(image, source, sizes) for image in images.values()]).reshape(-1, 2),
-        offsets_of(np.bincount(rows["image"], minlength=len(images))),
-        in_pixels(boxes_xywh), class_ids.astype(np.int64), ignored == 1,
-        classes, extra,
+        offsets_of(np.bincount(image_index, minlength=len(images))),
+        boxes_xywh, _joined(tables, "category_id")[order].astype(np.int64), ignored, classes,
+        {name: np.nan_to_num(column).astype(np.int64) for name, column in extra.items()},
     )  # fmt: skip
 
 
@@ -285,34 +303,56 @@ def _size_wh(image: Entry, source: Path | str, sizes: SizeOf | None) -> tuple[in
     return int(told[0]), int(told[1])
 
 
-def _rows(
-    file: _File, images: Mapping[Id, int], numbers: Mapping[Id, int], classes: int,
-    source: Path | str,
-) -> Iterator[tuple[int, int, tuple[float | None, ...]]]:  # fmt: skip
-    """Yield every annotation as a ROW; an id beyond 64 bits is none."""
-    of_none = {REGION: REGION, classes + 1: OTHER}
-    for part, known in zip(ROWS, (numbers, of_none), strict=True):
-        for place, member in enumerate(getattr(file, part)):
-            where = f"{source}: {part}[{place}]"
-            one = checked(member, _Annotation, where)
-            if one.image_id not in images:
-                raise InputError(f"{where}: image_id is {one.image_id!r:.40}, that of no image")
-            if one.category_id not in known:
-                what = f"{one.category_id!r:.40}, that of no category"
-                raise InputError(f"{where}: category_id is {what}")
-            number = known[one.category_id]
-            if type(one.score) is not int or one.score not in (0, 1):
-                one.score = None
-            counts = 1 - max(one.iscrowd or 0, one.ignore or 0) if one.score is None else one.score
-            extra = (getattr(one, name) for name in EXTRAS)
-            fields = (*one.bbox, number, not counts or number <= 0, *extra)
-            is_number = type(one.id) is int and abs(one.id) < 2**63
-            yield images[one.image_id], one.id if is_number else place, fields
+def _columns(
+    some: Sequence[_Annotation], first: int, images: Mapping[Id, int], numbers: Mapping[Id, int],
+    where: str,
+) -> Columns:  # fmt: skip
+    """Return annotations of which the first has a place in its list as columns, images and classes
+    by number, and of EXTRAS those of which one has a value; an id beyond 64 bits is none."""
+    told = {name: [*map(attrgetter(name), some)] for name in FIELDS}
+    told[SCORE] = [n if type(n) is int and 0 <= n <= 1 else None for n in told[SCORE]]
+    ids = enumerate(told["id"], start=first)
+    both = zip(told["iscrowd"], told["ignore"], strict=True)
+    score = np.array(told[SCORE], np.float64)
+    ignored = np.where(np.isnan(score), [bool(a or b) for a, b in both], score == 0)
+    class_ids = _known(told, "category_id", numbers, first, where)
+    named = [name for name in EXTRAS if told[name].count(None) < len(some)]
+    return {
+        "image_id": _known(told, "image_id", images, first, where),
+        "id": np.array([n if type(n) is int and abs(n) < 2**63 else m for m, n in ids], np.int64),
+        "bbox": _small(np.array(told["bbox"], np.float64).reshape(-1, 4)),
+        "category_id": class_ids, "ignored": ignored.astype(bool) | (class_ids <= 0),
+        **{name: np.array(told[name], np.float64) for name in named},
+    }  # fmt: skip
+
+
+def _small(boxes_xywh: np.ndarray) -> np.ndarray:
+    """Return boxes as int32 where all are of whole pixels, which takes half the memory."""
+    whole_xywh = boxes_xywh.astype(np.int32)
+    return whole_xywh if np.array_equal(whole_xywh, boxes_xywh) else boxes_xywh
+
+
+def _known(
+    told: Mapping[str, Sequence[Id]], name: str, known: Mapping[Id, int], first: int, where: str
+) -> np.ndarray:
+    """Return the numbers that ids stand for. Raises InputError for one that is not known."""
+    numbers = [*map(known.get, told[name])]
+    if None in numbers:
+        place = numbers.index(None)
+        what = f"{name} is {told[name][place]!r:.40}, that of no {name.removesuffix('_id')}"
+        raise InputError(f"{where}[{first + place}]: {what}")
+    return np.array(numbers, np.int32)
+
+
+def _joined(tables: Sequence[Columns], name: str) -> np.ndarray:
+    """Take a column out of tables, category_id the last; NaN for rows of those that lack it."""
+    rows = (t.pop(name) if name in t else np.full(len(t["category_id"]), np.nan) for t in tables)
+    return np.concatenate([*rows])
 
 
 def images_of(value: object, *, source: Path | str = "COCO json") -> dict[Id, Entry]:
     """Return the entries of images by id, in order of ids. Raises InputError for a faulty one."""
-    if isinstance(value, list):
+    if isinstance(value, list | msgspec.Raw):
         raise InputError(f"{source}: no COCO file: a list, as of results, has no images")
     listed = checked(value, _Images, f"{source}").images
     for place, image in enumerate(listed):
@@ -344,17 +384,31 @@ def names_of(file_names: Iterable[str]) -> tuple[str, ...]:
     raise InputError(f"two images would be called {names[0]}: folders and names hold '--'")
 
 
-def unread(value: Mapping[str, object]) -> dict[str, int]:
-    """Return what a valid COCO dictionary says that no table holds, and of how many annotations:
-    keys whose values are not empty, and areas that are not their boxes'."""
-    counts = Counter()
-    for one in value["annotations"]:
-        one = msgspec.json.decode(one) if isinstance(one, msgspec.Raw) else one
-        counts.update(key for key in one.keys() - KEYS if one[key])
-        area, (_, _, width, height) = one.get("area"), one["bbox"]
-        is_other = isinstance(area, int | float) and abs(area - width * height) > ROUNDED
-        counts["area of a mask"] += is_other
+def unread(value: Mapping[str, object], *, source: Path | str = "COCO json") -> dict[str, int]:
+    """Return what a valid COCO file, as `decoded`, says that no table holds, and of how many
+    annotations: keys whose values are not empty, and areas that are not their boxes'."""
+    counts, where = Counter(), f"{source}: annotations"
+    for _, some in in_pieces(value["annotations"], dict[str, msgspec.Raw], where):
+        keys = (key for one in some for key in one.keys() - KEYS if not EMPTY.fullmatch(one[key]))
+        counts.update(keys)
+        counts["area of a mask"] += _of_masks(some)
     return {key: count for key, count in sorted(counts.items()) if count}
+
+
+def _of_masks(some: Sequence[Mapping[str, msgspec.Raw]]) -> int:
+    """Return how many annotations have an area that is a number, yet not that of the box."""
+    listed = msgspec.json.decode(b"[%b]" % b",".join(one["bbox"] for one in some))
+    sides_px = np.array(listed, np.float64).reshape(-1, 4)[:, 2:]
+    areas = np.array([_number(one.get("area", b"null")) for one in some])
+    return int((np.abs(areas - sides_px.prod(axis=1)) > ROUNDED).sum())
+
+
+def _number(text: bytes | msgspec.Raw) -> float:
+    """Return the number that a text of JSON is; NaN for any other."""
+    try:
+        return float(bytes(text))
+    except ValueError:
+        return np.nan
 
 
 def category_names(value: object) -> dict[Id, str]:
@@ -367,13 +421,3 @@ def check_crop(image: Entry, where: str) -> None:
     """Raise InputError when a crop's entry does not say where the crop stands."""
     needs = "a crop needs parent, a file name, and numbers x0, y0, scale (over 0)"
     checked(image, _Crop, f"{where}: {needs}")
-
-
-def checked(value: object, kind: type[Value], where: str) -> Value:
-    """Return JSON, decoded or of `decoded`, as a value of a kind. Raises InputError."""
-    try:
-        if isinstance(value, msgspec.Raw):
-            return msgspec.json.decode(value, type=kind)
-        return msgspec.convert(value, kind)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # or a text that is none
-        raise InputError(f"{where}: {error}") from None

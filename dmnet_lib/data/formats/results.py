@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from dmnet_lib.core.files import InputError, shortened
 from dmnet_lib.core.images import SUFFIXES
 from dmnet_lib.core.tables import Detections
 from dmnet_lib.data.formats import coco, uavdt, visdrone, yolo
+from dmnet_lib.data.formats.entries import checked, in_pieces, without_text
 
 # Names that programs give VisDrone's two categories that are no class.
 NO_CLASS = {"ignored": REGION, "ignoredregion": REGION, "ignoredregions": REGION, "other": OTHER,
@@ -32,7 +33,6 @@ REMEDY = "give the COCO file that the detector was run on (--images FILE)"
 Key = int | str  # what a result calls its image or category by
 Score = Annotated[float, Meta(ge=0, le=1)]
 Row = tuple[Key, Key, Sequence[float]]  # image, category, (x, y, w, h, score)
-Json = TypeVar("Json")
 
 
 class _Result(msgspec.Struct, gc=False):
@@ -50,7 +50,7 @@ class _WholeFile(msgspec.Struct):
 
     images: list[dict]
     categories: list[dict]
-    annotations: list[_Result]
+    annotations: list[object]
 
 
 class _Prediction(msgspec.Struct):
@@ -165,12 +165,15 @@ def _load(path: Path, names: Sequence[str]) -> _Results:
         return _from_text(path, texts, sequences)
     if path.suffix.lower() == ".zip":
         return _from_text(path, foreign.zipped_texts(path), sequences)
-    found, coco_file = _decoded(path, list[_Result] | _WholeFile, RESULTS), None
-    if isinstance(found, _WholeFile):
-        coco_file = {"images": found.images, "categories": found.categories}
-        found = found.annotations
-    rows = ((o.file_name or o.image_id, o.category_id, (*o.bbox, o.score)) for o in found)
-    return _collected(rows, coco_file=coco_file)
+    found, coco_file = coco.decoded(path, RESULTS), None
+    with files.reading(path, RESULTS, (InputError,)):
+        if not isinstance(found, msgspec.Raw):
+            whole = checked(without_text(found), _WholeFile, "COCO file")
+            coco_file = {"images": whole.images, "categories": whole.categories}
+            found = found["annotations"]
+        results = (one for _, some in in_pieces(found, _Result, "results") for one in some)
+        rows = ((o.file_name or o.image_id, o.category_id, (*o.bbox, o.score)) for o in results)
+        return _collected(rows, coco_file=coco_file)
 
 
 def _from_text(
@@ -209,7 +212,8 @@ def _rows_of_text(
 
 
 def _rows_of_prediction(path: Path) -> Iterator[Row]:
-    found = _decoded(path, _Prediction, PREDICTION)
+    with files.reading(path, PREDICTION, (msgspec.DecodeError, UnicodeDecodeError)):
+        found = msgspec.json.decode(files.read_bytes(path), type=_Prediction)
     if not len(found.labels) == len(found.scores) == len(found.bboxes):
         raise InputError(f"{path}: not {PREDICTION}: they are not of one length")
     rows = zip(found.bboxes, found.scores, found.labels, strict=True)
@@ -217,11 +221,6 @@ def _rows_of_prediction(path: Path) -> Iterator[Row]:
         if x2 < x1 or y2 < y1:
             raise InputError(f"{path}: bboxes[{place}]: x1 <= x2 and y1 <= y2 needed")
         yield path.stem, label, (x1, y1, x2 - x1, y2 - y1, score)
-
-
-def _decoded(path: Path, kind: type[Json], what: str) -> Json:
-    with files.reading(path, what, (msgspec.DecodeError, UnicodeDecodeError)):
-        return msgspec.json.decode(files.read_bytes(path), type=kind)
 
 
 def _collected(rows: Iterable[Row], **about: object) -> _Results:
