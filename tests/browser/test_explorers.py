@@ -108,8 +108,8 @@ def test_a_plan_is_saved_and_run_by_the_button(browser: Browser, address: str, h
     with lab.notebook(browser, address.format("crops.ipynb")) as page:
         lab.run_all(page)
         explorer = Explorer(page, "crops")
-        explorer.choose("Policy", "planned")
-        explorer.slide("Budget (crops)", "Home")
+        explorer.follows("choose", "Policy", "planned")
+        explorer.follows("slide", "Budget (crops)", "Home")
         explorer.save_as("plan")
         explorer.press("Run")
         said = explorer.part("run")
