@@ -13,7 +13,7 @@ import pytest
 from explored import picture
 from PIL import Image
 
-from dmnet_lib.core import parallel
+from dmnet_lib.core import files, parallel
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.reporting import drawing
 from dmnet_lib.reporting.drawing import View
@@ -262,6 +262,14 @@ def test_every_control_of_an_amount_says_its_unit(tmp_path) -> None:
         for control in of(tmp_path).controls.values():
             if any(kind in type(control).__name__ for kind in amounts):
                 assert unit.match(control.description), control.description
+
+
+def test_prose_on_controls_is_left_out_of_pages() -> None:
+    for path in files.SOURCES.glob("notebooks/*.ipynb"):
+        for cell in files.read_json(path)["cells"]:
+            text = "".join(cell["source"])
+            if "sliders" in text or "*Save as parameters*" in text:
+                assert cell["metadata"]["tags"] == ["remove-cell"], (path.name, text)
 
 
 # Runs.
