@@ -4,6 +4,7 @@ On an image of 1920 x 1080 px with 300 boxes, the first of a split of 500 synthe
 page does after that is not in it.
 """
 
+import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,6 +62,7 @@ def explorers(plan: Plan) -> list[Row]:
     seen = FusionExplorer(split, *_passes(split), _stage("05_fused_detection"), strategy="sliding")
     seen.go_to(0)
     found.append(_row("fusion, score", seen, "score", np.linspace(0.1, 0.9, moves)))
+    found.append(_row("fusion, a turn of the wheel", seen, "pointer", _turns(moves)))
     return found
 
 
@@ -74,13 +76,20 @@ def _row(what: str, explorer: Explorer, name: str, values: Iterable[object]) -> 
 
 
 def _seconds(explorer: Explorer, name: str, value: object) -> float:
+    control = explorer.pointer if name == "pointer" else explorer.controls[name]
     start = time.perf_counter()
-    explorer.controls[name].value = value
+    control.value = value
     return time.perf_counter() - start
 
 
 def _pairs(count: int) -> list[tuple[int, int]]:
     return [(low, 400) for low in range(1, 1 + count)]
+
+
+def _turns(count: int) -> list[str]:
+    """Return what the page tells of a wheel that goes on to 16 times, and back."""
+    turns = [-200 if move % 24 < 12 else 200 for move in range(count)]
+    return [json.dumps([move, "wheel", 0.4, 0.4, 0, turn]) for move, turn in enumerate(turns)]
 
 
 def _budgets(count: int) -> list[int]:

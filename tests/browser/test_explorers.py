@@ -27,6 +27,11 @@ FITS = """holder => {
   const image = holder.querySelector('img');
   return image && Math.abs(image.naturalWidth - holder.clientWidth) < 25;
 }"""
+BARS = """
+from dmnet_lib.core import parallel
+list(parallel.bar(range(3), desc="three steps"))
+parallel.say_reused("the trained MCNN")
+"""
 SMALL = {
     "common": {"seed": 3},
     "00_dataset": {"scenes_train": 4, "scenes_val": 2, "scenes_test": 2},
@@ -43,7 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files.write_json(latest, {"question": "", "changed": SMALL, "stages": {}})
     shown = {"crops": f"data_root={str(home / 'data')!r}", "fusion": ""}
     for name, more in shown.items():
-        cells = [CODE.format(folder=str(home / name)), f"explored.{name}_of(folder, {more})"]
+        cells = [CODE.format(folder=str(home / name)), f"explored.{name}_of(folder, {more})", BARS]
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
         cells = [nbformat.v4.new_code_cell(one) for one in cells]
         made = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
@@ -102,14 +107,17 @@ def test_an_explorer_is_zoomed_dragged_clicked_and_searched(browser: Browser, ad
         explorer.root.get_by_role("button", name="Show image_1").click()
         expect(explorer.part("counters")).to_contain_text("image_1")
         explorer.healthy()
+        bar = page.locator(".widget-hbox", has=page.locator(".widget-hprogress"))
+        expect(bar).to_contain_text("three steps")
+        expect(page.get_by_text("reused: the trained MCNN", exact=True)).to_be_attached()
 
 
 def test_a_plan_is_saved_and_run_by_the_button(browser: Browser, address: str, home: Path) -> None:
     with lab.notebook(browser, address.format("crops.ipynb")) as page:
         lab.run_all(page)
         explorer = Explorer(page, "crops")
-        explorer.choose("Policy", "planned")
-        explorer.slide("Budget (crops)", "Home")
+        explorer.follows("choose", "Policy", "planned")
+        explorer.follows("slide", "Budget (crops)", "Home")
         explorer.save_as("plan")
         explorer.press("Run")
         said = explorer.part("run")

@@ -13,7 +13,7 @@ import pytest
 from explored import picture
 from PIL import Image
 
-from dmnet_lib.core import parallel
+from dmnet_lib.core import files, parallel
 from dmnet_lib.data.splits import Images, Split
 from dmnet_lib.reporting import drawing
 from dmnet_lib.reporting.drawing import View
@@ -63,7 +63,7 @@ def test_a_frame_starts_with_the_whole_image_and_returns_to_it() -> None:
     whole = Frame.whole(LARGE_WH)
     assert whole.is_whole and whole.picture_wh == (900, 450)
     near = whole.zoomed(1.0, (0.25, 0.5))
-    assert not near.is_whole and near.picture_wh == (900, 600)
+    assert not near.is_whole and near.picture_wh == (900, 480)
     assert near.zoomed(0.01) == whole
     assert near.zoomed(99).scale == pointer.MOST_SCALE
 
@@ -79,10 +79,10 @@ def test_the_point_under_the_pointer_stays_while_zooming(place) -> None:
 def test_a_drag_moves_the_part_and_stops_at_the_border() -> None:
     near = Frame.whole(LARGE_WH).zoomed(1.0)
     np.testing.assert_allclose(
-        np.array(near.dragged((0.1, -0.1)).corner_xy) - near.corner_xy, [-90, 60]
+        np.array(near.dragged((0.1, -0.1)).corner_xy) - near.corner_xy, [-90, 48]
     )
     assert near.dragged((9, 9)).corner_xy == (0, 0)
-    assert near.dragged((-9, -9)).corner_xy == (3000 - 900, 1500 - 600)
+    assert near.dragged((-9, -9)).corner_xy == (3000 - 900, 1500 - 480)
 
 
 @pytest.mark.parametrize("size_wh", [(1, 1), (40, 3000), (3000, 40), (300, 200), (900, 900)])
@@ -102,7 +102,7 @@ def test_frames_of_images_of_any_shape_lie_in_them(size_wh) -> None:
 def test_at_one_to_one_the_images_own_pixels_are_shown(large) -> None:
     large.controls["actual"].click()
     x, y = np.array(large.frame.corner_xy).astype(int)
-    own = large.split.images[0][y : y + 600, x : x + 900]
+    own = large.split.images[0][y : y + 480, x : x + 900]
     np.testing.assert_array_equal(np.asarray(large.sheet(0).picture), own)
     assert "data-whole" not in large.picture.value
     large.controls["whole"].click()
@@ -140,7 +140,7 @@ def test_wheel_drag_and_double_click_change_what_is_seen(large) -> None:
         point(large, *event)
         shown.append(picture(large))
         assert not np.array_equal(shown[-1], shown[-2])
-    assert large.frame.picture_wh == (700, 600) and shown[1].shape == (350, 700, 3)
+    assert large.frame.picture_wh == (700, 480) and shown[1].shape == (350, 700, 3)
     assert large.frame.scale == 1.0  # from a part to the whole, and from that to 1:1
     large.controls["farther"].click()
     assert large.frame.scale == pytest.approx(1 / pointer.STEP)
@@ -262,6 +262,14 @@ def test_every_control_of_an_amount_says_its_unit(tmp_path) -> None:
         for control in of(tmp_path).controls.values():
             if any(kind in type(control).__name__ for kind in amounts):
                 assert unit.match(control.description), control.description
+
+
+def test_prose_on_controls_is_left_out_of_pages() -> None:
+    for path in files.SOURCES.glob("notebooks/*.ipynb"):
+        for cell in files.read_json(path)["cells"]:
+            text = "".join(cell["source"])
+            if "sliders" in text or "*Save as parameters*" in text:
+                assert cell["metadata"]["tags"] == ["remove-cell"], (path.name, text)
 
 
 # Runs.

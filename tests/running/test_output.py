@@ -20,16 +20,8 @@ def plain(every_s: float) -> tuple[output.Plain, io.StringIO]:
 
 def test_bars_become_lines_and_all_else_stays() -> None:
     said, stream = plain(0.0)
-    for text in (
-        BAR,
-        "\x1b[A",
-        "\rMCNN: 100%|###| 9/9",
-        "\n",
-        "warning: odd\n",
-        "\n",
-        "x\r\n",
-        "end",
-    ):
+    last = ("\x1b[A", "\rMCNN: 100%|###| 9/9", "\n")
+    for text in (BAR, *last, "warning: odd\n", "\n", "x\r\n", "end"):
         said.write(text)
     shown = ["MCNN:  50%|## | 4/9", "MCNN: 100%|###| 9/9", "warning: odd", "", "x", "end"]
     assert stream.getvalue().split("\n") == shown

@@ -295,7 +295,8 @@ class Explorer:
         layers = view.layers + self._picked(index, view)
         counted = ", ".join(f"{len(layer.boxes_xyxy)} {layer.label}" for layer in view.layers)
         picture = drawing.painted(self.sheet(index), replace(view, layers=layers))
-        jpeg = images.encode_jpeg(np.asarray(picture), quality=QUALITY, sampling="420")
+        sampling = "420" if self.frame.is_whole else "444"  # which keeps colours of single pixels
+        jpeg = images.encode_jpeg(np.asarray(picture), quality=QUALITY, sampling=sampling)
         shown = {"data": base64.b64encode(jpeg).decode(), "picture": picture, "frame": self.frame}
         alt = f"Image {self.truth.names[index]}: {counted or 'no boxes'}"
         self.picture.value = render.html("explorer_picture", layers=view.layers, alt=alt, **shown)
@@ -308,7 +309,7 @@ class Explorer:
         labels = [v.label for v in view.layers if len(pointer.rows_of(v.boxes_xyxy, one))]
         if not labels:
             return ()
-        size = "{:.3g} x {:.3g} px".format(*(one[2:] - one[:2]))
+        size = "{:g} x {:g} px".format(*np.round(one[2:] - one[:2], 1))
         words = [word for word in self.about(index, one) if word not in labels]
         text = f"{' and '.join(labels)}: {', '.join([*words, size])}"
         self.picked_line.value = render.html("explorer_message", text=text)

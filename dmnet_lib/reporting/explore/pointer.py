@@ -13,7 +13,7 @@ import numpy as np
 from dmnet_lib.reporting.drawing import LONG_PX
 from dmnet_lib.reporting.figures import Boxes
 
-LOW_PX = 600  # of the picture's shorter side, where a part has so many
+LOW_PX = 480  # of the picture's shorter side, where a part has so many
 MOST_SCALE, STEP = 16.0, 1.5  # the largest scale, and what a button changes it by
 TURN = 400.0  # of a wheel, for twice the scale; a notch is some 100
 SLACK_PX = 4.0  # of the picture, by which a click may miss a box
