@@ -1,5 +1,6 @@
 """Every usual layout of data as it is: what is in it, what it is, and what it is not."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -265,7 +266,8 @@ def test_keys_that_no_table_holds_are_counted(tmp_path: Path) -> None:
     value = coco_value(segmentation=[[1, 2, 3]], keypoints=[], attributes={"x": 1}, area=200.0)
     value["annotations"][1] |= {"segmentation": [[1]], "area": 3}
     value["annotations"][2] |= {"area": "wide", "note": " ", "none": None, "never": -0.0}
-    found = coco.unread(coco.decoded(files.write_json(tmp_path / "a.json", value)))
+    data = json.dumps(value).encode().replace(b'" "', b'"\xff"')  # no text, and not read as one
+    found = coco.unread(coco.decoded(files.write_bytes(tmp_path / "a.json", data)))
     assert found == {"area of a mask": 1, "attributes": 1, "note": 1, "segmentation": 2}
 
 
