@@ -13,9 +13,10 @@ READY := $(VENV)/.ready
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-# All that is installed are wheels with a hash in hashes.txt, where the pip that does so stands too: what
-# was replaced is refused, and no set-up script of others runs. The stamp is written last, so an interrupted set-up starts over. What notebooks
-# import is compiled by importing it; compiling all that is installed takes a third of the time.
+# All that is installed are wheels with a hash in hashes.txt, where the pip that does so stands too:
+# what was replaced is refused, and no set-up script of others runs. The stamp is written last, so an
+# interrupted set-up starts over. What notebooks import is compiled by importing it; compiling all
+# that is installed takes a third of the time.
 INSTALL := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check
 HASHED := $(INSTALL) --require-hashes --only-binary :all: --requirement
 $(READY): pyproject.toml hashes.txt
@@ -32,7 +33,8 @@ setup: $(READY) filter  ## make the virtual environment (about 2 minutes, 6 GB)
 
 # Of a notebook that was run, git sees neither outputs nor what JupyterLab notes, by .gitattributes;
 # where nbstripout is not there any more, the file as it is. An archive is no repository, or in one.
-# By its size alone git status would list such a notebook, until it is added: that changes nothing.
+# By its size alone git status would list such a notebook, until it is added, which changes nothing:
+# here, so by each `make`, and after `make lab`.
 STRIP := $(BIN)/nbstripout --keep-id
 LAB_KEYS := codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version
 filter:
@@ -78,7 +80,7 @@ lab: setup  ## open the notebooks in JupyterLab
 	@echo "1. Open a notebook, Run > Run All Cells: it opens the demo."
 	@echo "2. Choose another run in its drop-down, or write its name into the first parameter, experiment."
 	@echo "3. Run > Run All Cells again: parameters, images and results are that run's."
-	$(BIN)/jupyter lab --ServerApp.preferred_dir=notebooks
+	@trap : INT; $(BIN)/jupyter lab --ServerApp.preferred_dir=notebooks; $(MAKE) --no-print-directory filter
 
 docs: setup  ## write the generated pages of docs/ and README's table from results
 	@$(BIN)/python docs/build.py
