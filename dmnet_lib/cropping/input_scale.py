@@ -65,7 +65,10 @@ def read(
         width, height = found["aspect_wh"]
         if not width / height > 0:
             raise ValueError("its crops have no shape")
-    require_fit(scale, (width, height))
+    try:
+        require_fit(scale, (width, height))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     return scale, (width, height)
 
 

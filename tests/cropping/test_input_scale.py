@@ -50,7 +50,7 @@ def test_an_input_scale_comes_back_and_knows_a_fixed_input(tmp_path: Path) -> No
         (96, 96): "96 x 96 px: set 03_density_crops.input_long_px to at most 96",
         (96, 64): "input_long_px to at most 96 and 03_density_crops.crop_aspect to 3:2",
     }.items():
-        with pytest.raises(InputError, match=f"{told}$"):
+        with pytest.raises(InputError, match=f"scale.json: the detector takes .*{told}$"):
             input_scale.read(path, input_wh=input_wh)
     files.write_json(path, {"input_long_px": 3})
     with pytest.raises(InputError, match="no max_upscale in it"):
