@@ -90,9 +90,35 @@ def start_all(page: Page) -> None:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
-def run_all(page: Page) -> None:
+RUN_CELL = """async place => {
+  const panel = jupyterapp.shell.currentWidget;
+  panel.content.activeCellIndex = place;
+  await jupyterapp.commands.execute('notebook:run-cell');
+}"""
+CODE_CELLS = """() => jupyterapp.shell.currentWidget.content.widgets.map(
+  (w, place) => w.model.type === 'code' ? place : -1).filter(place => place >= 0)"""
+CLEAR = "() => jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"
+
+
+def run_backwards(page: Page) -> int:
+    """Run every cell again, the last first; return how many. Raises AssertionError of an error."""
+    places = page.evaluate(CODE_CELLS)
+    for place in reversed(places):
+        page.evaluate(RUN_CELL, place)
+    _no_errors(page)
+    return len(places)
+
+
+def run_all(page: Page, *, again: bool = False) -> None:
     """Run all cells and wait. Raises AssertionError with a cell's error."""
+    if again:  # cells have numbers until they are cleared
+        page.evaluate(CLEAR)
     start_all(page)
+    _no_errors(page)
+
+
+def _no_errors(page: Page) -> None:
+    """Wait for all cells; raise AssertionError with one's error."""
     rows = page.wait_for_function(CELLS, timeout=SECONDS * 1000).json_value()
     errors = [error for _, error in rows if error]
     assert not errors, errors[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import lab
 import nbformat
+import own
 import pytest
 from lab import Explorer
 from papermill.iorw import load_notebook_node
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from tiny import PARAMS, Run
 
 from dmnet_lib.core import params, provenance, result_folder
+from dmnet_lib.core.annotations import merge_classes
 from dmnet_lib.running import cli, stages
 
 BREAKING = """
@@ -122,6 +124,33 @@ def test_another_run_is_chosen_and_opened(browser: Browser, address: str) -> Non
         line = page.get_by_text("run another: scenes in data/scenes_tiny; builds on")
         expect(line).to_be_attached(timeout=lab.SECONDS * 1000)
         _look(page, "another_run")
+
+
+@pytest.fixture(scope="module")
+def own_run(home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of one more finished run: on a COCO file with three classes of its own."""
+    data = tmp_path_factory.mktemp("data")
+    given = own.drawn(data / "scenes", 4, 2, 3)
+    root = own.write(data / "coco", "coco", given, lambda one: merge_classes(one, own.OWN))
+    made = own.finished(data, "coco", root).home
+    return shutil.copytree(made, home / "results" / made.name).name
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("stage", ["03_density_crops", "06_evaluation"])
+def test_an_own_run_opens_by_the_drop_down_and_its_cells_run_in_any_order(
+    browser: Browser, address: str, home: Path, own_run: str, stage: str
+) -> None:
+    shutil.copy(stages.NOTEBOOKS / f"{stage}.ipynb", home / "notebooks" / f"plain_{stage}.ipynb")
+    with lab.notebook(browser, address.format(f"plain_{stage}.ipynb")) as page:
+        lab.run_all(page)
+        for name, data in ((own_run, "coco in"), ("tiny", "scenes in"), (own_run, "coco in")):
+            page.locator(".dmnet-runs").get_by_label("Run", exact=True).select_option(name)
+            expect(page.get_by_text(f"{name} is opened by Run > Run All Cells")).to_be_visible()
+            lab.run_all(page, again=True)
+            expect(page.get_by_text(f"run {name}: {data}")).to_be_attached()
+        assert lab.run_backwards(page) > 10
+        _look(page, f"{stage}_own")
 
 
 def test_what_fails_is_seen(browser: Browser, address: str) -> None:

@@ -233,7 +233,9 @@ OPERATING = {
                   "recall": 0.667, "f1": 0.7059, "best_score": None}],
     "confusion": {"classes": ["car", "bus"], "cells": [[6, 1, 2], [0, 3, 0], [5, 1, 0]]},
 }  # fmt: skip
-SMALL = {"half_at_px": {"density": 11.25, "global": None}, "share_below": {"density": 0.31}}
+CAR = {"objects": 9, "found": 0.667, "half_px": 8.5, "smaller": 0.2}
+SMALL = {"half_at_px": {"density": 11.25, "global": None}, "share_below": {"density": 0.31},
+         "by_class": {"car": CAR}}  # fmt: skip
 
 
 def test_errors_the_score_to_deploy_and_the_smallest_objects_have_a_section_each(
@@ -247,8 +249,16 @@ def test_errors_the_score_to_deploy_and_the_smallest_objects_have_a_section_each
     assert ">background</th>" in page and ">missed</th>" in page and ">70.6</td>" in page
     cells = "".join(f'<td class="num">{cell}</td>' for cell in ("0.43", "61.2", "11.2", "31.0"))
     assert f'<th scope="row">density</th>{cells}' in page
+    cells = "".join(f'<td class="num">{cell}</td>' for cell in ("9", "66.7", "8.5", "20.0"))
+    assert f'<th scope="row">car</th>{cells}' in page
     for section in ("errors", "deploy", "small"):
         assert f'id="{section}"' in page and f'href="#{section}"' in page
+
+
+def test_a_detector_that_finds_too_little_for_a_score_has_its_page(base: Path) -> None:
+    found_little = {name: OPERATING[name] for name in ("strategy", "by_class", "confusion")}
+    page = evaluated(base, operating=found_little | {"score": 0.5, "scores": {}})
+    assert "right to choose a score by: the table counts those from 0.50 on" in page
 
 
 def test_a_test_split_that_was_trained_on_is_marked_in_red(base: Path) -> None:
