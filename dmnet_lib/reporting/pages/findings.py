@@ -1,9 +1,11 @@
 """Metrics and parameters of an experiment's evaluation in; what its summary page shows out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -21,6 +23,7 @@ VIEWS = {"whole": "Whole image", "grid": "Grid", "sliding": "Grid", "planned": "
 SWATCH = Markup('<span class="swatch" style="background:{}"></span> ')
 NAMED = Markup('{}<span class="note">{}</span>')  # a strategy, and what it is
 SHARES = ("precision", "recall", "f1")
+NAMES = re.compile("`([^`]+)`")  # of strategies in a sentence
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,15 @@ class Evaluated:
     @property
     def shown(self) -> list[str]:
         """The main strategies, and those that the verdict is about, whatever their setting."""
-        wanted = dict.fromkeys([*self.main, self.best, self.rival])
+        wanted = dict.fromkeys([*self.main, self.best, self.rival, *self.named])
         return [name for name in wanted if name in self.rows]
 
     @property
     def named(self) -> list[str]:
         """The strategies that the verdict names."""
-        told = self.metrics.get("verdict", {}).values()
-        return [name for name in told if isinstance(name, str) and name in self.rows]
+        told = self.metrics.get("verdict", {})
+        names = [told.get("strategy"), told.get("rival"), *NAMES.findall(told.get("sentence", ""))]
+        return [name for name in dict.fromkeys(names) if name in self.rows]
 
     @property
     def min_score(self) -> float:
@@ -107,15 +111,15 @@ class Evaluated:
         rows, records, looks = [], described(self.shown), charts.styles(self.shown)
         for name in self.shown:
             row = self.rows[name]
-            scores = [_percent(row.get(score)) for score in ("AP", "AP50", "APs")]
-            costs = [_number(row.get("megapixels"), 2), _number(self.seconds.get(name), 2)]
+            ap, *scores = (_percent(row.get(score)) for score in ("AP", "AP50", "APs"))
+            costs = [_number(self.seconds.get(name), 2), _number(row.get("megapixels"), 2)]
             difference = Difference.read(row.get(f"vs_{method}") or {}).cell()
             difference = "-" if name == baselines.get(method) else difference
             named = SWATCH.format(
                 looks[name][0].replace(charts.BLACK, "currentColor")
             ) + NAMED.format(name, records[name].about)
-            rows.append((named, *scores, *costs, difference))
-        head = ("strategy", "AP", "AP50", "APs", "Mpx", "seconds", versus)
+            rows.append((named, ap, *costs, difference, *scores))
+        head = ("strategy", "AP", "seconds", "Mpx", versus, "AP50", "APs")
         where = self.metrics.get("split", "the test split")
         caption = f"The methods at their default settings, and the verdict's, on {where}; per image"
         marked = {self.shown.index(self.best)} if self.best else ()
@@ -135,7 +139,9 @@ class Evaluated:
             cell = Difference.read(cost).cell()
             kind = NAMED.format(one["kind"], about.get(one["kind"], ""))
             rows.append((kind, f"{one['errors']:,.0f}", cell))
-        caption = f"Errors of {name} by kind, the most costly first"
+        caption = (
+            f"Errors of {name} among all its boxes, whatever their score; the most costly first"
+        )
         return Table(("kind", "errors", "AP50 it costs"), rows, caption, row_heads=True)
 
     def by_class(self) -> Table | None:
@@ -151,6 +157,20 @@ class Evaluated:
         head = ("class", "objects", "TP", "FP", "FN", "precision", "recall", "F1", "best score")
         caption = "Each class from this score on, rates in percent; and its own best score"
         return Table(head, cells, caption, row_heads=True)
+
+    def outcome(self) -> str:
+        """Return in a sentence what becomes of the objects at the score to deploy with."""
+        about = self.metrics.get("operating", {})
+        rows = [row for row in about.get("by_class", ()) if row["class"] == tidy.ALL]
+        if not (rows and about.get("confusion")):
+            return ""
+        (whole,), cells = rows, np.array(about["confusion"]["cells"])
+        count = len(about["confusion"]["classes"])
+        found = cells[:count, :count]
+        others = found.sum() - np.trace(found)
+        told = f"Of {whole['objects']:,} objects it finds {whole['TP']:,}, takes {others:,} for"
+        told += f" another class and misses {cells[:count, count].sum():,}"
+        return f"{told}; {whole['FP']:,} of its boxes are false positives."
 
     def confusion(self) -> Table:
         """Return how many objects of each class were found as each class."""
@@ -173,7 +193,7 @@ class Evaluated:
         points = self.metrics.get("operating", {}).get("scores", {})
         rows = [
             (n, _number(points.get(n, {}).get("score"), 2), _percent(points.get(n, {}).get("f1")),
-             _number(px, 1), _percent(below.get(n)))
+             *_reached(px, below.get(n)))
             for n, px in half.items()
         ]  # fmt: skip
         head = ("strategy", "score", "F1", "half are found from, px", "smaller objects, %")
@@ -186,8 +206,8 @@ class Evaluated:
         if not known:
             return None
         rows = [
-            (name, f"{one['objects']:,.0f}", _percent(one["found"]), _number(one["half_px"], 1),
-             _percent(one["smaller"]))
+            (name, f"{one['objects']:,.0f}", _percent(one["found"]),
+             *_reached(one["half_px"], one["smaller"]))
             for name, one in sorted(known.items(), key=lambda item: -item[1]["objects"])
         ]  # fmt: skip
         head = ("class", "objects", "found, %", "half are found from, px", "smaller objects, %")
@@ -243,6 +263,14 @@ def timed(metrics: Mapping[str, dict], seconds: Mapping[str, float]) -> dict:
 
 def _percent(share: float | None) -> str:
     return MISSING if share is None else f"{100 * share:.1f}"
+
+
+def _reached(px: float | None, smaller: float | None) -> tuple[str, str]:
+    """Return the cells of a side in px and of the share of smaller objects; a fit may put the side
+    beyond all objects that there are."""
+    if px is not None and smaller is not None and smaller >= 1:
+        return "not reached", _percent(smaller)
+    return _number(px, 1), _percent(smaller)
 
 
 def _number(value: float | None, digits: int) -> str:

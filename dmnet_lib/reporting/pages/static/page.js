@@ -4,6 +4,10 @@ const dialog = document.getElementById("enlarged"), room = dialog.querySelector(
 function enlarge(picture) {
   const copy = picture.cloneNode(true);
   copy.removeAttribute("width");
+  const groups = copy.querySelectorAll("g");  // outside of its figure nothing says which are seen
+  picture.querySelectorAll("g").forEach((group, place) => {
+    groups[place].style.display = getComputedStyle(group).display === "none" ? "none" : "inline";
+  });
   room.replaceChildren(copy);
   dialog.showModal();
 }
