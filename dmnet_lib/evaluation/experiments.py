@@ -73,6 +73,8 @@ def load(
         homes[own.experiment] = results / own.experiment
     missing = [name for name in names if name not in homes or (homes[name] / SWEEP).exists()]
     if missing:
+        if missing[0] in homes:
+            raise InputError(f"{missing[0]} is a sweep: name experiments of its values")
         hint = files.nearest(missing[0], homes)
         raise InputError(f"{results}: no finished experiment {missing[0]!r}{hint}")
     hidden = set() if sweeps else swept(results) - {own.experiment if own else ""}

@@ -4,6 +4,7 @@ A figure is of one experiment, strategy, training seed, protocol and class. Scor
 one, costs are per image: megapixels, crops, seconds.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
@@ -12,10 +13,10 @@ from dmnet_lib.core import files
 from dmnet_lib.core.result_folder import (
     DETECTION,
     EVALUATION,
+    METRICS,
     TIMINGS,
     ResultFolder,
     of_seeds,
-    parameters_of,
 )
 from dmnet_lib.evaluation import experiments
 from dmnet_lib.evaluation.difference import Difference
@@ -28,7 +29,12 @@ COLUMNS = {
     "metric": "string", "value": "float64", "low": "float64", "high": "float64",
 }  # fmt: skip
 ALL = "all classes"
-SETTINGS = {"boxes", "budget", "images", "max_detections", "objects"}  # numbers that are no figures
+OTHERS = {  # members of a strategy's scores that are no figures
+    "AP_by_seed", "at_100", "backend", "boxes", "budget", "ignored_regions", "images", "intervals",
+    "kind", "macro", "max_detections", "method", "name", "objects", "per_class", "prefix_of",
+    "protocol", "protocol_details", "source",
+}  # fmt: skip
+BROKEN = (AttributeError, KeyError, OverflowError, TypeError, ValueError)  # of damaged JSON
 
 
 def table(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
@@ -38,8 +44,8 @@ def table(found: Mapping[str, ResultFolder]) -> pd.DataFrame:
     `@100` behind it a metric counts the 100 best detections per image and class. Raises
     InputError for an evaluation that is missing or damaged.
     """
-    rows = [row for folder in found.values() for row in _rows(folder)]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    tables = [pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS), *map(_table, found.values())]
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def seconds(results: ResultFolder) -> dict[str, float]:
@@ -50,24 +56,31 @@ def seconds(results: ResultFolder) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for folder in of_seeds(results.all_folders, DETECTION):
         timed = files.read_told(folder / TIMINGS) if (folder / TIMINGS).exists() else {}
-        for name, value in timed.items():
-            found.setdefault(name, []).append(value)
+        with files.reading(folder / TIMINGS, "seconds per strategy", BROKEN):
+            for name, value in timed.items():
+                found.setdefault(name, []).append(_number(name, value))
     return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-def _rows(folder: ResultFolder) -> Iterator[dict]:
-    """Yield the rows of one experiment."""
+def _table(folder: ResultFolder) -> pd.DataFrame:
     metrics, timed = experiments.evaluation(folder), seconds(folder)
-    whole = {"experiment": folder.name, "class": ALL, "seeds": metrics.get("seeds", 1)}
-    whole |= {name: metrics.get(name) for name in ("split", "images")}
-    first_seed = parameters_of(folder.folder(EVALUATION))["seed"]
+    first_seed = folder.params(EVALUATION)["seed"]
+    with files.reading(folder.folder(EVALUATION) / METRICS, "metrics of an evaluation", BROKEN):
+        rows = list(_rows(folder.name, metrics, timed, first_seed))
+        return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _rows(name: str, metrics: Mapping, timed: Mapping[str, float], seed: int) -> Iterator[dict]:
+    """Yield the rows of one experiment, whose first training seed this is."""
+    whole = {"experiment": name, "class": ALL, "seeds": metrics.get("seeds", 1)}
+    whole |= {"split": _text(metrics.get("split")), "images": metrics.get("images")}
     for name, row in metrics["strategies"].items():
-        about = whole | {"strategy": name, "method": row.get("method")}
-        about |= {"protocol": row.get("protocol"), "objects": row.get("boxes")}
+        about = whole | {"strategy": name, "method": _text(row.get("method"))}
+        about |= {"protocol": _text(row.get("protocol")), "objects": row.get("boxes")}
         yield from _figures(row | ({"seconds": timed[name]} if name in timed else {}), about)
         yield from _figures({f"{of}@100": n for of, n in row.get("at_100", {}).items()}, about)
-        for seed, score in enumerate(row.get("AP_by_seed", ()), first_seed):
-            yield about | {"seed": seed, "metric": "AP", "value": score}
+        for number, score in enumerate(row.get("AP_by_seed", ()), seed):
+            yield about | {"seed": number, "metric": "AP", "value": _number("AP", score)}
         by_visdrone = metrics.get("visdrone", {}).get(name, {})
         yield from _figures(by_visdrone, about | {"protocol": "visdrone"})
         for kind in metrics.get("errors", {}).get(name, ()):
@@ -82,15 +95,31 @@ def _figures(scores: Mapping, about: dict[str, object]) -> Iterator[dict]:
             one = Difference.read(value)
             ends = {"value": one.value, "low": one.low, "high": one.high}
             yield about | {"metric": f"AP_{metric}"} | ends
-        elif type(value) in (int, float) and metric not in SETTINGS:
+        elif value is not None and not metric.startswith(("is_", "vs_")) and metric not in OTHERS:
             low, high = intervals.get(metric, (None, None))
-            yield about | {"metric": metric, "value": value, "low": low, "high": high}
+            ends = {"low": low, "high": high}
+            yield about | {"metric": metric, "value": _number(metric, value)} | ends
     for name, one in scores.get("per_class", {}).items():
         yield from _figures(one, about | {"class": name, "objects": one.get("boxes")})
 
 
+def _number(name: str, value: object) -> float:
+    """Return a finite number. Raises ValueError for what is none."""
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"{name}: {value!r:.40}")
+    return float(value)
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, str | None):
+        raise ValueError(f"{value!r:.40} is no text")
+    return value
+
+
 def _of_error(kind: Mapping, about: dict[str, object]) -> Iterator[dict]:
     """Yield how many errors of a kind there are, and the AP50 they cost."""
-    cost = {"value": kind["AP50_cost"], "low": kind["low"], "high": kind["high"]}
-    yield about | {"metric": f"AP50_cost_{kind['kind']}"} | cost
-    yield about | {"metric": f"errors_{kind['kind']}", "value": kind["errors"]}
+    if kind["AP50_cost"] is not None:
+        cost = {"value": _number("AP50_cost", kind["AP50_cost"])}
+        ends = {"low": kind["low"], "high": kind["high"]}
+        yield about | {"metric": f"AP50_cost_{kind['kind']}"} | cost | ends
+    yield about | {"metric": f"errors_{kind['kind']}", "value": _number("errors", kind["errors"])}

@@ -15,6 +15,12 @@ from dmnet_lib.core import weights
 Batch = tuple[Sequence, ...]
 LossOf = Callable[[nn.Module, Batch], torch.Tensor]
 CPU = torch.device("cpu")
+RANDOM = {"Dropout", "RegionProposalNetwork", "RoIHeads"}  # layers that draw from torch's generator
+
+
+def draws(model: nn.Module) -> bool:
+    """Tell whether a model draws at random, from the one generator of all threads."""
+    return any(type(one).__name__ in RANDOM for one in model.modules())
 
 
 def whole(model: nn.Module, loss_of: LossOf, batch: Batch, share: float = 1.0) -> float:

@@ -6,7 +6,8 @@ share of the batch, gradients are averaged, and the first measures and writes.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -101,7 +102,8 @@ def fit(
     with feed.lost_workers_told(), bar:
         batches = feed.batches_of(draw_batch, recipe.seed, steps, device)
         for step, batch in zip(steps, batches, strict=True):
-            losses.append(_step(compute, optimiser, recipe.rate(step), batch))
+            with _seeded(recipe.seed, step, device):
+                losses.append(_step(compute, optimiser, recipe.rate(step), batch))
             bar.update()
             state.step = step + 1
             if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
@@ -122,10 +124,19 @@ def fit(
 
 def _gradients_of(model: nn.Module, loss_of: LossOf) -> Callable[[Batch], float]:
     """Return what adds the gradients of a batch to the model's, and returns its loss."""
-    is_alone = distributed.size() == 1
+    is_alone = distributed.size() == 1 and not gradients.draws(model)
     if is_alone and next(model.parameters()).device.type == "cpu":
         return gradients.Halves(model, loss_of)
     return partial(gradients.whole, distributed.together(model), loss_of)
+
+
+@contextmanager
+def _seeded(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """Let what a network draws in a step depend on the seed and the step's number alone."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+        yield
 
 
 def _step(

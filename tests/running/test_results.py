@@ -57,8 +57,48 @@ def test_what_cannot_be_written_is_refused_in_one_line(
     files.write_text(tmp_path / "keep.csv", "mine")
     assert "--overwrite" in refused("results", "--out", tmp_path / "keep.csv")
     assert (tmp_path / "keep.csv").read_text() == "mine"
-    files.write_text(results / "wide" / "06_evaluation" / "k" / "metrics.json", "{")
-    assert "metrics.json" in refused("results", "wide")
+    assert "say --format" in refused("results", "--out", tmp_path / "figures.xlsx")
+
+
+@pytest.mark.parametrize("value", ['"0.5"', "[1]", "true", "NaN", "1e999", "{}"])
+def test_a_damaged_figure_is_told_with_its_file(
+    refused: Callable[..., str], results: Path, value: str
+) -> None:
+    path = results / "wide" / "06_evaluation" / "k" / "metrics.json"
+    files.write_text(path, path.read_text().replace("0.2", value))
+    assert "wide/06_evaluation/k/metrics.json: not " in refused("results", "wide")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("metrics.json", '"boxes": 7', '"boxes": "many"'),
+        ("metrics.json", '"protocol": "coco"', '"protocol": []'),
+        ("metrics.json", '"images": 3', '"images": 2.5'),
+        ("metrics.json", '"protocol": "coco"', '"protocol": "coco", "per_class": [1]'),
+        ("metrics.json", '"protocol": "coco"', '"protocol": "coco", "vs_global": {"low": "a"}'),
+        ("metrics.json", '"protocol": "coco"', '"protocol": "coco", "AP_by_seed": 3'),
+        ("params.yaml", "seed: 0", "seed: x"),
+        ("params.yaml", "seed: 0", "more: 0"),
+    ],
+)
+def test_what_is_no_evaluation_is_told_with_its_file(
+    refused: Callable[..., str], results: Path, name: str, old: str, new: str
+) -> None:
+    path = results / "wide" / "06_evaluation" / "k" / name
+    assert old in path.read_text()
+    files.write_text(path, path.read_text().replace(old, new))
+    assert name in refused("results", "wide")
+
+
+def test_what_is_left_out_is_said(
+    said: Said, refused: Callable[..., str], results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write_text(results / "wide" / "latest.json", "[]")
+    assert cli.main(["results"]) == 0
+    assert "left out, as not evaluated or damaged: wide" in capsys.readouterr().err
+    files.write_text(results / "narrow" / "latest.json", "[]")
+    assert "no evaluated experiment" in refused("results")
 
 
 @pytest.mark.parametrize("given", [["--format", "parquet"], ["--out", "."], ["--format", "xml"]])

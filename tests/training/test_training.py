@@ -33,6 +33,11 @@ ONE = sizes.plain(())  # bin for all sizes, as in the paper
 SIDE = 12  # px, of the white squares that are the only objects
 
 
+def random_layers() -> nn.Module:
+    """A network that draws in training, as Faster R-CNN does."""
+    return nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.5), nn.Linear(4, 1))
+
+
 def layers() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
 
@@ -46,9 +51,11 @@ def squared(model: nn.Module, batch: tuple[torch.Tensor]) -> torch.Tensor:
     return ((model(pixels) - pixels.sum(dim=1, keepdim=True)) ** 2).mean()
 
 
-def train(recipe: Recipe = RECIPE, **changed: object) -> tuple[nn.Module, list[dict]]:
+def train(
+    recipe: Recipe = RECIPE, *, make: Callable[[], nn.Module] = layers, **changed: object
+) -> tuple[nn.Module, list[dict]]:
     """Return a small model trained by the recipe, and its curve."""
-    model = weights.seeded(layers, 0)
+    model = weights.seeded(make, 0)
     usual = {"draw_batch": batch, "loss_of": squared, "evaluate": lambda _: {}, "minimise": "loss"}
     with tempfile.TemporaryDirectory() as folder:
         usual |= {"checkpoint": Path(folder) / "c.pt", "label": "training"}
@@ -138,6 +145,19 @@ def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path, steps:
     again, rows_again = train(checkpoint=path)
     assert equal(again, unbroken)
     assert rows_again == rows
+
+
+def test_a_network_that_draws_at_random_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    given = {"make": random_layers, "checkpoint": tmp_path / "c.pt"}
+    before = torch.get_rng_state()
+    unbroken, _ = train(make=random_layers)
+    assert torch.equal(torch.get_rng_state(), before)  # torch's own generator is left alone
+    torch.rand(3)
+    with pytest.raises(KeyboardInterrupt):
+        train(**given, draw_batch=killed_after(3))
+    again, _ = train(**given)
+    assert equal(again, unbroken)
+    assert gradients.draws(unbroken) and not gradients.draws(layers())
 
 
 def test_a_finished_run_is_taken_as_it_is_also_with_measures_of_numpy(tmp_path: Path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dmnet_lib.core import files, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.running.commands.common import OutOptions, Say, option
+from dmnet_lib.running.output import complain
 
 if TYPE_CHECKING:  # it takes longer to import than help should
     import pandas as pd
@@ -31,6 +32,8 @@ class Options:
             raise InputError("parquet is no text: name a file by --out")
         if self.out and self.out.is_dir():
             raise InputError(f"{self.out}: is a folder; --out takes a file to write")
+        if self.out and not self.format and self.out.suffix[1:].lower() not in ("", *FORMATS):
+            raise InputError(f"{self.out}: ends in none of {', '.join(FORMATS)}: say --format")
 
     @property
     def chosen(self) -> str:
@@ -43,7 +46,13 @@ def run(options: Options, say: Say) -> None:
     from dmnet_lib.evaluation import experiments, tidy
 
     made = options.out and options.replaced.made(options.out, "results")
-    found = experiments.load(result_folder.results_root(), tuple(dict.fromkeys(options.names)))
+    root = result_folder.results_root()
+    found = experiments.load(root, tuple(dict.fromkeys(options.names)))
+    if not found:
+        raise InputError(f"{root}: no evaluated experiment; run one")
+    others = {home.name for home in result_folder.homes(root)} - found.keys()
+    if not options.names and (others := others - experiments.swept(root)):
+        complain(f"note: left out, as not evaluated or damaged: {', '.join(sorted(others))}")
     table = tidy.table(found)
     content = _content(table, options.chosen)
     if say.as_json:
