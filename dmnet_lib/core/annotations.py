@@ -19,7 +19,7 @@ SCORE, TRUNCATION = "score", "truncation"  # in `extra`, as VisDrone means them
 class Annotations:
     """One split as one table of N rows over M images.
 
-    ignored rows count as ignored: regions, and objects that nobody has to find.
+    ignored rows count neither as TP nor as FN: regions, and objects that nobody has to find.
     extra holds whatever else the source says of each row ([N] int by name), to be written back.
     """
 

@@ -31,7 +31,7 @@ TAIL = 0.01  # of a crop's gain, that may go on each side of it for a smaller cr
 LEAST_GAIN = 1e-4  # expected objects; what is less is rounding
 LEAST_SHARE = 1e-5  # of all objects; the same where there are very many
 # Views whose boxes are right so often, as a share of whole images', count in full. Chosen on val;
-# when any difference counted, a detector trained many scales lost 4 points of AP.
+# when any difference counted, a detector trained at many scales lost 4 points of AP.
 FULL_WORTH = 0.7
 
 

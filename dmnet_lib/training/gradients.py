@@ -34,8 +34,8 @@ def whole(model: nn.Module, loss_of: LossOf, batch: Batch, share: float = 1.0) -
 class Halves:
     """A model on a CPU and its copy, each of which takes half of a batch on a thread of its own.
 
-    Small convolutions gain little from a second thread. And the numbers do not depend on how many
-    cores there are. Batches are normalised by halves.
+    Small convolutions gain little from a second thread. With the two threads of `portable`
+    each half has one, so no sum is shared between threads. Batches are normalised by halves.
     """
 
     def __init__(self, model: nn.Module, loss_of: LossOf) -> None:
