@@ -6,6 +6,8 @@ PYTHON ?= $(firstword $(foreach name,$(PYTHONS),$(call RUNS,$(name))) python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Images of containers often set it; every process would then compile torch anew, for 7 seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup filter demo results test fast suite lint faults bench lab notebooks docs hashes
