@@ -195,23 +195,30 @@ def _made_of(
         made_of["curve"] = files.digest(files.ROOT / str(values["recall_curve"]))
     if notebook.reads_results:
         named = experiments.split_names(values.get("names", ()))
-        made_of["results"] = _other_results(home, notebook.path.stem, named)
+        made_of["results"] = other_results(home, notebook.path.stem, named)
     return made_of
 
 
-def _other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the keys of all stages but this one in the other experiments, without sweeps'."""
+def other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the keys of all stages but this one in the other experiments, without sweeps'.
+
+    What git alone brought has no detections, without which differences have no intervals: it is
+    told apart.
+    """
     hidden = {home.name, *experiments.swept(home.parent)} - set(named)
     found = {}
     for other in result_folder.homes(home.parent):
         try:
-            folders = ResultFolder.read(other).folders if other.name not in hidden else None
+            folders = ResultFolder.read(other).all_folders if other.name not in hidden else None
         except InputError:  # as when they are compared, a damaged one counts only where named
             if other.name in named:
                 raise
             continue
         if folders is not None:
-            found[other.name] = {n: path.name for n, path in folders.items() if n != stage}
+            whole = {n: (path / NOTEBOOK).exists() for n, path in folders.items() if n != stage}
+            found[other.name] = {
+                n: folders[n].name + ("" if kept else " of git") for n, kept in whole.items()
+            }
     return found
 
 

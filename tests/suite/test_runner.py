@@ -15,7 +15,7 @@ import projects
 import pytest
 from projects import BASE, COMMON, START
 
-from dmnet_lib.core import files, params, provenance
+from dmnet_lib.core import files, params, provenance, result_folder
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.result_folder import ResultFolder
 from dmnet_lib.running import cli, runner, stages
@@ -372,6 +372,16 @@ def test_a_notebook_that_says_too_little_is_refused(project, dmnet, cells, messa
         project.run()
     with pytest.raises(InputError, match="no notebook named like"):
         stages.read_notebooks(project.root)
+
+
+def test_detections_of_other_runs_enter_the_key_of_what_compares_them(tmp_path) -> None:
+    """Git brings none, and without them a difference has no interval."""
+    own, detection = tmp_path / "own", result_folder.DETECTION
+    files.write_json(tmp_path / "other" / "latest.json", {"stages": {detection: {"key": "k"}}})
+    of_git = stages.other_results(own, result_folder.COMPARISON, ())
+    files.write_text(tmp_path / "other" / detection / "k" / result_folder.NOTEBOOK, "{}")
+    here = stages.other_results(own, result_folder.COMPARISON, ())
+    assert of_git != here == {"other": {detection: "k"}}
 
 
 def test_missing_data_stop_the_run_before_it_starts(project, monkeypatch) -> None:
