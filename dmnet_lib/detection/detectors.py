@@ -6,6 +6,7 @@ What finds boxes in views is a `Detector`: torchvision's `networks`, or a file (
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -86,8 +87,9 @@ def _found(
     detector: Detector, images: Sequence[np.ndarray], regions_xyxy: np.ndarray, scales: np.ndarray
 ) -> Iterator[Found]:
     """Yield what `detect_regions` does for regions each of its image; all views go together."""
-    shown = zip(images, regions_xyxy, scales, strict=True)
-    shown = [crops.cut(image, region, scale=scale) for image, region, scale in shown]
+    cut = zip(images, regions_xyxy, scales, strict=True)
+    with ThreadPoolExecutor(parallel.cores()) as threads:  # Pillow resamples without Python's lock
+        shown = list(threads.map(lambda one: crops.cut(*one[:2], scale=one[2]), cut))
     answers = zip(detector.find(shown), regions_xyxy, shown, strict=True)
     for (boxes_xyxy, *rest), region, view in answers:
         # Not quite scales: a view's size is whole pixels.

@@ -3,6 +3,7 @@
 Only what trains or uses such a network imports this: torch and torchvision take seconds to load.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import detection as zoo
 from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.models.detection import FCOS, fasterrcnn_resnet50_fpn
@@ -44,10 +46,26 @@ CPU_BATCH_PX = 1_000_000  # of views that go through together: more is no faster
 Target = dict[str, torch.Tensor] | None
 
 
-def block(width_in: int, width_out: int, stride: int) -> nn.Sequential:
-    """Return convolution, normalisation, ReLU."""
-    convolution = nn.Conv2d(width_in, width_out, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(width_out), nn.ReLU(inplace=True))
+class Block(nn.Sequential):
+    """Convolution, normalisation, ReLU."""
+
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+        convolution = nn.Conv2d(width_in, width_out, 3, stride=stride, padding=1, bias=False)
+        super().__init__(convolution, nn.BatchNorm2d(width_out), nn.ReLU(inplace=True))
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """Return a copy of a trained model whose convolutions do the normalisation of their Block.
+
+    It answers the same but for rounding, a tenth sooner. A model without a Block is not copied.
+    """
+    if not any(isinstance(layer, Block) for layer in model.modules()):
+        return model
+    model = copy.deepcopy(model).eval()
+    for layer in model.modules():
+        if isinstance(layer, Block):
+            layer[0], layer[1] = fuse_conv_bn_eval(layer[0], layer[1]), nn.Identity()
+    return model.to(memory_format=torch.channels_last)
 
 
 class SmallBackbone(nn.Module):
@@ -58,10 +76,10 @@ class SmallBackbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         stem, *widths = WIDTHS
-        self.stem = block(3, stem, 2)
+        self.stem = Block(3, stem, 2)
         pairs = zip(WIDTHS, widths, strict=False)
         self.stages = nn.ModuleList(
-            nn.Sequential(block(a, b, 2), block(b, b, 1), block(b, b, 1)) for a, b in pairs
+            nn.Sequential(Block(a, b, 2), Block(b, b, 1), Block(b, b, 1)) for a, b in pairs
         )
         self.pyramid = FeaturePyramidNetwork(widths, PYRAMID_WIDTH)
 
@@ -177,7 +195,7 @@ class Torchvision:
     input_wh = None
 
     def __init__(self, model: nn.Module, classes: Classes) -> None:
-        self.model, self.classes = model, classes
+        self.model, self.classes, self._folded = model, classes, folded(model)
 
     def find(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Return what is found in each view [h, w, 3] uint8 RGB, boxes in the view's pixels."""
@@ -189,8 +207,8 @@ class Torchvision:
     @torch.inference_mode()
     def _found(self, views: list[np.ndarray], _: tuple[int, int]) -> Iterator[Found]:
         device = next(self.model.parameters()).device
-        with weights.computing(device), _numbers_of(self.model):
-            answers = self.model([to_input(view, device) for view in views])
+        with weights.computing(device), _numbers_of(self._folded):
+            answers = self._folded([to_input(view, device) for view in views])
         for answer in answers:
             named = answer["labels"] > 0  # FCOS may answer with the background's label
             columns = (answer[key][named].double() for key in ("boxes", "scores", "labels"))

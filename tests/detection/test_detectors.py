@@ -143,6 +143,23 @@ def test_a_view_is_padded_and_never_enlarged(architecture: str) -> None:
     assert seen == [(1, 3, 64, 96)]
 
 
+def test_normalisation_is_done_by_the_convolutions_and_the_trained_network_is_left_alone() -> None:
+    model, pixels = network(), torch.rand(1, 3, 64, 96)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):  # as if trained
+            for of_channels in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
+                nn.init.uniform_(of_channels, 0.5, 1.5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    folded = networks.folded(model)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+    with torch.inference_mode():
+        found, expected = folded.backbone(pixels), model.backbone(pixels)
+    for level, features in expected.items():
+        torch.testing.assert_close(found[level], features, rtol=1e-4, atol=1e-5)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
 def test_an_unknown_architecture_is_answered_with_those_there_are() -> None:
     with pytest.raises(InputError, match="'yolo': expected fcos_small, fasterrcnn_resnet50_fpn"):
         networks.build("yolo", VISDRONE)
