@@ -91,7 +91,8 @@ def machine() -> dict[str, object]:
     """Return what this machine is, which is not versioned: others give the same results."""
     driver, torch = Path("/proc/driver/nvidia/version"), sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None
-    about = {"system": HERE, "features": features(), "cores": _cores(), "threads": threads}
+    about = {"system": HERE, "python": platform.python_version(), "features": features()}
+    about |= {"cores": _cores(), "threads": threads}
     return about | {"driver": driver.read_text().splitlines()[0] if driver.exists() else None}
 
 

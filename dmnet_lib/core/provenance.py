@@ -267,7 +267,7 @@ def _provenance(stage: Stage, told: Mapping[str, object]) -> dict[str, object]:
         "experiment": stage.experiment, "stage": stage.name, "data": told.get("data"),
         **lineage.described(stage.upstream),
         "code": code, "packages": versions(),
-        "python": platform.python_version(), "machine": platform.machine(),
+        "machine": platform.machine(),
         "numerics": numerics.kind(stage.params),
     }  # fmt: skip
 
