@@ -186,20 +186,23 @@ def front(table: pd.DataFrame, cost: str, named: Collection[str] = ()) -> Figure
 
 
 def _name(ax: Axes, line: pd.DataFrame, first: Collection[str]) -> None:
-    """Name points of a rising line, some first; none on a name that is there."""
+    """Name points of a rising line, some first: these under their point where another name is
+    near, the others not at all."""
     room, taken = 0.05 * line["AP"].max(), []
     for name in sorted(line.index, key=lambda name: (name not in first, -line["AP"][name])):
         x, y = line.loc[name]
-        if all(abs(y - other) >= room for other in taken):
-            taken.append(y)
-            ends = name == line.index[0], name == line.index[-1]
-            place = {
-                (True, False): ("left", "top", (4, -6)),
-                (False, True): ("right", "top", (6, -7)),
-            }
-            ha, va, xytext = place.get(ends, ("right", "bottom", (-5, 2)))
-            style = {"textcoords": "offset points", "fontsize": 8.5}
-            ax.annotate(name, (x, y), xytext=xytext, ha=ha, va=va, **style)
+        is_near = any(abs(y - other) < room for other in taken)
+        if is_near and name not in first:
+            continue
+        taken.append(y)
+        ends = is_near or name == line.index[0], name == line.index[-1]
+        place = {
+            (True, False): ("left", "top", (4, -6)),
+            (False, True): ("right", "top", (6, -7)),
+        }
+        ha, va, xytext = place.get(ends, ("right", "bottom", (-5, 2)))
+        style = {"textcoords": "offset points", "fontsize": 8.5}
+        ax.annotate(name, (x, y), xytext=xytext, ha=ha, va=va, **style)
 
 
 def error_costs(errors: Mapping[str, Sequence[Mapping[str, object]]]) -> Figure:

@@ -39,7 +39,8 @@ SVG, PNG = ".svg", ".png"
 VECTOR = {"svg.hashsalt": "dmnet", "svg.fonttype": "none"}
 UNDATED = {"Date": None, "Creator": None, "Format": None, "Type": None}
 ON_DARK = {  # too dark there, or like another that became lighter
-    "#332288": "#a79bf5", "#882255": "#e07fae", "#0072b2": "#3c91d4", "#56b4e9": "#b5e1fa",
+    "#332288": "#a79bf5", "#882255": "#d14a86", "#0072b2": "#3c91d4", "#56b4e9": "#b5e1fa",
+    "#cc79a7": "#f3bfdb",
 }  # fmt: skip
 SCHEMES = """<style>svg{{color:#1c2024;background:#fff;--paper:#fff;fill:currentColor}}
 @media screen and (prefers-color-scheme:dark){{svg{{color:#e4e6e9;background:#16181b;\
