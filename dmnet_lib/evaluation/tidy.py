@@ -70,9 +70,11 @@ def _table(folder: ResultFolder) -> pd.DataFrame:
         return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _rows(name: str, metrics: Mapping, timed: Mapping[str, float], seed: int) -> Iterator[dict]:
+def _rows(
+    experiment: str, metrics: Mapping, timed: Mapping[str, float], seed: int
+) -> Iterator[dict]:
     """Yield the rows of one experiment, whose first training seed this is."""
-    whole = {"experiment": name, "class": ALL, "seeds": metrics.get("seeds", 1)}
+    whole = {"experiment": experiment, "class": ALL, "seeds": metrics.get("seeds", 1)}
     whole |= {"split": _text(metrics.get("split")), "images": metrics.get("images")}
     for name, row in metrics["strategies"].items():
         about = whole | {"strategy": name, "method": _text(row.get("method"))}
