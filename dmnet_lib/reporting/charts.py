@@ -195,12 +195,10 @@ def _name(ax: Axes, line: pd.DataFrame, first: Collection[str]) -> None:
         if is_near and name not in first:
             continue
         taken.append(y)
-        ends = is_near or name == line.index[0], name == line.index[-1]
-        place = {
-            (True, False): ("left", "top", (4, -6)),
-            (False, True): ("right", "top", (6, -7)),
-        }
-        ha, va, xytext = place.get(ends, ("right", "bottom", (-5, 2)))
+        place = ("right", "bottom", (-5, 2))
+        if name in (line.index[0], line.index[-1]):
+            place = ("left", "top", (4, -6)) if name == line.index[0] else ("right", "top", (6, -7))
+        ha, va, xytext = ("left", "top", (5, -13)) if is_near else place
         style = {"textcoords": "offset points", "fontsize": 8.5}
         ax.annotate(name, (x, y), xytext=xytext, ha=ha, va=va, **style)
 
