@@ -40,8 +40,9 @@ REPORT, FAILED, WORK = pages.PAGE, failures.FAILED, ".work"
 LOCK, OWNER = files.LOCK, ".owner"  # the second says which process holds the first
 QUIET = [  # kernels tell nothing of how they are shut down
     "--IPKernelApp.log_level=CRITICAL",
-    "--IPKernelApp.exec_lines=__import__('logging').getLogger('asyncio').setLevel('CRITICAL')",
-]
+    *(f"--IPKernelApp.exec_lines=__import__('logging').getLogger('{name}').setLevel('CRITICAL')"
+      for name in ("asyncio", "tornado")),
+]  # fmt: skip
 STARTS_S = 600  # that a kernel has to answer: on a busy machine a minute is not enough
 ENDS_S = 5.0  # that a killed kernel has to be gone
 Say, Tell = Callable[[str], None], Callable[[object], None]
