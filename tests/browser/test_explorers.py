@@ -65,7 +65,11 @@ def address(home: Path) -> Iterator[str]:
 
 def place(explorer: Explorer, xy: tuple[float, float]) -> tuple[float, float]:
     """Return where on the page a point of the image is, while all of it is seen."""
-    box = explorer.part("picture").locator("img").bounding_box()
+    image, box = explorer.part("picture").locator("img"), None
+    for _ in range(100):  # there is none for a moment, while the picture is drawn anew
+        if box := image.bounding_box():
+            break
+        image.page.wait_for_timeout(50)
     share = xy[0] / IMAGE_WH[0], xy[1] / IMAGE_WH[1]
     return box["x"] + share[0] * box["width"], box["y"] + share[1] * box["height"]
 

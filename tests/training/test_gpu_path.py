@@ -313,5 +313,5 @@ def test_normalisation_is_shared_between_gpus(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(distributed, "size", lambda: 2)
     monkeypatch.setattr(distributed, "DistributedDataParallel", lambda model: model)
     for device, is_shared in (("cpu", False), ("meta", True)):
-        model = distributed.together(networks.block(3, 4, 1).to(device))
+        model = distributed.together(networks.Block(3, 4, 1).to(device))
         assert isinstance(model[1], nn.SyncBatchNorm) == is_shared
