@@ -3,7 +3,7 @@
 The plain loop is what a tutorial does: a Dataset that opens and decodes the image of each patch, a
 DataLoader without workers, then forward, backward, step. Network, loss, optimiser and patches are
 the same, and so are the losses, up to rounding. What it lacks: decoded images kept in memory,
-channels-last memory for the detector, and MCNN's pooling before ReLU.
+channels last, a thread for each half of a batch, and MCNN's pooling before ReLU.
 
 `python benchmarks/training.py` prints medians, spread and the share of convolutions in our step.
 The images are few enough to be kept; a split larger than that is decoded again by our loop too.
@@ -32,7 +32,7 @@ from dmnet_lib.data.formats.visdrone import VISDRONE
 from dmnet_lib.data.splits import Split
 from dmnet_lib.density import mcnn, points, sizes, windows
 from dmnet_lib.detection import networks
-from dmnet_lib.training import density, detection, feed, loop
+from dmnet_lib.training import density, detection, feed, gradients, loop
 
 RATE = 1e-3
 CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward")
@@ -98,10 +98,11 @@ def measure(folder: Path, *, rounds: int = 5, steps: int = 20, images: int = 12)
 
 def _ours(job: Job, steps: int, count: int) -> tuple[float, list[float]]:
     """Return the median seconds of a step as `loop.fit` takes it, and the losses."""
-    model = weights.seeded(job.make, 0)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE)
+    model = weights.placed(weights.seeded(job.make, 0), "cpu")
+    optimiser = loop.OPTIMISERS["adamw"](model.parameters(), lr=RATE)
     batches = feed.batches_of(job.draw_batch, 0, range(steps), torch.device("cpu"))
-    return _timed(batches, lambda batch: loop._step(model, optimiser, RATE, job.loss_of, batch))
+    compute = loop._gradients_of(model, job.loss_of)
+    return _timed(batches, partial(loop._step, compute, optimiser, RATE))
 
 
 def _plain(job: Job, steps: int, count: int) -> tuple[float, list[float]]:
@@ -133,12 +134,13 @@ def _timed(batches: Iterator, step: Callable[[object], float]) -> tuple[float, l
 
 def _share_of_convolutions(job: Job, steps: int = 5) -> float:
     """Return the share of convolutions in the time of our steps, without drawing batches."""
-    model = weights.seeded(job.make, 0)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE)
+    model = weights.placed(weights.seeded(job.make, 0), "cpu")
+    optimiser = loop.OPTIMISERS["adamw"](model.parameters(), lr=RATE)
     batch = job.draw_batch(np.random.default_rng(0))
+    compute = partial(gradients.whole, model, job.loss_of)  # in this thread, which is looked at
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(steps):
-            loop._step(model, optimiser, RATE, job.loss_of, batch)
+            loop._step(compute, optimiser, RATE, batch)
     spent = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
     return sum(spent.get(name, 0.0) for name in CONVOLUTIONS) / sum(spent.values())
 

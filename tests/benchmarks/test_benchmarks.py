@@ -15,7 +15,7 @@ import rehearsal
 from dmnet_lib.core import files, images
 from dmnet_lib.data import scenes
 
-SLOW = ("training", "preparation", "crops", "growth")  # half a minute and more
+SLOW = ("preparation", "crops", "growth")  # half a minute and more
 QUICK = [name for name in bench.BENCHMARKS if name not in SLOW]
 
 
