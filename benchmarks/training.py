@@ -2,8 +2,9 @@
 
 The plain loop is what a tutorial does: a Dataset that opens and decodes the image of each patch, a
 DataLoader without workers, then forward, backward, step. Network, loss, optimiser and patches are
-the same, and so are the losses, up to rounding. What it lacks: decoded images kept in memory,
-channels last, a thread for each half of a batch, and MCNN's pooling before ReLU.
+the same, and so are the losses, but for what normalisation by halves of a batch changes. What it
+lacks: decoded images kept in memory, channels last, a thread for each half of a batch, and MCNN's
+pooling before ReLU.
 
 `python benchmarks/training.py` prints medians, spread and the share of convolutions in our step.
 The images are few enough to be kept; a split larger than that is decoded again by our loop too.
@@ -89,11 +90,16 @@ def measure(folder: Path, *, rounds: int = 5, steps: int = 20, images: int = 12)
             for which, run in (("ours", _ours), ("plain", _plain)):
                 taken, losses[which] = run(job, steps, COUNT[name])
                 times[which].append(1 / taken)
-            if not np.allclose(losses["ours"], losses["plain"], rtol=0.02):
+            if not np.allclose(*map(_compared, losses.values()), rtol=0.02):
                 raise RuntimeError(f"{name}: the loops' losses differ: {losses}")
         found[name] = {which: rates[1:] for which, rates in times.items()}  # the first one warms up
         found[name]["convolutions"] = _share_of_convolutions(job)
     return found
+
+
+def _compared(losses: list[float]) -> tuple[float, float]:
+    """Return the first loss and the mean: normalised by halves, the detector learns otherwise."""
+    return losses[0], statistics.mean(losses)
 
 
 def _ours(job: Job, steps: int, count: int) -> tuple[float, list[float]]:
