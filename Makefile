@@ -59,7 +59,7 @@ results: setup  ## run the experiments whose results are kept in git, then `make
 	@if [ -n "$$DMNET_MODEL_FILE" ]; then $(BIN)/dmnet run params/visdrone_offtheshelf.yaml; fi
 	@$(MAKE) docs
 
-test: lint fast suite  ## lint, then run all tests (about 12 minutes on two cores)
+test: lint fast suite  ## lint, then run all tests (about 8 minutes on two cores)
 
 # Each of the two workers has a core: threads of one would wait for those of the other.
 fast: setup  ## tests without trainings, notebooks and browsers (2 minutes)
