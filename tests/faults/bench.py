@@ -57,7 +57,7 @@ class Bench:
         if stop == signal.SIGKILL:
             self._end_of_the_killed()
         else:
-            assert run.returncode == 128 + stop, words
+            assert run.returncode == 128 + stop, f"status {run.returncode}: {words}"
             assert words.endswith(STOPPED) and words.count("dmnet: ") == 1, words
             assert "Traceback" not in words, words
             assert self.left() == []
