@@ -57,7 +57,7 @@ class Block(nn.Sequential):
 def folded(model: nn.Module) -> nn.Module:
     """Return a copy of a trained model whose convolutions do the normalisation of their Block.
 
-    It answers the same but for rounding, a tenth sooner. A model without a Block is not copied.
+    It answers the same but for rounding, a twentieth sooner. A model without a Block is not copied.
     """
     if not any(isinstance(layer, Block) for layer in model.modules()):
         return model
@@ -189,7 +189,8 @@ def _numbers_of(model: nn.Module) -> Iterator[None]:
 class Torchvision:
     """A torchvision detector: views that are padded to one size go through it together.
 
-    Each is then padded as it would be alone, so its boxes are the same.
+    Each is then padded as it would be alone, so its boxes are the same. The model is a trained one:
+    what it learns later is not seen.
     """
 
     input_wh = None

@@ -215,9 +215,10 @@ def other_results(home: Path, stage: str, named: Sequence[str]) -> dict[str, dic
                 raise
             continue
         if folders is not None:
-            whole = {n: (path / NOTEBOOK).exists() for n, path in folders.items() if n != stage}
             found[other.name] = {
-                n: folders[n].name + ("" if kept else " of git") for n, kept in whole.items()
+                name: path.name if (path / NOTEBOOK).exists() else f"{path.name} of git"
+                for name, path in folders.items()
+                if name != stage
             }
     return found
 
