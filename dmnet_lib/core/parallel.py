@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
+
+if TYPE_CHECKING:  # most commands are done before a bar would be worth its import
+    from tqdm import tqdm
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -191,13 +193,13 @@ def is_in_lab() -> bool:
     return "ipykernel" in sys.modules and LAB in os.environ and RUNNER not in os.environ
 
 
-def bar(*given: object, **how: object) -> tqdm:
+def bar(*given: object, **how: object) -> "tqdm":
     """Return tqdm's bar: a widget in JupyterLab, else text."""
-    if not is_in_lab():
-        return tqdm(*given, **how)
-    from tqdm.auto import tqdm as widget  # here, since commands need no widgets
-
-    return widget(*given, **how)
+    if is_in_lab():
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
+    return tqdm(*given, **how)
 
 
 def say_reused(what: str) -> None:

@@ -279,10 +279,15 @@ def images_of(folder: Path) -> dict[str, Path]:
 def texts_of(folder: Path) -> dict[str, Path]:
     """Return the annotation files of a split's folder by key. Raises InputError where none is."""
     home = folder / "annotations"
-    keys = sorted(keys_in(home, "*.txt"))
-    if not keys:
-        raise InputError(f"{home}: no annotation (.txt) found; expected {LAYOUT}")
-    return {key: home / f"{key}.txt" for key in keys}
+    return {key: home / f"{key}.txt" for key in keys_of_texts(folder)}
+
+
+def keys_of_texts(folder: Path) -> list[str]:
+    """Return the keys of the annotation files of a split's folder. InputError where none is."""
+    home = folder / "annotations"
+    if keys := keys_in(home, ".txt"):
+        return keys
+    raise InputError(f"{home}: no annotation (.txt) found; expected {LAYOUT}")
 
 
 def read_boxes(root: Path, split: str, *, kind: str = "") -> Annotations:
@@ -315,7 +320,7 @@ def remarks(found: Split) -> list[str]:
 
 def left_out(folder: Path, names: Sequence[str], what: str) -> tuple[str, ...]:
     """Return a note if there are files in folder/annotations that belong to none of the names."""
-    spare = {*keys_in(folder / "annotations", "*.txt")} - set(names)
+    spare = {*keys_in(folder / "annotations", ".txt")} - set(names)
     return (splits.some(folder, f"annotation files {what}, left out", spare),) if spare else ()
 
 
@@ -328,7 +333,7 @@ def _visdrone(asked: Request) -> Split:
     home, name = split_folder(root, there[0]), split_name(there[0])
     images, texts = images_of(home) if (home / "images").is_dir() else {}, home / "annotations"
     is_bare = not asked.annotated and not texts.is_dir()
-    keys = list(images if images or is_bare else texts_of(home))
+    keys = list(images if images or is_bare else keys_of_texts(home))
 
     def read_texts(names: Sequence[str], sizes_wh: np.ndarray) -> Annotations:
         if is_bare:
@@ -351,9 +356,9 @@ def _of_files(
     given = [(name, sizes, images.get(key)) for name, key in zip(names, keys, strict=True)]
     sizes_wh = parallel.every(lambda one: splits.size_of(*one), given)
     table = read_table(names, np.array(sizes_wh, np.int64).reshape(-1, 2))
-    paths = [images.get(key, folder / f"{key}.jpg") for key in keys]
-    entries = _entries(table, [one.relative_to(folder).as_posix() for one in paths])
-    return Split("", table, Images(tuple(paths)) if images else None, entries, asked.path)
+    entries = _entries(table, [f"{k}{images[k].suffix if images else '.jpg'}" for k in keys])
+    paths = Images(tuple(images[key] for key in keys)) if images else None
+    return Split("", table, paths, entries, asked.path)
 
 
 def _labelled(asked: Request, kind: str) -> Split:
@@ -361,7 +366,7 @@ def _labelled(asked: Request, kind: str) -> Split:
     path, notes = asked.path, []
     folder, labels, name = _label_folders(asked, LAYOUTS[kind]["folders"])
     images = splits.images_in(folder)
-    labelled = {*keys_in(labels, "*.txt")} - {yolo.LIST.removesuffix(".txt")}
+    labelled = {*keys_in(labels, ".txt")} - {yolo.LIST.removesuffix(".txt")}
     keys = sorted(images or labelled)
     if images and (spare := labelled - set(images)):
         notes.append(splits.some(labels, "label files without image, left out", spare))
@@ -405,9 +410,10 @@ def _beside(images: Path, parts: Sequence[str]) -> Path | None:
     return next((one for one in there if one.is_dir()), None)
 
 
-def keys_in(folder: Path, pattern: str) -> list[str]:
-    """Return the files below a folder, as paths in it without suffix."""
-    return [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob(pattern)]
+def keys_in(folder: Path, suffix: str) -> list[str]:
+    """Return the files with a suffix below a folder, as sorted paths in it without suffix."""
+    names = files.names_below(folder)
+    return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
 
 
 def _voc(asked: Request) -> Split:
@@ -571,11 +577,12 @@ def _crop_names(path: Path, regions: Sequence[tuple[str, np.ndarray]]) -> list[s
 def _entries(table: Annotations, file_names: Sequence[str]) -> tuple[Entry, ...]:
     """Return the entries of images: they are crops if all are named as crops of their size."""
     entries = []
-    for name, file_name, size_wh in zip(table.names, file_names, table.sizes_wh, strict=True):
-        with suppress(InputError):
+    with suppress(InputError):
+        for name, file_name, size_wh in zip(table.names, file_names, table.sizes_wh, strict=True):
             stem, region_xyxy = parse_crop_name(name)
-            if np.array_equal(region_xyxy[2:] - region_xyxy[:2], size_wh):
-                entries.append(_entry(file_name, stem + Path(file_name).suffix, region_xyxy))
+            if not np.array_equal(region_xyxy[2:] - region_xyxy[:2], size_wh):
+                break
+            entries.append(_entry(file_name, stem + Path(file_name).suffix, region_xyxy))
     if len(entries) < len(table):
         return tuple({"file_name": name} for name in file_names)
     return tuple(entries)

@@ -111,12 +111,12 @@ def images_in(folder: Path) -> dict[str, Path]:
 
     Raises InputError where two differ in their suffix alone.
     """
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.SUFFIXES)
-    keys = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
-    key, count = Counter(keys).most_common(1)[0] if keys else ("", 0)
+    split = (name.rpartition(".") for name in files.names_below(folder))
+    found = [(key, suffix) for key, _, suffix in split if f".{suffix.lower()}" in images.SUFFIXES]
+    key, count = Counter(key for key, _ in found).most_common(1)[0] if found else ("", 0)
     if count > 1:
         raise InputError(f"{folder}: two images are called {key}; keep one of them")
-    return dict(zip(keys, paths, strict=True))
+    return {key: folder / f"{key}.{suffix}" for key, suffix in found}
 
 
 def size_of(name: str, sizes: Sizes | None, path: Path | None) -> tuple[int, int]:

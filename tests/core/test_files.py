@@ -190,3 +190,19 @@ def test_temporary_folders_are_short_and_those_of_killed_processes_go(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 25)))
     with files.scratch() as folder:
         assert folder.parent == Path("/tmp")
+
+
+def test_files_are_listed_below_a_folder_but_for_hidden_ones(tmp_path: Path) -> None:
+    for name in ("a-b/x.txt", "a/y.txt", "z.jpg", "a/._y.txt", ".z.jpg.part"):
+        files.write_text(tmp_path / name, "")
+    expected = ["a/y.txt", "a-b/x.txt", "z.jpg"]  # folder by folder, as paths are sorted
+    assert files.names_below(tmp_path) == files.names_below(tmp_path / "a/..") == expected
+    assert files.names_below(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("name", ["/x", "../x", "a/../../x", "\\x", "a\\..\\..\\x"])
+def test_a_name_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="leads out of"):
+        files.below(tmp_path, name)
+    assert files.below(tmp_path, "a\\b.jpg") == tmp_path / "a/b.jpg"
+    assert files.below(tmp_path, "") == tmp_path

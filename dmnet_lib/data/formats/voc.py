@@ -9,13 +9,14 @@ The released scripts have tags of their own: corners x0, y0, x1, y1 from 0 and h
 truncated, of depth 0. Both kinds are read.
 """
 
+import html
 import math
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from dmnet_lib.core.images import SUFFIXES
 from dmnet_lib.data.formats import coco, visdrone, yolo
 
 TAGS = files.values_beside(__file__)
+escape = partial(html.escape, quote=False)  # xml.sax has the same, and imports the web
 # The last is for a data set with a class that is called "others".
 NO_CLASS = visdrone.NO_CLASS | {"objects of no class": OTHER}
 
@@ -77,8 +79,8 @@ def read(
     names the file and the tag.
     """
     if keys is None:
-        paths = folder.rglob("*.xml")
-        keys = sorted(one.relative_to(folder).with_suffix("").as_posix() for one in paths)
+        names = (one for one in files.names_below(folder) if one.endswith(".xml"))
+        keys = sorted(one.removesuffix(".xml") for one in names)
         if not keys:
             raise InputError(f"{folder}: holds no xml file")
     paths = [*(files.below(folder, f"{key}.xml") for key in keys), *others]
