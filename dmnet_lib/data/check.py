@@ -206,11 +206,11 @@ def _note_boxes(folder: Path, table: Annotations, found: Check) -> None:
     sizes_wh = table.sizes_wh[table.image_index]
     known = sizes_wh[:, 0] > 0
     first, last = table.boxes_xywh[:, :2], table.boxes_xywh[:, :2] + table.boxes_xywh[:, 2:]
-    outside = np.any((first >= sizes_wh) | (last <= 0), axis=1) & known
-    crossing = np.any((first < -SLACK_PX) | (last > sizes_wh + SLACK_PX), axis=1) & known & ~outside
-    covering = np.all((first <= SLACK_PX) & (last >= sizes_wh - SLACK_PX), axis=1) & known
+    outside = _any_side((first >= sizes_wh) | (last <= 0)) & known
+    crossing = _any_side((first < -SLACK_PX) | (last > sizes_wh + SLACK_PX)) & known & ~outside
+    covering = ~_any_side((first > SLACK_PX) | (last < sizes_wh - SLACK_PX)) & known
     kinds = {
-        "boxes without area": np.any(table.boxes_xywh[:, 2:] == 0, axis=1),
+        "boxes without area": _any_side(table.boxes_xywh[:, 2:] == 0),
         "boxes crossing the image's border": crossing,
         "boxes wholly outside the image": outside,
         "boxes covering the whole image": covering,
@@ -221,14 +221,22 @@ def _note_boxes(folder: Path, table: Annotations, found: Check) -> None:
         found.note(folder, f"images with {odd.sum():,} {what}", set(names[odd]))
 
 
+def _any_side(mask: np.ndarray) -> np.ndarray:
+    """Return the [N] rows of a mask [N, 2] in which one is set, faster than numpy's any."""
+    return mask[:, 0] | mask[:, 1]
+
+
 def _repeated(table: Annotations) -> np.ndarray:
     """Return the [N] mask of rows, none ignored, that repeat a box and class of their image."""
-    rows, repeated = np.flatnonzero(~table.ignored), ~table.ignored
     columns = [table.image_index, table.class_ids, *table.boxes_xywh.view(np.int64).T]
     weights = np.random.default_rng(0).integers(2**62, size=len(columns))
     # What is equal has one sum; that of something else is the same in one of 10**18 cases.
-    sums = sum(one * weight for one, weight in zip(columns, weights, strict=True))[rows]
-    repeated[rows[np.unique(sums, return_index=True)[1]]] = False
+    sums = sum(one * weight for one, weight in zip(columns, weights, strict=True))
+    ordered = np.sort(sums[~table.ignored])
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    rows = np.flatnonzero(np.isin(sums, twice) & ~table.ignored)
+    repeated = np.zeros(len(sums), bool)
+    repeated[np.delete(rows, np.unique(sums[rows], return_index=True)[1])] = True
     return repeated
 
 
