@@ -172,7 +172,11 @@ def _shown_better(
     # Of each box in its own view, and of each view whatever it shows.
     own_recall, own_right = rules.curve(sides_px * own), rules.reliability.share(own)
     own_quality, right = own_recall * own_right, rules.reliability.share(scales)
+    best_quality = rules.curve.top * right  # of a view, for boxes of the size that suits it
     for row, view in boxes.pairs(found.image_index, images):
+        may_be_finer = best_quality[view] >= BETTER * own_quality[row]
+        able = may_be_finer | (scales[view] >= BETTER * own[row])
+        row, view = row[able], view[able]
         held = boxes.holds(regions_xyxy[view], whole_xyxy[row])
         row, view = row[held], view[held]
         recall = rules.curve(sides_px[row] * scales[view])
