@@ -88,7 +88,7 @@ def _found(
 ) -> Iterator[Found]:
     """Yield what `detect_regions` does for regions each of its image; all views go together."""
     cut = zip(images, regions_xyxy, scales, strict=True)
-    with ThreadPoolExecutor(parallel.cores()) as threads:  # Pillow resamples without Python's lock
+    with ThreadPoolExecutor(parallel.threads()) as threads:  # Pillow frees Python's lock
         shown = list(threads.map(lambda one: crops.cut(*one[:2], scale=one[2]), cut))
     answers = zip(detector.find(shown), regions_xyxy, shown, strict=True)
     for (boxes_xyxy, *rest), region, view in answers:
