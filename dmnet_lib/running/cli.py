@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say.end()
         return 0
     except KeyboardInterrupt as stop:
+        exec("")  # else `python -m` ends by the signal where that met code of another exec
         sys.stderr.write("dmnet: stopped; what was finished is kept\n")
         return BY_SIGNAL + (stop.args or STOPS)[0]
     except BrokenPipeError:  # `dmnet … | head`
@@ -97,7 +99,8 @@ def _stoppable(*, is_program: bool) -> Iterator[None]:
     def stop(number: int, _: FrameType | None) -> NoReturn:
         for one in before:
             signal.signal(one, lambda *_: None)  # no second one breaks off what the first began
-        logging.disable()  # what kernels and tasks that end with it would tell
+        if is_program:
+            _silence()
         raise KeyboardInterrupt(number)
 
     try:
@@ -108,6 +111,13 @@ def _stoppable(*, is_program: bool) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if is_program else handler)  # it is about to end
+
+
+def _silence() -> None:
+    """Let kernels and tasks that a stop breaks off, half made perhaps, end without a word."""
+    logging.disable()
+    warnings.simplefilter("ignore")  # of coroutines that were never awaited
+    sys.unraisablehook = lambda _: None  # of what cannot close itself
 
 
 def _enter_project(arguments: Sequence[str]) -> None:

@@ -138,3 +138,31 @@ def test_output_that_nobody_reads_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+INTERRUPT = "os.kill(os.getpid(), signal.SIGINT)"
+MET = {  # what an interrupt breaks off
+    "code that is executed as text": f"exec({INTERRUPT!r})",
+    "an object that cannot close itself": f"half = Half(); {INTERRUPT}",
+    "a coroutine that nobody awaits": f"waits = wait(); {INTERRUPT}",
+}
+PROGRAM = """
+import asyncio, os, signal, sys
+from dmnet_lib.running import cli
+class Half:
+    def __del__(self): self.missing
+async def wait(): pass
+def work(*_): {}
+cli._run, sys.argv = work, ["dmnet"]
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize("met", MET)
+def test_an_interrupt_ends_with_one_line_and_its_status(tmp_path: Path, met: str) -> None:
+    files.write_text(tmp_path / "program.py", PROGRAM.format(MET[met]))
+    command = [sys.executable, "-m", "program"]
+    own = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(files.ROOT)])}
+    ended = subprocess.run(command, capture_output=True, text=True, env=own, check=False)
+    told = (ended.returncode, ended.stdout, ended.stderr)
+    assert told == (130, "", "dmnet: stopped; what was finished is kept\n")
