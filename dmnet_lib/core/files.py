@@ -16,7 +16,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from dmnet_lib.core import project
+from dmnet_lib.core import project, stops
 
 ROOT = project.root()
 SOURCES = project.sources(ROOT)  # of notebooks/ and params/base.yaml
@@ -95,19 +95,18 @@ def write_text(path: Path, text: str | Iterable[str]) -> Path:
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Open path for writing: it is whole when the block ends, and untouched if that raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART[0], suffix=PART[1])
-        part = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                with suppress(OSError):  # where it cannot be held, it is not removed either
-                    fcntl.flock(stream, fcntl.LOCK_EX)
-                yield stream
-            part.chmod(0o644)  # mkstemp makes files that only their owner can read
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+    with writing(path), ExitStack() as undone:
+        with stops.held():
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART[0], suffix=PART[1])
+            part = Path(name)
+            undone.callback(part.unlink, missing_ok=True)
+        with os.fdopen(handle, "wb") as stream:
+            with suppress(OSError):  # where it cannot be held, it is not removed either
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            yield stream
+        part.chmod(0o644)  # mkstemp makes files that only their owner can read
+        part.replace(path)
+        undone.pop_all()
 
 
 def remove_parts(parts: Iterable[Path]) -> int:
@@ -163,13 +162,16 @@ def scratch() -> Iterator[Path]:
         with suppress(OSError, filelock.Timeout):
             about = left.lstat()  # in a folder of all users, only one's own; not one just begun
             is_old = about.st_uid == os.getuid() and time.time() - about.st_mtime > BEGUN_S
-            if is_old and (left / LOCK).is_file():
+            if is_old and not (left / LOCK).is_file():
+                left.rmdir()  # of a process killed before it had the lock; else it is not empty
+            elif is_old:
                 with filelock.FileLock(left / LOCK, timeout=0):
                     shutil.rmtree(left, ignore_errors=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=top, ignore_cleanup_errors=True) as folder,
-        filelock.FileLock(Path(folder, LOCK)),
-    ):
+    how = {"prefix": SCRATCH, "dir": top, "ignore_cleanup_errors": True}
+    with ExitStack() as lent:
+        with stops.held():
+            folder = lent.enter_context(tempfile.TemporaryDirectory(**how))
+            lent.enter_context(filelock.FileLock(Path(folder, LOCK)))
         yield Path(folder)
 
 

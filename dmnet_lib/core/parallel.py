@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.stops import STOPS
 
 if TYPE_CHECKING:  # most commands are done before a bar would be worth its import
     from tqdm import tqdm
@@ -31,7 +32,6 @@ CHUNK = 100  # small files that one task takes
 ADDRESS = re.compile(r"(tcp://)?[^\s:/\[\]]+:[0-9]{1,5}")  # of a dask scheduler
 ANSWER_S = 10  # seconds that a scheduler has to answer
 STOPPED = 130  # what shells give a process that Ctrl-C ended
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAB, RUNNER = "JPY_SESSION_NAME", "DMNET_STAGE_DIR"  # set in kernels of JupyterLab, of the runner
 _at_work = threading.Event()  # set in a worker while it has a chunk
 

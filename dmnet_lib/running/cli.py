@@ -16,10 +16,10 @@ from types import FrameType
 from typing import NoReturn
 
 from dmnet_lib.core import numerics, project
+from dmnet_lib.core.stops import STOPS
 from dmnet_lib.running import output, parser
 from dmnet_lib.running.parser import COMMANDS, SWITCHES, WrongCommand
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; schedulers; a closed terminal
 BY_SIGNAL = 128  # to which shells add the signal's number
 QUIET, JSON, DEBUG = SWITCHES
 

@@ -28,7 +28,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from dmnet_lib.core import files, numerics, params, provenance, result_folder, runs
+from dmnet_lib.core import files, numerics, params, provenance, result_folder, runs, stops
 from dmnet_lib.core.files import ROOT, InputError
 from dmnet_lib.core.made import Made
 from dmnet_lib.core.result_folder import EVALUATION, METRICS, NOTEBOOK, PARAMS, ResultFolder
@@ -70,6 +70,11 @@ class Kernels(AsyncKernelManager):
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
         self.started.append(self)
+
+    async def start_kernel(self, **options: object) -> None:
+        """Start a kernel, whose process is known before a signal stops the run."""
+        with stops.held():
+            await super().start_kernel(**options)
 
     async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
         """End a kernel; at once where the run is stopped, as it would still tell of its tasks."""

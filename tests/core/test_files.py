@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -174,19 +175,19 @@ def test_temporary_folders_are_short_and_those_of_killed_processes_go(
 ) -> None:
     top = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
     monkeypatch.setattr(tempfile, "tempdir", str(top))
-    names = (f"{files.SCRATCH}killed", f"{files.SCRATCH}young", f"{files.SCRATCH}own", "dmnet-own")
-    killed, young, *own = (top / name for name in names)
-    for folder in (killed, young, *own):
+    names = (*(f"{files.SCRATCH}{n}" for n in ("killed", "begun", "young", "own")), "dmnet-own")
+    killed, begun, young, *own = (top / name for name in names)
+    for folder in (killed, begun, young, *own):
         folder.mkdir()
     (killed / files.LOCK).touch()
-    for folder in (killed, *own):  # without a lock, a folder is of somebody else
+    (own[0] / "mine").touch()
+    for folder in (killed, begun, *own):  # what holds something, but no lock, is of somebody else
         os.utime(folder, (0, 0))
     with files.scratch() as held:
         os.utime(held, (0, 0))  # old, but its process is at work
         with files.scratch() as folder:
             assert {*top.iterdir()} == {young, *own, held, folder}
-    for folder in (young, *own, top):
-        folder.rmdir()
+    shutil.rmtree(top)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 25)))
     with files.scratch() as folder:
         assert folder.parent == Path("/tmp")

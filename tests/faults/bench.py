@@ -60,8 +60,8 @@ class Bench:
             assert run.returncode == 128 + stop, f"status {run.returncode}: {words}"
             assert words.endswith(STOPPED) and words.count("dmnet: ") == 1, words
             assert "Traceback" not in words, words
-            assert self.left() == []
-        assert self.processes() == []
+            assert not (left := self.left()), f"{words}, and left {left}"
+        assert not (still := self.processes()), f"{words}, yet still at work {still}"
         return True
 
     def _end_of_the_killed(self) -> None:

@@ -1,0 +1,64 @@
+"""Signals: what a stop meets half made is made to its end, known, and so removed."""
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dmnet_lib.core import files, stops
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_the_block(number: signal.Signals, monkeypatch) -> None:
+    def stop(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before, done = signal.signal(number, stop), False
+    try:
+        with pytest.raises(KeyboardInterrupt, match=f"{number:d}"), stops.held():
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+            done = True
+        assert done and signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+
+
+def test_threads_and_ignored_signals_are_left_alone() -> None:
+    def hold() -> None:
+        with stops.held():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    seen, before = [], signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=hold)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+    ignoring = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stops.held():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, ignoring)
+
+
+@pytest.mark.parametrize("name", ["mkdtemp", "mkstemp"])
+def test_what_is_made_when_a_signal_comes_is_removed(tmp_path: Path, monkeypatch, name) -> None:
+    make: Callable = getattr(tempfile, name)
+
+    def made(*given: object, **how: object) -> object:
+        found = make(*given, **how)
+        os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(tempfile, name, made)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lend = files.scratch() if name == "mkdtemp" else files.whole(tmp_path / "a.json")
+    with pytest.raises(KeyboardInterrupt), lend:
+        raise AssertionError("the block began")
+    assert list(tmp_path.iterdir()) == []
