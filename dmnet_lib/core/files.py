@@ -15,7 +15,7 @@ import stat
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from hashlib import sha256
@@ -98,9 +98,9 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     with writing(path), ExitStack() as undone:
         with stops.held():
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART[0], suffix=PART[1])
-            part = Path(name)
+            part, stream = Path(name), os.fdopen(handle, "wb")
             undone.callback(part.unlink, missing_ok=True)
-        with os.fdopen(handle, "wb") as stream:
+        with stream:
             with suppress(OSError):  # where it cannot be held, it is not removed either
                 fcntl.flock(stream, fcntl.LOCK_EX)
             yield stream
@@ -172,7 +172,11 @@ def scratch() -> Iterator[Path]:
         with stops.held():
             folder = lent.enter_context(tempfile.TemporaryDirectory(**how))
             lent.enter_context(filelock.FileLock(Path(folder, LOCK)))
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        finally:
+            with stops.held():
+                lent.close()
 
 
 @contextmanager
@@ -306,16 +310,18 @@ def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def names_below(folder: Path) -> list[str]:
-    """Return the files in a folder and all below it, as sorted paths in it with slashes.
+def keys_below(folder: Path, suffixes: Collection[str]) -> list[tuple[str, str]]:
+    """Return (key, suffix) of each file below a folder with one of these suffixes, in any case.
 
-    Hidden files, such as the `._x.jpg` that macOS leaves in archives, are none of them.
+    A key is the path in the folder without suffix, with slashes. They are sorted as paths are.
     """
-    found, begin = [], len(f"{folder / '_'}") - 1  # pathlib takes ten times as long
-    for home, _, names in os.walk(folder):
+    names, begin = [], len(str(folder).rstrip(os.sep)) + 1  # pathlib takes ten times as long
+    for home, _, there in os.walk(folder):
         inner = home[begin:].replace(os.sep, "/") + "/"
-        found += [inner.lstrip("/") + name for name in names if name[0] != "."]
-    return sorted(found, key=lambda name: name.split("/"))
+        names += [inner.lstrip("/") + name for name in there]
+    split = (name.rpartition(".") for name in sorted(names, key=lambda name: name.split("/")))
+    found = ((key, f".{suffix}") for key, _, suffix in split if key[-1:] not in ("", "/"))
+    return [(key, suffix) for key, suffix in found if suffix.lower() in suffixes]
 
 
 def read_json(path: Path) -> object:

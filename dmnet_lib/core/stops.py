@@ -2,29 +2,52 @@
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; schedulers; a closed terminal
+_blocks: list[bool] = []  # one for each that is under way
+_before: dict[int, Callable] = {}  # who answers each signal when none is
+_waiting: list[int] = []
 
 
 @contextmanager
 def held() -> Iterator[None]:
     """Let a signal of STOPS wait for the end of a short block.
 
-    So what the block makes, such as a folder or a process, is known to those who remove it. In
-    threads but the main one, which no signal breaks off, this does nothing.
+    So what the block makes or removes, such as a folder or a process, is whole, and known to those
+    who remove it. In threads but the main one, which no signal breaks off, this does nothing.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    before = {one: signal.getsignal(one) for one in STOPS} if is_main else {}
-    answered = {one: handler for one, handler in before.items() if callable(handler)}
-    waiting: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _blocks.append(True)
     try:
-        for one in answered:
-            signal.signal(one, lambda number, _: waiting.append(number))
+        if len(_blocks) == 1:
+            _hold()
         yield
     finally:
-        for one, handler in answered.items():
-            signal.signal(one, handler)
-        for number in waiting[:1]:
-            signal.raise_signal(number)
+        _blocks.pop()
+        if not _blocks:
+            _release()
+
+
+def _hold() -> None:
+    for one in STOPS:
+        if callable(handler := signal.getsignal(one)):
+            _before[one] = handler
+            signal.signal(one, _wait)
+
+
+def _wait(number: int, _: FrameType | None) -> None:
+    _waiting.append(number)
+
+
+def _release() -> None:
+    """Let each signal be answered as before, then those that waited; all, whatever one raises."""
+    with ExitStack() as last_first:
+        while _waiting:
+            last_first.callback(signal.raise_signal, _waiting.pop())
+        while _before:
+            last_first.callback(signal.signal, *_before.popitem())

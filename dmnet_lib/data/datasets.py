@@ -412,8 +412,7 @@ def _beside(images: Path, parts: Sequence[str]) -> Path | None:
 
 def keys_in(folder: Path, suffix: str) -> list[str]:
     """Return the files with a suffix below a folder, as sorted paths in it without suffix."""
-    names = files.names_below(folder)
-    return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    return sorted(key for key, own in files.keys_below(folder, (suffix,)) if own == suffix)
 
 
 def _voc(asked: Request) -> Split:

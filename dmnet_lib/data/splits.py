@@ -111,12 +111,11 @@ def images_in(folder: Path) -> dict[str, Path]:
 
     Raises InputError where two differ in their suffix alone.
     """
-    split = (name.rpartition(".") for name in files.names_below(folder))
-    found = [(key, suffix) for key, _, suffix in split if f".{suffix.lower()}" in images.SUFFIXES]
+    found = files.keys_below(folder, images.SUFFIXES)
     key, count = Counter(key for key, _ in found).most_common(1)[0] if found else ("", 0)
     if count > 1:
         raise InputError(f"{folder}: two images are called {key}; keep one of them")
-    return {key: folder / f"{key}.{suffix}" for key, suffix in found}
+    return {key: folder / f"{key}{suffix}" for key, suffix in found}
 
 
 def size_of(name: str, sizes: Sizes | None, path: Path | None) -> tuple[int, int]:

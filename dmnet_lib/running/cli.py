@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -100,7 +100,7 @@ def _stoppable(*, is_program: bool) -> Iterator[None]:
         for one in before:
             signal.signal(one, lambda *_: None)  # no second one breaks off what the first began
         if is_program:
-            _silence()
+            _silence(number, stop)
         raise KeyboardInterrupt(number)
 
     try:
@@ -113,11 +113,20 @@ def _stoppable(*, is_program: bool) -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN if is_program else handler)  # it is about to end
 
 
-def _silence() -> None:
-    """Let kernels and tasks that a stop breaks off, half made perhaps, end without a word."""
+def _silence(number: int, stop: Callable) -> None:
+    """Let kernels and tasks that a stop breaks off, half made perhaps, end without a word.
+
+    A stop that met the end of an object, which no exception leaves, is sent again.
+    """
+
+    def lost(what: "sys.UnraisableHookArgs") -> None:
+        if isinstance(what.exc_value, KeyboardInterrupt):
+            signal.signal(number, stop)
+            threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
+
     logging.disable()
     warnings.simplefilter("ignore")  # of coroutines that were never awaited
-    sys.unraisablehook = lambda _: None  # of what cannot close itself
+    sys.unraisablehook = lost  # also of what cannot close itself
 
 
 def _enter_project(arguments: Sequence[str]) -> None:

@@ -193,12 +193,19 @@ def test_temporary_folders_are_short_and_those_of_killed_processes_go(
         assert folder.parent == Path("/tmp")
 
 
-def test_files_are_listed_below_a_folder_but_for_hidden_ones(tmp_path: Path) -> None:
-    for name in ("a-b/x.txt", "a/y.txt", "z.jpg", "a/._y.txt", ".z.jpg.part"):
+def test_files_are_listed_below_a_folder_wherever_it_is_seen_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a-b/x.jpg", "a/._y.JPG", "z..jpg", ".jpg", "a/.jpg", "jpg", "z.jpg.part"):
         files.write_text(tmp_path / name, "")
-    expected = ["a/y.txt", "a-b/x.txt", "z.jpg"]  # folder by folder, as paths are sorted
-    assert files.names_below(tmp_path) == files.names_below(tmp_path / "a/..") == expected
-    assert files.names_below(tmp_path / "none") == []
+    (tmp_path / "folder.jpg").mkdir()
+    expected = [("a/._y", ".JPG"), ("a-b/x", ".jpg"), ("z.", ".jpg")]  # as paths are sorted
+    monkeypatch.chdir(tmp_path / "a")
+    for folder in (tmp_path, tmp_path / "a/..", Path(".."), Path("../../") / tmp_path.name):
+        assert files.keys_below(folder, (".jpg",)) == expected
+    monkeypatch.chdir(tmp_path)
+    assert files.keys_below(Path(), (".jpg",)) == expected
+    assert files.keys_below(tmp_path / "none", (".jpg",)) == []
 
 
 @pytest.mark.parametrize("name", ["/x", "../x", "a/../../x", "\\x", "a\\..\\..\\x"])

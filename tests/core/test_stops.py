@@ -47,6 +47,43 @@ def test_threads_and_ignored_signals_are_left_alone() -> None:
         signal.signal(signal.SIGHUP, ignoring)
 
 
+def test_all_signals_that_waited_are_answered_and_handlers_restored(monkeypatch) -> None:
+    def note(number: int, _: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    seen, numbers = [], (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(one, note) for one in numbers]
+    try:
+        outer, inner = stops.held(), stops.held()
+        outer.__enter__()
+        inner.__enter__()
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        outer.__exit__(None, None, None)  # as tasks of asyncio may end in this order
+        assert not seen
+        with pytest.raises(KeyboardInterrupt):
+            inner.__exit__(None, None, None)
+        assert seen == [*numbers] and {*map(signal.getsignal, numbers)} == {note}
+    finally:
+        for one, handler in zip(numbers, before, strict=True):
+            signal.signal(one, handler)
+
+
+def test_a_temporary_folder_goes_whole_when_a_signal_meets_its_end(tmp_path, monkeypatch) -> None:
+    remove = tempfile.TemporaryDirectory.cleanup
+
+    def cleanup(lent: tempfile.TemporaryDirectory) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        remove(lent)
+
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", cleanup)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt), files.scratch() as folder:
+        (folder / "a").touch()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["mkdtemp", "mkstemp"])
 def test_what_is_made_when_a_signal_comes_is_removed(tmp_path: Path, monkeypatch, name) -> None:
     make: Callable = getattr(tempfile, name)

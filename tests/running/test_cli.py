@@ -145,12 +145,15 @@ MET = {  # what an interrupt breaks off
     "code that is executed as text": f"exec({INTERRUPT!r})",
     "an object that cannot close itself": f"half = Half(); {INTERRUPT}",
     "a coroutine that nobody awaits": f"waits = wait(); {INTERRUPT}",
+    "the end of an object": "Ends(); time.sleep(9)",
 }
 PROGRAM = """
-import asyncio, os, signal, sys
+import asyncio, os, signal, sys, time
 from dmnet_lib.running import cli
 class Half:
     def __del__(self): self.missing
+class Ends:
+    def __del__(self): os.kill(os.getpid(), signal.SIGINT)
 async def wait(): pass
 def work(*_): {}
 cli._run, sys.argv = work, ["dmnet"]

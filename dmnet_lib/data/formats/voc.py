@@ -79,8 +79,7 @@ def read(
     names the file and the tag.
     """
     if keys is None:
-        names = (one for one in files.names_below(folder) if one.endswith(".xml"))
-        keys = sorted(one.removesuffix(".xml") for one in names)
+        keys = sorted(key for key, own in files.keys_below(folder, (".xml",)) if own == ".xml")
         if not keys:
             raise InputError(f"{folder}: holds no xml file")
     paths = [*(files.below(folder, f"{key}.xml") for key in keys), *others]
