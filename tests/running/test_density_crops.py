@@ -16,7 +16,7 @@ from dmnet_lib.data.formats import coco
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import sizes
 from dmnet_lib.running import cli
-from dmnet_lib.running.commands import common
+from dmnet_lib.running.commands import common, crops
 
 ROWS = "10,10,20,20,1,4,0,0\n12,40,9,9,1,1,0,1\n0,0,15,15,0,0,0,0\n"
 SIZE_WH = (120, 90)
@@ -316,6 +316,16 @@ def test_planned_crops_hold_what_pays_most(streets, capsys) -> None:
     assert "crop borders cut 0.0% of the objects aimed at" in told
     crop = json.loads((streets / "c" / "coco.json").read_text())["images"][0]
     assert [crop["x0"], crop["y0"]] == first[:2]
+
+
+def test_texts_written_some_at_a_time_are_the_same(streets, monkeypatch) -> None:
+    def texts(out: str) -> dict[str, str]:
+        plan(streets, out, "--crops-per-image", 3, "--input-size", 160)
+        return {path.name: path.read_text() for path in streets.glob(f"{out}/annotations/*.txt")}
+
+    whole = texts("whole")
+    monkeypatch.setattr(crops, "CROPS_AT_ONCE", 2)
+    assert texts("some") == whole and len(whole) > 2 and any(whole.values())
 
 
 def test_a_measured_curve_is_planned_by(streets, refused) -> None:
