@@ -14,7 +14,7 @@ from dmnet_lib.core import files, stops
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_for_the_end_of_the_block(number: signal.Signals, monkeypatch) -> None:
+def test_a_signal_waits_for_the_end_of_the_block(number: signal.Signals) -> None:
     def stop(number: int, _: object) -> None:
         raise KeyboardInterrupt(number)
 
@@ -47,7 +47,7 @@ def test_threads_and_ignored_signals_are_left_alone() -> None:
         signal.signal(signal.SIGHUP, ignoring)
 
 
-def test_all_signals_that_waited_are_answered_and_handlers_restored(monkeypatch) -> None:
+def test_all_signals_that_waited_are_answered_and_handlers_restored() -> None:
     def note(number: int, _: object) -> None:
         seen.append(number)
         raise KeyboardInterrupt
