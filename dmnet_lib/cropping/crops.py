@@ -73,6 +73,7 @@ def annotate(
             chosen &= whole[row] & boxes.holds(around, xyxy)
         parts.append(_seen(annotations, regions, region[chosen], row[chosen]))
     crop, row, xywh, visible = (np.concatenate(column) for column in zip(*parts, strict=True))
+    del parts, boxes_xyxy  # as large as the table, of which there are to be two
     sizes_wh = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
     places = zip(regions.image_index.tolist(), regions.boxes_xyxy.tolist(), strict=True)
     stems, style = annotations.names, rules.crop_names

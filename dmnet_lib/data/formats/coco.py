@@ -119,25 +119,17 @@ def text(
     """
     known = image_ids(annotations.names, first_image_id)
     ids = np.array([known[name] for name in annotations.names], np.int64)
-    order = np.argsort(ids[annotations.image_index], kind="stable")
-    class_ids, xywh = annotations.class_ids[order], annotations.boxes_xywh[order]
+    id_of_row = ids[annotations.image_index]
+    order = np.argsort(id_of_row, kind="stable")
     is_crowd = annotations.ignored & (annotations.column("ignore") == 0)
     is_crowd &= (annotations.class_ids > 0) | (annotations.column("score") == 0)
-    categories = np.where(class_ids == OTHER, len(annotations.classes) + 1, class_ids)
-    extra = {name: annotations.extra[name][order] for name in EXTRAS if name in annotations.extra}
-    members = sorted({
-        "area": xywh[:, 2] * xywh[:, 3], "bbox": xywh, "category_id": categories,
-        "id": np.arange(1, len(order) + 1), "image_id": ids[annotations.image_index[order]],
-        "iscrowd": is_crowd[order].astype(int), **extra,
-    }.items())  # fmt: skip
-    columns = [one for _, column in members for one in np.atleast_2d(column.T)]
-    each = (f'"{name}": {BOX if name == "bbox" else "%s"}' for name, _ in members)
-    template, has_class = "{" + ", ".join(each) + "}", class_ids > 0
+    has_class = annotations.class_ids[order] > 0
+    told = {"image_id": id_of_row, "iscrowd": is_crowd.astype(np.int8)}
     yield '{"annotations": ['
-    yield from _spelled(template, *(column[has_class] for column in columns))
+    yield from _entries(annotations, told, order, np.flatnonzero(has_class))
     listed = json.dumps(categories_of(annotations.classes))
     yield f'], "categories": {listed}, "{EXTRA_LIST}": ['
-    yield from _spelled(template, *(column[~has_class] for column in columns))
+    yield from _entries(annotations, told, order, np.flatnonzero(~has_class))
     images = images or [{"file_name": f"{name}.jpg"} for name in annotations.names]
     entries = [
         {"id": image_id, "width": width, "height": height, "file_name": image["file_name"]}
@@ -148,6 +140,29 @@ def text(
     ]
     entries.sort(key=itemgetter("id"))
     yield f'], "images": {json.dumps(entries, sort_keys=True)}}}\n'
+
+
+def _entries(
+    table: Annotations, told: Mapping[str, np.ndarray], order: np.ndarray, places: np.ndarray
+) -> Iterator[str]:
+    """Yield the rows order[places], whose ids are places + 1, as entries with what else is told.
+
+    The columns of all rows would take as much memory as the table: these are of some at a time.
+    """
+    told = told | {name: table.extra[name] for name in EXTRAS if name in table.extra}
+    for first in range(0, len(places), ROWS_AT_ONCE):
+        some = places[first : first + ROWS_AT_ONCE]
+        rows = order[some]
+        xywh, class_ids = table.boxes_xywh[rows], table.class_ids[rows]
+        members = sorted({
+            "area": xywh[:, 2] * xywh[:, 3], "bbox": xywh, "id": some + 1,
+            "category_id": np.where(class_ids == OTHER, len(table.classes) + 1, class_ids),
+            **{name: column[rows] for name, column in told.items()},
+        }.items())  # fmt: skip
+        columns = (one for _, column in members for one in np.atleast_2d(column.T))
+        each = (f'"{name}": {BOX if name == "bbox" else "%s"}' for name, _ in members)
+        yield ", " if first else ""
+        yield from _spelled("{" + ", ".join(each) + "}", *columns)
 
 
 def to_coco(annotations: Annotations, **options: object) -> dict[str, list]:
