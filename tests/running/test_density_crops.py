@@ -12,11 +12,11 @@ from PIL import Image
 from dmnet_lib.core import files, images
 from dmnet_lib.core.made import MARK
 from dmnet_lib.cropping import recall
-from dmnet_lib.data.formats import coco
+from dmnet_lib.data.formats import coco, visdrone
 from dmnet_lib.density import maps as density
 from dmnet_lib.density import sizes
 from dmnet_lib.running import cli
-from dmnet_lib.running.commands import common, crops
+from dmnet_lib.running.commands import common
 
 ROWS = "10,10,20,20,1,4,0,0\n12,40,9,9,1,1,0,1\n0,0,15,15,0,0,0,0\n"
 SIZE_WH = (120, 90)
@@ -324,7 +324,7 @@ def test_texts_written_some_at_a_time_are_the_same(streets, monkeypatch) -> None
         return {path.name: path.read_text() for path in streets.glob(f"{out}/annotations/*.txt")}
 
     whole = texts("whole")
-    monkeypatch.setattr(crops, "CROPS_AT_ONCE", 2)
+    monkeypatch.setattr(visdrone, "IMAGES_AT_ONCE", 2)
     assert texts("some") == whole and len(whole) > 2 and any(whole.values())
 
 

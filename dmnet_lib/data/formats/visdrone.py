@@ -13,7 +13,7 @@ import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +31,7 @@ VISDRONE = Classes((
 ), "VisDrone")  # fmt: skip
 IGNORED, OTHERS = 0, 11  # the two categories that are no class
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # int() alone also takes 1_0 and other scripts' digits
+IMAGES_AT_ONCE = 10_000  # are spelled together: some 50 MB
 FILES_AT_ONCE = 1000  # are read and parsed together: a few megabytes
 FIELD_RANGES = {"x": (-LIMIT_PX, LIMIT_PX), "y": (-LIMIT_PX, LIMIT_PX), "w": (0, LIMIT_PX),
                 "h": (0, LIMIT_PX), "score": (0, 1), "category": (0, 11),
@@ -116,10 +117,17 @@ def read_annotations(folder: Path, names: Sequence[str], sizes_wh: np.ndarray) -
 
 def write_annotations(folder: Path, annotations: Annotations) -> None:
     """Write every image's rows as `<name>.txt`; an image without rows gets an empty file."""
-    rows, ends = to_rows(annotations), pairwise(annotations.offsets.tolist())
-    texts = (format_rows(rows[first:last]) for first, last in ends)
     names = (f"{name}.txt" for name in annotations.names)
-    files.write_texts(folder, zip(names, texts, strict=True))
+    files.write_texts(folder, zip(names, _texts(annotations), strict=True))
+
+
+def _texts(annotations: Annotations) -> Iterator[str]:
+    """Yield every image's text; the fields of all rows at once would take as much as the table."""
+    for first in range(0, len(annotations), IMAGES_AT_ONCE):
+        last = min(first + IMAGES_AT_ONCE, len(annotations))
+        some = annotations.of_images(range(first, last))
+        rows = to_rows(some)
+        yield from (format_rows(rows[a:b]) for a, b in pairwise(some.offsets.tolist()))
 
 
 def parse_result(line: str, where: str) -> list[float]:

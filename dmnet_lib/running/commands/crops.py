@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import files, official
-from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.cropping import crops, export, geometry
@@ -18,7 +17,6 @@ from dmnet_lib.running.commands import common, convert
 from dmnet_lib.running.commands.common import Say, option
 from dmnet_lib.running.commands.policies import Chosen, DenseOptions, PlanOptions, SplitDensity
 
-CROPS_AT_ONCE = 10_000  # whose rows are spelled together: some 50 MB
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
 TEXTS, PIXELS = "annotations/", "images/"
 
@@ -116,19 +114,11 @@ def _write_annotations(
     with ThreadPoolExecutor(1) as beside:
         texts, waiting = options.out / TEXTS, []
         if visdrone.holds(cut.annotations):  # coco.json holds all others
-            waiting = [beside.submit(_write_texts, texts, cut.annotations)]
+            waiting = [beside.submit(visdrone.write_annotations, texts, cut.annotations)]
         kept = convert.apply(material, options.profile)
         convert.write_coco(options.out / COCO_LIST, kept, options.profile, say)
         for one in waiting:
             one.result()
-
-
-def _write_texts(folder: Path, table: Annotations) -> None:
-    """Write every crop's text; the rows of some at a time, as all take much memory."""
-    count = len(table)
-    for first in range(0, max(1, count), CROPS_AT_ONCE):
-        some = range(first, min(first + CROPS_AT_ONCE, count))
-        visdrone.write_annotations(folder, table.of_images(some))
 
 
 def _tell(source: Split, chosen: Chosen, cut: crops.CropAnnotations, out: Path, say: Say) -> None:
