@@ -65,21 +65,21 @@ def annotate(
     """
     whole = annotations.is_object if drop_score0 else annotations.has_class
     parts = [[np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)]]
-    boxes_xyxy = boxes.xywh_to_xyxy(annotations.boxes_xywh)
     for region, row in boxes.pairs(regions.image_index, annotations.image_index):
-        around, xyxy = regions.boxes_xyxy[region], boxes_xyxy[row]
+        around, xyxy = regions.boxes_xyxy[region], boxes.xywh_to_xyxy(annotations.boxes_xywh[row])
         chosen = boxes.intersection(around, xyxy) > 0
         if rules.cut_objects == "dropped":
             chosen &= whole[row] & boxes.holds(around, xyxy)
         parts.append(_seen(annotations, regions, region[chosen], row[chosen]))
     crop, row, xywh, visible = (np.concatenate(column) for column in zip(*parts, strict=True))
-    del parts, boxes_xyxy  # as large as the table, of which there are to be two
+    del parts  # as large as the table, of which there are to be two
+    xywh = in_pixels(xywh)
     sizes_wh = regions.boxes_xyxy[:, 2:] - regions.boxes_xyxy[:, :2]
     places = zip(regions.image_index.tolist(), regions.boxes_xyxy.tolist(), strict=True)
     stems, style = annotations.names, rules.crop_names
     names = [crop_name(stems[image], xyxy, crop_names=style) for image, xyxy in places]
     offsets = offsets_of(np.bincount(crop, minlength=len(regions)))
-    columns = annotations.columns(row) | {"boxes_xywh": in_pixels(xywh.round(DECIMALS))}
+    columns = annotations.columns(row) | {"boxes_xywh": xywh}
     is_cut = (visible < 1 - 10.0**-DECIMALS) & (columns["class_ids"] != REGION)
     columns["extra"][TRUNCATION] = np.where(is_cut, 1, annotations.column(TRUNCATION)[row])
     table = Annotations(tuple(names), sizes_wh, offsets, classes=annotations.classes, **columns)
@@ -98,4 +98,5 @@ def _seen(
     area = boxes.area(whole)
     visible = boxes.area(clipped) / np.where(area > 0, area, 1)
     shown = visible > 0
-    return crop[shown], row[shown], boxes.xyxy_to_xywh(clipped[shown]), visible[shown]
+    xywh = boxes.xyxy_to_xywh(clipped[shown]).round(DECIMALS)
+    return crop[shown], row[shown], xywh, visible[shown]

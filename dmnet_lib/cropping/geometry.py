@@ -31,10 +31,10 @@ def _spans(intervals: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def _held_and_met(truth: Annotations, regions: Regions) -> tuple[int, int]:
     """Return how many objects lie wholly in some crop, and how many meet one."""
     objects = np.flatnonzero(truth.is_object)
-    objects_xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[objects])
     is_held, is_met = np.zeros((2, len(objects)), bool)
     for place, crop in boxes.pairs(truth.image_index[objects], regions.image_index):
-        xyxy, crop_xyxy = objects_xyxy[place], regions.boxes_xyxy[crop]
+        xyxy = boxes.xywh_to_xyxy(truth.boxes_xywh[objects[place]])
+        crop_xyxy = regions.boxes_xyxy[crop]
         is_held[place[boxes.holds(crop_xyxy, xyxy)]] = True
         is_met[place[boxes.intersection(crop_xyxy, xyxy) > 0]] = True
     return int(is_held.sum()), int(is_met.sum())

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -130,16 +130,25 @@ def text(
     listed = json.dumps(categories_of(annotations.classes))
     yield f'], "categories": {listed}, "{EXTRA_LIST}": ['
     yield from _entries(annotations, told, order, np.flatnonzero(~has_class))
-    images = images or [{"file_name": f"{name}.jpg"} for name in annotations.names]
-    entries = [
-        {"id": image_id, "width": width, "height": height, "file_name": image["file_name"]}
-        | {key: image[key] for key in CROP_KEYS if "parent" in image}
-        for image_id, (width, height), image in zip(
-            ids.tolist(), annotations.sizes_wh.tolist(), images, strict=True
-        )
-    ]
-    entries.sort(key=itemgetter("id"))
-    yield f'], "images": {json.dumps(entries, sort_keys=True)}}}\n'
+    yield '], "images": ['
+    yield from _image_entries(annotations, ids, images)
+    yield "]}\n"
+
+
+def _image_entries(
+    table: Annotations, ids: np.ndarray, images: Sequence[Entry] | None
+) -> Iterator[str]:
+    """Yield the images as entries, by their ids [M], some at a time."""
+    order = np.argsort(ids)
+    for first in range(0, len(order), ROWS_AT_ONCE):
+        entries = []
+        for i in order[first : first + ROWS_AT_ONCE].tolist():
+            image = images[i] if images else {"file_name": f"{table.names[i]}.jpg"}
+            width, height = table.sizes_wh[i].tolist()
+            entry = {"id": int(ids[i]), "width": width, "height": height}
+            told = ("file_name", *CROP_KEYS) if "parent" in image else ("file_name",)
+            entries.append(entry | {key: image[key] for key in told})
+        yield (", " if first else "") + json.dumps(entries, sort_keys=True)[1:-1]
 
 
 def _entries(

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from dmnet_lib.core import files, official
+from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
 from dmnet_lib.core.official import Profile
 from dmnet_lib.cropping import crops, export, geometry
@@ -55,18 +56,13 @@ class Options:
 def run(options: Options, say: Say) -> None:
     written = (CROPS_LIST, PIXELS_LIST, COCO_LIST, TEXTS, PIXELS)
     made = options.replaced.made(options.out, "crops", written)
-    source, profile = options.source.read(say, annotated=options.density is None), options.profile
-    table, folder, points, paths = source.annotations, options.density, None, []
+    source = options.source.read(say, annotated=options.density is None)
     if source.images is None and options.images:
         raise InputError(f"{options.source.root}: no images to cut crops from; add --no-images")
-    if folder:
-        paths = maps.paths_of(folder, table.names)
-    else:
-        points = options.kernels.points_of(table, options.source, profile)
-    density = SplitDensity(table, points, folder, paths, profile, options.workers, say)
-    chosen = getattr(options, options.policy).choose(density)
-    drop = official.drops_score0(profile.annotations.score0_dropped, options.source.split)
-    how = {"min_visible": options.min_visible, "drop_score0": drop, "rules": profile.crops}
+    table, chosen = source.annotations, _chosen(source.annotations, options, say)
+    rule, rules = options.profile.annotations.score0_dropped, options.profile.crops
+    drop = official.drops_score0(rule, options.source.split)
+    how = {"min_visible": options.min_visible, "drop_score0": drop, "rules": rules}
     cut = crops.annotate(table, chosen.regions, **how)
     texts = [f"{TEXTS}{name}.txt" for name in cut.annotations.names]
     made.begin([*texts, *(f"{PIXELS}{name}.jpg" for name in cut.annotations.names)])
@@ -77,12 +73,23 @@ def run(options: Options, say: Say) -> None:
         made.add(*written[:3], *texts)
         if options.images:
             parents = export.parents_of(cut, source.images.paths, table.sizes_wh)
-            with density.lend() as executor:
+            with options.workers.lend(tasks=len(table) // common.IMAGES_EACH) as executor:
                 how = {"quality": options.quality, "executor": executor, "made": made}
                 unreadable = export.export(parents, options.out / PIXELS, **how)
     if unreadable:
         raise InputError(f"{unreadable[0]}; {len(unreadable)} images gave no crops, the others did")
     _tell(source, chosen, cut, options.out, say)
+
+
+def _chosen(table: Annotations, options: Options, say: Say) -> Chosen:
+    """Return the crops of every image. What they are chosen by, as large as the table, goes."""
+    folder, profile, points, paths = options.density, options.profile, None, []
+    if folder:
+        paths = maps.paths_of(folder, table.names)
+    else:
+        points = options.kernels.points_of(table, options.source, profile)
+    density = SplitDensity(table, points, folder, paths, profile, options.workers, say)
+    return getattr(options, options.policy).choose(density)
 
 
 def _write_listings(source: Split, chosen: Chosen, options: Options) -> None:
