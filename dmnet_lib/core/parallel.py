@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from dmnet_lib.core import files
 from dmnet_lib.core.files import InputError
-from dmnet_lib.core.stops import STOPS
+from dmnet_lib.core.stops import STOPS, masked
 
 if TYPE_CHECKING:  # most commands are done before a bar would be worth its import
     from tqdm import tqdm
@@ -68,7 +68,7 @@ def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None
     )
     try:
         # What is forked keeps the limit; BLAS threads of several would wait.
-        with threadpool_limits(1), _stops_wait():
+        with threadpool_limits(1), masked():
             for _ in range(workers):
                 executor.submit(int)  # starts them now, before anything here starts a thread
         yield executor
@@ -78,16 +78,6 @@ def pool(jobs: int = 0, *, tasks: int | None = None) -> Iterator[Executor | None
         raise
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _stops_wait() -> Iterator[None]:
-    """Hold back STOPS, also from processes that start meanwhile until these can answer them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -33,6 +33,19 @@ def held() -> Iterator[None]:
             _release()
 
 
+@contextmanager
+def masked() -> Iterator[None]:
+    """Hold back STOPS from this thread, and from processes it starts until these can answer them.
+
+    For blocks that start processes, which take over the mask, but not who answers a signal.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _hold() -> None:
     for one in STOPS:
         if callable(handler := signal.getsignal(one)):
