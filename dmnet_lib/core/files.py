@@ -166,6 +166,7 @@ def scratch() -> Iterator[Path]:
                 left.rmdir()  # of a process killed before it had the lock; else it is not empty
             elif is_old:
                 with filelock.FileLock(left / LOCK, timeout=0):
+                    _clear(left)
                     shutil.rmtree(left, ignore_errors=True)
     how = {"prefix": SCRATCH, "dir": top, "ignore_cleanup_errors": True}
     with ExitStack() as lent:
@@ -176,7 +177,18 @@ def scratch() -> Iterator[Path]:
             yield Path(folder)
         finally:
             with stops.held():
+                _clear(Path(folder))
                 lent.close()
+
+
+def _clear(folder: Path) -> None:
+    """Remove all but the lock from a folder: one killed meanwhile leaves what the next can lock."""
+    with suppress(OSError):
+        for inside in folder.iterdir():
+            if inside.is_dir() and not inside.is_symlink():
+                shutil.rmtree(inside, ignore_errors=True)
+            elif inside.name != LOCK:
+                inside.unlink()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -191,6 +192,43 @@ def test_temporary_folders_are_short_and_those_of_killed_processes_go(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 25)))
     with files.scratch() as folder:
         assert folder.parent == Path("/tmp")
+
+
+KILLED_AS_IT_GOES = """
+import os, signal, sys
+from pathlib import Path
+from dmnet_lib.core import files
+
+left = int(sys.argv[1])
+
+def kill(event, arguments):
+    global left
+    if event in ("os.remove", "os.rmdir"):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+with files.scratch() as folder:
+    for name in ("a/b", "c", "d", "e"):
+        Path(folder, name).parent.mkdir(exist_ok=True)
+        Path(folder, name).touch()
+    sys.addaudithook(kill)
+"""
+
+
+@pytest.mark.parametrize("removals", range(1, 8))  # of five files and two folders
+def test_a_temporary_folder_that_is_half_removed_goes_with_the_next(
+    monkeypatch: pytest.MonkeyPatch, removals: int
+) -> None:
+    top = tempfile.mkdtemp(prefix="t", dir="/tmp")
+    run = [sys.executable, "-c", KILLED_AS_IT_GOES, str(removals)]
+    assert subprocess.run(run, env=os.environ | {"TMPDIR": top}).returncode == -signal.SIGKILL
+    (left,) = Path(top).iterdir()
+    os.utime(left, (0, 0))
+    monkeypatch.setattr(tempfile, "tempdir", top)
+    with files.scratch() as folder:
+        assert [*Path(top).iterdir()] == [folder]
+    Path(top).rmdir()
 
 
 def test_files_are_listed_below_a_folder_wherever_it_is_seen_from(
