@@ -221,7 +221,7 @@ class Evaluated:
         return [name for name in test if name and name in (*train, *val)]
 
     def summary(self) -> tuple[str, str, str, str]:
-        """Return what lists of runs say: images, best strategy, its AP, and that vs global."""
+        """Return what lists of runs say: images, strategy to take, its AP, and that vs global."""
         name, images = self.best, str(self.metrics.get("images", MISSING))
         if name is None or self.rows[name].get("AP") is None:
             return images, MISSING, MISSING, MISSING

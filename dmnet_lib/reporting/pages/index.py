@@ -16,12 +16,14 @@ from dmnet_lib.reporting.pages.pages import PAGE, write_own
 from dmnet_lib.reporting.pages.render import Table
 
 README_SIGN = "Written by `make docs`; do not edit."
-SUMMARY = ("question", "data", "images", "best strategy", "AP", "vs global")
-HEAD = ("", "run", "AP", "vs global", "s/image", "best strategy", "data", "images", "state",
+SUMMARY = ("question", "data", "images", "strategy to take", "AP", "vs global")
+HEAD = ("", "run", "AP", "vs global", "s/image", "strategy to take", "data", "images", "state",
         "finished", "took", "changed parameters")  # fmt: skip
 ABOUT = (
-    "Best strategy at default settings, upper bounds (oracle) excluded; AP in percent, difference "
-    "to global in points with its interval. Figures on different images cannot be compared."
+    "Strategy to take: the fastest of those that are not significantly worse than the best one, or "
+    "the one of fewest megapixels where seconds are not known; upper bounds (oracle) excluded. AP "
+    "in percent, difference to global in points with its interval. Figures on different images "
+    "cannot be compared."
 )
 TICK = Markup('<input type="checkbox" value="{0}" aria-label="compare {0}">')
 LINK = Markup('<a href="{0}/{1}">{0}</a>')
@@ -88,7 +90,7 @@ def _row(home: Path, *, can_compare: bool) -> tuple[object, ...]:
 
 
 def _summary(results: ResultFolder) -> tuple[str | None, ...]:
-    """Return images, best strategy, AP, difference to global, seconds: None if not evaluated."""
+    """Return images, strategy to take, AP, difference to global, seconds: None if not evaluated."""
     found = findings.read(results)
     if found is None:
         return (*(MISSING,) * 4, None)
