@@ -8,6 +8,7 @@ from pathlib import Path
 from dmnet_lib.core import files, official
 from dmnet_lib.core.annotations import Annotations
 from dmnet_lib.core.files import InputError
+from dmnet_lib.core.made import Made
 from dmnet_lib.core.official import Profile
 from dmnet_lib.cropping import crops, export, geometry
 from dmnet_lib.data.datasets import COCO_LIST, CROPS_LIST
@@ -19,6 +20,7 @@ from dmnet_lib.running.commands.common import Say, option
 from dmnet_lib.running.commands.policies import Chosen, DenseOptions, PlanOptions, SplitDensity
 
 PIXELS_LIST = "images.json"  # what the files in images/ were made with
+LISTS = (CROPS_LIST, PIXELS_LIST, COCO_LIST)
 TEXTS, PIXELS = "annotations/", "images/"
 
 
@@ -54,31 +56,13 @@ class Options:
 
 
 def run(options: Options, say: Say) -> None:
-    written = (CROPS_LIST, PIXELS_LIST, COCO_LIST, TEXTS, PIXELS)
-    made = options.replaced.made(options.out, "crops", written)
+    made = options.replaced.made(options.out, "crops", (*LISTS, TEXTS, PIXELS))
     source = options.source.read(say, annotated=options.density is None)
     if source.images is None and options.images:
         raise InputError(f"{options.source.root}: no images to cut crops from; add --no-images")
-    table, chosen = source.annotations, _chosen(source.annotations, options, say)
-    rule, rules = options.profile.annotations.score0_dropped, options.profile.crops
-    drop = official.drops_score0(rule, options.source.split)
-    how = {"min_visible": options.min_visible, "drop_score0": drop, "rules": rules}
-    cut = crops.annotate(table, chosen.regions, **how)
-    texts = [f"{TEXTS}{name}.txt" for name in cut.annotations.names]
-    made.begin([*texts, *(f"{PIXELS}{name}.jpg" for name in cut.annotations.names)])
-    unreadable = []
-    with files.unfinished(options.out):
-        _write_listings(source, chosen, options)
-        _write_annotations(source, cut, options, say)
-        made.add(*written[:3], *texts)
-        if options.images:
-            parents = export.parents_of(cut, source.images.paths, table.sizes_wh)
-            with options.workers.lend(tasks=len(table) // common.IMAGES_EACH) as executor:
-                how = {"quality": options.quality, "executor": executor, "made": made}
-                unreadable = export.export(parents, options.out / PIXELS, **how)
-    if unreadable:
-        raise InputError(f"{unreadable[0]}; {len(unreadable)} images gave no crops, the others did")
-    _tell(source, chosen, cut, options.out, say)
+    chosen = _chosen(source.annotations, options, say)
+    boxes = _write(source, chosen, options, made, say)
+    _tell(source, chosen, boxes, options.out, say)
 
 
 def _chosen(table: Annotations, options: Options, say: Say) -> Chosen:
@@ -90,6 +74,29 @@ def _chosen(table: Annotations, options: Options, say: Say) -> Chosen:
         points = options.kernels.points_of(table, options.source, profile)
     density = SplitDensity(table, points, folder, paths, profile, options.workers, say)
     return getattr(options, options.policy).choose(density)
+
+
+def _write(source: Split, chosen: Chosen, options: Options, made: Made, say: Say) -> int:
+    """Write lists, annotations and pixels of the crops; return how many objects these show."""
+    table, rules = source.annotations, options.profile.crops
+    drop = official.drops_score0(options.profile.annotations.score0_dropped, options.source.split)
+    how = {"min_visible": options.min_visible, "drop_score0": drop, "rules": rules}
+    cut = crops.annotate(table, chosen.regions, **how)
+    texts = [f"{TEXTS}{name}.txt" for name in cut.annotations.names]
+    made.begin([*texts, *(f"{PIXELS}{name}.jpg" for name in cut.annotations.names)])
+    unreadable = []
+    with files.unfinished(options.out):
+        _write_listings(source, chosen, options)
+        _write_annotations(source, cut, options, say)
+        made.add(*LISTS, *texts)
+        if options.images:
+            parents = export.parents_of(cut, source.images.paths, table.sizes_wh)
+            with options.workers.lend(tasks=len(table) // common.IMAGES_EACH) as executor:
+                how = {"quality": options.quality, "executor": executor, "made": made}
+                unreadable = export.export(parents, options.out / PIXELS, **how)
+    if unreadable:
+        raise InputError(f"{unreadable[0]}; {len(unreadable)} images gave no crops, the others did")
+    return int(cut.annotations.is_object.sum())
 
 
 def _write_listings(source: Split, chosen: Chosen, options: Options) -> None:
@@ -128,10 +135,9 @@ def _write_annotations(
             one.result()
 
 
-def _tell(source: Split, chosen: Chosen, cut: crops.CropAnnotations, out: Path, say: Say) -> None:
+def _tell(source: Split, chosen: Chosen, boxes: int, out: Path, say: Say) -> None:
     found = geometry.crop_geometry(source.annotations, chosen.regions)
     counts = {"crops": len(chosen.regions), "images": len(source.annotations)}
-    boxes = int(cut.annotations.is_object.sum())
     say.result({"out": str(out), **counts, "boxes": boxes, **found, "expected": chosen.words})
     if found["objects"]:
         say(f"{found['containment_rate']:.1%} of {found['objects']:,} objects lie whole in a crop")
