@@ -281,6 +281,10 @@ class WorkerOptions:
             return parallel.cluster(self.cluster)
         return parallel.pool(self.jobs, tasks=tasks)
 
+    def lend_for(self, images: int) -> AbstractContextManager[Executor | None]:
+        """Lend the workers that are worth their start on so many images."""
+        return self.lend(tasks=images // IMAGES_EACH)
+
 
 @dataclass(frozen=True)
 class KernelOptions:

@@ -91,7 +91,7 @@ def _write(source: Split, chosen: Chosen, options: Options, made: Made, say: Say
         made.add(*LISTS, *texts)
         if options.images:
             parents = export.parents_of(cut, source.images.paths, table.sizes_wh)
-            with options.workers.lend(tasks=len(table) // common.IMAGES_EACH) as executor:
+            with options.workers.lend_for(len(table)) as executor:
                 how = {"quality": options.quality, "executor": executor, "made": made}
                 unreadable = export.export(parents, options.out / PIXELS, **how)
     if unreadable:

@@ -58,7 +58,7 @@ def run(options: Options, say: Say) -> None:
     of = files.digest_of(listed)
     due = [(i, name) for i, name in enumerate(names) if not made.stands(name, of)]
     tasks = [(files.inside(options.out, name), points.of_image(i)) for i, name in due]
-    with options.workers.lend(tasks=len(tasks) // common.IMAGES_EACH) as executor:
+    with options.workers.lend_for(len(tasks)) as executor:
         drawn = parallel.run(draw, tasks, executor=executor, chunk=4, label="density")
         for (_, name), _ in zip(due, drawn, strict=True):
             made.add(name, of=of)

@@ -1,8 +1,6 @@
 """Points or density maps of a split -> its crops, by one of two policies: dense or planned."""
 
 import argparse
-from concurrent.futures import Executor
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -42,10 +40,6 @@ class SplitDensity:
     profile: Profile
     workers: WorkerOptions
     say: Say
-
-    def lend(self) -> AbstractContextManager[Executor | None]:
-        """Lend workers that are worth their start on so many images."""
-        return self.workers.lend(tasks=len(self.truth) // common.IMAGES_EACH)
 
     def note_count(self, total: float) -> None:
         """Say so where maps sum to far more objects than their split has."""
@@ -92,7 +86,7 @@ class DenseOptions:
         if density.points is None:
             tasks = zip(density.paths, truth.sizes_wh, strict=True)
             task = partial(_sums_of_map, window_wh=self.window)
-            with density.lend() as executor:
+            with density.workers.lend_for(len(truth)) as executor:
                 found = list(parallel.run(task, tasks, executor=executor, label="density maps"))
             sums = [of_windows for of_windows, _ in found]
             density.note_count(sum(total for _, total in found))
@@ -145,7 +139,7 @@ class PlanOptions:
         limits = (self.crops_per_image, self.megapixels, self.least_gain)
         crops = CROPS if limits == (None, None, None) else self.crops_per_image
         wanted = {"crops": Budget(crops, self.megapixels, self.least_gain or 0.0)}
-        with density.lend() as executor:
+        with density.workers.lend_for(len(truth)) as executor:
             plan = plans.split_plans(tasks, planner, wanted, executor=executor)["crops"]
         if density.points is None:
             density.note_count(sum(one.total for one in plan.plans))
