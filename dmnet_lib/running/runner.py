@@ -42,6 +42,9 @@ QUIET = [  # kernels tell nothing of how they are shut down
     "--IPKernelApp.log_level=CRITICAL",
     *(f"--IPKernelApp.exec_lines=__import__('logging').getLogger('{name}').setLevel('CRITICAL')"
       for name in ("asyncio", "tornado")),
+    # Nor do libraries that print by themselves, as ZeroMQ does where a thread is late.
+    "--IPKernelApp.exec_lines=__import__('atexit').register("
+    "lambda os: os.dup2(os.open(os.devnull, os.O_WRONLY), 2), __import__('os')) and None",
 ]  # fmt: skip
 STARTS_S = 600  # that a kernel has to answer: on a busy machine a minute is not enough
 ENDS_S = 5.0  # that a killed kernel has to be gone

@@ -187,6 +187,31 @@ def test_a_failed_stage_leaves_its_notebook_and_no_result(done, fail, message) -
     assert "Failed" not in (done.home / "report.html").read_text()
 
 
+LATE = """
+import os, sys
+
+class Late:
+    def __del__(self, write=os.write): write(2, b"late")
+
+sys.late = Late()
+"""
+ENDED = """
+import sys
+from jupyter_client.manager import start_new_kernel
+from dmnet_lib.running import runner
+
+manager, client = start_new_kernel(extra_arguments=runner.QUIET)
+client.execute_interactive(sys.argv[1])
+client.stop_channels()
+manager.shutdown_kernel()
+"""
+
+
+def test_what_a_library_prints_as_its_kernel_ends_is_not_shown() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDED, LATE], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_pages_that_a_full_disk_refuses_do_not_hide_why_a_stage_stopped(done, monkeypatch) -> None:
     monkeypatch.setattr(runner.pages, "write_experiment", Mock(side_effect=OSError(28, "")))
     with pytest.raises(InputError, match=r"the disk is full .* `dmnet clean`"):
